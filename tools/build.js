@@ -1,0 +1,45 @@
+// Builds dist/: the core face (runs in browsers and Node), the Node face, and the command line. Types are emitted by tsc.
+import { rm } from "node:fs/promises";
+import { build } from "esbuild";
+
+const shared = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  sourcemap: true,
+  loader: { ".wgsl": "text" },
+  outdir: "dist",
+  logLevel: "warning",
+};
+
+// Kept out of the bundle: binaries, and libraries that a user may share with us.
+const external = [
+  "webgpu",
+  "sharp",
+  "png-js",
+  "gl-matrix",
+  "pickleparser",
+  "fflate",
+  "@sparticuz/chromium",
+  "@ffmpeg-installer/ffmpeg",
+];
+
+await rm("dist", { recursive: true, force: true });
+await build({
+  ...shared,
+  entryPoints: { core: "src/core.ts" },
+  platform: "browser",
+  external: ["gl-matrix", "pickleparser", "fflate"],
+});
+await build({
+  ...shared,
+  entryPoints: { node: "src/node/index.ts", cli: "src/cli/index.ts" },
+  platform: "node",
+  splitting: true,
+  chunkNames: "chunks/[name]-[hash]",
+  external,
+  // Some bundled CommonJS libraries call require() for Node's own modules.
+  banner: {
+    js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+  },
+});
