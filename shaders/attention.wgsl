@@ -1,0 +1,41 @@
+// softmax(q k^T * SCALE) v for each head, without a stored score matrix: every invocation owns a query and walks over the keys in one pass,
+// keeping a running maximum and rescaling what it has summed when that grows (Milakov & Gimelshein, "Online normalizer
+// calculation for softmax", 2018).
+const SAMPLES: u32 = 1u;
+const TOKENS: u32 = 401u;
+const HEADS: u32 = 4u;
+const HEAD_WIDTH: u32 = 64u;
+const SCALE: f32 = 1.0;
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+
+@compute @workgroup_size(WORKGROUP)
+fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
+  const D4 = HEAD_WIDTH / 4u;
+  const ROW = HEADS * D4;
+  const PLANE = SAMPLES * TOKENS * ROW;
+  if (id.x >= TOKENS) { return; }
+  let head = id.y * D4;
+  let first = id.z * TOKENS * ROW + head;
+  let own = first + id.x * ROW;
+  var q: array<vec4<f32>, D4>;
+  var sum: array<vec4<f32>, D4>;
+  for (var i = 0u; i < D4; i++) { q[i] = qkv[own + i] * SCALE; }
+  var largest = -3.0e38;
+  var total = 0.0;
+  for (var key = 0u; key < TOKENS; key++) {
+    let k = PLANE + first + key * ROW;
+    var products = vec4<f32>(0.0);
+    for (var i = 0u; i < D4; i++) { products += q[i] * qkv[k + i]; }
+    let score = dot(products, vec4<f32>(1.0));
+    let larger = max(largest, score);
+    let shrink = exp(largest - larger);
+    let share = exp(score - larger);
+    largest = larger;
+    total = total * shrink + share;
+    for (var i = 0u; i < D4; i++) { sum[i] = sum[i] * shrink + share * qkv[k + PLANE + i]; }
+  }
+  for (var i = 0u; i < D4; i++) { y[own + i] = sum[i] / total; }
+}

@@ -1,0 +1,89 @@
+// Both prediction heads and both errors in one pass, no prediction stored: a workgroup takes ROWS tokens, its lanes run over pixels (a vec4
+// of columns is one pixel: B, G, R, anomaly), form teacher's and student's prediction of it and add up
+// |teacher - student| and |target - teacher| (squared, or absolute).
+const PATCH: u32 = 16u;
+const GRID_WIDTH: u32 = 40u;
+const TOKENS: u32 = 800u;
+const WIDTH: u32 = 128u;
+const ROWS: u32 = 4u;
+const ABSOLUTE: bool = false;
+const WORKGROUP: u32 = 64u;
+
+struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(1) var<storage, read> teacherWeight: array<vec4<f32>>;  // [WIDTH, P*P, 4]
+@group(0) @binding(2) var<storage, read> teacherBias: array<vec4<f32>>;  // [P*P, 4]
+//#if STUDENT
+@group(0) @binding(3) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> studentWeight: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> studentBias: array<vec4<f32>>;
+//#endif
+@group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
+@group(0) @binding(7) var<storage, read> samples: array<Sample>;
+@group(0) @binding(8) var<storage, read_write> errors: array<vec2<f32>>;  // [samples, TOKENS] (student, target)
+
+var<workgroup> partial: array<array<vec2<f32>, ROWS>, WORKGROUP>;
+
+fn difference(a: vec4<f32>, b: vec4<f32>) -> f32 {
+  let d = a - b;
+  if (ABSOLUTE) { return dot(abs(d), vec4<f32>(1.0)); }
+  return dot(d, d);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  const PIXELS = PATCH * PATCH;
+  const W4 = WIDTH / 4u;
+  let width = GRID_WIDTH * PATCH;
+  let image = samples[group.y].target_ * TOKENS * PIXELS;
+  var error: array<vec2<f32>, ROWS>;
+  var row: array<u32, ROWS>;
+  var corner: array<u32, ROWS>;
+  for (var r = 0u; r < ROWS; r++) {
+    let token = min(group.x * ROWS + r, TOKENS - 1u);
+    row[r] = (group.y * (1u + TOKENS) + 1u + token) * W4;
+    corner[r] = image + (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+  }
+  for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) {
+    var taught: array<vec4<f32>, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { taught[r] = teacherBias[pixel]; }
+    for (var k = 0u; k < W4; k++) {
+      let w = k * 4u * PIXELS + pixel;
+      let w0 = teacherWeight[w];
+      let w1 = teacherWeight[w + PIXELS];
+      let w2 = teacherWeight[w + 2u * PIXELS];
+      let w3 = teacherWeight[w + 3u * PIXELS];
+      for (var r = 0u; r < ROWS; r++) {
+        let a = teacher[row[r] + k];
+        taught[r] += a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
+      }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      let goal = unpack4x8unorm(targets[corner[r] + (pixel / PATCH) * width + pixel % PATCH]) * 2.0 - 1.0;
+      error[r].y += difference(goal, taught[r]);
+    }
+    //#if STUDENT
+    for (var r = 0u; r < ROWS; r++) { taught[r] -= studentBias[pixel]; }
+    for (var k = 0u; k < W4; k++) {
+      let w = k * 4u * PIXELS + pixel;
+      let w0 = studentWeight[w];
+      let w1 = studentWeight[w + PIXELS];
+      let w2 = studentWeight[w + 2u * PIXELS];
+      let w3 = studentWeight[w + 3u * PIXELS];
+      for (var r = 0u; r < ROWS; r++) {
+        let a = student[row[r] + k];
+        taught[r] -= a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
+      }
+    }
+    for (var r = 0u; r < ROWS; r++) { error[r].x += difference(taught[r], vec4<f32>(0.0)); }
+    //#endif
+  }
+  partial[lane] = error;
+  workgroupBarrier();
+  if (lane < ROWS && group.x * ROWS + lane < TOKENS) {
+    var sum = vec2<f32>(0.0);
+    for (var i = 0u; i < WORKGROUP; i++) { sum += partial[i][lane]; }
+    errors[group.y * TOKENS + group.x * ROWS + lane] = sum / f32(PIXELS * 4u);
+  }
+}

@@ -1,0 +1,78 @@
+// y = x W + b, with what follows it in the same pass: exact GELU, a residual, the cls rule of the MLP.
+// Registers only: an invocation makes ROWS rows of 8 columns; lanes of a workgroup run along the columns.
+const M: u32 = 401u;  // rows of x in one batch entry
+const N: u32 = 256u;
+const K: u32 = 256u;
+const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
+const ROWS: u32 = 4u;
+const LANES_N: u32 = 8u;
+const LANES_M: u32 = 8u;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [batch, K, N]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
+//#if RESIDUAL
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;  // [batch, M, N]
+//#endif
+//#if PASSTHROUGH
+@group(0) @binding(4) var<storage, read> passthrough: array<vec4<f32>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+//#endif
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [batch, M, N]
+
+//#if GELU
+// erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
+fn erf(v: vec4<f32>) -> vec4<f32> {
+  let a = abs(v);
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return sign(v) * (1.0 - poly * exp(-a * a));
+}
+//#endif
+
+fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
+  const N4 = N / 4u;
+  let at = (batch * M + row) * N4 + column;
+  var result = value + bias[batch * N4 + column];
+  //#if GELU
+  result = 0.5 * result * (1.0 + erf(result * 0.70710678));
+  //#endif
+  //#if PASSTHROUGH
+  if (row % PERIOD == 0u) { result = passthrough[at]; }
+  //#endif
+  //#if RESIDUAL
+  result += residual[at];
+  //#endif
+  y[at] = result;
+}
+
+@compute @workgroup_size(LANES_N, LANES_M)
+fn linear(@builtin(global_invocation_id) id: vec3<u32>) {
+  const K4 = K / 4u;
+  const N4 = N / 4u;
+  let column = id.x * 2u;
+  let row0 = id.y * ROWS;
+  if (column >= N4 || row0 >= M) { return; }
+  let second = min(column + 1u, N4 - 1u);
+  var sums: array<array<vec4<f32>, 2>, ROWS>;
+  var at: array<u32, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { at[r] = (id.z * M + min(row0 + r, M - 1u)) * K4; }
+  for (var k = 0u; k < K4; k++) {
+    var w0: array<vec4<f32>, 4>;
+    var w1: array<vec4<f32>, 4>;
+    for (var i = 0u; i < 4u; i++) {
+      let at0 = (id.z * K + k * 4u + i) * N4;
+      w0[i] = weight[at0 + column];
+      w1[i] = weight[at0 + second];
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      let a = x[at[r] + k];
+      sums[r][0] += a.x * w0[0] + a.y * w0[1] + a.z * w0[2] + a.w * w0[3];
+      sums[r][1] += a.x * w1[0] + a.y * w1[1] + a.z * w1[2] + a.w * w1[3];
+    }
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    if (row0 + r >= M) { break; }
+    finish(sums[r][0], id.z, row0 + r, column);
+    if (column + 1u < N4) { finish(sums[r][1], id.z, row0 + r, column + 1u); }
+  }
+}

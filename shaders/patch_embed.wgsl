@@ -1,0 +1,56 @@
+// Patch embedding of kept tokens only: a convolution with stride P is a matmul whose rows are gathered from the 8-bit frames, normalised
+// as they are read: (v - 127.5) / 127.5. An invocation makes ROWS tokens of 4 columns; the lanes of a workgroup share the tokens.
+const PATCH: u32 = 16u;
+const GRID_WIDTH: u32 = 40u;
+const TOKENS: u32 = 800u;
+const KEEP: u32 = 400u;
+const WIDTH: u32 = 256u;
+const ROWS: u32 = 4u;
+const LANES: u32 = 64u;
+
+struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+
+@group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
+@group(0) @binding(1) var<storage, read> samples: array<Sample>;
+@group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;  // [3 frames, P, P, 3 channels, WIDTH]
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [samples, KEEP, WIDTH]
+
+@compute @workgroup_size(LANES)
+fn patchEmbed(@builtin(global_invocation_id) id: vec3<u32>) {
+  const W4 = WIDTH / 4u;
+  let width = GRID_WIDTH * PATCH;
+  let column = min(id.x, W4 - 1u);
+  var corner: array<u32, ROWS>;
+  var sums: array<vec4<f32>, ROWS>;
+  for (var r = 0u; r < ROWS; r++) {
+    let token = idsKeep[id.z * KEEP + min(id.y * ROWS + r, KEEP - 1u)];
+    corner[r] = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+    sums[r] = bias[column];
+  }
+  var w = column;
+  for (var t = 0u; t < 3u; t++) {
+    var slot = samples[id.z].previous;
+    if (t == 1u) { slot = samples[id.z].current; }
+    if (t == 2u) { slot = samples[id.z].next; }
+    let image = slot * TOKENS * PATCH * PATCH;
+    for (var y = 0u; y < PATCH; y++) {
+      for (var x = 0u; x < PATCH; x++) {
+        let blue = weight[w];
+        let green = weight[w + W4];
+        let red = weight[w + 2u * W4];
+        w += 3u * W4;
+        for (var r = 0u; r < ROWS; r++) {
+          let pixel = unpack4x8unorm(frames[image + corner[r] + y * width + x]) * 2.0 - 1.0;
+          sums[r] += pixel.x * blue + pixel.y * green + pixel.z * red;
+        }
+      }
+    }
+  }
+  if (id.x >= W4) { return; }
+  for (var r = 0u; r < ROWS; r++) {
+    let row = id.y * ROWS + r;
+    if (row < KEEP) { y[(id.z * KEEP + row) * W4 + column] = sums[r]; }
+  }
+}

@@ -1,0 +1,67 @@
+// Bilinear resize of 8-bit frames exactly as OpenCV's INTER_LINEAR does it: weights of 11 bits, the same shifts and rounding.
+// With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution.
+// One invocation makes one pixel of one frame; a pixel of the result is one word, B in the lowest byte, the highest byte 0.
+const SOURCE_HEIGHT: u32 = 240u;
+const SOURCE_WIDTH: u32 = 360u;
+const SLOT_WORDS: u32 = 64801u;  // stride of a raw frame: its bytes in whole words, and one word more to read into
+const HEIGHT: u32 = 320u;
+const WIDTH: u32 = 640u;
+const NO_SLOT: u32 = 0xffffffffu;
+
+struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+
+@group(0) @binding(0) var<storage, read> raw: array<u32>;  // [slots, SLOT_WORDS] bytes B, G, R interleaved
+@group(0) @binding(1) var<storage, read> columns: array<u32>;  // [WIDTH] left neighbour | weight of the right one << 16
+@group(0) @binding(2) var<storage, read> rows: array<u32>;  // [HEIGHT] likewise, upper and lower
+//#if DIFFERENCE
+@group(0) @binding(3) var<storage, read> samples: array<Sample>;
+//#endif
+//#if !DIFFERENCE
+@group(0) @binding(4) var<storage, read> slots: array<u32>;  // raw slots to resize, into the same slot of the result
+//#endif
+@group(0) @binding(5) var<storage, read_write> resized: array<u32>;  // [slots or samples, HEIGHT, WIDTH]
+
+fn pixel(slot: u32, y: u32, x: u32) -> vec3<i32> {
+  let byte = (y * SOURCE_WIDTH + x) * 3u;
+  let word = slot * SLOT_WORDS + byte / 4u;
+  let shift = (byte % 4u) * 8u;
+  var bits = raw[word] >> shift;
+  if (shift > 8u) { bits |= raw[word + 1u] << (32u - shift); }
+  return vec3<i32>(vec3<u32>(bits, bits >> 8u, bits >> 16u) & vec3<u32>(255u));
+}
+
+//#if DIFFERENCE
+fn source(z: u32, y: u32, x: u32) -> vec3<i32> {
+  return abs(pixel(samples[z].before, y, x) - pixel(samples[z].after, y, x));
+}
+//#endif
+//#if !DIFFERENCE
+fn source(z: u32, y: u32, x: u32) -> vec3<i32> {
+  return pixel(slots[z], y, x);
+}
+//#endif
+
+@compute @workgroup_size(64)
+fn resize(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= WIDTH) { return; }
+  //#if DIFFERENCE
+  let slot = id.z;
+  //#endif
+  //#if !DIFFERENCE
+  let slot = slots[id.z];
+  if (slot == NO_SLOT) { return; }
+  //#endif
+  let x0 = columns[id.x] & 0xffffu;
+  let x1 = min(x0 + 1u, SOURCE_WIDTH - 1u);
+  let y0 = rows[id.y] & 0xffffu;
+  let y1 = min(y0 + 1u, SOURCE_HEIGHT - 1u);
+  let right = i32(columns[id.x] >> 16u);
+  let lower = i32(rows[id.y] >> 16u);
+  let upperRow = source(id.z, y0, x0) * (2048 - right) + source(id.z, y0, x1) * right;
+  let lowerRow = source(id.z, y1, x0) * (2048 - right) + source(id.z, y1, x1) * right;
+  let shift4 = vec3<u32>(4u);
+  let shift16 = vec3<u32>(16u);
+  let sum = (((upperRow >> shift4) * (2048 - lower)) >> shift16) + (((lowerRow >> shift4) * lower) >> shift16);
+  let value = vec3<u32>((sum + 2) >> vec3<u32>(2u));
+  resized[(slot * HEIGHT + id.y) * WIDTH + id.x] = value.x | (value.y << 8u) | (value.z << 16u);
+}

@@ -1,0 +1,203 @@
+import { DeviceLostError, GpuError, NoAdapterError } from "../errors.js";
+import { declaredBindings } from "./wgsl.js";
+
+/** What is known of an adapter, for choosing kernel variants and for reports. */
+export interface AdapterDescription {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  /** A GPU, or one of the software rasterisers that stand in for one. */
+  kind: "gpu" | "swiftshader" | "lavapipe" | "software";
+}
+
+/** What kernels are chosen by: the adapter, and what was enabled on the device. */
+export interface Target {
+  readonly adapter: AdapterDescription;
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+}
+
+/** Describes a WebGPU adapter. */
+export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
+  const { vendor, architecture, device, description } = info;
+  const text = `${vendor} ${architecture} ${device} ${description}`.toLowerCase();
+  const kind = text.includes("swiftshader")
+    ? "swiftshader"
+    : text.includes("llvmpipe") || text.includes("lavapipe")
+      ? "lavapipe"
+      : info.isFallbackAdapter
+        ? "software"
+        : "gpu";
+  return { vendor, architecture, device, description, kind };
+}
+
+/** Features that kernels or the profiler can use; each is requested where the adapter has it. */
+const usefulFeatures: GPUFeatureName[] = ["timestamp-query", "shader-f16", "subgroups"];
+
+/** Limits that are raised to what the adapter offers. */
+const raisedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+] as const;
+
+/** A compiled kernel with the layout of its bindings. */
+export interface Pipeline {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
+  /** Binding number by WGSL variable name. */
+  bindings: ReadonlyMap<string, number>;
+}
+
+/** A WebGPU device with what the engine needs around it: pipeline cache, memory count, typed errors. */
+export class Gpu implements Target {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  private readonly pipelines = new Map<string, Promise<Pipeline>>();
+  private failure: GpuError | undefined;
+  private allocated = 0;
+  private allocations = 0;
+
+  private constructor(
+    readonly device: GPUDevice,
+    readonly adapter: AdapterDescription,
+    private readonly release: () => void,
+  ) {
+    this.features = new Set(device.features);
+    this.limits = device.limits;
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.failure ??= new GpuError(`the GPU reported an error: ${oneLine(event.error.message)}`);
+    });
+    device.lost.then(({ reason, message }) => {
+      if (reason !== "destroyed") this.failure = new DeviceLostError(`the GPU device was lost: ${oneLine(message)}`);
+    });
+  }
+
+  /**
+   * Opens a device on an adapter with the features and limits that the engine can use.
+   * @param release called once by {@link close}; whoever made the adapter lets go of it there.
+   */
+  static async open(adapter: GPUAdapter, release: () => void = () => {}): Promise<Gpu> {
+    const requiredLimits: Record<string, number> = {};
+    for (const name of raisedLimits) requiredLimits[name] = adapter.limits[name];
+    const description = describeAdapter(adapter.info);
+    let device: GPUDevice;
+    try {
+      device = await adapter.requestDevice({
+        label: "sdmae",
+        requiredFeatures: usefulFeatures.filter((f) => adapter.features.has(f)),
+        requiredLimits,
+      });
+    } catch (error) {
+      throw new GpuError(`no device on adapter "${description.description}": ${oneLine(String(error))}`);
+    }
+    return new Gpu(device, description, release);
+  }
+
+  /** Bytes of GPU buffers that are allocated now. */
+  get allocatedBytes(): number {
+    return this.allocated;
+  }
+
+  /** Buffers and pipelines created so far: does not grow in a steady state. */
+  get createdObjects(): number {
+    return this.allocations + this.pipelines.size;
+  }
+
+  /** Creates a buffer (size rounded up to whole words) and counts it. */
+  createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    if (size > this.limits.maxBufferSize) {
+      throw new GpuError(
+        `${label} needs a buffer of ${size} bytes; adapter "${this.adapter.description}" allows ${this.limits.maxBufferSize} (a smaller batch or size helps)`,
+      );
+    }
+    const buffer = this.device.createBuffer({ label, size, usage });
+    this.allocated += size;
+    this.allocations++;
+    return buffer;
+  }
+
+  /** Destroys a buffer made by {@link createBuffer}. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.allocated -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Compiles WGSL (once per text and entry point). Throws a GpuError with the compiler's words. */
+  pipeline(label: string, wgsl: string, entryPoint: string): Promise<Pipeline> {
+    const key = `${entryPoint}\n${wgsl}`;
+    let pipeline = this.pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.compile(label, wgsl, entryPoint);
+      this.pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  private async compile(label: string, wgsl: string, entryPoint: string): Promise<Pipeline> {
+    const declared = declaredBindings(wgsl);
+    const layout = this.device.createBindGroupLayout({
+      label,
+      entries: declared.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+    });
+    const module = this.device.createShaderModule({ label, code: wgsl });
+    try {
+      const pipeline = await this.device.createComputePipelineAsync({
+        label,
+        layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint },
+      });
+      return { pipeline, layout, bindings: new Map(declared.map(({ name, binding }) => [name, binding])) };
+    } catch (error) {
+      const info = await module.getCompilationInfo();
+      const message = info.messages.find((m) => m.type === "error");
+      const where = message ? `line ${message.lineNum}: ${message.message}` : String(error);
+      throw new GpuError(`kernel ${label} does not compile: ${oneLine(where)}`);
+    }
+  }
+
+  /** Throws the first error that the GPU reported since the device was opened, if any. */
+  check(): void {
+    if (this.failure) throw this.failure;
+  }
+
+  /** Resolves when everything submitted so far is done; throws what went wrong. */
+  async finish(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** Destroys the device and lets go of the adapter. */
+  close(): void {
+    this.device.destroy();
+    this.release();
+  }
+}
+
+/**
+ * Opens the environment's own WebGPU adapter (browsers, Deno).
+ * @throws NoAdapterError where there is none
+ */
+export async function openNavigatorGpu(): Promise<Gpu> {
+  const gpu = typeof navigator === "undefined" ? undefined : navigator.gpu;
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new NoAdapterError(
+      gpu
+        ? "this browser finds no WebGPU adapter: update the graphics driver, or switch on hardware acceleration"
+        : "no navigator.gpu here: use a browser with WebGPU (in Node, import from sdmae/node)",
+    );
+  }
+  return Gpu.open(adapter);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
+}

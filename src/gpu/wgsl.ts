@@ -1,0 +1,68 @@
+/**
+ * The one template step between a WGSL file and a shader module. A file in shaders/ is complete and valid as it stands;
+ * specialising it may only
+ * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches), and
+ * - leave out what stands between the comment lines `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite), which may nest.
+ */
+export interface Specialization {
+  /** New values of module-level constants; an unknown name is an error. Numbers are written as the constant's own type. */
+  constants?: Readonly<Record<string, number | boolean>>;
+  /** Flags named by the file's `//#if` lines; one that is not given is false. */
+  flags?: Readonly<Record<string, boolean>>;
+}
+
+/** Returns the WGSL text of `source` specialised. Throws an Error where the specialisation does not fit the file. */
+export function specialize(source: string, { constants = {}, flags = {} }: Specialization): string {
+  let text = selectLines(source, flags);
+  for (const [name, value] of Object.entries(constants)) {
+    let found = false;
+    text = text.replace(new RegExp(`^const ${name}: (\\w+) = [^;]+;`, "m"), (_, type: string) => {
+      found = true;
+      return `const ${name}: ${type} = ${literal(value, type)};`;
+    });
+    if (!found) throw new Error(`the WGSL file has no module-level constant ${name} to specialise`);
+  }
+  return text;
+}
+
+function literal(value: number | boolean, type: string): string {
+  if (typeof value === "boolean") return String(value);
+  if (type === "u32") return `${value}u`;
+  if (type === "i32") return `${value}i`;
+  if (type === "f32") return Number.isInteger(value) ? `${value}.0` : `${value}`;
+  throw new Error(`a WGSL constant of type ${type} cannot be specialised with the number ${value}`);
+}
+
+function selectLines(source: string, flags: Readonly<Record<string, boolean>>): string {
+  const kept: string[] = [];
+  const open: boolean[] = [];
+  for (const line of source.split("\n")) {
+    const directive = /^\s*\/\/#(if|endif)\s*(!?)(\w*)/.exec(line);
+    if (directive?.[1] === "if") {
+      open.push((flags[directive[3] ?? ""] ?? false) !== (directive[2] === "!"));
+    } else if (directive) {
+      if (open.pop() === undefined) throw new Error("the WGSL file has an //#endif without an //#if");
+    } else if (open.every(Boolean)) {
+      kept.push(line);
+    }
+  }
+  if (open.length > 0) throw new Error("the WGSL file has an //#if without an //#endif");
+  return kept.join("\n");
+}
+
+/** One `@group(0)` buffer binding as the WGSL text declares it. */
+export interface DeclaredBinding {
+  name: string;
+  binding: number;
+  type: "read-only-storage" | "storage" | "uniform";
+}
+
+/** The buffer bindings that a WGSL text declares, so that buffers are matched to them by name. */
+export function declaredBindings(wgsl: string): DeclaredBinding[] {
+  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage, read_write|storage, read|storage|uniform)>\s+(\w+)/g;
+  return [...wgsl.matchAll(pattern)].map(([, binding, space, name]) => ({
+    name: name as string,
+    binding: Number(binding),
+    type: space === "uniform" ? "uniform" : space === "storage, read_write" ? "storage" : "read-only-storage",
+  }));
+}

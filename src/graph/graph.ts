@@ -1,0 +1,169 @@
+import type { Target } from "../gpu/gpu.js";
+
+/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. */
+export type DType = "f32" | "u32";
+
+/** Shape and element type of a tensor; row-major, the last dimension contiguous. */
+export interface TensorSpec {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/**
+ * Where a tensor's values come from: written by the host before a step (input), fixed (weight), kept from step to step on
+ * the GPU (state), or computed by a node (value).
+ */
+export type Role = "input" | "weight" | "state" | "value";
+
+/** A tensor of a graph. */
+export interface Tensor extends TensorSpec {
+  readonly id: number;
+  readonly name: string;
+  readonly role: Role;
+  /** Values of a weight. */
+  readonly data?: Float32Array | Uint32Array;
+  /** The tensor whose buffer this one shares, for a node that updates its input in place. */
+  readonly aliasOf?: Tensor;
+}
+
+/** Work of a node: what the profiler turns into GFLOP/s and GB/s. */
+export interface Cost {
+  /** Floating-point operations, a multiply-add counted as two. */
+  flops: number;
+  /** Bytes that must be read and written at least once. */
+  bytes: number;
+}
+
+/** One dispatch of a compute shader. */
+export interface Kernel {
+  label: string;
+  /** Specialised WGSL. */
+  wgsl: string;
+  entryPoint: string;
+  /** The tensor bound to each variable that the WGSL declares, by the variable's name. */
+  bindings: Readonly<Record<string, Tensor>>;
+  workgroups: readonly [x: number, y: number, z: number];
+}
+
+/** A node as its op sees it. */
+export interface Call<A = unknown> {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: A;
+}
+
+/** What the graph knows of an operation. */
+export interface Op<A = unknown> {
+  readonly name: string;
+  /** Shape rule: the outputs for these inputs; throws an Error that names what does not fit. */
+  outputs(inputs: readonly TensorSpec[], attrs: A): TensorSpec[];
+  /** For each output that updates an input's buffer in place: the index of that input. */
+  readonly inPlace?: readonly (number | undefined)[];
+  /** The dispatches that compute it on a target. */
+  kernels(call: Call<A>, target: Target): Kernel[];
+  cost(call: Call<A>): Cost;
+}
+
+/** An op applied to tensors. */
+export interface Node extends Call {
+  readonly name: string;
+  readonly op: Op;
+}
+
+/** A static graph: tensors, and nodes in the order in which they run. */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly tensors: Tensor[] = [];
+  readonly outputs = new Map<string, Tensor>();
+  private scopeNames: string[] = [];
+
+  /** @param target the adapter that the graph is built for: weights may be laid out for its kernels */
+  constructor(readonly target: Target) {}
+
+  /** A tensor that the host writes before a step. */
+  input(name: string, shape: readonly number[], dtype: DType): Tensor {
+    return this.add({ name, shape, dtype, role: "input" });
+  }
+
+  /** A tensor that lives on the GPU from step to step; zero at first. The host may write parts of it. */
+  state(name: string, shape: readonly number[], dtype: DType): Tensor {
+    return this.add({ name, shape, dtype, role: "state" });
+  }
+
+  /** Fixed values. */
+  weight(name: string, shape: readonly number[], data: Float32Array | Uint32Array): Tensor {
+    const name_ = this.qualified(name);
+    if (data.length !== elementCount(shape)) {
+      throw new Error(`weight ${name_} has ${data.length} values for the shape [${shape}]`);
+    }
+    return this.add({ name: name_, shape, dtype: data instanceof Float32Array ? "f32" : "u32", role: "weight", data });
+  }
+
+  /** Adds a node and returns its outputs. */
+  apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
+    const name = this.qualified(op.name);
+    let specs: TensorSpec[];
+    try {
+      specs = op.outputs(inputs, attrs);
+    } catch (error) {
+      throw new Error(`${name}: ${(error as Error).message}`);
+    }
+    const outputs = specs.map((spec, i) => {
+      const source = op.inPlace?.[i];
+      const aliasOf = source === undefined ? undefined : inputs[source];
+      const suffix = specs.length > 1 ? `.${i}` : "";
+      return this.add({ name: `${name}${suffix}`, shape: spec.shape, dtype: spec.dtype, role: "value", aliasOf });
+    });
+    this.nodes.push({ name, op: op as Op, inputs, outputs, attrs });
+    return outputs;
+  }
+
+  /** Keeps a tensor readable after each step, under a name. */
+  output(name: string, tensor: Tensor): void {
+    if (this.outputs.has(name)) throw new Error(`the graph has an output named ${name} already`);
+    this.outputs.set(name, tensor);
+  }
+
+  /** Names what `build` adds as parts of `name`, as PyTorch's modules are named. */
+  scope<T>(name: string, build: () => T): T {
+    this.scopeNames.push(name);
+    try {
+      return build();
+    } finally {
+      this.scopeNames.pop();
+    }
+  }
+
+  private qualified(name: string): string {
+    return [...this.scopeNames, name].join(".");
+  }
+
+  private add(tensor: Omit<Tensor, "id">): Tensor {
+    const full = { ...tensor, id: this.tensors.length };
+    this.tensors.push(full);
+    return full;
+  }
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** Bytes of a tensor: both element types are words. */
+export function byteSize(tensor: TensorSpec): number {
+  return 4 * elementCount(tensor.shape);
+}
+
+/** The tensor that owns a tensor's buffer: itself, or what it updates in place. */
+export function storageOf(tensor: Tensor): Tensor {
+  return tensor.aliasOf ? storageOf(tensor.aliasOf) : tensor;
+}
+
+/** The same buffer under another shape of as many elements. */
+export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
+  if (elementCount(shape) !== elementCount(tensor.shape)) {
+    throw new Error(`${tensor.name} of shape [${tensor.shape}] cannot be seen as [${shape}]`);
+  }
+  return { ...tensor, shape };
+}

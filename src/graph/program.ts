@@ -1,0 +1,232 @@
+import type { Gpu } from "../gpu/gpu.js";
+import { Profiler } from "../gpu/profiler.js";
+import { byteSize, type Cost, type DType, type Graph, type Node, storageOf, type Tensor } from "./graph.js";
+import { planMemory } from "./plan.js";
+
+/** A node's share of a profiled step. */
+export interface NodeProfile extends Cost {
+  name: string;
+  op: string;
+  /** Milliseconds on the GPU. */
+  ms: number;
+}
+
+/** Values of a graph's outputs after a step, by name. */
+export type Results = Record<string, Float32Array | Uint32Array>;
+
+interface Dispatch {
+  node: Node;
+  label: string;
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  workgroups: readonly [number, number, number];
+}
+
+/**
+ * A graph made ready to run on a device: buffers allocated, pipelines compiled, bind groups made, all of it once.
+ * A step then only uploads, encodes and submits.
+ */
+export class Program {
+  private readonly staging: GPUBuffer[] = [];
+  private readonly waiting: (() => void)[] = [];
+  private readonly readBackBytes: number;
+
+  private constructor(
+    readonly gpu: Gpu,
+    readonly graph: Graph,
+    private readonly buffers: ReadonlyMap<number, GPUBuffer>,
+    private readonly owned: GPUBuffer[],
+    private readonly dispatches: readonly Dispatch[],
+    stepsInFlight: number,
+  ) {
+    this.readBackBytes = [...graph.outputs.values()].reduce((sum, t) => sum + byteSize(t), 0);
+    for (let i = 0; i < stepsInFlight; i++) {
+      const buffer = gpu.createBuffer(
+        "read-back",
+        this.readBackBytes,
+        GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+      );
+      this.staging.push(buffer);
+      this.owned.push(buffer);
+    }
+  }
+
+  /**
+   * Plans memory, allocates, compiles.
+   * @param stepsInFlight how many steps may be running at once
+   * @throws GpuError where a kernel does not compile or a tensor is too large for the device
+   */
+  static async compile(gpu: Gpu, graph: Graph, stepsInFlight = 2): Promise<Program> {
+    const plan = planMemory(graph);
+    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const slotBuffers = plan.slotBytes.map((bytes, i) => gpu.createBuffer(`activations ${i}`, bytes, storage));
+    const owned = [...slotBuffers];
+    const buffers = new Map<number, GPUBuffer>();
+    const used = new Set([...plan.nodes.flatMap((n) => n.inputs), ...graph.outputs.values()].map((t) => t.id));
+    for (const tensor of graph.tensors) {
+      const slot = plan.slots.get(tensor.id);
+      if (slot !== undefined) {
+        buffers.set(tensor.id, slotBuffers[slot] as GPUBuffer);
+      } else if (tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
+        const buffer = gpu.createBuffer(tensor.name, byteSize(tensor), storage);
+        if (tensor.data) gpu.device.queue.writeBuffer(buffer, 0, tensor.data as Float32Array<ArrayBuffer>);
+        buffers.set(tensor.id, buffer);
+        owned.push(buffer);
+      }
+    }
+    const kernels = plan.nodes.flatMap((node) => node.op.kernels(node, gpu).map((kernel) => ({ node, kernel })));
+    const dispatches = await Promise.all(
+      kernels.map(async ({ node, kernel }): Promise<Dispatch> => {
+        const label = `${node.name} (${kernel.label})`;
+        const { pipeline, layout, bindings } = await gpu.pipeline(kernel.label, kernel.wgsl, kernel.entryPoint);
+        const missing = [...bindings.keys()].filter((name) => !kernel.bindings[name]);
+        if (missing.length > 0) throw new Error(`${label}: nothing is bound to ${missing.join(", ")}`);
+        for (const size of kernel.workgroups) {
+          if (size > gpu.limits.maxComputeWorkgroupsPerDimension) {
+            throw new Error(`${label}: ${kernel.workgroups} workgroups are more than the device allows`);
+          }
+        }
+        const entries = Object.entries(kernel.bindings).map(([name, tensor]) => {
+          const binding = bindings.get(name);
+          if (binding === undefined) throw new Error(`${label}: the WGSL declares no ${name}`);
+          return {
+            binding,
+            resource: { buffer: buffers.get(storageOf(tensor).id) as GPUBuffer, size: Math.max(4, byteSize(tensor)) },
+          };
+        });
+        const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
+        return { node, label, pipeline, bindGroup, workgroups: kernel.workgroups };
+      }),
+    );
+    const program = new Program(gpu, graph, buffers, owned, dispatches, stepsInFlight);
+    await gpu.finish();
+    return program;
+  }
+
+  /** Writes (part of) an input or state. The bytes are copied before this returns. */
+  write(tensor: Tensor, data: ArrayBufferView<ArrayBuffer>, offsetBytes = 0): void {
+    const buffer = this.buffers.get(tensor.id);
+    if (!buffer || tensor.role === "value" || tensor.role === "weight") {
+      throw new Error(`${tensor.name} is not an input or state of this program`);
+    }
+    this.gpu.device.queue.writeBuffer(buffer, offsetBytes, data);
+  }
+
+  /** Resolves once a further step may be started: fewer steps are in flight than {@link compile} allowed. */
+  async ready(): Promise<void> {
+    while (this.staging.length === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  /**
+   * Runs a step and reads the outputs back. The step is submitted before this returns its promise, so that inputs may be
+   * written for the next one at once. Call {@link ready} first.
+   */
+  async run(): Promise<Results> {
+    const staging = this.staging.pop();
+    if (!staging) throw new Error("as many steps as allowed are in flight: wait for ready()");
+    try {
+      const encoder = this.gpu.device.createCommandEncoder({ label: "step" });
+      this.encode(encoder);
+      let offset = 0;
+      for (const tensor of this.graph.outputs.values()) {
+        encoder.copyBufferToBuffer(this.bufferOf(tensor), 0, staging, offset, byteSize(tensor));
+        offset += byteSize(tensor);
+      }
+      this.gpu.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes).catch((error: Error) => {
+        this.gpu.check();
+        throw error;
+      });
+      this.gpu.check();
+      const bytes = staging.getMappedRange(0, this.readBackBytes).slice(0);
+      staging.unmap();
+      return this.unpack(bytes);
+    } finally {
+      this.staging.push(staging);
+      this.waiting.shift()?.();
+    }
+  }
+
+  /** Runs a step without reading anything back; the caller synchronises by `gpu.finish()`. */
+  submit(): void {
+    const encoder = this.gpu.device.createCommandEncoder({ label: "step" });
+    this.encode(encoder);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Runs a step with every kernel timed by timestamp queries. */
+  async profile(): Promise<NodeProfile[]> {
+    const profiler = new Profiler(this.gpu, this.dispatches.length);
+    try {
+      const encoder = this.gpu.device.createCommandEncoder({ label: "profiled step" });
+      for (const dispatch of this.dispatches) {
+        const pass = profiler.beginPass(encoder, dispatch.label);
+        record(pass, dispatch);
+        pass.end();
+      }
+      profiler.resolve(encoder);
+      this.gpu.device.queue.submit([encoder.finish()]);
+      const times = await profiler.read();
+      const profiles = new Map<Node, NodeProfile>();
+      this.dispatches.forEach(({ node }, i) => {
+        const entry = profiles.get(node) ?? { name: node.name, op: node.op.name, ms: 0, ...node.op.cost(node) };
+        entry.ms += times[i]?.ms ?? 0;
+        profiles.set(node, entry);
+      });
+      return [...profiles.values()];
+    } finally {
+      profiler.close();
+    }
+  }
+
+  /** Work of one step. */
+  get cost(): Cost {
+    const total = { flops: 0, bytes: 0 };
+    for (const node of new Set(this.dispatches.map((d) => d.node))) {
+      const { flops, bytes } = node.op.cost(node);
+      total.flops += flops;
+      total.bytes += bytes;
+    }
+    return total;
+  }
+
+  get dispatchCount(): number {
+    return this.dispatches.length;
+  }
+
+  /** Frees the program's buffers. */
+  close(): void {
+    for (const buffer of this.owned) this.gpu.destroyBuffer(buffer);
+    this.owned.length = 0;
+  }
+
+  private encode(encoder: GPUCommandEncoder): void {
+    const pass = encoder.beginComputePass();
+    for (const dispatch of this.dispatches) record(pass, dispatch);
+    pass.end();
+  }
+
+  private bufferOf(tensor: Tensor): GPUBuffer {
+    return this.buffers.get(storageOf(tensor).id) as GPUBuffer;
+  }
+
+  private unpack(bytes: ArrayBuffer): Results {
+    const results: Results = {};
+    let offset = 0;
+    for (const [name, tensor] of this.graph.outputs) {
+      results[name] = viewAs(tensor.dtype, bytes, offset, byteSize(tensor) / 4);
+      offset += byteSize(tensor);
+    }
+    return results;
+  }
+}
+
+function record(pass: GPUComputePassEncoder, { pipeline, bindGroup, workgroups }: Dispatch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindGroup);
+  pass.dispatchWorkgroups(...workgroups);
+}
+
+function viewAs(dtype: DType, bytes: ArrayBuffer, offset: number, length: number): Float32Array | Uint32Array {
+  return dtype === "f32" ? new Float32Array(bytes, offset, length) : new Uint32Array(bytes, offset, length);
+}

@@ -1,0 +1,48 @@
+import type { Graph, Tensor } from "../graph/graph.js";
+import { anomalyMapOp, headErrorsOp, type Norm } from "../ops/errors.js";
+import { type LinearWeights, linearWeights } from "../ops/linear.js";
+import type { Size } from "../ops/resize.js";
+import type { Network, NetworkOutputs } from "./network.js";
+
+/** Where the prediction targets are: packed images [slots, H, W], and samples [B, sampleWords] that name a slot each. */
+export interface Targets {
+  targets: Tensor;
+  samples: Tensor;
+}
+
+/** Token errors [B, L, 2] (student, target) of a network's features, without storing predictions. */
+export function headErrors(
+  graph: Graph,
+  network: Network,
+  { teacher, student }: NetworkOutputs,
+  { targets, samples }: Targets,
+  norm: Norm,
+): Tensor {
+  const teacherHead = linearWeights(graph, "decoder_pred", [network.layer("decoder_pred")]);
+  const inputs = [targets, samples, teacher, teacherHead.weight, teacherHead.bias];
+  if (student) {
+    const studentHead = linearWeights(graph, "decoder_student_pred", [network.layer("decoder_student_pred")]);
+    inputs.push(student, studentHead.weight, studentHead.bias);
+  }
+  return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0] as Tensor;
+}
+
+/** The teacher's predicted anomaly map [B, H, W], 0…1: only that channel of the head is computed. */
+export function anomalyMap(graph: Graph, network: Network, { teacher }: NetworkOutputs, size: Size): Tensor {
+  const { patch, outChannels } = network.config;
+  const layer = everyNthRow(network.layer("decoder_pred"), outChannels, outChannels - 1);
+  const prediction = network.linear("anomaly_pred", teacher, layer);
+  return graph.apply(anomalyMapOp, [prediction], { patch, ...size })[0] as Tensor;
+}
+
+function everyNthRow({ weight, bias }: LinearWeights, n: number, first: number): LinearWeights {
+  const width = weight.length / bias.length;
+  const rows = Math.floor(bias.length / n);
+  const picked = { weight: new Float32Array(rows * width), bias: new Float32Array(rows) };
+  for (let row = 0; row < rows; row++) {
+    const from = row * n + first;
+    picked.weight.set(weight.subarray(from * width, (from + 1) * width), row * width);
+    picked.bias[row] = bias[from] as number;
+  }
+  return picked;
+}

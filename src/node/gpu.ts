@@ -1,0 +1,167 @@
+import { NoAdapterError } from "../errors.js";
+import { type AdapterDescription, describeAdapter, Gpu } from "../gpu/gpu.js";
+import { findSwiftShaderArchive, hasVulkanLoader, loadLibrary, unpackSwiftShader } from "./swiftshader.js";
+
+/** How to choose an adapter in Node. */
+export interface NodeGpuOptions {
+  /**
+   * `auto` (the real GPU, else a software adapter), `gpu`, `lavapipe`, `swiftshader`, `null` (Dawn's, which validates and runs
+   * nothing), or a part of an adapter's name. Default: the environment variable SDMAE_ADAPTER, else `auto`.
+   */
+  adapter?: string;
+  /** Receives one line where something slower than a GPU was chosen by itself. */
+  onNotice?: (line: string) => void;
+  /** The archive that holds SwiftShader; found by itself where npm installed it. */
+  swiftShaderArchive?: string | null;
+}
+
+/** An adapter as listed by {@link listAdapters}. */
+export interface ListedAdapter extends AdapterDescription {
+  /** What `--adapter` takes to get it. */
+  name: string;
+  features: string[];
+}
+
+type Dawn = GPU & { readonly __dawn?: never };
+
+/**
+ * What `create()` returned, held for as long as any of its devices lives: once it is collected the process crashes. Node does not
+ * exit while one is held, so closing a device drops it.
+ */
+const alive = new Set<Dawn>();
+
+/** Dawn switches: unsafe APIs are those not standardised yet (subgroup matrices); timestamps are wanted as exact as they come. */
+const dawnFlags = ["enable-dawn-features=allow_unsafe_apis", "disable-dawn-features=timestamp_quantization"];
+
+async function createDawn(extra: readonly string[] = []): Promise<Dawn> {
+  const { create, globals } = await import("webgpu");
+  for (const [name, value] of Object.entries(globals)) {
+    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+  return create([...dawnFlags, ...extra]) as Dawn;
+}
+
+/** Runs `use` with Vulkan restricted to one driver. */
+async function withDriver<T>(icd: string, use: () => Promise<T>): Promise<T> {
+  // VK_DRIVER_FILES goes before VK_ICD_FILENAMES where both are set; old loaders know the latter only.
+  const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
+  const before = names.map((name) => process.env[name]);
+  for (const name of names) process.env[name] = icd;
+  try {
+    return await use();
+  } finally {
+    names.forEach((name, i) => {
+      const value = before[i];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    });
+  }
+}
+
+/** Makes sure that Dawn finds a Vulkan loader on Linux; returns SwiftShader's manifest where it is to be had. */
+async function prepareVulkan(archive: string | null | undefined): Promise<() => Promise<string | undefined>> {
+  const found = archive === undefined ? findSwiftShaderArchive() : (archive ?? undefined);
+  const unpack = async () => (found ? await unpackSwiftShader(found) : undefined);
+  if (process.platform === "linux" && !hasVulkanLoader()) {
+    const swiftShader = await unpack();
+    if (swiftShader) loadLibrary(swiftShader.loader);
+  }
+  return async () => (await unpack())?.icd;
+}
+
+async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
+  alive.add(dawn);
+  try {
+    return await Gpu.open(adapter, () => alive.delete(dawn));
+  } catch (error) {
+    alive.delete(dawn);
+    throw error;
+  }
+}
+
+async function request(extra: readonly string[] = []): Promise<{ dawn: Dawn; adapter: GPUAdapter } | undefined> {
+  const dawn = await createDawn(extra);
+  try {
+    const adapter = await dawn.requestAdapter({ powerPreference: "high-performance" });
+    return adapter ? { dawn, adapter } : undefined;
+  } catch {
+    // Dawn throws where no adapter has the name that was asked for, or no backend works.
+    return undefined;
+  }
+}
+
+/**
+ * Opens a WebGPU device in Node through Dawn. Order: a real GPU; Mesa's lavapipe where the system has it; SwiftShader from npm (Linux x64).
+ * @throws NoAdapterError that says what to install
+ */
+export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
+  const wanted = options.adapter ?? (process.env.SDMAE_ADAPTER || "auto");
+  const notice = options.onNotice ?? (() => {});
+  if (wanted === "null") {
+    const found = await request(["backend=null"]);
+    if (found) return open(found.dawn, found.adapter);
+  }
+  const swiftShaderIcd = await prepareVulkan(options.swiftShaderArchive);
+  if (wanted === "auto" || wanted === "gpu") {
+    const found = await request();
+    const kind = found && describeAdapter(found.adapter.info).kind;
+    if (found && kind === "gpu") return open(found.dawn, found.adapter);
+    if (wanted === "gpu") throw new NoAdapterError(`no GPU found by WebGPU${kind ? ` (only ${kind})` : ""}: ${advice}`);
+    if (found) {
+      notice(`no GPU found: running on the software adapter ${kind}, some 1,000 times slower than a GPU`);
+      return open(found.dawn, found.adapter);
+    }
+  } else if (wanted !== "swiftshader") {
+    const found = await request([`adapter=${wanted === "lavapipe" ? "llvmpipe" : wanted}`]);
+    if (found) return open(found.dawn, found.adapter);
+    const names = (await listAdapters(options)).map((a) => a.name).join(", ");
+    throw new NoAdapterError(`no adapter named "${wanted}"; there is ${names || "none at all"}`);
+  }
+  const icd = await swiftShaderIcd();
+  if (icd) {
+    const gpu = await withDriver(icd, async () => {
+      const found = await request();
+      return found && open(found.dawn, found.adapter);
+    });
+    if (gpu) {
+      if (wanted === "auto") {
+        notice("no GPU found: running on the software adapter SwiftShader, some 1,000 times slower than a GPU");
+      }
+      return gpu;
+    }
+  }
+  throw new NoAdapterError(`no WebGPU adapter found: ${advice}`);
+}
+
+const advice =
+  "install your GPU's Vulkan driver (Linux), or on Linux x64 the software adapter by `npm install @sparticuz/chromium` or Mesa 25's mesa-vulkan-drivers";
+
+/** Lists what there is to choose from; the first is what `auto` takes. */
+export async function listAdapters(options: NodeGpuOptions = {}): Promise<ListedAdapter[]> {
+  const swiftShaderIcd = await prepareVulkan(options.swiftShaderArchive);
+  const listed: ListedAdapter[] = [];
+  const add = (found: { adapter: GPUAdapter } | undefined) => {
+    if (!found) return;
+    const description = describeAdapter(found.adapter.info);
+    const features = [...found.adapter.features].sort();
+    const name = description.kind === "gpu" ? description.device || description.description : description.kind;
+    if (!listed.some((a) => a.name === name)) listed.push({ ...description, name, features });
+  };
+  add(await request());
+  for (const name of await systemAdapterNames()) add(await request([`adapter=${name}`]));
+  const icd = await swiftShaderIcd();
+  if (icd) add(await withDriver(icd, () => request()));
+  const rank = (a: ListedAdapter) => ["gpu", "lavapipe", "software", "swiftshader"].indexOf(a.kind);
+  return listed.sort((a, b) => rank(a) - rank(b));
+}
+
+/** The names of all adapters that the system's drivers offer: Dawn tells them where a name fits none. */
+async function systemAdapterNames(): Promise<string[]> {
+  try {
+    const dawn = await createDawn(["adapter=no adapter has this name"]);
+    await dawn.requestAdapter();
+  } catch (error) {
+    return [...String(error).matchAll(/name: '([^']+)'/g)].map((match) => match[1] as string);
+  }
+  return [];
+}

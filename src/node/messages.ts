@@ -1,0 +1,28 @@
+const LONGEST = 300;
+
+/** Text from outside (a file name, what a library said) made fit for a message of one line: no control characters, not endless. */
+export function oneLine(text: string): string {
+  const clean = text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out.
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
+    .trim();
+  return clean.length > LONGEST ? `${clean.slice(0, LONGEST)}…` : clean;
+}
+
+/** Why something failed, in a few words, from whatever was thrown. */
+export function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  switch (code) {
+    case "ENOENT":
+      return "no such file or folder";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied";
+    case "EISDIR":
+      return "it is a folder";
+    case "ENOTDIR":
+      return "not a folder";
+    default:
+      return oneLine(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,33 @@
+import attentionWgsl from "../../shaders/attention.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import type { Op, Tensor } from "../graph/graph.js";
+import { bytesOf, expect, expectShape, groups, sizes } from "./common.js";
+
+/** Multi-head attention: q, k, v [3, B, N, D] → softmax(q kᵀ) v [B, N, D], heads side by side in D. The scale is in q already. */
+export const attentionOp: Op<{ heads: number }> = {
+  name: "attention",
+  outputs([qkv], { heads }) {
+    const [, b, tokens, width] = expectShape(qkv, "qkv", [3, -1, -1, -1]).shape as [number, number, number, number];
+    expect(width % (4 * heads) === 0, `width ${width} does not divide into ${heads} heads of a multiple of 4`);
+    return [{ shape: [b, tokens, width], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs: { heads } }) {
+    const [qkv] = inputs as [Tensor];
+    const [, b, tokens, width] = qkv.shape as [number, number, number, number];
+    return [
+      {
+        label: "attention",
+        wgsl: specialize(attentionWgsl, {
+          constants: { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: width / heads },
+        }),
+        entryPoint: "attention",
+        bindings: { qkv, y: outputs[0] as Tensor },
+        workgroups: [groups(tokens, 64), heads, b],
+      },
+    ];
+  },
+  cost(call) {
+    const [, b, tokens, width] = sizes(call.inputs[0]);
+    return { flops: 4 * b * tokens * tokens * width, bytes: bytesOf(call) };
+  },
+};

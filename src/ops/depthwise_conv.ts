@@ -1,0 +1,69 @@
+import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import type { Op, Tensor } from "../graph/graph.js";
+import { bytesOf, elementwiseCost, expect, expectShape, groups } from "./common.js";
+
+/**
+ * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 + rows·columns, D]. Weights are
+ * [9 taps, 3, D] and bias [3, D], BatchNorm folded in; the first token is copied.
+ */
+export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
+  name: "convProjection",
+  outputs([x, weight, bias], { rows, columns }) {
+    const [b, tokens, width] = expectShape(x, "x", [-1, 1 + rows * columns, -1]).shape as [number, number, number];
+    expect(width % 4 === 0, `width ${width} is no multiple of 4`);
+    expectShape(weight, "weight", [9, 3, width]);
+    expectShape(bias, "bias", [3, width]);
+    return [{ shape: [3, b, tokens, width], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs: { rows, columns } }) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
+    const [b, tokens, width] = x.shape as [number, number, number];
+    return [
+      {
+        label: "depthwise conv",
+        wgsl: specialize(depthwiseConvWgsl, {
+          constants: { WIDTH: width, ROWS: rows, COLUMNS: columns, SAMPLES: b },
+        }),
+        entryPoint: "convolve",
+        bindings: { x, weight, bias, qkv: outputs[0] as Tensor },
+        workgroups: [groups((tokens * width) / 4, 64), b, 1],
+      },
+    ];
+  },
+  cost: (call) => ({ flops: elementwiseCost(call, 18).flops, bytes: bytesOf(call) }),
+};
+
+/** One of a block's three convolutional projections as a checkpoint has it. */
+export interface ConvProjection {
+  /** [D, 1, 3, 3] */
+  weight: Float32Array;
+  /** BatchNorm: each [D]. */
+  gamma: Float32Array;
+  beta: Float32Array;
+  mean: Float32Array;
+  variance: Float32Array;
+}
+
+/**
+ * Folds BatchNorm in evaluation mode into the convolutions before it: w·γ/√(σ²+ε), β − μ·γ/√(σ²+ε).
+ * @returns weight [9, 3, D] and bias [3, D]
+ */
+export function foldBatchNorm(
+  projections: readonly ConvProjection[],
+  epsilon: number,
+): { weight: Float32Array; bias: Float32Array } {
+  const width = projections[0]?.gamma.length ?? 0;
+  const weight = new Float32Array(9 * 3 * width);
+  const bias = new Float32Array(3 * width);
+  projections.forEach((p, which) => {
+    for (let d = 0; d < width; d++) {
+      const scale = (p.gamma[d] as number) / Math.sqrt((p.variance[d] as number) + epsilon);
+      bias[which * width + d] = (p.beta[d] as number) - (p.mean[d] as number) * scale;
+      for (let tap = 0; tap < 9; tap++) {
+        weight[(tap * 3 + which) * width + d] = (p.weight[d * 9 + tap] as number) * scale;
+      }
+    }
+  });
+  return { weight, bias };
+}

@@ -1,0 +1,184 @@
+import anomalyMapWgsl from "../../shaders/anomaly_map.wgsl";
+import frameScoresWgsl from "../../shaders/frame_scores.wgsl";
+import headErrorsWgsl from "../../shaders/head_errors.wgsl";
+import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import { elementCount, type Op, type Tensor } from "../graph/graph.js";
+import { bytesOf, dim, elementwiseCost, expect, expectShape, groups, sampleWords, sizes } from "./common.js";
+
+/** How two values differ: squared (L2) or absolute (L1). */
+export type Norm = "L1" | "L2";
+
+interface ErrorAttrs {
+  patch: number;
+  norm: Norm;
+}
+
+/**
+ * Token errors from stored predictions: targets [slots, H, W] packed, samples [B, sampleWords], teacher [B, 1 + L, P·P·4] and,
+ * where there is one, student → [B, L, 2]: mean difference of teacher and student (0 without a student), of target and teacher.
+ * With `normalizeTarget` the target token is first normalised by its own mean and unbiased variance (norm_pix_loss).
+ */
+export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
+  name: "tokenErrors",
+  outputs([targets, samples, teacher, student], { patch }) {
+    const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
+    const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
+    const tokens = (h * w) / patch ** 2;
+    expectShape(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
+    if (student) expectShape(student, "student", [b, 1 + tokens, patch * patch * 4]);
+    return [{ shape: [b, tokens, 2], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs }) {
+    const [targets, samples, teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor?];
+    const errors = outputs[0] as Tensor;
+    const [b, tokens] = errors.shape as [number, number];
+    return [
+      {
+        label: "token errors",
+        wgsl: specialize(tokenErrorsWgsl, {
+          constants: {
+            PATCH: attrs.patch,
+            GRID_WIDTH: dim(targets, 2) / attrs.patch,
+            TOKENS: tokens,
+            PREDICTION_ROWS: dim(teacher, 1),
+            ABSOLUTE: attrs.norm === "L1",
+            NORMALIZE_TARGET: attrs.normalizeTarget,
+          },
+          flags: { STUDENT: student !== undefined },
+        }),
+        entryPoint: "tokenErrors",
+        bindings: { targets, samples, teacher, errors, ...(student && { student }) },
+        workgroups: [tokens, b, 1],
+      },
+    ];
+  },
+  cost: (call) => ({ flops: 6 * elementCount(call.inputs[2]?.shape ?? []), bytes: bytesOf(call) }),
+};
+
+/**
+ * Heads and token errors in one pass: targets, samples, teacher features [B, 1 + L, D] (normalised), weight [1, D, P·P·4], bias [1, P·P·4], and
+ * where there is a student the same three of it → [B, L, 2] as {@link tokenErrorsOp}. No prediction is stored.
+ */
+export const headErrorsOp: Op<ErrorAttrs> = {
+  name: "headErrors",
+  outputs([targets, samples, teacher, weight, bias, student, studentWeight, studentBias], { patch }) {
+    const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
+    const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
+    const tokens = (h * w) / patch ** 2;
+    const width = dim(expectShape(teacher, "teacher", [b, 1 + tokens, -1]), 2);
+    const values = patch * patch * 4;
+    expectShape(weight, "weight", [1, width, values]);
+    expectShape(bias, "bias", [1, values]);
+    if (student) {
+      expectShape(student, "student", [b, 1 + tokens, width]);
+      expectShape(studentWeight, "student weight", [1, width, values]);
+      expectShape(studentBias, "student bias", [1, values]);
+    }
+    return [{ shape: [b, tokens, 2], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs }) {
+    const [targets, samples, teacher, teacherWeight, teacherBias, student, studentWeight, studentBias] = inputs as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor?,
+      Tensor?,
+      Tensor?,
+    ];
+    const errors = outputs[0] as Tensor;
+    const [b, tokens] = errors.shape as [number, number];
+    const rows = 4;
+    return [
+      {
+        label: "head errors",
+        wgsl: specialize(headErrorsWgsl, {
+          constants: {
+            PATCH: attrs.patch,
+            GRID_WIDTH: dim(targets, 2) / attrs.patch,
+            TOKENS: tokens,
+            WIDTH: dim(teacher, 2),
+            ABSOLUTE: attrs.norm === "L1",
+            ROWS: rows,
+          },
+          flags: { STUDENT: student !== undefined },
+        }),
+        entryPoint: "headErrors",
+        bindings: {
+          targets,
+          samples,
+          teacher,
+          teacherWeight,
+          teacherBias,
+          errors,
+          ...(student && studentWeight && studentBias && { student, studentWeight, studentBias }),
+        },
+        workgroups: [groups(tokens, rows), b, 1],
+      },
+    ];
+  },
+  cost(call) {
+    const heads = call.inputs.length > 5 ? 2 : 1;
+    const [b, tokens, width] = sizes(call.inputs[2]);
+    return { flops: heads * b * (tokens - 1) * (2 * width + 3) * dim(call.inputs[4], 1), bytes: bytesOf(call) };
+  },
+};
+
+/** Token errors [B, L, 2] → [B, 2], means over all tokens or, given idsRestore [B, L], over the removed ones. */
+export const frameScoresOp: Op<{ keep: number }> = {
+  name: "frameScores",
+  outputs([errors, idsRestore]) {
+    const [b, tokens] = expectShape(errors, "errors", [-1, -1, 2]).shape as [number, number];
+    if (idsRestore) expectShape(idsRestore, "idsRestore", [b, tokens]);
+    return [{ shape: [b, 2], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs: { keep } }) {
+    const [errors, idsRestore] = inputs as [Tensor, Tensor?];
+    const [b, tokens] = errors.shape as [number, number];
+    return [
+      {
+        label: "frame scores",
+        wgsl: specialize(frameScoresWgsl, {
+          constants: { TOKENS: tokens, KEEP: keep },
+          flags: { MASKED_ONLY: idsRestore !== undefined },
+        }),
+        entryPoint: "frameScores",
+        bindings: { errors, scores: outputs[0] as Tensor, ...(idsRestore && { idsRestore }) },
+        workgroups: [b, 1, 1],
+      },
+    ];
+  },
+  cost: (call) => ({ flops: elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
+};
+
+/** The predicted anomaly channel [B, 1 + L, P·P] (−1…1) as an image [B, H, W], 0…1. */
+export const anomalyMapOp: Op<{ patch: number; height: number; width: number }> = {
+  name: "anomalyMap",
+  outputs([prediction], { patch, height, width }) {
+    expect(height % patch === 0 && width % patch === 0, `size ${height}x${width} is no multiple of ${patch}`);
+    expectShape(prediction, "prediction", [-1, 1 + (height * width) / patch ** 2, patch * patch]);
+    return [{ shape: [dim(prediction, 0), height, width], dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs: { patch, height, width } }) {
+    const [prediction] = inputs as [Tensor];
+    return [
+      {
+        label: "anomaly map",
+        wgsl: specialize(anomalyMapWgsl, {
+          constants: {
+            PATCH: patch,
+            GRID_WIDTH: width / patch,
+            TOKENS: (height * width) / patch ** 2,
+            PREDICTION_ROWS: dim(prediction, 1),
+          },
+        }),
+        entryPoint: "layOut",
+        bindings: { prediction, map: outputs[0] as Tensor },
+        workgroups: [groups(width, 64), height, dim(prediction, 0)],
+      },
+    ];
+  },
+  cost: (call) => elementwiseCost(call, 2),
+};

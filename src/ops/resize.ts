@@ -1,0 +1,142 @@
+import resizeWgsl from "../../shaders/resize.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import type { Graph, Kernel, Op, Tensor } from "../graph/graph.js";
+import { dim, expectShape, groups, sampleWords } from "./common.js";
+
+/** Height and width in pixels. */
+export interface Size {
+  height: number;
+  width: number;
+}
+
+interface ResizeAttrs {
+  source: Size;
+  size: Size;
+}
+
+/** A slot number that stands for none. */
+export const noSlot = 0xffffffff;
+
+/** Words of a raw frame's slot: its bytes (rows × columns × 3, interleaved B, G, R), and one word to read into. */
+export function rawSlotWords({ height, width }: Size): number {
+  return Math.ceil((height * width * 3) / 4) + 1;
+}
+
+/**
+ * For each position of a resized axis: the left neighbour, and in the upper half-word the weight of the right one in 1/2048.
+ * Half-pixel centres, border replicated, weights rounded half to even, as OpenCV's INTER_LINEAR for 8-bit images.
+ */
+export function interpolationTable(source: number, size: number): Uint32Array {
+  const table = new Uint32Array(size);
+  for (let i = 0; i < size; i++) {
+    const position = Math.fround((i + 0.5) * (source / size) - 0.5);
+    let left = Math.floor(position);
+    let fraction = Math.fround(position - left);
+    if (left < 0) [left, fraction] = [0, 0];
+    if (left >= source - 1) [left, fraction] = [source - 1, 0];
+    table[i] = left | (roundHalfToEven(fraction * 2048) << 16);
+  }
+  return table;
+}
+
+function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+function kernel(label: string, z: number, { source, size }: ResizeAttrs, bindings: Kernel["bindings"]): Kernel {
+  return {
+    label,
+    wgsl: specialize(resizeWgsl, {
+      constants: {
+        SOURCE_HEIGHT: source.height,
+        SOURCE_WIDTH: source.width,
+        SLOT_WORDS: rawSlotWords(source),
+        HEIGHT: size.height,
+        WIDTH: size.width,
+      },
+      flags: { DIFFERENCE: label === "motion gradient" },
+    }),
+    entryPoint: "resize",
+    bindings,
+    workgroups: [groups(size.width, 64), size.height, z],
+  };
+}
+
+/** Resizes raw frames into the same slots of a ring of resized ones, which it updates in place. */
+export const resizeFramesOp: Op<ResizeAttrs> = {
+  name: "resizeFrames",
+  inPlace: [4],
+  outputs([raw, columns, rows, slots, ring], { source, size }) {
+    expectShape(raw, "raw frames", [dim(ring, 0), rawSlotWords(source)]);
+    expectShape(columns, "column table", [size.width]);
+    expectShape(rows, "row table", [size.height]);
+    expectShape(slots, "slots", [-1]);
+    return [expectShape(ring, "ring of resized frames", [-1, size.height, size.width])];
+  },
+  kernels({ inputs, outputs, attrs }) {
+    const [raw, columns, rows, slots] = inputs as [Tensor, Tensor, Tensor, Tensor];
+    return [kernel("resize", dim(slots, 0), attrs, { raw, columns, rows, slots, resized: outputs[0] as Tensor })];
+  },
+  cost({ inputs, attrs: { source, size } }) {
+    const frames = dim(inputs[3], 0);
+    return { flops: 0, bytes: frames * 4 * (rawSlotWords(source) + size.height * size.width) };
+  },
+};
+
+/** |frame[t−1] − frame[t+1]| at the source resolution, resized; one packed word a pixel, as the frames. */
+export const motionGradientOp: Op<ResizeAttrs> = {
+  name: "motionGradient",
+  outputs([raw, columns, rows, samples], { source, size }) {
+    expectShape(raw, "raw frames", [-1, rawSlotWords(source)]);
+    expectShape(columns, "column table", [size.width]);
+    expectShape(rows, "row table", [size.height]);
+    expectShape(samples, "samples", [-1, sampleWords]);
+    return [{ shape: [dim(samples, 0), size.height, size.width], dtype: "u32" }];
+  },
+  kernels({ inputs, outputs, attrs }) {
+    const [raw, columns, rows, samples] = inputs as [Tensor, Tensor, Tensor, Tensor];
+    return [
+      kernel("motion gradient", dim(samples, 0), attrs, { raw, columns, rows, samples, resized: outputs[0] as Tensor }),
+    ];
+  },
+  cost(call) {
+    const { source } = call.attrs;
+    const pixels = call.outputs[0]?.shape.reduce((a, b) => a * b, 1) ?? 0;
+    return { flops: 0, bytes: 4 * pixels + dim(call.inputs[3], 0) * 8 * rawSlotWords(source) };
+  },
+};
+
+/** Source frames (raw, state) and their resized copies (state), and what resizes between them. */
+export interface FrameRing {
+  /** [slots, rawSlotWords(source)]: the host writes raw frames here. */
+  raw: Tensor;
+  /** [n]: the slots that the next step resizes; {@link noSlot} for none. */
+  slots: Tensor;
+  /** [slots, height, width] packed B, G, R, 0. */
+  resized: Tensor;
+  /** The motion gradient of samples [B, sampleWords]: [B, height, width] packed. */
+  motionGradient(samples: Tensor): Tensor;
+}
+
+/**
+ * Adds a ring of frames to a graph.
+ * @param slots frames that it holds
+ * @param perStep the most frames that are new in a step
+ */
+export function frameRing(graph: Graph, source: Size, size: Size, slots: number, perStep: number): FrameRing {
+  const raw = graph.state("rawFrames", [slots, rawSlotWords(source)], "u32");
+  const ring = graph.state("frames", [slots, size.height, size.width], "u32");
+  const columns = graph.weight("columnTable", [size.width], interpolationTable(source.width, size.width));
+  const rows = graph.weight("rowTable", [size.height], interpolationTable(source.height, size.height));
+  const newSlots = graph.input("newSlots", [perStep], "u32");
+  const attrs = { source, size };
+  const [resized] = graph.apply(resizeFramesOp, [raw, columns, rows, newSlots, ring], attrs) as [Tensor];
+  return {
+    raw,
+    slots: newSlots,
+    resized,
+    motionGradient: (samples) => graph.apply(motionGradientOp, [raw, columns, rows, samples], attrs)[0] as Tensor,
+  };
+}
