@@ -18,7 +18,6 @@ const external = [
   "sharp",
   "png-js",
   "gl-matrix",
-  "pickleparser",
   "fflate",
   "@sparticuz/chromium",
   "@ffmpeg-installer/ffmpeg",
@@ -29,7 +28,6 @@ await build({
   ...shared,
   entryPoints: { core: "src/core.ts" },
   platform: "browser",
-  external: ["gl-matrix", "pickleparser", "fflate"],
 });
 await build({
   ...shared,

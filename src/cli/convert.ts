@@ -1,25 +1,10 @@
-import { readFile, stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { Command } from "commander";
-import { type Checkpoint, type CheckpointFile, openCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
+import { type Checkpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
 import { shown } from "../checkpoint/text.js";
 import { InputError } from "../errors.js";
 import { writeFileAtomic } from "../node/atomic.js";
-import { reasonOf } from "../node/messages.js";
-
-/** Node reads at most 2 GiB at once; the paper's checkpoint with its optimizer takes 37 MB. */
-const maxFileBytes = 2 ** 31 - 1;
-
-async function readCheckpointFile(path: string): Promise<CheckpointFile> {
-  try {
-    const { size } = await stat(path);
-    if (size > maxFileBytes) throw new InputError(`${path}: ${size} bytes; checkpoints of at most 2 GiB are read`);
-    return { name: path, bytes: await readFile(path) };
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
-  }
-}
+import { readCheckpoint } from "../node/checkpoint_file.js";
 
 /** Trained values: everything but BatchNorm's running statistics. */
 function countParameters(checkpoint: Checkpoint): number {
@@ -87,9 +72,7 @@ export function convertCheckpointCommand(print: (line: string) => void = console
         throw new InputError(`--heads ${shown(options.heads)}: a whole number from 1 is needed`);
       }
       const heads = options.heads === undefined ? undefined : Number(options.heads);
-      const files: CheckpointFile[] = [];
-      for (const path of inputs) files.push(await readCheckpointFile(path));
-      const checkpoint = openCheckpoint(files, { heads });
+      const checkpoint = await readCheckpoint(inputs, heads);
       const bytes = saveCheckpoint(checkpoint);
       await writeFileAtomic(output, bytes);
       for (const line of describe(checkpoint)) print(line);

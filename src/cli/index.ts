@@ -1,1 +1,50 @@
-export {};
+import { Command, CommanderError } from "commander";
+import { InputError, NoAdapterError } from "../errors.js";
+import { adaptersCommand } from "./adapters.js";
+import { checkFixtureCommand } from "./check_fixture.js";
+import { convertCheckpointCommand } from "./convert.js";
+import { Interrupted } from "./interrupt.js";
+import { scoreCommand } from "./score.js";
+
+/** Every command, by its name; `tools/NAME.js` runs one of them by itself. */
+const commands: Record<string, () => Command> = {
+  score: scoreCommand,
+  adapters: adaptersCommand,
+  "convert-checkpoint": convertCheckpointCommand,
+  "check-fixture": checkFixtureCommand,
+};
+
+/**
+ * Runs `sdmae`.
+ * @returns the exit code: 0, 1 where a check failed or something broke, 2 where the input, an option or the machine is at fault
+ */
+export function runCli(args: readonly string[]): Promise<number> {
+  const program = new Command("sdmae").description(
+    "Video anomaly detection with self-distilled masked auto-encoders, in WebGPU.",
+  );
+  for (const make of Object.values(commands)) program.addCommand(make());
+  return run(program, args);
+}
+
+/** Runs one command by itself; exit codes as {@link runCli}. */
+export function runTool(name: string, args: readonly string[]): Promise<number> {
+  const make = commands[name];
+  if (!make) throw new Error(`no command is named ${name}`);
+  return run(make(), args);
+}
+
+async function run(program: Command, args: readonly string[]): Promise<number> {
+  for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see --help)");
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof Interrupted) return 130;
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`error: ${message}\n`);
+    if (error instanceof InputError || error instanceof NoAdapterError) return 2;
+    if (error instanceof Error && process.env.SDMAE_DEBUG) process.stderr.write(`${error.stack}\n`);
+    return 1;
+  }
+}

@@ -45,13 +45,27 @@ const batchNormEpsilon = 1e-5;
 
 /** Adds SD-MAE's layers to a graph (METHOD §2). One network is built once a graph. */
 export class Network {
-  /** @param tap sees every module's output while {@link build} runs */
+  /**
+   * @param tap sees every module's output while {@link build} runs
+   * @throws InputError for sizes that the kernels cannot have
+   */
   constructor(
     private readonly graph: Graph,
     readonly config: SdMaeConfig,
     private readonly weights: Weights,
     private readonly tap: Tap = () => {},
-  ) {}
+  ) {
+    const { inChannels, outChannels, encoderWidth, decoderWidth, heads, patch } = config;
+    if (inChannels !== 9 || outChannels !== 4) {
+      throw new InputError(`the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`);
+    }
+    if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch}; a multiple of 4 is needed`);
+    for (const width of [encoderWidth, decoderWidth]) {
+      if (width % (4 * heads) !== 0) {
+        throw new InputError(`the model's width ${width} is no multiple of 4 for each of ${heads} heads`);
+      }
+    }
+  }
 
   /** Encoder, teacher decoder, student decoder. */
   build(inputs: NetworkInputs, grid: TokenGrid): NetworkOutputs {

@@ -1,27 +1,71 @@
 import { randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { InputError } from "../errors.js";
 import { reasonOf } from "./messages.js";
 
 /**
- * Writes a file whole or not at all: to a temporary name in the same folder, then renamed, over an older file if there is
- * one. On failure the temporary file is removed and the older file stays as it was.
- * @throws InputError with the system's reason when the file cannot be written
+ * A file that appears whole or not at all: written to a temporary name in the same folder, then renamed, over an older file
+ * if there is one. Until {@link commit} the older file stays as it was.
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
+export class AtomicFile {
+  private finished = false;
+
+  private constructor(
+    private readonly path: string,
+    private readonly temporary: string,
+    private readonly file: FileHandle,
+  ) {}
+
+  /** @throws InputError with the system's reason where the folder cannot be written */
+  static async create(path: string): Promise<AtomicFile> {
+    const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
     try {
-      await file.writeFile(data);
-      // Otherwise a crash of the machine may leave the new name with no content.
-      await file.sync();
-    } finally {
-      await file.close();
+      return new AtomicFile(path, temporary, await open(temporary, "wx"));
+    } catch (error) {
+      throw cannotWrite(path, error);
     }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw new InputError(`${path}: cannot be written (${reasonOf(error)})`);
   }
+
+  /** Appends. */
+  async write(data: Uint8Array | string): Promise<void> {
+    try {
+      await this.file.writeFile(data);
+    } catch (error) {
+      await this.discard();
+      throw cannotWrite(this.path, error);
+    }
+  }
+
+  /** Gives the file its name. */
+  async commit(): Promise<void> {
+    try {
+      // Otherwise a crash of the machine may leave the new name with no content.
+      await this.file.sync();
+      await this.file.close();
+      await rename(this.temporary, this.path);
+      this.finished = true;
+    } catch (error) {
+      await this.discard();
+      throw cannotWrite(this.path, error);
+    }
+  }
+
+  /** Removes what was written, unless it was committed. */
+  async discard(): Promise<void> {
+    if (this.finished) return;
+    this.finished = true;
+    await this.file.close().catch(() => undefined);
+    await rm(this.temporary, { force: true }).catch(() => undefined);
+  }
+}
+
+function cannotWrite(path: string, error: unknown): InputError {
+  return new InputError(`${path}: cannot be written (${reasonOf(error)})`);
+}
+
+/** Writes a file whole or not at all; see {@link AtomicFile}. */
+export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+  const file = await AtomicFile.create(path);
+  await file.write(data);
+  await file.commit();
 }

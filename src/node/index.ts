@@ -1,3 +1,9 @@
 /** The Node face of sdmae: the core, and what needs Node (Dawn, files, images, video). */
 export * from "../core.js";
+export { readCheckpoint } from "./checkpoint_file.js";
+export { Detector, type NodeDetectorOptions } from "./detector.js";
+export { openFrameFolder } from "./frame-folder.js";
 export { type ListedAdapter, listAdapters, type NodeGpuOptions, openNodeGpu } from "./gpu.js";
+export { type DecodedImage, readImage } from "./images.js";
+export { openInput } from "./open.js";
+export { openVideo } from "./video.js";

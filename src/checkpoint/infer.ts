@@ -1,0 +1,127 @@
+import { InputError } from "../errors.js";
+import { paperConfig, type SdMaeConfig, tensorShapes } from "../model/config.js";
+import type { StoredTensor } from "./tensor.js";
+import { shown, shownShape } from "./text.js";
+
+type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
+
+/** Weights of the original's constant erosion and dilation, which it saves with the network. */
+const morphologyWeights: ReadonlySet<string> = new Set([
+  "erosion.weight",
+  "dilation.weight",
+  "erosion_3.weight",
+  "dilation_3.weight",
+]);
+
+/** Whether a tensor is one that the original saves and the network does not need: counters and morphology weights. */
+export function isExtra(tensorName: string): boolean {
+  return tensorName.endsWith(".num_batches_tracked") || morphologyWeights.has(tensorName);
+}
+
+/** How many different numbers follow `prefix` in the names: the blocks of a stack, if they are numbered from 0. */
+function countBlocks(tensors: Shapes, prefix: string): number {
+  const numbers = new Set<string>();
+  for (const tensorName of tensors.keys()) {
+    if (!tensorName.startsWith(prefix)) continue;
+    const number = /^\d+(?=\.)/.exec(tensorName.slice(prefix.length))?.[0];
+    if (number !== undefined) numbers.add(number);
+  }
+  return numbers.size;
+}
+
+/**
+ * Reads a network's sizes off the shapes of its tensors. `heads` is in no shape: the original's 4, unless given.
+ * The shapes that are not needed for it are not looked at: `checkTensors` does that.
+ * @param name the file's name, for messages
+ * @throws InputError when the tensors are not an SD-MAE network's, or `heads` does not divide both widths
+ */
+export function inferConfig(tensors: Shapes, name: string, heads: number = paperConfig.heads): SdMaeConfig {
+  const shapeOf = (tensorName: string, dimensions: number): readonly number[] => {
+    const shape = tensors.get(tensorName)?.shape;
+    if (!shape) {
+      const first = tensors.keys().next();
+      const has = first.done ? "it has none" : `it has ${tensors.size} tensors, the first ${shown(first.value)}`;
+      throw new InputError(`${name}: not an SD-MAE checkpoint: no tensor ${shown(tensorName)} (${has})`);
+    }
+    if (shape.length !== dimensions || shape.includes(0)) {
+      throw new InputError(
+        `${name}: not an SD-MAE checkpoint: tensor ${shown(tensorName)} has shape ${shownShape(shape)}, expected ${dimensions} dimensions from 1`,
+      );
+    }
+    return shape;
+  };
+
+  const [encoderWidth, inChannels, patch, patchWidth] = shapeOf("patch_embed.proj.weight", 4) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  if (patch !== patchWidth) {
+    throw new InputError(`${name}: patches of ${patch} by ${patchWidth} pixels; only square ones are supported`);
+  }
+  const [decoderWidth] = shapeOf("decoder_embed.weight", 2) as [number, number];
+  const [predictionWidth] = shapeOf("decoder_pred.weight", 2) as [number, number];
+  const [hidden] = shapeOf("blocks.0.mlp.net.0.weight", 4) as [number];
+  const outChannels = predictionWidth / (patch * patch);
+  if (!Number.isInteger(outChannels)) {
+    throw new InputError(
+      `${name}: tensor "decoder_pred.weight" has ${predictionWidth} rows, no multiple of the patch's ${patch * patch} pixels`,
+    );
+  }
+
+  if (!Number.isInteger(heads) || heads < 1) {
+    throw new InputError(`${name}: ${heads} attention heads; a whole number from 1 is needed`);
+  }
+  for (const width of [encoderWidth, decoderWidth]) {
+    if (width % heads !== 0) {
+      throw new InputError(
+        `${name}: ${heads} attention heads do not divide the width ${width}; give the number of heads it was trained with`,
+      );
+    }
+  }
+
+  return {
+    patch,
+    inChannels,
+    outChannels,
+    encoderWidth,
+    encoderDepth: countBlocks(tensors, "blocks."),
+    decoderWidth,
+    decoderDepth: countBlocks(tensors, "decoder_blocks."),
+    studentDepth: [...tensors.keys()].some((tensorName) => tensorName.includes("student")) ? 1 : 0,
+    heads,
+    mlpRatio: hidden / encoderWidth,
+  };
+}
+
+/**
+ * Checks that `tensors` are exactly those of a network of these sizes: none missing, none unknown (counters and
+ * morphology weights aside), every shape as expected, every type a floating-point one.
+ * @param name the file's name, for messages
+ * @throws InputError that names the first tensor that does not fit, and how many more there are
+ */
+export function checkTensors(tensors: ReadonlyMap<string, StoredTensor>, config: SdMaeConfig, name: string): void {
+  const problems: string[] = [];
+  const expected = tensorShapes(config);
+  for (const [tensorName, shape] of expected) {
+    const tensor = tensors.get(tensorName);
+    const should = `expected ${shownShape(shape)}`;
+    if (!tensor) {
+      problems.push(`tensor ${shown(tensorName)} is missing, ${should}`);
+    } else if (tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis])) {
+      problems.push(`tensor ${shown(tensorName)} has shape ${shownShape(tensor.shape)}, ${should}`);
+    } else if (!(tensor.data instanceof Float32Array || tensor.data instanceof Float64Array)) {
+      problems.push(`tensor ${shown(tensorName)} is of type ${tensor.dtype}, expected a floating-point type`);
+    }
+  }
+  for (const tensorName of tensors.keys()) {
+    if (!expected.has(tensorName) && !isExtra(tensorName)) {
+      problems.push(`tensor ${shown(tensorName)} is unknown: an SD-MAE network has none of that name`);
+    }
+  }
+  if (problems.length === 0) return;
+  const more = problems.length - 1;
+  const rest = more === 0 ? "" : ` (and ${more} more ${more === 1 ? "tensor does" : "tensors do"} not fit)`;
+  throw new InputError(`${name}: ${problems[0]}${rest}`);
+}

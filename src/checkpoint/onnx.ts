@@ -1,0 +1,433 @@
+import { elementCount, type Graph, type Node, storageOf, type Tensor } from "../graph/graph.js";
+import type { Norm } from "../ops/errors.js";
+import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxType } from "./onnx_proto.js";
+
+/** What to write beside a graph's own outputs, and in which operators. */
+export interface OnnxOptions {
+  /** Add the predictions `teacher` and `student` [B, L, P·P·4] of the nodes that compute token errors. */
+  predictions?: boolean;
+  /**
+   * Attention as ONNX Runtime's own fused operator (com.microsoft.MultiHeadAttention) instead of ONNX's MatMul, Softmax and
+   * MatMul: only ONNX Runtime reads the file then.
+   */
+  fusedAttention?: boolean;
+}
+
+/** Opset 20 is the first with Gelu. */
+const opset = 20;
+const microsoft = "com.microsoft";
+
+/**
+ * Writes the network of a graph as an .onnx file of float32 operators (opset 20), for comparisons with other runtimes. What
+ * reads 8-bit frames and draws masks is the engine's own and stays behind; in its place are the inputs `image` [B, 9, H, W] (METHOD §1,
+ * normalised; the prediction target is its middle frame with an anomaly channel of −1), `ids_keep` [B, keep] and, where
+ * the network needs it, `ids_restore` [B, L], both int64.
+ * @param outputs the tensors to compute, by the name that each gets in the file
+ * @returns the file
+ */
+export function exportOnnx(graph: Graph, outputs: ReadonlyMap<string, Tensor>, options: OnnxOptions = {}): Uint8Array {
+  const lowering = new Lowering(options);
+  for (const node of nodesFor(graph, outputs)) lowering.node(node);
+  for (const [name, tensor] of outputs) lowering.output(name, tensor);
+  return lowering.encode();
+}
+
+/** Ops whose results are inputs of the file. */
+const frontEnd: ReadonlySet<string> = new Set(["resize", "noise", "patchMotion", "rankTokens"]);
+
+/** The nodes that compute these tensors, in order, up to the engine's front end. */
+function nodesFor(graph: Graph, outputs: ReadonlyMap<string, Tensor>): Node[] {
+  const needed = new Set([...outputs.values()].map((tensor) => tensor.id));
+  const kept: Node[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (frontEnd.has(node.op.name) || !node.outputs.some((tensor) => needed.has(tensor.id))) continue;
+    for (const tensor of node.inputs) needed.add(tensor.id);
+    kept.push(node);
+  }
+  return kept.reverse();
+}
+
+/**
+ * A tensor in the file. Where its first dimension tells apart q, k and v it is one ONNX value for each of them, so that nothing
+ * has to be stacked; `shape` is that of a part.
+ */
+interface Value {
+  parts: readonly string[];
+  shape: readonly number[];
+}
+
+/** A linear layer's matrix in the file's layout, row-major [K, N], one for each batch entry. */
+function matricesOf(weight: Tensor): Float32Array[] {
+  const [batch, k, n] = weight.shape as [number, number, number];
+  const data = floatsOf(weight);
+  return Array.from({ length: batch }, (_, i) => data.subarray(i * k * n, (i + 1) * k * n));
+}
+
+/** The patch embedding's matrix [9·P·P, D], rows as in PyTorch (channel, row, column); the kernel's are (frame, row, column, color). */
+function patchMatrixOf(weight: Tensor): Float32Array {
+  const [frames, patch, , colors, width] = weight.shape as [number, number, number, number, number];
+  const data = floatsOf(weight);
+  const area = patch * patch;
+  const matrix = new Float32Array(data.length);
+  for (let t = 0; t < frames; t++) {
+    for (let c = 0; c < colors; c++) {
+      for (let pixel = 0; pixel < area; pixel++) {
+        const from = ((t * area + pixel) * colors + c) * width;
+        matrix.set(data.subarray(from, from + width), ((t * colors + c) * area + pixel) * width);
+      }
+    }
+  }
+  return matrix;
+}
+
+/** The depthwise convolutions' kernels [D, 1, 3, 3], for q, k and v; ours are [9, 3, D]. */
+function convKernelsOf(weight: Tensor): Float32Array[] {
+  const width = weight.shape[2] as number;
+  const data = floatsOf(weight);
+  return [0, 1, 2].map((which) =>
+    Float32Array.from(
+      { length: 9 * width },
+      (_, i) => data[((i % 9) * 3 + which) * width + Math.floor(i / 9)] as number,
+    ),
+  );
+}
+
+function floatsOf(tensor: Tensor): Float32Array {
+  if (!(tensor.data instanceof Float32Array)) throw new Error(`${tensor.name} is no float32 weight`);
+  return tensor.data;
+}
+
+/** Lowers nodes one after the other. */
+class Lowering {
+  private readonly nodes: OnnxNode[] = [];
+  private readonly initializers = new Map<string, OnnxTensor>();
+  private readonly inputs = new Map<string, { type: OnnxType; shape: readonly number[]; tensor?: Tensor }>();
+  private readonly outputs = new Map<string, readonly number[]>();
+  private readonly values = new Map<number, Value>();
+  private readonly scopes = new Set<string>();
+  private scope = "";
+
+  constructor(private readonly options: OnnxOptions) {}
+
+  node(node: Node): void {
+    const lower = this.rules[node.op.name];
+    if (!lower) throw new Error(`${node.name}: the op ${node.op.name} has no counterpart in ONNX here`);
+    this.scope = this.scopes.has(node.name) ? `${node.name}#${this.scopes.size}` : node.name;
+    this.scopes.add(this.scope);
+    this.values.set((node.outputs[0] as Tensor).id, lower(node));
+  }
+
+  output(name: string, tensor: Tensor): void {
+    const { parts, shape } = this.valueOf(tensor);
+    if (parts.length !== 1) throw new Error(`output ${name}: ${tensor.name} is several values in the file`);
+    this.emitOutput(name, parts[0] as string, shape);
+  }
+
+  encode(): Uint8Array {
+    return encodeOnnx({
+      opsets: this.nodes.some((node) => node.domain === microsoft) ? { "": opset, [microsoft]: 1 } : { "": opset },
+      producer: "sdmae",
+      graphName: "sd-mae",
+      nodes: this.nodes,
+      initializers: [...this.initializers.values()],
+      inputs: [...this.inputs].map(([name, { type, shape }]) => ({ name, type, shape })),
+      outputs: [...this.outputs].map(([name, shape]) => ({ name, type: "float32", shape })),
+    });
+  }
+
+  private readonly rules: Readonly<Record<string, (node: Node) => Value>> = {
+    patchEmbed: (node) => this.patchEmbed(node),
+    layerNorm: (node) => this.layerNorm(node),
+    convProjection: (node) => this.convProjection(node),
+    linear: (node) => this.linear(node),
+    attention: (node) => this.attention(node),
+    unshuffle: (node) => this.unshuffle(node),
+    headErrors: (node) => this.headErrors(node),
+    tokenErrors: (node) => this.tokenErrors(node),
+    frameScores: (node) => this.frameScores(node),
+  };
+
+  private patchEmbed({ inputs, outputs, attrs }: Node): Value {
+    const [frames, , idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    const { patch } = attrs as { patch: number };
+    const [, height, width] = frames.shape as [number, number, number];
+    const [batch, keep, columns] = (outputs[0] as Tensor).shape as [number, number, number];
+    const [h, w] = [height / patch, width / patch];
+    const values = 9 * patch * patch;
+    const image = this.input("image", "float32", [batch, 9, height, width]);
+    const grid = this.reshape(image, [batch, 9, h, patch, w, patch]);
+    const patches = this.reshape(this.transpose(grid, [0, 2, 4, 1, 3, 5]), [batch * h * w, values]);
+    const ids = this.input("ids_keep", "int64", [batch, keep], idsKeep);
+    const rows = batch === 1 ? ids : this.op("Add", [ids, this.sampleOffsets(batch, h * w)]);
+    const kept = this.op("Gather", [patches, rows], { axis: 0 });
+    const product = this.op("MatMul", [kept, this.float("weight", [values, columns], patchMatrixOf(weight))]);
+    return { parts: [this.op("Add", [product, this.vector(bias)])], shape: [batch, keep, columns] };
+  }
+
+  private layerNorm({ inputs, outputs, attrs }: Node): Value {
+    const [x, gamma, beta, token] = inputs as [Tensor, Tensor, Tensor, Tensor?];
+    const { shape } = outputs[0] as Tensor;
+    const normalised = this.op("LayerNormalization", [this.single(x), this.vector(gamma), this.vector(beta)], {
+      axis: -1,
+      epsilon: (attrs as { epsilon: number }).epsilon,
+    });
+    if (!token) return { parts: [normalised], shape: this.valueOf(x).shape };
+    const [batch, , width] = shape as [number, number, number];
+    const repeated = new Float32Array(batch * width);
+    for (let b = 0; b < batch; b++) repeated.set(floatsOf(token), b * width);
+    return { parts: [this.concat([this.float("token", [batch, 1, width], repeated), normalised], 1)], shape };
+  }
+
+  private convProjection({ inputs, outputs, attrs }: Node): Value {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
+    const { rows, columns } = attrs as { rows: number; columns: number };
+    const [, batch, tokens, width] = (outputs[0] as Tensor).shape as [number, number, number, number];
+    const source = this.single(x);
+    const cls = this.slice(source, 1, 0, 1);
+    const image = this.transpose(
+      this.reshape(this.slice(source, 1, 1, tokens), [batch, rows, columns, width]),
+      [0, 3, 1, 2],
+    );
+    const parts = convKernelsOf(weight).map((kernel, i) => {
+      const name = "qkv"[i] as string;
+      const ownBias = floatsOf(bias).slice(i * width, (i + 1) * width);
+      const convolved = this.op(
+        "Conv",
+        [image, this.float(`${name}.weight`, [width, 1, 3, 3], kernel), this.float(`${name}.bias`, [width], ownBias)],
+        { group: width, kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] },
+      );
+      const rest = this.reshape(this.transpose(convolved, [0, 2, 3, 1]), [batch, rows * columns, width]);
+      return this.concat([cls, rest], 1);
+    });
+    return { parts, shape: [batch, tokens, width] };
+  }
+
+  private linear({ inputs, attrs }: Node): Value {
+    const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
+    const { gelu, residual, passthroughPeriod } = attrs as {
+      gelu: boolean;
+      residual: boolean;
+      passthroughPeriod: number;
+    };
+    const { parts, shape } = this.valueOf(x);
+    const matrices = matricesOf(weight);
+    if (parts.length !== matrices.length) {
+      throw new Error(`${this.scope}: ${matrices.length} matrices for ${parts.length} values`);
+    }
+    const [batch, rows, k] = shape as [number, number, number];
+    const columns = elementCount(bias.shape) / matrices.length;
+    const results = matrices.map((matrix, i) => {
+      const suffix = matrices.length > 1 ? `.${i}` : "";
+      const ownBias = floatsOf(bias).subarray(i * columns, (i + 1) * columns);
+      const product = this.op("MatMul", [parts[i] as string, this.float(`weight${suffix}`, [k, columns], matrix)]);
+      let y = this.op("Add", [product, this.float(`bias${suffix}`, [columns], ownBias)]);
+      if (gelu) y = this.op("Gelu", [y]);
+      if (passthroughPeriod > 0) {
+        if (passthroughPeriod !== rows)
+          throw new Error(`${this.scope}: a sample has ${rows} rows, not ${passthroughPeriod}`);
+        const first = this.slice(this.single(extra.at(-1) as Tensor), 1, 0, 1);
+        y = this.concat([first, this.slice(y, 1, 1, rows)], 1);
+      }
+      return residual ? this.op("Add", [y, this.single(extra[0] as Tensor)]) : y;
+    });
+    return { parts: results, shape: [batch, rows, columns] };
+  }
+
+  private attention({ inputs, attrs }: Node): Value {
+    const { parts, shape } = this.valueOf(inputs[0] as Tensor);
+    const [q, k, v] = parts as [string, string, string];
+    const { heads } = attrs as { heads: number };
+    const [batch, tokens, width] = shape as [number, number, number];
+    if (this.options.fusedAttention) {
+      // The scale, which is in q already, would be one over the square root of a head's width.
+      return { parts: [this.op("MultiHeadAttention", [q, k, v], { num_heads: heads, scale: 1 }, microsoft)], shape };
+    }
+    const split = (x: string, order: readonly number[]) =>
+      this.transpose(this.reshape(x, [batch, tokens, heads, width / heads]), order);
+    const scores = this.op("MatMul", [split(q, [0, 2, 1, 3]), split(k, [0, 2, 3, 1])]);
+    const attended = this.op("MatMul", [this.op("Softmax", [scores], { axis: -1 }), split(v, [0, 2, 1, 3])]);
+    return { parts: [this.reshape(this.transpose(attended, [0, 2, 1, 3]), shape)], shape };
+  }
+
+  /** All samples' tokens and the mask token as one table, and a row of it for each token. */
+  private unshuffle({ inputs, outputs }: Node): Value {
+    const [x, maskToken, idsRestore] = inputs as [Tensor, Tensor, Tensor];
+    const [batch, kept, width] = this.valueOf(x).shape as [number, number, number];
+    const { shape } = outputs[0] as Tensor;
+    const tokens = (shape[1] as number) - 1;
+    const table = this.concat(
+      [this.reshape(this.single(x), [batch * kept, width]), this.float("mask_token", [1, width], floatsOf(maskToken))],
+      0,
+    );
+    const ids = this.input("ids_restore", "int64", [batch, tokens], idsRestore);
+    const next = this.op("Add", [ids, this.ints("first", [1], [1])]);
+    const last = this.ints("mask_row", [1], [batch * kept]);
+    let rows: string;
+    if (batch === 1) {
+      rows = this.op("Min", [next, last]);
+    } else {
+      const isKept = this.op("Less", [ids, this.ints("keep", [1], [kept - 1])]);
+      rows = this.op("Where", [isKept, this.op("Add", [next, this.sampleOffsets(batch, kept)]), last]);
+    }
+    const withCls = this.concat([this.sampleOffsets(batch, kept), rows], 1);
+    return { parts: [this.op("Gather", [table, withCls], { axis: 0 })], shape };
+  }
+
+  private headErrors(node: Node): Value {
+    const [targets, , teacher, weight, bias, student, studentWeight, studentBias] = node.inputs as Tensor[];
+    const head = (name: string, features: Tensor, matrix: Tensor, offset: Tensor) => {
+      const [, rows, width] = this.valueOf(features).shape as [number, number, number];
+      const columns = elementCount(offset.shape);
+      const tokens = this.slice(this.single(features), 1, 1, rows);
+      const w = this.float(`${name}.weight`, [width, columns], matricesOf(matrix)[0] as Float32Array);
+      const product = this.op("MatMul", [tokens, w]);
+      return this.op("Add", [product, this.float(`${name}.bias`, [columns], floatsOf(offset))]);
+    };
+    const taught = head("teacher", teacher as Tensor, weight as Tensor, bias as Tensor);
+    const own = student && head("student", student, studentWeight as Tensor, studentBias as Tensor);
+    return this.errors(node, targets as Tensor, taught, own);
+  }
+
+  private tokenErrors(node: Node): Value {
+    const [targets, , teacher, student] = node.inputs as [Tensor, Tensor, Tensor, Tensor?];
+    if ((node.attrs as { normalizeTarget: boolean }).normalizeTarget) {
+      throw new Error(`${this.scope}: normalised targets are for training only`);
+    }
+    const withoutCls = (tensor: Tensor) =>
+      this.slice(this.single(tensor), 1, 1, this.valueOf(tensor).shape[1] as number);
+    return this.errors(node, targets, withoutCls(teacher), student && withoutCls(student));
+  }
+
+  /** Token errors [B, L, 2] of predictions [B, L, P·P·4]. */
+  private errors({ outputs, attrs }: Node, targets: Tensor, teacher: string, student: string | undefined): Value {
+    const { patch, norm } = attrs as { patch: number; norm: Norm };
+    const [, height, width] = targets.shape as [number, number, number];
+    const { shape } = outputs[0] as Tensor;
+    const [batch, tokens] = shape as [number, number];
+    const values = patch * patch * 4;
+    if (this.options.predictions) {
+      this.emitOutput("teacher", teacher, [batch, tokens, values]);
+      if (student) this.emitOutput("student", student, [batch, tokens, values]);
+    }
+    const image = this.input("image", "float32", [batch, 9, height, width]);
+    const framed = this.op("Pad", [
+      this.slice(image, 1, 3, 6),
+      this.ints("pads", [8], [0, 0, 0, 0, 0, 1, 0, 0]),
+      this.float("no_anomaly", [], Float32Array.of(-1)),
+    ]);
+    const grid = this.reshape(framed, [batch, 4, height / patch, patch, width / patch, patch]);
+    const target = this.reshape(this.transpose(grid, [0, 2, 4, 3, 5, 1]), [batch, tokens, values]);
+    const difference = (a: string, b: string) =>
+      this.op(norm === "L1" ? "ReduceL1" : "ReduceSumSquare", [this.op("Sub", [a, b]), this.ints("axis", [1], [2])], {
+        keepdims: 1,
+      });
+    const none = () => this.float("no_student", [batch, tokens, 1], new Float32Array(batch * tokens));
+    const both = this.concat([student ? difference(student, teacher) : none(), difference(target, teacher)], 2);
+    return { parts: [this.op("Mul", [both, this.float("share", [], Float32Array.of(1 / values))])], shape };
+  }
+
+  private frameScores({ inputs, outputs, attrs }: Node): Value {
+    const [errors, idsRestore] = inputs as [Tensor, Tensor?];
+    const { shape } = outputs[0] as Tensor;
+    const axis = this.ints("axis", [1], [1]);
+    const all = this.single(errors);
+    if (!idsRestore) return { parts: [this.op("ReduceMean", [all, axis], { keepdims: 0 })], shape };
+    const { keep } = attrs as { keep: number };
+    const [batch, tokens] = errors.shape as [number, number];
+    const ids = this.input("ids_restore", "int64", [batch, tokens], idsRestore);
+    const removed = this.op("GreaterOrEqual", [ids, this.ints("keep", [1], [keep])]);
+    const weights = this.reshape(this.op("Cast", [removed], { to: 1 }), [batch, tokens, 1]);
+    const share = this.float("share", [], Float32Array.of(1 / (tokens - keep)));
+    const sum = this.op("ReduceSum", [this.op("Mul", [all, weights]), axis], { keepdims: 0 });
+    return { parts: [this.op("Mul", [sum, share])], shape };
+  }
+
+  private valueOf(tensor: Tensor): Value {
+    const value = this.values.get(storageOf(tensor).id);
+    if (!value) throw new Error(`${tensor.name}: a ${tensor.role} has no place here in the file`);
+    return value;
+  }
+
+  private single(tensor: Tensor): string {
+    const { parts } = this.valueOf(tensor);
+    if (parts.length !== 1) throw new Error(`${this.scope}: ${tensor.name} is several values in the file`);
+    return parts[0] as string;
+  }
+
+  /** An input of the file. All uses of a name must be of the same tensor. */
+  private input(name: string, type: OnnxType, shape: readonly number[], tensor?: Tensor): string {
+    const known = this.inputs.get(name);
+    if (known && (known.shape.join() !== shape.join() || known.tensor?.id !== tensor?.id)) {
+      throw new Error(`${this.scope}: ${tensor?.name ?? name} would be a second ${name} of the file`);
+    }
+    this.inputs.set(name, { type, shape, tensor });
+    return name;
+  }
+
+  private emitOutput(name: string, value: string, shape: readonly number[]): void {
+    if (this.outputs.has(name)) throw new Error(`the file would have two outputs named ${name}`);
+    this.outputs.set(name, shape);
+    this.nodes.push({ name, type: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
+  }
+
+  private op(
+    type: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>> = {},
+    domain = "",
+  ): string {
+    const name = `${this.scope}/${type}_${this.nodes.length}`;
+    this.nodes.push({ name, type, domain, inputs, outputs: [name], attributes });
+    return name;
+  }
+
+  private transpose(x: string, perm: readonly number[]): string {
+    return this.op("Transpose", [x], { perm });
+  }
+
+  private reshape(x: string, shape: readonly number[]): string {
+    return this.op("Reshape", [x, this.ints(`shape ${shape.join("x")}`, [shape.length], shape)]);
+  }
+
+  private concat(parts: readonly string[], axis: number): string {
+    return this.op("Concat", parts, { axis });
+  }
+
+  private slice(x: string, axis: number, start: number, end: number): string {
+    return this.op("Slice", [x, ...[start, end, axis].map((value) => this.ints(`${value}`, [1], [value]))]);
+  }
+
+  /** [0, rows, 2·rows, …] as [B, 1]: where each sample begins in a table of all samples' rows. */
+  private sampleOffsets(batch: number, rows: number): string {
+    return this.ints(
+      "samples",
+      [batch, 1],
+      Array.from({ length: batch }, (_, b) => b * rows),
+    );
+  }
+
+  private vector(tensor: Tensor): string {
+    return this.initializer({ name: tensor.name, shape: [elementCount(tensor.shape)], data: floatsOf(tensor) });
+  }
+
+  private float(name: string, shape: readonly number[], data: Float32Array): string {
+    return this.initializer({ name: `${this.scope}.${name}`, shape, data });
+  }
+
+  /** Small integers are shared by all nodes that need the same. */
+  private ints(name: string, shape: readonly number[], values: readonly number[]): string {
+    const data = BigInt64Array.from(values, BigInt);
+    return this.initializer({
+      name: `${name} [${shape.join()}] ${values.length > 4 ? this.scope : values.join()}`,
+      shape,
+      data,
+    });
+  }
+
+  private initializer(tensor: OnnxTensor): string {
+    const known = this.initializers.get(tensor.name);
+    if (known && known.data.join() !== tensor.data.join()) throw new Error(`two weights named ${tensor.name}`);
+    this.initializers.set(tensor.name, tensor);
+    return tensor.name;
+  }
+}

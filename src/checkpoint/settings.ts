@@ -1,0 +1,75 @@
+/**
+ * What a checkpoint tells about how its network was trained. All optional, and hints only: they come from a file, and
+ * are checked for type and range but for nothing else.
+ */
+export interface TrainingSettings {
+  /** Share of the tokens that is removed, from 0 to below 1. */
+  maskRatio?: number;
+  /** The original's name of the masking: "random_masking" or "grad_masking_v1". */
+  maskingMethod?: string;
+  /** Height and width in pixels. */
+  inputSize?: [number, number];
+  /** The original's `abnormal_score_func`: "L1" or "L2", one for each part of the score. */
+  score?: string[];
+  normPixLoss?: boolean;
+  /** Scores over removed tokens only (`use_only_masked_tokens_ab`). */
+  onlyMaskedTokens?: boolean;
+  /** Name of the data set. */
+  dataset?: string;
+  epoch?: number;
+}
+
+/** The names of the settings in the original's `args`; `epoch` stands beside these. */
+const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch">, string>> = {
+  maskRatio: "mask_ratio",
+  maskingMethod: "masking_method",
+  inputSize: "input_size",
+  score: "abnormal_score_func",
+  normPixLoss: "norm_pix_loss",
+  onlyMaskedTokens: "use_only_masked_tokens_ab",
+  dataset: "dataset",
+};
+
+function isShortText(value: unknown): value is string {
+  return typeof value === "string" && value.length <= 100;
+}
+
+function isSize(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value > 0;
+}
+
+/** Settings out of foreign data, by `read`: what is not of the right type and range is left out. */
+function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingSettings {
+  const settings: TrainingSettings = {};
+  const maskRatio = read("maskRatio");
+  if (typeof maskRatio === "number" && maskRatio >= 0 && maskRatio < 1) settings.maskRatio = maskRatio;
+  const maskingMethod = read("maskingMethod");
+  if (isShortText(maskingMethod)) settings.maskingMethod = maskingMethod;
+  const inputSize = read("inputSize");
+  if (Array.isArray(inputSize) && inputSize.length === 2 && inputSize.every(isSize)) {
+    settings.inputSize = [inputSize[0]!, inputSize[1]!];
+  }
+  const score = read("score");
+  if (isShortText(score)) settings.score = [score];
+  else if (Array.isArray(score) && score.length <= 2 && score.every(isShortText)) settings.score = [...score];
+  const normPixLoss = read("normPixLoss");
+  if (typeof normPixLoss === "boolean") settings.normPixLoss = normPixLoss;
+  const onlyMaskedTokens = read("onlyMaskedTokens");
+  if (typeof onlyMaskedTokens === "boolean") settings.onlyMaskedTokens = onlyMaskedTokens;
+  const dataset = read("dataset");
+  if (isShortText(dataset)) settings.dataset = dataset;
+  const epoch = read("epoch");
+  if (typeof epoch === "number" && Number.isInteger(epoch) && epoch >= 0) settings.epoch = epoch;
+  return settings;
+}
+
+/** Settings from the original's checkpoint: its `epoch` and `args`. */
+export function settingsFromArgs(args: ReadonlyMap<string, unknown>, epoch: number | undefined): TrainingSettings {
+  return settingsFrom((key) => (key === "epoch" ? epoch : args.get(originalNames[key])));
+}
+
+/** Settings from their own JSON, as `saveCheckpoint` writes it; none where that is not an object. */
+export function settingsFromJson(json: unknown): TrainingSettings {
+  const record = typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>) : {};
+  return settingsFrom((key) => (Object.hasOwn(record, key) ? record[key] : undefined));
+}

@@ -1,0 +1,72 @@
+import { InvalidArgumentError, Option } from "commander";
+import type { ScoreOptions } from "../detector/settings.js";
+import type { MaskingMethod } from "../model/masking.js";
+import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
+import type { Norm } from "../ops/errors.js";
+import type { Size } from "../ops/resize.js";
+
+/** Parses `HEIGHTxWIDTH`. */
+export function parseSize(text: string): Size {
+  const match = /^(\d{1,5})x(\d{1,5})$/i.exec(text);
+  if (!match) throw new InvalidArgumentError("A size is HEIGHTxWIDTH in pixels, such as 320x640.");
+  return { height: Number(match[1]), width: Number(match[2]) };
+}
+
+/** A parser of whole numbers from `least`. */
+export function wholeNumber(least: number, most = 0xffffffff): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`A whole number from ${least} to ${most} is needed.`);
+    }
+    return value;
+  };
+}
+
+/** A parser of numbers in a range. */
+export function numberIn(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`A number from ${least} to ${most} is needed.`);
+    }
+    return value;
+  };
+}
+
+/** Options of commands that run a model, as commander returns them. */
+export interface ModelOptions {
+  preset?: PresetName;
+  size?: Size;
+  maskRatio?: number;
+  masking?: MaskingMethod;
+  norm?: Norm;
+  score?: ScoreRule;
+  maskedOnly?: boolean;
+}
+
+/** The options behind {@link ModelOptions}. */
+export function modelOptions(): Option[] {
+  return [
+    new Option("--preset <name>", "settings of one of the paper's data sets").choices(Object.keys(presets)),
+    new Option("--size <HxW>", "input size of the network in pixels").argParser(parseSize),
+    new Option("--mask-ratio <r>", "share of the tokens that is removed").argParser(numberIn(0, 1)),
+    new Option("--masking <how>", "which tokens are removed").choices(["random", "gradient"]),
+    new Option("--norm <norm>", "squared (L2) or absolute (L1) differences").choices(["L1", "L2"]),
+    new Option("--score <rule>", "a frame's score: which errors").choices(["sum", "teacher", "student"]),
+    new Option("--masked-only", "scores over removed tokens only"),
+  ];
+}
+
+/** What of {@link ModelOptions} a detector takes. */
+export function scoreOptions(options: ModelOptions): ScoreOptions {
+  const { preset, size, maskRatio, masking, norm, score, maskedOnly } = options;
+  return { preset, size, maskRatio, masking, norm, score, maskedOnly };
+}
+
+/** `--adapter`, for every command that computes. */
+export function adapterOption(): Option {
+  return new Option("--adapter <name>", "auto, gpu, lavapipe, swiftshader, or a part of an adapter's name").env(
+    "SDMAE_ADAPTER",
+  );
+}

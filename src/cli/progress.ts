@@ -1,0 +1,66 @@
+import { type Options, SingleBar } from "cli-progress";
+
+/** Shows on stderr how far a job is: a bar with rate and time left on a terminal, a line every ten seconds elsewhere. */
+export class Progress {
+  private readonly bar: SingleBar | undefined;
+  private readonly started = performance.now();
+  private lastLine = this.started;
+  private done = 0;
+
+  /**
+   * @param what what is counted, in the plural
+   * @param total how many there are, if known; an estimate will do
+   */
+  constructor(
+    private readonly what: string,
+    private readonly total: number | undefined,
+    quiet: boolean,
+  ) {
+    if (quiet || !process.stderr.isTTY) {
+      if (quiet) this.lastLine = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const format = total
+      ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left`
+      : `{value} ${what} | {rate}/s | {duration_formatted}`;
+    const options: Options = {
+      format,
+      stream: process.stderr,
+      barCompleteChar: "█",
+      barIncompleteChar: "░",
+      hideCursor: true,
+      clearOnComplete: true,
+      etaBuffer: 50,
+      fps: 5,
+    };
+    this.bar = new SingleBar(options);
+    this.bar.start(total ?? 0, 0, { rate: "-" });
+  }
+
+  /** Units a second so far. */
+  get rate(): number {
+    return this.done / ((performance.now() - this.started) / 1000);
+  }
+
+  /** Seconds since the start. */
+  get seconds(): number {
+    return (performance.now() - this.started) / 1000;
+  }
+
+  advance(count = 1): void {
+    this.done += count;
+    if (this.bar) {
+      if (this.total && this.done > this.total) this.bar.setTotal(this.done);
+      this.bar.update(this.done, { rate: this.rate.toPrecision(3) });
+    } else if (performance.now() - this.lastLine > 10_000) {
+      this.lastLine = performance.now();
+      const left = this.total ? `, ${Math.ceil((this.total - this.done) / this.rate)} s left` : "";
+      const of = this.total ? ` of ${this.total}` : "";
+      process.stderr.write(`${this.done}${of} ${this.what}, ${this.rate.toPrecision(3)}/s${left}\n`);
+    }
+  }
+
+  stop(): void {
+    this.bar?.stop();
+  }
+}

@@ -1,0 +1,145 @@
+import { extname } from "node:path";
+import { Command, Option } from "commander";
+import type { DetectorOptions, FrameScore } from "../detector/detector.js";
+import { InputError } from "../errors.js";
+import { AtomicFile } from "../node/atomic.js";
+import { readCheckpoint } from "../node/checkpoint_file.js";
+import { Detector } from "../node/detector.js";
+import { openInput } from "../node/open.js";
+import { interruptible } from "./interrupt.js";
+import { adapterOption, type ModelOptions, modelOptions, scoreOptions, wholeNumber } from "./options.js";
+import { profileTable } from "./profile_table.js";
+import { Progress } from "./progress.js";
+
+interface ScoreCommandOptions extends ModelOptions {
+  checkpoint: string;
+  student?: string;
+  out?: string;
+  adapter?: string;
+  seed: number;
+  batch?: number;
+  heads?: number;
+  profile?: boolean;
+  quiet?: boolean;
+}
+
+const columns = "frame,time,student_error,target_error,score\n";
+
+/** `score INPUT --checkpoint FILE`: every frame's score, as CSV or JSON. */
+export function scoreCommand(): Command {
+  const command = new Command("score")
+    .description("Scores every frame of a video or of a folder of frames: the higher, the less normal.")
+    .argument("<input>", "a video file, or a folder of numbered images")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
+    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
+    .option("-o, --out <file>", "where to write: .csv or .json (default: CSV to the standard output)")
+    .addOption(adapterOption());
+  for (const option of modelOptions()) command.addOption(option);
+  return command
+    .addOption(
+      new Option("--seed <n>", "of the random masks: the same seed gives the same scores")
+        .default(0)
+        .argParser(wholeNumber(0)),
+    )
+    .addOption(
+      new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
+        wholeNumber(1, 1024),
+      ),
+    )
+    .addOption(
+      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    )
+    .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
+    .option("-q, --quiet", "no progress, no summary")
+    .action(score);
+}
+
+async function score(input: string, options: ScoreCommandOptions): Promise<void> {
+  const format = outputFormat(options.out);
+  const say = (line: string) => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
+  const checkpoint = await readCheckpoint(paths, options.heads);
+  const source = await openInput(input);
+  const settings: DetectorOptions = { ...scoreOptions(options), seed: options.seed, batch: options.batch };
+  const detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
+  const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
+  const write = async (text: string) => {
+    if (file) await file.write(text);
+    else process.stdout.write(text);
+  };
+  const progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false);
+  try {
+    await write(format === "csv" ? columns : jsonHead(input, detector, options));
+    let count = 0;
+    let highest: FrameScore | undefined;
+    await interruptible(async (signal) => {
+      for await (const result of detector.stream(source, signal)) {
+        await write(
+          format === "csv" ? csvLine(result) : `${count > 0 ? ",\n" : ""}    ${JSON.stringify(record(result))}`,
+        );
+        count++;
+        if (!highest || result.score > highest.score) highest = result;
+        progress.advance();
+      }
+    });
+    if (format === "json") await write("\n  ]\n}\n");
+    progress.stop();
+    if (options.profile) {
+      for (const line of profileTable(await detector.profile())) process.stderr.write(`${line}\n`);
+    }
+    await file?.commit();
+    for (const warning of source.warnings ?? []) say(`warning: ${warning}`);
+    const { height, width } = detector.settings.size;
+    const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
+    say(
+      `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s), ` +
+        `${memory} MB of GPU memory, on ${detector.gpu.adapter.description || detector.gpu.adapter.device}`,
+    );
+    const top = highest as FrameScore | undefined; // assigned in the closure above
+    if (top)
+      say(
+        `highest score ${top.score.toPrecision(6)} at frame ${top.frame}${options.out ? `; written to ${options.out}` : ""}`,
+      );
+  } finally {
+    progress.stop();
+    await file?.discard();
+    detector.close();
+  }
+}
+
+function outputFormat(out: string | undefined): "csv" | "json" {
+  const extension = out === undefined ? ".csv" : extname(out).toLowerCase();
+  if (extension === ".csv") return "csv";
+  if (extension === ".json") return "json";
+  throw new InputError(`--out ${out}: the name must end in .csv or .json`);
+}
+
+function csvLine(result: FrameScore): string {
+  const { frame, time, studentError, targetError, score } = record(result);
+  return `${[frame, time ?? "", studentError, targetError, score].join(",")}\n`;
+}
+
+/** A frame's row; float32 values with the digits that they have. */
+function record({ frame, time, studentError, targetError, score }: FrameScore) {
+  const digits = (value: number) => Number(value.toPrecision(9));
+  return {
+    frame,
+    ...(time !== undefined && { time: Number(time.toFixed(6)) }),
+    studentError: digits(studentError),
+    targetError: digits(targetError),
+    score: digits(score),
+  };
+}
+
+function jsonHead(input: string, detector: Detector, { seed }: ScoreCommandOptions): string {
+  const head = {
+    input,
+    checkpoint: detector.checkpoint.source,
+    seed,
+    settings: detector.settings,
+    adapter: detector.gpu.adapter,
+  };
+  return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "frames": [\n`;
+}

@@ -1,0 +1,270 @@
+import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../checkpoint/checkpoint.js";
+import type { Frame, FrameSource } from "../data/frame.js";
+import { GpuError, InputError } from "../errors.js";
+import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
+import { Profiler } from "../gpu/profiler.js";
+import { type NodeProfile, Program, type Results } from "../graph/program.js";
+import { combineErrors } from "../model/presets.js";
+import { sampleWords } from "../ops/common.js";
+import { noSlot, rawSlotWords, type Size } from "../ops/resize.js";
+import { ClipWindow, type ReadySample } from "./clip_window.js";
+import { buildScoreGraph, type ScoreGraph } from "./score_graph.js";
+import { type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
+
+/** Options of a detector. */
+export interface DetectorOptions extends ScoreOptions {
+  /** The device to run on, which the caller closes; by default the detector opens one of its own. */
+  gpu?: Gpu;
+  /** Attention heads, where the checkpoint does not tell; 4 as the original. */
+  heads?: number;
+  /** Of the random masks: the same seed gives the same scores. Default 0. */
+  seed?: number;
+  /** Frames scored together; default 16 on a GPU, 1 on a software adapter. */
+  batch?: number;
+  /** Whether to return the predicted anomaly map with each frame. */
+  anomalyMap?: boolean;
+}
+
+/** A map over an image. */
+export interface ScoreMap {
+  rows: number;
+  columns: number;
+  /** Row-major, rows × columns. */
+  data: Float32Array;
+}
+
+/** What the detector says of a frame. */
+export interface FrameScore {
+  /** The frame's number (in its file's name, or its position). */
+  frame: number;
+  /** Position in the video, from 0. */
+  index: number;
+  /** Seconds from the video's start, if known. */
+  time?: number;
+  /** The higher, the less normal. */
+  score: number;
+  /** Mean difference of teacher and student; 0 for a model without a student. */
+  studentError: number;
+  /** Mean difference of target and teacher. */
+  targetError: number;
+  /** The score of each token: where in the frame. */
+  map: ScoreMap;
+  /** The predicted anomaly map in the network's input size, 0…1, if asked for. */
+  anomalyMap?: ScoreMap;
+}
+
+interface Pipeline {
+  source: Size;
+  built: ScoreGraph;
+  program: Program;
+}
+
+type FrameDescription = Omit<Frame, "data">;
+
+/** Where a checkpoint is: see {@link Detector.open}. */
+export type DetectorSource = string | URL | readonly string[] | Uint8Array | readonly CheckpointFile[] | Checkpoint;
+
+/** Scores videos with an SD-MAE checkpoint. */
+export class Detector {
+  private pipeline: Pipeline | undefined;
+  private busy = false;
+
+  protected constructor(
+    readonly gpu: Gpu,
+    readonly checkpoint: Checkpoint,
+    readonly settings: ScoreSettings,
+    private readonly options: DetectorOptions,
+    private readonly ownsGpu: boolean,
+  ) {}
+
+  /**
+   * Opens a checkpoint.
+   * @param source a URL or two (teacher and student), the bytes of a .safetensors or .pth file, several such files, or a checkpoint that is open
+   * @throws InputError for a file that is no checkpoint of this network, NoAdapterError without WebGPU
+   */
+  static async open(source: DetectorSource, options: DetectorOptions = {}): Promise<Detector> {
+    const checkpoint = await fetchCheckpoint(source, options);
+    return Detector.create(checkpoint, options, openNavigatorGpu);
+  }
+
+  /** A detector on the given device, or on one of its own by `openGpu`. */
+  protected static async create(
+    checkpoint: Checkpoint,
+    options: DetectorOptions,
+    openGpu: () => Promise<Gpu>,
+  ): Promise<Detector> {
+    const { seed = 0, batch = 1 } = options;
+    if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+      throw new InputError(`seed ${seed} is not a whole number from 0 to 4294967295`);
+    }
+    if (!Number.isInteger(batch) || batch < 1) throw new InputError(`batch ${batch} is not a whole number from 1`);
+    const settings = scoreSettings(checkpoint, options);
+    const gpu = options.gpu ?? (await openGpu());
+    return new Detector(gpu, checkpoint, settings, options, !options.gpu);
+  }
+
+  /** Frames that are scored together. */
+  get batch(): number {
+    return this.options.batch ?? (this.gpu.adapter.kind === "gpu" ? 16 : 1);
+  }
+
+  /**
+   * Scores a video frame by frame, in order. Decoding, uploading and computing overlap; memory does not depend on the video's length.
+   * One stream at a time. Leaving the loop early lets go of the source.
+   * @throws InputError for a source that cannot be read, GpuError where the GPU fails
+   */
+  async *stream(source: FrameSource, signal?: AbortSignal): AsyncGenerator<FrameScore, void, undefined> {
+    if (this.busy) throw new Error("this detector is streaming already: open another for a second stream");
+    this.busy = true;
+    const pending: Promise<FrameScore[]>[] = [];
+    try {
+      const { program, built } = await this.prepare({ height: source.height, width: source.width });
+      const window = new ClipWindow<FrameDescription>(ClipWindow.slotsFor(this.batch));
+      const newSlots: number[] = [];
+      const step = async (count: number) => {
+        await program.ready();
+        const samples = window.take(count);
+        this.write(program, built, samples, newSlots.splice(0));
+        const scores = program.run().then((results) => this.unpack(results, samples, built));
+        scores.catch(() => {}); // seen when it is awaited, if it still is
+        pending.push(scores);
+      };
+      for await (const { data, ...frame } of source.frames(signal)) {
+        signal?.throwIfAborted();
+        const slot = window.add(frame);
+        program.write(built.ring.raw, wholeWords(data), slot * 4 * rawSlotWords(source));
+        newSlots.push(slot);
+        if (window.readyCount(false) >= this.batch) await step(this.batch);
+        while (pending.length > 1) yield* await (pending.shift() as Promise<FrameScore[]>);
+      }
+      for (let left = window.readyCount(true); left > 0; left = window.readyCount(true)) {
+        await step(Math.min(left, this.batch));
+        while (pending.length > 1) yield* await (pending.shift() as Promise<FrameScore[]>);
+      }
+      while (pending.length > 0) yield* await (pending.shift() as Promise<FrameScore[]>);
+    } finally {
+      await Promise.allSettled(pending);
+      this.busy = false;
+    }
+  }
+
+  /** Times each kernel of a step, on the frames that were scored last (timestamp queries). */
+  async profile(): Promise<NodeProfile[]> {
+    if (!this.pipeline) throw new Error("nothing was scored yet");
+    if (!Profiler.available(this.gpu)) throw new GpuError("this adapter has no timestamp queries to profile with");
+    return this.pipeline.program.profile();
+  }
+
+  /** Frees what the detector holds on the GPU, and its device if it opened one. */
+  close(): void {
+    this.pipeline?.program.close();
+    this.pipeline = undefined;
+    if (this.ownsGpu) this.gpu.close();
+  }
+
+  /** The program for raw frames of a size; made anew where the size changes. */
+  private async prepare(source: Size): Promise<Pipeline> {
+    if (this.pipeline?.source.height === source.height && this.pipeline.source.width === source.width)
+      return this.pipeline;
+    this.pipeline?.program.close();
+    this.pipeline = undefined;
+    const { config, weights } = this.checkpoint;
+    const built = buildScoreGraph(this.gpu, {
+      config,
+      weights,
+      settings: this.settings,
+      source,
+      batch: this.batch,
+      slots: ClipWindow.slotsFor(this.batch),
+      anomalyMap: this.options.anomalyMap ?? false,
+    });
+    const program = await Program.compile(this.gpu, built.graph);
+    if (built.seed) program.write(built.seed, Uint32Array.of(this.options.seed ?? 0));
+    this.pipeline = { source, built, program };
+    return this.pipeline;
+  }
+
+  private write(
+    program: Program,
+    built: ScoreGraph,
+    samples: readonly ReadySample<FrameDescription>[],
+    newSlots: readonly number[],
+  ) {
+    const slots = new Uint32Array(ClipWindow.slotsFor(this.batch)).fill(noSlot);
+    slots.set(newSlots);
+    program.write(built.ring.slots, slots);
+    const words = new Uint32Array(this.batch * sampleWords);
+    for (let b = 0; b < this.batch; b++) {
+      // A batch that the video's end leaves short is filled up with its last sample.
+      const s = samples[Math.min(b, samples.length - 1)] as ReadySample<FrameDescription>;
+      words.set(
+        [s.previous, s.current, s.next, s.before, s.after, s.current, s.frame.number >>> 0, 0],
+        b * sampleWords,
+      );
+    }
+    program.write(built.samples, words);
+  }
+
+  private unpack(
+    results: Results,
+    samples: readonly ReadySample<FrameDescription>[],
+    { grid }: ScoreGraph,
+  ): FrameScore[] {
+    const { score: rule, size } = this.settings;
+    const errors = results.errors as Float32Array;
+    const scores = results.scores as Float32Array;
+    const anomaly = results.anomalyMap as Float32Array | undefined;
+    const pixels = size.height * size.width;
+    return samples.map(({ frame }, b): FrameScore => {
+      const [studentError, targetError] = [scores[2 * b] as number, scores[2 * b + 1] as number];
+      const map = new Float32Array(grid.tokens);
+      for (let i = 0; i < grid.tokens; i++) {
+        const at = 2 * (b * grid.tokens + i);
+        map[i] = combineErrors(rule, errors[at] as number, errors[at + 1] as number);
+      }
+      return {
+        frame: frame.number,
+        index: frame.index,
+        ...(frame.time !== undefined && { time: frame.time }),
+        score: combineErrors(rule, studentError, targetError),
+        studentError,
+        targetError,
+        map: { rows: grid.rows, columns: grid.columns, data: map },
+        ...(anomaly && {
+          anomalyMap: { rows: size.height, columns: size.width, data: anomaly.slice(b * pixels, (b + 1) * pixels) },
+        }),
+      };
+    });
+  }
+}
+
+/** Opens a checkpoint from wherever it is; strings are fetched as URLs. */
+export async function fetchCheckpoint(source: DetectorSource, { heads }: DetectorOptions): Promise<Checkpoint> {
+  if (isCheckpoint(source)) return source;
+  if (source instanceof Uint8Array) return openCheckpoint([{ name: "the checkpoint", bytes: source }], { heads });
+  const parts = (Array.isArray(source) ? source : [source]) as (string | URL | CheckpointFile)[];
+  const files = await Promise.all(
+    parts.map(async (part) => {
+      if (typeof part !== "string" && "bytes" in part) return part;
+      const response = await fetch(part).catch((error: Error) => {
+        throw new InputError(`${part} cannot be fetched: ${error.message}`);
+      });
+      if (!response.ok) throw new InputError(`${part} cannot be fetched: status ${response.status}`);
+      return { name: String(part), bytes: new Uint8Array(await response.arrayBuffer()) };
+    }),
+  );
+  return openCheckpoint(files, { heads });
+}
+
+/** Whether a source is a checkpoint that is open already. */
+function isCheckpoint(source: DetectorSource): source is Checkpoint {
+  return typeof source === "object" && "weights" in source && "config" in source;
+}
+
+/** The same bytes, zero-padded to whole 4-byte words as WebGPU's uploads want them. */
+function wholeWords(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (data.length % 4 === 0) return data as Uint8Array<ArrayBuffer>;
+  const padded = new Uint8Array(Math.ceil(data.length / 4) * 4);
+  padded.set(data);
+  return padded;
+}

@@ -1,0 +1,66 @@
+import type { Target } from "../gpu/gpu.js";
+import { Graph, type Tensor } from "../graph/graph.js";
+import type { SdMaeConfig } from "../model/config.js";
+import { anomalyMap, headErrors } from "../model/heads.js";
+import { type TokenGrid, tokenGrid } from "../model/masking.js";
+import { Network, type Weights } from "../model/network.js";
+import { sampleWords } from "../ops/common.js";
+import { frameScoresOp } from "../ops/errors.js";
+import { noiseOp, patchMotionOp, rankTokensOp } from "../ops/masking.js";
+import { type FrameRing, frameRing, type Size } from "../ops/resize.js";
+import type { ScoreSettings } from "./settings.js";
+
+/** The graph from raw frames to scores, and where the host writes. */
+export interface ScoreGraph {
+  graph: Graph;
+  grid: TokenGrid;
+  ring: FrameRing;
+  /** [batch, sampleWords] */
+  samples: Tensor;
+  /** [1]; absent where masks do not depend on it. */
+  seed?: Tensor;
+}
+
+/** What a score graph is made for. */
+export interface ScoreGraphOptions {
+  config: SdMaeConfig;
+  weights: Weights;
+  settings: ScoreSettings;
+  /** Size of the raw frames. */
+  source: Size;
+  /** Frames scored in a step. */
+  batch: number;
+  /** Frames that the ring holds. */
+  slots: number;
+  /** Whether to compute the predicted anomaly map too. */
+  anomalyMap: boolean;
+}
+
+/**
+ * Builds the graph of the main job. Outputs: `scores` [B, 2] and `errors` [B, L, 2] (teacher–student, target–teacher), and, if asked for,
+ * `anomalyMap` [B, H, W].
+ */
+export function buildScoreGraph(target: Target, options: ScoreGraphOptions): ScoreGraph {
+  const { config, settings, batch } = options;
+  const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
+  const graph = new Graph(target);
+  const ring = frameRing(graph, options.source, settings.size, options.slots, options.slots);
+  const samples = graph.input("samples", [batch, sampleWords], "u32");
+  let seed: Tensor | undefined;
+  let keys: Tensor;
+  if (settings.masking === "gradient") {
+    keys = graph.apply(patchMotionOp, [ring.motionGradient(samples)], { patch: config.patch })[0] as Tensor;
+  } else {
+    seed = graph.input("seed", [1], "u32");
+    keys = graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens })[0] as Tensor;
+  }
+  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep: grid.keep }) as [Tensor, Tensor];
+  const network = new Network(graph, config, options.weights);
+  const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
+  const errors = headErrors(graph, network, outputs, { targets: ring.resized, samples }, settings.norm);
+  const scored = settings.maskedOnly ? [errors, idsRestore] : [errors];
+  graph.output("scores", graph.apply(frameScoresOp, scored, { keep: grid.keep })[0] as Tensor);
+  graph.output("errors", errors);
+  if (options.anomalyMap) graph.output("anomalyMap", anomalyMap(graph, network, outputs, settings.size));
+  return { graph, grid, ring, samples, seed };
+}

@@ -1,0 +1,246 @@
+import { describe, expect, it } from "vitest";
+import { type Checkpoint, openCheckpoint, saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { checkTensors, inferConfig } from "../../src/checkpoint/infer.js";
+import { parsePth } from "../../src/checkpoint/pth.js";
+import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
+import type { StoredTensor, TensorData } from "../../src/checkpoint/tensor.js";
+import { paperConfig, tensorShapes } from "../../src/model/config.js";
+import { digest, fixture, inputErrorOf, zerosCheckpoint } from "./support.js";
+
+const file = (name: string) => ({ name, bytes: fixture(name) });
+const best = file("tiny-checkpoint-best.pth");
+const bestStudent = file("tiny-checkpoint-best-student.pth");
+const micro = parsePth(fixture("checkpoint/micro-bare.pth"), "micro").tensors;
+const microConfig = {
+  ...{ patch: 2, inChannels: 9, outChannels: 4, encoderWidth: 8, encoderDepth: 1, decoderWidth: 4, decoderDepth: 1 },
+  ...{ studentDepth: 1, heads: 4, mlpRatio: 3 },
+};
+const tinyConfig = {
+  ...{ patch: 16, inChannels: 9, outChannels: 4, encoderWidth: 32, encoderDepth: 2, decoderWidth: 16, decoderDepth: 2 },
+  ...{ studentDepth: 1, heads: 4, mlpRatio: 2 },
+};
+
+/** All tensors of a checkpoint, as the original names them. */
+function everything({ weights, extras }: Checkpoint): Map<string, { data: TensorData }> {
+  return new Map<string, { data: TensorData }>([...weights, ...extras]);
+}
+
+/** The micro network as a safetensors file, after a change to its tensors. */
+function changed(change: (tensors: Map<string, StoredTensor>) => void, metadata: Record<string, string> = {}) {
+  const tensors = new Map(
+    [...micro].map(([name, t]): [string, StoredTensor] => [name, { ...t, data: t.data.slice() }]),
+  );
+  change(tensors);
+  return { name: "x.safetensors", bytes: serializeSafetensors(tensors, metadata) };
+}
+
+describe("openCheckpoint", () => {
+  it("merges teacher and student as the original does", () => {
+    const checkpoint = openCheckpoint([best, bestStudent]);
+    expect(checkpoint.config).toEqual(tinyConfig);
+    expect(checkpoint.overlaid).toBe(38);
+    // torch.load of both, `if "student" in name` overlaid, SHA-256 over all tensors by name.
+    expect(digest(everything(checkpoint))).toBe("8b959b97ba3cef06");
+    expect(checkpoint.source).toBe("tiny-checkpoint-best.pth + tiny-checkpoint-best-student.pth");
+    expect(checkpoint.settings).toEqual({
+      maskRatio: 0.5,
+      maskingMethod: "random_masking",
+      inputSize: [320, 640],
+      score: ["L2", "L2"],
+      normPixLoss: false,
+      onlyMaskedTokens: false,
+      dataset: "avenue",
+      epoch: 173,
+    });
+  });
+
+  it("opens one file alone, with its own student", () => {
+    const checkpoint = openCheckpoint([best]);
+    expect(checkpoint.overlaid).toBe(0);
+    expect(digest(everything(checkpoint))).toBe("2b5d36acc683d942");
+  });
+
+  it("infers the paper's network from its full-size checkpoint", () => {
+    const checkpoint = openCheckpoint([file("full-patch16.pth")]);
+    expect(checkpoint.config).toEqual(paperConfig);
+    expect(checkpoint.weights.size).toBe(235);
+    expect(checkpoint.extras.size).toBe(25);
+    expect([...checkpoint.weights.keys()]).toEqual([...tensorShapes(paperConfig).keys()]);
+  });
+
+  it("infers patch 8", () => {
+    expect(openCheckpoint([file("tiny-patch8.pth")]).config).toEqual({ ...tinyConfig, patch: 8 });
+  });
+
+  it("reads a bare state, DataParallel's names in float16, and channels_last in float64 alike", () => {
+    // torch.load of micro-bare.pth; the values are exact in float16.
+    for (const name of ["micro-bare", "micro-module-half", "micro-channels-last-double"]) {
+      const checkpoint = openCheckpoint([file(`checkpoint/${name}.pth`)]);
+      expect(checkpoint.config, name).toEqual(microConfig);
+      expect(digest(everything(checkpoint)), name).toBe("fdd60f624d096c17");
+    }
+  });
+
+  it("knows a network without a student", () => {
+    const config = { ...microConfig, studentDepth: 0 };
+    const checkpoint = openCheckpoint([{ name: "x.pth", bytes: zerosCheckpoint(tensorShapes(config)) }]);
+    expect(checkpoint.config).toEqual(config);
+  });
+
+  it("takes the number of heads that it is told", () => {
+    expect(openCheckpoint([best], { heads: 8 }).config.heads).toBe(8);
+    expect(inputErrorOf(() => openCheckpoint([best], { heads: 3 }))).toBe(
+      "tiny-checkpoint-best.pth: 3 attention heads do not divide the width 32; give the number of heads it was trained with",
+    );
+    expect(inputErrorOf(() => openCheckpoint([best], { heads: 0 }))).toBe(
+      "tiny-checkpoint-best.pth: 0 attention heads; a whole number from 1 is needed",
+    );
+  });
+});
+
+describe("saveCheckpoint", () => {
+  it("keeps every tensor, the sizes, the heads and the settings", () => {
+    const checkpoint = openCheckpoint([best, bestStudent], { heads: 2 });
+    const again = openCheckpoint([{ name: "out.safetensors", bytes: saveCheckpoint(checkpoint) }]);
+    expect(again.config).toEqual({ ...tinyConfig, heads: 2 });
+    expect(digest(everything(again))).toBe("8b959b97ba3cef06");
+    expect(again.extras.get("erosion.weight")!.shape).toEqual([1, 1, 2, 2]);
+    expect(again.settings).toEqual(checkpoint.settings);
+    expect(again.source).toBe("out.safetensors");
+  });
+
+  it("writes the sizes as JSON into the metadata", () => {
+    const { metadata } = parseSafetensors(saveCheckpoint(openCheckpoint([best])), "x");
+    expect(JSON.parse(metadata["sdmae.config"]!)).toEqual(tinyConfig);
+  });
+});
+
+describe("what does not fit", () => {
+  const problem = (...files: { name: string; bytes: Uint8Array }[]) => inputErrorOf(() => openCheckpoint(files));
+
+  it("is refused: another network", () => {
+    const resnet = new Map([
+      ["conv1.weight", [64, 3, 7, 7]],
+      ["bn1.weight", [64]],
+    ]);
+    expect(problem({ name: "resnet.pth", bytes: zerosCheckpoint(resnet) })).toBe(
+      'resnet.pth: not an SD-MAE checkpoint: no tensor "patch_embed.proj.weight" (it has 2 tensors, the first "conv1.weight")',
+    );
+  });
+
+  it("is refused: a masked auto-encoder of another kind", () => {
+    const shapes = tensorShapes(microConfig);
+    shapes.set("pos_embed", [1, 197, 8]);
+    shapes.set("decoder_pos_embed", [1, 197, 4]);
+    expect(problem({ name: "mae.pth", bytes: zerosCheckpoint(shapes) })).toBe(
+      'mae.pth: tensor "pos_embed" is unknown: an SD-MAE network has none of that name (and 1 more tensor does not fit)',
+    );
+  });
+
+  it("is refused: a missing tensor", () => {
+    const shapes = tensorShapes(microConfig);
+    shapes.delete("blocks.0.attn.proj_k.bias");
+    expect(problem({ name: "x.pth", bytes: zerosCheckpoint(shapes) })).toBe(
+      'x.pth: tensor "blocks.0.attn.proj_k.bias" is missing, expected [8]',
+    );
+  });
+
+  it("is refused: a missing block", () => {
+    const shapes = tensorShapes({ ...microConfig, decoderDepth: 3 });
+    for (const name of [...shapes.keys()]) if (name.startsWith("decoder_blocks.1.")) shapes.delete(name);
+    expect(problem({ name: "x.pth", bytes: zerosCheckpoint(shapes) })).toMatch(
+      /^x\.pth: tensor "decoder_blocks\.1\.norm1\.weight" is missing, expected \[4\] \(and 61 more tensors do not fit\)$/,
+    );
+  });
+
+  it("is refused: a wrong shape", () => {
+    const shapes = tensorShapes(microConfig);
+    shapes.set("blocks.0.attn.proj.weight", [8, 9]);
+    shapes.set("norm.bias", [8, 1]);
+    expect(problem({ name: "x.pth", bytes: zerosCheckpoint(shapes) })).toBe(
+      'x.pth: tensor "blocks.0.attn.proj.weight" has shape [8, 9], expected [8, 8] (and 1 more tensor does not fit)',
+    );
+  });
+
+  it("is refused: integers as weights", () => {
+    const bytes = changed((t) => t.set("norm.bias", { dtype: "I32", shape: [8], data: new Int32Array(8) }));
+    expect(problem(bytes)).toBe('x.safetensors: tensor "norm.bias" is of type I32, expected a floating-point type');
+  });
+
+  it("is refused: values that are not finite, and negative variances", () => {
+    const set = (name: string, value: number) => changed((t) => (t.get(name)!.data as Float32Array).fill(value, 3, 4));
+    expect(problem(set("norm.bias", Number.NaN))).toBe(
+      'x.safetensors: tensor "norm.bias" holds NaN at position 3; weights must be finite',
+    );
+    expect(problem(set("decoder_pred.weight", Number.NEGATIVE_INFINITY))).toBe(
+      'x.safetensors: tensor "decoder_pred.weight" holds -Infinity at position 3; weights must be finite',
+    );
+    expect(problem(set("blocks.0.attn.conv_proj_q.bn.running_var", -1))).toBe(
+      'x.safetensors: tensor "blocks.0.attn.conv_proj_q.bn.running_var" holds a negative variance, -1, at position 3',
+    );
+  });
+
+  it("is refused: a float64 value beyond float32", () => {
+    const data = new Float64Array(8).fill(1e300);
+    expect(problem(changed((t) => t.set("norm.bias", { dtype: "F64", shape: [8], data })))).toBe(
+      'x.safetensors: tensor "norm.bias" holds Infinity at position 0; weights must be finite',
+    );
+  });
+
+  it("is refused: metadata of another network than the tensors'", () => {
+    const metadata = (config: unknown) => ({ "sdmae.config": JSON.stringify(config) });
+    expect(openCheckpoint([changed(() => {}, metadata({ ...microConfig, heads: 2 }))]).config.heads).toBe(2);
+    expect(problem(changed(() => {}, metadata({ ...microConfig, patch: 16 })))).toBe(
+      'x.safetensors: its metadata says patch "16", its tensors 2',
+    );
+    expect(problem(changed(() => {}, metadata({ ...microConfig, heads: 3 })))).toMatch(
+      /3 attention heads do not divide/,
+    );
+    expect(problem(changed(() => {}, { "sdmae.config": "{" }))).toBe(
+      'x.safetensors: its metadata "sdmae.config" is not valid JSON',
+    );
+    expect(problem(changed(() => {}, { "sdmae.config": "null" }))).toBe(
+      'x.safetensors: its metadata "sdmae.config" is no JSON object',
+    );
+  });
+
+  it("is refused: a student of another network, or none at all", () => {
+    expect(problem(best, file("tiny-patch8.pth"))).toBe(
+      "tiny-patch8.pth: its network differs from tiny-checkpoint-best.pth's: patch is 8 instead of 16",
+    );
+    const without = zerosCheckpoint(tensorShapes({ ...tinyConfig, studentDepth: 0 }));
+    expect(problem(best, { name: "teacher.pth", bytes: without })).toBe("teacher.pth: it has no tensor of a student");
+  });
+
+  it("ignores settings that make no sense", () => {
+    const nonsense = { maskRatio: 1, inputSize: [0, -3], score: [1], epoch: -1, dataset: 5, normPixLoss: "yes" };
+    const opened = openCheckpoint([changed(() => {}, { "sdmae.settings": JSON.stringify(nonsense) })]);
+    expect(opened.settings).toEqual({});
+  });
+});
+
+describe("inferConfig and checkTensors", () => {
+  it("are not led into endless work by a block of a huge number", () => {
+    const tensors = new Map(micro);
+    tensors.set("blocks.4000000000.norm1.weight", { dtype: "F32", shape: [8], data: new Float32Array(8) });
+    const config = inferConfig(tensors, "x");
+    expect(config.encoderDepth).toBe(2);
+    expect(inputErrorOf(() => checkTensors(tensors, config, "x"))).toMatch(
+      /^x: tensor "blocks\.1\.norm1\.weight" is missing/,
+    );
+  });
+
+  it("refuse patches that are not square, and a prediction that is no whole number of channels", () => {
+    const withShape = (name: string, shape: number[]) =>
+      new Map<string, { shape: readonly number[] }>(micro).set(name, { shape });
+    expect(inputErrorOf(() => inferConfig(withShape("patch_embed.proj.weight", [8, 9, 2, 3]), "x"))).toBe(
+      "x: patches of 2 by 3 pixels; only square ones are supported",
+    );
+    expect(inputErrorOf(() => inferConfig(withShape("decoder_pred.weight", [17, 4]), "x"))).toBe(
+      `x: tensor "decoder_pred.weight" has 17 rows, no multiple of the patch's 4 pixels`,
+    );
+    expect(inputErrorOf(() => inferConfig(withShape("decoder_embed.weight", [4]), "x"))).toBe(
+      'x: not an SD-MAE checkpoint: tensor "decoder_embed.weight" has shape [4], expected 2 dimensions from 1',
+    );
+  });
+});

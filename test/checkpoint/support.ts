@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type Zippable, zipSync } from "fflate";
+import { expect } from "vitest";
+import type { TensorData } from "../../src/checkpoint/tensor.js";
+import { InputError } from "../../src/errors.js";
+
+/** Path of a file under test/fixtures/. */
+export function fixturePath(name: string): string {
+  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+}
+
+export function fixture(name: string): Uint8Array {
+  return new Uint8Array(readFileSync(fixturePath(name)));
+}
+
+/** The message of the InputError that `run` must throw; checks that it is one line. */
+export function inputErrorOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(InputError);
+    const { message } = error as InputError;
+    expect(message).toMatch(/^[\x20-\x7e]+$/);
+    return message;
+  }
+  throw new Error("no error was thrown");
+}
+
+/** SHA-256, 16 digits, over all tensors' bytes in the order of their names; as computed with torch.load and hashlib. */
+export function digest(tensors: ReadonlyMap<string, { data: TensorData }>): string {
+  const hash = createHash("sha256");
+  for (const name of [...tensors.keys()].sort()) {
+    const { buffer, byteOffset, byteLength } = tensors.get(name)!.data;
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+// Pickles by hand, protocol 2. Strings here are bytes (Latin-1).
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
+
+function int32(value: number): string {
+  return String.fromCharCode(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >>> 24) & 255);
+}
+
+export const py = {
+  none: "N",
+  text: (value: string) => `X${int32(value.length)}${value}`,
+  int: (value: number) => `J${int32(value)}`,
+  tuple: (...items: string[]) => `(${items.join("")}t`,
+  dict: (...entries: [string, string][]) => `}(${entries.map(([key, value]) => py.text(key) + value).join("")}u`,
+  global: (module: string, name: string) => `c${module}\n${name}\n`,
+  call: (callee: string, ...args: string[]) => `${callee}${py.tuple(...args)}R`,
+  storage: (key: string, count: number, type = "FloatStorage") =>
+    `${py.tuple(py.text("storage"), py.global("torch", type), py.text(key), py.text("cpu"), py.int(count))}Q`,
+  tensor: (storage: string, size: number[], stride: number[], offset = 0) =>
+    py.call(
+      py.global("torch._utils", "_rebuild_tensor_v2"),
+      storage,
+      py.int(offset),
+      py.tuple(...size.map(py.int)),
+      py.tuple(...stride.map(py.int)),
+      "\x89",
+      py.call(py.global("collections", "OrderedDict")),
+    ),
+  pickle: (value: string) => bytesOf(`\x80\x02${value}.`),
+};
+
+/** A checkpoint archive with this pickle and these storages, by key. */
+export function archive(
+  pickle: Uint8Array,
+  storages: Record<string, Uint8Array> = {},
+  extra: Zippable = {},
+  level: 0 | 6 = 0,
+): Uint8Array {
+  const entries: Zippable = { "archive/data.pkl": pickle, "archive/byteorder": bytesOf("little"), ...extra };
+  for (const [key, bytes] of Object.entries(storages)) entries[`archive/data/${key}`] = bytes;
+  return zipSync(entries, { level });
+}
+
+/** A checkpoint {model: tensors} of float32 zeros, in these shapes. */
+export function zerosCheckpoint(shapes: ReadonlyMap<string, readonly number[]>): Uint8Array {
+  const storages: Record<string, Uint8Array> = {};
+  const entries = [...shapes].map(([name, shape], index): [string, string] => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    storages[index] = new Uint8Array(4 * count);
+    const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+    return [name, py.tensor(py.storage(String(index), count), [...shape], strides)];
+  });
+  return archive(py.pickle(py.dict(["model", py.dict(...entries)])), storages);
+}

@@ -1,0 +1,4 @@
+// Converts the original's PyTorch checkpoints: node tools/convert-checkpoint.js IN.pth [STUDENT.pth] OUT.safetensors
+import { runTool } from "../dist/cli.js";
+
+process.exitCode = await runTool("convert-checkpoint", process.argv.slice(2));
