@@ -183,11 +183,8 @@ class Lowering {
     const { rows, columns } = attrs as { rows: number; columns: number };
     const [, batch, tokens, width] = (outputs[0] as Tensor).shape as [number, number, number, number];
     const source = this.single(x);
-    const cls = this.slice(source, 1, 0, 1);
-    const image = this.transpose(
-      this.reshape(this.slice(source, 1, 1, tokens), [batch, rows, columns, width]),
-      [0, 3, 1, 2],
-    );
+    const [cls, own] = this.split(source, 1, [1, tokens - 1]) as [string, string];
+    const image = this.transpose(this.reshape(own, [batch, rows, columns, width]), [0, 3, 1, 2]);
     const parts = convKernelsOf(weight).map((kernel, i) => {
       const name = "qkv"[i] as string;
       const ownBias = floatsOf(bias).slice(i * width, (i + 1) * width);
@@ -225,8 +222,7 @@ class Lowering {
       if (passthroughPeriod > 0) {
         if (passthroughPeriod !== rows)
           throw new Error(`${this.scope}: a sample has ${rows} rows, not ${passthroughPeriod}`);
-        const first = this.slice(this.single(extra.at(-1) as Tensor), 1, 0, 1);
-        y = this.concat([first, this.slice(y, 1, 1, rows)], 1);
+        y = this.op("Where", [this.firstRow(rows), this.single(extra.at(-1) as Tensor), y]);
       }
       return residual ? this.op("Add", [y, this.single(extra[0] as Tensor)]) : y;
     });
@@ -395,6 +391,20 @@ class Lowering {
 
   private slice(x: string, axis: number, start: number, end: number): string {
     return this.op("Slice", [x, ...[start, end, axis].map((value) => this.ints(`${value}`, [1], [value]))]);
+  }
+
+  private split(x: string, axis: number, lengths: readonly number[]): string[] {
+    const name = `${this.scope}/Split_${this.nodes.length}`;
+    const outputs = lengths.map((_, i) => `${name}.${i}`);
+    const inputs = [x, this.ints(`split ${lengths.join("+")}`, [lengths.length], lengths)];
+    this.nodes.push({ name, type: "Split", domain: "", inputs, outputs, attributes: { axis } });
+    return outputs;
+  }
+
+  /** [rows, 1]: true in the first row, where a sample's cls token is. */
+  private firstRow(rows: number): string {
+    const data = Uint8Array.from({ length: rows }, (_, row) => (row === 0 ? 1 : 0));
+    return this.initializer({ name: `first of ${rows} rows`, shape: [rows, 1], data });
   }
 
   /** [0, rows, 2·rows, …] as [B, 1]: where each sample begins in a table of all samples' rows. */

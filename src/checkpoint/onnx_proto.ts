@@ -1,7 +1,7 @@
 import { PbfWriter } from "pbf";
 
 /** Element types of ONNX tensors that are written here, with their numbers in onnx.proto. */
-export const onnxTypes = { float32: 1, int64: 7 } as const;
+export const onnxTypes = { float32: 1, int64: 7, bool: 9 } as const;
 
 export type OnnxType = keyof typeof onnxTypes;
 
@@ -9,7 +9,8 @@ export type OnnxType = keyof typeof onnxTypes;
 export interface OnnxTensor {
   name: string;
   shape: readonly number[];
-  data: Float32Array | BigInt64Array;
+  /** Float32, int64, or a byte for each truth value. */
+  data: Float32Array | BigInt64Array | Uint8Array;
 }
 
 /** Value of an attribute: numbers named in `floatAttributes` are written as floats, others as integers. */
@@ -98,9 +99,13 @@ function writeAttribute([name, value]: [string, OnnxAttribute], pbf: PbfWriter):
   }
 }
 
+function typeOf(data: OnnxTensor["data"]): OnnxType {
+  return data instanceof Float32Array ? "float32" : data instanceof BigInt64Array ? "int64" : "bool";
+}
+
 function writeTensor({ name, shape, data }: OnnxTensor, pbf: PbfWriter): void {
   for (const size of shape) pbf.writeVarintField(1, size);
-  pbf.writeVarintField(2, data instanceof Float32Array ? onnxTypes.float32 : onnxTypes.int64);
+  pbf.writeVarintField(2, onnxTypes[typeOf(data)]);
   pbf.writeStringField(8, name);
   pbf.writeBytesField(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }

@@ -3,12 +3,15 @@ import { InputError, NoAdapterError } from "../errors.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { convertCheckpointCommand } from "./convert.js";
+import { demoCommand } from "./demo.js";
+import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { scoreCommand } from "./score.js";
 
 /** Every command, by its name; `tools/NAME.js` runs one of them by itself. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
+  demo: demoCommand,
   adapters: adaptersCommand,
   "convert-checkpoint": convertCheckpointCommand,
   "check-fixture": checkFixtureCommand,
@@ -31,6 +34,17 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
   const make = commands[name];
   if (!make) throw new Error(`no command is named ${name}`);
   return run(make(), args);
+}
+
+/** Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}. */
+export function runBenchmark(
+  name: "fps",
+  args: readonly string[],
+  peers: readonly string[],
+  runPeer: RunPeer,
+): Promise<number> {
+  const benchmarks = { fps: fpsCommand };
+  return run(benchmarks[name](peers, runPeer), args);
 }
 
 async function run(program: Command, args: readonly string[]): Promise<number> {

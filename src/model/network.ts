@@ -57,7 +57,9 @@ export class Network {
   ) {
     const { inChannels, outChannels, encoderWidth, decoderWidth, heads, patch } = config;
     if (inChannels !== 9 || outChannels !== 4) {
-      throw new InputError(`the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`);
+      throw new InputError(
+        `the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`,
+      );
     }
     if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch}; a multiple of 4 is needed`);
     for (const width of [encoderWidth, decoderWidth]) {

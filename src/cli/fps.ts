@@ -1,0 +1,322 @@
+import { Command, Option } from "commander";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { Frame, FrameSource } from "../data/frame.js";
+import { ClipWindow } from "../detector/clip_window.js";
+import { buildScoreGraph } from "../detector/score_graph.js";
+import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import type { Gpu } from "../gpu/gpu.js";
+import { Profiler } from "../gpu/profiler.js";
+import { Graph, type Tensor } from "../graph/graph.js";
+import { type NodeProfile, Program } from "../graph/program.js";
+import { paperConfig } from "../model/config.js";
+import { freshWeights, uniformGenerator } from "../model/init.js";
+import { writeFileAtomic } from "../node/atomic.js";
+import { readCheckpoint } from "../node/checkpoint_file.js";
+import { Detector } from "../node/detector.js";
+import { openNodeGpu } from "../node/gpu.js";
+import { linearOp, linearWeights } from "../ops/linear.js";
+import { adapterLines } from "./adapters.js";
+import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { profileTable } from "./profile_table.js";
+
+/** Frames per second over repeated measurements. */
+export interface Rate {
+  median: number;
+  min: number;
+  max: number;
+  measurements: number;
+}
+
+/** What a peer is asked to do. */
+export interface PeerRequest {
+  checkpoint: Checkpoint;
+  settings: ScoreSettings;
+  batch: number;
+  seconds: number;
+  adapterKind: string;
+}
+
+/** What a peer reports. */
+export interface PeerResult {
+  name: string;
+  version: string;
+  fps: Rate;
+}
+
+/** Runs a peer on the same network and adapter; lives beside the benchmarks, since peers are no part of the package. */
+export type RunPeer = (name: string, request: PeerRequest) => Promise<PeerResult>;
+
+interface FpsOptions {
+  size: { height: number; width: number };
+  patch: number;
+  batch?: number;
+  seconds: number;
+  dtype: string;
+  checkpoint?: string;
+  adapter?: string;
+  listAdapters?: boolean;
+  json?: string;
+  peer: string[];
+  profile?: boolean;
+}
+
+/** `fps`: how fast the model runs here. */
+export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Command {
+  return new Command("fps")
+    .description("Measures frames per second of the full model (teacher, student, scores), GPU-synchronised.")
+    .addOption(
+      new Option("--size <HxW>", "input size of the network")
+        .default({ height: 320, width: 640 }, "320x640")
+        .argParser(parseSize),
+    )
+    .addOption(new Option("--patch <P>", "patch side").default(16).argParser(wholeNumber(4, 64)))
+    .addOption(
+      new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+    )
+    .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
+    .addOption(new Option("--dtype <type>", "storage type").default("f32").choices(["f32"]))
+    .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
+    .addOption(adapterOption())
+    .option("--list-adapters", "list the adapters here and stop")
+    .addOption(new Option("--peer <name...>", "measure a peer in the same run").choices(peers).default([], "none"))
+    .option("--profile", "print where the time of a step goes")
+    .option("--json <file>", "write the figures to a file")
+    .action(async (options: FpsOptions) => {
+      if (options.listAdapters) {
+        for (const line of await adapterLines()) console.log(line);
+        return;
+      }
+      await fps(options, runPeer);
+    });
+}
+
+async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
+  const config = { ...paperConfig, patch: options.patch };
+  const checkpoint: Checkpoint = options.checkpoint
+    ? await readCheckpoint([options.checkpoint])
+    : {
+        config,
+        weights: new Map(freshWeights(config, 1)),
+        extras: new Map(),
+        settings: {},
+        source: "fresh weights",
+        overlaid: 0,
+      };
+  const settings = scoreSettings(checkpoint, { size: options.size });
+  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  const { height, width } = settings.size;
+  try {
+    const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
+    console.log(`adapter       ${gpu.adapter.description || gpu.adapter.device} (${gpu.adapter.kind})`);
+    console.log(`model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${options.dtype}`);
+    const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
+    console.log(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
+    const peak = await measurePeak(gpu, Math.min(options.seconds, 3));
+    console.log(
+      `arithmetic    ${(model.flopsPerFrame / 1e9).toPrecision(3)} GFLOP a frame, ${achieved.toPrecision(3)} GFLOP/s, ` +
+        `${((100 * achieved) / peak).toFixed(0)} % of ${peak.toPrecision(3)} GFLOP/s, the best matmul here`,
+    );
+    console.log(
+      `dispatches    ${model.dispatches} a step, ${(model.bytesPerFrame / 1e6).toPrecision(3)} MB moved a frame at least`,
+    );
+    console.log(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
+    const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options.seconds);
+    console.log(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
+    if (model.profile) for (const line of profileTable(model.profile)) console.log(line);
+    const peers: PeerResult[] = [];
+    for (const name of options.peer) {
+      const request = { checkpoint, settings, batch, seconds: options.seconds, adapterKind: gpu.adapter.kind };
+      const result = await (runPeer as RunPeer)(name, request);
+      peers.push(result);
+      console.log(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
+      console.log(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
+    }
+    if (options.json !== undefined) {
+      const report = {
+        date: new Date().toISOString(),
+        adapter: gpu.adapter,
+        node: process.version,
+        size: settings.size,
+        patch: checkpoint.config.patch,
+        batch,
+        dtype: options.dtype,
+        model: model.rate,
+        endToEnd,
+        gflopPerFrame: model.flopsPerFrame / 1e9,
+        gflopPerSecond: achieved,
+        peakGflopPerSecond: peak,
+        dispatches: model.dispatches,
+        memoryBytes: model.memoryBytes,
+        profile: model.profile,
+        peers,
+      };
+      await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);
+      console.log(`written       ${options.json}`);
+    }
+  } finally {
+    gpu.close();
+  }
+}
+
+function shown({ median, min, max, measurements }: Rate): string {
+  const digits = (value: number) => value.toPrecision(4);
+  return `${digits(median)} frames/s (${digits(min)} to ${digits(max)} in ${measurements} measurements)`;
+}
+
+/** The model alone: steps submitted without upload or read-back, the GPU waited for after each measurement. */
+async function measureModel(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+  seconds: number,
+  profile: boolean,
+) {
+  const { config, weights } = checkpoint;
+  const slots = ClipWindow.slotsFor(batch);
+  const before = gpu.allocatedBytes;
+  const built = buildScoreGraph(gpu, {
+    config,
+    weights,
+    settings,
+    source: settings.size,
+    batch,
+    slots,
+    anomalyMap: false,
+  });
+  const program = await Program.compile(gpu, built.graph);
+  try {
+    const noise = uniformGenerator(7);
+    const bytes = Uint8Array.from(
+      { length: 4 * Math.ceil((settings.size.height * settings.size.width * 3) / 4) },
+      () => noise() * 256,
+    );
+    for (let slot = 0; slot < slots; slot++)
+      program.write(built.ring.raw, bytes, slot * 4 * (built.ring.raw.shape[1] as number));
+    program.write(
+      built.ring.slots,
+      Uint32Array.from({ length: slots }, (_, i) => i),
+    );
+    const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
+    program.write(built.samples, Uint32Array.from(rows.flat()));
+    // A steady step resizes as many frames as it scores.
+    await timed(gpu, program, 1);
+    program.write(
+      built.ring.slots,
+      Uint32Array.from({ length: slots }, (_, i) => (i < batch ? i : 0xffffffff)),
+    );
+    const rate = await measure(seconds, batch, (steps) => timed(gpu, program, steps));
+    const { flops, bytes: moved } = program.cost;
+    const profiled: NodeProfile[] | undefined =
+      profile && Profiler.available(gpu) ? await program.profile() : undefined;
+    return {
+      rate,
+      flopsPerFrame: flops / batch,
+      bytesPerFrame: moved / batch,
+      dispatches: program.dispatchCount,
+      memoryBytes: gpu.allocatedBytes - before,
+      profile: profiled,
+    };
+  } finally {
+    program.close();
+  }
+}
+
+/** Seconds that `steps` steps take. */
+async function timed(gpu: Gpu, program: Program, steps: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < steps; i++) program.submit();
+  await gpu.finish();
+  return (performance.now() - start) / 1000;
+}
+
+/** Warms up, then repeats measurements of some 0.1 s (one step at least) for the given time. */
+async function measure(seconds: number, unitsPerStep: number, run: (steps: number) => Promise<number>): Promise<Rate> {
+  await run(1);
+  const one = await run(1);
+  const steps = Math.max(1, Math.min(1000, Math.round(0.1 / one)));
+  const rates: number[] = [];
+  const end = performance.now() + seconds * 1000;
+  while (rates.length < 3 || performance.now() < end) rates.push((steps * unitsPerStep) / (await run(steps)));
+  rates.sort((a, b) => a - b);
+  return {
+    median: rates[rates.length >> 1] as number,
+    min: rates[0] as number,
+    max: rates.at(-1) as number,
+    measurements: rates.length,
+  };
+}
+
+/** The best rate of a plain matmul with the engine's own kernel, GFLOP/s. */
+async function measurePeak(gpu: Gpu, seconds: number): Promise<number> {
+  const software = gpu.adapter.kind !== "gpu";
+  const [m, k, n] = software ? [1024, 256, 256] : [8192, 1024, 1024];
+  const graph = new Graph(gpu);
+  const random = uniformGenerator(3);
+  const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
+  const x = graph.state("x", [1, m, k], "f32");
+  const { weight, bias } = linearWeights(graph, "matmul", [{ weight: values(n * k), bias: values(n) }]);
+  const [y] = graph.apply(linearOp, [x, weight, bias], { gelu: false, residual: false, passthroughPeriod: 0 }) as [
+    Tensor,
+  ];
+  graph.output("y", y);
+  const program = await Program.compile(gpu, graph, 1);
+  try {
+    program.write(x, values(m * k));
+    const rate = await measure(seconds, 1, (steps) => timed(gpu, program, steps));
+    return (rate.max * program.cost.flops) / 1e9;
+  } finally {
+    program.close();
+  }
+}
+
+/** A stream of frames through the detector: upload, compute and read-back overlapped. */
+async function measureEndToEnd(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+  seconds: number,
+): Promise<Rate> {
+  const detector = await Detector.open(checkpoint, { ...settings, gpu, batch });
+  const { height, width } = settings.size;
+  const random = uniformGenerator(11);
+  const data = Uint8Array.from({ length: height * width * 3 }, () => random() * 256);
+  const controller = new AbortController();
+  const source: FrameSource = {
+    name: "noise",
+    height,
+    width,
+    async *frames(): AsyncGenerator<Frame> {
+      for (let i = 0; !controller.signal.aborted; i++) yield { data, height, width, index: i, number: i };
+    },
+  };
+  const rates: number[] = [];
+  try {
+    let frames = 0;
+    let last = 0;
+    let end = Number.POSITIVE_INFINITY;
+    for await (const { index } of detector.stream(source)) {
+      if ((index + 1) % batch !== 0) continue;
+      const now = performance.now();
+      if (last === 0) end = now + seconds * 1000; // the first batch is the warm-up
+      frames += batch;
+      if (last === 0 || now - last > 100) {
+        if (last > 0) rates.push((frames * 1000) / (now - last));
+        last = now;
+        frames = 0;
+      }
+      if (now > end && rates.length >= 3) controller.abort();
+    }
+  } finally {
+    detector.close();
+  }
+  rates.sort((a, b) => a - b);
+  return {
+    median: rates[rates.length >> 1] as number,
+    min: rates[0] as number,
+    max: rates.at(-1) as number,
+    measurements: rates.length,
+  };
+}

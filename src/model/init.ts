@@ -1,0 +1,38 @@
+import { elementCount } from "../graph/graph.js";
+import { type SdMaeConfig, tensorShapes } from "./config.js";
+import type { Weights } from "./network.js";
+
+/** A seeded generator of uniform numbers in [0, 1): SplitMix32. */
+export function uniformGenerator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let z = state;
+    z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
+    z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
+    return ((z ^ (z >>> 16)) >>> 0) / 2 ** 32;
+  };
+}
+
+/**
+ * Fresh weights as the original initialises them (METHOD §2): PyTorch's defaults, convolutions' and linear layers' weights and biases
+ * U(±1/√fan_in), norms the identity, cls and mask token zero.
+ */
+export function freshWeights(config: SdMaeConfig, seed: number): Weights {
+  const uniform = uniformGenerator(seed);
+  const shapes = tensorShapes(config);
+  const weights = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const [name, shape] of shapes) {
+    const data = new Float32Array(elementCount(shape));
+    const isNorm = /(^|[._])norm\d?\.|\.bn\.|patch_embed\.norm\./.test(name);
+    if (isNorm) {
+      if (/\.(weight|running_var)$/.test(name)) data.fill(1);
+    } else if (!name.endsWith("_token")) {
+      const weightShape = shapes.get(name.replace(/\.bias$/, ".weight")) ?? shape;
+      const bound = 1 / Math.sqrt(elementCount(weightShape.slice(1)));
+      for (let i = 0; i < data.length; i++) data[i] = (2 * uniform() - 1) * bound;
+    }
+    weights.set(name, { shape, data });
+  }
+  return weights;
+}
