@@ -1,9 +1,12 @@
 // The three convolutional projections of a block in one pass: depthwise 3x3, padding 1, on the grid of a sample's tokens, for q, k
 // and v from the same loads. BatchNorm is folded into weights and bias. The cls token in front is copied unconvolved.
+// An invocation makes 4 channels of RUN tokens, one below the other: each weight is read once a run, each input three times.
 const WIDTH: u32 = 256u;
 const ROWS: u32 = 20u;
 const COLUMNS: u32 = 20u;
 const SAMPLES: u32 = 1u;
+const RUN: u32 = 5u;
+const RUN_AND_BORDER: u32 = 7u;  // RUN + 2
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [9 taps, 3 (q, k, v), WIDTH]
@@ -15,37 +18,68 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
   const W4 = WIDTH / 4u;
   const TOKENS = 1u + ROWS * COLUMNS;
   const PLANE = SAMPLES * TOKENS * W4;
-  if (id.x >= TOKENS * W4) { return; }
+  if (id.x >= COLUMNS * W4) { return; }
   let channel = id.x % W4;
-  let token = id.x / W4;
-  let first = id.y * TOKENS * W4;
-  let out = first + id.x;
-  if (token == 0u) {
-    let cls = x[out];
-    qkv[out] = cls;
-    qkv[out + PLANE] = cls;
-    qkv[out + 2u * PLANE] = cls;
-    return;
+  let column = id.x / W4;
+  let row0 = id.y * RUN;
+  let first = id.z * TOKENS * W4 + channel;
+  if (id.y == 0u && column == 0u) {
+    let cls = x[first];
+    qkv[first] = cls;
+    qkv[first + PLANE] = cls;
+    qkv[first + 2u * PLANE] = cls;
   }
-  let row = (token - 1u) / COLUMNS;
-  let column = (token - 1u) % COLUMNS;
-  var q = bias[channel];
-  var k = bias[channel + W4];
-  var v = bias[channel + 2u * W4];
-  for (var dy = 0u; dy < 3u; dy++) {
-    let y = row + dy;  // one too many: padding row 0 is the border
-    if (y == 0u || y > ROWS) { continue; }
-    for (var dx = 0u; dx < 3u; dx++) {
-      let c = column + dx;
-      if (c == 0u || c > COLUMNS) { continue; }
-      let value = x[first + ((y - 1u) * COLUMNS + c) * W4 + channel];
+  var q: array<vec4<f32>, RUN>;
+  var k: array<vec4<f32>, RUN>;
+  var v: array<vec4<f32>, RUN>;
+  //#unroll i RUN
+  {
+    const i = 0u;
+    q[i] = bias[channel];
+    k[i] = bias[channel + W4];
+    v[i] = bias[channel + 2u * W4];
+  }
+  //#end
+  let taps = min(3u, arrayLength(&weight));  // known at run time only: unrolled, this loop takes lavapipe seconds to compile
+  for (var dx = 0u; dx < taps; dx++) {
+    let c = column + dx;  // one too many: 0 is the border
+    if (c == 0u || c > COLUMNS) { continue; }
+    var input: array<vec4<f32>, RUN_AND_BORDER>;
+    //#unroll i RUN_AND_BORDER
+    {
+      const i = 0u;
+      let row = row0 + i;  // one too many: 0 is the border
+      let at = first + (1u + (clamp(row, 1u, ROWS) - 1u) * COLUMNS + c - 1u) * W4;
+      input[i] = select(vec4<f32>(0.0), x[at], row >= 1u && row <= ROWS);
+    }
+    //#end
+    //#unroll dy 3
+    {
+      const dy = 0u;
       let tap = (dy * 3u + dx) * 3u * W4 + channel;
-      q += value * weight[tap];
-      k += value * weight[tap + W4];
-      v += value * weight[tap + 2u * W4];
+      let wq = weight[tap];
+      let wk = weight[tap + W4];
+      let wv = weight[tap + 2u * W4];
+      //#unroll i RUN
+      {
+        const i = 0u;
+        q[i] = fma(input[i + dy], wq, q[i]);
+        k[i] = fma(input[i + dy], wk, k[i]);
+        v[i] = fma(input[i + dy], wv, v[i]);
+      }
+      //#end
+    }
+    //#end
+  }
+  //#unroll i RUN
+  {
+    const i = 0u;
+    if (row0 + i < ROWS) {
+      let out = first + (1u + (row0 + i) * COLUMNS + column) * W4;
+      qkv[out] = q[i];
+      qkv[out + PLANE] = k[i];
+      qkv[out + 2u * PLANE] = v[i];
     }
   }
-  qkv[out] = q;
-  qkv[out + PLANE] = k;
-  qkv[out + 2u * PLANE] = v;
+  //#end
 }

@@ -12,12 +12,10 @@ const WORKGROUP: u32 = 64u;
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
-@group(0) @binding(1) var<storage, read> teacherWeight: array<vec4<f32>>;  // [WIDTH, P*P, 4]
-@group(0) @binding(2) var<storage, read> teacherBias: array<vec4<f32>>;  // [P*P, 4]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [1 or 2 (teacher, student), WIDTH, P*P, 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [1 or 2, P*P, 4]
 //#if STUDENT
 @group(0) @binding(3) var<storage, read> student: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> studentWeight: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> studentBias: array<vec4<f32>>;
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
@@ -47,13 +45,13 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   }
   for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) {
     var taught: array<vec4<f32>, ROWS>;
-    for (var r = 0u; r < ROWS; r++) { taught[r] = teacherBias[pixel]; }
+    for (var r = 0u; r < ROWS; r++) { taught[r] = bias[pixel]; }
     for (var k = 0u; k < W4; k++) {
       let w = k * 4u * PIXELS + pixel;
-      let w0 = teacherWeight[w];
-      let w1 = teacherWeight[w + PIXELS];
-      let w2 = teacherWeight[w + 2u * PIXELS];
-      let w3 = teacherWeight[w + 3u * PIXELS];
+      let w0 = weight[w];
+      let w1 = weight[w + PIXELS];
+      let w2 = weight[w + 2u * PIXELS];
+      let w3 = weight[w + 3u * PIXELS];
       for (var r = 0u; r < ROWS; r++) {
         let a = teacher[row[r] + k];
         taught[r] += a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
@@ -64,13 +62,13 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       error[r].y += difference(goal, taught[r]);
     }
     //#if STUDENT
-    for (var r = 0u; r < ROWS; r++) { taught[r] -= studentBias[pixel]; }
+    for (var r = 0u; r < ROWS; r++) { taught[r] -= bias[PIXELS + pixel]; }
     for (var k = 0u; k < W4; k++) {
-      let w = k * 4u * PIXELS + pixel;
-      let w0 = studentWeight[w];
-      let w1 = studentWeight[w + PIXELS];
-      let w2 = studentWeight[w + 2u * PIXELS];
-      let w3 = studentWeight[w + 3u * PIXELS];
+      let w = (WIDTH + k * 4u) * PIXELS + pixel;
+      let w0 = weight[w];
+      let w1 = weight[w + PIXELS];
+      let w2 = weight[w + 2u * PIXELS];
+      let w3 = weight[w + 3u * PIXELS];
       for (var r = 0u; r < ROWS; r++) {
         let a = student[row[r] + k];
         taught[r] -= a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;

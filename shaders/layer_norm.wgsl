@@ -37,7 +37,7 @@ fn rowSum(value: f32, lane: u32, local: u32) -> f32 { return value; }
 
 @compute @workgroup_size(WORKGROUP)
 fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  const W4 = WIDTH / 4u;
+  let W4 = min(WIDTH / 4u, arrayLength(&gamma));  // known at run time only: unrolled loops take lavapipe seconds to compile
   let lane = local % LANES;
   let ownRow = group.x * (WORKGROUP / LANES) + local / LANES;
   let row = min(ownRow, ROWS - 1u);  // lanes past the end work along with the last row, so that barriers stay uniform

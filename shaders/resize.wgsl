@@ -11,7 +11,7 @@ const NO_SLOT: u32 = 0xffffffffu;
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> raw: array<u32>;  // [slots, SLOT_WORDS] bytes B, G, R interleaved
-@group(0) @binding(1) var<storage, read> columns: array<u32>;  // [WIDTH] left neighbour | weight of the right one << 16
+@group(0) @binding(1) var<storage, read> columns: array<u32>;  // [WIDTH] left neighbour + 1 | weight of the right one << 16
 @group(0) @binding(2) var<storage, read> rows: array<u32>;  // [HEIGHT] likewise, upper and lower
 //#if DIFFERENCE
 @group(0) @binding(3) var<storage, read> samples: array<Sample>;
@@ -51,12 +51,14 @@ fn resize(@builtin(global_invocation_id) id: vec3<u32>) {
   let slot = slots[id.z];
   if (slot == NO_SLOT) { return; }
   //#endif
-  let x0 = columns[id.x] & 0xffffu;
-  let x1 = min(x0 + 1u, SOURCE_WIDTH - 1u);
-  let y0 = rows[id.y] & 0xffffu;
-  let y1 = min(y0 + 1u, SOURCE_HEIGHT - 1u);
-  let right = i32(columns[id.x] >> 16u);
-  let lower = i32(rows[id.y] >> 16u);
+  let column = columns[id.x];
+  let row = rows[id.y];
+  let x1 = min(column & 0xffffu, SOURCE_WIDTH - 1u);
+  let x0 = max(column & 0xffffu, 1u) - 1u;
+  let y1 = min(row & 0xffffu, SOURCE_HEIGHT - 1u);
+  let y0 = max(row & 0xffffu, 1u) - 1u;
+  let right = i32(column >> 16u);
+  let lower = i32(row >> 16u);
   let upperRow = source(id.z, y0, x0) * (2048 - right) + source(id.z, y0, x1) * right;
   let lowerRow = source(id.z, y1, x0) * (2048 - right) + source(id.z, y1, x1) * right;
   let shift4 = vec3<u32>(4u);

@@ -11,6 +11,11 @@ export interface OnnxOptions {
    * MatMul: only ONNX Runtime reads the file then.
    */
   fusedAttention?: boolean;
+  /**
+   * A frame [9, H, W] as the default of `image`, which is then [1, 9, H, W] and stands for all samples. A runtime keeps it on its device, so
+   * that a run without that input is the model alone, without an upload.
+   */
+  image?: Float32Array;
 }
 
 /** Opset 20 is the first with Gelu. */
@@ -22,22 +27,28 @@ const microsoft = "com.microsoft";
  * reads 8-bit frames and draws masks is the engine's own and stays behind; in its place are the inputs `image` [B, 9, H, W] (METHOD §1,
  * normalised; the prediction target is its middle frame with an anomaly channel of −1), `ids_keep` [B, keep] and, where
  * the network needs it, `ids_restore` [B, L], both int64.
- * @param outputs the tensors to compute, by the name that each gets in the file
- * @returns the file
+ * @param outputs what to compute, of the graph's outputs; their names are the file's
  */
-export function exportOnnx(graph: Graph, outputs: ReadonlyMap<string, Tensor>, options: OnnxOptions = {}): Uint8Array {
+export function exportOnnx(graph: Graph, outputs: readonly string[], options: OnnxOptions = {}): Uint8Array {
+  const wanted = outputs.map((name): [string, Tensor] => {
+    const tensor = graph.outputs.get(name);
+    if (!tensor)
+      throw new Error(`the graph has no output named ${name}; it has ${[...graph.outputs.keys()].join(", ")}`);
+    return [name, tensor];
+  });
   const lowering = new Lowering(options);
-  for (const node of nodesFor(graph, outputs)) lowering.node(node);
-  for (const [name, tensor] of outputs) lowering.output(name, tensor);
+  const tensors = wanted.map(([, tensor]) => tensor);
+  for (const node of nodesFor(graph, tensors)) lowering.node(node);
+  for (const [name, tensor] of wanted) lowering.output(name, tensor);
   return lowering.encode();
 }
 
 /** Ops whose results are inputs of the file. */
-const frontEnd: ReadonlySet<string> = new Set(["resize", "noise", "patchMotion", "rankTokens"]);
+const frontEnd: ReadonlySet<string> = new Set(["resizeFrames", "motionGradient", "noise", "patchMotion", "rankTokens"]);
 
 /** The nodes that compute these tensors, in order, up to the engine's front end. */
-function nodesFor(graph: Graph, outputs: ReadonlyMap<string, Tensor>): Node[] {
-  const needed = new Set([...outputs.values()].map((tensor) => tensor.id));
+function nodesFor(graph: Graph, outputs: readonly Tensor[]): Node[] {
+  const needed = new Set(outputs.map((tensor) => tensor.id));
   const kept: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (frontEnd.has(node.op.name) || !node.outputs.some((tensor) => needed.has(tensor.id))) continue;
@@ -106,6 +117,7 @@ class Lowering {
   private readonly values = new Map<number, Value>();
   private readonly scopes = new Set<string>();
   private scope = "";
+  private repeated: string | undefined;
 
   constructor(private readonly options: OnnxOptions) {}
 
@@ -154,7 +166,7 @@ class Lowering {
     const [batch, keep, columns] = (outputs[0] as Tensor).shape as [number, number, number];
     const [h, w] = [height / patch, width / patch];
     const values = 9 * patch * patch;
-    const image = this.input("image", "float32", [batch, 9, height, width]);
+    const image = this.image(batch, height, width);
     const grid = this.reshape(image, [batch, 9, h, patch, w, patch]);
     const patches = this.reshape(this.transpose(grid, [0, 2, 4, 1, 3, 5]), [batch * h * w, values]);
     const ids = this.input("ids_keep", "int64", [batch, keep], idsKeep);
@@ -270,18 +282,26 @@ class Lowering {
   }
 
   private headErrors(node: Node): Value {
-    const [targets, , teacher, weight, bias, student, studentWeight, studentBias] = node.inputs as Tensor[];
-    const head = (name: string, features: Tensor, matrix: Tensor, offset: Tensor) => {
+    const [targets, , weight, bias, teacher, student] = node.inputs as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor?,
+    ];
+    const head = (name: string, features: Tensor, which: number) => {
       const [, rows, width] = this.valueOf(features).shape as [number, number, number];
-      const columns = elementCount(offset.shape);
+      const columns = bias.shape[1] as number;
       const tokens = this.slice(this.single(features), 1, 1, rows);
-      const w = this.float(`${name}.weight`, [width, columns], matricesOf(matrix)[0] as Float32Array);
+      const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight)[which] as Float32Array);
       const product = this.op("MatMul", [tokens, w]);
-      return this.op("Add", [product, this.float(`${name}.bias`, [columns], floatsOf(offset))]);
+      const offset = floatsOf(bias).subarray(which * columns, (which + 1) * columns);
+      return this.op("Add", [product, this.float(`${name}.bias`, [columns], offset)]);
     };
-    const taught = head("teacher", teacher as Tensor, weight as Tensor, bias as Tensor);
-    const own = student && head("student", student, studentWeight as Tensor, studentBias as Tensor);
-    return this.errors(node, targets as Tensor, taught, own);
+    const taught = head("teacher", teacher, 0);
+    const own = student && head("student", student, 1);
+    return this.errors(node, targets, taught, own);
   }
 
   private tokenErrors(node: Node): Value {
@@ -305,7 +325,7 @@ class Lowering {
       this.emitOutput("teacher", teacher, [batch, tokens, values]);
       if (student) this.emitOutput("student", student, [batch, tokens, values]);
     }
-    const image = this.input("image", "float32", [batch, 9, height, width]);
+    const image = this.image(batch, height, width);
     const framed = this.op("Pad", [
       this.slice(image, 1, 3, 6),
       this.ints("pads", [8], [0, 0, 0, 0, 0, 1, 0, 0]),
@@ -348,6 +368,19 @@ class Lowering {
     const { parts } = this.valueOf(tensor);
     if (parts.length !== 1) throw new Error(`${this.scope}: ${tensor.name} is several values in the file`);
     return parts[0] as string;
+  }
+
+  /** The frames [B, 9, H, W]. */
+  private image(batch: number, height: number, width: number): string {
+    const data = this.options.image;
+    if (!data) return this.input("image", "float32", [batch, 9, height, width]);
+    const shape = [1, 9, height, width];
+    if (data.length !== elementCount(shape)) throw new Error(`the image has ${data.length} values for [${shape}]`);
+    this.input("image", "float32", shape);
+    this.initializers.set("image", { name: "image", shape, data });
+    if (batch === 1) return "image";
+    this.repeated ??= this.op("Expand", ["image", this.ints("all samples", [4], [batch, 9, height, width])]);
+    return this.repeated;
   }
 
   /** An input of the file. All uses of a name must be of the same tensor. */

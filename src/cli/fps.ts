@@ -15,6 +15,7 @@ import { readCheckpoint } from "../node/checkpoint_file.js";
 import { Detector } from "../node/detector.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { linearOp, linearWeights } from "../ops/linear.js";
+import { noSlot } from "../ops/resize.js";
 import { adapterLines } from "./adapters.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
@@ -175,6 +176,7 @@ async function measureModel(
 ) {
   const { config, weights } = checkpoint;
   const slots = ClipWindow.slotsFor(batch);
+  const newFrames = ClipWindow.newFramesFor(batch);
   const before = gpu.allocatedBytes;
   const built = buildScoreGraph(gpu, {
     config,
@@ -183,6 +185,7 @@ async function measureModel(
     source: settings.size,
     batch,
     slots,
+    newFrames,
     anomalyMap: false,
   });
   const program = await Program.compile(gpu, built.graph);
@@ -194,18 +197,18 @@ async function measureModel(
     );
     for (let slot = 0; slot < slots; slot++)
       program.write(built.ring.raw, bytes, slot * 4 * (built.ring.raw.shape[1] as number));
-    program.write(
-      built.ring.slots,
-      Uint32Array.from({ length: slots }, (_, i) => i),
-    );
     const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
     program.write(built.samples, Uint32Array.from(rows.flat()));
-    // A steady step resizes as many frames as it scores.
-    await timed(gpu, program, 1);
-    program.write(
-      built.ring.slots,
-      Uint32Array.from({ length: slots }, (_, i) => (i < batch ? i : 0xffffffff)),
-    );
+    const resize = (first: number, end: number) =>
+      program.write(
+        built.ring.slots,
+        Uint32Array.from({ length: newFrames }, (_, i) => (first + i < end ? first + i : noSlot)),
+      );
+    for (let first = 0; first < slots; first += newFrames) {
+      resize(first, slots);
+      await timed(gpu, program, 1);
+    }
+    resize(0, batch); // a steady step resizes as many frames as it scores
     const rate = await measure(seconds, batch, (steps) => timed(gpu, program, steps));
     const { flops, bytes: moved } = program.cost;
     const profiled: NodeProfile[] | undefined =

@@ -4,9 +4,14 @@ import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { convertCheckpointCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
+import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { scoreCommand } from "./score.js";
+
+// What the benchmarks' peers need of the engine.
+export { adapterEnvironment } from "../node/adapter_environment.js";
+export { exportNetwork };
 
 /** Every command, by its name; `tools/NAME.js` runs one of them by itself. */
 const commands: Record<string, () => Command> = {
@@ -15,6 +20,7 @@ const commands: Record<string, () => Command> = {
   adapters: adaptersCommand,
   "convert-checkpoint": convertCheckpointCommand,
   "check-fixture": checkFixtureCommand,
+  "export-onnx": exportOnnxCommand,
 };
 
 /**

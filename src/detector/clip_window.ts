@@ -28,6 +28,11 @@ export class ClipWindow<F extends { number: number }> {
     return batch + 2 * sampleStride + 1;
   }
 
+  /** The most frames that are added between two takes of `batch` samples each, the first take included. */
+  static newFramesFor(batch: number): number {
+    return batch + sampleStride;
+  }
+
   constructor(slots: number) {
     this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
   }

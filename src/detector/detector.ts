@@ -176,6 +176,7 @@ export class Detector {
       source,
       batch: this.batch,
       slots: ClipWindow.slotsFor(this.batch),
+      newFrames: ClipWindow.newFramesFor(this.batch),
       anomalyMap: this.options.anomalyMap ?? false,
     });
     const program = await Program.compile(this.gpu, built.graph);
@@ -190,7 +191,7 @@ export class Detector {
     samples: readonly ReadySample<FrameDescription>[],
     newSlots: readonly number[],
   ) {
-    const slots = new Uint32Array(ClipWindow.slotsFor(this.batch)).fill(noSlot);
+    const slots = new Uint32Array(ClipWindow.newFramesFor(this.batch)).fill(noSlot);
     slots.set(newSlots);
     program.write(built.ring.slots, slots);
     const words = new Uint32Array(this.batch * sampleWords);

@@ -32,6 +32,8 @@ export interface ScoreGraphOptions {
   batch: number;
   /** Frames that the ring holds. */
   slots: number;
+  /** The most frames that are new in a step. */
+  newFrames: number;
   /** Whether to compute the predicted anomaly map too. */
   anomalyMap: boolean;
 }
@@ -44,7 +46,7 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
   const { config, settings, batch } = options;
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
   const graph = new Graph(target);
-  const ring = frameRing(graph, options.source, settings.size, options.slots, options.slots);
+  const ring = frameRing(graph, options.source, settings.size, options.slots, options.newFrames);
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   let seed: Tensor | undefined;
   let keys: Tensor;

@@ -9,6 +9,8 @@ export interface AdapterDescription {
   description: string;
   /** A GPU, or one of the software rasterisers that stand in for one. */
   kind: "gpu" | "swiftshader" | "lavapipe" | "software";
+  /** Invocations of a subgroup, where every subgroup has as many. */
+  subgroupSize?: number;
 }
 
 /** What kernels are chosen by: the adapter, and what was enabled on the device. */
@@ -29,7 +31,9 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
       : info.isFallbackAdapter
         ? "software"
         : "gpu";
-  return { vendor, architecture, device, description, kind };
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  const subgroupSize = subgroupMinSize > 0 && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+  return { vendor, architecture, device, description, kind, ...(subgroupSize && { subgroupSize }) };
 }
 
 /** Features that kernels or the profiler can use; each is requested where the adapter has it. */

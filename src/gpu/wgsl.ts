@@ -2,7 +2,11 @@
  * The one template step between a WGSL file and a shader module. A file in shaders/ is complete and valid as it stands;
  * specialising it may only
  * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches), and
- * - leave out what stands between the comment lines `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite), which may nest.
+ * - leave out what stands between the comment lines `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite), and
+ * - repeat the block between `//#unroll NAME COUNT` and `//#end`, in which `const NAME = 0u;` becomes 1u, 2u, … COUNT is a number or one
+ *   of the file's constants. Some built-ins want constant arguments (the lane of a subgroupBroadcast), and software adapters
+ *   keep a private array in registers only where its indices are constants.
+ * Blocks of both kinds may nest.
  */
 export interface Specialization {
   /** New values of module-level constants; an unknown name is an error. Numbers are written as the constant's own type. */
@@ -22,7 +26,34 @@ export function specialize(source: string, { constants = {}, flags = {} }: Speci
     });
     if (!found) throw new Error(`the WGSL file has no module-level constant ${name} to specialise`);
   }
-  return text;
+  return unroll(text.split("\n"), text).join("\n");
+}
+
+/** Repeats the `//#unroll` blocks among `lines`, the outermost first; counts are looked up in the module's `text`. */
+function unroll(lines: readonly string[], text: string): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i] as string;
+    const directive = /^\s*\/\/#unroll (\w+) (\w+)/.exec(line);
+    if (!directive) {
+      if (/^\s*\/\/#end\b/.test(line)) throw new Error("the WGSL file has an //#end without an //#unroll");
+      out.push(line);
+      continue;
+    }
+    const [, name, count] = directive as unknown as [string, string, string];
+    const first = i + 1;
+    for (let depth = 1; depth > 0; ) {
+      if (++i >= lines.length) throw new Error(`the WGSL file has no //#end for //#unroll ${name}`);
+      if (/^\s*\/\/#unroll /.test(lines[i] as string)) depth++;
+      else if (/^\s*\/\/#end\b/.test(lines[i] as string)) depth--;
+    }
+    const value = /^\d+$/.test(count) ? count : new RegExp(`^const ${count}: u32 = (\\d+)u;`, "m").exec(text)?.[1];
+    if (value === undefined) throw new Error(`//#unroll ${name}: the WGSL file has no constant ${count}`);
+    const body = unroll(lines.slice(first, i), text);
+    const counter = new RegExp(`^(\\s*const ${name} = )0u;`);
+    for (let step = 0; step < Number(value); step++) out.push(...body.map((l) => l.replace(counter, `$1${step}u;`)));
+  }
+  return out;
 }
 
 function literal(value: number | boolean, type: string): string {
@@ -37,7 +68,7 @@ function selectLines(source: string, flags: Readonly<Record<string, boolean>>): 
   const kept: string[] = [];
   const open: boolean[] = [];
   for (const line of source.split("\n")) {
-    const directive = /^\s*\/\/#(if|endif)\s*(!?)(\w*)/.exec(line);
+    const directive = /^\s*\/\/#(if|endif)\b\s*(!?)(\w*)/.exec(line);
     if (directive?.[1] === "if") {
       open.push((flags[directive[3] ?? ""] ?? false) !== (directive[2] === "!"));
     } else if (directive) {

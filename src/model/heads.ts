@@ -18,12 +18,10 @@ export function headErrors(
   { targets, samples }: Targets,
   norm: Norm,
 ): Tensor {
-  const teacherHead = linearWeights(graph, "decoder_pred", [network.layer("decoder_pred")]);
-  const inputs = [targets, samples, teacher, teacherHead.weight, teacherHead.bias];
-  if (student) {
-    const studentHead = linearWeights(graph, "decoder_student_pred", [network.layer("decoder_student_pred")]);
-    inputs.push(student, studentHead.weight, studentHead.bias);
-  }
+  const layers = [network.layer("decoder_pred")];
+  if (student) layers.push(network.layer("decoder_student_pred"));
+  const { weight, bias } = linearWeights(graph, "heads", layers);
+  const inputs = [targets, samples, weight, bias, teacher, ...(student ? [student] : [])];
   return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0] as Tensor;
 }
 

@@ -93,7 +93,7 @@ export class Network {
   /** Patch embedding of the tokens of `idsKeep`, normalised: [B, keep, D], or with the cls token in front. */
   embed({ frames, samples, idsKeep }: Pick<NetworkInputs, "frames" | "samples" | "idsKeep">, withCls: boolean): Tensor {
     const { patch, encoderWidth } = this.config;
-    const packed = packPatchWeight(this.values("patch_embed.proj.weight"), encoderWidth, patch);
+    const packed = packPatchWeight(this.graph.target, this.values("patch_embed.proj.weight"), encoderWidth, patch);
     const weight = this.graph.weight("proj.weight", [3, patch, patch, 3, encoderWidth], packed);
     const bias = this.vector("patch_embed.proj.bias");
     const [x] = this.graph.apply(patchEmbedOp, [frames, samples, idsKeep, weight, bias], { patch }) as [Tensor];

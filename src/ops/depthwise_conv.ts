@@ -2,6 +2,7 @@ import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
 import { bytesOf, elementwiseCost, expect, expectShape, groups } from "./common.js";
+import { evenRows } from "./variants.js";
 
 /**
  * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 + rows·columns, D]. Weights are
@@ -18,16 +19,17 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
   },
   kernels({ inputs, outputs, attrs: { rows, columns } }) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
-    const [b, tokens, width] = x.shape as [number, number, number];
+    const [b, , width] = x.shape as [number, number, number];
+    const run = evenRows(rows, 5);
     return [
       {
         label: "depthwise conv",
         wgsl: specialize(depthwiseConvWgsl, {
-          constants: { WIDTH: width, ROWS: rows, COLUMNS: columns, SAMPLES: b },
+          constants: { WIDTH: width, ROWS: rows, COLUMNS: columns, SAMPLES: b, RUN: run, RUN_AND_BORDER: run + 2 },
         }),
         entryPoint: "convolve",
         bindings: { x, weight, bias, qkv: outputs[0] as Tensor },
-        workgroups: [groups((tokens * width) / 4, 64), b, 1],
+        workgroups: [groups((columns * width) / 4, 64), groups(rows, run), b],
       },
     ];
   },

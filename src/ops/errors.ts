@@ -1,10 +1,12 @@
 import anomalyMapWgsl from "../../shaders/anomaly_map.wgsl";
 import frameScoresWgsl from "../../shaders/frame_scores.wgsl";
 import headErrorsWgsl from "../../shaders/head_errors.wgsl";
+import headErrorsSubgroupWgsl from "../../shaders/head_errors_subgroup.wgsl";
 import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
-import { bytesOf, dim, elementwiseCost, expect, expectShape, groups, sampleWords, sizes } from "./common.js";
+import { bytesOf, dim, elementwiseCost, expect, expectShape, groups, sampleWords, sizes as sizesOf } from "./common.js";
+import { linearTile } from "./variants.js";
 
 /** How two values differ: squared (L2) or absolute (L1). */
 export type Norm = "L1" | "L2";
@@ -57,72 +59,69 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
 };
 
 /**
- * Heads and token errors in one pass: targets, samples, teacher features [B, 1 + L, D] (normalised), weight [1, D, P·P·4], bias [1, P·P·4], and
- * where there is a student the same three of it → [B, L, 2] as {@link tokenErrorsOp}. No prediction is stored.
+ * Heads and token errors in one pass: targets, samples, weight [heads, D, P·P·4] and bias [heads, P·P·4] of the teacher's and, where there is
+ * one, the student's head, then their features [B, 1 + L, D] (normalised) → [B, L, 2] as {@link tokenErrorsOp}. No prediction
+ * is stored.
  */
 export const headErrorsOp: Op<ErrorAttrs> = {
   name: "headErrors",
-  outputs([targets, samples, teacher, weight, bias, student, studentWeight, studentBias], { patch }) {
+  outputs([targets, samples, weight, bias, teacher, student], { patch }) {
     const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const tokens = (h * w) / patch ** 2;
     const width = dim(expectShape(teacher, "teacher", [b, 1 + tokens, -1]), 2);
     const values = patch * patch * 4;
-    expectShape(weight, "weight", [1, width, values]);
-    expectShape(bias, "bias", [1, values]);
-    if (student) {
-      expectShape(student, "student", [b, 1 + tokens, width]);
-      expectShape(studentWeight, "student weight", [1, width, values]);
-      expectShape(studentBias, "student bias", [1, values]);
-    }
+    const heads = student ? 2 : 1;
+    expectShape(weight, "weight", [heads, width, values]);
+    expectShape(bias, "bias", [heads, values]);
+    if (student) expectShape(student, "student", [b, 1 + tokens, width]);
     return [{ shape: [b, tokens, 2], dtype: "f32" }];
   },
-  kernels({ inputs, outputs, attrs }) {
-    const [targets, samples, teacher, teacherWeight, teacherBias, student, studentWeight, studentBias] = inputs as [
+  kernels({ inputs, outputs, attrs }, target) {
+    const [targets, samples, weight, bias, teacher, student] = inputs as [
       Tensor,
       Tensor,
       Tensor,
       Tensor,
       Tensor,
-      Tensor?,
-      Tensor?,
       Tensor?,
     ];
     const errors = outputs[0] as Tensor;
     const [b, tokens] = errors.shape as [number, number];
+    const width = dim(teacher, 2);
+    const sizes = { PATCH: attrs.patch, GRID_WIDTH: dim(targets, 2) / attrs.patch, TOKENS: tokens, WIDTH: width };
+    const flags = { STUDENT: student !== undefined };
+    const bindings = { targets, samples, weight, bias, teacher, errors, ...(student && { student }) };
+    const tile = linearTile(target, tokens, attrs.patch ** 2 * 4);
+    const common = { ...sizes, ABSOLUTE: attrs.norm === "L1" };
+    if (tile) {
+      const { lanes, rows, strips } = tile;
+      const constants = { ...common, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
+      return [
+        {
+          label: "head errors (subgroup)",
+          wgsl: specialize(headErrorsSubgroupWgsl, { constants, flags }),
+          entryPoint: "headErrors",
+          bindings,
+          workgroups: [groups(tokens, rows), b, 1],
+        },
+      ];
+    }
     const rows = 4;
     return [
       {
         label: "head errors",
-        wgsl: specialize(headErrorsWgsl, {
-          constants: {
-            PATCH: attrs.patch,
-            GRID_WIDTH: dim(targets, 2) / attrs.patch,
-            TOKENS: tokens,
-            WIDTH: dim(teacher, 2),
-            ABSOLUTE: attrs.norm === "L1",
-            ROWS: rows,
-          },
-          flags: { STUDENT: student !== undefined },
-        }),
+        wgsl: specialize(headErrorsWgsl, { constants: { ...common, ROWS: rows }, flags }),
         entryPoint: "headErrors",
-        bindings: {
-          targets,
-          samples,
-          teacher,
-          teacherWeight,
-          teacherBias,
-          errors,
-          ...(student && studentWeight && studentBias && { student, studentWeight, studentBias }),
-        },
+        bindings,
         workgroups: [groups(tokens, rows), b, 1],
       },
     ];
   },
   cost(call) {
-    const heads = call.inputs.length > 5 ? 2 : 1;
-    const [b, tokens, width] = sizes(call.inputs[2]);
-    return { flops: heads * b * (tokens - 1) * (2 * width + 3) * dim(call.inputs[4], 1), bytes: bytesOf(call) };
+    const [heads, width, values] = sizesOf(call.inputs[2]);
+    const [b, tokens] = sizesOf(call.outputs[0]);
+    return { flops: heads * b * tokens * (2 * width + 3) * values, bytes: bytesOf(call) };
   },
 };
 

@@ -1,7 +1,10 @@
 import linearWgsl from "../../shaders/linear.wgsl";
+import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
+import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { linearStrips, linearTile } from "./variants.js";
 
 interface LinearAttrs {
   gelu: boolean;
@@ -26,23 +29,37 @@ export const linearOp: Op<LinearAttrs> = {
     for (const tensor of extra) expect(elementCount(tensor.shape) === batch * m * n, "extra inputs have y's size");
     return [{ shape: [batch, m, n], dtype: "f32" }];
   },
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
     const y = outputs[0] as Tensor;
     const [batch, m, n] = y.shape as [number, number, number];
     const residual = attrs.residual ? extra[0] : undefined;
     const passthrough = attrs.passthroughPeriod > 0 ? extra.at(-1) : undefined;
-    const tile = { ROWS: 4, LANES_N: 8, LANES_M: 8 };
+    const flags = { GELU: attrs.gelu, RESIDUAL: attrs.residual, PASSTHROUGH: passthrough !== undefined };
+    const sizes = { M: m, N: n, K: dim(x, 2), PERIOD: attrs.passthroughPeriod };
+    const bindings = { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) };
+    const tile = linearTile(target, m, n);
+    if (tile) {
+      const { lanes, rows, strips } = tile;
+      const constants = { ...sizes, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
+      return [
+        {
+          label: "linear (subgroup)",
+          wgsl: specialize(linearSubgroupWgsl, { constants, flags }),
+          entryPoint: "linear",
+          bindings,
+          workgroups: [n / (4 * lanes * strips), groups(m, rows), batch],
+        },
+      ];
+    }
+    const plain = { ROWS: 4, LANES_N: 8, LANES_M: 8 };
     return [
       {
         label: "linear",
-        wgsl: specialize(linearWgsl, {
-          constants: { M: m, N: n, K: dim(x, 2), PERIOD: attrs.passthroughPeriod, ...tile },
-          flags: { GELU: attrs.gelu, RESIDUAL: attrs.residual, PASSTHROUGH: passthrough !== undefined },
-        }),
+        wgsl: specialize(linearWgsl, { constants: { ...sizes, ...plain }, flags }),
         entryPoint: "linear",
-        bindings: { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) },
-        workgroups: [groups(n, 8 * tile.LANES_N), groups(m, tile.ROWS * tile.LANES_M), batch],
+        bindings,
+        workgroups: [groups(n, 8 * plain.LANES_N), groups(m, plain.ROWS * plain.LANES_M), batch],
       },
     ];
   },
@@ -67,10 +84,11 @@ export function linearWeights(
   const first = layers[0] as LinearWeights;
   const n = first.bias.length;
   const k = first.weight.length / n;
+  const strips = linearStrips(graph.target, n);
   const weight = new Float32Array(layers.length * n * k);
   const bias = new Float32Array(layers.length * n);
   layers.forEach((layer, i) => {
-    transpose(layer.weight, n, k, weight.subarray(i * n * k));
+    packWeight(layer.weight, n, k, strips, weight.subarray(i * n * k));
     bias.set(layer.bias, i * n);
   });
   return {
@@ -79,7 +97,38 @@ export function linearWeights(
   };
 }
 
-/** Writes the transpose of a row-major [rows, columns] matrix. */
-export function transpose(from: Float32Array, rows: number, columns: number, to: Float32Array): void {
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) to[c * rows + r] = from[r * columns + c] as number;
+type Strips = ReturnType<typeof linearStrips>;
+
+/** Where the weight from input k to output n is in the kernel's layout: [K, N], or the tiles of linear_subgroup.wgsl. */
+function packedIndex(k: number, n: number, sizes: { k: number; n: number }, strips: Strips): number {
+  if (!strips) return k * sizes.n + n;
+  const { lanes, strips: count } = strips;
+  const columns = 4 * lanes * count;
+  const [tile, within] = [Math.floor(n / columns), n % columns];
+  const strip = Math.floor(within / (4 * lanes));
+  const lane = Math.floor(within / 4) % lanes;
+  const block = (tile * (sizes.k / 4) + Math.floor(k / 4)) * lanes + lane;
+  return ((block * 4 + (k % 4)) * count + strip) * 4 + (n % 4);
+}
+
+function packWeight(weight: Float32Array, n: number, k: number, strips: Strips, packed: Float32Array): void {
+  for (let row = 0; row < n; row++) {
+    for (let column = 0; column < k; column++) {
+      packed[packedIndex(column, row, { k, n }, strips)] = weight[row * k + column] as number;
+    }
+  }
+}
+
+/** The [N, K] matrix of batch entry `entry` of a weight tensor that {@link linearWeights} made for `target`. */
+export function unpackLinearWeight(target: Target, tensor: Tensor, entry = 0): Float32Array {
+  const [, k, n] = tensor.shape as [number, number, number];
+  const packed = (tensor.data as Float32Array).subarray(entry * k * n, (entry + 1) * k * n);
+  const strips = linearStrips(target, n);
+  const weight = new Float32Array(n * k);
+  for (let row = 0; row < n; row++) {
+    for (let column = 0; column < k; column++) {
+      weight[row * k + column] = packed[packedIndex(column, row, { k, n }, strips)] as number;
+    }
+  }
+  return weight;
 }

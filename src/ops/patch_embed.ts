@@ -1,7 +1,10 @@
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
+import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
+import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
-import { bytesOf, dim, expect, expectShape, groups, sampleWords, sizes } from "./common.js";
+import { bytesOf, dim, expect, expectShape, groups, sampleWords, sizes as sizesOf } from "./common.js";
+import { linearStrips, linearTile } from "./variants.js";
 
 /**
  * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
@@ -19,48 +22,65 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     return [{ shape: [b, keep, width], dtype: "f32" }];
   },
-  kernels({ inputs, outputs, attrs: { patch } }) {
+  kernels({ inputs, outputs, attrs: { patch } }, target) {
     const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
     const y = outputs[0] as Tensor;
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
+    const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
+    const bindings = { frames, samples, idsKeep, weight, bias, y };
+    const tile = linearTile(target, keep, width);
+    if (tile) {
+      const { lanes, rows, strips } = tile;
+      const constants = { ...sizes, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
+      return [
+        {
+          label: "patch embed (subgroup)",
+          wgsl: specialize(patchEmbedSubgroupWgsl, { constants }),
+          entryPoint: "patchEmbed",
+          bindings,
+          workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
+        },
+      ];
+    }
     const rows = 4;
     const lanes = Math.min(64, width / 4);
     return [
       {
         label: "patch embed",
-        wgsl: specialize(patchEmbedWgsl, {
-          constants: {
-            PATCH: patch,
-            GRID_WIDTH: w / patch,
-            TOKENS: (h * w) / patch ** 2,
-            KEEP: keep,
-            WIDTH: width,
-            ROWS: rows,
-            LANES: lanes,
-          },
-        }),
+        wgsl: specialize(patchEmbedWgsl, { constants: { ...sizes, ROWS: rows, LANES: lanes } }),
         entryPoint: "patchEmbed",
-        bindings: { frames, samples, idsKeep, weight, bias, y },
+        bindings,
         workgroups: [groups(width / 4, lanes), groups(keep, rows), b],
       },
     ];
   },
   cost(call) {
-    const [b, keep, width] = sizes(call.outputs[0]);
+    const [b, keep, width] = sizesOf(call.outputs[0]);
     return { flops: 2 * b * keep * width * call.attrs.patch ** 2 * 9, bytes: bytesOf(call) };
   },
 };
 
-/** A convolution's weight [D, 9, P, P] (channels: frame, then B, G, R) in the kernel's layout [3, P, P, 3, D]. */
-export function packPatchWeight(weight: Float32Array, width: number, patch: number): Float32Array {
+/**
+ * A convolution's weight [D, 9, P, P] (channels: frame, then B, G, R) in the layout of the target's kernel: [3, P, P, 3, D], or
+ * the tiles of patch_embed_subgroup.wgsl.
+ */
+export function packPatchWeight(target: Target, weight: Float32Array, width: number, patch: number): Float32Array {
   const packed = new Float32Array(weight.length);
   const area = patch * patch;
+  const strips = linearStrips(target, width);
+  const { lanes, strips: count } = strips ?? { lanes: width / 4, strips: 1 };
+  const columns = 4 * lanes * count;
   for (let d = 0; d < width; d++) {
+    const [tile, within] = [Math.floor(d / columns), d % columns];
+    const [strip, lane] = [Math.floor(within / (4 * lanes)), Math.floor(within / 4) % lanes];
     for (let t = 0; t < 3; t++) {
       for (let pixel = 0; pixel < area; pixel++) {
         for (let c = 0; c < 3; c++) {
-          packed[((t * area + pixel) * 3 + c) * width + d] = weight[(d * 9 + t * 3 + c) * area + pixel] as number;
+          const at = strips
+            ? ((((tile * 3 * area + t * area + pixel) * lanes + lane) * 3 + c) * count + strip) * 4 + (d % 4)
+            : ((t * area + pixel) * 3 + c) * width + d;
+          packed[at] = weight[(d * 9 + t * 3 + c) * area + pixel] as number;
         }
       }
     }

@@ -23,18 +23,19 @@ export function rawSlotWords({ height, width }: Size): number {
 }
 
 /**
- * For each position of a resized axis: the left neighbour, and in the upper half-word the weight of the right one in 1/2048.
- * Half-pixel centres, border replicated, weights rounded half to even, as OpenCV's INTER_LINEAR for 8-bit images.
+ * For each position of a resized axis: one more than the left (upper) neighbour's index, which may be −1, and in the upper half-word the
+ * weight of the right (lower) one in 1/2048. Half-pixel centres, weights rounded half to even, as OpenCV's INTER_LINEAR for 8-bit
+ * images. Beyond the border OpenCV sets the weight to 0 along x; along y it mixes the border row with itself, which rounds otherwise.
  */
-export function interpolationTable(source: number, size: number): Uint32Array {
+export function interpolationTable(source: number, size: number, axis: "x" | "y"): Uint32Array {
   const table = new Uint32Array(size);
   for (let i = 0; i < size; i++) {
     const position = Math.fround((i + 0.5) * (source / size) - 0.5);
     let left = Math.floor(position);
     let fraction = Math.fround(position - left);
-    if (left < 0) [left, fraction] = [0, 0];
-    if (left >= source - 1) [left, fraction] = [source - 1, 0];
-    table[i] = left | (roundHalfToEven(fraction * 2048) << 16);
+    if (axis === "x" && left < 0) [left, fraction] = [0, 0];
+    if (axis === "x" && left >= source - 1) [left, fraction] = [source - 1, 0];
+    table[i] = (left + 1) | (roundHalfToEven(fraction * 2048) << 16);
   }
   return table;
 }
@@ -128,8 +129,8 @@ export interface FrameRing {
 export function frameRing(graph: Graph, source: Size, size: Size, slots: number, perStep: number): FrameRing {
   const raw = graph.state("rawFrames", [slots, rawSlotWords(source)], "u32");
   const ring = graph.state("frames", [slots, size.height, size.width], "u32");
-  const columns = graph.weight("columnTable", [size.width], interpolationTable(source.width, size.width));
-  const rows = graph.weight("rowTable", [size.height], interpolationTable(source.height, size.height));
+  const columns = graph.weight("columnTable", [size.width], interpolationTable(source.width, size.width, "x"));
+  const rows = graph.weight("rowTable", [size.height], interpolationTable(source.height, size.height, "y"));
   const newSlots = graph.input("newSlots", [perStep], "u32");
   const attrs = { source, size };
   const [resized] = graph.apply(resizeFramesOp, [raw, columns, rows, newSlots, ring], attrs) as [Tensor];

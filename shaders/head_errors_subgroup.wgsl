@@ -1,0 +1,152 @@
+// head_errors.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup takes ROWS tokens and goes over their pixels,
+// LANES * STRIPS at a time. A tile of predictions is copied to indexable memory and compared in a loop.
+enable subgroups;
+const PATCH: u32 = 16u;
+const GRID_WIDTH: u32 = 40u;
+const TOKENS: u32 = 800u;
+const WIDTH: u32 = 128u;
+const ABSOLUTE: bool = false;
+const LANES: u32 = 4u;  // the subgroup's size
+const ROWS: u32 = 16u;
+const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
+const STRIPS: u32 = 2u;
+
+struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [1 or 2 (teacher, student)] as in linear_subgroup.wgsl, N = P*P*4
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [1 or 2, P*P, 4]
+//#if STUDENT
+@group(0) @binding(3) var<storage, read> student: array<vec4<f32>>;
+//#endif
+@group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
+@group(0) @binding(7) var<storage, read> samples: array<Sample>;
+@group(0) @binding(8) var<storage, read_write> errors: array<vec2<f32>>;  // [samples, TOKENS] (student, target)
+
+fn difference(a: vec4<f32>, b: vec4<f32>) -> f32 {
+  let d = a - b;
+  if (ABSOLUTE) { return dot(abs(d), vec4<f32>(1.0)); }
+  return dot(d, d);
+}
+
+fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
+  var result = value;
+  for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  const PIXELS = PATCH * PATCH;
+  const W4 = WIDTH / 4u;
+  let width = GRID_WIDTH * PATCH;
+  let image = samples[group.y].target_ * TOKENS * PIXELS;
+  let row0 = group.x * ROWS;
+  let rows = min(ROWS, TOKENS - row0);  // known at run time only, so that no compiler unrolls the loops over it
+  var rowAt: array<u32, ROW_GROUPS>;
+  //#unroll j ROW_GROUPS
+  {
+    const j = 0u;
+    rowAt[j] = (group.y * (1u + TOKENS) + 1u + min(row0 + j * LANES + lane, TOKENS - 1u)) * W4;
+  }
+  //#end
+  var error: array<vec2<f32>, ROWS>;
+  var tile: array<vec4<f32>, ROWS * STRIPS>;
+  for (var pixel0 = 0u; pixel0 < PIXELS; pixel0 += LANES * STRIPS) {
+    var sums: array<vec4<f32>, ROWS * STRIPS>;
+    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      sums[r * STRIPS] = vec4<f32>(0.0);
+      sums[r * STRIPS + STRIPS - 1u] = vec4<f32>(0.0);
+    }
+    //#end
+    for (var k4 = 0u; k4 < W4; k4++) {
+      var a: array<vec4<f32>, ROW_GROUPS>;
+      //#unroll j ROW_GROUPS
+      {
+        const j = 0u;
+        a[j] = teacher[rowAt[j] + k4];
+      }
+      //#end
+      let w = (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
+      //#unroll k 4
+      {
+        const k = 0u;
+        let w0 = weight[w + k * STRIPS];
+        let w1 = weight[w + k * STRIPS + STRIPS - 1u];
+        //#unroll r ROWS
+        {
+          const r = 0u;
+          let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
+          sums[r * STRIPS] = fma(value, w0, sums[r * STRIPS]);
+          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1, sums[r * STRIPS + STRIPS - 1u]); }
+        }
+        //#end
+      }
+      //#end
+    }
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      tile[r * STRIPS] = sums[r * STRIPS];
+      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+    }
+    //#end
+    for (var s = 0u; s < STRIPS; s++) {
+      let pixel = pixel0 + s * LANES + lane;
+      let shift = bias[pixel];
+      let offset = image + (pixel / PATCH) * width + pixel % PATCH;
+      for (var r = 0u; r < rows; r++) {
+        let token = row0 + r;
+        let corner = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+        let goal = unpack4x8unorm(targets[offset + corner]) * 2.0 - 1.0;
+        error[r].y += difference(goal, tile[r * STRIPS + s] + shift);
+      }
+    }
+    //#if STUDENT
+    for (var k4 = 0u; k4 < W4; k4++) {
+      var a: array<vec4<f32>, ROW_GROUPS>;
+      //#unroll j ROW_GROUPS
+      {
+        const j = 0u;
+        a[j] = -student[rowAt[j] + k4];
+      }
+      //#end
+      let w = WIDTH * PIXELS + (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
+      //#unroll k 4
+      {
+        const k = 0u;
+        let w0 = weight[w + k * STRIPS];
+        let w1 = weight[w + k * STRIPS + STRIPS - 1u];
+        //#unroll r ROWS
+        {
+          const r = 0u;
+          let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
+          sums[r * STRIPS] = fma(value, w0, sums[r * STRIPS]);
+          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1, sums[r * STRIPS + STRIPS - 1u]); }
+        }
+        //#end
+      }
+      //#end
+    }
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      tile[r * STRIPS] = sums[r * STRIPS];
+      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+    }
+    //#end
+    for (var s = 0u; s < STRIPS; s++) {
+      let pixel = pixel0 + s * LANES + lane;
+      let shift = bias[PIXELS + pixel] - bias[pixel];
+      for (var r = 0u; r < rows; r++) { error[r].x += difference(tile[r * STRIPS + s], shift); }
+    }
+    //#endif
+  }
+  for (var r = 0u; r < rows; r++) {
+    let sum = subgroupSum(error[r]);
+    if (lane == 0u) { errors[group.y * TOKENS + row0 + r] = sum / f32(PIXELS * 4u); }
+  }
+}

@@ -1,0 +1,52 @@
+import { readdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { NoAdapterError } from "../errors.js";
+import type { AdapterDescription } from "../gpu/gpu.js";
+import { findSwiftShaderArchive, hasVulkanLoader, unpackSwiftShader } from "./swiftshader.js";
+
+/**
+ * Environment variables with which another process with a Dawn of its own finds an adapter of this kind, on Linux; elsewhere there is
+ * nothing to choose. For `gpu` it finds what the system has, in the order that Dawn prefers.
+ * @throws NoAdapterError where the driver is not here
+ */
+export async function adapterEnvironment(kind: AdapterDescription["kind"]): Promise<Record<string, string>> {
+  if (process.platform !== "linux") return {};
+  const environment: Record<string, string> = {};
+  const archive = findSwiftShaderArchive();
+  const swiftShader =
+    archive && (kind === "swiftshader" || !hasVulkanLoader()) ? await unpackSwiftShader(archive) : undefined;
+  if (swiftShader && !hasVulkanLoader()) {
+    const paths = [dirname(swiftShader.loader), process.env.LD_LIBRARY_PATH];
+    environment.LD_LIBRARY_PATH = paths.filter(Boolean).join(":");
+  }
+  if (kind === "swiftshader" || kind === "lavapipe") {
+    const icd = kind === "swiftshader" ? swiftShader?.icd : findLavapipe();
+    if (!icd) throw new NoAdapterError(`the driver of the adapter ${kind} is not here`);
+    // VK_DRIVER_FILES goes before VK_ICD_FILENAMES where both are set; old loaders know the latter only.
+    environment.VK_DRIVER_FILES = icd;
+    environment.VK_ICD_FILENAMES = icd;
+  }
+  return environment;
+}
+
+/** Lavapipe's manifest, where Vulkan loaders look. */
+function findLavapipe(): string | undefined {
+  const given = (process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES ?? "").split(":");
+  const roots = [
+    process.env.XDG_CONFIG_HOME ?? join(homedir(), ".config"),
+    "/etc/xdg",
+    "/etc",
+    process.env.XDG_DATA_HOME ?? join(homedir(), ".local", "share"),
+    ...(process.env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":"),
+  ];
+  const manifests = roots.flatMap((root) => {
+    const folder = join(root, "vulkan", "icd.d");
+    try {
+      return readdirSync(folder).map((name) => join(folder, name));
+    } catch {
+      return [];
+    }
+  });
+  return [...given, ...manifests].find((path) => /[\\/]lvp_icd[^\\/]*\.json$/.test(path));
+}

@@ -1,0 +1,152 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
+import type { StoredTensor } from "../../src/checkpoint/tensor.js";
+import { fromIterable } from "../../src/data/frame.js";
+import type { DetectorOptions, FrameScore } from "../../src/detector/detector.js";
+import { InputError } from "../../src/errors.js";
+import { Detector } from "../../src/node/detector.js";
+import { useGpu } from "../support/gpu.js";
+
+const gpu = useGpu();
+const fixture = (name: string) => readFileSync(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)));
+const tiny = openCheckpoint(
+  ["tiny-checkpoint-best.pth", "tiny-checkpoint-best-student.pth"].map((name) => ({ name, bytes: fixture(name) })),
+);
+const open: Detector[] = [];
+afterAll(() => {
+  for (const detector of open) detector.close();
+});
+
+async function detect(
+  frames: readonly Uint8Array[],
+  size: { height: number; width: number },
+  options: DetectorOptions,
+): Promise<FrameScore[]> {
+  const detector = await Detector.open(tiny, { gpu: gpu(), size, ...options });
+  open.push(detector);
+  const results: FrameScore[] = [];
+  for await (const result of detector.stream(fromIterable(frames, size))) results.push(result);
+  return results;
+}
+
+/** A video of smooth moving waves. */
+function waves(count: number, { height, width }: { height: number; width: number }): Uint8Array[] {
+  return Array.from({ length: count }, (_, t) =>
+    Uint8Array.from({ length: height * width * 3 }, (_, i) => 128 + 100 * Math.sin(i * 0.013 + t * (1 + (i % 3)))),
+  );
+}
+
+describe("the detector", () => {
+  it("gives the original's scores: frames, motion gradient, gradient masking, network, both errors", async () => {
+    const { tensors } = parseSafetensors(fixture("tiny-infer-gradmask-ratio25-L1.safetensors"), "fixture");
+    const size = { height: 64, width: 128 };
+    const pixels = size.height * size.width;
+    const interleaved = (name: string, first: number) => {
+      const data = tensors.get(name)?.data as ArrayLike<number>;
+      return Uint8Array.from(
+        { length: 3 * pixels },
+        (_, i) => data[first + (i % 3) * pixels + Math.floor(i / 3)] as number,
+      );
+    };
+    for (let b = 0; b < 3; b++) {
+      // Frames 0, 3 and 6 are the sample; the gradient |frame 2 − frame 4| is the fixture's, since frame 4 is black.
+      const [previous, current, next] = [0, 1, 2].map((t) => interleaved("in.frames_u8", (b * 3 + t) * 3 * pixels)) as [
+        Uint8Array,
+        Uint8Array,
+        Uint8Array,
+      ];
+      const gradient = interleaved("in.gradient", b * 3 * pixels);
+      const black = new Uint8Array(3 * pixels);
+      const video = [previous, black, gradient, current, black, black, next];
+      const results = await detect(video, size, {
+        masking: "gradient",
+        maskRatio: 0.25,
+        norm: "L1",
+        score: "sum",
+        batch: 2,
+      });
+      const want = (name: string) => (tensors.get(name) as StoredTensor).data[b] as number;
+      const scored = results[3] as FrameScore;
+      expect(scored.studentError / want("out.score_student_teacher")).toBeCloseTo(1, 5);
+      expect(scored.targetError / want("out.score_teacher")).toBeCloseTo(1, 5);
+      expect(scored.score).toBeCloseTo(scored.studentError + scored.targetError, 6);
+      const mean = scored.map.data.reduce((a, v) => a + v, 0) / scored.map.data.length;
+      expect(mean / scored.score).toBeCloseTo(1, 5);
+      expect([scored.map.rows, scored.map.columns]).toEqual([4, 8]);
+    }
+  });
+
+  it("gives the same scores for the same seed whatever the batch, others for another seed", async () => {
+    const size = { height: 32, width: 64 };
+    const video = waves(9, size);
+    const one = await detect(video, size, { seed: 5, batch: 1 });
+    expect(one.map((r) => r.frame)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    for (const batch of [2, 4, 16]) {
+      const results = await detect(video, size, { seed: 5, batch });
+      results.forEach((r, i) => {
+        expect(r.score / (one[i] as FrameScore).score).toBeCloseTo(1, 5);
+      });
+    }
+    expect(await detect(video, size, { seed: 5, batch: 1 })).toEqual(one);
+    const other = await detect(video, size, { seed: 6, batch: 1 });
+    expect(other.map((r) => r.score)).not.toEqual(one.map((r) => r.score));
+  });
+
+  it("resizes frames of another size, and predicts an anomaly map", async () => {
+    const source = { height: 45, width: 71 };
+    const detector = await Detector.open(tiny, { gpu: gpu(), size: { height: 64, width: 96 }, anomalyMap: true });
+    open.push(detector);
+    let count = 0;
+    for await (const { anomalyMap } of detector.stream(fromIterable(waves(4, source), source))) {
+      expect([anomalyMap?.rows, anomalyMap?.columns, anomalyMap?.data.length]).toEqual([64, 96, 64 * 96]);
+      expect(anomalyMap?.data.every((v) => v >= 0 && v <= 1)).toBe(true);
+      count++;
+    }
+    expect(count).toBe(4);
+  });
+
+  it("creates nothing on the GPU once it is running, and can be left early", async () => {
+    const size = { height: 32, width: 64 };
+    const detector = await Detector.open(tiny, { gpu: gpu(), size });
+    open.push(detector);
+    let after = 0;
+    let released = false;
+    async function* endless() {
+      try {
+        for (;;) yield waves(1, size)[0] as Uint8Array;
+      } finally {
+        released = true;
+      }
+    }
+    let seen = 0;
+    for await (const _ of detector.stream(fromIterable(endless(), size))) {
+      seen++;
+      if (seen === 3) after = gpu().createdObjects;
+      if (seen === 20) break;
+    }
+    expect(gpu().createdObjects).toBe(after);
+    expect(released).toBe(true);
+    // A second stream may follow.
+    const again: FrameScore[] = [];
+    for await (const result of detector.stream(fromIterable(waves(2, size), size))) again.push(result);
+    expect(again).toHaveLength(2);
+  });
+
+  it("says what is wrong with settings", async () => {
+    const tries: [DetectorOptions, string][] = [
+      [{ size: { height: 100, width: 96 } }, "size 100x96 does not divide into patches of 16 pixels; 96x96 does"],
+      [{ size: { height: 64, width: 96 }, maskRatio: 0.9 }, "mask ratio 0.9 leaves no grid"],
+      [{ seed: -1 }, "seed -1 is not a whole number"],
+      [{ batch: 0 }, "batch 0 is not a whole number"],
+      [{ size: { height: 64, width: 96 }, maskRatio: 0, maskedOnly: true }, "needs some: mask ratio 0 removes none"],
+    ];
+    for (const [options, message] of tries) {
+      const error = await Detector.open(tiny, { gpu: gpu(), ...options }).catch((e: unknown) => e);
+      expect(error).toBeInstanceOf(InputError);
+      expect((error as Error).message).toContain(message);
+    }
+  });
+});

@@ -1,0 +1,145 @@
+import { describe, expect, it } from "vitest";
+import type { Target } from "../../src/gpu/gpu.js";
+import { declaredBindings } from "../../src/gpu/wgsl.js";
+import { planMemory } from "../../src/graph/plan.js";
+import { Program } from "../../src/graph/program.js";
+import { paperConfig } from "../../src/model/config.js";
+import { useGpu } from "../support/gpu.js";
+import { type ModelOptions, modelGraph, tinyConfig } from "../support/model.js";
+
+/**
+ * Dawn's null backend runs nothing and validates everything, with the limits that each WebGPU device has at least: it stands for GPUs whose
+ * variants no adapter here selects.
+ */
+const gpu = useGpu("null");
+/** What WebGPU guarantees for a shader stage. */
+const storageBuffers = 8;
+
+const tiny: ModelOptions = {
+  config: tinyConfig,
+  source: { height: 37, width: 51 },
+  size: { height: 32, width: 48 },
+  batch: 2,
+  norm: "L2",
+  masking: "random",
+  maskedOnly: false,
+};
+const full: ModelOptions = {
+  ...tiny,
+  config: paperConfig,
+  source: { height: 360, width: 640 },
+  size: { height: 320, width: 640 },
+};
+
+/** Every flag that a kernel has is on in one of them and off in another. */
+const graphs: [string, ModelOptions][] = [
+  ["the paper's network, Avenue", full],
+  [
+    "the paper's network, ShanghaiTech",
+    {
+      ...full,
+      config: { ...paperConfig, patch: 8 },
+      size: { height: 160, width: 320 },
+      norm: "L1",
+      masking: "gradient",
+      maskedOnly: true,
+      losses: { normalizeTarget: true },
+    },
+  ],
+  ["batch 1", { ...full, batch: 1 }],
+  ["a large batch", { ...full, config: { ...paperConfig, encoderDepth: 1, decoderDepth: 1 }, batch: 32 }],
+  ["no student", { ...tiny, config: { ...tinyConfig, studentDepth: 0 }, losses: { normalizeTarget: false } }],
+  ["a tiny network", { ...tiny, losses: { normalizeTarget: false } }],
+  [
+    "a tiny network with all options",
+    { ...tiny, norm: "L1", masking: "gradient", maskedOnly: true, losses: { normalizeTarget: true } },
+  ],
+  ["one head", { ...tiny, config: { ...tinyConfig, heads: 1 } }],
+  ["one row of tokens", { ...tiny, size: { height: 8, width: 48 } }],
+];
+
+/** The targets that kernels may be chosen by: with every feature, and with none. */
+function targets(): [string, Target][] {
+  const { adapter, limits, features } = gpu();
+  const of = (kind: Target["adapter"]["kind"], own: ReadonlySet<string>): Target => ({
+    adapter: { ...adapter, kind },
+    features: own,
+    limits,
+  });
+  return [
+    ["a GPU with every feature", of("gpu", features)],
+    ["a GPU without any", of("gpu", new Set())],
+    ["lavapipe", of("lavapipe", features)],
+    ["SwiftShader", of("swiftshader", new Set(["subgroups", "timestamp-query"]))],
+    ["another software adapter", of("software", new Set())],
+  ];
+}
+
+describe("every kernel compiles", () => {
+  it("the null backend is taken for a GPU, has features that no software adapter has, and the least limits", () => {
+    expect(gpu().adapter.kind).toBe("gpu");
+    for (const feature of ["subgroups", "shader-f16"]) expect(gpu().features).toContain(feature);
+    expect(gpu().limits.maxStorageBuffersPerShaderStage).toBe(storageBuffers);
+    expect(gpu().limits.maxComputeInvocationsPerWorkgroup).toBe(256);
+    expect(gpu().limits.maxComputeWorkgroupStorageSize).toBe(16384);
+  });
+
+  for (const [name, options] of graphs) {
+    it(`${name}: as a program`, async ({ skip }) => {
+      const { graph } = modelGraph(gpu(), options);
+      const kernels = planMemory(graph).nodes.flatMap((node) => node.op.kernels(node, gpu()));
+      const tooMany = kernels.find((kernel) => declaredBindings(kernel.wgsl).length > storageBuffers);
+      if (tooMany) skip(`${tooMany.label} binds more than ${storageBuffers} buffers`);
+      const program = await Program.compile(gpu(), graph);
+      expect(program.dispatchCount).toBeGreaterThan(20);
+      program.submit();
+      await gpu().finish();
+      program.close();
+    });
+
+    it(`${name}: for every target, with bindings that match`, async () => {
+      for (const [where, target] of targets()) {
+        const { graph } = modelGraph(target, options);
+        for (const node of planMemory(graph).nodes) {
+          for (const kernel of node.op.kernels(node, target)) {
+            const what = `${where}: ${node.name} (${kernel.label})`;
+            const declared = declaredBindings(kernel.wgsl);
+            expect(Object.keys(kernel.bindings).sort(), what).toEqual(declared.map((d) => d.name).sort());
+            if (declared.length <= storageBuffers) await gpu().pipeline(what, kernel.wgsl, kernel.entryPoint);
+            else await validate(what, kernel.wgsl);
+            for (const size of kernel.workgroups) {
+              expect(size, what).toBeGreaterThan(0);
+              expect(size, what).toBeLessThanOrEqual(65535);
+            }
+          }
+        }
+      }
+      await gpu().finish();
+    });
+  }
+
+  it("no kernel binds more buffers than each device has to offer", () => {
+    const over = new Set<string>();
+    for (const config of [tinyConfig, { ...tinyConfig, studentDepth: 0 }]) {
+      for (const [where, target] of targets()) {
+        const all = { ...tiny, config, maskedOnly: true, losses: { normalizeTarget: true } };
+        for (const node of planMemory(modelGraph(target, all).graph).nodes) {
+          for (const { label, wgsl } of node.op.kernels(node, target)) {
+            const count = declaredBindings(wgsl).length;
+            if (count > storageBuffers) over.add(`${label} on ${where}: ${count}`);
+          }
+        }
+      }
+    }
+    expect([...over]).toEqual([]);
+  });
+});
+
+/** Checks WGSL alone, for a kernel whose bindings this device cannot lay out. */
+async function validate(what: string, wgsl: string): Promise<void> {
+  const info = await gpu().device.createShaderModule({ label: what, code: wgsl }).getCompilationInfo();
+  expect(
+    info.messages.filter((m) => m.type === "error").map((m) => `line ${m.lineNum}: ${m.message}`),
+    what,
+  ).toEqual([]);
+}

@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import { Profiler } from "../../src/gpu/profiler.js";
+import type { Tensor } from "../../src/graph/graph.js";
+import { Program } from "../../src/graph/program.js";
+import { linearOp, linearWeights } from "../../src/ops/linear.js";
+import { Bench, useGpu } from "../support/gpu.js";
+import { Random } from "../support/numbers.js";
+
+describe("profiler", () => {
+  const gpu = useGpu();
+
+  it("gives each node a time, its work, and a longer one to more work", async () => {
+    if (!Profiler.available(gpu())) return;
+    const random = new Random(1);
+    const bench = new Bench(gpu());
+    const attrs = { gelu: false, residual: false, passthroughPeriod: 0 };
+    const [small, large] = [16, 512].map((m) => {
+      const k = 128;
+      const layer = { weight: random.floats(k * k), bias: random.floats(k) };
+      const { weight, bias } = linearWeights(bench.graph, `layer ${m}`, [layer]);
+      const x = bench.input([1, m, k], random.floats(m * k));
+      return bench.graph.scope(`of ${m}`, () => bench.graph.apply(linearOp, [x, weight, bias], attrs)[0] as Tensor);
+    }) as [Tensor, Tensor];
+    bench.graph.output("small", small);
+    bench.graph.output("large", large);
+    const program = await Program.compile(gpu(), bench.graph);
+    try {
+      bench.fill(program);
+      await program.run();
+      const before = gpu().allocatedBytes;
+      const profiles = await program.profile();
+      expect(gpu().allocatedBytes).toBe(before);
+      expect(profiles.map((p) => p.name)).toEqual(["of 16.linear", "of 512.linear"]);
+      expect(profiles.map((p) => p.op)).toEqual(["linear", "linear"]);
+      expect(profiles.map((p) => p.flops)).toEqual([2 * 16 * 128 * 128, 2 * 512 * 128 * 128]);
+      for (const p of profiles) {
+        expect(p.ms).toBeGreaterThan(0);
+        expect(p.ms).toBeLessThan(60_000);
+        expect(p.bytes).toBeGreaterThan(4 * 128 * 128);
+      }
+      expect(profiles[1]!.ms).toBeGreaterThan(profiles[0]!.ms);
+      expect(program.cost.flops).toBe(profiles[0]!.flops + profiles[1]!.flops);
+    } finally {
+      program.close();
+    }
+  });
+
+  it("refuses more passes than it has queries for", () => {
+    if (!Profiler.available(gpu())) return;
+    const profiler = new Profiler(gpu(), 1);
+    const encoder = gpu().device.createCommandEncoder();
+    profiler.beginPass(encoder, "one").end();
+    expect(() => profiler.beginPass(encoder, "two")).toThrow("the profiler holds 1 passes");
+    profiler.close();
+  });
+});

@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { declaredBindings, specialize } from "../../src/gpu/wgsl.js";
+
+const source = `// A file.
+const TOKENS: u32 = 800u;
+const SHIFT: i32 = -1;
+const EPSILON: f32 = 1e-6;
+const ABSOLUTE: bool = false;
+//#if OUTER
+outer
+  //#if INNER
+both
+  //#endif
+//#if !INNER
+outer only
+//#endif
+//#endif
+//#if !OUTER
+neither
+//#endif
+fn f() { const TOKENS2: u32 = 1u; }
+end`;
+
+describe("specialize", () => {
+  it("gives constants values in their own type", () => {
+    const constants = { TOKENS: 24, SHIFT: -3, EPSILON: 2, ABSOLUTE: true };
+    const lines = specialize(source, { constants }).split("\n");
+    expect(lines.slice(1, 5)).toEqual([
+      "const TOKENS: u32 = 24u;",
+      "const SHIFT: i32 = -3i;",
+      "const EPSILON: f32 = 2.0;",
+      "const ABSOLUTE: bool = true;",
+    ]);
+    expect(specialize(source, { constants: { EPSILON: 1e-6 } })).toContain("const EPSILON: f32 = 0.000001;");
+    expect(specialize(source, { constants: { EPSILON: 1e-7 } })).toContain("const EPSILON: f32 = 1e-7;");
+  });
+
+  it("leaves the rest as it is", () => {
+    const text = specialize(source, {});
+    expect(text).toContain("const TOKENS: u32 = 800u;");
+    expect(text).toContain("fn f() { const TOKENS2: u32 = 1u; }");
+    expect(text).not.toContain("//#");
+  });
+
+  it("selects lines by flags, nested, a flag not given being false", () => {
+    const kept = (flags: Record<string, boolean>) =>
+      specialize(source, { flags })
+        .split("\n")
+        .filter((line) => /^(outer|both|outer only|neither)$/.test(line));
+    expect(kept({})).toEqual(["neither"]);
+    expect(kept({ INNER: true })).toEqual(["neither"]);
+    expect(kept({ OUTER: true })).toEqual(["outer", "outer only"]);
+    expect(kept({ OUTER: true, INNER: true })).toEqual(["outer", "both"]);
+    expect(kept({ OUTER: false, INNER: false })).toEqual(["neither"]);
+  });
+
+  it("throws where the specialisation does not fit the file", () => {
+    expect(() => specialize(source, { constants: { TOKEN: 1 } })).toThrow(
+      "no module-level constant TOKEN to specialise",
+    );
+    // Of a function, not of the module.
+    expect(() => specialize(source, { constants: { TOKENS2: 1 } })).toThrow("no module-level constant TOKENS2");
+    expect(() => specialize(source, { constants: { ABSOLUTE: 1 } })).toThrow("a WGSL constant of type bool");
+    expect(() => specialize("//#if A\nx", {})).toThrow("an //#if without an //#endif");
+    expect(() => specialize("x\n//#endif", {})).toThrow("an //#endif without an //#if");
+  });
+});
+
+describe("declaredBindings", () => {
+  it("finds what a text declares", () => {
+    const text = `
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(3) var<storage, read_write> b: array<vec4<f32>>;
+@group(0)
+@binding(12) var<uniform> c: Settings;
+@group(0) @binding(4) var<storage> d: array<u32>;
+var<workgroup> shared_: array<f32, 64>;`;
+    expect(declaredBindings(text)).toEqual([
+      { name: "a", binding: 0, type: "read-only-storage" },
+      { name: "b", binding: 3, type: "storage" },
+      { name: "c", binding: 12, type: "uniform" },
+      { name: "d", binding: 4, type: "read-only-storage" },
+    ]);
+  });
+});
+
+describe("the files in shaders/", () => {
+  const folder = new URL("../../shaders/", import.meta.url);
+  const names = readdirSync(folder).filter((name) => name.endsWith(".wgsl"));
+  it("are many", () => expect(names.length).toBeGreaterThan(10));
+
+  for (const name of names) {
+    it(`${name}: every binding is recognised, none twice`, () => {
+      const text = readFileSync(new URL(name, folder), "utf8");
+      expect(declaredBindings(text).length).toBe(text.match(/@binding\(/g)?.length);
+      const flags = [...text.matchAll(/\/\/#if !?(\w+)/g)].map((match) => match[1] as string);
+      for (const on of [true, false]) {
+        const chosen = Object.fromEntries(flags.map((flag) => [flag, on]));
+        const numbers = declaredBindings(specialize(text, { flags: chosen })).map((d) => d.binding);
+        expect(new Set(numbers).size).toBe(numbers.length);
+      }
+    });
+  }
+});

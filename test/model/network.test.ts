@@ -1,0 +1,126 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { checkInference } from "../../src/cli/check_inference.js";
+import { FixtureCase } from "../../src/cli/fixture_case.js";
+import { InputError } from "../../src/errors.js";
+import { Graph } from "../../src/graph/graph.js";
+import { tensorShapes } from "../../src/model/config.js";
+import { headErrors } from "../../src/model/heads.js";
+import { tokenGrid } from "../../src/model/masking.js";
+import { Network, type Weights } from "../../src/model/network.js";
+import { casesFor, useGpu } from "../support/gpu.js";
+import { randomWeights, tinyConfig } from "../support/model.js";
+
+const gpu = useGpu();
+
+function file(name: string): { name: string; bytes: Uint8Array } {
+  return { name, bytes: new Uint8Array(readFileSync(new URL(`../fixtures/${name}`, import.meta.url))) };
+}
+
+describe("the original's activations, predictions, scores and losses", () => {
+  const best = ["tiny-checkpoint-best.pth", "tiny-checkpoint-best-student.pth"];
+  const cases = [
+    { name: "tiny-infer-random", checkpoints: best, least: 29 },
+    { name: "tiny-infer-gradmask-ratio25-L1", checkpoints: best, least: 29 },
+    { name: "tiny-patch8-infer", checkpoints: ["tiny-patch8.pth"], least: 29 },
+    { name: "full-infer-320x640", checkpoints: ["full-patch16.pth"], least: 6 },
+  ];
+  // The network takes minutes to compile on lavapipe, where its cache has nothing of it.
+  const timeout = 400_000;
+  for (const { name, checkpoints, least } of casesFor(cases, 1)) {
+    it(`${name}: all within 1e-4`, { timeout }, async () => {
+      const { bytes } = file(`${name}.safetensors`);
+      const fixture = new FixtureCase(name, bytes);
+      const comparisons = await checkInference(gpu(), openCheckpoint(checkpoints.map(file)), fixture);
+      expect(comparisons.length).toBeGreaterThanOrEqual(least);
+      for (const wanted of fixture.names().filter((n) => /^(act|out)\./.test(n))) {
+        expect(comparisons.map((c) => c.name)).toContain(wanted);
+      }
+      for (const c of comparisons) expect(c.error, `${name}: ${c.name}`).toBeLessThanOrEqual(c.tolerance ?? 1e-4);
+    });
+  }
+});
+
+describe("token grid", () => {
+  const size = (height: number, width: number) => ({ height, width });
+
+  it("has the sizes of the presets", () => {
+    expect(tokenGrid(size(320, 640), 16, 0.5)).toEqual({
+      rows: 20,
+      columns: 40,
+      tokens: 800,
+      keep: 400,
+      keptColumns: 20,
+    });
+    expect(tokenGrid(size(160, 320), 8, 0.5)).toEqual({
+      rows: 20,
+      columns: 40,
+      tokens: 800,
+      keep: 400,
+      keptColumns: 20,
+    });
+    expect(tokenGrid(size(64, 128), 16, 0.25)).toEqual({ rows: 4, columns: 8, tokens: 32, keep: 24, keptColumns: 6 });
+    expect(tokenGrid(size(16, 16), 16, 0)).toEqual({ rows: 1, columns: 1, tokens: 1, keep: 1, keptColumns: 1 });
+  });
+
+  it("refuses a size that the patch does not divide, and names the nearest that it does", () => {
+    expect(() => tokenGrid(size(240, 360), 16, 0.5)).toThrow(
+      new InputError("size 240x360 does not divide into patches of 16 pixels; 240x368 does"),
+    );
+    expect(() => tokenGrid(size(4, 640), 16, 0.5)).toThrow("; 16x640 does");
+    expect(() => tokenGrid(size(0, 640), 16, 0.5)).toThrow(InputError);
+    expect(() => tokenGrid(size(Number.NaN, 640), 16, 0.5)).toThrow(InputError);
+  });
+
+  it("refuses a mask ratio that leaves no grid", () => {
+    expect(() => tokenGrid(size(48, 48), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid: 4 of 9 tokens are kept/);
+    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid: 2 of 4/);
+    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid: 0 of 8/);
+    for (const ratio of [1, -0.1, Number.NaN, 2]) {
+      expect(() => tokenGrid(size(32, 64), 16, ratio)).toThrow(/^mask ratio .* is not between 0/);
+    }
+  });
+});
+
+describe("network", () => {
+  it("takes every tensor of a checkpoint into the graph", () => {
+    const weights = randomWeights(tinyConfig, 1);
+    const read = new Set<string>();
+    const watched: Weights = Object.create(weights, {
+      get: {
+        value: (name: string) => {
+          read.add(name);
+          return weights.get(name);
+        },
+      },
+    });
+    const graph = new Graph(gpu());
+    const size = { height: 16, width: 32 };
+    const samples = graph.input("samples", [1, 8], "u32");
+    const frames = graph.input("frames", [3, 16, 32], "u32");
+    const network = new Network(graph, tinyConfig, watched);
+    const outputs = network.build(
+      {
+        frames,
+        samples,
+        idsKeep: graph.input("idsKeep", [1, 4], "u32"),
+        idsRestore: graph.input("idsRestore", [1, 8], "u32"),
+      },
+      tokenGrid(size, tinyConfig.patch, 0.5),
+    );
+    headErrors(graph, network, outputs, { targets: frames, samples }, "L2");
+    expect([...read].sort()).toEqual([...tensorShapes(tinyConfig).keys()].sort());
+  });
+
+  it("names a tensor that is missing or has another shape", () => {
+    const weights = new Map(randomWeights(tinyConfig, 1));
+    weights.delete("norm.bias");
+    const layer = (name: string) => new Network(new Graph(gpu()), tinyConfig, weights).layer(name);
+    expect(() => layer("norm")).toThrow(new InputError("the model has no tensor named norm.bias"));
+    weights.set("decoder_embed.bias", { shape: [8], data: new Float32Array(8) });
+    expect(() => layer("decoder_embed")).toThrow(
+      new InputError("tensor decoder_embed.bias has the shape [8], not [16] as the configuration says"),
+    );
+  });
+});

@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import type { Tensor } from "../../src/graph/graph.js";
+import { linearOp, linearWeights } from "../../src/ops/linear.js";
+import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { expectClose, Random } from "../support/numbers.js";
+import { erf, gelu, linear } from "../support/reference.js";
+
+const plain = { gelu: false, residual: false, passthroughPeriod: 0 };
+
+interface Case {
+  m: number;
+  k: number;
+  n: number;
+  layers?: number;
+  gelu?: boolean;
+  residual?: boolean;
+  /** Rows of a sample. */
+  period?: number;
+}
+
+describe("linear", () => {
+  const gpu = useGpu();
+
+  async function check({ m, k, n, layers = 1, period = 0, ...flags }: Case): Promise<void> {
+    const random = new Random(m * 7 + k + n);
+    const x = random.floats(layers * m * k);
+    // As PyTorch initialises: U(±1/√fan_in), a little larger so that GELU sees its whole range.
+    const weights = Array.from({ length: layers }, () => ({
+      weight: random.floats(n * k, -3 / Math.sqrt(k), 3 / Math.sqrt(k)),
+      bias: random.floats(n),
+    }));
+    const residual = random.floats(layers * m * n);
+    const passthrough = random.floats(layers * m * n);
+    const got = await evaluateOne(gpu(), (bench) => {
+      const packed = linearWeights(bench.graph, "layer", weights);
+      const inputs = [bench.input([layers, m, k], x), packed.weight, packed.bias];
+      if (flags.residual) inputs.push(bench.input([layers, m, n], residual));
+      if (period > 0) inputs.push(bench.input([layers, m, n], passthrough));
+      return bench.graph.apply(linearOp, inputs, { ...plain, ...flags, passthroughPeriod: period })[0] as Tensor;
+    });
+    const want = weights.flatMap(({ weight, bias }, i) => [
+      ...linear(x.subarray(i * m * k, (i + 1) * m * k), weight, bias),
+    ]);
+    const finished = want.map((value, i) => {
+      const inner = flags.gelu ? gelu(value) : value;
+      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passthrough[i]! : inner;
+      return kept + (flags.residual ? residual[i]! : 0);
+    });
+    expectClose(got, finished, 2e-6);
+  }
+
+  const shapes: Case[] = [
+    { m: 1, k: 16, n: 16 },
+    { m: 13, k: 32, n: 16 },
+    { m: 25, k: 64, n: 128 },
+    { m: 33, k: 128, n: 64 },
+    { m: 101, k: 256, n: 64 },
+    { m: 401, k: 64, n: 32 },
+    { m: 66, k: 16, n: 20 },
+    { m: 5, k: 20, n: 12 },
+    { m: 3, k: 32, n: 1024 },
+    { m: 64, k: 128, n: 256 },
+    { m: 13, k: 32, n: 32, layers: 3 },
+    { m: 50, k: 64, n: 64, layers: 3 },
+    { m: 7, k: 256, n: 256, layers: 3 },
+  ];
+  for (const shape of casesFor(shapes, 3)) {
+    it(`[${shape.layers ?? 1}, ${shape.m}, ${shape.k}] → ${shape.n}`, () => check(shape));
+  }
+  for (const shape of casesFor(
+    [
+      { m: 26, k: 32, n: 64, period: 13 },
+      { m: 99, k: 64, n: 32, period: 33 },
+      { m: 1, k: 16, n: 16, period: 1 },
+      { m: 2, k: 128, n: 256, period: 1 },
+    ],
+    1,
+  )) {
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n} with GELU`, () => check({ ...shape, period: 0, gelu: true }));
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n} plus a residual`, () =>
+      check({ ...shape, period: 0, residual: true }));
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, cls of each ${shape.period} passed through`, () => check(shape));
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, cls passed through, then a residual`, () =>
+      check({ ...shape, residual: true }));
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, all of it at once`, () =>
+      check({ ...shape, gelu: true, residual: true }));
+  }
+
+  it("has an exact GELU over its whole range", async () => {
+    const values = Float32Array.from({ length: 4096 }, (_, i) => (i - 2048) / 256);
+    // Each output is one input value: an identity matrix of 4.
+    const identity = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
+    const got = await evaluateOne(gpu(), (bench) => {
+      const { weight, bias } = linearWeights(bench.graph, "identity", [
+        { weight: identity, bias: new Float32Array(4) },
+      ]);
+      const x = bench.input([1, 1024, 4], values);
+      return bench.graph.apply(linearOp, [x, weight, bias], { ...plain, gelu: true })[0] as Tensor;
+    });
+    let worst = 0;
+    for (const [i, v] of values.entries()) worst = Math.max(worst, Math.abs(got[i]! - gelu(v)));
+    expect(worst).toBeLessThan(2e-6);
+  });
+
+  it("refuses shapes that do not fit", () => {
+    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
+    expect(() => linearOp.outputs([spec(1, 2, 18), spec(1, 18, 16), spec(1, 16)], plain)).toThrow(/18/);
+    const inputs = [spec(1, 2, 16), spec(1, 16, 16), spec(1, 16), spec(1, 2, 8)];
+    expect(() => linearOp.outputs(inputs, { ...plain, residual: true })).toThrow("extra inputs have y's size");
+    expect(() => linearOp.outputs(inputs.slice(0, 3), { ...plain, residual: true })).toThrow(
+      "0 extra inputs, 1 expected",
+    );
+  });
+});
+
+describe("the reference's erf", () => {
+  // Values to 17 digits from the tables in DLMF §7.23 / mpmath.
+  const known: [number, number][] = [
+    [0, 0],
+    [0.1, 0.1124629160182849],
+    [0.5, 0.5204998778130465],
+    [1, 0.8427007929497149],
+    [2, 0.9953222650189527],
+    [2.5, 0.999593047982555],
+    [3, 0.9999779095030014],
+    [4, 0.9999999845827421],
+  ];
+  it("is right to 1e-15", () => {
+    for (const [x, want] of known) {
+      expect(Math.abs(erf(x) - want)).toBeLessThan(1e-15);
+      expect(Math.abs(erf(-x) + want)).toBeLessThan(1e-15);
+    }
+  });
+});

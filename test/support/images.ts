@@ -1,0 +1,51 @@
+import { sampleWords } from "../../src/ops/common.js";
+import type { Random } from "./numbers.js";
+import type { Image } from "./reference.js";
+
+/** A random 8-bit image. */
+export function randomImage(random: Random, height: number, width: number, channels: number): Image {
+  return { height, width, channels, data: random.bytes(height * width * channels) };
+}
+
+/** Images, one after the other, as the engine packs them: a word a pixel, the first channel in the lowest byte. */
+export function packImages(images: readonly Image[]): Uint32Array<ArrayBuffer> {
+  const words: number[] = [];
+  for (const { data, channels } of images) {
+    for (let i = 0; i < data.length; i += channels) {
+      let word = 0;
+      for (let c = 0; c < channels; c++) word += data[i + c]! * 256 ** c;
+      words.push(word);
+    }
+  }
+  return Uint32Array.from(words);
+}
+
+/** What a sample is made of: slots of frames and of the target, and the frame's number. */
+export interface SampleSlots {
+  previous?: number;
+  current?: number;
+  next?: number;
+  before?: number;
+  after?: number;
+  target?: number;
+  frame?: number;
+}
+
+/** Samples as kernels read them. */
+export function packSamples(samples: readonly SampleSlots[]): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(samples.length * sampleWords);
+  samples.forEach((s, i) => {
+    const { previous = 0, current = 0, next = 0, before = 0, after = 0, target = 0, frame = 0 } = s;
+    words.set([previous, current, next, before, after, target, frame], i * sampleWords);
+  });
+  return words;
+}
+
+/** The bytes of an interleaved image in a raw slot of `words` words. */
+export function rawSlots(images: readonly Image[], words: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(images.length * words * 4);
+  images.forEach(({ data }, i) => {
+    bytes.set(data, i * words * 4);
+  });
+  return bytes;
+}

@@ -1,0 +1,96 @@
+import type { Target } from "../../src/gpu/gpu.js";
+import { Graph, type Tensor } from "../../src/graph/graph.js";
+import { type SdMaeConfig, tensorShapes } from "../../src/model/config.js";
+import { anomalyMap, headErrors } from "../../src/model/heads.js";
+import { type MaskingMethod, tokenGrid } from "../../src/model/masking.js";
+import { Network, type Weights } from "../../src/model/network.js";
+import { sampleWords } from "../../src/ops/common.js";
+import { frameScoresOp, type Norm, tokenErrorsOp } from "../../src/ops/errors.js";
+import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
+import { noiseOp, patchMotionOp, rankTokensOp } from "../../src/ops/masking.js";
+import { frameRing, type Size } from "../../src/ops/resize.js";
+import { Random } from "./numbers.js";
+
+/** A network that is quick to compute. */
+export const tinyConfig: Readonly<SdMaeConfig> = {
+  patch: 8,
+  inChannels: 9,
+  outChannels: 4,
+  encoderWidth: 32,
+  encoderDepth: 1,
+  decoderWidth: 16,
+  decoderDepth: 2,
+  studentDepth: 1,
+  heads: 4,
+  mlpRatio: 2,
+};
+
+/** Seeded random weights of a network: U(±1/√fan_in), norms and running statistics around one. */
+export function randomWeights(config: SdMaeConfig, seed: number): Weights {
+  const random = new Random(seed);
+  const entries = [...tensorShapes(config)].map(([name, shape]) => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    const spread = 1 / Math.sqrt(shape.length > 1 ? count / shape[0]! : 16);
+    const aroundOne = /running_var$|(norm\d?|bn)\.weight$/.test(name);
+    const data = aroundOne ? random.floats(count, 0.6, 1.4) : random.floats(count, -spread, spread);
+    return [name, { shape, data }] as const;
+  });
+  return new Map(entries);
+}
+
+export interface ModelOptions {
+  config: SdMaeConfig;
+  source: Size;
+  size: Size;
+  batch: number;
+  norm: Norm;
+  masking: MaskingMethod;
+  maskedOnly: boolean;
+  /** Training's outputs as well: losses from stored predictions, with normalised targets or without. */
+  losses?: { normalizeTarget: boolean };
+  seed?: number;
+}
+
+/** The whole network between raw frames and scores, as a graph, and what goes into it. */
+export interface ModelGraph {
+  graph: Graph;
+  raw: Tensor;
+  slots: Tensor;
+  samples: Tensor;
+  seed: Tensor;
+}
+
+/** Builds every op that there is into one graph. */
+export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
+  const { config, size, batch, norm } = options;
+  const { patch } = config;
+  const graph = new Graph(target);
+  const grid = tokenGrid(size, patch, 0.5);
+  const { keep } = grid;
+  const ring = frameRing(graph, options.source, size, 3 * batch, 3 * batch);
+  const samples = graph.input("samples", [batch, sampleWords], "u32");
+  const seed = graph.input("seed", [1], "u32");
+  const one = (tensors: Tensor[]) => tensors[0] as Tensor;
+  const gradient = ring.motionGradient(samples);
+  const motion = one(graph.apply(patchMotionOp, [gradient], { patch }));
+  const noise = one(graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens }));
+  const keys = options.masking === "gradient" ? motion : noise;
+  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep }) as [Tensor, Tensor];
+  const network = new Network(graph, config, randomWeights(config, options.seed ?? 1));
+  const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
+  const where = { targets: ring.resized, samples };
+  const errors = headErrors(graph, network, outputs, where, norm);
+  const scored = options.maskedOnly ? [errors, idsRestore] : [errors];
+  graph.output("scores", one(graph.apply(frameScoresOp, scored, { keep })));
+  graph.output("map", anomalyMap(graph, network, outputs, size));
+  if (options.losses) {
+    const predictions = [network.linear("decoder_pred", outputs.teacher)];
+    if (outputs.student) predictions.push(network.linear("decoder_student_pred", outputs.student));
+    const inputs = [ring.resized, samples, ...predictions];
+    const stored = one(graph.apply(tokenErrorsOp, inputs, { patch, norm, ...options.losses }));
+    const weights = one(graph.apply(lossWeightsOp, [gradient, motion, ring.resized, samples], { patch }));
+    graph.output("loss 1", one(graph.apply(weightedLossOp, [stored, weights], { error: "target", keep })));
+    graph.output("loss 2", one(graph.apply(maskedLossOp, [stored, idsRestore], { error: "student", keep })));
+  }
+  return { graph, raw: ring.raw, slots: ring.slots, samples, seed };
+}

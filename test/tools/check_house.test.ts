@@ -1,0 +1,123 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+const tool = fileURLToPath(new URL("../../tools/check-house.js", import.meta.url));
+const repository = fileURLToPath(new URL("../../", import.meta.url));
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "sdmae-house-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** Runs the check on a tree of files. */
+function check(files: Record<string, string>): { status: number | null; problems: string[]; summary: string } {
+  for (const [name, text] of Object.entries({ "src/errors.ts": "export class E extends Error {}\n", ...files })) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+  const { status, stdout, stderr } = spawnSync(process.execPath, [tool, root], { encoding: "utf8" });
+  return { status, problems: stderr.split("\n").filter(Boolean), summary: stdout.trim() };
+}
+
+describe("check-house", () => {
+  it("finds this repository in order", () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [tool, repository], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^check-house: \d+ files, \d+ imports, 9 floors; .*: in order\n$/);
+    expect(status).toBe(0);
+  });
+
+  it("accepts imports downwards and between siblings", () => {
+    const { status, problems, summary } = check({
+      "src/gpu/gpu.ts": 'import { E } from "../errors.js";\nexport const gpu = E;\n',
+      "shaders/x.wgsl": "",
+      "src/ops/x.ts":
+        'import wgsl from "../../shaders/x.wgsl";\nimport { gpu } from "../gpu/gpu.js";\nexport { wgsl, gpu };\n',
+      "src/model/m.ts": 'import { gpu } from "../ops/x.js";\nexport { gpu };\n',
+      "src/checkpoint/c.ts": 'import type { gpu } from "../model/m.js";\nexport type G = typeof gpu;\n',
+      "src/node/n.ts": 'import { readFile } from "node:fs/promises";\nimport "webgpu";\nexport { readFile };\n',
+      "src/cli/c.ts": 'import { readFile } from "../node/n.js";\nreadFile("x");\nprocess.exit();\n',
+    });
+    expect(problems).toEqual([]);
+    expect(summary).toMatch(/^check-house: 7 files, 8 imports/);
+    expect(status).toBe(0);
+  });
+
+  it("reports imports upwards by file and line, types and re-exports and dynamic ones too", () => {
+    const { status, problems } = check({
+      "src/model/m.ts": "export const m = 1;\nexport type M = number;\n",
+      "src/gpu/a.ts": '// one\nimport type {\n  M,\n} from "../model/m.js";\nexport type N = M;\n',
+      "src/gpu/b.ts": '\nexport * from "../model/m.js";\n',
+      "src/gpu/c.ts": '\n\nexport const c = await import("../model/m.js");\n',
+      "src/core.ts": 'import { x } from "./node/x.js";\nexport { x };\n',
+      "src/node/x.ts": "export const x = 1;\n",
+    });
+    expect(problems).toEqual([
+      "src/core.ts:1: core.ts imports upwards from node (./node/x.js)",
+      "src/gpu/a.ts:4: gpu imports upwards from model (../model/m.js)",
+      "src/gpu/b.ts:2: gpu imports upwards from model (../model/m.js)",
+      "src/gpu/c.ts:3: gpu imports upwards from model (../model/m.js)",
+    ]);
+    expect(status).toBe(1);
+  });
+
+  it("reports circles of files, and of folders on one floor", () => {
+    const { status, problems } = check({
+      "src/gpu/a.ts": 'import { b } from "./b.js";\nexport const a = b;\n',
+      "src/gpu/b.ts": 'import type { a } from "./a.js";\nexport const b = 1 as unknown as typeof a;\n',
+      "src/model/one.ts": 'import { two } from "../data/two.js";\nexport const one = two;\n',
+      "src/data/two.ts": "export const two = 1;\n",
+      "src/data/three.ts": 'import { four } from "../model/four.js";\nexport const three = four;\n',
+      "src/model/four.ts": "export const four = 1;\n",
+    });
+    expect(status).toBe(1);
+    expect(problems).toHaveLength(2);
+    expect(problems[0]).toBe("src/gpu/a.ts:1: files import each other in a circle: gpu/a.ts → gpu/b.ts → gpu/a.ts");
+    expect(problems[1]).toMatch(
+      /:1: folders of one floor import each other in a circle: (data → model → data|model → data → model)$/,
+    );
+  });
+
+  it("reports Node in the core, and only real uses of it", () => {
+    const { problems, status } = check({
+      "src/data/a.ts": 'import { readFileSync } from "node:fs";\nexport { readFileSync };\n',
+      "src/detector/b.ts": 'export const sharp = () => import("sharp");\n',
+      "src/train/c.ts": "export const env = () => process.env;\nexport const b = `$" + "{Buffer.from([])}`;\n",
+      "src/eval/d.ts":
+        '// process and Buffer in a comment\nexport const text = "process.env, require()";\nexport const o = { process: 1 };\nexport const p = o.process;\nexport const q = `Buffer of bytes`;\nexport const r = /process/.test(text);\n',
+    });
+    expect(problems).toEqual([
+      "src/data/a.ts:1: the core imports node:fs, which a browser does not have",
+      "src/detector/b.ts:1: the core imports sharp, which a browser does not have",
+      "src/train/c.ts:1: the core uses process, which a browser does not have",
+      "src/train/c.ts:2: the core uses Buffer, which a browser does not have",
+    ]);
+    expect(status).toBe(1);
+  });
+
+  it("reports files that are not there, folders that stand nowhere, and kernels outside of ops", () => {
+    const { problems } = check({
+      "shaders/x.wgsl": "",
+      "src/graph/a.ts": 'import x from "../../shaders/x.wgsl";\nimport { y } from "./y.js";\nexport { x, y };\n',
+      "src/ops/b.ts": 'import x from "../../shaders/none.wgsl";\nimport z from "../../test/z.js";\nexport { x, z };\n',
+      "src/attic/c.ts": "export {};\n",
+    });
+    expect(problems).toEqual([
+      "src/attic/c.ts:1: attic stands on no floor: add it to tools/check-house.js and docs/architecture.md",
+      "src/graph/a.ts:1: graph imports ../../shaders/x.wgsl: only ops has kernels",
+      "src/graph/a.ts:2: ./y.js is no file",
+      "src/ops/b.ts:1: there is no shaders/none.wgsl",
+      "src/ops/b.ts:2: ../../test/z.js lies outside of src/",
+    ]);
+  });
+
+  it("exits with 2 where there is no src/", () => {
+    const { status, stderr } = spawnSync(process.execPath, [tool, join(root, "nowhere")], { encoding: "utf8" });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/src is no folder/);
+  });
+});
