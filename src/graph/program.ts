@@ -1,4 +1,5 @@
 import type { Gpu } from "../gpu/gpu.js";
+import { Patience } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
 import { byteSize, type Cost, type DType, type Graph, type Node, storageOf, type Tensor } from "./graph.js";
 import { planMemory } from "./plan.js";
@@ -30,6 +31,8 @@ export class Program {
   private readonly staging: GPUBuffer[] = [];
   private readonly waiting: (() => void)[] = [];
   private readonly readBackBytes: number;
+  private readonly patience: Patience;
+  private unfinished: { steps: number; start: number } = { steps: 0, start: 0 };
 
   private constructor(
     readonly gpu: Gpu,
@@ -39,6 +42,7 @@ export class Program {
     private readonly dispatches: readonly Dispatch[],
     stepsInFlight: number,
   ) {
+    this.patience = new Patience(gpu.adapter.kind !== "gpu");
     this.readBackBytes = [...graph.outputs.values()].reduce((sum, t) => sum + byteSize(t), 0);
     for (let i = 0; i < stepsInFlight; i++) {
       const buffer = gpu.createBuffer(
@@ -133,11 +137,14 @@ export class Program {
         offset += byteSize(tensor);
       }
       this.gpu.device.queue.submit([encoder.finish()]);
+      const start = this.patience.submitted();
+      await this.patience.sleep();
       await staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes).catch((error: Error) => {
         this.gpu.check();
         throw error;
       });
       this.gpu.check();
+      this.patience.done(start);
       const bytes = staging.getMappedRange(0, this.readBackBytes).slice(0);
       staging.unmap();
       return this.unpack(bytes);
@@ -147,11 +154,25 @@ export class Program {
     }
   }
 
-  /** Runs a step without reading anything back; the caller synchronises by `gpu.finish()`. */
+  /** Runs a step without reading anything back; the caller synchronises by {@link finish}. */
   submit(): void {
     const encoder = this.gpu.device.createCommandEncoder({ label: "step" });
     this.encode(encoder);
     this.gpu.device.queue.submit([encoder.finish()]);
+    const start = this.patience.submitted();
+    this.unfinished = {
+      steps: this.unfinished.steps + 1,
+      start: this.unfinished.steps ? this.unfinished.start : start,
+    };
+  }
+
+  /** Resolves when every step of {@link submit} is done; throws what went wrong. */
+  async finish(): Promise<void> {
+    const { steps, start } = this.unfinished;
+    this.unfinished = { steps: 0, start: 0 };
+    await this.patience.sleep();
+    await this.gpu.finish();
+    if (steps > 0) this.patience.done(start, steps);
   }
 
   /** Runs a step with every kernel timed by timestamp queries. */
@@ -166,6 +187,8 @@ export class Program {
       }
       profiler.resolve(encoder);
       this.gpu.device.queue.submit([encoder.finish()]);
+      this.patience.submitted();
+      await this.patience.sleep();
       const times = await profiler.read();
       const profiles = new Map<Node, NodeProfile>();
       this.dispatches.forEach(({ node }, i) => {
