@@ -8,7 +8,7 @@ import { reasonOf } from "../node/messages.js";
 import { checkInference } from "./check_inference.js";
 import { checkPreprocess } from "./check_preprocess.js";
 import { type Comparison, FixtureCase } from "./fixture_case.js";
-import { adapterOption, numberIn } from "./options.js";
+import { adapterOption, numberIn, wholeNumber } from "./options.js";
 
 /** Thrown where a comparison is past its tolerance, so that the exit code is 1. */
 export class CheckFailed extends Error {
@@ -25,7 +25,9 @@ export function checkFixtureCommand(): Command {
       "the model's checkpoint (and its student's), then the case; no checkpoint for a preprocessing case",
     )
     .addOption(new Option("--tolerance <t>", "the most that ‖a−b‖/‖b‖ may be").default(1e-4).argParser(numberIn(0, 1)))
-    .option("--heads <n>", "attention heads, where the checkpoint does not tell", Number)
+    .addOption(
+      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    )
     .addOption(adapterOption())
     .action(async (files: string[], options: { tolerance: number; heads?: number; adapter?: string }) => {
       const path = files.at(-1) as string;

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { InputError, NoAdapterError } from "../errors.js";
+import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { convertCheckpointCommand } from "./convert.js";
@@ -31,7 +32,9 @@ export function runCli(args: readonly string[]): Promise<number> {
   const program = new Command("sdmae").description(
     "Video anomaly detection with self-distilled masked auto-encoders, in WebGPU.",
   );
+  program.option("--list-adapters", "list the WebGPU adapters here, as `adapters` does");
   for (const make of Object.values(commands)) program.addCommand(make());
+  if (args[0] === "--list-adapters") return run(program, ["adapters"]);
   return run(program, args);
 }
 
@@ -53,15 +56,24 @@ export function runBenchmark(
   return run(benchmarks[name](peers, runPeer), args);
 }
 
+/** A pipe that is closed early must not end the process with a stack: whoever writes learns of it. */
+function seenByWriter(): void {}
+
 async function run(program: Command, args: readonly string[]): Promise<number> {
-  for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see --help)");
+  for (const command of [program, ...program.commands]) {
+    // Errors of options in one line too; the second line that commander may add asks whether another option was meant.
+    const outputError = (text: string, write: (text: string) => void) => write(`${oneLine(text)} (see --help)\n`);
+    command.exitOverride().configureOutput({ outputError });
+  }
+  process.stdout.off("error", seenByWriter).on("error", seenByWriter);
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
-    const message = error instanceof Error ? error.message : String(error);
+    // Names of files may hold line breaks.
+    const message = (error instanceof Error ? error.message : String(error)).replace(/\s*[\r\n]\s*/g, " ");
     process.stderr.write(`error: ${message}\n`);
     if (error instanceof InputError || error instanceof NoAdapterError) return 2;
     if (error instanceof Error && process.env.SDMAE_DEBUG) process.stderr.write(`${error.stack}\n`);

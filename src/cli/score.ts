@@ -1,12 +1,15 @@
+import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { Command, Option } from "commander";
 import type { DetectorOptions, FrameScore } from "../detector/detector.js";
 import { InputError } from "../errors.js";
+import { Profiler } from "../gpu/profiler.js";
 import { AtomicFile } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { Detector } from "../node/detector.js";
+import { reasonOf } from "../node/messages.js";
 import { openInput } from "../node/open.js";
-import { interruptible } from "./interrupt.js";
+import { Interrupted, interruptible } from "./interrupt.js";
 import { adapterOption, type ModelOptions, modelOptions, scoreOptions, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
@@ -51,11 +54,11 @@ export function scoreCommand(): Command {
     )
     .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
     .option("-q, --quiet", "no progress, no summary")
-    .action(score);
+    .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
 }
 
-async function score(input: string, options: ScoreCommandOptions): Promise<void> {
-  const format = outputFormat(options.out);
+async function score(input: string, options: ScoreCommandOptions, signal: AbortSignal): Promise<void> {
+  const format = await outputFormat(options.out);
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -63,53 +66,70 @@ async function score(input: string, options: ScoreCommandOptions): Promise<void>
   const checkpoint = await readCheckpoint(paths, options.heads);
   const source = await openInput(input);
   const settings: DetectorOptions = { ...scoreOptions(options), seed: options.seed, batch: options.batch };
-  const detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
-  const write = async (text: string) => {
-    if (file) await file.write(text);
-    else process.stdout.write(text);
-  };
-  const progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false);
+  const write = (text: string) => (file ? file.write(text) : print(text));
+  let detector: Detector | undefined;
+  let progress: Progress | undefined;
   try {
+    detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
+    const { adapter } = detector.gpu;
+    if (options.profile && !Profiler.available(detector.gpu)) {
+      throw new InputError(`--profile: the adapter ${adapter.description || adapter.device} has no timestamp queries`);
+    }
+    signal.throwIfAborted();
+    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false);
     await write(format === "csv" ? columns : jsonHead(input, detector, options));
     let count = 0;
-    let highest: FrameScore | undefined;
-    await interruptible(async (signal) => {
-      for await (const result of detector.stream(source, signal)) {
-        await write(
-          format === "csv" ? csvLine(result) : `${count > 0 ? ",\n" : ""}    ${JSON.stringify(record(result))}`,
-        );
-        count++;
-        if (!highest || result.score > highest.score) highest = result;
-        progress.advance();
-      }
-    });
+    let top: FrameScore | undefined;
+    for await (const result of detector.stream(source, signal)) {
+      await write(
+        format === "csv" ? csvLine(result) : `${count > 0 ? ",\n" : ""}    ${JSON.stringify(record(result))}`,
+      );
+      count++;
+      if (!top || result.score > top.score) top = result;
+      progress.advance();
+    }
     if (format === "json") await write("\n  ]\n}\n");
     progress.stop();
     if (options.profile) {
       for (const line of profileTable(await detector.profile())) process.stderr.write(`${line}\n`);
     }
+    signal.throwIfAborted();
     await file?.commit();
     for (const warning of source.warnings ?? []) say(`warning: ${warning}`);
     const { height, width } = detector.settings.size;
     const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
     say(
       `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s), ` +
-        `${memory} MB of GPU memory, on ${detector.gpu.adapter.description || detector.gpu.adapter.device}`,
+        `${memory} MB of GPU memory, on ${adapter.description || adapter.device}`,
     );
-    const top = highest as FrameScore | undefined; // assigned in the closure above
     if (top)
       say(
         `highest score ${top.score.toPrecision(6)} at frame ${top.frame}${options.out ? `; written to ${options.out}` : ""}`,
       );
   } finally {
-    progress.stop();
+    progress?.stop();
     await file?.discard();
-    detector.close();
+    detector?.close();
   }
 }
 
-function outputFormat(out: string | undefined): "csv" | "json" {
+/** Writes to the standard output and waits until it was taken; a reader that leaves (`| head`) ends the command as Ctrl-C does. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => {
+      if (!error) resolve();
+      else if ("code" in error && error.code === "EPIPE") reject(new Interrupted("nobody reads the output"));
+      else reject(new InputError(`the standard output cannot be written (${reasonOf(error)})`));
+    });
+  });
+}
+
+async function outputFormat(out: string | undefined): Promise<"csv" | "json"> {
+  // Otherwise it would be found at the end, when the file gets its name.
+  if (out !== undefined && (await stat(out).catch(() => undefined))?.isDirectory()) {
+    throw new InputError(`${out}: cannot be written (it is a folder)`);
+  }
   const extension = out === undefined ? ".csv" : extname(out).toLowerCase();
   if (extension === ".csv") return "csv";
   if (extension === ".json") return "json";

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { constants, homedir, tmpdir } from "node:os";
@@ -85,6 +85,22 @@ async function unpackInto(archive: string, folder: string): Promise<void> {
     await writeFile(join(folder, entry.header.name), Buffer.concat(parts), { mode: 0o755 });
   }
   if (!isComplete(folder)) throw new Error(`${archive} does not hold ${files.join(", ")}`);
+}
+
+/** Whether the system has any Vulkan driver to offer: without one, asking for adapters would print warnings and find none. */
+export function hasVulkanDriver(): boolean {
+  if (process.platform !== "linux") return true;
+  if (["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"].some((name) => process.env[name])) return true;
+  const home = process.env.XDG_DATA_HOME ?? join(homedir(), ".local", "share");
+  const shared = (process.env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":");
+  const config = (process.env.XDG_CONFIG_DIRS || "/etc/xdg").split(":");
+  return [home, ...shared, ...config, "/etc"].some((folder) => {
+    try {
+      return readdirSync(join(folder, "vulkan", "icd.d")).some((file) => file.endsWith(".json"));
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Whether the system's own Vulkan loader can be loaded. */

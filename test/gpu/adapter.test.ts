@@ -126,7 +126,7 @@ describe("a machine without any Vulkan driver", () => {
       environment,
     );
     const lines = stdout.trim().split("\n");
-    expect(lines[0]).toMatch(/^notice: no GPU found: running on the software adapter SwiftShader/);
+    expect(lines[0]).toMatch(/^notice: no GPU found: running on the CPU by the software adapter swiftshader/);
     expect(lines.slice(1)).toEqual(["swiftshader", "1,2,3,4"]);
     expect({ code, signal }).toEqual({ code: 0, signal: null });
   });
