@@ -49,7 +49,7 @@ export type RunPeer = (name: string, request: PeerRequest) => Promise<PeerResult
 
 interface FpsOptions {
   size: { height: number; width: number };
-  patch: number;
+  patch?: number;
   batch?: number;
   seconds: number;
   dtype: string;
@@ -70,7 +70,9 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
         .default({ height: 320, width: 640 }, "320x640")
         .argParser(parseSize),
     )
-    .addOption(new Option("--patch <P>", "patch side").default(16).argParser(wholeNumber(4, 64)))
+    .addOption(
+      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+    )
     .addOption(
       new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
@@ -92,7 +94,7 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
 }
 
 async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
-  const config = { ...paperConfig, patch: options.patch };
+  const config = { ...paperConfig, patch: options.patch ?? paperConfig.patch };
   const checkpoint: Checkpoint = options.checkpoint
     ? await readCheckpoint([options.checkpoint])
     : {
@@ -234,6 +236,16 @@ async function timed(program: Program, steps: number): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
+function summary(rates: number[]): Rate {
+  rates.sort((a, b) => a - b);
+  return {
+    median: rates[rates.length >> 1] as number,
+    min: rates[0] as number,
+    max: rates.at(-1) as number,
+    measurements: rates.length,
+  };
+}
+
 /** Warms up, then repeats measurements of some 0.1 s (one step at least) for the given time. */
 async function measure(seconds: number, unitsPerStep: number, run: (steps: number) => Promise<number>): Promise<Rate> {
   await run(1);
@@ -242,13 +254,7 @@ async function measure(seconds: number, unitsPerStep: number, run: (steps: numbe
   const rates: number[] = [];
   const end = performance.now() + seconds * 1000;
   while (rates.length < 3 || performance.now() < end) rates.push((steps * unitsPerStep) / (await run(steps)));
-  rates.sort((a, b) => a - b);
-  return {
-    median: rates[rates.length >> 1] as number,
-    min: rates[0] as number,
-    max: rates.at(-1) as number,
-    measurements: rates.length,
-  };
+  return summary(rates);
 }
 
 /** The best rate of a plain matmul with the engine's own kernel, GFLOP/s. */
@@ -315,11 +321,5 @@ async function measureEndToEnd(
   } finally {
     detector.close();
   }
-  rates.sort((a, b) => a - b);
-  return {
-    median: rates[rates.length >> 1] as number,
-    min: rates[0] as number,
-    max: rates.at(-1) as number,
-    measurements: rates.length,
-  };
+  return summary(rates);
 }

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { InputError, NoAdapterError } from "../errors.js";
+import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
@@ -75,7 +75,7 @@ async function run(program: Command, args: readonly string[]): Promise<number> {
     // Names of files may hold line breaks.
     const message = (error instanceof Error ? error.message : String(error)).replace(/\s*[\r\n]\s*/g, " ");
     process.stderr.write(`error: ${message}\n`);
-    if (error instanceof InputError || error instanceof NoAdapterError) return 2;
+    if (error instanceof InputError || error instanceof GpuError) return 2;
     if (error instanceof Error && process.env.SDMAE_DEBUG) process.stderr.write(`${error.stack}\n`);
     return 1;
   }

@@ -1,8 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { ScoreOptions } from "../detector/settings.js";
-import type { MaskingMethod } from "../model/masking.js";
-import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
-import type { Norm } from "../ops/errors.js";
+import { presets } from "../model/presets.js";
 import type { Size } from "../ops/resize.js";
 
 /** Parses `HEIGHTxWIDTH`. */
@@ -35,15 +33,7 @@ export function numberIn(least: number, most: number): (text: string) => number 
 }
 
 /** Options of commands that run a model, as commander returns them. */
-export interface ModelOptions {
-  preset?: PresetName;
-  size?: Size;
-  maskRatio?: number;
-  masking?: MaskingMethod;
-  norm?: Norm;
-  score?: ScoreRule;
-  maskedOnly?: boolean;
-}
+export type ModelOptions = ScoreOptions;
 
 /** The options behind {@link ModelOptions}. */
 export function modelOptions(): Option[] {
@@ -66,7 +56,7 @@ export function scoreOptions(options: ModelOptions): ScoreOptions {
 
 /** `--adapter`, for every command that computes. */
 export function adapterOption(): Option {
-  return new Option("--adapter <name>", "auto, gpu, lavapipe, swiftshader, or a part of an adapter's name").env(
-    "SDMAE_ADAPTER",
-  );
+  return new Option("--adapter <name>", "auto, gpu, lavapipe, swiftshader, or a part of an adapter's name")
+    .env("SDMAE_ADAPTER")
+    .argParser((name) => name || "auto"); // an empty variable is as good as none
 }

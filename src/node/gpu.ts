@@ -40,7 +40,11 @@ const alive = new Set<Dawn>();
 const dawnFlags = ["enable-dawn-features=allow_unsafe_apis", "disable-dawn-features=timestamp_quantization"];
 
 async function createDawn(extra: readonly string[] = []): Promise<Dawn> {
-  const { create, globals } = await import("webgpu");
+  const { create, globals } = await import("webgpu").catch((error: unknown) => {
+    throw new NoAdapterError(
+      `Dawn (npm's webgpu) cannot be loaded on ${process.platform}-${process.arch}: ${reasonOf(error)}`,
+    );
+  });
   for (const [name, value] of Object.entries(globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }

@@ -1,0 +1,185 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
+import { testAdapter } from "../support/gpu.js";
+import { expectRefusal, filesIn, fixturePath, fps, scratch, sdmae, tool } from "./support.js";
+
+const at = scratch();
+const adapter = ["--adapter", testAdapter];
+
+describe("check-fixture", () => {
+  const patch8 = fixturePath("tiny-patch8.pth");
+  const inference = fixturePath("tiny-patch8-infer.safetensors");
+  const check = (...args: string[]) => tool("check-fixture", ...args, ...adapter);
+  const compared = [...parseSafetensors(new Uint8Array(readFileSync(inference)), inference).tensors.keys()].filter(
+    (name) => /^(act|out)\./.test(name),
+  );
+  /** The rows that are printed: a verdict, what was compared, how many values, the error. */
+  const rows = (stdout: string) =>
+    [...stdout.matchAll(/^(ok|FAILED) +(\S.*?) +(\d+) values {2}(\S.*)$/gm)].map(([, verdict, name, count, error]) => {
+      return { verdict, name: name as string, count: Number(count), error: error as string };
+    });
+
+  it("passes where the engine does what the original did, with a row for each of its tensors", async () => {
+    const { code, stdout, stderr } = await check(patch8, inference);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const found = rows(stdout);
+    expect(compared.length).toBeGreaterThan(20);
+    expect(found.map((row) => row.name)).toEqual(expect.arrayContaining([...compared, "in.ids_restore"]));
+    expect(new Set(found.map((row) => row.name)).size).toBe(found.length);
+    for (const { verdict, error } of found) {
+      expect(verdict).toBe("ok");
+      expect(Number(error)).toBeLessThanOrEqual(1e-4);
+    }
+    // The count is the file's own: [2, 33, 256].
+    expect(found.find((row) => row.name === "act.decoder_pred")?.count).toBe(2 * 33 * 256);
+    const last = stdout.trimEnd().split("\n").at(-1);
+    expect(last).toBe(`tiny-patch8-infer.safetensors: ${found.length} of ${found.length} within tolerance (0.0001)`);
+  });
+
+  it("fails, with exit code 1, where a tensor is past the tolerance", async () => {
+    // One wrong value in one of the file's tensors; and a tolerance of nothing, so that roundings fail as well.
+    const { tensors, metadata } = parseSafetensors(new Uint8Array(readFileSync(inference)), inference);
+    const wrong = tensors.get("act.blocks.1")?.data as Float32Array;
+    wrong[7] = (wrong[7] as number) + 1;
+    writeFileSync(at("wrong.safetensors"), serializeSafetensors(tensors, metadata));
+    const { code, stdout, stderr } = await check(patch8, at("wrong.safetensors"), "--tolerance", "0");
+    const found = rows(stdout);
+    const failed = found.filter((row) => row.verdict === "FAILED");
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: `error: ${failed.length} of ${found.length} comparisons are past the tolerance\n`,
+    });
+    expect(found.filter((row) => Number(row.error) > 1e-4).map((row) => row.name)).toEqual(["act.blocks.1"]);
+    for (const { verdict, error } of found) expect(verdict).toBe(Number(error) > 0 ? "FAILED" : "ok");
+    expect(failed.length).toBeGreaterThan(20);
+    // Ranks are whole numbers.
+    expect(found.find((row) => row.name === "in.ids_restore")?.verdict).toBe("ok");
+  });
+
+  it("checks the preprocessing without a checkpoint", async () => {
+    const { code, stdout, stderr } = await check(fixturePath("preprocess.safetensors"));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const found = rows(stdout);
+    expect(found).toHaveLength(8);
+    expect(found.map((row) => row.name)).toContain("gray.motion_gradient");
+    expect(found.find((row) => row.name === "gray.motion_gradient")?.error).toBe("0 grey levels at most");
+    for (const { verdict, error } of found) {
+      expect(verdict).toBe("ok");
+      expect(error).toMatch(/^[01] grey levels at most$/);
+    }
+  });
+
+  it("refuses what does not go together, is not there, or is no fixture", async () => {
+    const patch16 = fixturePath("tiny-checkpoint-best.pth");
+    expectRefusal(
+      await check(patch16, inference),
+      "tiny-patch8-infer.safetensors is of a model with patch 8",
+      "patch 16",
+    );
+    expectRefusal(await check(inference), "tiny-patch8-infer.safetensors is an inference case: name its checkpoint");
+    expectRefusal(await check(at("none.safetensors")), "none.safetensors: cannot be read (no such file or folder)");
+    expectRefusal(await check(patch8, patch8), "tiny-patch8.pth: not a valid safetensors file");
+    expectRefusal(await check(inference, patch8), "tiny-patch8.pth");
+    const tensor = { dtype: "F32", shape: [2], data: new Float32Array(2) } as const;
+    writeFileSync(at("other.safetensors"), serializeSafetensors(new Map([["x", tensor]])));
+    expectRefusal(await check(patch8, at("other.safetensors")), "other.safetensors is neither an inference case");
+    const { tensors } = parseSafetensors(new Uint8Array(readFileSync(inference)), inference);
+    writeFileSync(at("no-metadata.safetensors"), serializeSafetensors(tensors));
+    expectRefusal(await check(patch8, at("no-metadata.safetensors")), "no-metadata.safetensors: its metadata has no");
+    expectRefusal(await check(patch8, inference, "--heads", "three"), "--heads");
+    expectRefusal(await check(patch8, inference, "--tolerance", "-1"), "--tolerance");
+    expectRefusal(await check(), "missing required argument 'files'");
+  });
+});
+
+describe("adapters", () => {
+  it("lists what --adapter takes, the default first and starred", async () => {
+    const { code, stdout, stderr } = await sdmae("adapters");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^\* \S.* {2}(gpu|lavapipe|software|swiftshader) {2}\S.* {2}\(.*\)$/);
+    for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}\S/);
+    if (testAdapter === "swiftshader") expect(stdout).toMatch(/^[* ] swiftshader {2}swiftshader {2}SwiftShader/m);
+  });
+});
+
+describe("--help", () => {
+  const model = ["--preset", "--size", "--mask-ratio", "--norm", "--masked-only"];
+  const cases: [name: string, options: string[]][] = [
+    [
+      "score",
+      [
+        ...[...model, "--masking", "--score", "--checkpoint", "--student", "--out", "--adapter", "--seed", "--batch"],
+        ...["--heads", "--profile", "--quiet"],
+      ],
+    ],
+    ["demo", ["--frames", "--adapter"]],
+    ["adapters", []],
+    ["convert-checkpoint", ["--heads"]],
+    ["check-fixture", ["--tolerance", "--heads", "--adapter"]],
+    ["export-onnx", [...model, "--batch", "--heads", "--predictions", "--fused"]],
+  ];
+
+  it.each(cases)("of %s names its options and nothing else, by itself and below sdmae", async (name, options) => {
+    const { code, stdout, stderr } = await tool(name, "--help");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(new RegExp(`^Usage: ${name} `));
+    const listed = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1]);
+    expect(listed.sort()).toEqual([...options, "--help"].sort());
+    const below = await sdmae(name, "--help");
+    expect({ ...below, stdout: below.stdout.replace("Usage: sdmae ", "Usage: ") }).toEqual({ code, stdout, stderr });
+  });
+
+  it("of fps names its options", async () => {
+    const { code, stdout } = await fps("--help");
+    expect(code).toBe(0);
+    const options = ["--size", "--patch", "--batch", "--seconds", "--dtype", "--checkpoint", "--adapter"];
+    for (const option of [...options, "--list-adapters", "--peer", "--profile", "--json"]) {
+      expect(stdout).toContain(`${option} `);
+    }
+  });
+
+  it("of sdmae names every command; without any command it is exit code 2", async () => {
+    const { code, stdout } = await sdmae("--help");
+    expect(code).toBe(0);
+    for (const [name] of cases) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+    const none = await sdmae();
+    expect(none).toEqual({ code: 2, stdout: "", stderr: stdout });
+  });
+});
+
+describe("fps", () => {
+  it("prints and writes rates", async () => {
+    const json = at("fps.json");
+    const size = ["--size", "32x64", "--patch", "8", "--seconds", "0.2"];
+    const { code, stdout, stderr } = await fps(...size, ...adapter, "--json", json);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const report = JSON.parse(readFileSync(json, "utf8"));
+    expect(report).toMatchObject({ size: { height: 32, width: 64 }, patch: 8, dtype: "f32", peers: [] });
+    for (const rate of [report.model, report.endToEnd]) {
+      expect(rate.measurements).toBeGreaterThanOrEqual(3);
+      expect(rate.min).toBeGreaterThan(0);
+      expect(rate.median).toBeGreaterThanOrEqual(rate.min);
+      expect(rate.max).toBeGreaterThanOrEqual(rate.median);
+      expect(rate.max).toBeLessThan(Number.POSITIVE_INFINITY);
+    }
+    for (const key of ["gflopPerFrame", "gflopPerSecond", "peakGflopPerSecond", "dispatches", "memoryBytes"]) {
+      expect(report[key], key).toBeGreaterThan(0);
+      expect(report[key], key).toBeLessThan(Number.POSITIVE_INFINITY);
+    }
+    expect(report.gflopPerSecond).toBeCloseTo(report.gflopPerFrame * report.model.median, 9);
+    expect(stdout).toContain(`model         ${report.model.median.toPrecision(4)} frames/s (`);
+    expect(stdout).toContain(`end to end    ${report.endToEnd.median.toPrecision(4)} frames/s (`);
+    expect(stdout).toContain(`written       ${json}`);
+    expect(filesIn(at()).filter((name) => name.startsWith("fps"))).toEqual(["fps.json"]);
+  });
+
+  it("refuses what cannot be measured", async () => {
+    expectRefusal(await fps("--size", "30x64", "--patch", "8", ...adapter), "size 30x64 does not divide");
+    expectRefusal(await fps("--peer", "torch"), "--peer");
+    expectRefusal(await fps("--dtype", "f64"), "--dtype");
+    expectRefusal(await fps("--checkpoint", at("none.pth")), "none.pth: cannot be read");
+    expectRefusal(await fps("--adapter", "nonsense"), 'no adapter named "nonsense"');
+  });
+});
