@@ -1,5 +1,6 @@
 import { NoAdapterError } from "../errors.js";
 import { type AdapterDescription, describeAdapter, Gpu } from "../gpu/gpu.js";
+import { reasonOf } from "./messages.js";
 import {
   findSwiftShaderArchive,
   hasVulkanDriver,
