@@ -33,7 +33,9 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
         : "gpu";
   const { subgroupMinSize, subgroupMaxSize } = info;
   const subgroupSize = subgroupMinSize > 0 && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
-  return { vendor, architecture, device, description, kind, ...(subgroupSize && { subgroupSize }) };
+  // Browsers leave out the name; something must stand for it in messages.
+  const shown = description || [vendor, architecture, device].filter(Boolean).join(" ");
+  return { vendor, architecture, device, description: shown, kind, ...(subgroupSize && { subgroupSize }) };
 }
 
 /** Features that kernels or the profiler can use; each is requested where the adapter has it. */
