@@ -17,7 +17,7 @@ export async function adapterLines(): Promise<string[]> {
     const features = Object.entries(shownFeatures).flatMap(([name, shown]) =>
       a.features.includes(name) ? [shown] : [],
     );
-    return `${i === 0 ? "*" : " "} ${a.name}  ${a.kind}  ${a.description || a.device}  (${features.join(", ")})`;
+    return `${i === 0 ? "*" : " "} ${a.name}  ${a.kind}  ${a.description}  (${features.join(", ")})`;
   });
 }
 

@@ -43,6 +43,8 @@ export function checkFixtureCommand(): Command {
       });
       try {
         let comparisons: Comparison[];
+        if (fixture.text("mode", "eval") !== "eval")
+          throw new InputError(`${path} is a training case, which cannot be checked yet`);
         if (fixture.has("in.frames_u8")) {
           if (!checkpoint) throw new InputError(`${path} is an inference case: name its checkpoint before it`);
           comparisons = await checkInference(gpu, checkpoint, fixture);

@@ -45,9 +45,7 @@ export function demoCommand(): Command {
         progress.stop();
         for (const [i, score] of scores.entries())
           console.log(`frame ${String(i).padStart(3)}  score ${score.toFixed(6)}`);
-        console.log(
-          `${progress.rate.toPrecision(3)} frames/s on ${detector.gpu.adapter.description || detector.gpu.adapter.device}`,
-        );
+        console.log(`${progress.rate.toPrecision(3)} frames/s on ${detector.gpu.adapter.description}`);
         console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
       } finally {
         detector.close();

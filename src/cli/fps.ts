@@ -110,7 +110,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   const { height, width } = settings.size;
   try {
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
-    console.log(`adapter       ${gpu.adapter.description || gpu.adapter.device} (${gpu.adapter.kind})`);
+    console.log(`adapter       ${gpu.adapter.description} (${gpu.adapter.kind})`);
     console.log(`model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${options.dtype}`);
     const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
     console.log(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);

@@ -3,9 +3,12 @@ import { type Options, SingleBar } from "cli-progress";
 /** Shows on stderr how far a job is: a bar with rate and time left on a terminal, a line every ten seconds elsewhere. */
 export class Progress {
   private readonly bar: SingleBar | undefined;
-  private readonly started = performance.now();
-  private lastLine = this.started;
+  private readonly created = performance.now();
+  /** When the first unit was done: before it, kernels may be compiled, which says nothing about the rate. */
+  private started = this.created;
+  private lastLine = this.created;
   private done = 0;
+  private readonly patience: NodeJS.Timeout | undefined;
 
   /**
    * @param what what is counted, in the plural
@@ -16,10 +19,15 @@ export class Progress {
     private readonly total: number | undefined,
     quiet: boolean,
   ) {
-    if (quiet || !process.stderr.isTTY) {
-      if (quiet) this.lastLine = Number.POSITIVE_INFINITY;
+    if (quiet) {
+      this.lastLine = Number.POSITIVE_INFINITY;
       return;
     }
+    const explain = () =>
+      process.stderr.write("compiling kernels: up to half a minute the first time on a software adapter …\n");
+    this.patience = setTimeout(explain, 2000);
+    this.patience.unref();
+    if (!process.stderr.isTTY) return;
     const format = total
       ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left`
       : `{value} ${what} | {rate}/s | {duration_formatted}`;
@@ -37,17 +45,22 @@ export class Progress {
     this.bar.start(total ?? 0, 0, { rate: "-" });
   }
 
-  /** Units a second so far. */
+  /** Units a second since the first one. */
   get rate(): number {
-    return this.done / ((performance.now() - this.started) / 1000);
+    const counted = this.started > this.created ? this.done - 1 : this.done;
+    return Math.max(counted, 0) / ((performance.now() - this.started) / 1000);
   }
 
   /** Seconds since the start. */
   get seconds(): number {
-    return (performance.now() - this.started) / 1000;
+    return (performance.now() - this.created) / 1000;
   }
 
   advance(count = 1): void {
+    if (this.done === 0) {
+      clearTimeout(this.patience);
+      this.started = performance.now();
+    }
     this.done += count;
     if (this.bar) {
       if (this.total && this.done > this.total) this.bar.setTotal(this.done);
@@ -61,6 +74,7 @@ export class Progress {
   }
 
   stop(): void {
+    clearTimeout(this.patience);
     this.bar?.stop();
   }
 }

@@ -74,7 +74,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
-      throw new InputError(`--profile: the adapter ${adapter.description || adapter.device} has no timestamp queries`);
+      throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
     }
     signal.throwIfAborted();
     progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false);
@@ -101,7 +101,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
     say(
       `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s), ` +
-        `${memory} MB of GPU memory, on ${adapter.description || adapter.device}`,
+        `${memory} MB of GPU memory, on ${adapter.description}`,
     );
     if (top)
       say(

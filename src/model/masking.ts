@@ -36,7 +36,7 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
   if (keep === 0 || rows * keptColumns !== keep) {
     throw new InputError(
       `mask ratio ${maskRatio} leaves no grid: ${keep} of ${tokens} tokens are kept, which is not ${rows} rows of ` +
-        `${keptColumns} (${columns} columns × ${1 - maskRatio}, rounded down)`,
+        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down)`,
     );
   }
   return { rows, columns, tokens, keep, keptColumns };

@@ -137,9 +137,7 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
       return found && open(found.dawn, found.adapter);
     });
     if (gpu) {
-      if (wanted === "auto") {
-        notice(slow("swiftshader"));
-      }
+      if (wanted === "auto") notice(slow("swiftshader"));
       return gpu;
     }
   }
