@@ -1,5 +1,6 @@
 import { elementCount, type Graph, type Node, storageOf, type Tensor } from "../graph/graph.js";
 import type { Norm } from "../ops/errors.js";
+import { subgroupLanes } from "../ops/variants.js";
 import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxType } from "./onnx_proto.js";
 
 /** What to write beside a graph's own outputs, and in which operators. */
@@ -30,6 +31,11 @@ const microsoft = "com.microsoft";
  * @param outputs what to compute, of the graph's outputs; their names are the file's
  */
 export function exportOnnx(graph: Graph, outputs: readonly string[], options: OnnxOptions = {}): Uint8Array {
+  if (subgroupLanes(graph.target) !== undefined) {
+    throw new Error(
+      "the graph's weights are packed for a software adapter's kernels: export one that was built for another target",
+    );
+  }
   const wanted = outputs.map((name): [string, Tensor] => {
     const tensor = graph.outputs.get(name);
     if (!tensor)

@@ -1,6 +1,5 @@
 import linearWgsl from "../../shaders/linear.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
-import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
@@ -117,18 +116,4 @@ function packWeight(weight: Float32Array, n: number, k: number, strips: Strips, 
       packed[packedIndex(column, row, { k, n }, strips)] = weight[row * k + column] as number;
     }
   }
-}
-
-/** The [N, K] matrix of batch entry `entry` of a weight tensor that {@link linearWeights} made for `target`. */
-export function unpackLinearWeight(target: Target, tensor: Tensor, entry = 0): Float32Array {
-  const [, k, n] = tensor.shape as [number, number, number];
-  const packed = (tensor.data as Float32Array).subarray(entry * k * n, (entry + 1) * k * n);
-  const strips = linearStrips(target, n);
-  const weight = new Float32Array(n * k);
-  for (let row = 0; row < n; row++) {
-    for (let column = 0; column < k; column++) {
-      weight[row * k + column] = packed[packedIndex(column, row, { k, n }, strips)] as number;
-    }
-  }
-  return weight;
 }
