@@ -1,18 +1,7 @@
 import { elementCount } from "../graph/graph.js";
+import { uniformGenerator } from "../random.js";
 import { type SdMaeConfig, tensorShapes } from "./config.js";
 import type { Weights } from "./network.js";
-
-/** A seeded generator of uniform numbers in [0, 1): SplitMix32. */
-export function uniformGenerator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
-    z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-    return ((z ^ (z >>> 16)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * Fresh weights as the original initialises them (METHOD §2): PyTorch's defaults, convolutions' and linear layers' weights and biases
