@@ -15,6 +15,7 @@ export {
   type DetectorSource,
   type FrameScore,
   type ScoreMap,
+  type TokenMaps,
 } from "./detector/detector.js";
 export { buildScoreGraph, type ScoreGraph, type ScoreGraphOptions } from "./detector/score_graph.js";
 export { type ScoreOptions, type ScoreSettings, scoreSettings } from "./detector/settings.js";

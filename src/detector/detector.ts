@@ -4,6 +4,7 @@ import { GpuError, InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { type NodeProfile, Program, type Results } from "../graph/program.js";
+import type { TokenGrid } from "../model/masking.js";
 import { combineErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
 import { noSlot, rawSlotWords, type Size } from "../ops/resize.js";
@@ -23,6 +24,8 @@ export interface DetectorOptions extends ScoreOptions {
   batch?: number;
   /** Whether to return the predicted anomaly map with each frame. */
   anomalyMap?: boolean;
+  /** Whether to return {@link TokenMaps} with each frame. */
+  tokenMaps?: boolean;
 }
 
 /** A map over an image. */
@@ -31,6 +34,28 @@ export interface ScoreMap {
   columns: number;
   /** Row-major, rows × columns. */
   data: Float32Array;
+}
+
+/** What there is to know of each token of a frame, for scoring options beyond the mean error. Arrays are row-major, rows × columns. */
+export interface TokenMaps {
+  rows: number;
+  columns: number;
+  /** Mean difference of teacher and student, 0 for a model without a student. */
+  student: Float32Array;
+  /** Mean difference of target and teacher. */
+  target: Float32Array;
+  /** Mean of the predicted anomaly map, 0…1. */
+  anomaly: Float32Array;
+  /** Mean motion gradient, 0…255. */
+  motion: Float32Array;
+  /** Mean of the anomaly map times the motion gradient, pixel by pixel. */
+  movingAnomaly: Float32Array;
+  /** The largest motion gradient of any pixel and channel, 0…255. */
+  largestMotion: Float32Array;
+  /** Mean of the cleaned-up map (METHOD §5), which needs a student. */
+  cleaned?: Float32Array;
+  /** 1 where the token was kept, 0 where it was removed. */
+  visible: Uint8Array;
 }
 
 /** What the detector says of a frame. */
@@ -51,6 +76,8 @@ export interface FrameScore {
   map: ScoreMap;
   /** The predicted anomaly map in the network's input size, 0…1, if asked for. */
   anomalyMap?: ScoreMap;
+  /** If asked for. */
+  tokens?: TokenMaps;
 }
 
 interface Pipeline {
@@ -178,6 +205,7 @@ export class Detector {
       slots: ClipWindow.slotsFor(this.batch),
       newFrames: ClipWindow.newFramesFor(this.batch),
       anomalyMap: this.options.anomalyMap ?? false,
+      tokenMaps: this.options.tokenMaps ?? false,
     });
     const program = await Program.compile(this.gpu, built.graph);
     if (built.seed) program.write(built.seed, Uint32Array.of(this.options.seed ?? 0));
@@ -234,9 +262,31 @@ export class Detector {
         ...(anomaly && {
           anomalyMap: { rows: size.height, columns: size.width, data: anomaly.slice(b * pixels, (b + 1) * pixels) },
         }),
+        ...(results.tokenAnomaly && { tokens: tokenMaps(results, b, grid) }),
       };
     });
   }
+}
+
+function tokenMaps(results: Results, b: number, { rows, columns, tokens, keep }: TokenGrid): TokenMaps {
+  const errors = (results.errors as Float32Array).subarray(2 * b * tokens, 2 * (b + 1) * tokens);
+  const anomaly = (results.tokenAnomaly as Float32Array).subarray(4 * b * tokens, 4 * (b + 1) * tokens);
+  const cleaned = results.cleaned as Float32Array | undefined;
+  const idsRestore = (results.idsRestore as Uint32Array).subarray(b * tokens, (b + 1) * tokens);
+  const every = (values: Float32Array, n: number, first: number) =>
+    Float32Array.from({ length: tokens }, (_, i) => values[n * i + first] as number);
+  return {
+    rows,
+    columns,
+    student: every(errors, 2, 0),
+    target: every(errors, 2, 1),
+    anomaly: every(anomaly, 4, 0),
+    motion: every(anomaly, 4, 1),
+    movingAnomaly: every(anomaly, 4, 2),
+    largestMotion: every(anomaly, 4, 3),
+    ...(cleaned && { cleaned: cleaned.slice(b * tokens, (b + 1) * tokens) }),
+    visible: Uint8Array.from(idsRestore, (rank) => (rank < keep ? 1 : 0)),
+  };
 }
 
 /** Opens a checkpoint from wherever it is; strings are fetched as URLs. */

@@ -1,7 +1,7 @@
 import type { Target } from "../gpu/gpu.js";
 import { Graph, type Tensor } from "../graph/graph.js";
 import type { SdMaeConfig } from "../model/config.js";
-import { anomalyMap, headErrors } from "../model/heads.js";
+import { anomalyMap, cleanMap, headErrors, tokenAnomaly } from "../model/heads.js";
 import { type TokenGrid, tokenGrid } from "../model/masking.js";
 import { Network, type Weights } from "../model/network.js";
 import { sampleWords } from "../ops/common.js";
@@ -36,11 +36,13 @@ export interface ScoreGraphOptions {
   newFrames: number;
   /** Whether to compute the predicted anomaly map too. */
   anomalyMap: boolean;
+  /** Whether to compute what scoring options beyond the mean error need. */
+  tokenMaps?: boolean;
 }
 
 /**
  * Builds the graph of the main job. Outputs: `scores` [B, 2] and `errors` [B, L, 2] (teacher–student, target–teacher), and, if asked for,
- * `anomalyMap` [B, H, W].
+ * `anomalyMap` [B, H, W], and of `tokenMaps`: `tokenAnomaly` [B, L, 4], `idsRestore` [B, L] and, where there is a student, `cleaned` [B, L].
  */
 export function buildScoreGraph(target: Target, options: ScoreGraphOptions): ScoreGraph {
   const { config, settings, batch } = options;
@@ -50,8 +52,10 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   let seed: Tensor | undefined;
   let keys: Tensor;
-  if (settings.masking === "gradient") {
-    keys = graph.apply(patchMotionOp, [ring.motionGradient(samples)], { patch: config.patch })[0] as Tensor;
+  const needsMotion = settings.masking === "gradient" || options.tokenMaps === true;
+  const gradient = needsMotion ? ring.motionGradient(samples) : undefined;
+  if (gradient && settings.masking === "gradient") {
+    keys = graph.apply(patchMotionOp, [gradient], { patch: config.patch })[0] as Tensor;
   } else {
     seed = graph.input("seed", [1], "u32");
     keys = graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens })[0] as Tensor;
@@ -64,5 +68,11 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
   graph.output("scores", graph.apply(frameScoresOp, scored, { keep: grid.keep })[0] as Tensor);
   graph.output("errors", errors);
   if (options.anomalyMap) graph.output("anomalyMap", anomalyMap(graph, network, outputs, settings.size));
+  if (gradient && options.tokenMaps) {
+    graph.output("tokenAnomaly", tokenAnomaly(graph, network, outputs, gradient));
+    graph.output("idsRestore", idsRestore);
+    const { teacher, student } = outputs;
+    if (student) graph.output("cleaned", cleanMap(graph, network, teacher, student, gradient, settings.size));
+  }
   return { graph, grid, ring, samples, seed };
 }

@@ -2,6 +2,7 @@ import type { Graph, Tensor } from "../graph/graph.js";
 import { anomalyMapOp, headErrorsOp, type Norm } from "../ops/errors.js";
 import { type LinearWeights, linearWeights } from "../ops/linear.js";
 import type { Size } from "../ops/resize.js";
+import { cleanMapOp, tokenAnomalyOp } from "../ops/token_maps.js";
 import type { Network, NetworkOutputs } from "./network.js";
 
 /** Where the prediction targets are: packed images [slots, H, W], and samples [B, sampleWords] that name a slot each. */
@@ -26,11 +27,37 @@ export function headErrors(
 }
 
 /** The teacher's predicted anomaly map [B, H, W], 0…1: only that channel of the head is computed. */
-export function anomalyMap(graph: Graph, network: Network, { teacher }: NetworkOutputs, size: Size): Tensor {
-  const { patch, outChannels } = network.config;
-  const layer = everyNthRow(network.layer("decoder_pred"), outChannels, outChannels - 1);
-  const prediction = network.linear("anomaly_pred", teacher, layer);
-  return graph.apply(anomalyMapOp, [prediction], { patch, ...size })[0] as Tensor;
+export function anomalyMap(graph: Graph, network: Network, outputs: NetworkOutputs, size: Size): Tensor {
+  const prediction = predictAnomaly(network, outputs);
+  return graph.apply(anomalyMapOp, [prediction], { patch: network.config.patch, ...size })[0] as Tensor;
+}
+
+/** What each token's pixels say of it, from the predicted anomaly map and a motion gradient: [B, L, 4], see {@link tokenAnomalyOp}. */
+export function tokenAnomaly(graph: Graph, network: Network, outputs: NetworkOutputs, gradient: Tensor): Tensor {
+  const prediction = predictAnomaly(network, outputs);
+  return graph.apply(tokenAnomalyOp, [prediction, gradient], { patch: network.config.patch })[0] as Tensor;
+}
+
+/** The cleaned-up map of teacher against student, a mean a token [B, L]; it needs their predictions stored. */
+export function cleanMap(
+  graph: Graph,
+  network: Network,
+  teacher: Tensor,
+  student: Tensor,
+  gradient: Tensor,
+  size: Size,
+): Tensor {
+  const predictions = [network.linear("decoder_pred", teacher), network.linear("decoder_student_pred", student)];
+  return graph.apply(cleanMapOp, [...predictions, gradient], { patch: network.config.patch, ...size })[0] as Tensor;
+}
+
+function predictAnomaly(network: Network, { teacher }: NetworkOutputs): Tensor {
+  const { outChannels } = network.config;
+  return network.linear(
+    "anomaly_pred",
+    teacher,
+    everyNthRow(network.layer("decoder_pred"), outChannels, outChannels - 1),
+  );
 }
 
 function everyNthRow({ weight, bias }: LinearWeights, n: number, first: number): LinearWeights {

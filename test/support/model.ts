@@ -1,7 +1,7 @@
 import type { Target } from "../../src/gpu/gpu.js";
 import { Graph, type Tensor } from "../../src/graph/graph.js";
 import { type SdMaeConfig, tensorShapes } from "../../src/model/config.js";
-import { anomalyMap, headErrors } from "../../src/model/heads.js";
+import { anomalyMap, cleanMap, headErrors, tokenAnomaly } from "../../src/model/heads.js";
 import { type MaskingMethod, tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
 import { sampleWords } from "../../src/ops/common.js";
@@ -83,6 +83,10 @@ export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
   const scored = options.maskedOnly ? [errors, idsRestore] : [errors];
   graph.output("scores", one(graph.apply(frameScoresOp, scored, { keep })));
   graph.output("map", anomalyMap(graph, network, outputs, size));
+  graph.output("token maps", tokenAnomaly(graph, network, outputs, gradient));
+  if (outputs.student) {
+    graph.output("cleaned", cleanMap(graph, network, outputs.teacher, outputs.student, gradient, size));
+  }
   if (options.losses) {
     const predictions = [network.linear("decoder_pred", outputs.teacher)];
     if (outputs.student) predictions.push(network.linear("decoder_student_pred", outputs.student));
