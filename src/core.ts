@@ -1,6 +1,7 @@
 /** The core of sdmae: runs in browsers and in Node, touches no Node API. */
 export { type Checkpoint, type CheckpointFile, openCheckpoint, saveCheckpoint } from "./checkpoint/checkpoint.js";
 export { parseSafetensors, type Safetensors, serializeSafetensors } from "./checkpoint/safetensors.js";
+export type { Dataset, DatasetVideo, PixelMask, TrackBox } from "./data/dataset.js";
 export {
   type Frame,
   type FrameSource,
@@ -9,6 +10,7 @@ export {
   type RawFrame,
   type RawSourceOptions,
 } from "./data/frame.js";
+export { motionGradient, withNeighbours } from "./data/motion_gradient.js";
 export {
   Detector,
   type DetectorOptions,
@@ -20,6 +22,15 @@ export {
 export { buildScoreGraph, type ScoreGraph, type ScoreGraphOptions } from "./detector/score_graph.js";
 export { type ScoreOptions, type ScoreSettings, scoreSettings } from "./detector/settings.js";
 export * from "./errors.js";
+export { Evaluation, type EvaluationResult, type EvaluationSettings, paperEvaluation } from "./eval/evaluation.js";
+export { macroAuc, microAuc, type ScoredVideo, type VideoAuc, videoAucs } from "./eval/frame_auc.js";
+export { PixelAuc } from "./eval/pixel_auc.js";
+export { recordVideo, type VideoRecord } from "./eval/record.js";
+export { type Detection, type RegionMetrics, type RegionVideo, regionMetrics } from "./eval/region_metrics.js";
+export { findRegions, type Region } from "./eval/regions.js";
+export { equalErrorRate, type RocCurve, rocAuc, rocCurve } from "./eval/roc.js";
+export { minMaxNormalize, type Smoothing, smooth } from "./eval/smoothing.js";
+export { TrackBuilder } from "./eval/tracks.js";
 export { type AdapterDescription, Gpu, openNavigatorGpu, type Target } from "./gpu/gpu.js";
 export { type Cost, Graph, type Node, type Op, type Tensor } from "./graph/graph.js";
 export { type NodeProfile, Program } from "./graph/program.js";

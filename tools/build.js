@@ -1,6 +1,7 @@
 // Builds dist/: the core face (runs in browsers and Node), the Node face, and the command line. Types are emitted by tsc.
 import { rm } from "node:fs/promises";
 import { build } from "esbuild";
+import { reportPageForEsbuild } from "./report-page.js";
 
 const shared = {
   bundle: true,
@@ -36,6 +37,7 @@ await build({
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",
   external,
+  plugins: [reportPageForEsbuild],
   // Some bundled CommonJS libraries call require() for Node's own modules.
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',

@@ -1,11 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { Command, Option } from "commander";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { InputError } from "../errors.js";
+import type { Gpu } from "../gpu/gpu.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { reasonOf } from "../node/messages.js";
+import { checkAnomalyMap } from "./check_anomaly_map.js";
 import { checkInference } from "./check_inference.js";
+import { checkMetrics, isText, metricTolerance } from "./check_metrics.js";
 import { checkPreprocess } from "./check_preprocess.js";
 import { type Comparison, FixtureCase } from "./fixture_case.js";
 import { adapterOption, numberIn, wholeNumber } from "./options.js";
@@ -15,51 +19,73 @@ export class CheckFailed extends Error {
   override readonly name = "CheckFailed";
 }
 
-/** `check-fixture [CHECKPOINT…] CASE.safetensors`: the engine against tensors that the original produced. */
+/** The most that ‖a−b‖/‖b‖ of a tensor may be. */
+const tensorTolerance = 1e-4;
+
+/** `check-fixture [CHECKPOINT…] CASE`: the engine against tensors or metrics that the original produced. */
 export function checkFixtureCommand(): Command {
   return new Command("check-fixture")
-    .description("Runs the engine on a fixture's inputs and compares every activation and output with the file's.")
-    .usage("[options] [CHECKPOINT [STUDENT]] CASE.safetensors")
+    .description(
+      "Runs the engine on a fixture's inputs and compares every activation, output or metric with the file's.",
+    )
+    .usage("[options] [CHECKPOINT [STUDENT]] CASE")
     .argument(
       "<files...>",
-      "the model's checkpoint (and its student's), then the case; no checkpoint for a preprocessing case",
+      "the model's checkpoint (and its student's), then the case: a safetensors file of an inference, or without checkpoint " +
+        "one of the preprocessing or the map clean-up, or a JSON list of frame scores or regions",
     )
-    .addOption(new Option("--tolerance <t>", "the most that ‖a−b‖/‖b‖ may be").default(1e-4).argParser(numberIn(0, 1)))
+    .addOption(
+      new Option(
+        "--tolerance <t>",
+        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance}), ` +
+          `or the difference of a metric (default: ${metricTolerance})`,
+      ).argParser(numberIn(0, 1)),
+    )
     .addOption(
       new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
     )
     .addOption(adapterOption())
-    .action(async (files: string[], options: { tolerance: number; heads?: number; adapter?: string }) => {
+    .action(async (files: string[], options: { tolerance?: number; heads?: number; adapter?: string }) => {
       const path = files.at(-1) as string;
       const checkpoints = files.slice(0, -1);
       const bytes = await readFile(path).catch((error: unknown) => {
         throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
       });
+      if (isText(bytes)) {
+        if (checkpoints.length > 0) throw new InputError(`${path} is a case of metrics: name no checkpoint before it`);
+        report(basename(path), checkMetrics(path, bytes), options.tolerance ?? metricTolerance);
+        return;
+      }
       const fixture = new FixtureCase(path, bytes);
       const checkpoint = checkpoints.length > 0 ? await readCheckpoint(checkpoints, options.heads) : undefined;
+      const check = checkOf(fixture, checkpoint);
       const gpu = await openNodeGpu({
         adapter: options.adapter,
         onNotice: (line) => process.stderr.write(`${line}\n`),
       });
       try {
-        let comparisons: Comparison[];
-        if (fixture.text("mode", "eval") !== "eval")
-          throw new InputError(`${path} is a training case, which cannot be checked yet`);
-        if (fixture.has("in.frames_u8")) {
-          if (!checkpoint) throw new InputError(`${path} is an inference case: name its checkpoint before it`);
-          comparisons = await checkInference(gpu, checkpoint, fixture);
-        } else if (fixture.names().some((name) => name.includes(".resized_"))) {
-          comparisons = await checkPreprocess(gpu, fixture);
-        } else {
-          throw new InputError(
-            `${path} is neither an inference case (in.frames_u8) nor a preprocessing one (*.resized_HxW)`,
-          );
-        }
-        report(basename(path), comparisons, options.tolerance);
+        report(basename(path), await check(gpu), options.tolerance ?? tensorTolerance);
       } finally {
         gpu.close();
       }
     });
+}
+
+/** Tells by its tensors what a safetensors case is of. @throws InputError where none of the checks is for it */
+function checkOf(fixture: FixtureCase, checkpoint?: Checkpoint): (gpu: Gpu) => Promise<Comparison[]> {
+  if (fixture.text("mode", "eval") !== "eval") {
+    throw new InputError(`${fixture.name} is a training case, which cannot be checked yet`);
+  }
+  if (fixture.has("in.frames_u8")) {
+    if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
+    return (gpu) => checkInference(gpu, checkpoint, fixture);
+  }
+  if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
+  if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);
+  throw new InputError(
+    `${fixture.name} is neither an inference case (in.frames_u8) nor a preprocessing one (*.resized_HxW) nor one of the map ` +
+      "clean-up (in.teacher, in.student)",
+  );
 }
 
 function report(name: string, comparisons: readonly Comparison[], tolerance: number): void {

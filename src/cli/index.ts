@@ -4,8 +4,11 @@ import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { convertCheckpointCommand } from "./convert.js";
+import { datasetCommand } from "./dataset.js";
 import { demoCommand } from "./demo.js";
+import { evalCommand } from "./eval.js";
 import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
+import { extractGradientsCommand } from "./extract_gradients.js";
 import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { scoreCommand } from "./score.js";
@@ -17,8 +20,11 @@ export { exportNetwork };
 /** Every command, by its name; `tools/NAME.js` runs one of them by itself. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
+  eval: evalCommand,
+  dataset: datasetCommand,
   demo: demoCommand,
   adapters: adaptersCommand,
+  "extract-gradients": extractGradientsCommand,
   "convert-checkpoint": convertCheckpointCommand,
   "check-fixture": checkFixtureCommand,
   "export-onnx": exportOnnxCommand,

@@ -13,20 +13,24 @@ export class Progress {
   /**
    * @param what what is counted, in the plural
    * @param total how many there are, if known; an estimate will do
+   * @param compiles whether kernels are compiled before the first unit, which may take a while
    */
   constructor(
     private readonly what: string,
     private readonly total: number | undefined,
     quiet: boolean,
+    compiles = false,
   ) {
     if (quiet) {
       this.lastLine = Number.POSITIVE_INFINITY;
       return;
     }
-    const explain = () =>
-      process.stderr.write("compiling kernels: up to half a minute the first time on a software adapter …\n");
-    this.patience = setTimeout(explain, 2000);
-    this.patience.unref();
+    if (compiles) {
+      const explain = () =>
+        process.stderr.write("compiling kernels: up to half a minute the first time on a software adapter …\n");
+      this.patience = setTimeout(explain, 2000);
+      this.patience.unref();
+    }
     if (!process.stderr.isTTY) return;
     const format = total
       ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left`
@@ -67,9 +71,12 @@ export class Progress {
       this.bar.update(this.done, { rate: this.rate.toPrecision(3) });
     } else if (performance.now() - this.lastLine > 10_000) {
       this.lastLine = performance.now();
-      const left = this.total ? `, ${Math.ceil((this.total - this.done) / this.rate)} s left` : "";
+      const { rate } = this;
       const of = this.total ? ` of ${this.total}` : "";
-      process.stderr.write(`${this.done}${of} ${this.what}, ${this.rate.toPrecision(3)}/s${left}\n`);
+      // One unit alone has no rate yet.
+      const speed = rate > 0 ? `, ${rate.toPrecision(3)}/s` : "";
+      const left = this.total && rate > 0 ? `, ${Math.ceil(Math.max(0, this.total - this.done) / rate)} s left` : "";
+      process.stderr.write(`${this.done}${of} ${this.what}${speed}${left}\n`);
     }
   }
 

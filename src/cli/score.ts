@@ -77,7 +77,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
     }
     signal.throwIfAborted();
-    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false);
+    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false, true);
     await write(format === "csv" ? columns : jsonHead(input, detector, options));
     let count = 0;
     let top: FrameScore | undefined;

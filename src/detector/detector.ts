@@ -95,6 +95,7 @@ export type DetectorSource = string | URL | readonly string[] | Uint8Array | rea
 export class Detector {
   private pipeline: Pipeline | undefined;
   private busy = false;
+  private ownSeed = 0;
 
   protected constructor(
     readonly gpu: Gpu,
@@ -121,13 +122,24 @@ export class Detector {
     openGpu: () => Promise<Gpu>,
   ): Promise<Detector> {
     const { seed = 0, batch = 1 } = options;
-    if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
-      throw new InputError(`seed ${seed} is not a whole number from 0 to 4294967295`);
-    }
+    checkSeed(seed);
     if (!Number.isInteger(batch) || batch < 1) throw new InputError(`batch ${batch} is not a whole number from 1`);
     const settings = scoreSettings(checkpoint, options);
     const gpu = options.gpu ?? (await openGpu());
-    return new Detector(gpu, checkpoint, settings, options, !options.gpu);
+    const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu);
+    detector.seed = seed;
+    return detector;
+  }
+
+  /** Of the random masks, for streams that begin from now on. */
+  get seed(): number {
+    return this.ownSeed;
+  }
+
+  /** @throws InputError where it is no whole number of 32 bits */
+  set seed(seed: number) {
+    checkSeed(seed);
+    this.ownSeed = seed;
   }
 
   /** Frames that are scored together. */
@@ -146,6 +158,7 @@ export class Detector {
     const pending: Promise<FrameScore[]>[] = [];
     try {
       const { program, built } = await this.prepare({ height: source.height, width: source.width });
+      if (built.seed) program.write(built.seed, Uint32Array.of(this.ownSeed));
       const window = new ClipWindow<FrameDescription>(ClipWindow.slotsFor(this.batch));
       const newSlots: number[] = [];
       const step = async (count: number) => {
@@ -208,7 +221,6 @@ export class Detector {
       tokenMaps: this.options.tokenMaps ?? false,
     });
     const program = await Program.compile(this.gpu, built.graph);
-    if (built.seed) program.write(built.seed, Uint32Array.of(this.options.seed ?? 0));
     this.pipeline = { source, built, program };
     return this.pipeline;
   }
@@ -305,6 +317,12 @@ export async function fetchCheckpoint(source: DetectorSource, { heads }: Detecto
     }),
   );
   return openCheckpoint(files, { heads });
+}
+
+function checkSeed(seed: number): void {
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+    throw new InputError(`seed ${seed} is not a whole number from 0 to 4294967295`);
+  }
 }
 
 /** Whether a source is a checkpoint that is open already. */

@@ -39,6 +39,8 @@ export interface ReportCurve {
   y: readonly number[];
   /** Area in percent. */
   area: number;
+  /** The diagonal is what guessing gives, as for a ROC curve: it is drawn too. */
+  chance?: boolean;
 }
 
 /** A video's scores over time. All arrays have an entry a frame. */

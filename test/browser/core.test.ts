@@ -1,20 +1,17 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type FrameScore, fromIterable } from "../../src/core.js";
 import { Detector } from "../../src/node/detector.js";
+import { Chromium, chromiumMissing } from "../support/chromium.js";
 import { testAdapter } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
-const chromium = process.env.CHROMIUM || "/usr/bin/chromium";
-const missing = existsSync(chromium) ? "" : `no Chromium at ${chromium}: install one, or name one in CHROMIUM`;
 
 const checkpoint = readFileSync(join(repository, "test/fixtures/tiny-patch8.pth"));
 const [count, height, width] = [12, 48, 100];
@@ -60,15 +57,14 @@ const page = `<!doctype html><title>sdmae</title><script type="module">
 
 let core = "";
 let server: Server | undefined;
-let browser: ChildProcess | undefined;
-let profile = "";
+let browser: Chromium | undefined;
 let told: (report: Report) => void = () => {};
 const report = new Promise<Report>((resolve) => {
   told = resolve;
 });
 
 beforeAll(async () => {
-  if (missing) return;
+  if (chromiumMissing) return;
   const { outputFiles } = await build({
     entryPoints: [join(repository, "src/core.ts")],
     bundle: true,
@@ -94,47 +90,10 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  if (browser?.pid && browser.exitCode === null && browser.signalCode === null) {
-    const ended = new Promise((resolve) => browser!.once("close", resolve));
-    browser.kill("SIGKILL");
-    await ended; // its other processes too: they hold the pipe
-  }
+  await browser?.close();
   server?.closeAllConnections();
   server?.close();
-  if (profile) rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 });
-
-/** Opens a page in a Chromium of its own; rejects where that ends by itself. */
-function browse(url: string): Promise<never> {
-  profile = mkdtempSync(join(tmpdir(), "sdmae-chromium-"));
-  browser = spawn(
-    chromium,
-    [
-      "--headless=new",
-      // Headless Chromium counts its SwiftShader as unsafe, and a machine for tests has nothing else.
-      "--enable-unsafe-webgpu",
-      // The page is this file's own; containers and root cannot have the sandbox.
-      "--no-sandbox",
-      "--disable-dev-shm-usage",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--no-first-run",
-      `--user-data-dir=${profile}`,
-      url,
-    ],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
-  let stderr = "";
-  browser.stderr!.setEncoding("utf8").on("data", (text: string) => {
-    stderr = `${stderr}${text}`.slice(-2000);
-  });
-  return new Promise((_, reject) => {
-    browser!.once("error", reject).once("exit", (code, signal) => {
-      reject(new Error(`${chromium} ended by itself (${signal ?? code}): ${stderr}`));
-    });
-  });
-}
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
@@ -164,13 +123,15 @@ async function scoresInNode(): Promise<Row[]> {
 const numbersOf = ({ score, studentError, targetError, map }: Row) => [score, studentError, targetError, ...map];
 
 test("the core stands alone and scores in a browser as it does in Node", async ({ skip }) => {
-  skip(missing !== "", missing);
+  skip(chromiumMissing !== "", chromiumMissing);
   expect(core).not.toMatch(/^\s*(?:import|export)\b[^"'\n;]*\bfrom\s*["']/m);
   expect(core).not.toMatch(/^\s*import\s*["']/m);
 
   const expected = await scoresInNode();
   const { port } = server!.address() as AddressInfo;
-  const { rows, error } = await Promise.race([report, browse(`http://127.0.0.1:${port}/`)]);
+  // Headless Chromium counts its SwiftShader as unsafe, and a machine for tests has nothing else.
+  browser = new Chromium("--enable-unsafe-webgpu", `http://127.0.0.1:${port}/`);
+  const { rows, error } = await Promise.race([report, browser.ended]);
   expect(error).toBeUndefined();
   expect(rows!.map(({ frame }) => frame)).toEqual(expected.map(({ frame }) => frame));
   expect(rows).toHaveLength(count);

@@ -40,7 +40,8 @@ describe("the cleaned-up map", () => {
       ) as [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>];
       const images = Array.from({ length: batch }, () => randomImage(random, height, width, 3));
       // A column in which nothing moves.
-      for (let y = 0; y < height; y++) images[0]!.data.fill(9, (y * width + 2) * 3, (y * width + 3) * 3);
+      for (let y = 0; y < height; y++)
+        (images[0]!.data as Uint8Array).fill(9, (y * width + 2) * 3, (y * width + 3) * 3);
       const got = await evaluate(gpu(), (bench) => {
         const inputs = [bench.input(shape, teacher), bench.input(shape, student)];
         inputs.push(bench.input([batch, height, width], packImages(images)));
@@ -54,7 +55,7 @@ describe("the cleaned-up map", () => {
         for (let x = 0; x < width; x++) {
           const motion = Array.from({ length: height }, (_, y) => {
             const at = (y * width + x) * 3;
-            const [blue, green, red] = images[b]!.data.subarray(at, at + 3);
+            const [blue, green, red] = (images[b]!.data as Uint8Array).subarray(at, at + 3);
             return (blue! + green! + red!) / 3;
           });
           const [low, high] = [Math.min(...motion), Math.max(...motion)];
@@ -123,7 +124,7 @@ describe("what a token's pixels say", () => {
           for (let i = 0; i < patch ** 2; i++) {
             const y = Math.floor(token / columns) * patch + Math.floor(i / patch);
             const at = (y * width + (token % columns) * patch + (i % patch)) * 3;
-            const channels = [...images[b]!.data.subarray(at, at + 3)];
+            const channels = [...(images[b]!.data as Uint8Array).subarray(at, at + 3)];
             const motion = channels.reduce((a, v) => a + v, 0) / 3;
             const predicted = prediction[(b * (1 + tokens) + 1 + token) * patch ** 2 + i]!;
             const anomaly = Math.min(1, Math.max(0, predicted / 2 + 0.5));

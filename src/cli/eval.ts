@@ -1,0 +1,261 @@
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command, Option } from "commander";
+import type { Dataset, DatasetVideo } from "../data/dataset.js";
+import { InputError } from "../errors.js";
+import { type Benchmark, type BenchmarkName, benchmarks } from "../eval/benchmarks.js";
+import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
+import { type FrameScoring, frameScorings, type MapKind, mapKinds, type TokenChoice } from "../eval/frame_score.js";
+import type { VideoRecord } from "../eval/record.js";
+import type { Smoothing } from "../eval/smoothing.js";
+import { AtomicFile } from "../node/atomic.js";
+import { readCheckpoint } from "../node/checkpoint_file.js";
+import { openDataset } from "../node/datasets/index.js";
+import { Detector } from "../node/detector.js";
+import { evaluate } from "../node/evaluate.js";
+import { reasonOf } from "../node/messages.js";
+import { RecordStore } from "../node/record_store.js";
+import { writeReport } from "../report/write.js";
+import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
+import { interruptible } from "./interrupt.js";
+import { adapterOption, type ModelOptions, modelOptions, numberIn, scoreOptions, wholeNumber } from "./options.js";
+import { Progress } from "./progress.js";
+
+interface EvalOptions extends ModelOptions {
+  dataset?: BenchmarkName;
+  root: string;
+  labels?: string;
+  checkpoint: string;
+  student?: string;
+  heads?: number;
+  adapter?: string;
+  batch?: number;
+  seed: number;
+  maskings: number;
+  frameScore: FrameScoring;
+  tokens?: TokenChoice;
+  topK: number;
+  minMotion: number;
+  smoothing?: Smoothing["kind"];
+  range?: number;
+  mu?: number;
+  sigma: number;
+  normalize?: boolean;
+  map?: MapKind;
+  regionQuantile: number;
+  alpha: number;
+  beta: number;
+  videos?: string[];
+  json?: string;
+  report?: string;
+  work?: string;
+  quiet?: boolean;
+}
+
+/** `eval --root DIR --checkpoint FILE`: a data set's test videos, measured as the field does. */
+export function evalCommand(): Command {
+  const command = new Command("eval")
+    .description(
+      "Measures a model on a data set: frame-level AUC, pixel-level AUC, RBDC and TBDC, as far as its ground truth goes.",
+    )
+    .addOption(
+      new Option("--dataset <name>", "the data set's layout (default: found out)").choices(Object.keys(benchmarks)),
+    )
+    .requiredOption("--root <dir>", "the data set's folder")
+    .option("--labels <dir>", "where the frame labels are, if not where the layout has them")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
+    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
+    .option("--videos <names>", "only these test videos, separated by commas", (text) => text.split(","))
+    .option("--json <file>", "write figures and scores")
+    .option("--report <dir>", "write a report to look at: one HTML file")
+    .option("--work <dir>", "keep what was computed, so that a later run goes on from it or measures it otherwise");
+  for (const option of modelOptions()) command.addOption(option);
+  const { alpha, beta, regionQuantile, topK } = paperEvaluation;
+  const options = [
+    new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
+    new Option("--maskings <n>", "maskings of each frame, with seeds from --seed on, whose scores are averaged")
+      .default(1)
+      .argParser(wholeNumber(1, 100)),
+    new Option("--frame-score <how>", "a frame's score from its tokens; the paper's is the mean error")
+      .choices([...frameScorings])
+      .default("mean"),
+    new Option("--tokens <which>", "tokens that count (default: all, or removed with --masked-only)").choices([
+      "all",
+      "visible",
+      "removed",
+    ]),
+    new Option("--top-k <n>", "tokens that --frame-score top-k takes").default(topK).argParser(wholeNumber(1)),
+    new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)")
+      .default(0)
+      .argParser(numberIn(0, 255)),
+    new Option(
+      "--smoothing <kind>",
+      "over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none",
+    ).choices(["paper", "gaussian", "none"]),
+    new Option("--range <n>", "frames that the paper's filter spans (default: the data set's)").argParser(
+      wholeNumber(2, 100_000),
+    ),
+    new Option("--mu <frames>", "its standard deviation (default: the data set's)").argParser(numberIn(1e-6, 1e6)),
+    new Option("--sigma <frames>", "standard deviation of --smoothing gaussian")
+      .default(5)
+      .argParser(numberIn(1e-6, 1e6)),
+    new Option("--normalize", "scores of each video to 0…1 after smoothing (default: as for the data set)"),
+    new Option("--no-normalize", "scores as they are"),
+    new Option(
+      "--map <kind>",
+      "what regions are found in (default: cleaned-map; moving-error without a student)",
+    ).choices([...mapKinds]),
+    new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
+      .default(regionQuantile)
+      .argParser(numberIn(0, 1)),
+    new Option("--alpha <share>", "RBDC, TBDC: a track is found with this share of its regions")
+      .default(alpha)
+      .argParser(numberIn(0, 1)),
+    new Option("--beta <iou>", "RBDC, TBDC: least overlap with a region").default(beta).argParser(numberIn(0, 1)),
+    new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
+    new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    adapterOption(),
+  ];
+  for (const option of options) command.addOption(option);
+  return command
+    .option("-q, --quiet", "no progress")
+    .action((parsed: EvalOptions) => interruptible((signal) => evaluateCommand(parsed, signal)));
+}
+
+async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
+  const say = (line: string) => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  const { dataset: layout, labels, maskings } = options;
+  const dataset = onlyVideos(await openDataset(options.root, { layout, labels }), options.videos);
+  const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
+  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
+  const checkpoint = await readCheckpoint(paths, options.heads);
+  // Where they cannot be written, that is found out now and not after an hour.
+  const report = options.report === undefined ? undefined : await reportFile(options.report);
+  const json = options.json === undefined ? undefined : await AtomicFile.create(options.json);
+  let detector: Detector | undefined;
+  let store: RecordStore | undefined;
+  let progress: Progress | undefined;
+  try {
+    detector = await Detector.open(checkpoint, {
+      ...scoreOptions(options),
+      preset: options.preset ?? benchmark.preset,
+      seed: options.seed,
+      batch: options.batch,
+      adapter: options.adapter,
+      tokenMaps: true,
+      onNotice: say,
+    });
+    const settings = evaluationSettings(options, benchmark, detector);
+    progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
+    const onFrames = (count: number) => progress?.advance(count);
+    store = await RecordStore.open(options.work, dataset, detector);
+    const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
+    progress.stop();
+    const all = { result, settings, benchmark, dataset, detector, maskings };
+    for (const line of summaryLines(all)) console.log(line);
+    if (json) {
+      await json.write(`${JSON.stringify(evaluationJson(all))}\n`);
+      await json.commit();
+      say(`figures and scores: ${options.json}`);
+    }
+    if (report !== undefined) {
+      progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
+      await writeReport(report, {
+        title: `${benchmark.title}, ${basename(options.checkpoint)}`,
+        dataset,
+        result,
+        settings,
+        metrics: metrics(all),
+        facts: facts(all),
+        records: (video) => readRecords(store as RecordStore, video, options.seed, maskings),
+        onVideo: () => progress?.advance(),
+        signal,
+      });
+      progress.stop();
+      say(`report: ${report}`);
+    }
+  } finally {
+    progress?.stop();
+    await json?.discard();
+    await store?.close();
+    detector?.close();
+  }
+}
+
+/** The frames that are to be scored, if all videos tell. */
+function frameTotal(dataset: Dataset, maskings: number): number | undefined {
+  let total = 0;
+  for (const { frameCount } of dataset.test) {
+    if (frameCount === undefined) return undefined;
+    total += frameCount * maskings;
+  }
+  return total;
+}
+
+function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dataset {
+  if (!names) return dataset;
+  for (const name of names) {
+    if (!dataset.test.some((video) => video.name === name)) {
+      const all = dataset.test.map((video) => video.name).join(", ");
+      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; there is ${all || "none"}`);
+    }
+  }
+  return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
+}
+
+function evaluationSettings(options: EvalOptions, benchmark: Benchmark, detector: Detector): EvaluationSettings {
+  const { frameScore: scoring, topK, minMotion, regionQuantile, alpha, beta } = options;
+  const { score: rule, maskedOnly } = detector.settings;
+  const hasStudent = detector.checkpoint.config.studentDepth > 0;
+  const map = options.map ?? (hasStudent ? "cleaned-map" : "moving-error");
+  if (!hasStudent && (map === "cleaned-map" || scoring === "cleaned-map")) {
+    throw new InputError("cleaned-map needs a student, which this model does not have");
+  }
+  return {
+    rule,
+    scoring,
+    tokens: options.tokens ?? (maskedOnly ? "removed" : "all"),
+    topK,
+    minMotion,
+    smoothing: smoothingOf(options, benchmark.smoothing),
+    normalize: options.normalize ?? benchmark.normalize,
+    map,
+    regionQuantile,
+    alpha,
+    beta,
+  };
+}
+
+function smoothingOf({ smoothing, range, mu, sigma }: EvalOptions, usual: Smoothing): Smoothing {
+  const kind = smoothing ?? usual.kind;
+  if (kind === "none") return { kind };
+  if (kind === "gaussian") return { kind, sigma };
+  const paper = usual.kind === "paper" ? usual : { range: 38, mu: 11 };
+  return { kind, range: range ?? paper.range, mu: mu ?? paper.mu };
+}
+
+async function reportFile(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new InputError(`--report ${folder}: cannot be written (${reasonOf(error)})`);
+  }
+  return join(folder, "index.html");
+}
+
+async function readRecords(
+  store: RecordStore,
+  video: DatasetVideo,
+  seed: number,
+  maskings: number,
+): Promise<VideoRecord[]> {
+  const records: VideoRecord[] = [];
+  for (let i = 0; i < maskings; i++) {
+    const record = await store.read(video.name, seed + i);
+    if (!record) throw new InputError(`the record of ${video.name} has gone while the report was made`);
+    records.push(record);
+  }
+  return records;
+}

@@ -1,0 +1,53 @@
+import type { PresetName } from "../model/presets.js";
+import type { Smoothing } from "./smoothing.js";
+
+/** The paper's figures for a data set, in percent. */
+export interface Published {
+  microAuc?: number;
+  macroAuc?: number;
+  rbdc?: number;
+  tbdc?: number;
+}
+
+/** How a data set is measured. */
+export interface Benchmark {
+  title: string;
+  /** Settings of the model, where the original has some; else the checkpoint's own. */
+  preset?: PresetName;
+  smoothing: Smoothing;
+  /** Scores of each video to 0…1 after smoothing. */
+  normalize: boolean;
+  published: Published;
+}
+
+const paperSmoothing: Smoothing = { kind: "paper", range: 38, mu: 11 };
+
+/** The field's data sets by layout (METHOD §6, §8). Where the original has no settings, those of Avenue stand in. */
+export const benchmarks = {
+  avenue: {
+    title: "CUHK Avenue",
+    preset: "avenue",
+    smoothing: paperSmoothing,
+    normalize: false,
+    published: { microAuc: 91.3, rbdc: 46.77, tbdc: 66.58 },
+  },
+  shanghai: {
+    title: "ShanghaiTech",
+    preset: "shanghai",
+    smoothing: { kind: "paper", range: 900, mu: 282 },
+    normalize: true,
+    published: {},
+  },
+  ubnormal: { title: "UBnormal", smoothing: paperSmoothing, normalize: false, published: {} },
+  ped1: { title: "UCSD Ped1", smoothing: paperSmoothing, normalize: false, published: {} },
+  ped2: {
+    title: "UCSD Ped2",
+    smoothing: paperSmoothing,
+    normalize: false,
+    published: { microAuc: 95.4, macroAuc: 98.4 },
+  },
+  folder: { title: "videos of one's own", smoothing: paperSmoothing, normalize: false, published: {} },
+} as const satisfies Record<string, Benchmark>;
+
+/** Name of a data set's layout. */
+export type BenchmarkName = keyof typeof benchmarks;

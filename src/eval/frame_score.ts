@@ -1,0 +1,107 @@
+import type { ScoreMap, TokenMaps } from "../detector/detector.js";
+import { InputError } from "../errors.js";
+import { combineErrors, type ScoreRule } from "../model/presets.js";
+
+/**
+ * How a frame's score is made of its tokens. `mean`: the mean error, as the paper. `motion-weighted`: the mean of error times motion. `maximum`, `top-k`: the
+ * largest error, the mean of the k largest ones. `anomaly-map`: the mean of the predicted anomaly map; `moving-anomaly`: of that map times the
+ * motion gradient, pixel by pixel. `cleaned-map`: the mean of the original's cleaned-up map of teacher against student.
+ */
+export const frameScorings = [
+  "mean",
+  "motion-weighted",
+  "maximum",
+  "top-k",
+  "anomaly-map",
+  "moving-anomaly",
+  "cleaned-map",
+] as const;
+/** Name of a frame scoring. */
+export type FrameScoring = (typeof frameScorings)[number];
+
+/** Which tokens count. */
+export type TokenChoice = "all" | "visible" | "removed";
+
+/** How frames are scored from their tokens. */
+export interface FrameScoreSettings {
+  /** Which errors an error is the sum of. */
+  rule: ScoreRule;
+  scoring: FrameScoring;
+  tokens: TokenChoice;
+  /** Tokens that `top-k` takes. */
+  topK: number;
+  /** Tokens none of whose pixels moves by more than this (0…255) count as 0; 0 takes them as they are. */
+  minMotion: number;
+}
+
+/** The paper's way. */
+export const paperFrameScore: FrameScoreSettings = {
+  rule: "sum",
+  scoring: "mean",
+  tokens: "all",
+  topK: 10,
+  minMotion: 0,
+};
+
+/** What there is of each token that a score or a map may be made of. */
+export const mapKinds = ["error", "moving-error", "anomaly-map", "moving-anomaly", "cleaned-map"] as const;
+/** Name of a token map. */
+export type MapKind = (typeof mapKinds)[number];
+
+/**
+ * One number a token: `error` as the rule says, `moving-error` that times the token's mean motion, the others as {@link frameScorings}.
+ * @throws InputError for a cleaned-up map of a model without a student
+ */
+export function tokenMap(maps: TokenMaps, rule: ScoreRule, kind: MapKind): Float32Array {
+  if (kind === "anomaly-map") return maps.anomaly;
+  if (kind === "moving-anomaly") return maps.movingAnomaly;
+  if (kind === "cleaned-map") {
+    if (!maps.cleaned) throw new InputError("the cleaned-up map needs a student, which this model does not have");
+    return maps.cleaned;
+  }
+  const error = maps.target.map((target, i) => combineErrors(rule, maps.student[i] as number, target));
+  return kind === "error" ? error : error.map((e, i) => e * (maps.motion[i] as number));
+}
+
+/** {@link tokenMap} of a frame, averaged over several maskings. */
+export function meanTokenMap(maskings: readonly TokenMaps[], rule: ScoreRule, kind: MapKind): ScoreMap {
+  const { rows, columns } = maskings[0] as TokenMaps;
+  const data = new Float32Array(rows * columns);
+  for (const maps of maskings) {
+    for (const [i, value] of tokenMap(maps, rule, kind).entries()) {
+      data[i] = (data[i] as number) + value / maskings.length;
+    }
+  }
+  return { rows, columns, data };
+}
+
+/** The map that each scoring takes its values from. */
+const mapOf: Record<FrameScoring, MapKind> = {
+  mean: "error",
+  "motion-weighted": "moving-error",
+  maximum: "error",
+  "top-k": "error",
+  "anomaly-map": "anomaly-map",
+  "moving-anomaly": "moving-anomaly",
+  "cleaned-map": "cleaned-map",
+};
+
+/** A frame's score: the higher, the less normal. @throws InputError as {@link tokenMap} */
+export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): number {
+  const map = tokenMap(maps, settings.rule, mapOf[settings.scoring]);
+  const values: number[] = [];
+  for (const [i, value] of map.entries()) {
+    if (settings.tokens !== "all" && (maps.visible[i] === 1) !== (settings.tokens === "visible")) continue;
+    const still = settings.minMotion > 0 && (maps.largestMotion[i] as number) <= settings.minMotion;
+    values.push(still ? 0 : value);
+  }
+  // Where nothing is left to count (a mask ratio of 0 removes no token), there is nothing abnormal.
+  if (values.length === 0) return 0;
+  if (settings.scoring === "maximum") return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  if (settings.scoring !== "top-k") return mean(values);
+  return mean(values.sort((a, b) => b - a).slice(0, settings.topK));
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}

@@ -1,0 +1,69 @@
+import type { PixelMask } from "../data/dataset.js";
+import type { ScoreMap } from "../detector/detector.js";
+import { InputError } from "../errors.js";
+import { cellOf, checkMap } from "./regions.js";
+import { rocAuc } from "./roc.js";
+
+/** The share of an abnormal frame's truly abnormal pixels that must be found. */
+const FOUND_SHARE = 0.4;
+
+/**
+ * The pixel-level criterion of UCSD (Li, Mahadevan, Vasconcelos, "Anomaly detection and localization in crowded scenes", PAMI 2014):
+ * at a threshold, an abnormal frame is detected where at least 40 % of its truly abnormal pixels are at or above it, and a
+ * normal frame is a false alarm where any pixel is. So one number says all of a frame: the highest threshold at which it counts.
+ * Frames are fed one by one and no map is kept; {@link labels} and {@link scores} then give the ROC curve and the equal-error rate.
+ */
+export class PixelAuc {
+  /** 1 for a frame with any abnormal pixel, else 0. */
+  readonly labels: number[] = [];
+  /** The highest threshold at which the frame counts as detected, or as a false alarm. */
+  readonly scores: number[] = [];
+
+  /**
+   * Adds a frame. The map is stretched over the mask: a pixel has the value of the cell that its centre falls in.
+   * @param name which frame it is, for messages
+   * @throws InputError for a map or mask whose size is not that of its data, and for a NaN in the map
+   */
+  add(map: ScoreMap, mask: PixelMask, name = `frame ${this.scores.length}`): void {
+    checkMap(map, name);
+    if (mask.data.length !== mask.width * mask.height) {
+      throw new InputError(`${name}: a mask of ${mask.width}×${mask.height} pixels has ${mask.data.length} values`);
+    }
+    const columns = Uint32Array.from({ length: mask.width }, (_, x) => cellOf(x, map.columns, mask.width));
+    /** Truly abnormal pixels in each cell. */
+    const inCell = new Uint32Array(map.data.length);
+    let abnormal = 0;
+    for (let y = 0; y < mask.height; y++) {
+      const row = cellOf(y, map.rows, mask.height) * map.columns;
+      for (let x = 0; x < mask.width; x++) {
+        if (mask.data[y * mask.width + x] === 0) continue;
+        inCell[row + (columns[x] as number)]++;
+        abnormal++;
+      }
+    }
+    this.labels.push(abnormal > 0 ? 1 : 0);
+    this.scores.push(abnormal > 0 ? coveringThreshold(map.data, inCell, abnormal) : greatest(map.data));
+  }
+
+  /** The pixel-level AUC; undefined unless there were frames with and without abnormal pixels. */
+  auc(): number | undefined {
+    return rocAuc(this.labels, this.scores);
+  }
+}
+
+/** The highest threshold at which cells with the wanted share of the abnormal pixels are at or above it. */
+function coveringThreshold(values: Float32Array, inCell: Uint32Array, abnormal: number): number {
+  const cells = Array.from(inCell.keys()).filter((cell) => inCell[cell]);
+  cells.sort((a, b) => (values[b] as number) - (values[a] as number));
+  let covered = 0;
+  for (const cell of cells) {
+    covered += inCell[cell] as number;
+    // As a quotient: it is exactly 0.4 where two of five pixels are found.
+    if (covered / abnormal >= FOUND_SHARE) return values[cell] as number;
+  }
+  throw new Error("all cells together cover all abnormal pixels");
+}
+
+function greatest(values: Float32Array): number {
+  return values.reduce((a, b) => Math.max(a, b), -Infinity);
+}

@@ -1,0 +1,117 @@
+import type { ScoreMap } from "../detector/detector.js";
+import { InputError } from "../errors.js";
+
+/** A rectangle of pixels, both corners inclusive. */
+export interface Box {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+}
+
+/** Where in a frame something abnormal was found. */
+export interface Region extends Box {
+  /** The higher, the less normal. */
+  score: number;
+}
+
+/**
+ * Regions of a map: 8-connected cells that are at or above the threshold, and above 0. A region's box, in pixels of the source
+ * image, covers every pixel whose centre falls into one of its cells; its score is its greatest cell. Row by row as their first cells.
+ * @param size of the source image, over which the map is stretched
+ * @throws InputError for a map whose size is not that of its data, or that holds a NaN
+ */
+export function findRegions(map: ScoreMap, threshold: number, size: { width: number; height: number }): Region[] {
+  checkMap(map, "a map");
+  const inside = Uint8Array.from(map.data, (value) => (value >= threshold && value > 0 ? 1 : 0));
+  return connectedComponents(inside, map.columns).map(({ box, cells }) => {
+    const [x1, x2] = pixelsOf(box.x1, box.x2, map.columns, size.width);
+    const [y1, y2] = pixelsOf(box.y1, box.y2, map.rows, size.height);
+    const score = cells.reduce((most, cell) => Math.max(most, map.data[cell] as number), 0);
+    return { x1, y1, x2, y2, score };
+  });
+}
+
+/** The cell, of `cells` stretched over `pixels`, that a pixel's centre falls in: floor((pixel + ½) · cells / pixels). */
+export function cellOf(pixel: number, cells: number, pixels: number): number {
+  // Whole numbers up to the one division, so that no rounding moves a border.
+  return Math.floor(((2 * pixel + 1) * cells) / (2 * pixels));
+}
+
+/** The first and last pixel whose centre falls into the cells `first`…`last`; the one around their middle where they are too narrow for any. */
+function pixelsOf(first: number, last: number, cells: number, pixels: number): [number, number] {
+  // ⌈cell · pixels / cells − ½⌉ in whole numbers
+  const from = (cell: number) => Math.floor((2 * cell * pixels + cells - 1) / (2 * cells));
+  const [start, end] = [from(first), from(last + 1) - 1];
+  if (start <= end) return [start, end];
+  const middle = Math.min(pixels - 1, Math.floor(((first + last + 1) * pixels) / (2 * cells)));
+  return [middle, middle];
+}
+
+/** Connected cells of an image: their indices, and the box around them in cells. */
+export interface Component {
+  cells: Int32Array;
+  box: Box;
+}
+
+/** The 8-connected components of the cells that are 1, in the order of their first cells, row by row. */
+export function connectedComponents(inside: Uint8Array, columns: number): Component[] {
+  const rows = inside.length / columns;
+  const left = inside.slice();
+  // Every cell is queued once: a component is what was queued from its first cell on.
+  const queue = new Int32Array(inside.length);
+  const components: Component[] = [];
+  let end = 0;
+  for (let first = left.indexOf(1); first >= 0; first = left.indexOf(1, first + 1)) {
+    const start = end;
+    const box = { x1: columns, y1: rows, x2: 0, y2: 0 };
+    queue[end++] = first;
+    left[first] = 0;
+    for (let next = start; next < end; next++) {
+      const cell = queue[next] as number;
+      const x = cell % columns;
+      const y = (cell - x) / columns;
+      box.x1 = Math.min(box.x1, x);
+      box.y1 = Math.min(box.y1, y);
+      box.x2 = Math.max(box.x2, x);
+      box.y2 = Math.max(box.y2, y);
+      for (let ny = Math.max(0, y - 1); ny <= Math.min(rows - 1, y + 1); ny++) {
+        for (let nx = Math.max(0, x - 1); nx <= Math.min(columns - 1, x + 1); nx++) {
+          const neighbour = ny * columns + nx;
+          if (left[neighbour] !== 1) continue;
+          left[neighbour] = 0;
+          queue[end++] = neighbour;
+        }
+      }
+    }
+    components.push({ cells: queue.subarray(start, end), box });
+  }
+  return components;
+}
+
+/**
+ * The q-quantile (0…1), linear between the two values around it as numpy's default: to choose a threshold from a video's maps.
+ * @throws InputError for no values, a NaN among them, or a q outside of 0…1
+ */
+export function quantile(values: Float32Array | Float64Array, q: number): number {
+  if (values.length === 0) throw new InputError("a quantile of no values cannot be taken");
+  if (!(q >= 0 && q <= 1)) throw new InputError(`the quantile ${q} is not between 0 and 1`);
+  const sorted = values.slice().sort();
+  // NaN sorts last.
+  if (Number.isNaN(sorted.at(-1))) throw new InputError("a quantile of values with NaN among them cannot be taken");
+  const at = q * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] as number;
+  const above = sorted[Math.ceil(at)] as number;
+  return above === below ? below : below + (at % 1) * (above - below);
+}
+
+/** @throws InputError unless a map has rows × columns values, none of them NaN */
+export function checkMap({ rows, columns, data }: ScoreMap, name: string): void {
+  if (data.length === 0 || data.length !== rows * columns) {
+    throw new InputError(`${name}: a map of ${rows}×${columns} cells has ${data.length} values`);
+  }
+  const at = data.findIndex(Number.isNaN);
+  if (at >= 0) {
+    throw new InputError(`${name}: the map is NaN in row ${Math.floor(at / columns)}, column ${at % columns}`);
+  }
+}

@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import type { FrameSource } from "../../data/frame.js";
+import { InputError } from "../../errors.js";
+import { listFrameFiles, openFrameFolder } from "../frame-folder.js";
+import { oneLine } from "../messages.js";
+import { openVideo } from "../video.js";
+import { listFolder } from "./listing.js";
+
+/** A video of a data set without its ground truth. */
+export interface Clip {
+  readonly name: string;
+  readonly path: string;
+  readonly frameCount?: number;
+  /** The frames' numbers, which name their masks and annotations; absent for a video file, where they are positions. */
+  readonly numbers?: readonly number[];
+  open(): Promise<FrameSource>;
+  /** The frames' size; opens the video when first asked. */
+  size(): Promise<{ width: number; height: number }>;
+}
+
+/** A folder of images. @throws InputError as listFrameFiles does */
+export async function folderClip(name: string, path: string): Promise<Clip> {
+  const files = await listFrameFiles(path).catch(async (error: unknown) => {
+    const listing = await listFolder(path);
+    if (listing?.files.length === 0 && listing.folders.length === 0)
+      throw new InputError(`${oneLine(path)} is an empty folder: a video needs frames`);
+    throw error;
+  });
+  const numbers = files.map((file) => file.number);
+  return { ...withSize(name, path, () => openFrameFolder(path)), frameCount: numbers.length, numbers };
+}
+
+/** A video file; what is wrong with it shows when it is opened. */
+export function fileClip(name: string, path: string): Clip {
+  return withSize(name, path, () => openVideo(path));
+}
+
+function withSize(name: string, path: string, open: () => Promise<FrameSource>): Clip {
+  let size: Promise<{ width: number; height: number }> | undefined;
+  return {
+    name,
+    path,
+    open,
+    size: () => {
+      size ??= open().then(({ width, height }) => ({ width, height }));
+      return size;
+    },
+  };
+}
+
+/** The number that names a frame's files. @param frame its position, from 0 @throws InputError past the end */
+export function frameNumber({ path, numbers }: Clip, frame: number): number {
+  const number = numbers ? numbers[frame] : frame;
+  if (number === undefined || !Number.isSafeInteger(frame) || frame < 0) {
+    throw new InputError(`${oneLine(path)} has no frame at position ${frame}`);
+  }
+  return number;
+}
+
+/** What is missing between the first and the last frame number, in a line; undefined if nothing is. */
+export function gapNote({ numbers }: Clip): string | undefined {
+  if (!numbers) return undefined;
+  const [first, last] = [numbers[0] as number, numbers.at(-1) as number];
+  const missing = last - first + 1 - numbers.length;
+  if (missing === 0) return undefined;
+  const at = numbers.findIndex((number, i) => number !== first + i);
+  return `${missing} frame number${missing > 1 ? "s are" : " is"} missing between ${first} and ${last}, from ${first + at} on`;
+}
+
+const VIDEO_EXTENSIONS = /\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|ogv|3gp)$/i;
+const IMAGE_EXTENSIONS = /\.(png|jpe?g|tiff?|bmp|webp)$/i;
+
+/** The clips in a folder, and what else lies there. */
+export interface FoundClips {
+  clips: Clip[];
+  /** Names of files that are no video. */
+  others: string[];
+}
+
+/**
+ * Video files and folders of frames that lie in `folder`. Sub-folders are not searched further.
+ * @param skip names of folders that are no videos
+ * @param onFault takes what is wrong with single videos, which are left out
+ */
+export async function findClips(
+  folder: string,
+  skip: ReadonlySet<string>,
+  onFault: (fault: InputError) => void,
+): Promise<FoundClips> {
+  const found: FoundClips = { clips: [], others: [] };
+  const listing = await listFolder(folder);
+  if (!listing) return found;
+  for (const name of listing.broken) {
+    onFault(new InputError(`${oneLine(join(folder, name))} is a link that leads nowhere or round in circles`));
+  }
+  for (const name of listing.folders) {
+    if (skip.has(name)) continue;
+    try {
+      found.clips.push(await folderClip(name, join(folder, name)));
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      onFault(error);
+    }
+  }
+  for (const name of listing.files) {
+    if (VIDEO_EXTENSIONS.test(name)) {
+      found.clips.push(fileClip(name.replace(VIDEO_EXTENSIONS, ""), join(folder, name)));
+    } else {
+      found.others.push(name);
+    }
+  }
+  const images = found.others.filter((name) => IMAGE_EXTENSIONS.test(name));
+  if (images.length > 0) {
+    onFault(
+      new InputError(
+        `${oneLine(folder)} holds ${images.length} image${images.length > 1 ? "s" : ""} itself (${oneLine(images[0] as string)}): ` +
+          "the frames of a video need a folder of their own",
+      ),
+    );
+    found.others = found.others.filter((name) => !IMAGE_EXTENSIONS.test(name));
+  }
+  return found;
+}

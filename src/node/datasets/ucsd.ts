@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { InputError } from "../../errors.js";
+import { oneLine } from "../messages.js";
+import { type Clip, findClips, gapNote } from "./clip.js";
+import type { Layout, OpenDatasetOptions, Root } from "./layout.js";
+import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";
+import { maskReader } from "./mask_images.js";
+import { labelsOfRanges, readMatlabLabels } from "./matlab_labels.js";
+import { type Findings, finishDataset, openOriginal, type Split, startFindings } from "./original.js";
+
+/** UCSD Ped1 and Ped2 (Mahadevan et al., CVPR 2010), as distributed or in the authors' layout; told by the folder's or the label file's name. */
+export const ped1: Layout = {
+  name: "ped1",
+  recognises: async (root) => ped(1).test(root.name) || (await namedByLabels(root, 1)),
+  open: (root, options) => openPed("ped1", root, options),
+};
+
+export const ped2: Layout = {
+  name: "ped2",
+  recognises: async (root) => ped(2).test(root.name) || (await namedByLabels(root, 2)),
+  open: (root, options) => openPed("ped2", root, options),
+};
+
+/** Finds "ped2", "UCSDped2", "UCSD_Peds2", "ped-2", but not "stopped2". */
+const ped = (which: 1 | 2) => new RegExp(`(^|[^a-z]|ucsd)peds?[-_ ]?${which}(?!\\d)`, "i");
+
+async function namedByLabels(root: Root, which: 1 | 2): Promise<boolean> {
+  const test = await splitFolder(root, "test");
+  return test?.files.some((name) => name.endsWith(".m") && ped(which).test(name)) ?? false;
+}
+
+async function openPed(layout: "ped1" | "ped2", root: Root, options: OpenDatasetOptions): Promise<Dataset> {
+  const [train, test] = [await splitFolder(root, "train"), await splitFolder(root, "test")];
+  if (!hasClips(train, "train") && !hasClips(test, "test")) return openOriginal(layout, root, options);
+  if (options.labels !== undefined) {
+    throw new InputError(
+      `the labels of ${oneLine(root.path)}, laid out as distributed, are in its .m file: leave out ${oneLine(options.labels)}`,
+    );
+  }
+  const findings = startFindings(root, options);
+  const splits = {
+    train: train ? (await splitClips(train, "train", findings)).map(plain) : [],
+    test: test ? await withTruth(test, await splitClips(test, "test", findings), findings) : [],
+  };
+  if (!train) findings.notes.push("there is no Train/");
+  if (!test) findings.notes.push("there is no Test/");
+  return finishDataset(layout, root, splits, findings);
+}
+
+interface SplitFolder extends Listing {
+  path: string;
+}
+
+/** `Train` or `Test`, however it is spelt. */
+async function splitFolder(root: Root, split: Split): Promise<SplitFolder | undefined> {
+  const name = root.folders.find((folder) => folder.toLowerCase() === split);
+  if (name === undefined) return undefined;
+  const path = join(root.path, name);
+  const listing = await listFolder(path);
+  return listing && { ...listing, path };
+}
+
+const isClip = (name: string, split: Split) => new RegExp(`^${split}\\d+$`, "i").test(name);
+
+function hasClips(folder: SplitFolder | undefined, split: Split): boolean {
+  return folder?.folders.some((name) => isClip(name, split)) ?? false;
+}
+
+async function splitClips(folder: SplitFolder, split: Split, { notes, onFault }: Findings): Promise<Clip[]> {
+  const skip = folder.folders.filter((name) => !isClip(name, split));
+  const found = await findClips(folder.path, new Set(skip), onFault);
+  // Only folders are its clips; a video file beside them is somebody's own.
+  const clips = found.clips.filter((clip) => clip.numbers);
+  const others = skip.filter((name) => !/_gt$/i.test(name) && name !== "gradients2");
+  if (others.length > 0) notes.push(`passed over in ${split}: ${namesInShort(others)}`);
+  for (const clip of clips) {
+    const gap = gapNote(clip);
+    if (gap) notes.push(`${split} ${oneLine(clip.name)}: ${gap}`);
+  }
+  return clips.sort((a, b) => naturalOrder(a.name, b.name));
+}
+
+function plain({ name, path, frameCount, open }: Clip): DatasetVideo {
+  return { name, path, ...(frameCount === undefined ? {} : { frameCount }), open };
+}
+
+async function withTruth(folder: SplitFolder, clips: readonly Clip[], { notes }: Findings): Promise<DatasetVideo[]> {
+  const files = folder.files.filter((name) => name.endsWith(".m"));
+  // There may be other programs beside it.
+  const file = files.find((name) => ped(1).test(name) || ped(2).test(name)) ?? files[0];
+  const labelFile = file === undefined ? undefined : join(folder.path, file);
+  const entries = labelFile === undefined ? [] : await readMatlabLabels(labelFile);
+  if (labelFile === undefined && clips.length > 0) notes.push("test: no labels (looked for Test/*.m)");
+
+  const masksOf = (clip: Clip) => folder.folders.find((name) => name.toLowerCase() === `${clip.name}_gt`.toLowerCase());
+  const maskless = clips.filter((clip) => masksOf(clip) === undefined).map((clip) => clip.name);
+  if (maskless.length > 0) notes.push(`test: no masks for ${namesInShort(maskless)}`);
+  const numberOf = (clip: Clip) => Number(/\d+$/.exec(clip.name)?.[0]);
+  const numbers = new Set(clips.map(numberOf));
+  const strangers = [...entries.keys()].filter((i) => entries[i] && !numbers.has(i + 1));
+  if (strangers.length > 0) {
+    notes.push(`test: labels for ${namesInShort(strangers.map((i) => `video ${i + 1}`))}, which are no videos here`);
+  }
+
+  return clips.map((clip) => {
+    const masks = masksOf(clip);
+    const labels = async (): Promise<Uint8Array> => {
+      // The n-th entry is that of the n-th video: by its number, so that some may be missing.
+      const entry = entries[numberOf(clip) - 1];
+      if (!entry)
+        throw new InputError(
+          `${oneLine(labelFile as string)} has no entry for ${oneLine(clip.name)}, but ${entries.length} others`,
+        );
+      return labelsOfRanges(entry, clip.name, clip.frameCount as number);
+    };
+    return {
+      ...plain(clip),
+      ...(labelFile === undefined ? {} : { labels }),
+      ...(masks === undefined ? {} : { mask: maskReader(join(folder.path, masks), clip) }),
+    };
+  });
+}

@@ -1,0 +1,164 @@
+import { stat } from "node:fs/promises";
+import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
+import { checkFrameSize } from "../../data/frame.js";
+import { InputError } from "../../errors.js";
+import { listFrameFiles } from "../frame-folder.js";
+import { readImage } from "../images.js";
+import { inFlight } from "../in_flight.js";
+import { oneLine } from "../messages.js";
+
+/** What a video turned out to hold. What the data set does not have, or what cannot be read, is absent. */
+export interface VideoFindings {
+  frames?: number;
+  /** What a video file's header promises, where frames were not counted. */
+  estimatedFrames?: number;
+  width?: number;
+  height?: number;
+  /** Frames a second, of a video file. */
+  fps?: number;
+  labels?: Uint8Array;
+  /** Frames with a pixel mask; absent where that was not counted. */
+  masks?: number;
+  /** Every region of every track; absent where they were not read. */
+  tracks?: TrackBox[];
+  /** One line for each thing that is wrong. */
+  faults: string[];
+}
+
+export interface ExamineOptions {
+  /** Leave out tracks, where they would have to be worked out of images. */
+  skipTracks?: boolean;
+  signal?: AbortSignal;
+}
+
+const DECODES_IN_FLIGHT = 4;
+
+/** Looks at a video's first frame and first mask, and reads its labels and tracks. */
+export async function glance(video: DatasetVideo, { skipTracks, signal }: ExamineOptions = {}): Promise<VideoFindings> {
+  const findings: VideoFindings = { faults: [] };
+  const attempt = collector(findings.faults);
+  await attempt(async () => {
+    const { width, height, fps, frameCount, estimatedFrameCount } = await video.open();
+    Object.assign(findings, { width, height, fps, frames: frameCount, estimatedFrames: estimatedFrameCount });
+  });
+  findings.frames ??= video.frameCount;
+  signal?.throwIfAborted();
+  await attempt(async () => {
+    findings.labels = await video.labels?.();
+  });
+  const { mask } = video;
+  if (mask) {
+    await attempt(async () => {
+      await mask(0);
+      findings.masks = video.frameCount;
+    });
+  }
+  if (!skipTracks) {
+    await attempt(async () => {
+      findings.tracks = await video.tracks?.();
+    });
+  }
+  return findings;
+}
+
+/**
+ * Decodes every frame and every mask of a video, and reads its labels and tracks. Goes on after a fault where it can: behind a damaged image
+ * in a folder, but not behind where ffmpeg gives a video up.
+ * @param onImage called after each frame and each mask
+ */
+export async function verify(
+  video: DatasetVideo,
+  options: ExamineOptions = {},
+  onImage: () => void = () => {},
+): Promise<VideoFindings> {
+  const findings: VideoFindings = { faults: [] };
+  const { signal } = options;
+  const attempt = collector(findings.faults);
+  await attempt(async () => {
+    if ((await stat(video.path)).isDirectory()) await verifyFolder(video, findings, attempt, onImage, signal);
+    else await verifyFile(video, findings, onImage, signal);
+  });
+  const { frames } = findings;
+  await attempt(async () => {
+    const labels = await video.labels?.();
+    if (labels && frames !== undefined) checkLabelCount(`the label file of ${oneLine(video.path)}`, labels, frames);
+    findings.labels = labels;
+  });
+  const { mask } = video;
+  if (mask && frames !== undefined) {
+    const good = new Set<number>();
+    await inFlight(Array(frames).keys(), DECODES_IN_FLIGHT, async (frame) => {
+      signal?.throwIfAborted();
+      await attempt(async () => {
+        await mask(frame);
+        good.add(frame);
+      });
+      onImage();
+    });
+    findings.masks = good.size;
+  }
+  signal?.throwIfAborted();
+  await attempt(async () => {
+    findings.tracks = await video.tracks?.();
+  });
+  // What is wrong with a folder of masks is said for each frame.
+  findings.faults = [...new Set(findings.faults)];
+  return findings;
+}
+
+type Attempt = (work: () => Promise<void>) => Promise<void>;
+
+/** Runs work whose InputError is kept as a fault. */
+function collector(faults: string[]): Attempt {
+  return (work) =>
+    work().catch((error: unknown) => {
+      if (!(error instanceof InputError)) throw error;
+      faults.push(error.message);
+    });
+}
+
+async function verifyFolder(
+  video: DatasetVideo,
+  findings: VideoFindings,
+  attempt: Attempt,
+  onImage: () => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const files = await listFrameFiles(video.path);
+  findings.frames = files.length;
+  let first: string | undefined;
+  await inFlight(files, DECODES_IN_FLIGHT, async (file) => {
+    signal?.throwIfAborted();
+    await attempt(async () => {
+      const { width, height } = await readImage(file.path);
+      if (first === undefined) {
+        checkFrameSize(oneLine(file.path), width, height);
+        first = file.name;
+        Object.assign(findings, { width, height });
+      } else if (width !== findings.width || height !== findings.height) {
+        throw new InputError(
+          `${oneLine(file.path)} is ${width}×${height} pixels, but ${oneLine(first)} is ${findings.width}×${findings.height}`,
+        );
+      }
+    });
+    onImage();
+  });
+}
+
+async function verifyFile(
+  video: DatasetVideo,
+  findings: VideoFindings,
+  onImage: () => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const source = await video.open();
+  const { width, height, fps } = source;
+  Object.assign(findings, { width, height, fps });
+  let count = 0;
+  for await (const _ of source.frames(signal)) {
+    count++;
+    onImage();
+  }
+  findings.frames = count;
+  findings.faults.push(...(source.warnings ?? []));
+}

@@ -1,0 +1,47 @@
+const MINUS = "\u2212";
+const NONE = "\u2013";
+
+/** With a true minus sign. */
+const signed = (text: string) => text.replace(/^-/, MINUS);
+
+/** A figure in percent, "87.31". */
+export function percent(value: number | null | undefined): string {
+  return value == null ? NONE : signed(value.toFixed(2));
+}
+
+/** A difference in percentage points, "+1.20". */
+export function difference(value: number): string {
+  const text = value.toFixed(2);
+  return Number(text) === 0 ? "\u00b10.00" : signed(value > 0 ? `+${text}` : text);
+}
+
+/** A score, with four significant digits. */
+export function score(value: number | null | undefined): string {
+  if (value == null) return NONE;
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e6)) return signed(value.toExponential(3));
+  return signed(size >= 1000 ? value.toFixed(0) : value.toPrecision(4));
+}
+
+/** Seconds as "12.3 s" or "2:03.4". */
+export function time(seconds: number | null | undefined): string {
+  if (seconds == null) return NONE;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const tenths = Math.round(seconds * 10);
+  const [minutes, rest] = [Math.floor(tenths / 600), ((tenths % 600) / 10).toFixed(1)];
+  return `${minutes}:${rest.padStart(4, "0")}`;
+}
+
+/** Values of an axis that stand `step` apart, with as many decimals as tell them apart. */
+export function ticks(values: readonly number[], step: number): string[] {
+  if (step < 1e-5)
+    return values.map((value) => signed(value === 0 ? "0" : Number(value.toPrecision(6)).toExponential()));
+  // 0.25 needs two decimals, though it is above 0.1.
+  let decimals = 0;
+  while (decimals < 6 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++;
+  return values.map((value) => signed(value.toFixed(decimals)));
+}
+
+export function label(value: number | null | undefined): string {
+  return value == null ? NONE : value === 1 ? "abnormal" : "normal";
+}

@@ -1,0 +1,54 @@
+import type { ReportData } from "../data.js";
+
+/** What JSON makes of a type: a number may be null, which is what NaN became. */
+type Parsed<T> = T extends number ? T | null : T extends object ? { [K in keyof T]: Parsed<T[K]> } : T;
+
+export type Data = Parsed<ReportData>;
+export type Metric = Data["metrics"][number];
+export type Curve = Data["curves"][number];
+export type Video = Data["videos"][number];
+export type Picture = Video["strip"][number];
+export type Moment = Data["moments"][number];
+export type Numbers = readonly (number | null)[];
+
+/** A run of abnormal frames, by position, both ends inclusive. */
+export interface Range {
+  first: number;
+  last: number;
+}
+
+/** The runs of 1 in labels. */
+export function abnormalRanges(labels: Numbers | undefined): Range[] {
+  const ranges: Range[] = [];
+  for (const [i, label] of (labels ?? []).entries()) {
+    if (label !== 1) continue;
+    const open = ranges.at(-1);
+    if (open && open.last === i - 1) open.last = i;
+    else ranges.push({ first: i, last: i });
+  }
+  return ranges;
+}
+
+/** What became of a frame: only where its label, score and the threshold are known. */
+export function outcome(
+  label: number | null | undefined,
+  score: number | null | undefined,
+  threshold: number | null | undefined,
+) {
+  if (label == null || score == null || threshold == null) return undefined;
+  if (label === 1) return score >= threshold ? "detected" : "missed";
+  return score >= threshold ? "false alarm" : "quiet";
+}
+
+/** The picture nearest to a position; undefined without pictures. */
+export function nearestPicture(strip: readonly Picture[], index: number): Picture | undefined {
+  let best: Picture | undefined;
+  let least = Infinity;
+  for (const picture of strip) {
+    const distance = Math.abs((picture.index ?? 0) - index);
+    if (distance >= least) continue;
+    best = picture;
+    least = distance;
+  }
+  return best;
+}

@@ -1,0 +1,57 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import sharp from "sharp";
+import { afterEach, beforeEach, expect } from "vitest";
+import { InputError } from "../../src/errors.js";
+
+/** The size of the frames that are made here. */
+export const size = { width: 16, height: 8 };
+
+/** A folder for each test's data sets, gone after it. To be called at the top of the file. */
+export function dataFolder(): (...parts: string[]) => string {
+  let root = "";
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "sdmae-dataset-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+  return (...parts) => join(root, ...parts);
+}
+
+/** Writes a text file and the folders that it is in. */
+export function text(path: string, content: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}
+
+/** Writes an image, one gray value throughout or a value for each pixel; PNG, TIFF or JPEG by its name. */
+export async function image(path: string, value: number | readonly number[], { width, height } = size): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true });
+  const values = typeof value === "number" ? Array<number>(width * height).fill(value) : value;
+  await sharp(Uint8Array.from(values), { raw: { width, height, channels: 1 } }).toFile(path);
+}
+
+/** A gray image of zeros with rectangles of other values; corners inclusive. */
+export function rectangles(...boxes: [value: number, x1: number, y1: number, x2: number, y2: number][]): number[] {
+  return Array.from({ length: size.width * size.height }, (_, i) => {
+    const [x, y] = [i % size.width, Math.floor(i / size.width)];
+    return boxes.findLast(([, x1, y1, x2, y2]) => x >= x1 && x <= x2 && y >= y1 && y <= y2)?.[0] ?? 0;
+  });
+}
+
+/** Frames whose gray value is their number, as NNN.png. */
+export async function frames(folder: string, numbers: readonly number[], extension = "png"): Promise<void> {
+  for (const number of numbers) await image(join(folder, `${String(number).padStart(3, "0")}.${extension}`), number);
+}
+
+/** The message that a promise fails with, an InputError's of one line. */
+export async function refusal(promise: Promise<unknown> | undefined): Promise<string> {
+  const error = await Promise.resolve(promise).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(InputError);
+  const { message } = error as InputError;
+  expect(message).not.toMatch(/[\r\n]/);
+  return message;
+}
