@@ -12,6 +12,13 @@ export {
 } from "./data/frame.js";
 export { motionGradient, withNeighbours } from "./data/motion_gradient.js";
 export {
+  drawPseudoAnomaly,
+  type PseudoAnomaly,
+  type PseudoAnomalyOptions,
+  pseudoAnomalyDefaults,
+} from "./data/pseudo_anomaly.js";
+export { buildForegroundLibrary, type ForegroundLibrary, type LibraryOptions } from "./data/pseudo_library.js";
+export {
   Detector,
   type DetectorOptions,
   type DetectorSource,

@@ -4,6 +4,7 @@ import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { convertCheckpointCommand } from "./convert.js";
+import { createAnomaliesCommand } from "./create_anomalies.js";
 import { datasetCommand } from "./dataset.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
@@ -24,6 +25,7 @@ const commands: Record<string, () => Command> = {
   dataset: datasetCommand,
   demo: demoCommand,
   adapters: adaptersCommand,
+  "create-anomalies": createAnomaliesCommand,
   "extract-gradients": extractGradientsCommand,
   "convert-checkpoint": convertCheckpointCommand,
   "check-fixture": checkFixtureCommand,
@@ -65,8 +67,12 @@ export function runBenchmark(
 /** A pipe that is closed early must not end the process with a stack: whoever writes learns of it. */
 function seenByWriter(): void {}
 
+function withChildren(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withChildren)];
+}
+
 async function run(program: Command, args: readonly string[]): Promise<number> {
-  for (const command of [program, ...program.commands]) {
+  for (const command of withChildren(program)) {
     // Errors of options in one line too; the second line that commander may add asks whether another option was meant.
     const outputError = (text: string, write: (text: string) => void) => write(`${oneLine(text)} (see --help)\n`);
     command.exitOverride().configureOutput({ outputError });

@@ -8,6 +8,7 @@ import { sampleWords } from "../../src/ops/common.js";
 import { frameScoresOp, type Norm, tokenErrorsOp } from "../../src/ops/errors.js";
 import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
 import { noiseOp, patchMotionOp, rankTokensOp } from "../../src/ops/masking.js";
+import { pasteOp, pasteWords } from "../../src/ops/paste.js";
 import { frameRing, type Size } from "../../src/ops/resize.js";
 import { Random } from "./numbers.js";
 
@@ -93,6 +94,8 @@ export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
     const inputs = [ring.resized, samples, ...predictions];
     const stored = one(graph.apply(tokenErrorsOp, inputs, { patch, norm, ...options.losses }));
     const weights = one(graph.apply(lossWeightsOp, [gradient, motion, ring.resized, samples], { patch }));
+    const pastes = graph.state("pastes", [batch, pasteWords], "u32");
+    graph.output("pasted", one(graph.apply(pasteOp, [ring.resized, samples, pastes], {})));
     graph.output("loss 1", one(graph.apply(weightedLossOp, [stored, weights], { error: "target", keep })));
     graph.output("loss 2", one(graph.apply(maskedLossOp, [stored, idsRestore], { error: "student", keep })));
   }

@@ -1,0 +1,55 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { InputError } from "../../errors.js";
+import { listFrameFiles } from "../frame-folder.js";
+import { oneLine, reasonOf } from "../messages.js";
+
+/** A track of UBnormal: an object's number in the annotation images, and the positions of its frames, `last` exclusive. */
+export interface ObjectTrack {
+  object: number;
+  first: number;
+  last: number;
+}
+
+/** Annotation images of a video in their order, and its tracks. */
+export interface Annotations {
+  images: string[];
+  tracks: ObjectTrack[];
+}
+
+/**
+ * Reads what UBnormal has of a video: `<video>_annotations/*_gt.png`, and `<video>_tracks.txt` in that folder or beside it.
+ * A file of tracks without a row has no tracks.
+ * @param folder `train/annotations` of UBnormal
+ * @throws InputError naming what is missing, or the row that is no track
+ */
+export async function readAnnotations(folder: string, video: string): Promise<Annotations> {
+  const own = join(folder, `${video}_annotations`);
+  const images = (await listFrameFiles(own)).filter(({ name }) => /_gt\.png$/i.test(name)).map(({ path }) => path);
+  if (images.length === 0) throw new InputError(`${oneLine(own)} holds no annotation image (*_gt.png)`);
+  const paths = [join(own, `${video}_tracks.txt`), join(folder, `${video}_tracks.txt`)] as const;
+  const text = await readFile(paths[0], "utf8").catch((error: unknown) =>
+    readFile(paths[1], "utf8").catch(() => {
+      throw new InputError(`${oneLine(paths[0])} cannot be read: ${reasonOf(error)}`);
+    }),
+  );
+  return { images, tracks: parseTracks(text, paths[0]) };
+}
+
+function parseTracks(text: string, path: string): ObjectTrack[] {
+  const tracks: ObjectTrack[] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    const row = line.replace(/#.*/, "").trim();
+    if (row === "") continue;
+    // Whole numbers, which the data set's own tools write as floats.
+    const cells = row.split(",").map((cell) => (cell.trim() === "" ? Number.NaN : Math.trunc(Number(cell))));
+    const [object, first, last] = cells as [number, number, number];
+    if (cells.length < 3 || ![object, first, last].every(Number.isSafeInteger) || first < 0) {
+      throw new InputError(
+        `${oneLine(path)}, line ${i + 1}: "${oneLine(row)}" is no track; a row is object,first,last`,
+      );
+    }
+    tracks.push({ object, first, last });
+  }
+  return tracks;
+}

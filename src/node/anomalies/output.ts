@@ -1,0 +1,108 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import type { BgrImage } from "../../data/resize.js";
+import { InputError } from "../../errors.js";
+import { writeFileAtomic } from "../atomic.js";
+import { oneLine, reasonOf } from "../messages.js";
+import { ImageFolder, namesIn } from "./folders.js";
+
+/** Beside the folders: which settings made them. */
+const recordName = "anomalies.json";
+
+/** What the two folders are called: as the original's tool writes them, or as its training reads them. */
+const folderNames = {
+  original: { frames: "frames", masks: "masks" },
+  training: { frames: "frames_abnormal", masks: "masks_abnormal" },
+} as const;
+
+/**
+ * Frames with anomalies and their masks under `<root>/train/`, as `<frames>/<video>/<number>.png` and `<masks>/<video>/<number>.png`,
+ * numbers without leading zeros. A video appears whole or not at all.
+ */
+export class AnomalyOutput {
+  private constructor(
+    private readonly frames: string,
+    private readonly masks: string,
+    private readonly done: ReadonlySet<string>,
+  ) {}
+
+  /**
+   * Opens a folder to write into, or to continue in.
+   * @param settings everything that decides about the images
+   * @throws InputError where it holds something else, or anomalies made with other settings, or cannot be written
+   */
+  static async open(
+    root: string,
+    naming: keyof typeof folderNames,
+    settings: Readonly<Record<string, unknown>>,
+  ): Promise<AnomalyOutput> {
+    const train = join(root, "train");
+    const [frames, masks] = [join(train, folderNames[naming].frames), join(train, folderNames[naming].masks)];
+    const record = join(train, recordName);
+    const [haveFrames, haveMasks] = await Promise.all([namesIn(frames), namesIn(masks)]);
+    const own = JSON.parse(JSON.stringify(settings)) as unknown;
+    const made = await readFile(record, "utf8").catch(() => undefined);
+    const there = haveFrames.length > 0 ? frames : haveMasks.length > 0 ? masks : undefined;
+    if (there !== undefined && made === undefined) {
+      throw new InputError(`${oneLine(there)} is not empty and not made by this command: name another folder`);
+    }
+    if (there !== undefined && !isDeepStrictEqual(parse(made), own)) {
+      throw new InputError(
+        `${oneLine(record)}: these anomalies were made with other settings; delete them or name another folder`,
+      );
+    }
+    try {
+      await mkdir(frames, { recursive: true });
+      await mkdir(masks, { recursive: true });
+    } catch (error) {
+      throw new InputError(`${oneLine(train)} cannot be written: ${reasonOf(error)}`);
+    }
+    if (there === undefined) await writeFileAtomic(record, `${JSON.stringify(own, null, 2)}\n`);
+    const whole = new Set(haveMasks);
+    return new AnomalyOutput(frames, masks, new Set(haveFrames.filter((name) => whole.has(name))));
+  }
+
+  /** Whether an earlier run wrote this video. */
+  has(video: string): boolean {
+    return this.done.has(video);
+  }
+
+  async video(name: string): Promise<AnomalyVideo> {
+    return new AnomalyVideo(
+      await ImageFolder.create(join(this.frames, name)),
+      await ImageFolder.create(join(this.masks, name)),
+    );
+  }
+}
+
+/** The images of one video on their way. */
+export class AnomalyVideo {
+  constructor(
+    private readonly frames: ImageFolder,
+    private readonly masks: ImageFolder,
+  ) {}
+
+  async write(number: number, frame: BgrImage, mask: BgrImage): Promise<void> {
+    await this.frames.write(`${number}.png`, frame);
+    await this.masks.write(`${number}.png`, mask);
+  }
+
+  async commit(): Promise<void> {
+    await this.masks.commit();
+    await this.frames.commit();
+  }
+
+  async discard(): Promise<void> {
+    await this.masks.discard();
+    await this.frames.discard();
+  }
+}
+
+function parse(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,94 @@
+import pasteWgsl from "../../shaders/paste.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import type { Op, Tensor } from "../graph/graph.js";
+import { bytesOf, dim, expectShape, groups, sampleWords } from "./common.js";
+import { noSlot } from "./resize.js";
+
+/** How pasted pixels are blended in. */
+export interface PasteLook {
+  /** Colours become value · gain + bias. */
+  gain: readonly [b: number, g: number, r: number];
+  bias: number;
+  /** Differences from the background, in grey levels, at which a pixel begins to be pasted, and is wholly. */
+  low: number;
+  high: number;
+}
+
+/** What is pasted into one of a sample's three frames; coordinates are pixels, centres at +0.5. */
+export interface PasteFrame {
+  /** a, b, c, d, tx, ty as gl-matrix's mat2d: from a pixel of the frame to one of the source. */
+  affine: ArrayLike<number>;
+  /** The window of the source, by its centre and half its sides. */
+  box: { x: number; y: number; rx: number; ry: number };
+  /** All of the window is pasted, not its foreground alone. */
+  plain: boolean;
+  /** The source's frame. */
+  slot: number;
+}
+
+/** A pseudo-anomaly as the GPU takes it. */
+export interface Paste extends PasteLook {
+  /** The slot of the source's background. */
+  background: number;
+  /** Into the previous, the current and the next frame. */
+  layers: readonly [PasteFrame, PasteFrame, PasteFrame];
+}
+
+/** Words of the `Paste` struct that the kernel reads. */
+export const pasteWords = 44;
+
+/** Pseudo-anomalies as the kernel reads them, one a sample; undefined leaves a sample's frames as they are. */
+export function packPastes(pastes: readonly (Paste | undefined)[]): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(pastes.length * pasteWords);
+  const floats = new Float32Array(words.buffer);
+  pastes.forEach((paste, i) => {
+    let at = i * pasteWords;
+    if (!paste) {
+      words[at + 6] = noSlot;
+      return;
+    }
+    floats.set([...paste.gain, paste.bias, paste.low, paste.high], at);
+    words[at + 6] = paste.background;
+    at += 8;
+    for (const { affine, box, plain, slot } of paste.layers) {
+      floats.set([...Array.from(affine), box.x, box.y, box.rx, box.ry], at);
+      words.set([slot, plain ? 1 : 0], at + 10);
+      at += 12;
+    }
+  });
+  return words;
+}
+
+/**
+ * Pastes pseudo-anomalies: frames [slots, H, W] packed (training frames and backgrounds), samples [B, sampleWords], pastes
+ * [B, pasteWords] → the samples' frames [3B, H, W] (sample b's previous, current and next frame at 3b, 3b + 1, 3b + 2), and their targets
+ * [B, H, W]: the current frame as it was, the mask in the highest byte.
+ */
+export const pasteOp: Op = {
+  name: "paste",
+  outputs([frames, samples, pastes]) {
+    const [, height, width] = expectShape(frames, "frames", [-1, -1, -1]).shape as [number, number, number];
+    const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
+    expectShape(pastes, "pastes", [b, pasteWords]);
+    return [
+      { shape: [3 * b, height, width], dtype: "u32" },
+      { shape: [b, height, width], dtype: "u32" },
+    ];
+  },
+  kernels({ inputs, outputs }) {
+    const [frames, samples, pastes] = inputs as [Tensor, Tensor, Tensor];
+    const [pasted, targets] = outputs as [Tensor, Tensor];
+    const [b, height, width] = targets.shape as [number, number, number];
+    return [
+      {
+        label: "paste",
+        wgsl: specialize(pasteWgsl, { constants: { HEIGHT: height, WIDTH: width } }),
+        entryPoint: "paste",
+        bindings: { frames, samples, pastes, pasted, targets },
+        workgroups: [groups(width, 64), height, b],
+      },
+    ];
+  },
+  // All of the frames are an input, but seven of them are read for a sample.
+  cost: (call) => ({ flops: 0, bytes: (11 / 4) * bytesOf({ ...call, inputs: [] }) }),
+};

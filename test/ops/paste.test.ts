@@ -1,0 +1,128 @@
+import { describe, expect, it } from "vitest";
+import { pasteLayer } from "../../src/data/pseudo_paste.js";
+import type { BgrImage } from "../../src/data/resize.js";
+import { type Paste, type PasteFrame, packPastes, pasteOp, pasteWords } from "../../src/ops/paste.js";
+import { casesFor, evaluate, useGpu } from "../support/gpu.js";
+import { packImages, packSamples, randomImage } from "../support/images.js";
+import { Random } from "../support/numbers.js";
+
+const gpu = useGpu();
+
+/** An affine that turns and scales about the middle of an image, as gl-matrix has it. */
+function turned(random: Random, { height, width }: { height: number; width: number }): number[] {
+  const [angle, size] = [random.next() - 0.5, 0.4 + random.next()];
+  const [c, s] = [size * Math.cos(angle), size * Math.sin(angle)];
+  const flip = random.next() < 0.5 ? -1 : 1;
+  const [x, y] = [width / 2 + 3 * random.next(), height / 2 - 2 * random.next()];
+  return [flip * c, s, -s * flip, c, width / 2 - flip * c * x + s * flip * y, height / 2 - s * x - c * y];
+}
+
+/** Frames that are foreground here and there: a background with smooth blocks on it. */
+function scene(random: Random, height: number, width: number) {
+  const background = randomImage(random, height, width, 3);
+  const data = Uint8Array.from(background.data, (v) => 100 + (v as number) / 8);
+  const still = { ...background, data };
+  const moving = Array.from({ length: 4 }, () => {
+    const own = data.slice();
+    const [x, y, value] = [random.integer(width / 2), random.integer(height / 2), random.integer(256)];
+    for (let row = y; row < y + height / 2; row++) {
+      for (let column = x; column < x + width / 2; column++) {
+        for (let c = 0; c < 3; c++)
+          own[(row * width + column) * 3 + c] = Math.min(255, value + 20 * c + ((row * column) % 9));
+      }
+    }
+    return { ...background, data: own };
+  });
+  return [still, ...moving];
+}
+
+describe("paste, against the plain version", () => {
+  for (const [height, width] of casesFor([
+    [24, 36],
+    [17, 130],
+  ] as const)) {
+    it(`${height}x${width}`, async () => {
+      const random = new Random(height);
+      const images = scene(random, height, width);
+      const samples = [
+        { previous: 1, current: 2, next: 3 },
+        { previous: 4, current: 2, next: 1 },
+        { previous: 3, current: 3, next: 2 },
+      ];
+      const layer = (slot: number, plain: boolean): PasteFrame => ({
+        affine: turned(random, { height, width }).map(Math.fround),
+        box: { x: width / 2, y: height / 2, rx: width / 3, ry: height / 3 },
+        plain,
+        slot,
+      });
+      const pastes: (Paste | undefined)[] = [
+        {
+          gain: [1.2, 0.8, 1],
+          bias: 7,
+          low: 10,
+          high: 30,
+          background: 0,
+          layers: [layer(2, false), layer(3, false), layer(4, false)],
+        },
+        undefined,
+        {
+          gain: [1, 1, 1],
+          bias: 0,
+          low: 15,
+          high: 40,
+          background: 0,
+          layers: [layer(1, true), layer(3, true), layer(1, false)],
+        },
+      ];
+      const { pasted, targets } = await evaluate(gpu(), (bench) => {
+        const frames = bench.input([images.length, height, width], packImages(images));
+        const inputs = [
+          frames,
+          bench.input([3, 8], packSamples(samples)),
+          bench.input([3, pasteWords], packPastes(pastes)),
+        ];
+        const [pasted, targets] = bench.graph.apply(pasteOp, inputs, undefined);
+        return { pasted: pasted!, targets: targets! };
+      });
+
+      const pixels = height * width;
+      const bytes = (words: Float32Array | Uint32Array, image: number) =>
+        new Uint8Array(Uint32Array.from(words.subarray(image * pixels, (image + 1) * pixels)).buffer);
+      let changed = 0;
+      for (const [b, sample] of samples.entries()) {
+        const paste = pastes[b];
+        for (const [t, slot] of [sample.previous, sample.current, sample.next].entries()) {
+          const clean = images[slot] as BgrImage;
+          const own = paste?.layers[t];
+          const want = own
+            ? pasteLayer(
+                clean,
+                { frame: images[own.slot] as BgrImage, background: images[0] as BgrImage },
+                { ...own, affine: own.affine as never },
+                paste as Paste,
+              )
+            : { frame: clean, mask: new Uint8Array(pixels) };
+          const got = bytes(pasted!, 3 * b + t);
+          const target = bytes(targets!, b);
+          let [worst, masksApart, covered] = [0, 0, 0];
+          for (let i = 0; i < pixels; i++) {
+            for (let c = 0; c < 3; c++) {
+              worst = Math.max(worst, Math.abs(got[4 * i + c]! - want.frame.data[3 * i + c]!));
+              if (want.frame.data[3 * i + c] !== clean.data[3 * i + c]) changed++;
+              if (t === 1) expect(target[4 * i + c]).toBe(clean.data[3 * i + c]);
+            }
+            expect(got[4 * i + 3]).toBe(0);
+            if (t !== 1) continue;
+            covered += want.mask[i]! / 255;
+            if (target[4 * i + 3] !== want.mask[i]) masksApart++;
+          }
+          expect(worst, `sample ${b}, frame ${t}`).toBeLessThanOrEqual(1);
+          // Half of a pixel covered, within a rounding.
+          expect(masksApart).toBeLessThanOrEqual(1);
+          if (t === 1) expect(covered > 10).toBe(paste !== undefined);
+        }
+      }
+      expect(changed).toBeGreaterThan(pixels);
+    });
+  }
+});

@@ -1,0 +1,4 @@
+// Training frames with anomalies: node tools/create-anomalies.js ubnormal UBNORMAL_ROOT --dataset-root ROOT --out OUT, or pseudo ROOT --out OUT
+import { runTool } from "../dist/cli.js";
+
+process.exitCode = await runTool("create-anomalies", process.argv.slice(2));
