@@ -18,6 +18,17 @@ export {
   pseudoAnomalyDefaults,
 } from "./data/pseudo_anomaly.js";
 export { buildForegroundLibrary, type ForegroundLibrary, type LibraryOptions } from "./data/pseudo_library.js";
+export { type SceneAnomaly, sceneAnomalies } from "./data/scene/actors.js";
+export { type SceneDatasetOptions, sceneDataset } from "./data/scene/dataset.js";
+export {
+  createScene,
+  type Scene,
+  type SceneFrame,
+  type SceneOptions,
+  type SceneTruth,
+  SceneVideo,
+  type SceneVideoOptions,
+} from "./data/scene/scene.js";
 export {
   Detector,
   type DetectorOptions,

@@ -245,7 +245,6 @@ async function create(
 
 function started(what: string, total: number | undefined, quiet: boolean): Progress {
   const progress = new Progress(what, total, quiet);
-  progress.advance(0);
   return progress;
 }
 

@@ -12,6 +12,7 @@ import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { extractGradientsCommand } from "./extract_gradients.js";
 import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
+import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
 
 // What the benchmarks' peers need of the engine.
@@ -25,6 +26,7 @@ const commands: Record<string, () => Command> = {
   dataset: datasetCommand,
   demo: demoCommand,
   adapters: adaptersCommand,
+  "make-scene": makeSceneCommand,
   "create-anomalies": createAnomaliesCommand,
   "extract-gradients": extractGradientsCommand,
   "convert-checkpoint": convertCheckpointCommand,

@@ -43,7 +43,7 @@ export interface DatasetVideo {
 
 /** A data set: normal videos to learn from, and videos with ground truth to be measured on. */
 export interface Dataset {
-  /** Which layout it was read as: "avenue", "shanghai", "ubnormal", "ped1", "ped2", "folder". */
+  /** Which layout it was read as: "avenue", "shanghai", "ubnormal", "ped1", "ped2", "folder", "scene". */
   readonly layout: string;
   readonly root: string;
   readonly train: readonly DatasetVideo[];

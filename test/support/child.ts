@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { reportPageForEsbuild } from "../../tools/report-page.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -27,6 +28,7 @@ export async function runInChild(
       target: "node20",
       packages: "external",
       loader: { ".wgsl": "text" },
+      plugins: [reportPageForEsbuild],
     });
     writeFileSync(file, outputFiles[0]!.text);
     return await new Promise((resolve, reject) => {

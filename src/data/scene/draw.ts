@@ -1,0 +1,48 @@
+import { uniformGenerator } from "../../random.js";
+
+/** Mixes whole numbers into one of 32 bits that depends on each of them and on their order. */
+export function mix(...keys: readonly number[]): number {
+  let state = 0x2545f491;
+  for (const key of keys) {
+    state = Math.imul(state ^ (key | 0), 0x9e3779b1);
+    state = Math.imul(state ^ (state >>> 15), 0x85ebca6b);
+    state ^= state >>> 13;
+  }
+  return state >>> 0;
+}
+
+/** Random draws that the keys determine. */
+export class Draw {
+  private readonly next: () => number;
+
+  constructor(...keys: readonly number[]) {
+    this.next = uniformGenerator(mix(...keys));
+  }
+
+  /** Uniform in [low, high). */
+  number(low = 0, high = 1): number {
+    return low + (high - low) * this.next();
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[Math.floor(this.next() * items.length)];
+  }
+}
+
+/** Smooth noise in [0, 1) over a plane: random values at whole coordinates, interpolated. */
+export function valueNoise(x: number, y: number, seed: number): number {
+  const [column, row] = [Math.floor(x), Math.floor(y)];
+  const [u, v] = [smoothStep(x - column), smoothStep(y - row)];
+  const at = (i: number, j: number) => mix(seed, column + i, row + j) / 2 ** 32;
+  return (at(0, 0) * (1 - u) + at(1, 0) * u) * (1 - v) + (at(0, 1) * (1 - u) + at(1, 1) * u) * v;
+}
+
+/** 0 up to 0, 1 from 1 on, between them a rise that starts and ends level. */
+export function smoothStep(u: number): number {
+  const t = Math.min(1, Math.max(0, u));
+  return t * t * (3 - 2 * t);
+}

@@ -1,0 +1,108 @@
+import { type ReadonlyVec3, vec3 } from "gl-matrix";
+import type { Actor } from "./actors.js";
+import { type Backdrop, createBackdrop } from "./backdrop.js";
+import { Camera } from "./camera.js";
+import { Draw } from "./draw.js";
+import type { Brightness } from "./light.js";
+import { type Canvas, createCanvas, drawSprite } from "./raster.js";
+import { castShadows, type Part, paintParts } from "./solids.js";
+import { type Lane, lightAt, streetLanes } from "./street.js";
+
+/** An actor as it is at some time. */
+export interface Standing {
+  parts: readonly Part[];
+  /** Where it stands on the ground, in metres. */
+  x: number;
+  z: number;
+  /** Metres from the camera, along the optical axis. */
+  depth: number;
+  /** Its number on the canvas; 0 for whom nobody looks for. */
+  owner: number;
+}
+
+/** The place and the camera, and how both are drawn with whoever is there. */
+export class Stage {
+  readonly camera: Camera;
+  readonly lanes: readonly Lane[];
+  private readonly toSun: ReadonlyVec3;
+  private readonly backdrop: Backdrop;
+  private readonly canvas: Canvas;
+  private readonly shade: Float32Array;
+
+  constructor(seed: number, width: number, height: number, varyCamera: boolean) {
+    const draw = new Draw(seed, 1);
+    const vary = (range: number) => (varyCamera ? draw.number(-range, range) : 0);
+    this.camera = new Camera({
+      eye: [vary(0.8), 5.4 + vary(0.8), 0],
+      target: [1.8 + vary(1), 0.9, -12 + vary(0.7)],
+      fieldOfView: 0.72,
+      width,
+      height,
+    });
+    this.lanes = streetLanes(this.camera);
+    // From behind the camera, to the left.
+    this.toSun = vec3.normalize(vec3.create(), [-0.75, 1, 0.35]);
+    this.backdrop = createBackdrop(this.camera, this.toSun, seed);
+    this.canvas = createCanvas(width, height);
+    this.shade = new Float32Array(width * height);
+  }
+
+  /** Whoever is there at a time, the farthest first. */
+  standing(actors: readonly Actor[], time: number, owner: (actor: Actor) => number): Standing[] {
+    const present = actors.filter(({ begin, end }) => time >= begin && time < end);
+    const standing = present.map((actor) => {
+      const { x, z } = actor.at(time);
+      const { depth } = this.camera.project([x, 0, z]);
+      return { parts: actor.parts(time), x, z, depth, owner: owner(actor) };
+    });
+    return standing.sort((a, b) => b.depth - a.depth);
+  }
+
+  /** Draws the place with these actors. The canvas is the stage's own: the next call draws over it. */
+  draw(standing: readonly Standing[], light: Brightness): Canvas {
+    const { canvas, shade, camera, toSun } = this;
+    const { color, ground, shade: still } = this.backdrop;
+    shade.set(still);
+    for (const { parts } of standing) castShadows(shade, ground, camera, parts, toSun);
+    for (let pixel = 0, at = 0; pixel < shade.length; pixel++) {
+      const level = light.sky + light.sun * (1 - shade[pixel]);
+      for (let channel = 0; channel < 3; channel++, at++) canvas.color[at] = color[at] * level;
+    }
+    this.drawStanding(standing, light);
+    return canvas;
+  }
+
+  /** Which of these actors is seen in each pixel, by its number: all that {@link draw} finds out of it, in a fraction of the time. */
+  owners(standing: readonly Standing[]): Uint8Array {
+    const { owner } = this.canvas;
+    // Nobody farther away hides anything.
+    const first = standing.findIndex(({ owner }) => owner > 0);
+    if (first < 0) owner.fill(0);
+    else this.drawStanding(standing.slice(first), { sky: 1, sun: 0 });
+    return owner;
+  }
+
+  private drawStanding(standing: readonly Standing[], { sky, sun }: Brightness): void {
+    const { canvas, camera, toSun } = this;
+    canvas.owner.fill(0);
+    const layers = [...this.backdrop.layers];
+    const drawLayers = (beyond: number) => {
+      while (layers.length > 0 && layers[0].depth > beyond) drawSprite(canvas, layers.shift()!.sprite, sky + sun);
+    };
+    for (const { parts, x, z, depth, owner } of standing) {
+      drawLayers(depth);
+      const light = (sky + sun * (1 - 0.8 * this.shadeAt(x, z))) * lightAt(z);
+      paintParts(canvas, camera, parts, toSun, light, owner);
+    }
+    drawLayers(Number.NEGATIVE_INFINITY);
+  }
+
+  /** How much of a place lies in the shade of what stands there. */
+  private shadeAt(x: number, z: number): number {
+    const seen = this.camera.project([x, 0, z]);
+    const [column, row] = [Math.floor(seen.x), Math.floor(seen.y)];
+    const { width, height } = this.camera;
+    if (!(seen.depth > 0 && column >= 0 && column < width && row >= 0 && row < height)) return 0;
+    return this.backdrop.shade[row * width + column];
+  }
+}

@@ -1,0 +1,4 @@
+// Writes a data set of a procedural street scene: node tools/make-scene.js OUT [--seed 1] [--preview FILE.png]
+import { runTool } from "../dist/cli.js";
+
+process.exitCode = await runTool("make-scene", process.argv.slice(2));
