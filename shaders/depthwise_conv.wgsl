@@ -1,5 +1,6 @@
 // The three convolutional projections of a block in one pass: depthwise 3x3, padding 1, on the grid of a sample's tokens, for q, k
-// and v from the same loads. BatchNorm is folded into weights and bias. The cls token in front is copied unconvolved.
+// and v from the same loads. BatchNorm is folded into weights and bias, or in training comes later (UNBIASED). The cls token in front is
+// copied unconvolved.
 // An invocation makes 4 channels of RUN tokens, one below the other: each weight is read once a run, each input three times.
 const WIDTH: u32 = 256u;
 const ROWS: u32 = 20u;
@@ -10,7 +11,9 @@ const RUN_AND_BORDER: u32 = 7u;  // RUN + 2
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [9 taps, 3 (q, k, v), WIDTH]
+//#if !UNBIASED
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [3, WIDTH]
+//#endif
 @group(0) @binding(3) var<storage, read_write> qkv: array<vec4<f32>>;  // [3, SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 
 @compute @workgroup_size(64)
@@ -32,6 +35,7 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
   var q: array<vec4<f32>, RUN>;
   var k: array<vec4<f32>, RUN>;
   var v: array<vec4<f32>, RUN>;
+  //#if !UNBIASED
   //#unroll i RUN
   {
     const i = 0u;
@@ -40,6 +44,7 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
     v[i] = bias[channel + 2u * W4];
   }
   //#end
+  //#endif
   let taps = min(3u, arrayLength(&weight));  // known at run time only: unrolled, this loop takes lavapipe seconds to compile
   for (var dx = 0u; dx < taps; dx++) {
     let c = column + dx;  // one too many: 0 is the border

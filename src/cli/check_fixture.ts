@@ -11,6 +11,7 @@ import { checkAnomalyMap } from "./check_anomaly_map.js";
 import { checkInference } from "./check_inference.js";
 import { checkMetrics, isText, metricTolerance } from "./check_metrics.js";
 import { checkPreprocess } from "./check_preprocess.js";
+import { checkTraining } from "./check_training.js";
 import { type Comparison, FixtureCase } from "./fixture_case.js";
 import { adapterOption, numberIn, wholeNumber } from "./options.js";
 
@@ -73,8 +74,8 @@ export function checkFixtureCommand(): Command {
 
 /** Tells by its tensors what a safetensors case is of. @throws InputError where none of the checks is for it */
 function checkOf(fixture: FixtureCase, checkpoint?: Checkpoint): (gpu: Gpu) => Promise<Comparison[]> {
-  if (fixture.text("mode", "eval") !== "eval") {
-    throw new InputError(`${fixture.name} is a training case, which cannot be checked yet`);
+  if (fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."))) {
+    return (gpu) => checkTraining(gpu, fixture);
   }
   if (fixture.has("in.frames_u8")) {
     if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);

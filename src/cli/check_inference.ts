@@ -1,5 +1,4 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import type { StoredTensor } from "../checkpoint/tensor.js";
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { Graph, type Tensor } from "../graph/graph.js";
@@ -11,8 +10,9 @@ import { sampleWords } from "../ops/common.js";
 import { frameScoresOp, type Norm, tokenErrorsOp } from "../ops/errors.js";
 import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../ops/losses.js";
 import { patchMotionOp, rankTokensOp } from "../ops/masking.js";
-import { frameRing, rawSlotWords } from "../ops/resize.js";
+import { frameRing } from "../ops/resize.js";
 import { type Comparison, compare, type FixtureCase } from "./fixture_case.js";
+import { masksOf, packPlanes, packTargets, writeFrames } from "./fixture_inputs.js";
 
 /**
  * Runs the engine on an inference case: frames through the same kernels as in production, on the file's masks. Compares each
@@ -167,27 +167,6 @@ export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: 
   return comparisons;
 }
 
-function masksOf(fixture: FixtureCase, batch: number, tokens: number, keep: number) {
-  let idsRestore: Uint32Array<ArrayBuffer>;
-  if (fixture.has("in.ids_restore")) {
-    idsRestore = Uint32Array.from(fixture.tensor("in.ids_restore").data, Number);
-  } else {
-    const noise = Float32Array.from(fixture.tensor("in.noise").data, Number);
-    idsRestore = new Uint32Array(batch * tokens);
-    for (let b = 0; b < batch; b++) {
-      const own = noise.subarray(b * tokens, (b + 1) * tokens);
-      const order = Array.from(own.keys()).sort((i, j) => (own[i] as number) - (own[j] as number));
-      for (const [rank, token] of order.entries()) idsRestore[b * tokens + token] = rank;
-    }
-  }
-  const idsKeep = new Uint32Array(batch * keep);
-  idsRestore.forEach((rank, i) => {
-    if (rank >= tokens) throw new InputError(`${fixture.name}: in.ids_restore holds ${rank}, of ${tokens} tokens`);
-    if (rank < keep) idsKeep[Math.floor(i / tokens) * keep + rank] = i % tokens;
-  });
-  return { idsRestore, idsKeep };
-}
-
 /**
  * The share of tokens that the engine ranks otherwise than the file. Equal motion may be ranked either way, so for gradient masking it
  * counts ranks whose motion differs; undefined where the file has no ranks.
@@ -221,64 +200,6 @@ function countMismatched(fixture: FixtureCase, got: Uint32Array, exact: Uint32Ar
   const [wantSorted, gotSorted] = [byRank(want), byRank(got)];
   for (const [i, m] of wantSorted.entries()) if (m !== gotSorted[i]) wrong++;
   return wrong / want.length;
-}
-
-function writeFrames(
-  program: Program,
-  raw: Tensor,
-  frames: StoredTensor,
-  batch: number,
-  size: { height: number; width: number },
-) {
-  const pixels = size.height * size.width;
-  const slotBytes = 4 * rawSlotWords(size);
-  const bytes = new Uint8Array(slotBytes * 3 * batch);
-  for (let slot = 0; slot < 3 * batch; slot++) {
-    for (let c = 0; c < 3; c++) {
-      for (let i = 0; i < pixels; i++)
-        bytes[slot * slotBytes + i * 3 + c] = Number(frames.data[(slot * 3 + c) * pixels + i]);
-    }
-  }
-  program.write(raw, bytes);
-}
-
-/** [B, channels, H, W] → a packed word a pixel. */
-function packPlanes(
-  tensor: StoredTensor,
-  channels: number,
-  toByte: (value: number) => number,
-): Uint32Array<ArrayBuffer> {
-  const [batch, planes, height, width] = tensor.shape as [number, number, number, number];
-  const pixels = height * width;
-  const packed = new Uint32Array(batch * pixels);
-  for (let b = 0; b < batch; b++) {
-    for (let c = 0; c < channels; c++) {
-      for (let i = 0; i < pixels; i++) {
-        const byte = Math.round(toByte(Number(tensor.data[(b * planes + c) * pixels + i])));
-        packed[b * pixels + i] = (packed[b * pixels + i] as number) | (byte << (8 * c));
-      }
-    }
-  }
-  return packed;
-}
-
-/** The target where the file has one, else the current frame with an empty mask. */
-function packTargets(
-  fixture: FixtureCase,
-  batch: number,
-  size: { height: number; width: number },
-): Uint32Array<ArrayBuffer> {
-  if (fixture.has("in.target")) return packPlanes(fixture.tensor("in.target"), 4, (v) => v * 127.5 + 127.5);
-  const frames = fixture.tensor("in.frames_u8");
-  const { height, width } = size;
-  const planes = Array.from({ length: batch }, (_, b) =>
-    frames.data.slice((b * 9 + 3) * height * width, (b * 9 + 6) * height * width),
-  );
-  const data = new Uint8Array(batch * 3 * height * width);
-  planes.forEach((p, b) => {
-    data.set(Uint8Array.from(p, Number), b * 3 * height * width);
-  });
-  return packPlanes({ dtype: "U8", shape: [batch, 3, height, width], data }, 3, (v) => v);
 }
 
 /** [B, L, D] → [B, D, L], as a convolution's output lies. */

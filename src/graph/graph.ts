@@ -22,8 +22,10 @@ export interface Tensor extends TensorSpec {
   readonly role: Role;
   /** Values of a weight. */
   readonly data?: Float32Array | Uint32Array;
-  /** The tensor whose buffer this one shares, for a node that updates its input in place. */
+  /** The tensor whose buffer this one shares: the input that a node updates in place, or what this is a slice of. */
   readonly aliasOf?: Tensor;
+  /** Where a slice begins in its tensor, in elements. */
+  readonly offset?: number;
 }
 
 /** Work of a node: what the profiler turns into GFLOP/s and GB/s. */
@@ -62,13 +64,31 @@ export interface Op<A = unknown> {
   /** The dispatches that compute it on a target. */
   kernels(call: Call<A>, target: Target): Kernel[];
   cost(call: Call<A>): Cost;
+  /**
+   * Adds the nodes of its gradient to the graph: for each input the gradient of the loss with respect to it, given those with respect to the
+   * outputs (undefined where the loss does not depend on one). Entries of inputs that `needed` does not ask for may be left out.
+   */
+  gradient?(
+    call: Call<A>,
+    outputGradients: readonly (Tensor | undefined)[],
+    graph: Graph,
+    needed: readonly boolean[],
+  ): (Tensor | undefined)[];
 }
 
 /** An op applied to tensors. */
 export interface Node extends Call {
   readonly name: string;
   readonly op: Op;
+  /** See {@link Graph.phase}. */
+  readonly phase: string;
 }
+
+/** The phase of nodes that were given none. */
+export const mainPhase = "step";
+
+/** Slices begin at multiples of so many elements: WebGPU binds buffers at multiples of 256 bytes. */
+export const sliceAlignment = 64;
 
 /** A static graph: tensors, and nodes in the order in which they run. */
 export class Graph {
@@ -76,6 +96,7 @@ export class Graph {
   readonly tensors: Tensor[] = [];
   readonly outputs = new Map<string, Tensor>();
   private scopeNames: string[] = [];
+  private currentPhase = mainPhase;
 
   /** @param target the adapter that the graph is built for: weights may be laid out for its kernels */
   constructor(readonly target: Target) {}
@@ -112,10 +133,37 @@ export class Graph {
       const source = op.inPlace?.[i];
       const aliasOf = source === undefined ? undefined : inputs[source];
       const suffix = specs.length > 1 ? `.${i}` : "";
-      return this.add({ name: `${name}${suffix}`, shape: spec.shape, dtype: spec.dtype, role: "value", aliasOf });
+      const place = aliasOf && { aliasOf, ...(aliasOf.offset !== undefined && { offset: aliasOf.offset }) };
+      return this.add({ name: `${name}${suffix}`, shape: spec.shape, dtype: spec.dtype, role: "value", ...place });
     });
-    this.nodes.push({ name, op: op as Op, inputs, outputs, attrs });
+    this.nodes.push({ name, op: op as Op, inputs, outputs, attrs, phase: this.currentPhase });
     return outputs;
+  }
+
+  /**
+   * A part of a state as a tensor of its own, in the same buffer.
+   * @param offset where it begins, in elements: a multiple of {@link sliceAlignment}
+   */
+  slice(name: string, tensor: Tensor, offset: number, shape: readonly number[]): Tensor {
+    if (offset % sliceAlignment !== 0 || offset + elementCount(shape) > elementCount(tensor.shape)) {
+      throw new Error(`${name}: [${shape}] at ${offset} is no slice of ${tensor.name} of shape [${tensor.shape}]`);
+    }
+    const { role, dtype } = tensor;
+    return this.add({ name, shape, dtype, role, aliasOf: tensor, offset: (tensor.offset ?? 0) + offset });
+  }
+
+  /**
+   * What `build` adds belongs to a phase of its own, which is run by its name: the optimiser's step after several of the model's. Values
+   * do not last from phase to phase; states do.
+   */
+  phase<T>(name: string, build: () => T): T {
+    const outer = this.currentPhase;
+    this.currentPhase = name;
+    try {
+      return build();
+    } finally {
+      this.currentPhase = outer;
+    }
   }
 
   /** Keeps a tensor readable after each step, under a name. */

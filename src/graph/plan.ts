@@ -16,6 +16,7 @@ export interface MemoryPlan {
  */
 export function planMemory(graph: Graph): MemoryPlan {
   const nodes = neededNodes(graph);
+  checkPhases(nodes);
   const lastUse = new Map<number, number>();
   nodes.forEach((node, step) => {
     for (const tensor of [...node.inputs, ...node.outputs]) lastUse.set(storageOf(tensor).id, step);
@@ -51,6 +52,19 @@ function takeSlot(bytes: number, free: Set<number>, slotBytes: number[]): number
   slotBytes[best] = Math.max(slotBytes[best] as number, bytes);
   free.delete(best);
   return best;
+}
+
+/** Throws where a node of one phase needs a value of another: its buffer may serve something else by then. */
+function checkPhases(nodes: readonly Node[]): void {
+  const phaseOf = new Map(nodes.flatMap((node) => node.outputs.map((tensor) => [tensor.id, node.phase] as const)));
+  for (const { name, phase, inputs } of nodes) {
+    for (const tensor of inputs) {
+      const made = phaseOf.get(tensor.id);
+      if (made !== undefined && made !== phase && storageOf(tensor).role === "value") {
+        throw new Error(`${name} of phase ${phase} needs ${tensor.name}, a value of phase ${made}`);
+      }
+    }
+  }
 }
 
 function neededNodes(graph: Graph): Node[] {

@@ -1,7 +1,7 @@
 import type { Gpu } from "../gpu/gpu.js";
 import { Patience } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
-import { byteSize, type Cost, type DType, type Graph, type Node, storageOf, type Tensor } from "./graph.js";
+import { byteSize, type Cost, type DType, type Graph, mainPhase, type Node, storageOf, type Tensor } from "./graph.js";
 import { planMemory } from "./plan.js";
 
 /** A node's share of a profiled step. */
@@ -71,7 +71,7 @@ export class Program {
       const slot = plan.slots.get(tensor.id);
       if (slot !== undefined) {
         buffers.set(tensor.id, slotBuffers[slot] as GPUBuffer);
-      } else if (tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
+      } else if (!tensor.aliasOf && tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
         const buffer = gpu.createBuffer(tensor.name, byteSize(tensor), storage);
         if (tensor.data) gpu.device.queue.writeBuffer(buffer, 0, tensor.data as Float32Array<ArrayBuffer>);
         buffers.set(tensor.id, buffer);
@@ -93,10 +93,9 @@ export class Program {
         const entries = Object.entries(kernel.bindings).map(([name, tensor]) => {
           const binding = bindings.get(name);
           if (binding === undefined) throw new Error(`${label}: the WGSL declares no ${name}`);
-          return {
-            binding,
-            resource: { buffer: buffers.get(storageOf(tensor).id) as GPUBuffer, size: Math.max(4, byteSize(tensor)) },
-          };
+          const buffer = buffers.get(storageOf(tensor).id) as GPUBuffer;
+          const offset = 4 * (tensor.offset ?? 0);
+          return { binding, resource: { buffer, offset, size: Math.max(4, byteSize(tensor)) } };
         });
         const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
         return { node, label, pipeline, bindGroup, workgroups: kernel.workgroups };
@@ -109,11 +108,11 @@ export class Program {
 
   /** Writes (part of) an input or state. The bytes are copied before this returns. */
   write(tensor: Tensor, data: ArrayBufferView<ArrayBuffer>, offsetBytes = 0): void {
-    const buffer = this.buffers.get(tensor.id);
+    const buffer = this.buffers.get(storageOf(tensor).id);
     if (!buffer || tensor.role === "value" || tensor.role === "weight") {
       throw new Error(`${tensor.name} is not an input or state of this program`);
     }
-    this.gpu.device.queue.writeBuffer(buffer, offsetBytes, data);
+    this.gpu.device.queue.writeBuffer(buffer, 4 * (tensor.offset ?? 0) + offsetBytes, data);
   }
 
   /** Resolves once a further step may be started: fewer steps are in flight than {@link compile} allowed. */
@@ -133,7 +132,7 @@ export class Program {
       this.encode(encoder);
       let offset = 0;
       for (const tensor of this.graph.outputs.values()) {
-        encoder.copyBufferToBuffer(this.bufferOf(tensor), 0, staging, offset, byteSize(tensor));
+        encoder.copyBufferToBuffer(this.bufferOf(tensor), 4 * (tensor.offset ?? 0), staging, offset, byteSize(tensor));
         offset += byteSize(tensor);
       }
       this.gpu.device.queue.submit([encoder.finish()]);
@@ -154,11 +153,13 @@ export class Program {
     }
   }
 
-  /** Runs a step without reading anything back; the caller synchronises by {@link finish}. */
-  submit(): void {
-    const encoder = this.gpu.device.createCommandEncoder({ label: "step" });
-    this.encode(encoder);
+  /** Runs a step, or another phase of the graph, without reading anything back; the caller synchronises by {@link finish}. */
+  submit(phase = mainPhase): void {
+    const encoder = this.gpu.device.createCommandEncoder({ label: phase });
+    this.encode(encoder, phase);
     this.gpu.device.queue.submit([encoder.finish()]);
+    // Other phases are short beside a step, whose time theirs counts as.
+    if (phase !== mainPhase) return;
     const start = this.patience.submitted();
     this.unfinished = {
       steps: this.unfinished.steps + 1,
@@ -173,6 +174,21 @@ export class Program {
     await this.patience.sleep();
     await this.gpu.finish();
     if (steps > 0) this.patience.done(start, steps);
+  }
+
+  /** Reads a tensor that lasts: a state, an input, a weight, or an output of the last step. Waits for all that was submitted. */
+  async read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
+    const bytes = byteSize(tensor);
+    const staging = this.gpu.createBuffer("read", bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
+    try {
+      const encoder = this.gpu.device.createCommandEncoder({ label: "read" });
+      encoder.copyBufferToBuffer(this.bufferOf(tensor), 4 * (tensor.offset ?? 0), staging, 0, bytes);
+      this.gpu.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      return viewAs(tensor.dtype, staging.getMappedRange().slice(0), 0, bytes / 4);
+    } finally {
+      this.gpu.destroyBuffer(staging);
+    }
   }
 
   /** Runs a step with every kernel timed by timestamp queries. */
@@ -223,9 +239,9 @@ export class Program {
     this.owned.length = 0;
   }
 
-  private encode(encoder: GPUCommandEncoder): void {
+  private encode(encoder: GPUCommandEncoder, phase = mainPhase): void {
     const pass = encoder.beginComputePass();
-    for (const dispatch of this.dispatches) record(pass, dispatch);
+    for (const dispatch of this.dispatches) if (dispatch.node.phase === phase) record(pass, dispatch);
     pass.end();
   }
 

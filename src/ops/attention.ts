@@ -2,6 +2,7 @@ import attentionWgsl from "../../shaders/attention.wgsl";
 import attentionSubgroupWgsl from "../../shaders/attention_subgroup.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
+import { attentionBackwardOp } from "./attention_backward.js";
 import { bytesOf, expect, expectShape, groups, sizes } from "./common.js";
 import { attentionTile } from "./variants.js";
 
@@ -52,5 +53,9 @@ export const attentionOp: Op<{ heads: number }> = {
   cost(call) {
     const [, b, tokens, width] = sizes(call.inputs[0]);
     return { flops: 4 * b * tokens * tokens * width, bytes: bytesOf(call) };
+  },
+  gradient({ inputs, outputs, attrs }, [dy], graph) {
+    const [qkv, y] = [inputs[0] as Tensor, outputs[0] as Tensor];
+    return dy ? graph.apply(attentionBackwardOp, [qkv, y, dy], attrs).slice(0, 1) : [];
   },
 };

@@ -6,6 +6,7 @@ import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, elementwiseCost, expect, expectShape, groups, sampleWords, sizes as sizesOf } from "./common.js";
+import { tokenErrorsBackwardOp } from "./token_errors_backward.js";
 import { linearTile } from "./variants.js";
 
 /** How two values differ: squared (L2) or absolute (L1). */
@@ -56,6 +57,16 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
     ];
   },
   cost: (call) => ({ flops: 6 * elementCount(call.inputs[2]?.shape ?? []), bytes: bytesOf(call) }),
+  gradient({ inputs, attrs: { patch, norm, normalizeTarget } }, gradients, graph, needed) {
+    expect(norm === "L2", `token errors of norm ${norm} have no gradient, those of L2 have`);
+    const predictions = ["teacher", "student"] as const;
+    const [dTeacher, dStudent] = predictions.map((of, i) => {
+      if (!needed[2 + i]) return undefined;
+      const tensors = [gradients[0] as Tensor, ...inputs];
+      return graph.apply(tokenErrorsBackwardOp, tensors, { patch, normalizeTarget, of })[0];
+    });
+    return [undefined, undefined, dTeacher, dStudent];
+  },
 };
 
 /**

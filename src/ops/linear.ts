@@ -1,5 +1,6 @@
 import linearWgsl from "../../shaders/linear.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
+import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
@@ -83,11 +84,11 @@ export function linearWeights(
   const first = layers[0] as LinearWeights;
   const n = first.bias.length;
   const k = first.weight.length / n;
-  const strips = linearStrips(graph.target, n);
+  const tile = weightTile(graph.target, n);
   const weight = new Float32Array(layers.length * n * k);
   const bias = new Float32Array(layers.length * n);
   layers.forEach((layer, i) => {
-    packWeight(layer.weight, n, k, strips, weight.subarray(i * n * k));
+    packWeight(layer.weight, n, k, tile, weight.subarray(i * n * k));
     bias.set(layer.bias, i * n);
   });
   return {
@@ -96,24 +97,34 @@ export function linearWeights(
   };
 }
 
-type Strips = ReturnType<typeof linearStrips>;
+/**
+ * The tiles of a weight's layout for the target's kernel: strips of `lanes` vec4s of columns (linear_subgroup.wgsl). The plain
+ * kernel's [K, N] is one tile of strips of a single vec4.
+ */
+export function weightTile(target: Target, n: number): { lanes: number; strips: number } {
+  return linearStrips(target, n) ?? { lanes: 1, strips: n / 4 };
+}
 
-/** Where the weight from input k to output n is in the kernel's layout: [K, N], or the tiles of linear_subgroup.wgsl. */
-function packedIndex(k: number, n: number, sizes: { k: number; n: number }, strips: Strips): number {
-  if (!strips) return k * sizes.n + n;
-  const { lanes, strips: count } = strips;
-  const columns = 4 * lanes * count;
+/** Where the weight from input k to output n is in the kernel's layout: [N / columns of a tile, K / 4, lanes, 4 k, strips] vec4. */
+function packedIndex(k: number, n: number, inner: number, { lanes, strips }: ReturnType<typeof weightTile>): number {
+  const columns = 4 * lanes * strips;
   const [tile, within] = [Math.floor(n / columns), n % columns];
   const strip = Math.floor(within / (4 * lanes));
   const lane = Math.floor(within / 4) % lanes;
-  const block = (tile * (sizes.k / 4) + Math.floor(k / 4)) * lanes + lane;
-  return ((block * 4 + (k % 4)) * count + strip) * 4 + (n % 4);
+  const block = (tile * (inner / 4) + Math.floor(k / 4)) * lanes + lane;
+  return ((block * 4 + (k % 4)) * strips + strip) * 4 + (n % 4);
 }
 
-function packWeight(weight: Float32Array, n: number, k: number, strips: Strips, packed: Float32Array): void {
+function packWeight(
+  weight: Float32Array,
+  n: number,
+  k: number,
+  tile: ReturnType<typeof weightTile>,
+  packed: Float32Array,
+): void {
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < k; column++) {
-      packed[packedIndex(column, row, { k, n }, strips)] = weight[row * k + column] as number;
+      packed[packedIndex(column, row, k, tile)] = weight[row * k + column] as number;
     }
   }
 }

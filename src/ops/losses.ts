@@ -1,5 +1,6 @@
 import lossWeightsWgsl from "../../shaders/loss_weights.wgsl";
 import lossesWgsl from "../../shaders/losses.wgsl";
+import lossesBackwardWgsl from "../../shaders/losses_backward.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, expectShape, groups, sampleWords } from "./common.js";
@@ -73,6 +74,8 @@ export const weightedLossOp: Op<LossAttrs> = {
     return [lossKernel({ errors, weights, loss: outputs[0] as Tensor }, attrs)];
   },
   cost: (call) => ({ flops: elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
+  gradient: ({ inputs: [, weights], attrs }, [dLoss], graph) =>
+    graph.apply(weightedLossBackwardOp, [weights, dLoss] as [Tensor, Tensor], attrs),
 };
 
 /** Mean error over the removed tokens of the whole batch: errors [B, L, 2], idsRestore [B, L] → [1]. */
@@ -88,4 +91,40 @@ export const maskedLossOp: Op<LossAttrs> = {
     return [lossKernel({ errors, idsRestore, loss: outputs[0] as Tensor }, attrs)];
   },
   cost: (call) => ({ flops: elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
+  gradient: ({ inputs: [, idsRestore], attrs }, [dLoss], graph) =>
+    graph.apply(maskedLossBackwardOp, [idsRestore, dLoss] as [Tensor, Tensor], attrs),
 };
+
+function lossBackwardOp(name: string, binding: "weights" | "idsRestore"): Op<LossAttrs> {
+  return {
+    name,
+    outputs([perToken, dLoss]) {
+      const [b, tokens] = expectShape(perToken, binding, [-1, -1]).shape as [number, number];
+      expectShape(dLoss, "dLoss", [1]);
+      return [{ shape: [b, tokens, 2], dtype: "f32" }];
+    },
+    kernels({ inputs, outputs, attrs: { error, keep } }) {
+      const [perToken, dLoss] = inputs as [Tensor, Tensor];
+      const [b, tokens] = perToken.shape as [number, number];
+      return [
+        {
+          label: "loss backward",
+          wgsl: specialize(lossesBackwardWgsl, {
+            constants: { SAMPLES: b, TOKENS: tokens, KEEP: keep, WHICH: error === "student" ? 0 : 1 },
+            flags: { WEIGHTED: binding === "weights" },
+          }),
+          entryPoint: "lossesBackward",
+          bindings: { [binding]: perToken, dLoss, dErrors: outputs[0] as Tensor },
+          workgroups: [b, 1, 1],
+        },
+      ];
+    },
+    cost: (call) => ({ flops: 3 * elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
+  };
+}
+
+/** The gradient of {@link weightedLossOp} with respect to the errors: weights [B, L], dLoss [1] → [B, L, 2]. */
+export const weightedLossBackwardOp = lossBackwardOp("weightedLossBackward", "weights");
+
+/** The gradient of {@link maskedLossOp} with respect to the errors: idsRestore [B, L], dLoss [1] → [B, L, 2]. */
+export const maskedLossBackwardOp = lossBackwardOp("maskedLossBackward", "idsRestore");

@@ -1,11 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Target } from "../../src/gpu/gpu.js";
 import { declaredBindings } from "../../src/gpu/wgsl.js";
+import type { Graph } from "../../src/graph/graph.js";
 import { planMemory } from "../../src/graph/plan.js";
 import { Program } from "../../src/graph/program.js";
 import { paperConfig } from "../../src/model/config.js";
+import { optimizerPhase } from "../../src/train/training_graph.js";
 import { useGpu } from "../support/gpu.js";
 import { type ModelOptions, modelGraph, tinyConfig } from "../support/model.js";
+import { type TrainingOptions, trainingGraph } from "../support/training.js";
 
 /**
  * Dawn's null backend runs nothing and validates everything, with the limits that each WebGPU device has at least: it stands for GPUs whose
@@ -75,6 +78,44 @@ function targets(): [string, Target][] {
   ];
 }
 
+const learning: TrainingOptions = {
+  config: paperConfig,
+  size: { height: 320, width: 640 },
+  batch: 2,
+  stage: 1,
+  loss: "gradient-weighted",
+  normalizeTarget: false,
+  dropout: 0.1,
+};
+const tinyLearning: TrainingOptions = { ...learning, config: tinyConfig, size: { height: 32, width: 48 }, batch: 3 };
+
+const trainings: [string, TrainingOptions][] = [
+  ["the paper's network, stage 1", learning],
+  ["the paper's network, stage 2", { ...learning, stage: 2, size: { height: 160, width: 320 } }],
+  [
+    "the paper's network, patch 8",
+    { ...learning, config: { ...paperConfig, patch: 8 }, size: { height: 160, width: 320 }, batch: 2 },
+  ],
+  ["a tiny network, masked loss, no dropout", { ...tinyLearning, loss: "masked", normalizeTarget: true, dropout: 0 }],
+  ["a tiny network, stage 2", { ...tinyLearning, stage: 2 }],
+  ["a tiny network, one sample", { ...tinyLearning, batch: 1 }],
+];
+
+// The null backend has half a gigabyte of memory: small batches.
+describe("every kernel of training compiles", () => {
+  for (const [name, options] of trainings) {
+    it(`${name}: as a program, and for every target`, async () => {
+      const program = await Program.compile(gpu(), trainingGraph(gpu(), options).graph);
+      expect(program.dispatchCount).toBeGreaterThan(100);
+      program.submit();
+      program.submit(optimizerPhase);
+      await gpu().finish();
+      program.close();
+      for (const [where, target] of targets()) await checkKernels(where, target, trainingGraph(target, options).graph);
+    });
+  }
+});
+
 describe("every kernel compiles", () => {
   it("the null backend is taken for a GPU, has features that no software adapter has, and the least limits", () => {
     expect(gpu().adapter.kind).toBe("gpu");
@@ -99,22 +140,8 @@ describe("every kernel compiles", () => {
 
     it(`${name}: for every target, with bindings that match`, async () => {
       for (const [where, target] of targets()) {
-        const { graph } = modelGraph(target, options);
-        for (const node of planMemory(graph).nodes) {
-          for (const kernel of node.op.kernels(node, target)) {
-            const what = `${where}: ${node.name} (${kernel.label})`;
-            const declared = declaredBindings(kernel.wgsl);
-            expect(Object.keys(kernel.bindings).sort(), what).toEqual(declared.map((d) => d.name).sort());
-            if (declared.length <= storageBuffers) await gpu().pipeline(what, kernel.wgsl, kernel.entryPoint);
-            else await validate(what, kernel.wgsl);
-            for (const size of kernel.workgroups) {
-              expect(size, what).toBeGreaterThan(0);
-              expect(size, what).toBeLessThanOrEqual(65535);
-            }
-          }
-        }
+        await checkKernels(where, target, modelGraph(target, options).graph);
       }
-      await gpu().finish();
     });
   }
 
@@ -134,6 +161,24 @@ describe("every kernel compiles", () => {
     expect([...over]).toEqual([]);
   });
 });
+
+/** Compiles what a target would run, and checks bindings and workgroups. */
+async function checkKernels(where: string, target: Target, graph: Graph): Promise<void> {
+  for (const node of planMemory(graph).nodes) {
+    for (const kernel of node.op.kernels(node, target)) {
+      const what = `${where}: ${node.name} (${kernel.label})`;
+      const declared = declaredBindings(kernel.wgsl);
+      expect(Object.keys(kernel.bindings).sort(), what).toEqual(declared.map((d) => d.name).sort());
+      if (declared.length <= storageBuffers) await gpu().pipeline(what, kernel.wgsl, kernel.entryPoint);
+      else await validate(what, kernel.wgsl);
+      for (const size of kernel.workgroups) {
+        expect(size, what).toBeGreaterThan(0);
+        expect(size, what).toBeLessThanOrEqual(65535);
+      }
+    }
+  }
+  await gpu().finish();
+}
 
 /** Checks WGSL alone, for a kernel whose bindings this device cannot lay out. */
 async function validate(what: string, wgsl: string): Promise<void> {

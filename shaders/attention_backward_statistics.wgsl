@@ -1,0 +1,41 @@
+// What the gradient of attention needs to know of each query and head, so that no score matrix is stored: the logarithm of the sum of
+// exponentials of its scores, by which any share is exp(score - it), and the sum of dy * y, which is the softmax's own part of every
+// score's gradient (Dao et al., FlashAttention, 2022). One pass over the keys with a running maximum, as in attention.wgsl.
+const SAMPLES: u32 = 1u;
+const TOKENS: u32 = 401u;
+const HEADS: u32 = 4u;
+const HEAD_WIDTH: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS]
+
+@compute @workgroup_size(64)
+fn scoreStatistics(@builtin(global_invocation_id) id: vec3<u32>) {
+  const D4 = HEAD_WIDTH / 4u;
+  const ROW = HEADS * D4;
+  const PLANE = SAMPLES * TOKENS * ROW;
+  if (id.x >= TOKENS) { return; }
+  let first = id.z * TOKENS * ROW + id.y * D4;
+  let own = first + id.x * ROW;
+  var q: array<vec4<f32>, D4>;
+  var products = vec4<f32>(0.0);
+  for (var i = 0u; i < D4; i++) {
+    q[i] = qkv[own + i];
+    products = fma(dy[own + i], y[own + i], products);
+  }
+  let delta = dot(products, vec4<f32>(1.0));
+  var largest = -3.0e38;
+  var total = 0.0;
+  for (var key = 0u; key < TOKENS; key++) {
+    let k = PLANE + first + key * ROW;
+    products = vec4<f32>(0.0);
+    for (var i = 0u; i < D4; i++) { products = fma(q[i], qkv[k + i], products); }
+    let score = dot(products, vec4<f32>(1.0));
+    let larger = max(largest, score);
+    total = total * exp(largest - larger) + exp(score - larger);
+    largest = larger;
+  }
+  statistics[(id.z * HEADS + id.y) * TOKENS + id.x] = vec2<f32>(largest + log(total), delta);
+}

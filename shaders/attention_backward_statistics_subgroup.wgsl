@@ -1,0 +1,144 @@
+// attention_backward_statistics.wgsl for the software adapters, on the plan of attention_subgroup.wgsl: one subgroup takes QUERIES queries of one
+// head; each lane holds its own keys and the queries go round by broadcast. Every lane keeps the maximum and the sum of its own
+// keys' exponentials; they are brought together at the end.
+enable subgroups;
+const SAMPLES: u32 = 1u;
+const TOKENS: u32 = 401u;
+const HEADS: u32 = 4u;
+const HEAD_WIDTH: u32 = 64u;
+const LANES: u32 = 4u;  // the subgroup's size
+const QUERIES: u32 = 8u;
+const QUERY_GROUPS: u32 = 2u;  // QUERIES / LANES, rounded up
+const KEYS: u32 = 4u;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS]
+
+const NONE = -3.0e38;
+const D4 = HEAD_WIDTH / 4u;
+const ROW = HEADS * D4;
+const PLANE = SAMPLES * TOKENS * ROW;
+
+fn subgroupMaximum(value: f32) -> f32 {
+  var result = value;
+  for (var step = 1u; step < LANES; step *= 2u) { result = max(result, subgroupShuffleXor(result, step)); }
+  return result;
+}
+
+fn subgroupSum(value: f32) -> f32 {
+  var result = value;
+  for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let first = group.z * TOKENS * ROW + group.y * D4;
+  let query0 = group.x * QUERIES;
+  let columns = min(D4, arrayLength(&qkv));  // known at run time only, so that no compiler unrolls the loops
+  var largest: array<f32, QUERIES>;
+  var total: array<f32, QUERIES>;
+  //#unroll q QUERIES
+  {
+    const q = 0u;
+    largest[q] = NONE;
+  }
+  //#end
+  var queryAt: array<u32, QUERY_GROUPS>;
+  var delta: array<f32, QUERY_GROUPS>;
+  //#unroll g QUERY_GROUPS
+  {
+    const g = 0u;
+    queryAt[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
+    for (var d = 0u; d < columns; d++) { delta[g] += dot(dy[queryAt[g] + d], y[queryAt[g] + d]); }
+  }
+  //#end
+  for (var key0 = 0u; key0 < TOKENS; key0 += LANES * KEYS) {
+    var scores: array<f32, QUERIES * KEYS>;
+    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    //#unroll i QUERIES
+    {
+      const i = 0u;
+      //#unroll j KEYS
+      {
+        const j = 0u;
+        scores[i * KEYS + j] = 0.0;
+      }
+      //#end
+    }
+    //#end
+    var keyAt: array<u32, KEYS>;
+    //#unroll j KEYS
+    {
+      const j = 0u;
+      keyAt[j] = PLANE + first + min(key0 + j * LANES + lane, TOKENS - 1u) * ROW;
+    }
+    //#end
+    for (var d = 0u; d < columns; d++) {
+      var query: array<vec4<f32>, QUERY_GROUPS>;
+      //#unroll g QUERY_GROUPS
+      {
+        const g = 0u;
+        query[g] = qkv[queryAt[g] + d];
+      }
+      //#end
+      var key: array<vec4<f32>, KEYS>;
+      //#unroll j KEYS
+      {
+        const j = 0u;
+        key[j] = qkv[keyAt[j] + d];
+      }
+      //#end
+      //#unroll e 4
+      {
+        const e = 0u;
+        //#unroll q QUERIES
+        {
+          const q = 0u;
+          let value = subgroupBroadcast(query[q / LANES][e], q % LANES);
+          //#unroll j KEYS
+          {
+            const j = 0u;
+            scores[q * KEYS + j] = fma(value, key[j][e], scores[q * KEYS + j]);
+          }
+          //#end
+        }
+        //#end
+      }
+      //#end
+    }
+    //#unroll q QUERIES
+    {
+      const q = 0u;
+      var best = largest[q];
+      //#unroll j KEYS
+      {
+        const j = 0u;
+        scores[q * KEYS + j] = select(NONE, scores[q * KEYS + j], key0 + j * LANES + lane < TOKENS);
+        best = max(best, scores[q * KEYS + j]);
+      }
+      //#end
+      total[q] *= exp(largest[q] - best);
+      largest[q] = best;
+      //#unroll j KEYS
+      {
+        const j = 0u;
+        total[q] += exp(scores[q * KEYS + j] - best);
+      }
+      //#end
+    }
+    //#end
+  }
+  //#unroll q QUERIES
+  {
+    const q = 0u;
+    let best = subgroupMaximum(largest[q]);
+    let lse = best + log(subgroupSum(total[q] * exp(largest[q] - best)));
+    if (lane == q % LANES && query0 + q < TOKENS) {
+      statistics[(group.z * HEADS + group.y) * TOKENS + query0 + q] = vec2<f32>(lse, delta[q / LANES]);
+    }
+  }
+  //#end
+}

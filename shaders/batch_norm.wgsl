@@ -1,0 +1,31 @@
+// Normalises the three projections by their batch statistics: (x - mean)/deviation * gamma + beta. A sample's first token, the cls, is copied.
+// An invocation has 4 channels of RUN tokens, so that what belongs to the channels is read once a run.
+const WIDTH: u32 = 256u;
+const SAMPLES: u32 = 1u;
+const TOKENS: u32 = 400u;  // without the cls
+const RUN: u32 = 8u;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+@group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;  // [3, WIDTH, 2 (mean, 1/deviation)]
+@group(0) @binding(2) var<storage, read> gamma: array<vec4<f32>>;  // [3, WIDTH]
+@group(0) @binding(3) var<storage, read> beta: array<vec4<f32>>;  // [3, WIDTH]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+
+@compute @workgroup_size(64)
+fn batchNorm(@builtin(global_invocation_id) id: vec3<u32>) {
+  const W4 = WIDTH / 4u;
+  let channel = id.x % W4;
+  let first = id.x / W4 * RUN;
+  let column = id.z * W4 + channel;
+  let low = stats[2u * column];
+  let high = stats[2u * column + 1u];
+  let mean = vec4<f32>(low.xz, high.xz);
+  let scale = vec4<f32>(low.yw, high.yw) * gamma[column];
+  let shift = beta[column];
+  let end = min(first + RUN, 1u + TOKENS);
+  for (var token = first; token < end; token++) {
+    let at = ((id.z * SAMPLES + id.y) * (1u + TOKENS) + token) * W4 + channel;
+    let value = x[at];
+    y[at] = select((value - mean) * scale + shift, value, token == 0u);
+  }
+}

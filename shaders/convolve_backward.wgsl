@@ -1,0 +1,62 @@
+// Gradient of the three depthwise 3x3 convolutions with respect to their common input: each one's dy through the same taps turned by half a turn,
+// all three added. So the kernel is the forward one (depthwise_conv.wgsl) the other way round: three images in, one out. The cls token
+// in front, which was copied three times, gets the sum of its three gradients.
+// An invocation makes 4 channels of RUN tokens, one below the other: each weight is read once a run, each dy three times.
+const WIDTH: u32 = 256u;
+const ROWS: u32 = 20u;
+const COLUMNS: u32 = 20u;
+const SAMPLES: u32 = 1u;
+const RUN: u32 = 5u;
+const RUN_AND_BORDER: u32 = 7u;  // RUN + 2
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(1) var<storage, read> taps: array<vec4<f32>>;  // [9, 3 (q, k, v), WIDTH]
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+
+@compute @workgroup_size(64)
+fn convolveBackward(@builtin(global_invocation_id) id: vec3<u32>) {
+  const W4 = WIDTH / 4u;
+  const TOKENS = 1u + ROWS * COLUMNS;
+  const PLANE = SAMPLES * TOKENS * W4;
+  if (id.x >= COLUMNS * W4) { return; }
+  let channel = id.x % W4;
+  let column = id.x / W4;
+  let row0 = id.y * RUN;
+  let first = id.z * TOKENS * W4 + channel;
+  if (id.y == 0u && column == 0u) { dx[first] = dy[first] + dy[first + PLANE] + dy[first + 2u * PLANE]; }
+  var sums: array<vec4<f32>, RUN>;
+  let steps = min(9u, arrayLength(&taps));  // known at run time only: unrolled, this loop takes lavapipe seconds to compile
+  for (var step = 0u; step < steps; step++) {
+    let plane = step / 3u;
+    let kx = step % 3u;
+    let c = column + kx;  // one too many: 0 is the border
+    if (c == 0u || c > COLUMNS) { continue; }
+    var input: array<vec4<f32>, RUN_AND_BORDER>;
+    //#unroll i RUN_AND_BORDER
+    {
+      const i = 0u;
+      let row = row0 + i;  // one too many: 0 is the border
+      let at = plane * PLANE + first + (1u + (clamp(row, 1u, ROWS) - 1u) * COLUMNS + c - 1u) * W4;
+      input[i] = select(vec4<f32>(0.0), dy[at], row >= 1u && row <= ROWS);
+    }
+    //#end
+    //#unroll ky 3
+    {
+      const ky = 0u;
+      let weight = taps[((8u - ky * 3u - kx) * 3u + plane) * W4 + channel];
+      //#unroll i RUN
+      {
+        const i = 0u;
+        sums[i] = fma(input[i + ky], weight, sums[i]);
+      }
+      //#end
+    }
+    //#end
+  }
+  //#unroll i RUN
+  {
+    const i = 0u;
+    if (row0 + i < ROWS) { dx[first + (1u + (row0 + i) * COLUMNS + column) * W4] = sums[i]; }
+  }
+  //#end
+}

@@ -1,0 +1,66 @@
+// Gradients of the three depthwise 3x3 convolutions' weights, first stage: for each tap the sum of dy times the input that the tap saw, over
+// STRIPS rows of a sample's grid. An invocation has 4 channels of one convolution and slides a window of 3x3 inputs along each row, so that
+// a step reads one new column of the window and one dy; neighbours have neighbouring channels.
+const WIDTH: u32 = 256u;
+const ROWS: u32 = 20u;
+const COLUMNS: u32 = 20u;
+const SAMPLES: u32 = 1u;
+const STRIPS: u32 = 1u;
+const CHUNKS: u32 = 20u;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 9 taps, 3, WIDTH]
+
+@compute @workgroup_size(64)
+fn weightSums(@builtin(global_invocation_id) id: vec3<u32>) {
+  const W4 = WIDTH / 4u;
+  const TOKENS = 1u + ROWS * COLUMNS;
+  if (id.x >= CHUNKS * W4) { return; }
+  let channel = id.x % W4;
+  let chunk = id.x / W4;
+  let plane = id.y;
+  let columns = min(COLUMNS, arrayLength(&x));  // known at run time only: unrolled loops take lavapipe seconds to compile
+  let end = min((chunk + 1u) * STRIPS, SAMPLES * ROWS);
+  var sums: array<vec4<f32>, 9>;
+  for (var strip = chunk * STRIPS; strip < end; strip++) {
+    let row = strip % ROWS;
+    let tokens = strip / ROWS * TOKENS + 1u;  // where the sample's grid begins
+    let first = (tokens + row * COLUMNS) * W4 + channel;
+    // Columns of three, the window's left one first: it is at step - 2 … step of the grid, and dy at its middle.
+    var window: array<vec4<f32>, 9>;
+    for (var step = 0u; step <= columns; step++) {
+      //#unroll ky 3
+      {
+        const ky = 0u;
+        let inputRow = row + ky;  // one too many: 0 is the border
+        let inside = step < columns && inputRow >= 1u && inputRow <= ROWS;
+        let at = tokens + (clamp(inputRow, 1u, ROWS) - 1u) * COLUMNS + min(step, columns - 1u);
+        window[6u + ky] = select(vec4<f32>(0.0), x[at * W4 + channel], inside);
+      }
+      //#end
+      if (step > 0u) {
+        let g = dy[plane * SAMPLES * TOKENS * W4 + first + (step - 1u) * W4];
+        //#unroll i 9
+        {
+          const i = 0u;
+          sums[i] = fma(g, window[i], sums[i]);
+        }
+        //#end
+      }
+      //#unroll i 6
+      {
+        const i = 0u;
+        window[i] = window[i + 3u];
+      }
+      //#end
+    }
+  }
+  //#unroll i 9
+  {
+    const i = 0u;
+    const tap = i % 3u * 3u + i / 3u;  // row first in the weights, column first in the window
+    parts[((chunk * 9u + tap) * 3u + plane) * W4 + channel] = sums[i];
+  }
+  //#end
+}

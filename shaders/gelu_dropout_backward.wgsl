@@ -1,0 +1,49 @@
+// dx = dy * (Phi(x) + x phi(x)) under the mask that gelu_dropout.wgsl drew: Phi is the normal distribution, phi its density. The same hash of
+// the same key makes the same mask. erf(x / sqrt 2) in Phi ends in exp(-x^2 / 2), which is phi but for a factor: one exponential
+// serves both.
+const COUNT: u32 = 1024u;  // vec4s
+const STRIDE: u32 = 1024u;  // invocations of the dispatch
+const LAYER: u32 = 0u;
+const DROP: u32 = 429496730u;
+const SCALE: f32 = 1.1111111;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+//#if DROPOUT
+@group(0) @binding(2) var<storage, read> seed: array<u32>;  // [2]: seed, step
+//#endif
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+
+//#if DROPOUT
+fn pcg4d(key: vec4<u32>) -> vec4<u32> {
+  var v = key * 1664525u + 1013904223u;
+  v.x += v.y * v.w;
+  v.y += v.z * v.x;
+  v.z += v.x * v.y;
+  v.w += v.y * v.z;
+  v ^= v >> vec4<u32>(16u);
+  v.x += v.y * v.w;
+  v.y += v.z * v.x;
+  v.z += v.x * v.y;
+  v.w += v.y * v.z;
+  return v;
+}
+//#endif
+
+@compute @workgroup_size(256)
+fn geluDropoutBackward(@builtin(global_invocation_id) id: vec3<u32>) {
+  for (var i = id.x; i < COUNT; i += STRIDE) {
+    let value = x[i];
+    let a = abs(value) * 0.70710678;
+    let bell = exp(-a * a);
+    let t = 1.0 / (1.0 + 0.3275911 * a);
+    let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    let erf = sign(value) * (1.0 - poly * bell);
+    var result = dy[i] * (0.5 + 0.5 * erf + value * (0.39894228 * bell));
+    //#if DROPOUT
+    let stays = pcg4d(vec4<u32>(seed[0], seed[1], LAYER, i)) >= vec4<u32>(DROP);
+    result = select(vec4<f32>(0.0), result * SCALE, stays);
+    //#endif
+    dx[i] = result;
+  }
+}

@@ -1,0 +1,66 @@
+// LayerNorm's gradients with respect to gamma and beta, first stage: sums of dy (x - mean)/std and of dy over CHUNK rows, by column.
+// A workgroup first finds its rows' means and deviations, LANES invocations a row, in two passes as the forward kernel does; then each
+// invocation has a column (4 channels) and walks down the rows. FRONT is 1 where dy has a token in front of each sample.
+const WIDTH: u32 = 256u;
+const ROWS: u32 = 400u;  // all rows of x
+const SAMPLE_ROWS: u32 = 400u;  // rows of a sample in x
+const FRONT: u32 = 0u;
+const EPSILON: f32 = 1e-6;
+const CHUNK: u32 = 32u;  // at most WORKGROUP
+const LANES: u32 = 16u;
+const WORKGROUP: u32 = 64u;
+const PARTIALS: u32 = 512u;  // CHUNK * LANES
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;  // [chunks, 2 (gamma's, beta's), WIDTH]
+
+var<workgroup> partial: array<f32, PARTIALS>;
+var<workgroup> means: array<f32, CHUNK>;
+var<workgroup> scales: array<f32, CHUNK>;
+
+fn rowMean(row: u32) -> f32 {
+  var sum = 0.0;
+  for (var lane = 0u; lane < LANES; lane++) { sum += partial[row * LANES + lane]; }
+  return sum / f32(WIDTH);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn weightSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let W4 = min(WIDTH / 4u, arrayLength(&x));  // known at run time only: unrolled loops take lavapipe seconds to compile
+  let firstRow = group.x * CHUNK;
+  let rows = min(CHUNK, ROWS - firstRow);
+  let lane = local % LANES;
+  for (var r = local / LANES; r < rows; r += WORKGROUP / LANES) {
+    var sum = vec4<f32>(0.0);
+    for (var i = lane; i < W4; i += LANES) { sum += x[(firstRow + r) * W4 + i]; }
+    partial[r * LANES + lane] = dot(sum, vec4<f32>(1.0));
+  }
+  workgroupBarrier();
+  if (local < rows) { means[local] = rowMean(local); }
+  workgroupBarrier();
+  for (var r = local / LANES; r < rows; r += WORKGROUP / LANES) {
+    var squares = vec4<f32>(0.0);
+    for (var i = lane; i < W4; i += LANES) {
+      let d = x[(firstRow + r) * W4 + i] - means[r];
+      squares += d * d;
+    }
+    partial[r * LANES + lane] = dot(squares, vec4<f32>(1.0));
+  }
+  workgroupBarrier();
+  if (local < rows) { scales[local] = inverseSqrt(rowMean(local) + EPSILON); }
+  workgroupBarrier();
+
+  let column = group.y * WORKGROUP + local;
+  if (column >= W4) { return; }
+  var gammas = vec4<f32>(0.0);
+  var betas = vec4<f32>(0.0);
+  for (var r = 0u; r < rows; r++) {
+    let row = firstRow + r;
+    let g = dy[(row + FRONT * (row / SAMPLE_ROWS + 1u)) * W4 + column];
+    gammas += g * ((x[row * W4 + column] - means[r]) * scales[r]);
+    betas += g;
+  }
+  parts[2u * group.x * W4 + column] = gammas;
+  parts[(2u * group.x + 1u) * W4 + column] = betas;
+}

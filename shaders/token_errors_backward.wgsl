@@ -1,0 +1,86 @@
+// The gradient of token_errors.wgsl (squared differences) with respect to one prediction. The teacher's (TARGET) moves away from the target's
+// error and, where there is a student, from the student's; the student's has the latter alone, with the other sign. A workgroup
+// works on one row, its lanes on pixels; the row in front is the cls token's, which no error sees.
+const PATCH: u32 = 16u;
+const GRID_WIDTH: u32 = 40u;
+const TOKENS: u32 = 800u;
+const NORMALIZE_TARGET: bool = false;  // norm_pix_loss: by the token's mean and unbiased variance
+const WORKGROUP: u32 = 64u;
+
+struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, P*P, 4]
+//#if STUDENT
+@group(0) @binding(1) var<storage, read> student: array<vec4<f32>>;
+//#endif
+//#if TARGET
+@group(0) @binding(2) var<storage, read> targets: array<u32>;  // [slots, H, W]
+@group(0) @binding(3) var<storage, read> samples: array<Sample>;
+//#endif
+@group(0) @binding(4) var<storage, read> dErrors: array<vec2<f32>>;  // [samples, TOKENS] (student, target)
+@group(0) @binding(5) var<storage, read_write> dPrediction: array<vec4<f32>>;  // [samples, 1 + TOKENS, P*P, 4]
+
+const PIXELS = PATCH * PATCH;
+const COUNT = f32(PIXELS * 4u);
+
+//#if TARGET
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+fn workgroupSum(value: f32, lane: u32) -> f32 {
+  partial[lane] = value;
+  workgroupBarrier();
+  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
+    if (lane < stride) { partial[lane] += partial[lane + stride]; }
+    workgroupBarrier();
+  }
+  let sum = partial[0];
+  workgroupBarrier();
+  return sum;
+}
+
+fn targetAt(corner: u32, pixel: u32) -> vec4<f32> {
+  return unpack4x8unorm(targets[corner + (pixel / PATCH) * GRID_WIDTH * PATCH + pixel % PATCH]) * 2.0 - 1.0;
+}
+//#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn tokenErrorsBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.y * (1u + TOKENS) + group.x) * PIXELS;
+  if (group.x == 0u) {
+    for (var i = lane; i < PIXELS; i += WORKGROUP) { dPrediction[row + i] = vec4<f32>(0.0); }
+    return;
+  }
+  let token = group.x - 1u;
+  let slope = dErrors[group.y * TOKENS + token] * (2.0 / COUNT);
+  //#if TARGET
+  let grid = vec2<u32>(token % GRID_WIDTH, token / GRID_WIDTH);
+  let corner = samples[group.y].target_ * TOKENS * PIXELS + (grid.y * GRID_WIDTH * PATCH + grid.x) * PATCH;
+  var mean = 0.0;
+  var scale = 1.0;
+  if (NORMALIZE_TARGET) {
+    var sum = 0.0;
+    for (var i = lane; i < PIXELS; i += WORKGROUP) { sum += dot(targetAt(corner, i), vec4<f32>(1.0)); }
+    mean = workgroupSum(sum, lane) / COUNT;
+    var squares = 0.0;
+    for (var i = lane; i < PIXELS; i += WORKGROUP) {
+      let d = targetAt(corner, i) - mean;
+      squares += dot(d, d);
+    }
+    scale = inverseSqrt(workgroupSum(squares, lane) / (COUNT - 1.0) + 1e-6);
+  }
+  //#endif
+  for (var i = lane; i < PIXELS; i += WORKGROUP) {
+    var gradient = vec4<f32>(0.0);
+    //#if TARGET
+    gradient += slope.y * (teacher[row + i] - (targetAt(corner, i) - mean) * scale);
+    //#endif
+    //#if STUDENT
+    var apart = student[row + i] - teacher[row + i];
+    //#if TARGET
+    apart = -apart;
+    //#endif
+    gradient += slope.x * apart;
+    //#endif
+    dPrediction[row + i] = gradient;
+  }
+}

@@ -1,0 +1,37 @@
+import addWgsl from "../../shaders/add.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import type { Add } from "../graph/autodiff.js";
+import { elementCount, type Op, type Tensor } from "../graph/graph.js";
+import { elementwiseCost, expectShape } from "./common.js";
+import { sweep } from "./elementwise.js";
+
+/** a + b of one shape. */
+export const addOp: Op<Record<string, never>> = {
+  name: "add",
+  outputs([a, b]) {
+    const shape = expectShape(b, "b", a?.shape ?? []).shape;
+    return [{ shape, dtype: "f32" }];
+  },
+  kernels({ inputs, outputs }, target) {
+    const [a, b] = inputs as [Tensor, Tensor];
+    const y = outputs[0] as Tensor;
+    const count = elementCount(y.shape);
+    const vectors = count % 4 === 0;
+    const { constants, workgroups } = sweep(target, vectors ? count / 4 : count);
+    const bindings: Record<string, Tensor> = vectors ? { a, b, y } : { singleA: a, singleB: b, singleY: y };
+    return [
+      {
+        label: "add",
+        wgsl: specialize(addWgsl, { constants, flags: { VECTORS: vectors } }),
+        entryPoint: "add",
+        bindings,
+        workgroups,
+      },
+    ];
+  },
+  cost: (call) => elementwiseCost(call, 1),
+  gradient: (_, [dy]) => [dy, dy],
+};
+
+/** Adds two tensors by {@link addOp}: what differentiation sums gradients with. */
+export const addTo: Add = (graph, a, b) => graph.apply(addOp, [a, b], {})[0] as Tensor;

@@ -1,0 +1,66 @@
+import tokenErrorsBackwardWgsl from "../../shaders/token_errors_backward.wgsl";
+import { specialize } from "../gpu/wgsl.js";
+import { byteSize, elementCount, type Op, type Tensor } from "../graph/graph.js";
+import { dim, expect, expectShape, sampleWords } from "./common.js";
+
+interface BackwardAttrs {
+  patch: number;
+  normalizeTarget: boolean;
+  /** The prediction whose gradient this is. */
+  of: "teacher" | "student";
+}
+
+/**
+ * The gradient of token errors of norm L2 with respect to a prediction: dErrors [B, L, 2], then the inputs of the forward op (targets
+ * [slots, H, W] packed, samples [B, sampleWords], teacher [B, 1 + L, P·P·4] and, where there is one, student) → [B, 1 + L, P·P·4], zeros in the
+ * cls token's row.
+ */
+export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
+  name: "tokenErrorsBackward",
+  outputs([dErrors, targets, samples, teacher, student], { patch, of }) {
+    const [b, tokens] = expectShape(dErrors, "dErrors", [-1, -1, 2]).shape as [number, number];
+    const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
+    expect(h * w === tokens * patch ** 2, `targets of ${h}x${w} are not ${tokens} patches of ${patch}`);
+    expectShape(samples, "samples", [b, sampleWords]);
+    const { shape } = expectShape(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
+    if (student || of === "student") expectShape(student, "student", shape);
+    return [{ shape, dtype: "f32" }];
+  },
+  kernels({ inputs, outputs, attrs: { patch, normalizeTarget, of } }) {
+    const [dErrors, targets, samples, teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
+    const [b, tokens] = dErrors.shape as [number, number];
+    const flags = { TARGET: of === "teacher", STUDENT: student !== undefined };
+    return [
+      {
+        label: `token errors backward (${of})`,
+        wgsl: specialize(tokenErrorsBackwardWgsl, {
+          constants: {
+            PATCH: patch,
+            GRID_WIDTH: dim(targets, 2) / patch,
+            TOKENS: tokens,
+            NORMALIZE_TARGET: normalizeTarget,
+          },
+          flags,
+        }),
+        entryPoint: "tokenErrorsBackward",
+        bindings: {
+          dErrors,
+          teacher,
+          dPrediction: outputs[0] as Tensor,
+          ...(student && { student }),
+          ...(flags.TARGET && { targets, samples }),
+        },
+        workgroups: [1 + tokens, b, 1],
+      },
+    ];
+  },
+  cost({ inputs, attrs: { of } }) {
+    const [dErrors, , , teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
+    // A target's pixel is a quarter of a prediction's.
+    const predictions = (student ? 3 : 2) + (of === "teacher" ? 0.25 : 0);
+    return {
+      flops: (of === "teacher" && student ? 7 : 4) * elementCount(teacher.shape),
+      bytes: predictions * byteSize(teacher) + byteSize(dErrors),
+    };
+  },
+};

@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { checkTraining } from "../../src/cli/check_training.js";
+import { FixtureCase } from "../../src/cli/fixture_case.js";
+import { casesFor, useGpu } from "../support/gpu.js";
+
+const gpu = useGpu();
+
+describe("two steps of training are the original's: losses, gradients, weights, running statistics", () => {
+  for (const [name, kind, count] of casesFor(
+    [
+      ["tiny-train-stage1", "gradient-weighted", 114],
+      ["tiny-train-normpix-unweighted", "masked, normalised targets", 114],
+      ["tiny-train-stage2", "stage 2", 29],
+    ] as const,
+    1,
+  )) {
+    it(name, async () => {
+      const path = fileURLToPath(new URL(`../fixtures/${name}.safetensors`, import.meta.url));
+      const comparisons = await checkTraining(gpu(), new FixtureCase(name, readFileSync(path)));
+      expect(comparisons[0]?.name).toBe(`out.loss (${kind})`);
+      expect(comparisons.filter((c) => c.name.startsWith("grad."))).toHaveLength(count);
+      expect(comparisons.filter((c) => c.name.includes("running_")).length).toBeGreaterThan(20);
+      for (const { name: what, error, tolerance = 1e-4 } of comparisons) {
+        expect.soft(error, what).toBeLessThan(tolerance);
+        // Rounding apart they agree much better than they must.
+        if (!what.endsWith("proj_k.bias")) expect.soft(error, what).toBeLessThan(2e-5);
+      }
+    });
+  }
+});
