@@ -21,7 +21,8 @@ export function isText(bytes: Uint8Array): boolean {
 export function checkMetrics(path: string, bytes: Uint8Array): Comparison[] {
   let cases: unknown;
   try {
-    cases = JSON.parse(keepKeyOrder(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    cases = JSON.parse(withoutNaN(keepKeyOrder(text)));
   } catch (error) {
     throw new InputError(`${path}: neither a safetensors file nor valid JSON (${reasonOf(error)})`);
   }
@@ -39,6 +40,11 @@ export function checkMetrics(path: string, bytes: Uint8Array): Comparison[] {
 /** Keys that are whole numbers would come first in JavaScript, and equal scores go in the order of the videos: a blank prevents it. */
 function keepKeyOrder(json: string): string {
   return json.replace(/"(\d+)"(?=\s*:)/g, '" $1"');
+}
+
+/** Python writes NaN, which is no JSON, between commas and brackets: null stands for it. */
+function withoutNaN(json: string): string {
+  return json.replace(/(?<=[[,]\s*)NaN(?=\s*[\],])/g, "null");
 }
 
 function checkCase(fields: Fields): Comparison[] {
@@ -144,7 +150,9 @@ class Fields {
 
   numbers(key: string): number[] {
     const value = this.values.get(key);
-    return isListOf(value, (v) => typeof v === "number") ? (value as number[]) : this.refuse(key, "a list of numbers");
+    const isNumber = (v: unknown) => typeof v === "number" || v === null;
+    if (!isListOf(value, isNumber)) return this.refuse(key, "a list of numbers");
+    return (value as (number | null)[]).map((v) => v ?? Number.NaN);
   }
 
   strings(key: string): string[] {

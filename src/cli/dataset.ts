@@ -219,7 +219,7 @@ function describe({ root, layout, verified, splits: bySplit, videos, notes, faul
     "",
     ...filled(["split", "videos", "frames", "size", "abnormal", "labels", "masks", "tracks"], splitRows),
     "",
-    ...filled(["video", "frames", "size", "fps", "abnormal frames", "masks", "tracks"], videoRows),
+    ...filled(["video", "frames", "size", "fps", "abnormal (from 0)", "masks", "tracks"], videoRows),
     ...(notes.length > 0 ? ["", ...notes.map((note) => `note: ${oneLine(note)}`)] : []),
     ...(faults.length > 0 ? ["", ...faults.map((fault) => `fault: ${fault}`)] : []),
   ];

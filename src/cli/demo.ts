@@ -1,9 +1,17 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { Command } from "commander";
-import { fromIterable } from "../data/frame.js";
-import { createScene, type SceneVideo } from "../data/scene/scene.js";
+import { sceneDataset } from "../data/scene/dataset.js";
+import { benchmarks } from "../eval/benchmarks.js";
+import { type EvaluationSettings, paperEvaluation, type VideoResult } from "../eval/evaluation.js";
+import type { VideoRecord } from "../eval/record.js";
 import { paperConfig } from "../model/config.js";
 import { freshWeights } from "../model/init.js";
 import { Detector } from "../node/detector.js";
+import { evaluate } from "../node/evaluate.js";
+import { RecordStore } from "../node/record_store.js";
+import { writeReport } from "../report/write.js";
+import { facts, metrics } from "./eval_summary.js";
 import { adapterOption, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 
@@ -18,8 +26,9 @@ export function demoCommand(): Command {
       "Scores a small synthetic clip. The weights are fresh, not trained: it shows the engine at work, not detection.",
     )
     .option("--frames <n>", "length of the clip", wholeNumber(1, 10_000), 24)
+    .option("--report <dir>", "where to write a page to look at", "sdmae-demo")
     .addOption(adapterOption())
-    .action(async ({ frames, adapter }: { frames: number; adapter?: string }) => {
+    .action(async ({ frames, report, adapter }: { frames: number; report: string; adapter?: string }) => {
       const checkpoint = {
         config: paperConfig,
         weights: new Map(freshWeights(paperConfig, 1)),
@@ -28,34 +37,43 @@ export function demoCommand(): Command {
         source: "fresh weights",
         overlaid: 0,
       };
-      const notice = (line: string) => process.stderr.write(`${line}\n`);
-      const detector = await Detector.open(checkpoint, { size, adapter, onNotice: notice });
+      const say = (line: string) => process.stderr.write(`${line}\n`);
+      const dataset = sceneDataset({ ...size, fps, train: 0, test: 1, frames, anomalies: ["bicycle"] });
+      const detector = await Detector.open(checkpoint, { size, adapter, tokenMaps: true, onNotice: say });
+      let records: RecordStore | undefined;
       try {
         console.log(
           `a synthetic street, ${frames} frames, in which a bicycle comes; the paper's network with fresh, untrained weights, at 160x320`,
         );
-        const scene = createScene({ ...size, fps });
-        const video = scene.video({ index: 0, frames, anomalies: ["bicycle"] });
-        const source = fromIterable(images(video), { ...size, fps, frameCount: frames, name: "synthetic clip" });
+        records = await RecordStore.open(undefined, dataset, detector);
+        const settings: EvaluationSettings = { ...paperEvaluation, smoothing: { kind: "none" }, map: "moving-error" };
         const progress = new Progress("frames", frames, false, true);
-        const scores: number[] = [];
-        for await (const result of detector.stream(source)) {
-          scores.push(result.score);
-          progress.advance();
-        }
+        const onFrames = (count: number) => progress.advance(count);
+        const result = await evaluate(dataset, detector, { settings, records, onFrames });
         progress.stop();
-        for (const [i, score] of scores.entries()) {
-          const sight = video.truth(i).label === 1 ? "  bicycle in sight" : "";
+        const [video] = result.videos as [VideoResult];
+        for (const [i, score] of video.raw.entries()) {
+          const sight = video.labels?.[i] === 1 ? "  bicycle in sight" : "";
           console.log(`frame ${String(i).padStart(3)}  score ${score.toFixed(6)}${sight}`);
         }
         console.log(`${progress.rate.toPrecision(3)} frames/s on ${detector.gpu.adapter.description}`);
+        const evaluated = {
+          ...{ result, settings, dataset, detector, maskings: 1 },
+          benchmark: { ...benchmarks.folder, title: "Procedural street" },
+        };
+        result.notes.unshift("the weights are fresh, not trained: figures and maps mean nothing yet");
+        await mkdir(report, { recursive: true });
+        const page = join(report, "index.html");
+        await writeReport(page, {
+          title: "Demo: a procedural street, untrained weights",
+          ...{ dataset, result, settings, metrics: metrics(evaluated), facts: facts(evaluated) },
+          records: async (of) => [(await records?.read(of.name, 0)) as VideoRecord],
+        });
+        console.log(`to look at: ${page}`);
         console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
       } finally {
+        await records?.close();
         detector.close();
       }
     });
-}
-
-function* images(video: SceneVideo): Generator<Uint8Array> {
-  for (let frame = 0; frame < video.frameCount; frame++) yield video.render(frame).image;
 }

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
@@ -65,10 +65,15 @@ export function evalCommand(): Command {
     .option("--labels <dir>", "where the frame labels are, if not where the layout has them")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
     .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
-    .option("--videos <names>", "only these test videos, separated by commas", (text) => text.split(","))
-    .option("--json <file>", "write figures and scores")
+    .option("--videos <names>", "only these test videos, separated by commas", (text) =>
+      text.split(",").filter(Boolean),
+    )
+    .option("--json <file>", "write figures and scores; - is the standard output, in place of the tables")
     .option("--report <dir>", "write a report to look at: one HTML file")
-    .option("--work <dir>", "keep what was computed, so that a later run goes on from it or measures it otherwise");
+    .option(
+      "--work <dir>",
+      "keep the token maps of each video that is done, so that a later run goes on from them or measures them otherwise",
+    );
   for (const option of modelOptions()) command.addOption(option);
   const { alpha, beta, regionQuantile, topK } = paperEvaluation;
   const options = [
@@ -117,9 +122,29 @@ export function evalCommand(): Command {
     adapterOption(),
   ];
   for (const option of options) command.addOption(option);
-  return command
-    .option("-q, --quiet", "no progress")
-    .action((parsed: EvalOptions) => interruptible((signal) => evaluateCommand(parsed, signal)));
+  return command.option("-q, --quiet", "no progress").action((parsed: EvalOptions, own: Command) => {
+    checkUse(parsed, (option) => own.getOptionValueSource(option) === "cli");
+    return interruptible((signal) => evaluateCommand(parsed, signal));
+  });
+}
+
+/** Refuses options that would do nothing. */
+function checkUse(
+  { smoothing, frameScore, tokens, maskedOnly }: EvalOptions,
+  isGiven: (option: string) => boolean,
+): void {
+  const needs: [option: string, flag: string, works: boolean, needed: string][] = [
+    ["sigma", "--sigma", smoothing === "gaussian", "--smoothing gaussian"],
+    ["range", "--range", smoothing === undefined || smoothing === "paper", "--smoothing paper"],
+    ["mu", "--mu", smoothing === undefined || smoothing === "paper", "--smoothing paper"],
+    ["topK", "--top-k", frameScore === "top-k", "--frame-score top-k"],
+  ];
+  for (const [option, flag, works, needed] of needs) {
+    if (isGiven(option) && !works) throw new InputError(`${flag} does nothing without ${needed}`);
+  }
+  if (maskedOnly && tokens !== undefined && tokens !== "removed") {
+    throw new InputError(`--masked-only takes removed tokens, --tokens ${tokens} others: one of them`);
+  }
 }
 
 async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
@@ -127,13 +152,17 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   const { dataset: layout, labels, maskings } = options;
-  const dataset = onlyVideos(await openDataset(options.root, { layout, labels }), options.videos);
+  const whole = await openDataset(options.root, { layout, labels });
+  const dataset = onlyVideos(whole, options.videos);
+  const left = whole.test.length - dataset.test.length;
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
   // Where they cannot be written, that is found out now and not after an hour.
-  const report = options.report === undefined ? undefined : await reportFile(options.report);
-  const json = options.json === undefined ? undefined : await AtomicFile.create(options.json);
+  const report = options.report === undefined ? undefined : await reportFolder(options.report);
+  const toStdout = options.json === "-";
+  const json = options.json === undefined || toStdout ? undefined : await AtomicFile.create(options.json);
+  let done = false;
   let detector: Detector | undefined;
   let store: RecordStore | undefined;
   let progress: Progress | undefined;
@@ -153,8 +182,13 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
+    if (left > 0) {
+      const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
+      result.notes.unshift(`only ${chosen}: not to be held against the paper's figures`);
+    }
     const all = { result, settings, benchmark, dataset, detector, maskings };
-    for (const line of summaryLines(all)) console.log(line);
+    if (toStdout) console.log(JSON.stringify(evaluationJson(all)));
+    else for (const line of summaryLines(all)) console.log(line);
     if (json) {
       await json.write(`${JSON.stringify(evaluationJson(all))}\n`);
       await json.commit();
@@ -162,7 +196,8 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     }
     if (report !== undefined) {
       progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
-      await writeReport(report, {
+      const page = join(report.folder, "index.html");
+      await writeReport(page, {
         title: `${benchmark.title}, ${basename(options.checkpoint)}`,
         dataset,
         result,
@@ -174,10 +209,13 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
         signal,
       });
       progress.stop();
-      say(`report: ${report}`);
+      say(`report: ${page}`);
     }
+    done = true;
   } finally {
     progress?.stop();
+    // Nothing of a run that failed stays; a folder that holds something is left.
+    if (!done && report?.made) await rmdir(report.folder).catch(() => undefined);
     await json?.discard();
     await store?.close();
     detector?.close();
@@ -196,6 +234,7 @@ function frameTotal(dataset: Dataset, maskings: number): number | undefined {
 
 function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dataset {
   if (!names) return dataset;
+  if (names.length === 0) throw new InputError("--videos names no video");
   for (const name of names) {
     if (!dataset.test.some((video) => video.name === name)) {
       const all = dataset.test.map((video) => video.name).join(", ");
@@ -236,13 +275,13 @@ function smoothingOf({ smoothing, range, mu, sigma }: EvalOptions, usual: Smooth
   return { kind, range: range ?? paper.range, mu: mu ?? paper.mu };
 }
 
-async function reportFile(folder: string): Promise<string> {
+/** The report's folder, and whether it was made now. */
+async function reportFolder(folder: string): Promise<{ folder: string; made: boolean }> {
   try {
-    await mkdir(folder, { recursive: true });
+    return { folder, made: (await mkdir(folder, { recursive: true })) !== undefined };
   } catch (error) {
     throw new InputError(`--report ${folder}: cannot be written (${reasonOf(error)})`);
   }
-  return join(folder, "index.html");
 }
 
 async function readRecords(

@@ -24,7 +24,13 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
   const noLabels = "needs labels of both classes";
   const rows: [string, number | undefined, number | undefined, string, string][] = [
     ["micro-AUC", result.microAuc, published.microAuc, "all frames together", noLabels],
-    ["macro-AUC", result.macroAuc, published.macroAuc, "mean over videos", noLabels],
+    [
+      "macro-AUC",
+      result.macroAuc,
+      published.macroAuc,
+      "mean over videos, one point added to each at both ends",
+      noLabels,
+    ],
     ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate of all frames; less is better", noLabels],
     [
       "pixel AUC",
@@ -139,7 +145,7 @@ export function evaluationJson(evaluated: Evaluated): object {
   const { result, settings, dataset, detector, maskings } = evaluated;
   const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));
   return {
-    dataset: { layout: dataset.layout, root: dataset.root },
+    dataset: { layout: dataset.layout, root: dataset.root, videos: dataset.test.map((video) => video.name) },
     checkpoint: detector.checkpoint.source,
     model: detector.settings,
     seed: detector.seed,

@@ -46,7 +46,7 @@ export const benchmarks = {
     normalize: false,
     published: { microAuc: 95.4, macroAuc: 98.4 },
   },
-  folder: { title: "videos of one's own", smoothing: paperSmoothing, normalize: false, published: {} },
+  folder: { title: "Own videos", smoothing: paperSmoothing, normalize: false, published: {} },
 } as const satisfies Record<string, Benchmark>;
 
 /** Name of a data set's layout. */

@@ -32,7 +32,7 @@ export async function recordVideo(
   const record: VideoRecord = { width: source.width, height: source.height, frames: [], tokens: [] };
   const times: number[] = [];
   for await (const { frame, time, tokens } of detector.stream(source, signal)) {
-    if (!tokens) throw new Error("recordVideo needs a detector that was opened with tokenMaps");
+    if (!tokens) throw new Error("to be evaluated, a detector must be opened with { tokenMaps: true }");
     record.frames.push(frame);
     record.tokens.push(tokens);
     if (time !== undefined) times.push(time);

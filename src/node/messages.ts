@@ -20,6 +20,8 @@ export function reasonOf(error: unknown): string {
       return "permission denied";
     case "EISDIR":
       return "it is a folder";
+    case "EEXIST":
+      return "a file of that name is in the way";
     case "ENOTDIR":
       return "not a folder";
     default:

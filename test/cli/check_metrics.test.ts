@@ -73,7 +73,7 @@ describe("check-fixture on metrics", () => {
       [[{ ...frames, mu: undefined }], 'case 1: "mu" is missing: it should be a number'],
       [[{ ...frames, mu: 0 }], "case 1: the smoothing's mu 0 is not"],
       [[{ ...frames, normalize: 1 }], 'case 1: "normalize" is not true or false'],
-      [[{ ...frames, scores: [1, null] }], 'case 1: "scores" is not a list of numbers'],
+      [[{ ...frames, scores: [1, "2"] }], 'case 1: "scores" is not a list of numbers'],
       [[{ ...frames, labels: [0, 1] }], 'case 1: there are 190 "videos", 190 "scores" and 2 "labels"'],
       [[{ ...frames, labels: [2, ...frames.labels.slice(1)] }], "case 1: video 01: the label of frame 0 is 2"],
       [[{ ...frames, filtered_first_video: [1] }], 'case 1: "filtered_first_video" has '],
@@ -82,6 +82,14 @@ describe("check-fixture on metrics", () => {
       [[{ ...regions, num_frames: 0 }], "case 1: regions are measured by frame: 0 frames"],
       [[{ ...regions, rbdc: "much" }], 'case 1: "rbdc" is not a number'],
     ];
+    // Python writes NaN as it is; it stands for no number, and smoothing makes it 0.
+    const text = JSON.stringify([
+      { ...frames, scores: frames.scores.map((s: number, i: number) => (i === 3 ? null : s)) },
+    ]);
+    writeFileSync(at("nan.json"), text.replace("null", "NaN"));
+    const nan = await check(at("nan.json"));
+    expect(nan.code).toBe(1);
+    expect(nan.stdout).toContain("FAILED  case 1: filtered_first_video");
     for (const [content, message] of refused) {
       expectRefusal(await check(write("refused.json", content)), "refused.json", message);
     }

@@ -2,7 +2,7 @@ import { readFileSync, truncateSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { CheckFailed } from "../../src/cli/check_fixture.js";
 import { datasetCommand } from "../../src/cli/dataset.js";
-import { dataFolder, frames, image, refusal, text } from "../support/dataset.js";
+import { dataFolder, frames, image, rectangles, refusal, text } from "../support/dataset.js";
 import { videoFile } from "./support.js";
 
 const at = dataFolder();
@@ -36,7 +36,7 @@ async function makeSet(): Promise<void> {
   await image(at("ped2/train/frames/02/7.png"), 0, { width: 24, height: 16 });
   await frames(at("ped2/test/frames/01"), [0, 1, 2, 3, 4, 5, 6, 7]);
   text(at("ped2/test/labels/01.txt"), "0\n1\n1\n0\n0\n1\n0\n1\n");
-  await frames(at("ped2/test/masks/01"), [0, 1, 2, 3, 4, 5, 6, 7]);
+  for (const i of Array(8).keys()) await image(at(`ped2/test/masks/01/00${i}.png`), [1, 2, 5, 7].includes(i) ? 255 : 0);
   text(at("ped2/test/tracks/01.txt"), "4,1,0,0,2,2\n4,2,0,0,2,2\n6,5,1,1,2,2\n");
   await frames(at("ped2/test/frames/02"), [0, 1]);
   text(at("ped2/test/labels/02.txt"), "0\n0\n");
@@ -55,7 +55,7 @@ split videos frames size abnormal labels masks tracks
 train 2 4 16×8, 24×16 - - - -
 test 2 10 16×8 4 (40.0 %) 2 of 2 1 of 2 1 of 2
 
-video frames size abnormal frames masks tracks
+video frames size abnormal (from 0) masks tracks
 train/01 3 16×8 - - -
 train/02 1 24×16 - - -
 test/01 8 16×8 1-2 5 7 8 2
@@ -134,6 +134,18 @@ describe("dataset", () => {
       `fault: the label file of ${at("set/test/v.avi")} has 2 labels, but its video has 6 frames\n`,
     );
     expect(short.thrown).toBeInstanceOf(CheckFailed);
+  });
+
+  it("--verify finds ground truth that contradicts itself", async () => {
+    await frames(at("set/test/frames/01"), [0, 1, 2]);
+    text(at("set/test/labels/01.txt"), "0\n0\n1\n");
+    for (const i of [0, 1, 2]) await image(at(`set/test/masks/01/${i}.png`), rectangles([i > 0 ? 255 : 0, 2, 2, 5, 5]));
+    text(at("set/test/tracks/01.txt"), "0,1,2,2,5,5\n0,2,12,2,16,5\n");
+    expect((await dataset(at("set"))).thrown).toBeUndefined();
+    const { stdout, thrown } = await dataset(at("set"), "--verify");
+    expect(thrown).toBeInstanceOf(CheckFailed);
+    expect(stdout).toContain("1 frames have abnormal pixels in their mask, but are labelled normal: position 1 first");
+    expect(stdout).toContain("the box 12,2,16,5 of track 0 at position 2 reaches beyond the frame, 16×8 pixels");
   });
 
   it("goes on after a fault, and fails at the end", async () => {

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -44,7 +53,7 @@ async function dataSet(root: string): Promise<string> {
 }
 
 interface Evaluated {
-  dataset: { layout: string };
+  dataset: { layout: string; videos: string[] };
   seed: number;
   maskings: number;
   settings: Record<string, unknown>;
@@ -166,6 +175,14 @@ describe("eval", () => {
     expect(data.moments.map((m) => m.kind)).toContain("detected");
   });
 
+  it("prints the figures as JSON, and says that some videos do not stand for all", async () => {
+    const ran = await sdmae("eval", "--root", root, ...model, "--videos", "02", "--json", "-");
+    expect(ran).toMatchObject({ code: 0, stderr: "" });
+    const data = JSON.parse(ran.stdout) as Evaluated;
+    expect(data.dataset).toMatchObject({ videos: ["02"] });
+    expect(data.notes).toEqual(["only 1 of 2 test videos: not to be held against the paper's figures"]);
+  });
+
   it("takes a folder of videos without labels: scores, and a note", async () => {
     const own = at("own");
     mkdirSync(join(own, "test"), { recursive: true });
@@ -190,6 +207,18 @@ describe("eval refuses, and leaves nothing behind:", () => {
     const own = await dataSet(at("short"));
     writeFileSync(join(own, "test/labels/02.txt"), "1\n1\n0\n");
     await refused(own, [], /02\.txt has 3 labels/, /5 frames/);
+  });
+
+  it("a report's folder that it would have made", async () => {
+    const own = at("short");
+    await refused(own, ["--report", at("no-report")], /02\.txt/);
+    expect(existsSync(at("no-report"))).toBe(false);
+  });
+
+  it("a frame without a number among others", async () => {
+    const own = await dataSet(at("nameless"));
+    renameSync(join(own, "test/frames/01/frame_002.png"), join(own, "test/frames/01/odd.png"));
+    await refused(own, [], /odd\.png has no frame number/);
   });
 
   it("an unreadable image in the middle", async () => {
@@ -228,6 +257,10 @@ describe("eval refuses, and leaves nothing behind:", () => {
     [["--frame-score", "best"], /--frame-score/],
     [["--top-k", "0"], /--top-k/],
     [["--region-quantile", "1"], /region quantile 1/],
+    [["--sigma", "3"], /--sigma does nothing without --smoothing gaussian/],
+    [["--smoothing", "none", "--range", "38"], /--range does nothing without --smoothing paper/],
+    [["--top-k", "3"], /--top-k does nothing without --frame-score top-k/],
+    [["--masked-only", "--tokens", "all"], /one of them/],
   ])("%j", async (options, message) => {
     await refused(root, options, message);
   });

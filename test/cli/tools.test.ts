@@ -153,7 +153,7 @@ describe("--help", () => {
         ...["--preview", "--force", "--quiet"],
       ],
     ],
-    ["demo", ["--frames", "--adapter"]],
+    ["demo", ["--frames", "--report", "--adapter"]],
     ["adapters", []],
     ["convert-checkpoint", ["--heads"]],
     ["check-fixture", ["--tolerance", "--heads", "--adapter"]],

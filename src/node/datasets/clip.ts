@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { listFrameFiles, openFrameFolder } from "../frame-folder.js";
@@ -26,6 +26,12 @@ export async function folderClip(name: string, path: string): Promise<Clip> {
       throw new InputError(`${oneLine(path)} is an empty folder: a video needs frames`);
     throw error;
   });
+  const unnumbered = files.filter((file) => !/\d/.test(parse(file.name).name));
+  if (unnumbered.length > 0 && unnumbered.length < files.length) {
+    throw new InputError(
+      `${oneLine(path)}: ${oneLine((unnumbered[0] as { name: string }).name)} has no frame number, but others have: where it belongs is unknown`,
+    );
+  }
   const numbers = files.map((file) => file.number);
   return { ...withSize(name, path, () => openFrameFolder(path)), frameCount: numbers.length, numbers };
 }

@@ -87,20 +87,36 @@ export async function verify(
   const { mask } = video;
   if (mask && frames !== undefined) {
     const good = new Set<number>();
+    const contradicted: number[] = [];
     await inFlight(Array(frames).keys(), DECODES_IN_FLIGHT, async (frame) => {
       signal?.throwIfAborted();
       await attempt(async () => {
-        await mask(frame);
+        const { data } = await mask(frame);
         good.add(frame);
+        if (findings.labels?.[frame] === 0 && data.includes(1)) contradicted.push(frame);
       });
       onImage();
     });
     findings.masks = good.size;
+    if (contradicted.length > 0) {
+      const first = Math.min(...contradicted);
+      findings.faults.push(
+        `${oneLine(video.path)}: ${contradicted.length} frames have abnormal pixels in their mask, but are labelled normal: position ${first} first`,
+      );
+    }
   }
   signal?.throwIfAborted();
   await attempt(async () => {
     findings.tracks = await video.tracks?.();
   });
+  const { width = Number.POSITIVE_INFINITY, height = Number.POSITIVE_INFINITY } = findings;
+  const over = findings.tracks?.find((b) => b.x1 < 0 || b.y1 < 0 || b.x2 >= width || b.y2 >= height);
+  if (over) {
+    const { track, frame, x1, y1, x2, y2 } = over;
+    findings.faults.push(
+      `${oneLine(video.path)}: the box ${x1},${y1},${x2},${y2} of track ${track} at position ${frame} reaches beyond the frame, ${width}×${height} pixels`,
+    );
+  }
   // What is wrong with a folder of masks is said for each frame.
   findings.faults = [...new Set(findings.faults)];
   return findings;
