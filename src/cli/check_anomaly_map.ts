@@ -42,22 +42,18 @@ export async function checkAnomalyMap(gpu: Gpu, fixture: FixtureCase): Promise<C
   graph.output("errors", graph.apply(tokenErrorsOp, [targets, samples, teacher, student], attrs)[0] as Tensor);
   const program = await Program.compile(gpu, graph);
   try {
-    program.write(teacher, withCls(floats(fixture, "in.teacher"), batch, values));
-    program.write(student, withCls(floats(fixture, "in.student"), batch, values));
-    program.write(gradient, floats(fixture, "in.gradient"));
+    program.write(teacher, withCls(fixture.floats("in.teacher"), batch, values));
+    program.write(student, withCls(fixture.floats("in.student"), batch, values));
+    program.write(gradient, fixture.floats("in.gradient"));
     const results = await program.run();
     const plain = (results.errors as Float32Array).filter((_, i) => i % 2 === 0);
     return [
-      compare("out.patch_scores", results.cleaned as Float32Array, floats(fixture, "out.patch_scores")),
-      compare("out.patch_scores_no_morphology", plain, floats(fixture, "out.patch_scores_no_morphology")),
+      compare("out.patch_scores", results.cleaned as Float32Array, fixture.floats("out.patch_scores")),
+      compare("out.patch_scores_no_morphology", plain, fixture.floats("out.patch_scores_no_morphology")),
     ];
   } finally {
     program.close();
   }
-}
-
-function floats(fixture: FixtureCase, name: string): Float32Array<ArrayBuffer> {
-  return Float32Array.from(fixture.tensor(name).data, Number);
 }
 
 /** [B, L, N] with a row of zeros in front of each sample's. */

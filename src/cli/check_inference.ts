@@ -12,7 +12,7 @@ import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../ops/losses.js";
 import { patchMotionOp, rankTokensOp } from "../ops/masking.js";
 import { frameRing } from "../ops/resize.js";
 import { type Comparison, compare, type FixtureCase } from "./fixture_case.js";
-import { masksOf, packPlanes, packTargets, writeFrames } from "./fixture_inputs.js";
+import { masksOf, packPlanes, packTargets, withoutCls, writeFrames } from "./fixture_inputs.js";
 
 /**
  * Runs the engine on an inference case: frames through the same kernels as in production, on the file's masks. Compares each
@@ -116,7 +116,7 @@ export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: 
         gradient,
         packPlanes(fixture.tensor("in.gradient"), 3, (v) => v),
       );
-    if (fixture.has("in.noise")) program.write(noise, Float32Array.from(fixture.tensor("in.noise").data, Number));
+    if (fixture.has("in.noise")) program.write(noise, fixture.floats("in.noise"));
     program.write(idsRestore, masks.idsRestore);
     program.write(idsKeep, masks.idsKeep);
     program.write(
@@ -145,11 +145,10 @@ export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: 
     comparisons.push({ name: "in.ids_restore", elements: masks.idsRestore.length, error: mismatched });
   for (const name of fixture.names()) {
     if (!name.startsWith("act.") && !name.startsWith("out.")) continue;
-    const want = Float32Array.from(fixture.tensor(name).data, Number);
+    const want = fixture.floats(name);
     let got: Float32Array;
     if (name === "act.patch_embed") got = tokensFirst(value(name), batch, grid.tokens, config.encoderWidth);
-    else if (name === "out.teacher" || name === "out.student")
-      got = withoutCls(value(name), batch, grid.tokens, patch * patch * config.outChannels);
+    else if (name === "out.teacher" || name === "out.student") got = withoutCls(value(name), batch, grid.tokens);
     else if (name === "out.score_student_teacher") got = column(value("scores"), 0);
     else if (name === "out.score_teacher") got = column(value("scores"), 1);
     else if (name === "out.score_stage1") got = column(value("scores L2"), 1);
@@ -210,14 +209,6 @@ function tokensFirst(values: Float32Array, batch: number, tokens: number, width:
       for (let d = 0; d < width; d++)
         out[(b * width + d) * tokens + t] = values[(b * tokens + t) * width + d] as number;
     }
-  }
-  return out;
-}
-
-function withoutCls(values: Float32Array, batch: number, tokens: number, width: number): Float32Array {
-  const out = new Float32Array(batch * tokens * width);
-  for (let b = 0; b < batch; b++) {
-    out.set(values.subarray((b * (tokens + 1) + 1) * width, (b + 1) * (tokens + 1) * width), b * tokens * width);
   }
   return out;
 }

@@ -1,5 +1,4 @@
 import { inferConfig, isExtra } from "../checkpoint/infer.js";
-import type { StoredTensor } from "../checkpoint/tensor.js";
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import type { Graph, Tensor } from "../graph/graph.js";
@@ -18,7 +17,7 @@ import {
   type TrainingGraphOptions,
 } from "../train/training_graph.js";
 import { type Comparison, compare, type FixtureCase } from "./fixture_case.js";
-import { masksOf, packPlanes, packTargets, writeFrames } from "./fixture_inputs.js";
+import { masksOf, packPlanes, packTargets, withoutCls, writeFrames } from "./fixture_inputs.js";
 
 /** The most that a gradient's relative error may be; weights, statistics and losses keep the run's tolerance. */
 const gradientTolerance = 1e-3;
@@ -69,14 +68,14 @@ export async function checkTraining(gpu: Gpu, fixture: FixtureCase): Promise<Com
     compare(`out.loss (${kind})`, Float32Array.from(losses), fixture.tensor("out.loss").data as Float32Array),
   ];
   if (fixture.has("out.pred")) {
-    comparisons.push(compare("out.pred", prediction, floats(fixture.tensor("out.pred"))));
+    comparisons.push(compare("out.pred", prediction, fixture.floats("out.pred")));
   }
   for (const name of fixture.names()) {
     const [what, key] = [name.slice(0, name.indexOf(".")), name.slice(name.indexOf(".") + 1)];
     if ((what !== "grad" && what !== "after") || isExtra(key)) continue;
     const got = (what === "grad" ? gradients : after).get(key);
     if (!got) throw new InputError(`${fixture.name}: the engine has no tensor for ${name}`);
-    const want = floats(fixture.tensor(name));
+    const want = fixture.floats(name);
     if (what === "after") {
       const isNoise = key.endsWith("proj_k.bias");
       comparisons.push({ ...compare(name, got.data, want), ...(isNoise && { tolerance: noGradient.after }) });
@@ -101,7 +100,7 @@ function readCase(fixture: FixtureCase): TrainingCase {
   for (const name of fixture.names()) {
     if (!name.startsWith("before.") || isExtra(name)) continue;
     const tensor = fixture.tensor(name);
-    if (!isExtra(name.slice(7))) weights.set(name.slice(7), { shape: tensor.shape, data: floats(tensor) });
+    if (!isExtra(name.slice(7))) weights.set(name.slice(7), { shape: tensor.shape, data: fixture.floats(name) });
   }
   const config = inferConfig(weights, fixture.name);
   const size = { height: fixture.integer("height"), width: fixture.integer("width") };
@@ -216,19 +215,4 @@ function writeInputs(program: Program, { batch: tensors, raw, slots }: CaseInput
   const masks = masksOf(fixture, batch, grid.tokens, grid.keep);
   program.write(tensors.idsRestore, masks.idsRestore);
   program.write(tensors.idsKeep, masks.idsKeep);
-}
-
-function floats({ data }: StoredTensor): Float32Array {
-  return data instanceof Float32Array ? data : Float32Array.from(data, Number);
-}
-
-/** [B, 1 + L, N] → [B, L, N] */
-function withoutCls(values: Float32Array, batch: number, tokens: number): Float32Array<ArrayBuffer> {
-  const width = values.length / batch / (1 + tokens);
-  const out = new Float32Array(batch * tokens * width);
-  for (let b = 0; b < batch; b++) {
-    const from = values.subarray((b * (1 + tokens) + 1) * width, (b + 1) * (1 + tokens) * width);
-    out.set(from, b * tokens * width);
-  }
-  return out;
 }

@@ -54,6 +54,11 @@ export class FixtureCase {
     return tensor;
   }
 
+  /** A tensor's values as float32. @throws InputError where there is none of that name */
+  floats(name: string): Float32Array<ArrayBuffer> {
+    return Float32Array.from(this.tensor(name).data, Number);
+  }
+
   expectShape(name: string, shape: readonly number[]): void {
     const found = this.tensor(name).shape;
     if (found.join() !== shape.join())

@@ -11,7 +11,7 @@ export function masksOf(fixture: FixtureCase, batch: number, tokens: number, kee
   if (fixture.has("in.ids_restore")) {
     idsRestore = Uint32Array.from(fixture.tensor("in.ids_restore").data, Number);
   } else {
-    const noise = Float32Array.from(fixture.tensor("in.noise").data, Number);
+    const noise = fixture.floats("in.noise");
     idsRestore = new Uint32Array(batch * tokens);
     for (let b = 0; b < batch; b++) {
       const own = noise.subarray(b * tokens, (b + 1) * tokens);
@@ -74,4 +74,15 @@ export function packTargets(fixture: FixtureCase, batch: number, size: Size): Ui
     data.set(Uint8Array.from(p, Number), b * 3 * height * width);
   });
   return packPlanes({ dtype: "U8", shape: [batch, 3, height, width], data }, 3, (v) => v);
+}
+
+/** Rows without that of each sample's cls token: [B, 1 + L, N] → [B, L, N]. */
+export function withoutCls(values: Float32Array, batch: number, tokens: number): Float32Array<ArrayBuffer> {
+  const width = values.length / batch / (1 + tokens);
+  const out = new Float32Array(batch * tokens * width);
+  for (let b = 0; b < batch; b++) {
+    const from = values.subarray((b * (1 + tokens) + 1) * width, (b + 1) * (1 + tokens) * width);
+    out.set(from, b * tokens * width);
+  }
+  return out;
 }

@@ -16,6 +16,9 @@ export interface Frame {
   time?: number;
 }
 
+/** Frames between a sample's frames, by frame number (METHOD §1). */
+export const sampleStride = 3;
+
 /** A video: frames in order, all of one size. */
 export interface FrameSource {
   /** What messages call it: a path, or the name that the caller gave. */

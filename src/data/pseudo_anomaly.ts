@@ -1,6 +1,7 @@
 import { mat2d, vec2 } from "gl-matrix";
 import type { Box } from "./foreground.js";
-import { type ForegroundLibrary, type LibraryClip, type MovingObject, sampleStep } from "./pseudo_library.js";
+import { sampleStride } from "./frame.js";
+import type { ForegroundLibrary, LibraryClip, MovingObject } from "./pseudo_library.js";
 
 export interface PseudoAnomalyOptions {
   /** Share of speed-ups; the rest are cut-outs. */
@@ -103,17 +104,17 @@ function drawSpeedup(
   frame: number,
   options: PseudoAnomalyOptions,
 ): PseudoAnomaly | undefined {
-  const near = scene.objects.filter((object) => Math.abs(object.frame - frame) <= sampleStep);
+  const near = scene.objects.filter((object) => Math.abs(object.frame - frame) <= sampleStride);
   if (near.length === 0) return undefined;
   const object = pick(random, near);
   const speed = Math.round(between(random, options.speed));
   const reach = Math.min(frame, scene.frameCount - 1 - frame, mostSpedUp);
-  if (speed * sampleStep > reach) return undefined;
+  if (speed * sampleStride > reach) return undefined;
   const most = Math.floor(reach / speed);
   // Where it comes from and goes to, if it goes on as it does.
   const [before, now, after] = object.boxes;
   const velocity = vec2.fromValues(after.x - before.x, after.y - before.y);
-  vec2.scale(velocity, velocity, 1 / (2 * sampleStep));
+  vec2.scale(velocity, velocity, 1 / (2 * sampleStride));
   const lag = frame - object.frame;
   const box: Box = {
     x: now.x + velocity[0] * lag,
@@ -173,11 +174,11 @@ function drawCutOut(
     return vec2.scaleAndAdd(point, point, bend, 0.5 * time * time);
   };
   const layer = (offset: number): PasteLayer => {
-    const time = offset / sampleStep;
+    const time = offset / sampleStride;
     const there = pathAt(time);
     // To and fro through the seven frames about the object's own, so that it goes on walking.
     const phase = swing(offset);
-    const box = boxAt(object.boxes, phase / sampleStep);
+    const box = boxAt(object.boxes, phase / sampleStride);
     const toScene = mat2d.fromTranslation(mat2d.create(), there);
     mat2d.rotate(toScene, toScene, angle + turn * time);
     mat2d.scale(toScene, toScene, [flip * size, size]);
@@ -186,7 +187,7 @@ function drawCutOut(
     return { frame: object.frame + phase, affine, box, plain: false };
   };
   const isVisible = (offset: number) => {
-    const [x, y] = pathAt(offset / sampleStep);
+    const [x, y] = pathAt(offset / sampleStride);
     return x > 0 && y > 0 && x < scene.width && y < scene.height;
   };
   let [first, last] = [0, 0];
@@ -212,9 +213,9 @@ function drawCutOut(
 
 /** A wave that runs −3 … 3 and back, and is its argument from −3 to 3. */
 function swing(offset: number): number {
-  const period = 4 * sampleStep;
-  const along = (((offset + sampleStep) % period) + period) % period;
-  return along <= 2 * sampleStep ? along - sampleStep : 3 * sampleStep - along;
+  const period = 4 * sampleStride;
+  const along = (((offset + sampleStride) % period) + period) % period;
+  return along <= 2 * sampleStride ? along - sampleStride : 3 * sampleStride - along;
 }
 
 function boxAt([before, now, after]: MovingObject["boxes"], time: number): Box {

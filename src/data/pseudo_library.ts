@@ -1,11 +1,9 @@
 import { InputError } from "../errors.js";
 import type { DatasetVideo } from "./dataset.js";
 import { type Box, EvenSample, ForegroundFinder, medianImage, type Region } from "./foreground.js";
-import type { Frame } from "./frame.js";
+import { type Frame, sampleStride } from "./frame.js";
 import type { BgrImage } from "./resize.js";
 
-/** Frames between the frames of a sample (METHOD §1: t − 3, t, t + 3). */
-export const sampleStep = 3;
 /** Background is the median of up to twice as many frames. */
 const backgroundFrames = 12;
 /** Places of a video at which objects are looked for. */
@@ -106,11 +104,11 @@ async function readClip(
   const window: Frame[] = [];
   for await (const frame of source.frames(signal)) {
     window.push(frame);
-    if (window.length > 2 * sampleStep + 1) window.shift();
+    if (window.length > 2 * sampleStride + 1) window.shift();
     onFrame?.();
-    const anchor = frame.index - sampleStep;
-    if (window.length < 2 * sampleStep + 1 || anchor % stride !== 0) continue;
-    const regions = [0, sampleStep, 2 * sampleStep].map((i) => finder.objects(window[i]));
+    const anchor = frame.index - sampleStride;
+    if (window.length < 2 * sampleStride + 1 || anchor % stride !== 0) continue;
+    const regions = [0, sampleStride, 2 * sampleStride].map((i) => finder.objects(window[i]));
     for (const boxes of movingTriples(regions[0], regions[1], regions[2], height)) {
       const object: MovingObject = { frame: anchor, boxes };
       if (cropBytes !== undefined) object.crop = cut(boxes, window, background);

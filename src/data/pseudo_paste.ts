@@ -1,8 +1,9 @@
 import { mat2d } from "gl-matrix";
 import type { Paste, PasteLook } from "../ops/paste.js";
 import type { Size } from "../ops/resize.js";
+import { sampleStride } from "./frame.js";
 import type { PasteLayer, PseudoAnomaly } from "./pseudo_anomaly.js";
-import { type LibraryClip, sampleStep, windowEdge } from "./pseudo_library.js";
+import { type LibraryClip, windowEdge } from "./pseudo_library.js";
 import type { BgrImage } from "./resize.js";
 
 /** A frame with something pasted into it. */
@@ -128,7 +129,7 @@ export function pasteFor(
   slots: { frame(clip: LibraryClip, frame: number): number; background(clip: LibraryClip): number },
 ): Paste {
   const { scene, source } = anomaly;
-  const [previous, current, next] = [-sampleStep, 0, sampleStep].map((offset) => {
+  const [previous, current, next] = [-sampleStride, 0, sampleStride].map((offset) => {
     const layer = toView(anomaly.layer(offset), scene, source, view);
     return { affine: layer.affine, box: layer.box, plain: layer.plain, slot: slots.frame(source, layer.frame) };
   });

@@ -1,3 +1,5 @@
+import { sampleStride } from "../data/frame.js";
+
 /** A frame that can be scored, and the ring slots of what it is scored from. */
 export interface ReadySample<F> {
   frame: F;
@@ -9,9 +11,6 @@ export interface ReadySample<F> {
   before: number;
   after: number;
 }
-
-/** Frames between a sample's frames, by frame number (METHOD §1). */
-export const sampleStride = 3;
 
 /**
  * Keeps the frames of a video that some sample still needs in the slots of a ring, and tells which frames have all their neighbours.

@@ -1,5 +1,6 @@
 import { open, stat } from "node:fs/promises";
 import sharp from "sharp";
+import { toBgr } from "../data/frame.js";
 import { pngSize } from "./png.js";
 
 const HEADER_BYTES = 33;
@@ -7,12 +8,7 @@ const END_BYTES = 12;
 
 /** B, G, R bytes as an 8-bit RGB PNG, from which OpenCV's imread gives the same bytes. */
 export function encodePng(bgr: Uint8Array, width: number, height: number): Promise<Buffer> {
-  const rgb = new Uint8Array(bgr.length);
-  for (let i = 0; i < rgb.length; i += 3) {
-    rgb[i] = bgr[i + 2] as number;
-    rgb[i + 1] = bgr[i + 1] as number;
-    rgb[i + 2] = bgr[i] as number;
-  }
+  const rgb = toBgr(bgr, "rgb"); // the same swap both ways
   // Files a tenth larger than at the default level 6, made in less than half of the time.
   return sharp(rgb, { raw: { width, height, channels: 3 } })
     .png({ compressionLevel: 3 })

@@ -1,5 +1,6 @@
 import sharp from "sharp";
 import type { DatasetVideo } from "../data/dataset.js";
+import { toBgr } from "../data/frame.js";
 import type { ScoreMap } from "../detector/detector.js";
 import type { ReportPicture } from "./data.js";
 import { heatmap } from "./heatmap.js";
@@ -25,8 +26,8 @@ export async function takePictures(
   signal?: AbortSignal,
 ): Promise<ReportPicture[]> {
   const pictures = new Map<PictureWish, ReportPicture>();
-  const last = Math.max(...wishes.map((wish) => wish.index));
   if (wishes.length === 0) return [];
+  const last = Math.max(...wishes.map((wish) => wish.index));
   for await (const { index, data, width, height } of (await video.open()).frames(signal)) {
     for (const wish of wishes.filter((w) => w.index === index)) {
       const image = await jpeg(data, width, height, wish.width);
@@ -38,12 +39,7 @@ export async function takePictures(
 }
 
 async function jpeg(bgr: Uint8Array, width: number, height: number, wanted: number): Promise<string> {
-  const rgb = new Uint8Array(bgr.length);
-  for (let i = 0; i < bgr.length; i += 3) {
-    rgb[i] = bgr[i + 2] as number;
-    rgb[i + 1] = bgr[i + 1] as number;
-    rgb[i + 2] = bgr[i] as number;
-  }
+  const rgb = toBgr(bgr, "rgb"); // the same swap both ways
   const image = sharp(rgb, { raw: { width, height, channels: 3 } });
   const bytes = await image.resize({ width: wanted, withoutEnlargement: true }).jpeg({ quality: 72 }).toBuffer();
   return `data:image/jpeg;base64,${bytes.toString("base64")}`;

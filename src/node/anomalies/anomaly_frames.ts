@@ -1,12 +1,12 @@
 import type { DatasetVideo } from "../../data/dataset.js";
-import { toBgr } from "../../data/frame.js";
+import { sampleStride, toBgr } from "../../data/frame.js";
 import {
   drawPseudoAnomaly,
   mostSpedUp,
   type PseudoAnomaly,
   type PseudoAnomalyOptions,
 } from "../../data/pseudo_anomaly.js";
-import { type ForegroundLibrary, type ObjectCrop, sampleStep } from "../../data/pseudo_library.js";
+import type { ForegroundLibrary, ObjectCrop } from "../../data/pseudo_library.js";
 import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/pseudo_paste.js";
 import { anomalySize, pasteCutOut } from "../../data/pseudo_ubnormal.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
@@ -108,6 +108,6 @@ async function pasteInto(
     return pasteLayer(frame, { frame: then, background: source.background }, layer, lookOf(anomaly));
   }
   const crop = object.crop as ObjectCrop;
-  const pixels = crop.frames[layer.frame - object.frame + sampleStep] as BgrImage;
+  const pixels = crop.frames[layer.frame - object.frame + sampleStride] as BgrImage;
   return pasteLayer(frame, { frame: pixels, background: crop.background }, toCrop(layer, crop), lookOf(anomaly));
 }

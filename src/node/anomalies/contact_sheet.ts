@@ -1,5 +1,5 @@
 import sharp from "sharp";
-import { sampleStep } from "../../data/pseudo_library.js";
+import { sampleStride } from "../../data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
 import { encodePng } from "../png_write.js";
 import type { AnomalyFrame } from "./anomaly_frames.js";
@@ -26,9 +26,9 @@ export class MomentFinder {
   /** Takes the video's next frame. @returns a moment, once its three frames are there */
   add(frame: AnomalyFrame): Moment | undefined {
     this.recent.push(frame);
-    if (this.recent.length > 2 * sampleStep + 1) this.recent.shift();
-    if (this.recent.length < 2 * sampleStep + 1 || this.seen++ < this.from) return undefined;
-    const [previous, current, next] = [0, sampleStep, 2 * sampleStep].map((i) => this.recent[i] as AnomalyFrame);
+    if (this.recent.length > 2 * sampleStride + 1) this.recent.shift();
+    if (this.recent.length < 2 * sampleStride + 1 || this.seen++ < this.from) return undefined;
+    const [previous, current, next] = [0, sampleStride, 2 * sampleStride].map((i) => this.recent[i] as AnomalyFrame);
     if (!current.mask.data.some((value) => value >= 128)) return undefined;
     return { previous: previous.frame, current: current.frame, next: next.frame, mask: current.mask };
   }

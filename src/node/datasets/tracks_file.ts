@@ -5,7 +5,7 @@ import { numbersOf, readLines } from "./text_file.js";
 
 /**
  * Ground-truth regions of a video: rows `track,frame,x1,y1,x2,y2`, frames by position from 0, corners inclusive. An empty file has none.
- * A box may reach over the picture's edge, as some published ones do, but must show a part of it.
+ * A box may reach over the picture's edge, as some published ones do (`dataset --verify` says so), but must show a part of it.
  * @throws InputError naming file and line for a row that is none of that, or whose frame the video does not have
  */
 export async function readTracks(path: string, clip: Clip): Promise<TrackBox[]> {
