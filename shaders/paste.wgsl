@@ -3,7 +3,7 @@
 // from the background, from `low` to `high` as 0..1; the share of foreground in 5 x 5 pixels about the point is the opacity, from COVER_LOW to
 // COVER_HIGH as 0..1, times a window with soft edges. Pixels of an edge are partly background: for that share, told by contrast, the
 // difference between source and background is added to the frame; there would be a rim else. A five-tap mean of bilinear samples is six
-// taps a side, the outer ones weighted by the fraction. One invocation makes one pixel of all four images.
+// taps a side, the outer ones weighted by the fraction. An anomaly that was made beforehand replaces all three frames instead. One invocation makes one pixel of all four images.
 const HEIGHT: u32 = 320u;
 const WIDTH: u32 = 640u;
 const EDGE: f32 = 0.25;  // a window fades out over this share of its half sides
@@ -22,7 +22,7 @@ struct Layer {
 struct Paste {
   gainB: f32, gainG: f32, gainR: f32, bias: f32, low: f32, high: f32,
   background: u32,  // NO_SLOT where nothing is pasted
-  unused: u32,
+  given: u32,  // 1: the layers' slots are whole frames, `background` is the mask
   layers: array<Layer, 3>,
 }
 
@@ -73,8 +73,11 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
     var result = frames[slot * HEIGHT * WIDTH + here] & 0xffffffu;
     if (t == 1u) { goal = result; }
     let background = pastes[id.z].background;
-    if (background != NO_SLOT) {
-      let layer = pastes[id.z].layers[t];
+    let layer = pastes[id.z].layers[t];
+    if (background != NO_SLOT && pastes[id.z].given == 1u) {
+      result = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
+      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { goal |= 255u << 24u; }
+    } else if (background != NO_SLOT) {
       let p = vec2<f32>(f32(id.x), f32(id.y)) + 0.5;
       let to = vec2<f32>(layer.a * p.x + layer.c * p.y + layer.tx, layer.b * p.x + layer.d * p.y + layer.ty);
       let window = within(abs(to.x - layer.x), layer.rx) * within(abs(to.y - layer.y), layer.ry);

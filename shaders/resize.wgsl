@@ -1,5 +1,6 @@
 // Bilinear resize of 8-bit frames exactly as OpenCV's INTER_LINEAR does it: weights of 11 bits, the same shifts and rounding.
-// With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution.
+// With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution. With GATHER the frames of
+// the listed slots lie one after the other in the result, not in slots of the same numbers.
 // One invocation makes one pixel of one frame; a pixel of the result is one word, B in the lowest byte, the highest byte 0.
 const SOURCE_HEIGHT: u32 = 240u;
 const SOURCE_WIDTH: u32 = 360u;
@@ -44,12 +45,15 @@ fn source(z: u32, y: u32, x: u32) -> vec3<i32> {
 @compute @workgroup_size(64)
 fn resize(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= WIDTH) { return; }
+  var slot = id.z;
   //#if DIFFERENCE
-  let slot = id.z;
+  if (samples[id.z].before == NO_SLOT) { return; }
   //#endif
   //#if !DIFFERENCE
-  let slot = slots[id.z];
-  if (slot == NO_SLOT) { return; }
+  if (slots[id.z] == NO_SLOT) { return; }
+  //#if !GATHER
+  slot = slots[id.z];
+  //#endif
   //#endif
   let column = columns[id.x];
   let row = rows[id.y];

@@ -1,6 +1,12 @@
 /** The core of sdmae: runs in browsers and in Node, touches no Node API. */
 export { type Checkpoint, type CheckpointFile, openCheckpoint, saveCheckpoint } from "./checkpoint/checkpoint.js";
+export { exportPth } from "./checkpoint/pth_write.js";
 export { parseSafetensors, type Safetensors, serializeSafetensors } from "./checkpoint/safetensors.js";
+export {
+  openTrainingCheckpoint,
+  saveTrainingCheckpoint,
+  type TrainingCheckpoint,
+} from "./checkpoint/training_checkpoint.js";
 export type { Dataset, DatasetVideo, PixelMask, TrackBox } from "./data/dataset.js";
 export {
   type Frame,
@@ -56,3 +62,17 @@ export { paperConfig, type SdMaeConfig, tensorShapes } from "./model/config.js";
 export { type MaskingMethod, type TokenGrid, tokenGrid } from "./model/masking.js";
 export { Network, type Weights } from "./model/network.js";
 export { combineErrors, type Preset, type PresetName, presets, type ScoreRule } from "./model/presets.js";
+export { type AdamWSettings, paperAdamW } from "./train/adamw.js";
+export { paperTraining, type TestConfig, type TrainingConfig } from "./train/config.js";
+export { type FrameArchive, MemoryArchive } from "./train/frame_archive.js";
+export { type TrainingPresetName, trainingPresets } from "./train/presets.js";
+export {
+  type CheckpointKind,
+  DivergedError,
+  type EpochReport,
+  type StepReport,
+  type TestReport,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from "./train/trainer.js";

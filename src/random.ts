@@ -9,3 +9,14 @@ export function uniformGenerator(seed: number): () => number {
     return ((z ^ (z >>> 16)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Mixes whole numbers into one of 32 bits that depends on each of them and on their order. */
+export function mix(...keys: readonly number[]): number {
+  let state = 0x2545f491;
+  for (const key of keys) {
+    state = Math.imul(state ^ (key | 0), 0x9e3779b1);
+    state = Math.imul(state ^ (state >>> 15), 0x85ebca6b);
+    state ^= state >>> 13;
+  }
+  return state >>> 0;
+}

@@ -1,18 +1,23 @@
-// The report's page is a browser program that is written into every report: this bundles it, script and style, into a module of two
-// strings, "virtual:report-page" (declared in src/report/page.d.ts), for esbuild and for Vite.
+// The report's page and a training run's are browser programs that are written into files: this bundles each, script and style, into a
+// module of two strings (declared in src/report/page.d.ts), for esbuild and for Vite.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const NAME = "virtual:report-page";
+/** Folders with a main.ts and a style.css. */
+const pages = new Map([
+  ["virtual:report-page", "src/report/page"],
+  ["virtual:training-page", "src/report/training"],
+]);
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-async function source() {
+async function source(name) {
+  const folder = pages.get(name);
   // uPlot goes along with its licence.
   const licence = await readFile(`${root}/node_modules/uplot/LICENSE`, "utf8");
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ["src/report/page/main.ts", "src/report/page/style.css"],
+    entryPoints: [`${folder}/main.ts`, `${folder}/style.css`],
     outdir: "dist",
     bundle: true,
     minify: true,
@@ -31,14 +36,19 @@ async function source() {
 export const reportPageForEsbuild = {
   name: "report-page",
   setup(build) {
-    build.onResolve({ filter: /^virtual:report-page$/ }, () => ({ path: NAME, namespace: "report-page" }));
-    build.onLoad({ filter: /./, namespace: "report-page" }, async () => ({ contents: await source(), loader: "js" }));
+    build.onResolve({ filter: /^virtual:/ }, ({ path }) =>
+      pages.has(path) ? { path, namespace: "report-page" } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: "report-page" }, async ({ path }) => ({
+      contents: await source(path),
+      loader: "js",
+    }));
   },
 };
 
 /** For Vite, and with it vitest. */
 export const reportPageForVite = {
   name: "report-page",
-  resolveId: (id) => (id === NAME ? `\0${NAME}` : undefined),
-  load: (id) => (id === `\0${NAME}` ? source() : undefined),
+  resolveId: (id) => (pages.has(id) ? `\0${id}` : undefined),
+  load: (id) => (id.startsWith("\0") && pages.has(id.slice(1)) ? source(id.slice(1)) : undefined),
 };

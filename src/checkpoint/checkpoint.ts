@@ -3,10 +3,13 @@ import { type SdMaeConfig, tensorShapes } from "../model/config.js";
 import { checkTensors, inferConfig, isExtra } from "./infer.js";
 import { isStudentTensor, mergeStudent, requireSameConfig } from "./merge.js";
 import { parsePth } from "./pth.js";
-import { looksLikeSafetensors, parseSafetensors, serializeSafetensors } from "./safetensors.js";
+import { looksLikeSafetensors, parseSafetensors, type Safetensors, serializeSafetensors } from "./safetensors.js";
 import { settingsFromArgs, settingsFromJson, type TrainingSettings } from "./settings.js";
 import { asFloat32, type StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
+
+/** Of a tensor's name, where it is the optimiser's state and no part of the model (training_checkpoint.ts). */
+export const optimizerPrefix = "optimizer.";
 
 /** Keys of the safetensors metadata; the values are JSON. */
 const configKey = "sdmae.config";
@@ -65,6 +68,7 @@ function parseJson(text: string, name: string, key: string): unknown {
 function openSafetensors(file: CheckpointFile, heads: number | undefined): CheckpointPart {
   const { name } = file;
   const { tensors, metadata } = parseSafetensors(file.bytes, name);
+  for (const tensorName of tensors.keys()) if (tensorName.startsWith(optimizerPrefix)) tensors.delete(tensorName);
   const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey]!, name, configKey) : undefined;
   if (declared !== undefined && (typeof declared !== "object" || declared === null)) {
     throw new InputError(`${name}: its metadata ${shown(configKey)} is no JSON object`);
@@ -121,6 +125,7 @@ function checkValues(tensorName: string, tensor: StoredTensor, name: string): vo
  * Opens a checkpoint: one file, or a teacher's and a student's, of which everything that belongs to the student is taken
  * from the second, as the original does for inference. Each is a .pth of torch.save or a safetensors file, told apart
  * by content. Checks every tensor's name, shape and values. From safetensors the weights may be views of `bytes`.
+ * A training checkpoint's optimiser is stepped over.
  * @throws InputError
  */
 export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOptions = {}): Checkpoint {
@@ -152,13 +157,49 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
   };
 }
 
-/** A checkpoint as a safetensors file, all tensors, sizes and settings included; `openCheckpoint` reads it back. */
-export function saveCheckpoint(checkpoint: Checkpoint): Uint8Array {
+export interface SaveOptions {
+  /**
+   * Weights as float16, rounded to nearest. BatchNorm's running statistics stay float32: they are a quarter of a percent of the values, and what is
+   * divided by the root of a small variance would feel how coarse float16 is there.
+   */
+  half?: boolean;
+}
+
+/** The largest value of float16; from 65520 on what is rounded becomes infinity. */
+const halfLimit = 65504;
+
+/** @throws InputError for what float16 cannot hold */
+function asHalf(tensorName: string, { shape, data }: Weight, source: string): StoredTensor {
+  const at = data.findIndex((value) => !(Math.abs(value) < halfLimit + 16));
+  if (at >= 0) {
+    throw new InputError(
+      `${source}: tensor ${shown(tensorName)} holds ${data[at]} at position ${at}, beyond float16's ${halfLimit}; it must be saved as float32`,
+    );
+  }
+  return { dtype: "F16", shape, data };
+}
+
+/** All of a checkpoint as it stands in a safetensors file; see {@link saveCheckpoint}. */
+export function checkpointContent(checkpoint: Checkpoint, options: SaveOptions = {}): Safetensors {
   const tensors = new Map<string, StoredTensor>(checkpoint.extras);
-  for (const [tensorName, { shape, data }] of checkpoint.weights)
-    tensors.set(tensorName, { dtype: "F32", shape, data });
-  return serializeSafetensors(tensors, {
-    [configKey]: JSON.stringify(checkpoint.config),
-    [settingsKey]: JSON.stringify(checkpoint.settings),
-  });
+  for (const [tensorName, weight] of checkpoint.weights) {
+    const half = options.half && !/\.running_(mean|var)$/.test(tensorName);
+    tensors.set(tensorName, half ? asHalf(tensorName, weight, checkpoint.source) : { dtype: "F32", ...weight });
+  }
+  return {
+    tensors,
+    metadata: {
+      [configKey]: JSON.stringify(checkpoint.config),
+      [settingsKey]: JSON.stringify(checkpoint.settings),
+    },
+  };
+}
+
+/**
+ * A checkpoint as a safetensors file, all tensors, sizes and settings included; `openCheckpoint` reads it back.
+ * @throws InputError for float16 where a weight is too large for it
+ */
+export function saveCheckpoint(checkpoint: Checkpoint, options: SaveOptions = {}): Uint8Array {
+  const { tensors, metadata } = checkpointContent(checkpoint, options);
+  return serializeSafetensors(tensors, metadata);
 }

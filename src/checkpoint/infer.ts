@@ -1,21 +1,14 @@
 import { InputError } from "../errors.js";
 import { paperConfig, type SdMaeConfig, tensorShapes } from "../model/config.js";
+import { morphologyShapes } from "./extras.js";
 import type { StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 
 type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
-/** Weights of the original's constant erosion and dilation, which it saves with the network. */
-const morphologyWeights: ReadonlySet<string> = new Set([
-  "erosion.weight",
-  "dilation.weight",
-  "erosion_3.weight",
-  "dilation_3.weight",
-]);
-
 /** Whether a tensor is one that the original saves and the network does not need: counters and morphology weights. */
 export function isExtra(tensorName: string): boolean {
-  return tensorName.endsWith(".num_batches_tracked") || morphologyWeights.has(tensorName);
+  return tensorName.endsWith(".num_batches_tracked") || morphologyShapes.has(tensorName);
 }
 
 /** How many different numbers follow `prefix` in the names: the blocks of a stack, if they are numbered from 0. */

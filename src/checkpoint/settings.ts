@@ -1,3 +1,5 @@
+import type { Setting } from "./pth.js";
+
 /**
  * What a checkpoint tells about how its network was trained. All optional, and hints only: they come from a file, and
  * are checked for type and range but for nothing else.
@@ -66,6 +68,16 @@ function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingS
 /** Settings from the original's checkpoint: its `epoch` and `args`. */
 export function settingsFromArgs(args: ReadonlyMap<string, unknown>, epoch: number | undefined): TrainingSettings {
   return settingsFrom((key) => (key === "epoch" ? epoch : args.get(originalNames[key])));
+}
+
+/** The reverse of {@link settingsFromArgs}, but for the epoch: what is known, under the names of the original's `args`. */
+export function argsFromSettings(settings: TrainingSettings): Map<string, Setting> {
+  const args = new Map<string, Setting>();
+  for (const [key, name] of Object.entries(originalNames) as [keyof typeof originalNames, string][]) {
+    const value = settings[key];
+    if (value !== undefined) args.set(name, value);
+  }
+  return args;
 }
 
 /** Settings from their own JSON, as `saveCheckpoint` writes it; none where that is not an object. */

@@ -53,7 +53,8 @@ export function convertCheckpointCommand(print: (line: string) => void = console
     .usage("[options] IN.pth [STUDENT.pth] OUT.safetensors")
     .argument("<files...>", "the checkpoint, that of the student if there is one, and the file to write")
     .option("--heads <n>", "attention heads, which a .pth does not tell (default: the original's 4)")
-    .action(async (paths: string[], options: { heads?: string }) => {
+    .option("--half", "weights as float16: half the size, for use and not for further training")
+    .action(async (paths: string[], options: { heads?: string; half?: boolean }) => {
       const output = paths.at(-1)!;
       const inputs = paths.slice(0, -1);
       if (inputs.length < 1 || inputs.length > 2) {
@@ -73,9 +74,11 @@ export function convertCheckpointCommand(print: (line: string) => void = console
       }
       const heads = options.heads === undefined ? undefined : Number(options.heads);
       const checkpoint = await readCheckpoint(inputs, heads);
-      const bytes = saveCheckpoint(checkpoint);
+      const bytes = saveCheckpoint(checkpoint, { half: options.half });
       await writeFileAtomic(output, bytes);
       for (const line of describe(checkpoint)) print(line);
-      print(`written        ${output}, ${(bytes.length / 1e6).toFixed(2)} MB`);
+      print(
+        `written        ${output}, ${(bytes.length / 1e6).toFixed(2)} MB${options.half ? ", weights as float16" : ""}`,
+      );
     });
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
 import { buildForegroundLibrary } from "../data/pseudo_library.js";
@@ -13,8 +13,9 @@ import { layoutNames, openDataset } from "../node/datasets/index.js";
 import { oneLine } from "../node/messages.js";
 import { uniformGenerator } from "../random.js";
 import { interruptible } from "./interrupt.js";
-import { numberIn, wholeNumber } from "./options.js";
+import { wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
+import { pseudoOf, pseudoOptions } from "./pseudo_options.js";
 
 interface CommonOptions {
   out?: string;
@@ -30,7 +31,7 @@ interface UbnormalOptions extends CommonOptions {
   sequences?: string;
 }
 
-type PseudoOptions = CommonOptions & PseudoAnomalyOptions;
+type PseudoOptions = CommonOptions & Partial<PseudoAnomalyOptions>;
 
 /** Memory for pixels of cut-outs. */
 const cropBytes = 256e6;
@@ -53,31 +54,7 @@ export function createAnomaliesCommand(): Command {
         "windows in which time runs faster (speed-ups). For cameras that stand still.",
     )
     .argument("<root>", "the data set whose training frames are pasted into, and cut out of");
-  const defaults = pseudoAnomalyDefaults;
-  for (const option of [
-    new Option("--speedup <share>", "share of speed-ups; the rest are cut-outs")
-      .default(defaults.speedup)
-      .argParser(numberIn(0, 1)),
-    rangeOption(
-      "--speed <least-most>",
-      "how many times as fast a speed-up runs, whole numbers",
-      defaults.speed,
-      2,
-      6,
-      1,
-    ),
-    rangeOption("--scale <least-most>", "size of a cut-out against its own", defaults.scale, 0.1, 10),
-    rangeOption("--shift <least-most>", "a cut-out's way in 3 frames, in frame heights", defaults.shift, 0, 1),
-    new Option("--rotation <degrees>", "largest angle that a cut-out is turned by")
-      .default(defaults.rotation)
-      .argParser(numberIn(0, 180)),
-    rangeOption("--gain <least-most>", "factor on a cut-out's colours", defaults.gain, 0, 10),
-    new Option("--bias <levels>", "grey levels that are added or taken off at most")
-      .default(defaults.bias)
-      .argParser(numberIn(0, 255)),
-  ]) {
-    pseudo.addOption(option);
-  }
+  for (const option of pseudoOptions()) pseudo.addOption(option);
   for (const command of [ubnormal, pseudo]) {
     command
       .option("-o, --out <dir>", "write DIR/train/frames and DIR/train/masks")
@@ -106,26 +83,6 @@ export function createAnomaliesCommand(): Command {
     .addCommand(pseudo);
 }
 
-function rangeOption(
-  flags: string,
-  description: string,
-  [least, most]: readonly [number, number],
-  lowest: number,
-  highest: number,
-  step?: number,
-): Option {
-  const parse = (text: string): [number, number] => {
-    const match = /^([\d.]+)-([\d.]+)$/.exec(text);
-    const [from, to] = match ? [Number(match[1]), Number(match[2])] : [Number.NaN, Number.NaN];
-    if (!(from >= lowest && to >= from && to <= highest) || (step && (from % step !== 0 || to % step !== 0))) {
-      throw new InvalidArgumentError(`Two numbers from ${lowest} to ${highest} are needed, such as ${least}-${most}.`);
-    }
-    return [from, to];
-  };
-  const shown = [least, most].map((value) => Number(value.toFixed(3))).join("-");
-  return new Option(flags, description).default([least, most], shown).argParser(parse);
-}
-
 async function createFromUbnormal(root: string, options: UbnormalOptions, signal: AbortSignal): Promise<void> {
   const { seed, quiet = false } = options;
   const videos = await abnormalVideos(root);
@@ -147,11 +104,11 @@ async function createFromUbnormal(root: string, options: UbnormalOptions, signal
 }
 
 async function createPseudo(root: string, options: PseudoOptions, signal: AbortSignal): Promise<void> {
-  const { speedup, speed, scale, shift, rotation, gain, bias, seed, quiet = false } = options;
-  const how = { speedup, speed, scale, shift, rotation, gain, bias };
+  const { seed, quiet = false } = options;
+  const how = pseudoOf(options, pseudoAnomalyDefaults);
   const job = await openJob(root, options, { kind: "pseudo", seed, ...how });
   const { train } = job.dataset;
-  if (train.length < 2 && speedup < 1) {
+  if (train.length < 2 && how.speedup < 1) {
     throw new InputError(
       `${oneLine(root)} has ${train.length} training video, and cut-outs come from other videos: use --speedup 1`,
     );

@@ -5,9 +5,8 @@ import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { type Benchmark, type BenchmarkName, benchmarks } from "../eval/benchmarks.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
-import { type FrameScoring, frameScorings, type MapKind, mapKinds, type TokenChoice } from "../eval/frame_score.js";
+import { type MapKind, mapKinds } from "../eval/frame_score.js";
 import type { VideoRecord } from "../eval/record.js";
-import type { Smoothing } from "../eval/smoothing.js";
 import { AtomicFile } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { openDataset } from "../node/datasets/index.js";
@@ -18,10 +17,11 @@ import { RecordStore } from "../node/record_store.js";
 import { writeReport } from "../report/write.js";
 import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
 import { interruptible } from "./interrupt.js";
+import { type MeasureOptions, measured, measureOptions } from "./measure_options.js";
 import { adapterOption, type ModelOptions, modelOptions, numberIn, scoreOptions, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 
-interface EvalOptions extends ModelOptions {
+interface EvalOptions extends ModelOptions, MeasureOptions {
   dataset?: BenchmarkName;
   root: string;
   labels?: string;
@@ -31,16 +31,6 @@ interface EvalOptions extends ModelOptions {
   adapter?: string;
   batch?: number;
   seed: number;
-  maskings: number;
-  frameScore: FrameScoring;
-  tokens?: TokenChoice;
-  topK: number;
-  minMotion: number;
-  smoothing?: Smoothing["kind"];
-  range?: number;
-  mu?: number;
-  sigma: number;
-  normalize?: boolean;
   map?: MapKind;
   regionQuantile: number;
   alpha: number;
@@ -74,38 +64,10 @@ export function evalCommand(): Command {
       "--work <dir>",
       "keep the token maps of each video that is done, so that a later run goes on from them or measures them otherwise",
     );
-  for (const option of modelOptions()) command.addOption(option);
-  const { alpha, beta, regionQuantile, topK } = paperEvaluation;
+  for (const option of [...modelOptions(), ...measureOptions()]) command.addOption(option);
+  const { alpha, beta, regionQuantile } = paperEvaluation;
   const options = [
     new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
-    new Option("--maskings <n>", "maskings of each frame, with seeds from --seed on, whose scores are averaged")
-      .default(1)
-      .argParser(wholeNumber(1, 100)),
-    new Option("--frame-score <how>", "a frame's score from its tokens; the paper's is the mean error")
-      .choices([...frameScorings])
-      .default("mean"),
-    new Option("--tokens <which>", "tokens that count (default: all, or removed with --masked-only)").choices([
-      "all",
-      "visible",
-      "removed",
-    ]),
-    new Option("--top-k <n>", "tokens that --frame-score top-k takes").default(topK).argParser(wholeNumber(1)),
-    new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)")
-      .default(0)
-      .argParser(numberIn(0, 255)),
-    new Option(
-      "--smoothing <kind>",
-      "over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none",
-    ).choices(["paper", "gaussian", "none"]),
-    new Option("--range <n>", "frames that the paper's filter spans (default: the data set's)").argParser(
-      wholeNumber(2, 100_000),
-    ),
-    new Option("--mu <frames>", "its standard deviation (default: the data set's)").argParser(numberIn(1e-6, 1e6)),
-    new Option("--sigma <frames>", "standard deviation of --smoothing gaussian")
-      .default(5)
-      .argParser(numberIn(1e-6, 1e6)),
-    new Option("--normalize", "scores of each video to 0…1 after smoothing (default: as for the data set)"),
-    new Option("--no-normalize", "scores as they are"),
     new Option(
       "--map <kind>",
       "what regions are found in (default: cleaned-map; moving-error without a student)",
@@ -122,36 +84,16 @@ export function evalCommand(): Command {
     adapterOption(),
   ];
   for (const option of options) command.addOption(option);
-  return command.option("-q, --quiet", "no progress").action((parsed: EvalOptions, own: Command) => {
-    checkUse(parsed, (option) => own.getOptionValueSource(option) === "cli");
-    return interruptible((signal) => evaluateCommand(parsed, signal));
-  });
-}
-
-/** Refuses options that would do nothing. */
-function checkUse(
-  { smoothing, frameScore, tokens, maskedOnly }: EvalOptions,
-  isGiven: (option: string) => boolean,
-): void {
-  const needs: [option: string, flag: string, works: boolean, needed: string][] = [
-    ["sigma", "--sigma", smoothing === "gaussian", "--smoothing gaussian"],
-    ["range", "--range", smoothing === undefined || smoothing === "paper", "--smoothing paper"],
-    ["mu", "--mu", smoothing === undefined || smoothing === "paper", "--smoothing paper"],
-    ["topK", "--top-k", frameScore === "top-k", "--frame-score top-k"],
-  ];
-  for (const [option, flag, works, needed] of needs) {
-    if (isGiven(option) && !works) throw new InputError(`${flag} does nothing without ${needed}`);
-  }
-  if (maskedOnly && tokens !== undefined && tokens !== "removed") {
-    throw new InputError(`--masked-only takes removed tokens, --tokens ${tokens} others: one of them`);
-  }
+  return command
+    .option("-q, --quiet", "no progress")
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
 }
 
 async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
-  const { dataset: layout, labels, maskings } = options;
+  const { dataset: layout, labels, maskings = 1 } = options;
   const whole = await openDataset(options.root, { layout, labels });
   const dataset = onlyVideos(whole, options.videos);
   const left = whole.test.length - dataset.test.length;
@@ -245,34 +187,22 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
 }
 
 function evaluationSettings(options: EvalOptions, benchmark: Benchmark, detector: Detector): EvaluationSettings {
-  const { frameScore: scoring, topK, minMotion, regionQuantile, alpha, beta } = options;
+  const { regionQuantile, alpha, beta } = options;
   const { score: rule, maskedOnly } = detector.settings;
   const hasStudent = detector.checkpoint.config.studentDepth > 0;
   const map = options.map ?? (hasStudent ? "cleaned-map" : "moving-error");
-  if (!hasStudent && (map === "cleaned-map" || scoring === "cleaned-map")) {
+  if (!hasStudent && (map === "cleaned-map" || options.frameScore === "cleaned-map")) {
     throw new InputError("cleaned-map needs a student, which this model does not have");
   }
-  return {
-    rule,
-    scoring,
-    tokens: options.tokens ?? (maskedOnly ? "removed" : "all"),
-    topK,
-    minMotion,
-    smoothing: smoothingOf(options, benchmark.smoothing),
-    normalize: options.normalize ?? benchmark.normalize,
-    map,
-    regionQuantile,
-    alpha,
-    beta,
-  };
-}
-
-function smoothingOf({ smoothing, range, mu, sigma }: EvalOptions, usual: Smoothing): Smoothing {
-  const kind = smoothing ?? usual.kind;
-  if (kind === "none") return { kind };
-  if (kind === "gaussian") return { kind, sigma };
-  const paper = usual.kind === "paper" ? usual : { range: 38, mu: 11 };
-  return { kind, range: range ?? paper.range, mu: mu ?? paper.mu };
+  if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
+    throw new InputError(`--masked-only takes removed tokens, --tokens ${options.tokens} others: one of them`);
+  }
+  const { smoothing, normalize } = benchmark;
+  const tokens = maskedOnly ? "removed" : "all";
+  return measured(options, {
+    ...{ ...paperEvaluation, rule, tokens, smoothing, normalize },
+    ...{ map, regionQuantile, alpha, beta },
+  });
 }
 
 /** The report's folder, and whether it was made now. */

@@ -6,7 +6,6 @@ import { buildScoreGraph } from "../detector/score_graph.js";
 import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
-import { Graph, type Tensor } from "../graph/graph.js";
 import { type NodeProfile, Program } from "../graph/program.js";
 import { paperConfig } from "../model/config.js";
 import { freshWeights } from "../model/init.js";
@@ -14,20 +13,12 @@ import { writeFileAtomic } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { Detector } from "../node/detector.js";
 import { openNodeGpu } from "../node/gpu.js";
-import { linearOp, linearWeights } from "../ops/linear.js";
 import { noSlot } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { adapterLines } from "./adapters.js";
+import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./measure.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
-
-/** Frames per second over repeated measurements. */
-export interface Rate {
-  median: number;
-  min: number;
-  max: number;
-  measurements: number;
-}
 
 /** What a peer is asked to do. */
 export interface PeerRequest {
@@ -163,10 +154,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   }
 }
 
-function shown({ median, min, max, measurements }: Rate): string {
-  const digits = (value: number) => value.toPrecision(4);
-  return `${digits(median)} frames/s (${digits(min)} to ${digits(max)} in ${measurements} measurements)`;
-}
+const shown = (rate: Rate) => shownRate(rate, "frames");
 
 /** The model alone: steps submitted without upload or read-back, the GPU waited for after each measurement. */
 async function measureModel(
@@ -224,58 +212,6 @@ async function measureModel(
       memoryBytes: gpu.allocatedBytes - before,
       profile: profiled,
     };
-  } finally {
-    program.close();
-  }
-}
-
-/** Seconds that `steps` steps take. */
-async function timed(program: Program, steps: number): Promise<number> {
-  const start = performance.now();
-  for (let i = 0; i < steps; i++) program.submit();
-  await program.finish();
-  return (performance.now() - start) / 1000;
-}
-
-function summary(rates: number[]): Rate {
-  rates.sort((a, b) => a - b);
-  return {
-    median: rates[rates.length >> 1] as number,
-    min: rates[0] as number,
-    max: rates.at(-1) as number,
-    measurements: rates.length,
-  };
-}
-
-/** Warms up, then repeats measurements of some 0.1 s (one step at least) for the given time. */
-async function measure(seconds: number, unitsPerStep: number, run: (steps: number) => Promise<number>): Promise<Rate> {
-  await run(1);
-  const one = await run(1);
-  const steps = Math.max(1, Math.min(1000, Math.round(0.1 / one)));
-  const rates: number[] = [];
-  const end = performance.now() + seconds * 1000;
-  while (rates.length < 3 || performance.now() < end) rates.push((steps * unitsPerStep) / (await run(steps)));
-  return summary(rates);
-}
-
-/** The best rate of a plain matmul with the engine's own kernel, GFLOP/s. */
-async function measurePeak(gpu: Gpu, seconds: number): Promise<number> {
-  const software = gpu.adapter.kind !== "gpu";
-  const [m, k, n] = software ? [1024, 256, 256] : [8192, 1024, 1024];
-  const graph = new Graph(gpu);
-  const random = uniformGenerator(3);
-  const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
-  const x = graph.state("x", [1, m, k], "f32");
-  const { weight, bias } = linearWeights(graph, "matmul", [{ weight: values(n * k), bias: values(n) }]);
-  const [y] = graph.apply(linearOp, [x, weight, bias], { gelu: false, residual: false, passthroughPeriod: 0 }) as [
-    Tensor,
-  ];
-  graph.output("y", y);
-  const program = await Program.compile(gpu, graph, 1);
-  try {
-    program.write(x, values(m * k));
-    const rate = await measure(seconds, 1, (steps) => timed(program, steps));
-    return (rate.max * program.cost.flops) / 1e9;
   } finally {
     program.close();
   }

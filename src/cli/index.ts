@@ -8,12 +8,15 @@ import { createAnomaliesCommand } from "./create_anomalies.js";
 import { datasetCommand } from "./dataset.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
+import { exportCheckpointCommand } from "./export_checkpoint.js";
 import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { extractGradientsCommand } from "./extract_gradients.js";
 import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
+import { trainCommand } from "./train.js";
+import { trainBenchCommand } from "./train_bench.js";
 
 // What the benchmarks' peers need of the engine.
 export { adapterEnvironment } from "../node/adapter_environment.js";
@@ -23,6 +26,7 @@ export { exportNetwork };
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
   eval: evalCommand,
+  train: trainCommand,
   dataset: datasetCommand,
   demo: demoCommand,
   adapters: adaptersCommand,
@@ -30,6 +34,7 @@ const commands: Record<string, () => Command> = {
   "create-anomalies": createAnomaliesCommand,
   "extract-gradients": extractGradientsCommand,
   "convert-checkpoint": convertCheckpointCommand,
+  "export-checkpoint": exportCheckpointCommand,
   "check-fixture": checkFixtureCommand,
   "export-onnx": exportOnnxCommand,
 };
@@ -57,13 +62,13 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
 
 /** Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}. */
 export function runBenchmark(
-  name: "fps",
+  name: "fps" | "train",
   args: readonly string[],
-  peers: readonly string[],
-  runPeer: RunPeer,
+  peers: readonly string[] = [],
+  runPeer?: RunPeer,
 ): Promise<number> {
-  const benchmarks = { fps: fpsCommand };
-  return run(benchmarks[name](peers, runPeer), args);
+  const benchmarks = { fps: () => fpsCommand(peers, runPeer), train: trainBenchCommand };
+  return run(benchmarks[name](), args);
 }
 
 /** A pipe that is closed early must not end the process with a stack: whoever writes learns of it. */

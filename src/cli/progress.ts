@@ -33,8 +33,8 @@ export class Progress {
     }
     if (!process.stderr.isTTY) return;
     const format = total
-      ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left`
-      : `{value} ${what} | {rate}/s | {duration_formatted}`;
+      ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left{note}`
+      : `{value} ${what} | {rate}/s | {duration_formatted}{note}`;
     const options: Options = {
       format,
       stream: process.stderr,
@@ -46,7 +46,7 @@ export class Progress {
       fps: 5,
     };
     this.bar = new SingleBar(options);
-    this.bar.start(total ?? 0, 0, { rate: "-" });
+    this.bar.start(total ?? 0, 0, { rate: "-", note: "" });
   }
 
   /** Units a second since the first one. */
@@ -60,7 +60,9 @@ export class Progress {
     return (performance.now() - this.created) / 1000;
   }
 
-  advance(count = 1): void {
+  /** @param note what else there is to say now, such as a loss */
+  advance(count = 1, note = ""): void {
+    const shown = note && ` | ${note}`;
     if (this.done === 0) {
       clearTimeout(this.patience);
       this.started = performance.now();
@@ -68,7 +70,7 @@ export class Progress {
     this.done += count;
     if (this.bar) {
       if (this.total && this.done > this.total) this.bar.setTotal(this.done);
-      this.bar.update(this.done, { rate: this.rate.toPrecision(3) });
+      this.bar.update(this.done, { rate: this.rate.toPrecision(3), note: shown });
     } else if (performance.now() - this.lastLine > 10_000) {
       this.lastLine = performance.now();
       const { rate } = this;
@@ -76,7 +78,7 @@ export class Progress {
       // One unit alone has no rate yet.
       const speed = rate > 0 ? `, ${rate.toPrecision(3)}/s` : "";
       const left = this.total && rate > 0 ? `, ${Math.ceil(Math.max(0, this.total - this.done) / rate)} s left` : "";
-      process.stderr.write(`${this.done}${of} ${this.what}${speed}${left}\n`);
+      process.stderr.write(`${this.done}${of} ${this.what}${speed}${left}${note && `, ${note}`}\n`);
     }
   }
 

@@ -39,6 +39,8 @@ export interface DatasetVideo {
   mask?(frame: number): Promise<PixelMask>;
   /** Every region of every track. @throws InputError */
   tracks?(): Promise<TrackBox[]>;
+  /** The same video with something abnormal pasted in (METHOD §7), and masks of it, not 0 where abnormal; frames have the video's numbers. */
+  abnormal?: { frames(): Promise<FrameSource>; masks(): Promise<FrameSource> };
 }
 
 /** A data set: normal videos to learn from, and videos with ground truth to be measured on. */

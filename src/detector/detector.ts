@@ -7,7 +7,7 @@ import { type NodeProfile, Program, type Results } from "../graph/program.js";
 import type { TokenGrid } from "../model/masking.js";
 import { combineErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
-import { noSlot, rawSlotWords, type Size } from "../ops/resize.js";
+import { noSlot, rawSlotWords, type Size, wholeWords } from "../ops/resize.js";
 import { ClipWindow, type ReadySample } from "./clip_window.js";
 import { buildScoreGraph, type ScoreGraph } from "./score_graph.js";
 import { type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
@@ -328,12 +328,4 @@ function checkSeed(seed: number): void {
 /** Whether a source is a checkpoint that is open already. */
 function isCheckpoint(source: DetectorSource): source is Checkpoint {
   return typeof source === "object" && "weights" in source && "config" in source;
-}
-
-/** The same bytes, zero-padded to whole 4-byte words as WebGPU's uploads want them. */
-function wholeWords(data: Uint8Array): Uint8Array<ArrayBuffer> {
-  if (data.length % 4 === 0) return data as Uint8Array<ArrayBuffer>;
-  const padded = new Uint8Array(Math.ceil(data.length / 4) * 4);
-  padded.set(data);
-  return padded;
 }

@@ -6,7 +6,8 @@ import { reasonOf } from "./messages.js";
 /** Node reads at most 2 GiB at once; the paper's checkpoint with its optimizer takes 37 MB. */
 const maxFileBytes = 2 ** 31 - 1;
 
-async function readCheckpointFile(path: string): Promise<CheckpointFile> {
+/** A checkpoint's file, as it is. @throws InputError where it cannot be read */
+export async function readCheckpointFile(path: string): Promise<CheckpointFile> {
   try {
     const { size } = await stat(path);
     if (size > maxFileBytes) throw new InputError(`${path}: ${size} bytes; checkpoints of at most 2 GiB are read`);

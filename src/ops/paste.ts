@@ -34,17 +34,30 @@ export interface Paste extends PasteLook {
   layers: readonly [PasteFrame, PasteFrame, PasteFrame];
 }
 
+/** An abnormal clip that was made beforehand: whole frames, and the mask of what is abnormal in the current one. */
+export interface GivenAnomaly {
+  /** Slots of the previous, the current and the next frame. */
+  frames: readonly [number, number, number];
+  /** The slot of the mask: abnormal where any channel is at least 128. */
+  mask: number;
+}
+
 /** Words of the `Paste` struct that the kernel reads. */
 export const pasteWords = 44;
 
-/** Pseudo-anomalies as the kernel reads them, one a sample; undefined leaves a sample's frames as they are. */
-export function packPastes(pastes: readonly (Paste | undefined)[]): Uint32Array<ArrayBuffer> {
+/** Anomalies as the kernel reads them, one a sample; undefined leaves a sample's frames as they are. */
+export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(pastes.length * pasteWords);
   const floats = new Float32Array(words.buffer);
   pastes.forEach((paste, i) => {
     let at = i * pasteWords;
     if (!paste) {
       words[at + 6] = noSlot;
+      return;
+    }
+    if ("mask" in paste) {
+      words.set([paste.mask, 1], at + 6);
+      for (const [t, slot] of paste.frames.entries()) words[at + 8 + 12 * t + 10] = slot;
       return;
     }
     floats.set([...paste.gain, paste.bias, paste.low, paste.high], at);

@@ -9,7 +9,7 @@ export interface Size {
   width: number;
 }
 
-interface ResizeAttrs {
+export interface ResizeAttrs {
   source: Size;
   size: Size;
 }
@@ -20,6 +20,14 @@ export const noSlot = 0xffffffff;
 /** Words of a raw frame's slot: its bytes (rows × columns × 3, interleaved B, G, R), and one word to read into. */
 export function rawSlotWords({ height, width }: Size): number {
   return Math.ceil((height * width * 3) / 4) + 1;
+}
+
+/** A raw frame's bytes, zero-padded to whole 4-byte words as WebGPU's uploads want them. */
+export function wholeWords(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (data.length % 4 === 0) return data as Uint8Array<ArrayBuffer>;
+  const padded = new Uint8Array(Math.ceil(data.length / 4) * 4);
+  padded.set(data);
+  return padded;
 }
 
 /**
@@ -46,18 +54,33 @@ function roundHalfToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
-function kernel(label: string, z: number, { source, size }: ResizeAttrs, bindings: Kernel["bindings"]): Kernel {
+/** Which of the file's kernels, as flags. */
+interface ResizeKind {
+  /** Of |before − after| of samples, in place of frames. */
+  difference?: boolean;
+  /** Results lie in the order in which slots are listed. */
+  gather?: boolean;
+}
+
+/** The resize kernel for `z` frames (or differences) of raw frames in slots of `slotWords`. */
+export function resizeKernel(
+  { difference = false, gather = false }: ResizeKind,
+  z: number,
+  slotWords: number,
+  { source, size }: ResizeAttrs,
+  bindings: Kernel["bindings"],
+): Kernel {
   return {
-    label,
+    label: difference ? "motion gradient" : "resize",
     wgsl: specialize(resizeWgsl, {
       constants: {
         SOURCE_HEIGHT: source.height,
         SOURCE_WIDTH: source.width,
-        SLOT_WORDS: rawSlotWords(source),
+        SLOT_WORDS: slotWords,
         HEIGHT: size.height,
         WIDTH: size.width,
       },
-      flags: { DIFFERENCE: label === "motion gradient" },
+      flags: { DIFFERENCE: difference, GATHER: gather },
     }),
     entryPoint: "resize",
     bindings,
@@ -78,7 +101,8 @@ export const resizeFramesOp: Op<ResizeAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [raw, columns, rows, slots] = inputs as [Tensor, Tensor, Tensor, Tensor];
-    return [kernel("resize", dim(slots, 0), attrs, { raw, columns, rows, slots, resized: outputs[0] as Tensor })];
+    const bindings = { raw, columns, rows, slots, resized: outputs[0] as Tensor };
+    return [resizeKernel({}, dim(slots, 0), dim(raw, 1), attrs, bindings)];
   },
   cost({ inputs, attrs: { source, size } }) {
     const frames = dim(inputs[3], 0);
@@ -98,9 +122,8 @@ export const motionGradientOp: Op<ResizeAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [raw, columns, rows, samples] = inputs as [Tensor, Tensor, Tensor, Tensor];
-    return [
-      kernel("motion gradient", dim(samples, 0), attrs, { raw, columns, rows, samples, resized: outputs[0] as Tensor }),
-    ];
+    const bindings = { raw, columns, rows, samples, resized: outputs[0] as Tensor };
+    return [resizeKernel({ difference: true }, dim(samples, 0), dim(raw, 1), attrs, bindings)];
   },
   cost(call) {
     const { source } = call.attrs;

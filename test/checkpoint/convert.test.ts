@@ -63,6 +63,15 @@ describe("convert-checkpoint", () => {
     expect(await refusal("--heads", "two", best, out)).toBe('--heads "two": a whole number from 1 is needed');
   });
 
+  it("writes float16", async () => {
+    const [whole, half] = [join(folder, "whole.safetensors"), join(folder, "half.safetensors")];
+    await convert(best, whole);
+    const lines = await convert("--half", best, half);
+    expect(lines.at(-1)).toMatch(/ MB, weights as float16$/);
+    expect(readFileSync(half).length).toBeLessThan(0.6 * readFileSync(whole).length);
+    expect(readFileSync(half).toString("latin1")).toContain('"norm.weight":{"dtype":"F16"');
+  });
+
   it("leaves what was there when the input is bad", async () => {
     const out = join(folder, "out.safetensors");
     writeFileSync(out, "older");

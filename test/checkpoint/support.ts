@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Zippable, zipSync } from "fflate";
 import { expect } from "vitest";
+import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
 import type { TensorData } from "../../src/checkpoint/tensor.js";
+import type { OptimizerState } from "../../src/checkpoint/training_checkpoint.js";
 import { InputError } from "../../src/errors.js";
 
 /** Path of a file under test/fixtures/. */
@@ -93,4 +95,16 @@ export function zerosCheckpoint(shapes: ReadonlyMap<string, readonly number[]>):
     return [name, py.tensor(py.storage(String(index), count), [...shape], strides)];
   });
   return archive(py.pickle(py.dict(["model", py.dict(...entries)])), storages);
+}
+
+/** Made-up moments of every trained tensor of a checkpoint; zeros for the student's if it has had no gradient. */
+export function momentsOf({ weights }: Checkpoint, student = true): OptimizerState["moments"] {
+  const moments: OptimizerState["moments"] = new Map();
+  for (const [name, { shape, data }] of weights) {
+    if (/running_(mean|var)/.test(name)) continue;
+    const scale = student || !name.includes("student") ? 0.1 : 0;
+    const first = data.map((_, i) => scale * Math.sin(i + name.length));
+    moments.set(name, { shape, first, second: first.map((value) => value * value) });
+  }
+  return moments;
 }

@@ -155,7 +155,8 @@ describe("--help", () => {
     ],
     ["demo", ["--frames", "--report", "--adapter"]],
     ["adapters", []],
-    ["convert-checkpoint", ["--heads"]],
+    ["convert-checkpoint", ["--half", "--heads"]],
+    ["export-checkpoint", ["--student", "--heads"]],
     ["check-fixture", ["--tolerance", "--heads", "--adapter"]],
     ["export-onnx", [...model, "--batch", "--heads", "--predictions", "--fused"]],
   ];

@@ -116,3 +116,33 @@ function datasetVideo(scene: Scene, path: string, { name, video }: NamedSceneVid
     }),
   };
 }
+
+/** Scenes of several seeds as one data set: streets that differ in all but where the camera hangs. */
+export interface SceneCollectionOptions extends Omit<SceneDatasetOptions, "seed"> {
+  /** Of the streets to learn from. */
+  trainSeeds: readonly number[];
+  /** Of the streets to be tested on. */
+  testSeeds: readonly number[];
+}
+
+/**
+ * Scenes of several seeds as one data set, `train` and `test` being the number of videos of each; see {@link sceneDataset}.
+ * @throws InputError as it does
+ */
+export function sceneCollection({ trainSeeds, testSeeds, ...options }: SceneCollectionOptions): Dataset {
+  const videos = (seeds: readonly number[], split: "train" | "test") =>
+    seeds.flatMap((seed) => {
+      const none = split === "train" ? { test: 0 } : { train: 0 };
+      return sceneDataset({ ...options, ...none, seed })[split].map((video) => ({
+        ...video,
+        name: `${seed}-${video.name}`,
+      }));
+    });
+  return {
+    layout: "scene",
+    root: `scenes ${trainSeeds[0] ?? "-"} to ${trainSeeds.at(-1) ?? "-"}`,
+    train: videos(trainSeeds, "train"),
+    test: videos(testSeeds, "test"),
+    notes: [],
+  };
+}

@@ -1,5 +1,5 @@
-import { uniformGenerator } from "../../random.js";
-import { Draw, mix } from "./draw.js";
+import { mix, uniformGenerator } from "../../random.js";
+import { Draw } from "./draw.js";
 
 /** Light of the sky alone, and how much the sun adds at its brightest. */
 const [SKY, SUN] = [0.5, 0.5];

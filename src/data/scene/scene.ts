@@ -1,10 +1,11 @@
 import { InputError } from "../../errors.js";
+import { mix } from "../../random.js";
 import type { TrackBox } from "../dataset.js";
 import { checkFrameSize } from "../frame.js";
 import { type Actor, type SceneAnomaly, sceneAnomalies, stageAnomaly } from "./actors.js";
 import type { Camera } from "./camera.js";
 import { crowd } from "./crowd.js";
-import { Draw, mix } from "./draw.js";
+import { Draw } from "./draw.js";
 import { Light } from "./light.js";
 import { Stage } from "./stage.js";
 import type { Lane } from "./street.js";

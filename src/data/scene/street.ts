@@ -1,6 +1,7 @@
 import type { ReadonlyVec3 } from "gl-matrix";
+import { mix } from "../../random.js";
 import type { Camera } from "./camera.js";
-import { Draw, mix, valueNoise } from "./draw.js";
+import { Draw, valueNoise } from "./draw.js";
 import type { Color } from "./raster.js";
 import { box, capsule, type Part } from "./solids.js";
 

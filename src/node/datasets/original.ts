@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { checkLabelCount, type Dataset, type DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
+import { openFrameFolder } from "../frame-folder.js";
 import { oneLine } from "../messages.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
 import { readLabels } from "./labels_file.js";
@@ -17,11 +18,13 @@ const FRAME_PLACES = ["frames", "videos"];
 const LABEL_PLACES = ["labels", "gt", "ground_truth"];
 const MASKS = "masks";
 const TRACKS = "tracks";
+const ABNORMAL = "frames_abnormal";
+const ABNORMAL_MASKS = "masks_abnormal";
 /** What else the authors' code puts into a split, and what it is. */
 const BESIDE: Readonly<Record<string, string>> = {
   gradients2: "motion gradients, which are not needed: they are computed",
-  frames_abnormal: "frames with synthetic anomalies",
-  masks_abnormal: "masks of synthetic anomalies",
+  [ABNORMAL]: "frames with synthetic anomalies",
+  [ABNORMAL_MASKS]: "masks of synthetic anomalies",
 };
 const NO_VIDEOS = new Set([...FRAME_PLACES, ...LABEL_PLACES, MASKS, TRACKS, "annotations", ...Object.keys(BESIDE)]);
 
@@ -117,6 +120,9 @@ async function withTruth(
   const labels = await findLabels(root, split, clips, labelFolder);
   const masks = new Set((await listFolder(join(root.path, split, MASKS)))?.folders);
   const tracks = new Set((await listFolder(join(root.path, split, TRACKS)))?.files);
+  const [abnormal, abnormalMasks] = await Promise.all(
+    [ABNORMAL, ABNORMAL_MASKS].map(async (name) => new Set((await listFolder(join(root.path, split, name)))?.folders)),
+  );
 
   const lacking = clips.filter((clip) => !labels.files.has(clip.name)).map((clip) => clip.name);
   if (split === "test" && lacking.length > 0) {
@@ -145,6 +151,14 @@ async function withTruth(
       ...(labelFile === undefined ? {} : { labels: () => labelsOf(labelFile, clip) }),
       ...(masks.has(name) ? { mask: maskReader(join(root.path, split, MASKS, name), clip) } : {}),
       ...(tracks.has(`${name}.txt`) ? { tracks: () => readTracks(tracksFile, clip) } : {}),
+      ...(abnormal?.has(name) && abnormalMasks?.has(name)
+        ? {
+            abnormal: {
+              frames: () => openFrameFolder(join(root.path, split, ABNORMAL, name)),
+              masks: () => openFrameFolder(join(root.path, split, ABNORMAL_MASKS, name)),
+            },
+          }
+        : {}),
     };
   });
 }

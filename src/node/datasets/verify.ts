@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
-import { listFrameFiles } from "../frame-folder.js";
+import { type FrameFile, listFrameFiles } from "../frame-folder.js";
 import { readImage } from "../images.js";
 import { inFlight } from "../in_flight.js";
 import { oneLine } from "../messages.js";
@@ -142,23 +142,28 @@ async function verifyFolder(
 ): Promise<void> {
   const files = await listFrameFiles(video.path);
   findings.frames = files.length;
-  let first: string | undefined;
-  await inFlight(files, DECODES_IN_FLIGHT, async (file) => {
+  // Images come out of order, and it is the first one that says which size the video has.
+  const sizes: ({ width: number; height: number } | undefined)[] = [];
+  await inFlight(files, DECODES_IN_FLIGHT, async (file, i) => {
     signal?.throwIfAborted();
     await attempt(async () => {
       const { width, height } = await readImage(file.path);
-      if (first === undefined) {
-        checkFrameSize(oneLine(file.path), width, height);
-        first = file.name;
-        Object.assign(findings, { width, height });
-      } else if (width !== findings.width || height !== findings.height) {
-        throw new InputError(
-          `${oneLine(file.path)} is ${width}×${height} pixels, but ${oneLine(first)} is ${findings.width}×${findings.height}`,
-        );
-      }
+      checkFrameSize(oneLine(file.path), width, height);
+      sizes[i] = { width, height };
     });
     onImage();
   });
+  const reference = sizes.findIndex((size) => size !== undefined);
+  const own = sizes[reference];
+  if (!own) return;
+  Object.assign(findings, own);
+  for (const [i, size] of sizes.entries()) {
+    if (!size || (size.width === own.width && size.height === own.height)) continue;
+    findings.faults.push(
+      `${oneLine((files[i] as FrameFile).path)} is ${size.width}×${size.height} pixels, ` +
+        `but ${oneLine((files[reference] as FrameFile).name)} is ${own.width}×${own.height}`,
+    );
+  }
 }
 
 async function verifyFile(

@@ -32,6 +32,27 @@ export function time(seconds: number | null | undefined): string {
   return `${minutes}:${rest.padStart(4, "0")}`;
 }
 
+/** A length of time in its two largest units, "1 h 23 min". */
+export function duration(seconds: number | null | undefined): string {
+  if (seconds == null) return NONE;
+  const units = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ] as const;
+  const rounded = seconds < 3600 ? Math.round(seconds) : 60 * Math.round(seconds / 60);
+  const first = units.findIndex(([, size]) => rounded >= size);
+  if (first < 0) return "0 s";
+  let rest = rounded;
+  const parts = units.slice(first, first + 2).map(([unit, size]) => {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    return count > 0 ? `${count} ${unit}` : "";
+  });
+  return parts.filter((part) => part !== "").join(" ");
+}
+
 /** Values of an axis that stand `step` apart, with as many decimals as tell them apart. */
 export function ticks(values: readonly number[], step: number): string[] {
   if (step < 1e-5)

@@ -1,7 +1,7 @@
 import type { ReportData } from "../data.js";
 
 /** What JSON makes of a type: a number may be null, which is what NaN became. */
-type Parsed<T> = T extends number ? T | null : T extends object ? { [K in keyof T]: Parsed<T[K]> } : T;
+export type Parsed<T> = T extends number ? T | null : T extends object ? { [K in keyof T]: Parsed<T[K]> } : T;
 
 export type Data = Parsed<ReportData>;
 export type Metric = Data["metrics"][number];

@@ -2,13 +2,11 @@ import uPlot from "uplot";
 import { h } from "./dom.js";
 import * as format from "./format.js";
 import { abnormalRanges, type Numbers, type Video } from "./model.js";
-import { axis, axisWidth, Plot } from "./plot.js";
+import { axis, axisWidth, Plot, WHOLE } from "./plot.js";
 import { color } from "./theme.js";
 
 /** Where the play button stands, under the axis. */
 const LEFT = 52;
-/** Steps of the frame axis: there are no frames between frames. */
-const WHOLE = Array.from({ length: 27 }, (_, i) => ([1, 2, 5][i % 3] as number) * 10 ** Math.floor(i / 3));
 
 /** Scores of a video over its frames: abnormal ranges shaded, the threshold, and where the reader is. */
 export class ScorePlot {

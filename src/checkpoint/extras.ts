@@ -1,0 +1,46 @@
+import { blockNames, projections, type SdMaeConfig, tensorShapes } from "../model/config.js";
+import { elementCount, type StoredTensor } from "./tensor.js";
+
+/** Weights of the original's constant erosion and dilation, which it saves with the network: zeros. */
+export const morphologyShapes: ReadonlyMap<string, readonly number[]> = new Map([
+  ["erosion.weight", [1, 1, 2, 2]],
+  ["dilation.weight", [1, 1, 3, 3]],
+  ["erosion_3.weight", [3, 3, 2, 2]],
+  ["dilation_3.weight", [3, 3, 3, 3]],
+]);
+
+/**
+ * What the original saves beside the network, for a network that was trained here: with it a checkpoint is complete
+ * (260 tensors at the paper's size).
+ * @param batches how many batches BatchNorm has seen in training
+ * @param studentBatches the same of the student's block, which runs in stage 2 only
+ */
+export function originalExtras(
+  config: SdMaeConfig,
+  batches: number,
+  studentBatches = batches,
+): Map<string, StoredTensor> {
+  const extras = new Map<string, StoredTensor>();
+  const { encoder, decoder, student } = blockNames(config);
+  for (const block of [...encoder, ...decoder, ...student]) {
+    const count = BigInt(student.includes(block) ? studentBatches : batches);
+    for (const p of projections) {
+      const name = `${block}.attn.conv_proj_${p}.bn.num_batches_tracked`;
+      extras.set(name, { dtype: "I64", shape: [], data: BigInt64Array.of(count) });
+    }
+  }
+  for (const [name, shape] of morphologyShapes) {
+    extras.set(name, { dtype: "F32", shape, data: new Float32Array(elementCount(shape)) });
+  }
+  return extras;
+}
+
+/** The names of a complete checkpoint in the order of the original's `state_dict()`. */
+export function originalOrder(config: SdMaeConfig): string[] {
+  const names: string[] = [];
+  for (const name of tensorShapes(config).keys()) {
+    names.push(name);
+    if (name.endsWith(".running_var")) names.push(name.replace(/running_var$/, "num_batches_tracked"));
+  }
+  return [...names, ...morphologyShapes.keys()];
+}

@@ -1,0 +1,28 @@
+import type { Dataset } from "../data/dataset.js";
+import type { TrainingConfig } from "../train/config.js";
+import { train as coreTrain, type TrainOptions, type TrainResult } from "../train/trainer.js";
+import { FileArchive } from "./file_archive.js";
+import { type NodeGpuOptions, openNodeGpu } from "./gpu.js";
+
+/** Options of training in Node. */
+export type NodeTrainOptions = TrainOptions &
+  Pick<NodeGpuOptions, "adapter" | "onNotice"> & {
+    /** Where decoded frames are kept while training runs; default the system's folder for temporary files. */
+    framesFolder?: string;
+  };
+
+/** Trains a model as the core does, on a device that Dawn opens, with decoded frames in a temporary file. */
+export async function train(
+  config: TrainingConfig,
+  dataset: Dataset,
+  options: NodeTrainOptions = {},
+): Promise<TrainResult> {
+  const gpu = options.gpu ?? (await openNodeGpu(options));
+  const archive = options.archive ?? (await FileArchive.create(options.framesFolder));
+  try {
+    return await coreTrain(config, dataset, { ...options, gpu, archive });
+  } finally {
+    if (!options.archive) await archive.close();
+    if (!options.gpu) gpu.close();
+  }
+}

@@ -1,0 +1,202 @@
+import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
+import { InputError } from "../errors.js";
+import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
+import { paperConfig, type SdMaeConfig } from "../model/config.js";
+import { type MaskingMethod, tokenGrid } from "../model/masking.js";
+import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
+import type { Norm } from "../ops/errors.js";
+import type { Size } from "../ops/resize.js";
+import { type AdamWSettings, paperAdamW } from "./adamw.js";
+
+/** How a model is trained: everything that its bits depend on, beside the data and the adapter. */
+export interface TrainingConfig {
+  /** Sizes of the network. */
+  model: SdMaeConfig;
+  /** The network's input in pixels. */
+  size: Size;
+  /** Share of the tokens that is removed. */
+  maskRatio: number;
+  masking: MaskingMethod;
+  /** Stage 1's loss: tokens weighted by their motion (the original's default), or the mean over removed tokens. */
+  loss: "gradient-weighted" | "masked";
+  /** Stage 1: targets normalised by their token's mean and variance (`norm_pix_loss`). */
+  normalizeTarget: boolean;
+  /** Rate of dropout in MLPs. */
+  dropout: number;
+  /** Samples of an optimiser's step. */
+  batch: number;
+  /** Samples that are computed together, a divisor of {@link batch}; their gradients are added up. BatchNorm's statistics are theirs. 0: as many as memory allows. */
+  microBatch: number;
+  /** All epochs. */
+  epochs: number;
+  /** Epochs of stage 1, in which the teacher learns; in the others the student does. */
+  teacherEpochs: number;
+  /** Whose student learns in stage 2: of the teacher that was best when tested, or of the last one. */
+  teacher: "best" | "latest";
+  optimizer: AdamWSettings;
+  /** The learning rate over a stage: constant as the original's, or half a cosine down to 0. */
+  schedule: "constant" | "cosine";
+  /** Epochs over which the learning rate rises at a stage's begin. */
+  warmup: number;
+  /** Where abnormal samples come from: made of the training videos themselves, the data set's frames_abnormal, nowhere. */
+  anomalies: "pseudo" | "files" | "none";
+  /** Probability that a sample is abnormal. */
+  anomalyShare: number;
+  pseudo: PseudoAnomalyOptions;
+  /** float16 activations with float32 weights where "mixed". */
+  precision: "float32" | "mixed";
+  seed: number;
+  test: TestConfig;
+}
+
+/** How the model is tested while it trains. */
+export interface TestConfig {
+  /** Epochs between tests; the last epoch of a stage is always tested. */
+  every: number;
+  norm: Norm;
+  /** A frame's errors in stage 2; a model of stage 1 has the teacher's alone. */
+  score: ScoreRule;
+  maskedOnly: boolean;
+  /** Maskings of each frame whose scores are averaged. */
+  maskings: number;
+  evaluation: EvaluationSettings;
+}
+
+/** The original's settings for Avenue (METHOD §1 to §3). */
+export const paperTraining: TrainingConfig = {
+  model: paperConfig,
+  size: presets.avenue.size,
+  maskRatio: presets.avenue.maskRatio,
+  masking: presets.avenue.masking,
+  loss: "gradient-weighted",
+  normalizeTarget: false,
+  dropout: 0.1,
+  batch: 100,
+  microBatch: 0,
+  epochs: 200,
+  teacherEpochs: 100,
+  teacher: "best",
+  optimizer: paperAdamW,
+  schedule: "constant",
+  warmup: 0,
+  anomalies: "pseudo",
+  anomalyShare: 0.25,
+  pseudo: pseudoAnomalyDefaults,
+  precision: "float32",
+  seed: 0,
+  test: {
+    every: 1,
+    norm: presets.avenue.norm,
+    score: presets.avenue.score,
+    maskedOnly: presets.avenue.maskedOnly,
+    maskings: 1,
+    evaluation: paperEvaluation,
+  },
+};
+
+/** The original's settings with those of one of its data sets. */
+export function paperTrainingOf(name: PresetName): TrainingConfig {
+  const { size, patch, maskRatio, masking, norm, score, maskedOnly } = presets[name];
+  return {
+    ...paperTraining,
+    ...{ model: { ...paperConfig, patch }, size, maskRatio, masking },
+    test: { ...paperTraining.test, norm, score, maskedOnly },
+  };
+}
+
+/** @throws InputError for settings that contradict each other or cannot be */
+export function checkTrainingConfig(config: TrainingConfig): void {
+  const { model, batch, microBatch, epochs, teacherEpochs, optimizer, pseudo, test } = config;
+  const whole: [name: string, value: number, least: number][] = [
+    ["batch", batch, 1],
+    ["micro-batch", microBatch, 0],
+    ["epochs", epochs, 1],
+    ["epochs of stage 1", teacherEpochs, 0],
+    ["epochs between tests", test.every, 1],
+    ["maskings", test.maskings, 1],
+    ["seed", config.seed, 0],
+  ];
+  for (const [name, value, least] of whole) {
+    if (!Number.isInteger(value) || value < least || value > 0xffffffff) {
+      throw new InputError(`training: ${name} ${value} is not a whole number from ${least}`);
+    }
+  }
+  const shares = {
+    dropout: config.dropout,
+    "share of abnormal samples": config.anomalyShare,
+    "share of speed-ups": pseudo.speedup,
+  };
+  for (const [name, value] of Object.entries(shares)) {
+    if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
+  }
+  if (config.dropout === 1) throw new InputError("training: dropout 1 leaves nothing");
+  const { learningRate, betas, epsilon, weightDecay } = optimizer;
+  const positive = { "learning rate": learningRate, epsilon };
+  for (const [name, value] of Object.entries(positive)) {
+    if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
+      throw new InputError(`training: ${name} ${value} is not above 0`);
+    }
+  }
+  if (betas.some((beta) => !(beta >= 0 && beta < 1))) {
+    throw new InputError(`training: betas ${betas.join(" and ")} are not two numbers from 0 to below 1`);
+  }
+  if (!(weightDecay >= 0)) throw new InputError(`training: weight decay ${weightDecay} is below 0`);
+  if (!(config.warmup >= 0)) throw new InputError(`training: warm-up of ${config.warmup} epochs`);
+  if (microBatch > 0 && batch % microBatch !== 0) {
+    throw new InputError(`training: a micro-batch of ${microBatch} does not divide the batch of ${batch}`);
+  }
+  if (teacherEpochs > epochs) {
+    throw new InputError(`training: stage 1 has ${teacherEpochs} epochs of ${epochs} in all`);
+  }
+  if (teacherEpochs < epochs && model.studentDepth === 0) {
+    throw new InputError("training: stage 2 needs a student, which this network does not have");
+  }
+  tokenGrid(config.size, model.patch, config.maskRatio);
+}
+
+/**
+ * A configuration out of foreign data.
+ * @param name where it comes from, for messages
+ * @throws InputError for what is missing, of another type, or cannot be
+ */
+export function parseTrainingConfig(json: unknown, name: string): TrainingConfig {
+  const parsed = asLike(json, paperTraining, `${name}: its training settings`) as TrainingConfig;
+  const choices: [unknown, readonly string[]][] = [
+    [parsed.masking, ["random", "gradient"]],
+    [parsed.loss, ["gradient-weighted", "masked"]],
+    [parsed.teacher, ["best", "latest"]],
+    [parsed.schedule, ["constant", "cosine"]],
+    [parsed.anomalies, ["pseudo", "files", "none"]],
+    [parsed.precision, ["float32", "mixed"]],
+  ];
+  for (const [value, allowed] of choices) {
+    if (!allowed.includes(value as string))
+      throw new InputError(`${name}: its training settings have "${value}", not one of ${allowed}`);
+  }
+  checkTrainingConfig(parsed);
+  return parsed;
+}
+
+/** A copy of `json` that has the keys and types of an example. */
+function asLike(json: unknown, example: unknown, where: string): unknown {
+  if (Array.isArray(example)) {
+    if (!Array.isArray(json) || json.length !== example.length)
+      throw new InputError(`${where} are no list of ${example.length}`);
+    return example.map((one, i) => asLike(json[i], one, where));
+  }
+  if (typeof example === "object" && example !== null) {
+    // Smoothing is of one of several kinds, each with fields of its own; whoever smooths checks them.
+    if (where.endsWith("smoothing") && typeof json === "object" && json !== null) return { ...json };
+    if (typeof json !== "object" || json === null) throw new InputError(`${where} are missing`);
+    return Object.fromEntries(
+      Object.entries(example).map(([key, one]) => {
+        if (!Object.hasOwn(json, key)) throw new InputError(`${where} have no ${key}`);
+        return [key, asLike((json as Record<string, unknown>)[key], one, `${where}: ${key}`)];
+      }),
+    );
+  }
+  if (typeof json !== typeof example || (typeof json === "number" && !Number.isFinite(json))) {
+    throw new InputError(`${where} is ${JSON.stringify(json)}, not a ${typeof example}`);
+  }
+  return json;
+}

@@ -1,0 +1,175 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, it } from "vitest";
+import { openTrainingCheckpoint } from "../../src/checkpoint/training_checkpoint.js";
+import { runInChild } from "../support/child.js";
+import { testAdapter } from "../support/gpu.js";
+import { expectRefusal, filesIn, frameFolder, scratch, sdmae, tool } from "./support.js";
+
+const at = scratch();
+const network = [
+  ...[
+    "--size",
+    "32x64",
+    "--patch",
+    "8",
+    "--width",
+    "16",
+    "--decoder-width",
+    "16",
+    "--depth",
+    "1",
+    "--decoder-depth",
+    "2",
+  ],
+  ...["--batch", "4", "--epochs", "3", "--teacher-epochs", "2", "--anomalies", "none", "--lr", "0.001"],
+];
+const data = () => ["--root", at("data")];
+const run = ["--adapter", testAdapter, "--save-every", "0.1"];
+
+beforeAll(async () => {
+  for (const folder of ["data/train/frames", "data/test/frames", "data/test/labels"]) {
+    mkdirSync(at(folder), { recursive: true });
+  }
+  const size = { height: 40, width: 72 };
+  await frameFolder(at("data/train/frames/01"), [...Array(14).keys()], size);
+  await frameFolder(at("data/train/frames/02"), [...Array(15).keys()], size);
+  await frameFolder(at("data/test/frames/01"), [0, 1, 2, 3, 4, 5], size);
+  writeFileSync(at("data/test/labels/01.txt"), "0\n0\n0\n1\n1\n1\n");
+});
+
+/** A training checkpoint's content without the time that it took. */
+function stateOf(folder: string, name = "checkpoint-latest.safetensors") {
+  const path = join(folder, name);
+  const state = openTrainingCheckpoint({ name: path, bytes: readFileSync(path) });
+  (state.training as { progress: { seconds: number } }).progress.seconds = 0;
+  return { ...state, checkpoint: { ...state.checkpoint, source: "" } };
+}
+
+const entriesOf = (folder: string): Record<string, unknown>[] =>
+  readFileSync(join(folder, "log.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be scored with", async () => {
+  const ran = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
+  expect(ran.stderr).toMatch(/epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+, the best so far/);
+  expect(ran).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/best teacher: .*; best with student: .*\nmodel: /),
+  });
+  expect(filesIn(at("whole"))).toEqual([
+    ...["checkpoint-best-student.safetensors", "checkpoint-best.safetensors", "checkpoint-latest.safetensors"],
+    ...["curves.js", "index.html", "log.jsonl", "model.safetensors", "settings.json"],
+  ]);
+  const entries = entriesOf(at("whole"));
+  const steps = entries.filter(({ type }) => type === "step");
+  expect(steps.map(({ step, epoch, stage }) => [step, epoch, stage])).toEqual(
+    Array.from({ length: 21 }, (_, i) => [i + 1, 1 + Math.floor(i / 7), i < 14 ? 1 : 2]),
+  );
+  expect(entries.filter(({ type }) => type === "epoch").length).toBe(3);
+  expect(entries.filter(({ type }) => type === "test").length).toBe(3);
+  expect(readFileSync(at("whole/curves.js"), "utf8")).toMatch(/"state":"done"/);
+
+  const scored = await sdmae(
+    "score",
+    at("data/test/frames/01"),
+    "-c",
+    at("whole/model.safetensors"),
+    "-q",
+    "--adapter",
+    testAdapter,
+  );
+  expect(scored.code).toBe(0);
+  expect(scored.stdout.trim().split("\n").length).toBe(7);
+  const exported = await tool("export-checkpoint", at("whole/checkpoint-latest.safetensors"), at("latest.pth"));
+  expect(exported.code).toBe(0);
+
+  const again = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
+  expectRefusal(again, "holds a run already: --resume goes on with it");
+});
+
+it("a run that SIGKILL ended and --resume continued ends with the same bits", async () => {
+  const folder = at("killed");
+  const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
+  // As soon as something was saved and some steps more are in the log.
+  const { signal, stderr } = await runInChild(`
+    import { existsSync, readFileSync } from "node:fs";
+    import { runCli } from "./src/cli/index.js";
+    const latest = ${JSON.stringify(join(folder, "checkpoint-latest.safetensors"))};
+    let saved = 0;
+    setInterval(() => {
+      if (!existsSync(latest)) return;
+      const steps = readFileSync(${JSON.stringify(join(folder, "log.jsonl"))}, "utf8").split('"step","').length;
+      saved ||= steps;
+      if (steps > saved + 1) process.kill(process.pid, "SIGKILL");
+    }, 5);
+    await runCli(${JSON.stringify(args)});
+  `);
+  expect(signal, stderr).toBe("SIGKILL");
+  const before = entriesOf(folder).filter(({ type }) => type === "step").length;
+  expect(before).toBeLessThan(21);
+  const ran = await sdmae("train", "--out", folder, "--resume", "--adapter", testAdapter, "--quiet");
+  expect(ran).toMatchObject({ code: 0 });
+  for (const name of ["latest", "best", "best-student"].map((kind) => `checkpoint-${kind}.safetensors`)) {
+    expect(stateOf(folder, name)).toEqual(stateOf(at("whole"), name));
+  }
+  expect(readFileSync(join(folder, "model.safetensors"))).toEqual(readFileSync(at("whole/model.safetensors")));
+  const losses = (of: string) => {
+    // Steps that were done again stand twice; the later one counts.
+    const steps = entriesOf(of).filter(({ type }) => type === "step");
+    return new Map(steps.map(({ step, loss }) => [step, loss]));
+  };
+  expect(losses(folder)).toEqual(losses(at("whole")));
+  // Nothing half-written stays.
+  expect(filesIn(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+it("says where the last good checkpoint is when the loss is no number any more", async () => {
+  const folder = at("diverged");
+  const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
+  const ran = await sdmae(
+    ...args,
+    "--lr",
+    "10",
+    "--betas",
+    "0,0",
+    "--eps",
+    "1e-30",
+    "--epochs",
+    "50",
+    "--teacher-epochs",
+    "50",
+  );
+  expect(ran).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^error: the loss is (NaN|Infinity|-Infinity) at step \d+, in epoch \d+: .*lower learning rate.*; (the last good checkpoint is .*checkpoint-latest.safetensors, of step \d+|no checkpoint was written yet)\n$/,
+    ),
+  });
+  expect(readFileSync(join(folder, "curves.js"), "utf8")).toMatch(/"state":"failed"/);
+});
+
+it("says what is wrong with the command line or the data", async () => {
+  const out = ["--out", at("refused")];
+  const refused = async (message: string, ...args: string[]) => {
+    rmSync(at("refused"), { recursive: true, force: true });
+    expectRefusal(await sdmae("train", ...args, "--quiet", "--adapter", testAdapter), message);
+  };
+  await refused("name the data set's folder by --root DIR", ...out);
+  await refused("--dataset scene has no files", ...out, "--dataset", "scene", ...data());
+  await refused("holds no run to go on with", ...out, "--resume");
+  await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
+  await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
+  await refused("stage 1 has 4 epochs of 3 in all", ...out, ...data(), ...network, "--teacher-epochs", "4");
+  await refused("has no train/frames_abnormal", ...out, ...data(), ...network, "--anomalies", "files");
+  await refused(
+    "a run is continued with the settings that it began with; optimizer.learningRate was 0.001, not 0.5",
+    "--out",
+    at("whole"),
+    "--resume",
+    "--lr",
+    "0.5",
+  );
+});
