@@ -1,5 +1,6 @@
 // AdamW (Loshchilov & Hutter, "Decoupled Weight Decay Regularization") in the order of PyTorch's operations: decay, moments, step. All in one
-// pass, which also leaves the gradients at zero for the next accumulation.
+// pass, which also leaves the gradients at zero for the next accumulation. A gradient scale of 0 leaves the step out: with loss scaling, of gradients
+// that overflowed and are no numbers.
 const COUNT: u32 = 1024u;
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 
@@ -25,12 +26,14 @@ fn step(@builtin(global_invocation_id) id: vec3<u32>) {
   let rate = hyper.learningRate / hyper.correction1;
   let keep = 1.0 - hyper.learningRate * hyper.decay;
   for (var i = id.x; i < COUNT; i += STRIDE) {
-    let g = hyper.gradientScale * gradients[i];
-    let first = m[i] + (1.0 - hyper.beta1) * (g - m[i]);
-    let second = hyper.beta2 * v[i] + (1.0 - hyper.beta2) * g * g;
-    m[i] = first;
-    v[i] = second;
-    parameters[i] = keep * parameters[i] - rate * first / (sqrt(second) / hyper.correction2 + hyper.epsilon);
+    if (hyper.gradientScale != 0.0) {
+      let g = hyper.gradientScale * gradients[i];
+      let first = m[i] + (1.0 - hyper.beta1) * (g - m[i]);
+      let second = hyper.beta2 * v[i] + (1.0 - hyper.beta2) * g * g;
+      m[i] = first;
+      v[i] = second;
+      parameters[i] = keep * parameters[i] - rate * first / (sqrt(second) / hyper.correction2 + hyper.epsilon);
+    }
     gradients[i] = 0.0;
   }
 }

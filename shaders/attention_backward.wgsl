@@ -9,11 +9,12 @@ const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;
 const HEAD_WIDTH: u32 = 64u;
 const VECTORS: u32 = 2u;  // HEAD_WIDTH / 32, rounded up
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 @group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS] lse and delta of each query
-@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 
 const SIDE = 32u;
 const STAGED = 4u;  // vec4s of a row in workgroup memory at a time
@@ -30,17 +31,17 @@ var<workgroup> ds: array<vec4<f32>, SIDE * SIDE / 4u>;  // [other row] vec4 of o
 //#if KEYS
 var<workgroup> shares: array<vec4<f32>, SIDE * SIDE / 4u>;
 
-fn loadOwnA(at: u32) -> vec4<f32> { return qkv[PLANE + at]; }
-fn loadOwnB(at: u32) -> vec4<f32> { return qkv[2u * PLANE + at]; }
-fn loadOtherA(at: u32) -> vec4<f32> { return qkv[at]; }
-fn loadOtherB(at: u32) -> vec4<f32> { return dy[at]; }
+fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
+fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
+fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
+fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
 //#endif
 //#if !KEYS
 
-fn loadOwnA(at: u32) -> vec4<f32> { return qkv[at]; }
-fn loadOwnB(at: u32) -> vec4<f32> { return dy[at]; }
-fn loadOtherA(at: u32) -> vec4<f32> { return qkv[PLANE + at]; }
-fn loadOtherB(at: u32) -> vec4<f32> { return qkv[2u * PLANE + at]; }
+fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
+fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
+fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
+fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
 //#endif
 
 @compute @workgroup_size(64)
@@ -170,11 +171,11 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       if (row < TOKENS && column < D4) {
         let at = first + row * ROW + column;
         //#if KEYS
-        dqkv[PLANE + at] = sums[r * VECTORS + v];
-        dqkv[2u * PLANE + at] = valueSums[r * VECTORS + v];
+        dqkv[PLANE + at] = vec4<Act>(sums[r * VECTORS + v]);
+        dqkv[2u * PLANE + at] = vec4<Act>(valueSums[r * VECTORS + v]);
         //#endif
         //#if !KEYS
-        dqkv[at] = sums[r * VECTORS + v];
+        dqkv[at] = vec4<Act>(sums[r * VECTORS + v]);
         //#endif
       }
     }

@@ -5,10 +5,11 @@ const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;
 const HEAD_WIDTH: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;
 @group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS]
 
 @compute @workgroup_size(64)
@@ -22,8 +23,8 @@ fn scoreStatistics(@builtin(global_invocation_id) id: vec3<u32>) {
   var q: array<vec4<f32>, D4>;
   var products = vec4<f32>(0.0);
   for (var i = 0u; i < D4; i++) {
-    q[i] = qkv[own + i];
-    products = fma(dy[own + i], y[own + i], products);
+    q[i] = vec4<f32>(qkv[own + i]);
+    products = fma(vec4<f32>(dy[own + i]), vec4<f32>(y[own + i]), products);
   }
   let delta = dot(products, vec4<f32>(1.0));
   var largest = -3.0e38;
@@ -31,7 +32,7 @@ fn scoreStatistics(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var key = 0u; key < TOKENS; key++) {
     let k = PLANE + first + key * ROW;
     products = vec4<f32>(0.0);
-    for (var i = 0u; i < D4; i++) { products = fma(q[i], qkv[k + i], products); }
+    for (var i = 0u; i < D4; i++) { products = fma(q[i], vec4<f32>(qkv[k + i]), products); }
     let score = dot(products, vec4<f32>(1.0));
     let larger = max(largest, score);
     total = total * exp(largest - larger) + exp(score - larger);

@@ -10,10 +10,11 @@ const LANES: u32 = 4u;  // the subgroup's size
 const QUERIES: u32 = 8u;
 const QUERY_GROUPS: u32 = 2u;  // QUERIES / LANES, rounded up
 const KEYS: u32 = 4u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;
 @group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS]
 
 const NONE = -3.0e38;
@@ -52,7 +53,7 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
   {
     const g = 0u;
     queryAt[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
-    for (var d = 0u; d < columns; d++) { delta[g] += dot(dy[queryAt[g] + d], y[queryAt[g] + d]); }
+    for (var d = 0u; d < columns; d++) { delta[g] += dot(vec4<f32>(dy[queryAt[g] + d]), vec4<f32>(y[queryAt[g] + d])); }
   }
   //#end
   for (var key0 = 0u; key0 < TOKENS; key0 += LANES * KEYS) {
@@ -81,14 +82,14 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
       //#unroll g QUERY_GROUPS
       {
         const g = 0u;
-        query[g] = qkv[queryAt[g] + d];
+        query[g] = vec4<f32>(qkv[queryAt[g] + d]);
       }
       //#end
       var key: array<vec4<f32>, KEYS>;
       //#unroll j KEYS
       {
         const j = 0u;
-        key[j] = qkv[keyAt[j] + d];
+        key[j] = vec4<f32>(qkv[keyAt[j] + d]);
       }
       //#end
       //#unroll e 4

@@ -12,28 +12,29 @@ const OWN: u32 = 8u;
 const OWN_GROUPS: u32 = 2u;  // OWN / LANES, rounded up
 const OTHERS: u32 = 2u;
 const VECTORS: u32 = 4u;  // vec4s of a row that a lane holds: HEAD_WIDTH / (4 * LANES), rounded up
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 @group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS] lse and delta of each query
-@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 
 const D4 = HEAD_WIDTH / 4u;
 const ROW = HEADS * D4;
 const PLANE = SAMPLES * TOKENS * ROW;
 //#if KEYS
 
-fn loadOwnA(at: u32) -> vec4<f32> { return qkv[PLANE + at]; }
-fn loadOwnB(at: u32) -> vec4<f32> { return qkv[2u * PLANE + at]; }
-fn loadOtherA(at: u32) -> vec4<f32> { return qkv[at]; }
-fn loadOtherB(at: u32) -> vec4<f32> { return dy[at]; }
+fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
+fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
+fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
+fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
 //#endif
 //#if !KEYS
 
-fn loadOwnA(at: u32) -> vec4<f32> { return qkv[at]; }
-fn loadOwnB(at: u32) -> vec4<f32> { return dy[at]; }
-fn loadOtherA(at: u32) -> vec4<f32> { return qkv[PLANE + at]; }
-fn loadOtherB(at: u32) -> vec4<f32> { return qkv[2u * PLANE + at]; }
+fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
+fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
+fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
+fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
 //#endif
 
 @compute @workgroup_size(LANES)
@@ -212,11 +213,11 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     let at = first + (own0 + i / VECTORS) * ROW + column;
     if (column >= D4) { continue; }
     //#if KEYS
-    dqkv[PLANE + at] = tile[i];
-    dqkv[2u * PLANE + at] = valueTile[i];
+    dqkv[PLANE + at] = vec4<Act>(tile[i]);
+    dqkv[2u * PLANE + at] = vec4<Act>(valueTile[i]);
     //#endif
     //#if !KEYS
-    dqkv[at] = tile[i];
+    dqkv[at] = vec4<Act>(tile[i]);
     //#endif
   }
 }

@@ -11,9 +11,10 @@ const QUERIES: u32 = 8u;
 const QUERY_GROUPS: u32 = 2u;  // QUERIES / LANES, rounded up
 const KEYS: u32 = 4u;
 const VECTORS: u32 = 4u;  // HEAD_WIDTH / (4 * LANES): vec4s of a value row that a lane holds
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 
 fn subgroupMaximum(value: f32) -> f32 {
   var result = value;
@@ -78,14 +79,14 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
       //#unroll g QUERY_GROUPS
       {
         const g = 0u;
-        query[g] = qkv[queryAt[g] + d];
+        query[g] = vec4<f32>(qkv[queryAt[g] + d]);
       }
       //#end
       var key: array<vec4<f32>, KEYS>;
       //#unroll j KEYS
       {
         const j = 0u;
-        key[j] = qkv[keyAt[j] + d];
+        key[j] = vec4<f32>(qkv[keyAt[j] + d]);
       }
       //#end
       //#unroll e 4
@@ -147,7 +148,7 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
         //#unroll v VECTORS
         {
           const v = 0u;
-          value[v] = qkv[valueAt + v * LANES];
+          value[v] = vec4<f32>(qkv[valueAt + v * LANES]);
         }
         //#end
         //#unroll q QUERIES
@@ -182,6 +183,6 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   //#end
   let end = min(QUERIES, TOKENS - query0) * VECTORS;  // known at run time only, so that no compiler unrolls the loop
   for (var i = 0u; i < end; i++) {
-    y[first + (query0 + i / VECTORS) * ROW + lane + (i % VECTORS) * LANES] = tile[i];
+    y[first + (query0 + i / VECTORS) * ROW + lane + (i % VECTORS) * LANES] = vec4<Act>(tile[i]);
   }
 }

@@ -4,12 +4,13 @@ const WIDTH: u32 = 256u;
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 400u;  // without the cls
 const RUN: u32 = 8u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
 @group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;  // [3, WIDTH, 2 (mean, 1/deviation)]
 @group(0) @binding(2) var<storage, read> gamma: array<vec4<f32>>;  // [3, WIDTH]
 @group(0) @binding(3) var<storage, read> beta: array<vec4<f32>>;  // [3, WIDTH]
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
 
 @compute @workgroup_size(64)
 fn batchNorm(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -25,7 +26,7 @@ fn batchNorm(@builtin(global_invocation_id) id: vec3<u32>) {
   let end = min(first + RUN, 1u + TOKENS);
   for (var token = first; token < end; token++) {
     let at = ((id.z * SAMPLES + id.y) * (1u + TOKENS) + token) * W4 + channel;
-    let value = x[at];
-    y[at] = select((value - mean) * scale + shift, value, token == 0u);
+    let value = vec4<f32>(x[at]);
+    y[at] = vec4<Act>(select((value - mean) * scale + shift, value, token == 0u));
   }
 }

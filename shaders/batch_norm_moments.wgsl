@@ -5,8 +5,9 @@ const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 400u;  // without the cls
 const CHUNK: u32 = 8u;
 const CHUNKS: u32 = 50u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
 @group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 2 (means, squares), 3, WIDTH]
 
 @compute @workgroup_size(64)
@@ -21,7 +22,7 @@ fn moments(@builtin(global_invocation_id) id: vec3<u32>) {
   var mean = vec4<f32>(0.0);
   var squares = vec4<f32>(0.0);
   for (var row = chunk * CHUNK; row < end; row++) {
-    let value = x[(plane * SAMPLES * (1u + TOKENS) + row + row / TOKENS + 1u) * W4 + channel];
+    let value = vec4<f32>(x[(plane * SAMPLES * (1u + TOKENS) + row + row / TOKENS + 1u) * W4 + channel]);
     count += 1.0;
     let d = value - mean;
     mean += d * (1.0 / count);

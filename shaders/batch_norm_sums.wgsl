@@ -5,10 +5,11 @@ const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 400u;  // without the cls
 const CHUNK: u32 = 8u;
 const CHUNKS: u32 = 50u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
 @group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;  // [3, WIDTH, 2 (mean, 1/deviation)]
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;  // as x
+@group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;  // as x
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 2 (gamma's, beta's), 3, WIDTH]
 
 @compute @workgroup_size(64)
@@ -26,8 +27,8 @@ fn weightSums(@builtin(global_invocation_id) id: vec3<u32>) {
   var betas = vec4<f32>(0.0);
   for (var row = chunk * CHUNK; row < end; row++) {
     let at = (plane * SAMPLES * (1u + TOKENS) + row + row / TOKENS + 1u) * W4 + channel;
-    let g = dy[at];
-    gammas += g * (x[at] - mean);
+    let g = vec4<f32>(dy[at]);
+    gammas += g * (vec4<f32>(x[at]) - mean);
     betas += g;
   }
   let out = (chunk * 6u + plane) * W4 + channel;

@@ -9,8 +9,9 @@ const SCALE_0: f32 = 1.0;  // of the sums of each batch entry
 const SCALE_1: f32 = 1.0;
 const SCALE_2: f32 = 1.0;
 const SCALE_3: f32 = 1.0;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, ROWS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, ROWS, WIDTH]
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;  // [batch, ROWS / CHUNK rounded up, WIDTH]
 
 //#if SHARED
@@ -29,7 +30,7 @@ fn columnSum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   let end = min(start + CHUNK, ROWS);
   let first = group.z * ROWS * W4 + min(column, W4 - 1u);  // lanes past the end work along, so that barriers stay uniform
   var sum = vec4<f32>(0.0);
-  for (var row = start + lane; row < end; row += LANES) { sum += x[first + row * W4]; }
+  for (var row = start + lane; row < end; row += LANES) { sum += vec4<f32>(x[first + row * W4]); }
   //#if SHARED
   partial[local] = sum;
   workgroupBarrier();

@@ -8,8 +8,9 @@ const START: u32 = 0u;
 const COLUMNS: u32 = 8u;
 const LANES: u32 = 32u;
 const WORKGROUP: u32 = 256u;  // COLUMNS * LANES
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> source: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 
 //#if SHARED
@@ -22,7 +23,7 @@ fn columnSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let lane = local / COLUMNS;
   var sum = vec4<f32>(0.0);
   let rows = select(0u, ROWS, column < COUNT);  // who is past the end works along, so that barriers stay uniform
-  for (var row = lane; row < rows; row += LANES) { sum += source[START + row * STRIDE + column]; }
+  for (var row = lane; row < rows; row += LANES) { sum += vec4<f32>(source[START + row * STRIDE + column]); }
   //#if SHARED
   partial[local] = sum;
   workgroupBarrier();

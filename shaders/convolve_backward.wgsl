@@ -8,10 +8,11 @@ const COLUMNS: u32 = 20u;
 const SAMPLES: u32 = 1u;
 const RUN: u32 = 5u;
 const RUN_AND_BORDER: u32 = 7u;  // RUN + 2
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Act>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 @group(0) @binding(1) var<storage, read> taps: array<vec4<f32>>;  // [9, 3 (q, k, v), WIDTH]
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<Act>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 
 @compute @workgroup_size(64)
 fn convolveBackward(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -23,7 +24,9 @@ fn convolveBackward(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = id.x / W4;
   let row0 = id.y * RUN;
   let first = id.z * TOKENS * W4 + channel;
-  if (id.y == 0u && column == 0u) { dx[first] = dy[first] + dy[first + PLANE] + dy[first + 2u * PLANE]; }
+  if (id.y == 0u && column == 0u) {
+    dx[first] = vec4<Act>(vec4<f32>(dy[first]) + vec4<f32>(dy[first + PLANE]) + vec4<f32>(dy[first + 2u * PLANE]));
+  }
   var sums: array<vec4<f32>, RUN>;
   let steps = min(9u, arrayLength(&taps));  // known at run time only: unrolled, this loop takes lavapipe seconds to compile
   for (var step = 0u; step < steps; step++) {
@@ -37,7 +40,7 @@ fn convolveBackward(@builtin(global_invocation_id) id: vec3<u32>) {
       const i = 0u;
       let row = row0 + i;  // one too many: 0 is the border
       let at = plane * PLANE + first + (1u + (clamp(row, 1u, ROWS) - 1u) * COLUMNS + c - 1u) * W4;
-      input[i] = select(vec4<f32>(0.0), dy[at], row >= 1u && row <= ROWS);
+      input[i] = select(vec4<f32>(0.0), vec4<f32>(dy[at]), row >= 1u && row <= ROWS);
     }
     //#end
     //#unroll ky 3
@@ -56,7 +59,7 @@ fn convolveBackward(@builtin(global_invocation_id) id: vec3<u32>) {
   //#unroll i RUN
   {
     const i = 0u;
-    if (row0 + i < ROWS) { dx[first + (1u + (row0 + i) * COLUMNS + column) * W4] = sums[i]; }
+    if (row0 + i < ROWS) { dx[first + (1u + (row0 + i) * COLUMNS + column) * W4] = vec4<Act>(sums[i]); }
   }
   //#end
 }

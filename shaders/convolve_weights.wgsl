@@ -7,9 +7,10 @@ const COLUMNS: u32 = 20u;
 const SAMPLES: u32 = 1u;
 const STRIPS: u32 = 1u;
 const CHUNKS: u32 = 20u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [3 (q, k, v), SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 @group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 9 taps, 3, WIDTH]
 
 @compute @workgroup_size(64)
@@ -36,11 +37,11 @@ fn weightSums(@builtin(global_invocation_id) id: vec3<u32>) {
         let inputRow = row + ky;  // one too many: 0 is the border
         let inside = step < columns && inputRow >= 1u && inputRow <= ROWS;
         let at = tokens + (clamp(inputRow, 1u, ROWS) - 1u) * COLUMNS + min(step, columns - 1u);
-        window[6u + ky] = select(vec4<f32>(0.0), x[at * W4 + channel], inside);
+        window[6u + ky] = select(vec4<f32>(0.0), vec4<f32>(x[at * W4 + channel]), inside);
       }
       //#end
       if (step > 0u) {
-        let g = dy[plane * SAMPLES * TOKENS * W4 + first + (step - 1u) * W4];
+        let g = vec4<f32>(dy[plane * SAMPLES * TOKENS * W4 + first + (step - 1u) * W4]);
         //#unroll i 9
         {
           const i = 0u;

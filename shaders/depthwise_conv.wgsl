@@ -8,13 +8,14 @@ const COLUMNS: u32 = 20u;
 const SAMPLES: u32 = 1u;
 const RUN: u32 = 5u;
 const RUN_AND_BORDER: u32 = 7u;  // RUN + 2
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [9 taps, 3 (q, k, v), WIDTH]
 //#if !UNBIASED
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [3, WIDTH]
 //#endif
-@group(0) @binding(3) var<storage, read_write> qkv: array<vec4<f32>>;  // [3, SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(3) var<storage, read_write> qkv: array<vec4<Act>>;  // [3, SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
 
 @compute @workgroup_size(64)
 fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -55,7 +56,7 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
       const i = 0u;
       let row = row0 + i;  // one too many: 0 is the border
       let at = first + (1u + (clamp(row, 1u, ROWS) - 1u) * COLUMNS + c - 1u) * W4;
-      input[i] = select(vec4<f32>(0.0), x[at], row >= 1u && row <= ROWS);
+      input[i] = select(vec4<f32>(0.0), vec4<f32>(x[at]), row >= 1u && row <= ROWS);
     }
     //#end
     //#unroll dy 3
@@ -81,9 +82,9 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
     const i = 0u;
     if (row0 + i < ROWS) {
       let out = first + (1u + (row0 + i) * COLUMNS + column) * W4;
-      qkv[out] = q[i];
-      qkv[out + PLANE] = k[i];
-      qkv[out + 2u * PLANE] = v[i];
+      qkv[out] = vec4<Act>(q[i]);
+      qkv[out + PLANE] = vec4<Act>(k[i]);
+      qkv[out + 2u * PLANE] = vec4<Act>(v[i]);
     }
   }
   //#end

@@ -7,14 +7,15 @@ const SAMPLE_ROWS: u32 = 400u;  // rows of a sample in the input
 const EPSILON: f32 = 1e-6;
 const LANES: u32 = 16u;
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> beta: array<vec4<f32>>;
 //#if PREPEND
 @group(0) @binding(3) var<storage, read> token: array<vec4<f32>>;
 //#endif
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Act>>;
 
 //#if SHARED
 var<workgroup> partial: array<f32, WORKGROUP>;
@@ -43,11 +44,11 @@ fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   let row = min(ownRow, ROWS - 1u);  // lanes past the end work along with the last row, so that barriers stay uniform
   let first = row * W4;
   var sum = vec4<f32>(0.0);
-  for (var i = lane; i < W4; i += LANES) { sum += x[first + i]; }
+  for (var i = lane; i < W4; i += LANES) { sum += vec4<f32>(x[first + i]); }
   let mean = rowSum(dot(sum, vec4<f32>(1.0)), lane, local) / f32(WIDTH);
   var squares = vec4<f32>(0.0);
   for (var i = lane; i < W4; i += LANES) {
-    let d = x[first + i] - mean;
+    let d = vec4<f32>(x[first + i]) - mean;
     squares += d * d;
   }
   let scale = inverseSqrt(rowSum(dot(squares, vec4<f32>(1.0)), lane, local) / f32(WIDTH) + EPSILON);
@@ -56,11 +57,13 @@ fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   let sample = row / SAMPLE_ROWS;
   let out = (row + sample + 1u) * W4;
   if (row % SAMPLE_ROWS == 0u) {
-    for (var i = lane; i < W4; i += LANES) { y[out - W4 + i] = token[i]; }
+    for (var i = lane; i < W4; i += LANES) { y[out - W4 + i] = vec4<Act>(token[i]); }
   }
   //#endif
   //#if !PREPEND
   let out = first;
   //#endif
-  for (var i = lane; i < W4; i += LANES) { y[out + i] = (x[first + i] - mean) * scale * gamma[i] + beta[i]; }
+  for (var i = lane; i < W4; i += LANES) {
+    y[out + i] = vec4<Act>((vec4<f32>(x[first + i]) - mean) * scale * gamma[i] + beta[i]);
+  }
 }

@@ -9,11 +9,12 @@ const FRONT: u32 = 0u;
 const EPSILON: f32 = 1e-6;
 const LANES: u32 = 16u;
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<Act>>;
 
 //#if SHARED
 var<workgroup> partial: array<vec3<f32>, WORKGROUP>;
@@ -44,14 +45,14 @@ fn layerNormBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   let first = row * W4;
   let firstDy = (row + FRONT * (row / SAMPLE_ROWS + 1u)) * W4;
   var sum = vec4<f32>(0.0);
-  for (var i = lane; i < W4; i += LANES) { sum += x[first + i]; }
+  for (var i = lane; i < W4; i += LANES) { sum += vec4<f32>(x[first + i]); }
   let mean = rowSum(vec3<f32>(dot(sum, ONE), 0.0, 0.0), lane, local).x / f32(WIDTH);
   var squares = vec4<f32>(0.0);
   var gs = vec4<f32>(0.0);
   var products = vec4<f32>(0.0);
   for (var i = lane; i < W4; i += LANES) {
-    let d = x[first + i] - mean;
-    let g = gamma[i] * dy[firstDy + i];
+    let d = vec4<f32>(x[first + i]) - mean;
+    let g = gamma[i] * vec4<f32>(dy[firstDy + i]);
     squares += d * d;
     gs += g;
     products += g * d;
@@ -61,6 +62,7 @@ fn layerNormBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   let scale = inverseSqrt(means.x + EPSILON);
   let slope = means.z * scale * scale;  // mean(g n) / std
   for (var i = lane; i < W4; i += LANES) {
-    dx[first + i] = scale * (gamma[i] * dy[firstDy + i] - means.y - (x[first + i] - mean) * slope);
+    let g = gamma[i] * vec4<f32>(dy[firstDy + i]);
+    dx[first + i] = vec4<Act>(scale * (g - means.y - (vec4<f32>(x[first + i]) - mean) * slope));
   }
 }

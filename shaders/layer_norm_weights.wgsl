@@ -10,9 +10,10 @@ const CHUNK: u32 = 32u;  // at most WORKGROUP
 const LANES: u32 = 16u;
 const WORKGROUP: u32 = 64u;
 const PARTIALS: u32 = 512u;  // CHUNK * LANES
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;
 @group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;  // [chunks, 2 (gamma's, beta's), WIDTH]
 
 var<workgroup> partial: array<f32, PARTIALS>;
@@ -33,7 +34,7 @@ fn weightSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let lane = local % LANES;
   for (var r = local / LANES; r < rows; r += WORKGROUP / LANES) {
     var sum = vec4<f32>(0.0);
-    for (var i = lane; i < W4; i += LANES) { sum += x[(firstRow + r) * W4 + i]; }
+    for (var i = lane; i < W4; i += LANES) { sum += vec4<f32>(x[(firstRow + r) * W4 + i]); }
     partial[r * LANES + lane] = dot(sum, vec4<f32>(1.0));
   }
   workgroupBarrier();
@@ -42,7 +43,7 @@ fn weightSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   for (var r = local / LANES; r < rows; r += WORKGROUP / LANES) {
     var squares = vec4<f32>(0.0);
     for (var i = lane; i < W4; i += LANES) {
-      let d = x[(firstRow + r) * W4 + i] - means[r];
+      let d = vec4<f32>(x[(firstRow + r) * W4 + i]) - means[r];
       squares += d * d;
     }
     partial[r * LANES + lane] = dot(squares, vec4<f32>(1.0));
@@ -57,8 +58,8 @@ fn weightSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   var betas = vec4<f32>(0.0);
   for (var r = 0u; r < rows; r++) {
     let row = firstRow + r;
-    let g = dy[(row + FRONT * (row / SAMPLE_ROWS + 1u)) * W4 + column];
-    gammas += g * ((x[row * W4 + column] - means[r]) * scales[r]);
+    let g = vec4<f32>(dy[(row + FRONT * (row / SAMPLE_ROWS + 1u)) * W4 + column]);
+    gammas += g * ((vec4<f32>(x[row * W4 + column]) - means[r]) * scales[r]);
     betas += g;
   }
   parts[2u * group.x * W4 + column] = gammas;

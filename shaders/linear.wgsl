@@ -7,17 +7,18 @@ const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
 const ROWS: u32 = 4u;
 const LANES_N: u32 = 8u;
 const LANES_M: u32 = 8u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [batch, K, N]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, K, N]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> passthrough: array<vec4<f32>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+@group(0) @binding(4) var<storage, read> passthrough: array<vec4<Act>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
 //#endif
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
 
 //#if GELU
 // erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
@@ -37,12 +38,12 @@ fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
   result = 0.5 * result * (1.0 + erf(result * 0.70710678));
   //#endif
   //#if PASSTHROUGH
-  if (row % PERIOD == 0u) { result = passthrough[at]; }
+  if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
   //#endif
   //#if RESIDUAL
-  result += residual[at];
+  result += vec4<f32>(residual[at]);
   //#endif
-  y[at] = result;
+  y[at] = vec4<Act>(result);
 }
 
 @compute @workgroup_size(LANES_N, LANES_M)
@@ -61,11 +62,11 @@ fn linear(@builtin(global_invocation_id) id: vec3<u32>) {
     var w1: array<vec4<f32>, 4>;
     for (var i = 0u; i < 4u; i++) {
       let at0 = (id.z * K + k * 4u + i) * N4;
-      w0[i] = weight[at0 + column];
-      w1[i] = weight[at0 + second];
+      w0[i] = vec4<f32>(weight[at0 + column]);
+      w1[i] = vec4<f32>(weight[at0 + second]);
     }
     for (var r = 0u; r < ROWS; r++) {
-      let a = x[at[r] + k];
+      let a = vec4<f32>(x[at[r] + k]);
       sums[r][0] += a.x * w0[0] + a.y * w0[1] + a.z * w0[2] + a.w * w0[3];
       sums[r][1] += a.x * w1[0] + a.y * w1[1] + a.z * w1[2] + a.w * w1[3];
     }

@@ -12,17 +12,18 @@ const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS] vec4 of columns
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS] vec4 of columns
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> passthrough: array<vec4<f32>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+@group(0) @binding(4) var<storage, read> passthrough: array<vec4<Act>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
 //#endif
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
 
 //#if GELU
 // erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
@@ -53,15 +54,15 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     //#unroll j ROW_GROUPS
     {
       const j = 0u;
-      a[j] = x[rowAt[j] + k4];
+      a[j] = vec4<f32>(x[rowAt[j] + k4]);
     }
     //#end
     let w = weightAt + k4 * LANES * 4u * STRIPS;
     //#unroll k 4
     {
       const k = 0u;
-      let w0 = weight[w + k * STRIPS];
-      let w1 = weight[w + k * STRIPS + STRIPS - 1u];
+      let w0 = vec4<f32>(weight[w + k * STRIPS]);
+      let w1 = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
       //#unroll r ROWS
       {
         const r = 0u;
@@ -91,11 +92,11 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     result = 0.5 * result * (1.0 + erf(result * 0.70710678));
     //#endif
     //#if PASSTHROUGH
-    if (row % PERIOD == 0u) { result = passthrough[at]; }
+    if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
     //#endif
     //#if RESIDUAL
-    result += residual[at];
+    result += vec4<f32>(residual[at]);
     //#endif
-    y[at] = result;
+    y[at] = vec4<Act>(result);
   }
 }

@@ -11,12 +11,13 @@ const SCALE_0: f32 = 1.0;
 const SCALE_1: f32 = 1.0;
 const SCALE_2: f32 = 1.0;
 const SCALE_3: f32 = 1.0;
+alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> weight: array<vec4<f32>>;  // [batch, N, K]
 //#if BIAS
 @group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#endif
-@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<f32>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
+@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<Act>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
 @group(0) @binding(3) var<storage, read_write> packedBias: array<vec4<f32>>;  // [batch, N], zero without BIAS
 
 @compute @workgroup_size(64)
@@ -40,10 +41,10 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
   let tile = n / (LANES * STRIPS);
   let strip = n / LANES % STRIPS;
   let out = first + ((tile * K4 + k) * LANES + n % LANES) * 4u * STRIPS + strip;
-  packedWeight[out] = block[0] * scale;
-  packedWeight[out + STRIPS] = block[1] * scale;
-  packedWeight[out + 2u * STRIPS] = block[2] * scale;
-  packedWeight[out + 3u * STRIPS] = block[3] * scale;
+  packedWeight[out] = vec4<Act>(block[0] * scale);
+  packedWeight[out + STRIPS] = vec4<Act>(block[1] * scale);
+  packedWeight[out + 2u * STRIPS] = vec4<Act>(block[2] * scale);
+  packedWeight[out + 3u * STRIPS] = vec4<Act>(block[3] * scale);
   if (k == 0u) {
     var value = vec4<f32>(0.0);
     //#if BIAS

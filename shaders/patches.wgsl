@@ -4,13 +4,14 @@ const PATCH: u32 = 16u;  // a multiple of 4
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
+alias Act = f32;  // what activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> frames: array<vec4<u32>>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read_write> patches: array<vec4<f32>>;  // [samples, KEEP, 3 frames, 3 channels, P, P]
+@group(0) @binding(3) var<storage, read_write> patches: array<vec4<Act>>;  // [samples, KEEP, 3 frames, 3 channels, P, P]
 
 @compute @workgroup_size(64)
 fn patchRows(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -33,7 +34,7 @@ fn patchRows(@builtin(global_invocation_id) id: vec3<u32>) {
   );
   let channels = transpose(values);
   let out = (row * 3u + frame) * 3u * AREA4 + pixel;
-  patches[out] = channels[0] * 2.0 - 1.0;
-  patches[out + AREA4] = channels[1] * 2.0 - 1.0;
-  patches[out + 2u * AREA4] = channels[2] * 2.0 - 1.0;
+  patches[out] = vec4<Act>(channels[0] * 2.0 - 1.0);
+  patches[out + AREA4] = vec4<Act>(channels[1] * 2.0 - 1.0);
+  patches[out + 2u * AREA4] = vec4<Act>(channels[2] * 2.0 - 1.0);
 }

@@ -8,12 +8,13 @@ const PREDICTION_ROWS: u32 = 801u;  // rows of a sample in the predictions: a ro
 const ABSOLUTE: bool = false;
 const NORMALIZE_TARGET: bool = false;  // norm_pix_loss: by the token's mean and unbiased variance
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, PREDICTION_ROWS, P*P, 4]
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, PREDICTION_ROWS, P*P, 4]
 //#if STUDENT
-@group(0) @binding(1) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> student: array<vec4<Act>>;
 //#endif
 @group(0) @binding(2) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(3) var<storage, read> samples: array<Sample>;
@@ -65,10 +66,10 @@ fn tokenErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
   var error = vec2<f32>(0.0);
   for (var i = lane; i < PIXELS; i += WORKGROUP) {
     let goal = (unpack4x8unorm(targets[corner + (i / PATCH) * width + i % PATCH]) * 2.0 - 1.0 - mean) * scale;
-    let prediction = teacher[row * PIXELS + i];
+    let prediction = vec4<f32>(teacher[row * PIXELS + i]);
     error.y += difference(goal, prediction);
     //#if STUDENT
-    error.x += difference(prediction, student[row * PIXELS + i]);
+    error.x += difference(prediction, vec4<f32>(student[row * PIXELS + i]));
     //#endif
   }
   let total = workgroupSum(error, lane);

@@ -6,19 +6,20 @@ const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const NORMALIZE_TARGET: bool = false;  // norm_pix_loss: by the token's mean and unbiased variance
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, P*P, 4]
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, 1 + TOKENS, P*P, 4]
 //#if STUDENT
-@group(0) @binding(1) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> student: array<vec4<Act>>;
 //#endif
 //#if TARGET
 @group(0) @binding(2) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(3) var<storage, read> samples: array<Sample>;
 //#endif
 @group(0) @binding(4) var<storage, read> dErrors: array<vec2<f32>>;  // [samples, TOKENS] (student, target)
-@group(0) @binding(5) var<storage, read_write> dPrediction: array<vec4<f32>>;  // [samples, 1 + TOKENS, P*P, 4]
+@group(0) @binding(5) var<storage, read_write> dPrediction: array<vec4<Act>>;  // [samples, 1 + TOKENS, P*P, 4]
 
 const PIXELS = PATCH * PATCH;
 const COUNT = f32(PIXELS * 4u);
@@ -47,7 +48,7 @@ fn targetAt(corner: u32, pixel: u32) -> vec4<f32> {
 fn tokenErrorsBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = (group.y * (1u + TOKENS) + group.x) * PIXELS;
   if (group.x == 0u) {
-    for (var i = lane; i < PIXELS; i += WORKGROUP) { dPrediction[row + i] = vec4<f32>(0.0); }
+    for (var i = lane; i < PIXELS; i += WORKGROUP) { dPrediction[row + i] = vec4<Act>(); }
     return;
   }
   let token = group.x - 1u;
@@ -72,15 +73,15 @@ fn tokenErrorsBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
   for (var i = lane; i < PIXELS; i += WORKGROUP) {
     var gradient = vec4<f32>(0.0);
     //#if TARGET
-    gradient += slope.y * (teacher[row + i] - (targetAt(corner, i) - mean) * scale);
+    gradient += slope.y * (vec4<f32>(teacher[row + i]) - (targetAt(corner, i) - mean) * scale);
     //#endif
     //#if STUDENT
-    var apart = student[row + i] - teacher[row + i];
+    var apart = vec4<f32>(student[row + i]) - vec4<f32>(teacher[row + i]);
     //#if TARGET
     apart = -apart;
     //#endif
     gradient += slope.x * apart;
     //#endif
-    dPrediction[row + i] = gradient;
+    dPrediction[row + i] = vec4<Act>(gradient);
   }
 }

@@ -6,10 +6,11 @@ const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const RUN: u32 = 16u;
 const RUNS: u32 = 50u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH]
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Act>>;  // [samples, 1 + TOKENS, WIDTH]
 @group(0) @binding(1) var<storage, read> idsRestore: array<u32>;  // [samples, TOKENS]
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;  // [samples, 1 + KEEP, WIDTH]
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<Act>>;  // [samples, 1 + KEEP, WIDTH]
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;  // [samples, RUNS, WIDTH]
 
 @compute @workgroup_size(64)
@@ -25,7 +26,7 @@ fn unshuffleBackward(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var token = run * RUN; token < min(TOKENS, (run + 1u) * RUN); token++) {
     let value = dy[source + (1u + token) * W4];
     let place = idsRestore[id.y * TOKENS + token];
-    if (place < KEEP) { dx[goal + (1u + place) * W4] = value; } else { sum += value; }
+    if (place < KEEP) { dx[goal + (1u + place) * W4] = value; } else { sum += vec4<f32>(value); }
   }
   partial[id.y * RUNS * W4 + id.x] = sum;
 }

@@ -6,9 +6,10 @@ const N: u32 = 256u;
 const K: u32 = 256u;
 const CHUNK: u32 = 1823u;
 const STEP: u32 = 16u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [batch, M, N]
 @group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;  // [batch, M / CHUNK rounded up, N, K]
 
 var<workgroup> xTile: array<vec4<f32>, STEP * 16u>;
@@ -33,8 +34,8 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
       var b = vec4<f32>(0.0);
       if (m < end) {
         // Past the matrix's edge is its last column, whose sums are not stored.
-        a = x[(firstRow + m) * K4 + min(group.x * 16u + i % 16u, K4 - 1u)];
-        b = dy[(firstRow + m) * N4 + min(group.y * 16u + i % 16u, N4 - 1u)];
+        a = vec4<f32>(x[(firstRow + m) * K4 + min(group.x * 16u + i % 16u, K4 - 1u)]);
+        b = vec4<f32>(dy[(firstRow + m) * N4 + min(group.y * 16u + i % 16u, N4 - 1u)]);
       }
       xTile[i] = a;
       dyTile[i] = b;

@@ -9,9 +9,10 @@ const CHUNK: u32 = 247u;
 const LANES: u32 = 4u;  // the subgroup's size
 const STRIPS: u32 = 2u;
 const STEP: u32 = 4u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;  // [batch, M, N]
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [batch, M, N]
 @group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;  // [batch, M / CHUNK rounded up, N, K]
 
 @compute @workgroup_size(LANES)
@@ -32,9 +33,9 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     {
       const i = 0u;
       let row = firstRow + min(m0 + i, end - 1u);
-      a[i * STRIPS] = x[row * K4 + min(column, K4 - 1u)];
-      if (STRIPS == 2u) { a[i * STRIPS + STRIPS - 1u] = x[row * K4 + column + LANES]; }
-      b[i] = select(vec4<f32>(0.0), dy[row * N4 + dyColumn], m0 + i < end);
+      a[i * STRIPS] = vec4<f32>(x[row * K4 + min(column, K4 - 1u)]);
+      if (STRIPS == 2u) { a[i * STRIPS + STRIPS - 1u] = vec4<f32>(x[row * K4 + column + LANES]); }
+      b[i] = select(vec4<f32>(0.0), vec4<f32>(dy[row * N4 + dyColumn]), m0 + i < end);
     }
     //#end
     //#unroll l LANES

@@ -25,7 +25,12 @@ export {
 } from "./data/pseudo_anomaly.js";
 export { buildForegroundLibrary, type ForegroundLibrary, type LibraryOptions } from "./data/pseudo_library.js";
 export { type SceneAnomaly, sceneAnomalies } from "./data/scene/actors.js";
-export { type SceneDatasetOptions, sceneDataset } from "./data/scene/dataset.js";
+export {
+  type SceneCollectionOptions,
+  type SceneDatasetOptions,
+  sceneCollection,
+  sceneDataset,
+} from "./data/scene/dataset.js";
 export {
   createScene,
   type Scene,

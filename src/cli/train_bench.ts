@@ -11,7 +11,8 @@ import { checkTrainingConfig, paperTraining, type TrainingConfig } from "../trai
 import { MemoryArchive } from "../train/frame_archive.js";
 import { ParameterLayout } from "../train/parameters.js";
 import { Sampler } from "../train/sampler.js";
-import { largestMicroBatch, Stage, type StepPart } from "../train/stage.js";
+import { largestMicroBatch, Stage, type StepPart, type TrainingState } from "../train/stage.js";
+import { freshScaler } from "../train/training_graph.js";
 import { TrainingSet } from "../train/training_set.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, shownRate } from "./measure.js";
@@ -103,10 +104,11 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
   const budget = { activations: 2 ** 34, frames: 2 ** 34 };
   config.microBatch ||= largestMicroBatch(gpu, set.sizes, config, budget);
   const layout = new ParameterLayout(config.model);
-  const moments = [new Float32Array(layout.length), new Float32Array(layout.length)] as const;
-  const state = {
+  const moments = (): Float32Array<ArrayBuffer> => new Float32Array(layout.length);
+  const state: TrainingState = {
     ...layout.flatten(freshWeights(config.model, 1)),
-    moments: [...moments] as [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>],
+    moments: [moments(), moments()],
+    scaler: Float32Array.from(freshScaler),
   };
   const before = gpu.allocatedBytes;
   console.log(`adapter       ${gpu.adapter.description} (${gpu.adapter.kind})`);

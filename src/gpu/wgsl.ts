@@ -1,7 +1,8 @@
 /**
  * The one template step between a WGSL file and a shader module. A file in shaders/ is complete and valid as it stands;
  * specialising it may only
- * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches), and
+ * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches),
+ * - give a module-level `alias NAME = type;` another type: `alias Act = f32;`, which activations are stored as, is f16 in mixed precision, and
  * - leave out what stands between the comment lines `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite), and
  * - repeat the block between `//#unroll NAME COUNT` and `//#end`, in which `const NAME = 0u;` becomes 1u, 2u, … COUNT is a number or one
  *   of the file's constants. Some built-ins want constant arguments (the lane of a subgroupBroadcast), and software adapters
@@ -11,12 +12,14 @@
 export interface Specialization {
   /** New values of module-level constants; an unknown name is an error. Numbers are written as the constant's own type. */
   constants?: Readonly<Record<string, number | boolean>>;
+  /** Other types of module-level aliases. */
+  types?: Readonly<Record<string, string>>;
   /** Flags named by the file's `//#if` lines; one that is not given is false. */
   flags?: Readonly<Record<string, boolean>>;
 }
 
 /** Returns the WGSL text of `source` specialised. Throws an Error where the specialisation does not fit the file. */
-export function specialize(source: string, { constants = {}, flags = {} }: Specialization): string {
+export function specialize(source: string, { constants = {}, types = {}, flags = {} }: Specialization): string {
   let text = selectLines(source, flags);
   for (const [name, value] of Object.entries(constants)) {
     let found = false;
@@ -26,6 +29,12 @@ export function specialize(source: string, { constants = {}, flags = {} }: Speci
     });
     if (!found) throw new Error(`the WGSL file has no module-level constant ${name} to specialise`);
   }
+  for (const [name, type] of Object.entries(types)) {
+    const pattern = new RegExp(`^alias ${name} = \\w+;`, "m");
+    if (!pattern.test(text)) throw new Error(`the WGSL file has no module-level alias ${name} to specialise`);
+    text = text.replace(pattern, `alias ${name} = ${type};`);
+  }
+  if (Object.values(types).includes("f16")) text = `enable f16;\n${text}`;
   return unroll(text.split("\n"), text).join("\n");
 }
 

@@ -1,7 +1,7 @@
 import type { Target } from "../gpu/gpu.js";
 
-/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. */
-export type DType = "f32" | "u32";
+/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. `f16` is for values between nodes. */
+export type DType = "f32" | "f16" | "u32";
 
 /** Shape and element type of a tensor; row-major, the last dimension contiguous. */
 export interface TensorSpec {
@@ -87,7 +87,7 @@ export interface Node extends Call {
 /** The phase of nodes that were given none. */
 export const mainPhase = "step";
 
-/** Slices begin at multiples of so many elements: WebGPU binds buffers at multiples of 256 bytes. */
+/** Slices begin at multiples of so many elements, which are words: WebGPU binds buffers at multiples of 256 bytes. */
 export const sliceAlignment = 64;
 
 /** A static graph: tensors, and nodes in the order in which they run. */
@@ -141,14 +141,15 @@ export class Graph {
   }
 
   /**
-   * A part of a state as a tensor of its own, in the same buffer.
+   * A part of a state of words as a tensor of its own, in the same buffer.
    * @param offset where it begins, in elements: a multiple of {@link sliceAlignment}
    */
   slice(name: string, tensor: Tensor, offset: number, shape: readonly number[]): Tensor {
-    if (offset % sliceAlignment !== 0 || offset + elementCount(shape) > elementCount(tensor.shape)) {
+    const { role, dtype } = tensor;
+    const fits = offset % sliceAlignment === 0 && offset + elementCount(shape) <= elementCount(tensor.shape);
+    if (!fits || dtype === "f16") {
       throw new Error(`${name}: [${shape}] at ${offset} is no slice of ${tensor.name} of shape [${tensor.shape}]`);
     }
-    const { role, dtype } = tensor;
     return this.add({ name, shape, dtype, role, aliasOf: tensor, offset: (tensor.offset ?? 0) + offset });
   }
 
@@ -198,9 +199,9 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
-/** Bytes of a tensor: both element types are words. */
-export function byteSize(tensor: TensorSpec): number {
-  return 4 * elementCount(tensor.shape);
+/** Bytes of a tensor, in whole words. */
+export function byteSize({ shape, dtype }: TensorSpec): number {
+  return 4 * Math.ceil(elementCount(shape) / (dtype === "f16" ? 2 : 1));
 }
 
 /** The tensor that owns a tensor's buffer: itself, or what it updates in place. */

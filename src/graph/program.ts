@@ -12,7 +12,7 @@ export interface NodeProfile extends Cost {
   ms: number;
 }
 
-/** Values of a graph's outputs after a step, by name. */
+/** Values of a graph's outputs after a step, by name; those of f16 as words of two values. */
 export type Results = Record<string, Float32Array | Uint32Array>;
 
 interface Dispatch {
@@ -176,7 +176,10 @@ export class Program {
     if (steps > 0) this.patience.done(start, steps);
   }
 
-  /** Reads a tensor that lasts: a state, an input, a weight, or an output of the last step. Waits for all that was submitted. */
+  /**
+   * Reads a tensor that lasts: a state, an input, a weight, or an output of the last step; f16 as words of two values. Waits for all that was
+   * submitted.
+   */
   async read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
     const bytes = byteSize(tensor);
     const staging = this.gpu.createBuffer("read", bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);

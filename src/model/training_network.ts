@@ -42,12 +42,16 @@ const batchNorm = { epsilon: 1e-5, momentum: 0.1 };
 export class TrainingNetwork {
   private dropouts = 0;
 
-  /** @param dropout rate of dropout in MLPs; the original's is 0.1 */
+  /**
+   * @param dropout rate of dropout in MLPs; the original's is 0.1
+   * @param activations what values between ops are stored as
+   */
   constructor(
     private readonly graph: Graph,
     private readonly config: SdMaeConfig,
     private readonly trained: TrainedTensors,
     private readonly dropout: number,
+    private readonly activations: "f32" | "f16" = "f32",
   ) {}
 
   /** Predictions of the teacher and, with `student`, of the student. */
@@ -78,7 +82,9 @@ export class TrainingNetwork {
     const { patch, encoderWidth: width, inChannels } = this.config;
     const [b, keep] = idsKeep.shape as [number, number];
     return this.graph.scope("patch_embed", () => {
-      const [pixels] = this.graph.apply(patchesOp, [frames, samples, idsKeep], { patch }) as [Tensor];
+      const [pixels] = this.graph.apply(patchesOp, [frames, samples, idsKeep], { patch, dtype: this.activations }) as [
+        Tensor,
+      ];
       const weight = this.trained.tensor("patch_embed.proj.weight", [1, width, inChannels * patch ** 2]);
       const bias = this.trained.tensor("patch_embed.proj.bias", [1, width]);
       const [x] = this.graph.apply(denseOp, [pixels, weight, bias], plainDense) as [Tensor];

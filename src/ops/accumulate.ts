@@ -14,6 +14,7 @@ export const accumulateOp: Op<Record<string, never>> = {
       elementCount(total.shape) === elementCount(value.shape),
       `a value of the shape [${value.shape}] does not fit a total of [${total.shape}]`,
     );
+    expect(value.dtype === total.dtype, `a value of ${value.dtype} cannot be added to a total of ${total.dtype}`);
     return [{ shape: total.shape, dtype: "f32" }];
   },
   kernels({ inputs }, target) {

@@ -6,8 +6,8 @@ import { sweep } from "./elementwise.js";
 
 /**
  * A step of AdamW as PyTorch computes it: parameters, gradients, first and second moments, each [n] and a state (or slice) of its own, all updated
- * in place; hyper [8]: learning rate, β1, β2, ε, weight decay, 1 − β1^t, √(1 − β2^t), and what gradients are multiplied by first. Gradients
- * are zero afterwards.
+ * in place; hyper [8]: learning rate, β1, β2, ε, weight decay, 1 − β1^t, √(1 − β2^t), and what gradients are multiplied by first, where 0 leaves
+ * the step out. Gradients are zero afterwards.
  */
 export const adamWOp: Op<Record<string, never>> = {
   name: "adamW",

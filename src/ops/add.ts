@@ -2,15 +2,15 @@ import addWgsl from "../../shaders/add.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Add } from "../graph/autodiff.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
-import { elementwiseCost, expectShape } from "./common.js";
+import { elementwiseCost, expectActivation } from "./common.js";
 import { sweep } from "./elementwise.js";
 
 /** a + b of one shape. */
 export const addOp: Op<Record<string, never>> = {
   name: "add",
   outputs([a, b]) {
-    const shape = expectShape(b, "b", a?.shape ?? []).shape;
-    return [{ shape, dtype: "f32" }];
+    const { shape, dtype } = expectActivation(b, "b", a?.shape ?? [], a);
+    return [{ shape, dtype }];
   },
   kernels({ inputs, outputs }, target) {
     const [a, b] = inputs as [Tensor, Tensor];
@@ -22,7 +22,7 @@ export const addOp: Op<Record<string, never>> = {
     return [
       {
         label: "add",
-        wgsl: specialize(addWgsl, { constants, flags: { VECTORS: vectors } }),
+        wgsl: specialize(addWgsl, { constants, types: { Act: y.dtype }, flags: { VECTORS: vectors } }),
         entryPoint: "add",
         bindings,
         workgroups,

@@ -3,21 +3,23 @@ import attentionSubgroupWgsl from "../../shaders/attention_subgroup.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
 import { attentionBackwardOp } from "./attention_backward.js";
-import { bytesOf, expect, expectShape, groups, sizes } from "./common.js";
+import { bytesOf, expect, expectActivation, groups, sizes } from "./common.js";
 import { attentionTile } from "./variants.js";
 
 /** Multi-head attention: q, k, v [3, B, N, D] → softmax(q kᵀ) v [B, N, D], heads side by side in D. The scale is in q already. */
 export const attentionOp: Op<{ heads: number }> = {
   name: "attention",
   outputs([qkv], { heads }) {
-    const [, b, tokens, width] = expectShape(qkv, "qkv", [3, -1, -1, -1]).shape as [number, number, number, number];
+    const { shape, dtype } = expectActivation(qkv, "qkv", [3, -1, -1, -1]);
+    const [, b, tokens, width] = shape as [number, number, number, number];
     expect(width % (4 * heads) === 0, `width ${width} does not divide into ${heads} heads of a multiple of 4`);
-    return [{ shape: [b, tokens, width], dtype: "f32" }];
+    return [{ shape: [b, tokens, width], dtype }];
   },
   kernels({ inputs, outputs, attrs: { heads } }, target) {
     const [qkv] = inputs as [Tensor];
     const [, b, tokens, width] = qkv.shape as [number, number, number, number];
     const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: width / heads };
+    const types = { Act: qkv.dtype };
     const bindings = { qkv, y: outputs[0] as Tensor };
     const tile = attentionTile(target, tokens, width / heads);
     if (tile) {
@@ -33,7 +35,7 @@ export const attentionOp: Op<{ heads: number }> = {
       return [
         {
           label: "attention (subgroup)",
-          wgsl: specialize(attentionSubgroupWgsl, { constants }),
+          wgsl: specialize(attentionSubgroupWgsl, { constants, types }),
           entryPoint: "attention",
           bindings,
           workgroups: [groups(tokens, queries), heads, b],
@@ -43,7 +45,7 @@ export const attentionOp: Op<{ heads: number }> = {
     return [
       {
         label: "attention",
-        wgsl: specialize(attentionWgsl, { constants: sizes }),
+        wgsl: specialize(attentionWgsl, { constants: sizes, types }),
         entryPoint: "attention",
         bindings,
         workgroups: [groups(tokens, 64), heads, b],

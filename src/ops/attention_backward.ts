@@ -4,7 +4,7 @@ import statisticsSubgroupWgsl from "../../shaders/attention_backward_statistics_
 import attentionBackwardSubgroupWgsl from "../../shaders/attention_backward_subgroup.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Kernel, Op, Tensor } from "../graph/graph.js";
-import { bytesOf, expect, expectShape, groups, sizes as sizesOf } from "./common.js";
+import { bytesOf, expect, expectActivation, groups, sizes as sizesOf } from "./common.js";
 import { evenRows, subgroupLanes } from "./variants.js";
 
 /**
@@ -14,12 +14,13 @@ import { evenRows, subgroupLanes } from "./variants.js";
 export const attentionBackwardOp: Op<{ heads: number }> = {
   name: "attentionBackward",
   outputs([qkv, y, dy], { heads }) {
-    const [, b, tokens, width] = expectShape(qkv, "qkv", [3, -1, -1, -1]).shape as [number, number, number, number];
+    const { shape, dtype } = expectActivation(qkv, "qkv", [3, -1, -1, -1]);
+    const [, b, tokens, width] = shape as [number, number, number, number];
     expect(width % (4 * heads) === 0, `width ${width} does not divide into ${heads} heads of a multiple of 4`);
-    expectShape(y, "y", [b, tokens, width]);
-    expectShape(dy, "dy", [b, tokens, width]);
+    expectActivation(y, "y", [b, tokens, width], qkv);
+    expectActivation(dy, "dy", [b, tokens, width], qkv);
     return [
-      { shape: [3, b, tokens, width], dtype: "f32" },
+      { shape: [3, b, tokens, width], dtype },
       { shape: [b, heads, tokens, 2], dtype: "f32" },
     ];
   },
@@ -29,6 +30,7 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
     const [, b, tokens, width] = sizesOf(qkv);
     const headWidth = width / heads;
     const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: headWidth };
+    const types = { Act: qkv.dtype };
     const first = { entryPoint: "scoreStatistics", bindings: { qkv, y, dy, statistics } };
     const second = { entryPoint: "attentionBackward", bindings: { qkv, dy, statistics, dqkv } };
     const over = (rows: number): Kernel["workgroups"] => [groups(tokens, rows), heads, b];
@@ -38,13 +40,13 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
       return [
         {
           label: "attention statistics",
-          wgsl: specialize(statisticsWgsl, { constants: sizes }),
+          wgsl: specialize(statisticsWgsl, { constants: sizes, types }),
           ...first,
           workgroups: over(64),
         },
         ...[false, true].map((KEYS) => ({
           label: `attention backward (${KEYS ? "keys" : "queries"})`,
-          wgsl: specialize(attentionBackwardWgsl, { constants, flags: { KEYS } }),
+          wgsl: specialize(attentionBackwardWgsl, { constants, types, flags: { KEYS } }),
           ...second,
           workgroups: over(32),
         })),
@@ -60,13 +62,13 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
     return [
       {
         label: "attention statistics (subgroup)",
-        wgsl: specialize(statisticsSubgroupWgsl, { constants: { ...sizes, ...statisticsTile } }),
+        wgsl: specialize(statisticsSubgroupWgsl, { constants: { ...sizes, ...statisticsTile }, types }),
         ...first,
         workgroups: over(rows),
       },
       ...[false, true].map((KEYS) => ({
         label: `attention backward (${KEYS ? "keys" : "queries"}, subgroup)`,
-        wgsl: specialize(attentionBackwardSubgroupWgsl, { constants: { ...sizes, ...tile }, flags: { KEYS } }),
+        wgsl: specialize(attentionBackwardSubgroupWgsl, { constants: { ...sizes, ...tile }, types, flags: { KEYS } }),
         ...second,
         workgroups: over(rows),
       })),

@@ -4,9 +4,9 @@ import batchNormMomentsWgsl from "../../shaders/batch_norm_moments.wgsl";
 import batchNormStatisticsWgsl from "../../shaders/batch_norm_statistics.wgsl";
 import batchNormSumsWgsl from "../../shaders/batch_norm_sums.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import { elementCount, type Kernel, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
+import { byteSize, elementCount, type Kernel, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums, columnTile } from "./column_sums.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 
 /** Tokens of an invocation that normalises. */
 const run = 8;
@@ -27,12 +27,12 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
   name: "batchNorm",
   inPlace: [undefined, undefined, 3],
   outputs([x, gamma, beta, running]) {
-    const { width, rows } = expectProjections(x);
+    const { width, rows, dtype } = expectProjections(x);
     expect(rows > 1, "a variance needs more than one token");
     expectShape(gamma, "gamma", [3, width]);
     expectShape(beta, "beta", [3, width]);
     const state = expectShape(running, "running statistics", [2, 3, width]);
-    const y: TensorSpec = { shape: x?.shape ?? [], dtype: "f32" };
+    const y: TensorSpec = { shape: x?.shape ?? [], dtype };
     const stats: TensorSpec = { shape: [3, width, 2], dtype: "f32" };
     return [y, stats, state, { shape: [chunksOf(rows).count, 2, 3, width], dtype: "f32" }];
   },
@@ -42,13 +42,14 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
     const [y, stats, , parts] = outputs as [Tensor, Tensor, Tensor, Tensor];
     const { width, samples, tokens, rows } = expectProjections(x);
     const sizes = { WIDTH: width, SAMPLES: samples, TOKENS: tokens };
+    const types = { Act: x.dtype };
     const { size, count } = chunksOf(rows);
     const cut = { CHUNK: size, CHUNKS: count };
     const tile = columnTile(target);
     return [
       {
         label: "batch norm moments",
-        wgsl: specialize(batchNormMomentsWgsl, { constants: { ...sizes, ...cut } }),
+        wgsl: specialize(batchNormMomentsWgsl, { constants: { ...sizes, ...cut }, types }),
         entryPoint: "moments",
         bindings: { x, parts },
         workgroups: [groups((count * width) / 4, 64), 3, 1],
@@ -65,7 +66,7 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
       },
       {
         label: "batch norm",
-        wgsl: specialize(batchNormWgsl, { constants: { ...sizes, RUN: run } }),
+        wgsl: specialize(batchNormWgsl, { constants: { ...sizes, RUN: run }, types }),
         entryPoint: "batchNorm",
         bindings: { x, stats, gamma, beta, y },
         workgroups: [groups((groups(1 + tokens, run) * width) / 4, 64), samples, 3],
@@ -73,8 +74,8 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
     ];
   },
   cost(call) {
-    const count = elementCount(call.inputs[0]?.shape ?? []);
-    return { flops: 8 * count, bytes: bytesOf(call) + 4 * count };
+    const x = call.inputs[0] as Tensor;
+    return { flops: 8 * elementCount(x.shape), bytes: bytesOf(call) + byteSize(x) };
   },
   gradient({ inputs, outputs }, [dy], graph) {
     const [x, gamma] = inputs as [Tensor, Tensor];
@@ -90,11 +91,11 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
 export const batchNormBackwardOp: Op<Record<string, never>> = {
   name: "batchNormBackward",
   outputs([x, stats, gamma, dy]) {
-    const { width, rows } = expectProjections(x);
+    const { width, rows, dtype } = expectProjections(x);
     expectShape(stats, "statistics", [3, width, 2]);
     expectShape(gamma, "gamma", [3, width]);
-    expectShape(dy, "dy", x?.shape ?? []);
-    const dx: TensorSpec = { shape: x?.shape ?? [], dtype: "f32" };
+    expectActivation(dy, "dy", x?.shape ?? [], x);
+    const dx: TensorSpec = { shape: x?.shape ?? [], dtype };
     const own: TensorSpec = { shape: [3, width], dtype: "f32" };
     return [dx, own, own, { shape: [chunksOf(rows).count, 2, 3, width], dtype: "f32" }];
   },
@@ -103,12 +104,13 @@ export const batchNormBackwardOp: Op<Record<string, never>> = {
     const [dx, dgamma, dbeta, parts] = outputs as [Tensor, Tensor, Tensor, Tensor];
     const { width, samples, tokens, rows } = expectProjections(x);
     const sizes = { WIDTH: width, SAMPLES: samples, TOKENS: tokens };
+    const types = { Act: x.dtype };
     const { size, count } = chunksOf(rows);
     const chunks = { rows: count, stride: 6 * width };
     return [
       {
         label: "batch norm weight sums",
-        wgsl: specialize(batchNormSumsWgsl, { constants: { ...sizes, CHUNK: size, CHUNKS: count } }),
+        wgsl: specialize(batchNormSumsWgsl, { constants: { ...sizes, CHUNK: size, CHUNKS: count }, types }),
         entryPoint: "weightSums",
         bindings: { x, stats, dy, parts },
         workgroups: [groups((count * width) / 4, 64), 3, 1],
@@ -117,7 +119,7 @@ export const batchNormBackwardOp: Op<Record<string, never>> = {
       columnSums(target, "batch norm dbeta", parts, dbeta, { ...chunks, start: 3 * width }),
       {
         label: "batch norm backward",
-        wgsl: specialize(batchNormBackwardWgsl, { constants: { ...sizes, RUN: run } }),
+        wgsl: specialize(batchNormBackwardWgsl, { constants: { ...sizes, RUN: run }, types }),
         entryPoint: "batchNormBackward",
         bindings: { x, stats, gamma, dy, dgamma, dbeta, dx },
         workgroups: [groups((groups(1 + tokens, run) * width) / 4, 64), samples, 3],
@@ -125,15 +127,15 @@ export const batchNormBackwardOp: Op<Record<string, never>> = {
     ];
   },
   cost(call) {
-    const count = elementCount(call.inputs[0]?.shape ?? []);
-    return { flops: 10 * count, bytes: bytesOf(call) + 8 * count };
+    const x = call.inputs[0] as Tensor;
+    return { flops: 10 * elementCount(x.shape), bytes: bytesOf(call) + 2 * byteSize(x) };
   },
 };
 
-/** The sizes of x [3, B, 1 + T, D], and how many values a channel has. */
+/** The sizes of x [3, B, 1 + T, D], how many values a channel has, and their type. */
 function expectProjections(x: TensorSpec | undefined) {
-  expectShape(x, "x", [3, -1, -1, -1]);
+  const { dtype } = expectActivation(x, "x", [3, -1, -1, -1]);
   const [samples, tokens, width] = [dim(x, 1), dim(x, 2) - 1, dim(x, 3)];
   expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-  return { samples, tokens, width, rows: samples * tokens };
+  return { samples, tokens, width, rows: samples * tokens, dtype };
 }

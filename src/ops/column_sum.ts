@@ -2,7 +2,7 @@ import columnSumWgsl from "../../shaders/column_sum.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";
-import { bytesOf, expect, expectShape, groups } from "./common.js";
+import { bytesOf, expect, expectActivation, groups } from "./common.js";
 
 /** Invocations that share a column's rows on a GPU; a software adapter gives a column to one, which needs no barrier. */
 const lanesOnGpu = 16;
@@ -36,6 +36,7 @@ export function columnSumKernel(
     label: "column sum",
     wgsl: specialize(columnSumWgsl, {
       constants: { ...constants, ...scaleConstants(scales) },
+      types: { Act: x.dtype },
       flags: { SHARED: lanes > 1 },
     }),
     entryPoint: "columnSum",
@@ -51,7 +52,7 @@ export function columnSumKernel(
 export const columnSumOp: Op<{ scales?: Scales }> = {
   name: "columnSum",
   outputs([x], { scales }) {
-    const [batch, m, n] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
+    const [batch, m, n] = expectActivation(x, "x", [-1, -1, -1]).shape as [number, number, number];
     expect(n % 4 === 0, `width ${n} is no multiple of 4`);
     expectScales(scales, batch);
     return [

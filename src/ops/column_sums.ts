@@ -32,7 +32,11 @@ export function columnSums(
   const tile = columnTile(target);
   return {
     label,
-    wgsl: specialize(columnSumsWgsl, { constants: { ...constants, ...tile.constants }, flags: tile.flags }),
+    wgsl: specialize(columnSumsWgsl, {
+      constants: { ...constants, ...tile.constants },
+      types: { Act: source.dtype },
+      flags: tile.flags,
+    }),
     entryPoint: "columnSums",
     bindings: { source, sums },
     workgroups: [groups(count, tile.constants.COLUMNS), 1, 1],

@@ -8,10 +8,22 @@ export function expect(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }
 
-/** Throws unless a shape is as named; `-1` matches any size. */
+/** Throws unless a shape is as named; `-1` matches any size. Of words: what may be f16 is for {@link expectActivation}. */
 export function expectShape(tensor: TensorSpec | undefined, name: string, shape: readonly number[]): TensorSpec {
+  expect(tensor?.dtype !== "f16", `${name} is f16, which is for activations alone`);
+  return expectActivation(tensor, name, shape);
+}
+
+/** As {@link expectShape}, of an activation, which mixed precision keeps as f16. Where there is another one, both have to be of its type. */
+export function expectActivation(
+  tensor: TensorSpec | undefined,
+  name: string,
+  shape: readonly number[],
+  other = tensor,
+): TensorSpec {
   const fits = tensor?.shape.length === shape.length && shape.every((n, i) => n === -1 || n === tensor.shape[i]);
   expect(fits, `${name} has the shape [${tensor?.shape}], not [${shape.map((n) => (n === -1 ? "any" : n))}]`);
+  expect(tensor?.dtype === other?.dtype, `${name} is ${tensor?.dtype}, not ${other?.dtype}`);
   return tensor as TensorSpec;
 }
 

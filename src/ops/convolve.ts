@@ -5,7 +5,7 @@ import transposeWgsl from "../../shaders/transpose.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import { evenRows } from "./variants.js";
 
 /** The grid of a sample's tokens but the first. */
@@ -21,10 +21,10 @@ interface Grid {
 export const convolveOp: Op<Grid> = {
   name: "convolve",
   outputs([x, weight], grid) {
-    const { b, tokens, width } = expectTokens(x, grid);
+    const { b, tokens, width, dtype } = expectTokens(x, grid);
     expectShape(weight, "weight", [3, width, 9]);
     return [
-      { shape: [3, b, tokens, width], dtype: "f32" },
+      { shape: [3, b, tokens, width], dtype },
       { shape: [9, 3, width], dtype: "f32" },
     ];
   },
@@ -36,7 +36,7 @@ export const convolveOp: Op<Grid> = {
       transpose("conv taps", weight, taps, 3 * dim(x, 2), 9),
       {
         label: "depthwise conv",
-        wgsl: specialize(depthwiseConvWgsl, { constants, flags: { UNBIASED: true } }),
+        wgsl: specialize(depthwiseConvWgsl, { constants, types: { Act: x.dtype }, flags: { UNBIASED: true } }),
         entryPoint: "convolve",
         bindings: { x, weight: taps, qkv },
         workgroups,
@@ -58,9 +58,9 @@ export const convolveOp: Op<Grid> = {
 export const convolveBackwardOp: Op<Grid> = {
   name: "convolveBackward",
   outputs([dy, taps], grid) {
-    const { b, tokens, width } = expectProjections(dy, grid);
+    const { b, tokens, width, dtype } = expectProjections(dy, grid);
     expectShape(taps, "taps", [9, 3, width]);
-    return [{ shape: [b, tokens, width], dtype: "f32" }];
+    return [{ shape: [b, tokens, width], dtype }];
   },
   kernels({ inputs, outputs, attrs }) {
     const [dy, taps] = inputs as [Tensor, Tensor];
@@ -69,7 +69,7 @@ export const convolveBackwardOp: Op<Grid> = {
     return [
       {
         label: "depthwise conv backward",
-        wgsl: specialize(convolveBackwardWgsl, { constants }),
+        wgsl: specialize(convolveBackwardWgsl, { constants, types: { Act: dy.dtype } }),
         entryPoint: "convolveBackward",
         bindings: { dy, taps, dx },
         workgroups,
@@ -87,7 +87,7 @@ export const convolveWeightGradientOp: Op<Grid> = {
   name: "convolveWeightGradient",
   outputs([x, dy], grid) {
     const { b, tokens, width } = expectTokens(x, grid);
-    expectShape(dy, "dy", [3, b, tokens, width]);
+    expectActivation(dy, "dy", [3, b, tokens, width], x);
     const sums: TensorSpec = { shape: [9, 3, width], dtype: "f32" };
     const parts: TensorSpec = { shape: [strips(b, grid).chunks, 9, 3, width], dtype: "f32" };
     return [{ shape: [3, width, 9], dtype: "f32" }, sums, parts];
@@ -103,6 +103,7 @@ export const convolveWeightGradientOp: Op<Grid> = {
         label: "depthwise conv weight sums",
         wgsl: specialize(convolveWeightsWgsl, {
           constants: { WIDTH: width, ...grid, SAMPLES: b, STRIPS: size, CHUNKS: chunks },
+          types: { Act: x.dtype },
         }),
         entryPoint: "weightSums",
         bindings: { x, dy, parts },
@@ -141,15 +142,16 @@ function transpose(label: string, x: Tensor, y: Tensor, rows: number, columns: n
 }
 
 function expectTokens(x: TensorSpec | undefined, { rows, columns }: Grid) {
-  const [b, tokens, width] = expectShape(x, "x", [-1, 1 + rows * columns, -1]).shape as [number, number, number];
+  const { shape, dtype } = expectActivation(x, "x", [-1, 1 + rows * columns, -1]);
+  const [b, tokens, width] = shape as [number, number, number];
   expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-  return { b, tokens, width };
+  return { b, tokens, width, dtype };
 }
 
 function expectProjections(dy: TensorSpec | undefined, { rows, columns }: Grid) {
   const tokens = 1 + rows * columns;
-  expectShape(dy, "dy", [3, -1, tokens, -1]);
+  const { dtype } = expectActivation(dy, "dy", [3, -1, tokens, -1]);
   const [b, width] = [dim(dy, 1), dim(dy, 3)];
   expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-  return { b, tokens, width };
+  return { b, tokens, width, dtype };
 }

@@ -5,7 +5,7 @@ import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Graph, type Kernel, type Op, reshape, type Tensor } from "../graph/graph.js";
 import { columnSumKernel, columnSumOp, expectScales, type Scales, scaleConstants } from "./column_sum.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import { linearOp, weightTile } from "./linear.js";
 import { subgroupLanes } from "./variants.js";
 
@@ -22,12 +22,14 @@ interface DenseAttrs {
 
 /**
  * The linear layer of training, whose weights stay as PyTorch keeps them: x [batch, M, K], weight [batch, N, K], bias [batch, N], residual of
- * y's size → y [batch, M, N] = scale · (x Wᵀ + b) + residual; and the step's copy of weight [batch, K, N] and bias [batch, N] for {@link linearOp}'s kernels.
+ * y's size → y [batch, M, N] = scale · (x Wᵀ + b) + residual; and the step's copy of weight [batch, K, N] (of x's type) and bias [batch, N] for
+ * {@link linearOp}'s kernels.
  */
 export const denseOp: Op<DenseAttrs> = {
   name: "dense",
   outputs([x, weight, ...extra], attrs) {
-    const [batch, m, k] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
+    const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
+    const [batch, m, k] = shape as [number, number, number];
     const n = attrs.transposed
       ? dim(expectShape(weight, "weight", [batch, k, -1]), 2)
       : dim(expectShape(weight, "weight", [batch, -1, k]), 1);
@@ -36,17 +38,15 @@ export const denseOp: Op<DenseAttrs> = {
     expect(extra.length === wanted, `${extra.length} extra inputs, ${wanted} expected`);
     if (attrs.bias) expectShape(extra[0], "bias", [batch, n]);
     if (attrs.residual) {
-      expect(
-        elementCount(extra.at(-1)?.shape ?? []) === batch * m * n,
-        `residual has not the size of y, [${batch},${m},${n}]`,
-      );
+      const { shape } = expectActivation(extra.at(-1), "residual", extra.at(-1)?.shape ?? [], x);
+      expect(elementCount(shape) === batch * m * n, `residual has not the size of y, [${batch},${m},${n}]`);
     }
     expectScales(attrs.scales, batch);
     return [
-      [batch, m, n],
-      [batch, k, n],
-      [batch, n],
-    ].map((shape) => ({ shape, dtype: "f32" }));
+      { shape: [batch, m, n], dtype },
+      { shape: [batch, k, n], dtype },
+      { shape: [batch, n], dtype: "f32" },
+    ];
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, ...extra] = inputs as [Tensor, Tensor, ...Tensor[]];
@@ -65,6 +65,7 @@ export const denseOp: Op<DenseAttrs> = {
         label: "pack weight",
         wgsl: specialize(packWeightWgsl, {
           constants: { ...constants, ...scaleConstants(attrs.scales) },
+          types: { Act: packedWeight.dtype },
           flags: { BIAS: attrs.bias },
         }),
         entryPoint: "pack",
@@ -104,8 +105,8 @@ function weightGradient(graph: Graph, inputs: readonly Tensor[], scales: Scales)
 export const weightGradientOp: Op<{ scales?: Scales }> = {
   name: "weightGradient",
   outputs([x, dy], { scales }) {
-    const [batch, m, k] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
-    const n = dim(expectShape(dy, "dy", [batch, m, -1]), 2);
+    const [batch, m, k] = expectActivation(x, "x", [-1, -1, -1]).shape as [number, number, number];
+    const n = dim(expectActivation(dy, "dy", [batch, m, -1], x), 2);
     expect(k % 4 === 0 && n % 4 === 0, `widths ${k} and ${n} must be multiples of 4`);
     expectScales(scales, batch);
     const chunks = groups(m, chunkRows(batch, m, n, k));
@@ -133,13 +134,17 @@ function partialSums(target: Target, x: Tensor, dy: Tensor, partial: Tensor): Ke
   const [batch, chunks, n, k] = partial.shape as [number, number, number, number];
   const m = dim(x, 1);
   const constants = { M: m, N: n, K: k, CHUNK: chunkRows(batch, m, n, k) };
+  const types = { Act: x.dtype };
   const bindings = { x, dy, partial };
   const lanes = subgroupLanes(target);
   if (lanes !== undefined) {
     const strips = k % (8 * lanes) === 0 ? 2 : 1;
     return {
       label: "weight gradient (subgroup)",
-      wgsl: specialize(weightGradientSubgroupWgsl, { constants: { ...constants, LANES: lanes, STRIPS: strips } }),
+      wgsl: specialize(weightGradientSubgroupWgsl, {
+        constants: { ...constants, LANES: lanes, STRIPS: strips },
+        types,
+      }),
       entryPoint: "weightGradient",
       bindings,
       workgroups: [groups(k, 4 * lanes * strips), groups(n, 4 * lanes), batch * chunks],
@@ -147,7 +152,7 @@ function partialSums(target: Target, x: Tensor, dy: Tensor, partial: Tensor): Ke
   }
   return {
     label: "weight gradient",
-    wgsl: specialize(weightGradientWgsl, { constants }),
+    wgsl: specialize(weightGradientWgsl, { constants, types }),
     entryPoint: "weightGradient",
     bindings,
     workgroups: [groups(k, 64), groups(n, 64), batch * chunks],

@@ -5,7 +5,17 @@ import headErrorsSubgroupWgsl from "../../shaders/head_errors_subgroup.wgsl";
 import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
-import { bytesOf, dim, elementwiseCost, expect, expectShape, groups, sampleWords, sizes as sizesOf } from "./common.js";
+import {
+  bytesOf,
+  dim,
+  elementwiseCost,
+  expect,
+  expectActivation,
+  expectShape,
+  groups,
+  sampleWords,
+  sizes as sizesOf,
+} from "./common.js";
 import { tokenErrorsBackwardOp } from "./token_errors_backward.js";
 import { linearTile } from "./variants.js";
 
@@ -28,8 +38,8 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
     const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const tokens = (h * w) / patch ** 2;
-    expectShape(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
-    if (student) expectShape(student, "student", [b, 1 + tokens, patch * patch * 4]);
+    const { shape } = expectActivation(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
+    if (student) expectActivation(student, "student", shape, teacher);
     return [{ shape: [b, tokens, 2], dtype: "f32" }];
   },
   kernels({ inputs, outputs, attrs }) {
@@ -48,6 +58,7 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
             ABSOLUTE: attrs.norm === "L1",
             NORMALIZE_TARGET: attrs.normalizeTarget,
           },
+          types: { Act: teacher.dtype },
           flags: { STUDENT: student !== undefined },
         }),
         entryPoint: "tokenErrors",

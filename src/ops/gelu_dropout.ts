@@ -3,7 +3,7 @@ import geluDropoutBackwardWgsl from "../../shaders/gelu_dropout_backward.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { type Specialization, specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
-import { elementwiseCost, expect, expectShape } from "./common.js";
+import { elementwiseCost, expect, expectActivation, expectShape } from "./common.js";
 import { sweep } from "./elementwise.js";
 
 interface DropoutAttrs {
@@ -14,11 +14,11 @@ interface DropoutAttrs {
 }
 
 function checkInputs(x: TensorSpec | undefined, seed: TensorSpec | undefined, { rate }: DropoutAttrs): TensorSpec {
-  const shape = x?.shape ?? [];
+  const { shape, dtype } = expectActivation(x, "x", x?.shape ?? []);
   expect(elementCount(shape) % 4 === 0, `[${shape}] has a number of values that is no multiple of 4`);
   expect(rate >= 0 && rate < 1, `dropout at a rate of ${rate}, which is not from 0 to less than 1`);
   expectShape(seed, "seed", [2]);
-  return { shape, dtype: "f32" };
+  return { shape, dtype };
 }
 
 function dispatch(target: Target, x: Tensor, { rate, layer }: DropoutAttrs) {
@@ -26,6 +26,7 @@ function dispatch(target: Target, x: Tensor, { rate, layer }: DropoutAttrs) {
   const dropped = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1);
   const specialization: Specialization = {
     constants: { ...constants, LAYER: layer, DROP: dropped, SCALE: 1 / (1 - rate) },
+    types: { Act: x.dtype },
     flags: { DROPOUT: rate > 0 },
   };
   return { specialization, workgroups };
@@ -62,7 +63,7 @@ export const geluDropoutBackwardOp: Op<DropoutAttrs> = {
   name: "geluDropoutBackward",
   outputs([x, seed, dy], attrs) {
     const spec = checkInputs(x, seed, attrs);
-    expectShape(dy, "dy", spec.shape);
+    expectActivation(dy, "dy", spec.shape, x);
     return [spec];
   },
   kernels({ inputs, outputs, attrs }, target) {

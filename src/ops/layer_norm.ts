@@ -3,9 +3,9 @@ import layerNormBackwardWgsl from "../../shaders/layer_norm_backward.wgsl";
 import layerNormWeightsWgsl from "../../shaders/layer_norm_weights.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
-import { elementCount, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
+import { type DType, elementCount, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
-import { bytesOf, dim, elementwiseCost, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
 
 /** Invocations that share a row on a GPU; a software adapter gives a row to one, which needs no barrier. */
 const lanesOnGpu = 16;
@@ -24,11 +24,11 @@ function lanesOf(target: Target): number {
 export const layerNormOp: Op<{ epsilon: number }> = {
   name: "layerNorm",
   outputs([x, gamma, beta, token]) {
-    const [b, rows, width] = expectRows(x);
+    const [b, rows, width, dtype] = expectRows(x);
     expectShape(gamma, "gamma", [width]);
     expectShape(beta, "beta", [width]);
     if (token) expectShape(token, "token", [width]);
-    return [{ shape: [b, rows + (token ? 1 : 0), width], dtype: "f32" }];
+    return [{ shape: [b, rows + (token ? 1 : 0), width], dtype }];
   },
   kernels({ inputs, outputs, attrs: { epsilon } }, target) {
     const [x, gamma, beta, token] = inputs as [Tensor, Tensor, Tensor, Tensor?];
@@ -48,6 +48,7 @@ export const layerNormOp: Op<{ epsilon: number }> = {
             LANES: lanes,
             WORKGROUP: workgroup,
           },
+          types: { Act: x.dtype },
           flags: { PREPEND: token !== undefined, SHARED: lanes > 1 },
         }),
         entryPoint: "normalize",
@@ -70,10 +71,10 @@ export const layerNormOp: Op<{ epsilon: number }> = {
 export const layerNormBackwardOp: Op<{ epsilon: number }> = {
   name: "layerNormBackward",
   outputs([x, gamma, dy]) {
-    const [b, rows, width] = expectRows(x);
+    const [b, rows, width, dtype] = expectRows(x);
     expectShape(gamma, "gamma", [width]);
-    expectGradient(dy, [b, rows, width]);
-    return [{ shape: [b, rows, width], dtype: "f32" }];
+    expectGradient(dy, x);
+    return [{ shape: [b, rows, width], dtype }];
   },
   kernels({ inputs, outputs, attrs: { epsilon } }, target) {
     const [x, gamma, dy] = inputs as [Tensor, Tensor, Tensor];
@@ -93,6 +94,7 @@ export const layerNormBackwardOp: Op<{ epsilon: number }> = {
             LANES: lanes,
             WORKGROUP: workgroup,
           },
+          types: { Act: x.dtype },
           flags: { SHARED: lanes > 1 },
         }),
         entryPoint: "layerNormBackward",
@@ -114,7 +116,7 @@ export const layerNormWeightGradientOp: Op<{ epsilon: number }> = {
     const [b, rows, width] = expectRows(x);
     const own: TensorSpec = { shape: [width], dtype: "f32" };
     const parts: TensorSpec = { shape: [groups(b * rows, chunk), 2, width], dtype: "f32" };
-    return [own, own, parts, ...(expectGradient(dy, [b, rows, width]) ? [own] : [])];
+    return [own, own, parts, ...(expectGradient(dy, x) ? [own] : [])];
   },
   kernels({ inputs, outputs, attrs: { epsilon } }, target) {
     const [x, dy] = inputs as [Tensor, Tensor];
@@ -138,6 +140,7 @@ export const layerNormWeightGradientOp: Op<{ epsilon: number }> = {
             WORKGROUP: size,
             PARTIALS: chunk * lanes,
           },
+          types: { Act: x.dtype },
         }),
         entryPoint: "weightSums",
         bindings: { x, dy, parts },
@@ -153,15 +156,16 @@ export const layerNormWeightGradientOp: Op<{ epsilon: number }> = {
   cost: (call) => ({ flops: 10 * elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
 };
 
-function expectRows(x: TensorSpec | undefined): [b: number, rows: number, width: number] {
-  const [b, rows, width] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
+function expectRows(x: TensorSpec | undefined): [b: number, rows: number, width: number, dtype: DType] {
+  const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
+  const [b, rows, width] = shape as [number, number, number];
   expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-  return [b, rows, width];
+  return [b, rows, width, dtype];
 }
 
-/** Whether dy, which fits an x of these sizes, has a token in front. */
-function expectGradient(dy: TensorSpec | undefined, [b, rows, width]: [number, number, number]): boolean {
-  const front = dy?.shape[1] === rows + 1;
-  expectShape(dy, "dy", [b, rows + (front ? 1 : 0), width]);
+/** Whether dy, which fits x, has a token in front. */
+function expectGradient(dy: TensorSpec | undefined, x: TensorSpec | undefined): boolean {
+  const front = dim(dy, 1) === dim(x, 1) + 1;
+  expectActivation(dy, "dy", [dim(x, 0), dim(x, 1) + (front ? 1 : 0), dim(x, 2)], x);
   return front;
 }

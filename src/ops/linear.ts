@@ -35,6 +35,7 @@ export const linearOp: Op<LinearAttrs> = {
     const [batch, m, n] = y.shape as [number, number, number];
     const residual = attrs.residual ? extra[0] : undefined;
     const passthrough = attrs.passthroughPeriod > 0 ? extra.at(-1) : undefined;
+    const types = { Act: x.dtype };
     const flags = { GELU: attrs.gelu, RESIDUAL: attrs.residual, PASSTHROUGH: passthrough !== undefined };
     const sizes = { M: m, N: n, K: dim(x, 2), PERIOD: attrs.passthroughPeriod };
     const bindings = { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) };
@@ -45,7 +46,7 @@ export const linearOp: Op<LinearAttrs> = {
       return [
         {
           label: "linear (subgroup)",
-          wgsl: specialize(linearSubgroupWgsl, { constants, flags }),
+          wgsl: specialize(linearSubgroupWgsl, { constants, types, flags }),
           entryPoint: "linear",
           bindings,
           workgroups: [n / (4 * lanes * strips), groups(m, rows), batch],
@@ -56,7 +57,7 @@ export const linearOp: Op<LinearAttrs> = {
     return [
       {
         label: "linear",
-        wgsl: specialize(linearWgsl, { constants: { ...sizes, ...plain }, flags }),
+        wgsl: specialize(linearWgsl, { constants: { ...sizes, ...plain }, types, flags }),
         entryPoint: "linear",
         bindings,
         workgroups: [groups(n, 8 * plain.LANES_N), groups(m, plain.ROWS * plain.LANES_M), batch],

@@ -3,18 +3,19 @@ import mlpResidualBackwardWgsl from "../../shaders/mlp_residual_backward.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
-import { bytesOf, dim, elementwiseCost, expect, expectShape } from "./common.js";
+import { bytesOf, dim, elementwiseCost, expect, expectActivation } from "./common.js";
 import { sweep } from "./elementwise.js";
 
 function checkTokens(x: TensorSpec | undefined, name: string): TensorSpec {
-  const { shape } = expectShape(x, name, [-1, -1, -1]);
+  const { shape, dtype } = expectActivation(x, name, [-1, -1, -1]);
   expect(dim(x, 2) % 4 === 0, `width ${dim(x, 2)} is no multiple of 4`);
-  return { shape, dtype: "f32" };
+  return { shape, dtype };
 }
 
 function dispatch(target: Target, y: Tensor) {
   const { constants, workgroups } = sweep(target, elementCount(y.shape) / 4);
-  return { constants: { ...constants, TOKENS: dim(y, 1), WIDTH: dim(y, 2) }, workgroups };
+  const sizes = { TOKENS: dim(y, 1), WIDTH: dim(y, 2) };
+  return { specialization: { constants: { ...constants, ...sizes }, types: { Act: y.dtype } }, workgroups };
 }
 
 /**
@@ -25,18 +26,18 @@ export const mlpResidualOp: Op<Record<string, never>> = {
   name: "mlpResidual",
   outputs([x1, norm2, mlp]) {
     const spec = checkTokens(x1, "x1");
-    expectShape(norm2, "norm2", spec.shape);
-    expectShape(mlp, "mlp", spec.shape);
+    expectActivation(norm2, "norm2", spec.shape, x1);
+    expectActivation(mlp, "mlp", spec.shape, x1);
     return [spec];
   },
   kernels({ inputs, outputs }, target) {
     const [x1, norm2, mlp] = inputs as [Tensor, Tensor, Tensor];
     const y = outputs[0] as Tensor;
-    const { constants, workgroups } = dispatch(target, y);
+    const { specialization, workgroups } = dispatch(target, y);
     return [
       {
         label: "mlp residual",
-        wgsl: specialize(mlpResidualWgsl, { constants }),
+        wgsl: specialize(mlpResidualWgsl, specialization),
         entryPoint: "mlpResidual",
         bindings: { x1, norm2, mlp, y },
         workgroups,
@@ -61,11 +62,11 @@ export const mlpResidualBackwardOp: Op<Record<string, never>> = {
   kernels({ inputs, outputs }, target) {
     const [dy] = inputs as [Tensor];
     const [dNorm2, dMlp] = outputs as [Tensor, Tensor];
-    const { constants, workgroups } = dispatch(target, dy);
+    const { specialization, workgroups } = dispatch(target, dy);
     return [
       {
         label: "mlp residual backward",
-        wgsl: specialize(mlpResidualBackwardWgsl, { constants }),
+        wgsl: specialize(mlpResidualBackwardWgsl, specialization),
         entryPoint: "mlpResidualBackward",
         bindings: { dy, dNorm2, dMlp },
         workgroups,

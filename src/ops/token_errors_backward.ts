@@ -1,7 +1,7 @@
 import tokenErrorsBackwardWgsl from "../../shaders/token_errors_backward.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { byteSize, elementCount, type Op, type Tensor } from "../graph/graph.js";
-import { dim, expect, expectShape, sampleWords } from "./common.js";
+import { dim, expect, expectActivation, expectShape, sampleWords } from "./common.js";
 
 interface BackwardAttrs {
   patch: number;
@@ -22,9 +22,9 @@ export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
     const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
     expect(h * w === tokens * patch ** 2, `targets of ${h}x${w} are not ${tokens} patches of ${patch}`);
     expectShape(samples, "samples", [b, sampleWords]);
-    const { shape } = expectShape(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
-    if (student || of === "student") expectShape(student, "student", shape);
-    return [{ shape, dtype: "f32" }];
+    const { shape, dtype } = expectActivation(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
+    if (student || of === "student") expectActivation(student, "student", shape, teacher);
+    return [{ shape, dtype }];
   },
   kernels({ inputs, outputs, attrs: { patch, normalizeTarget, of } }) {
     const [dErrors, targets, samples, teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
@@ -40,6 +40,7 @@ export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
             TOKENS: tokens,
             NORMALIZE_TARGET: normalizeTarget,
           },
+          types: { Act: teacher.dtype },
           flags,
         }),
         entryPoint: "tokenErrorsBackward",

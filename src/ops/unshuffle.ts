@@ -3,18 +3,19 @@ import unshuffleBackwardWgsl from "../../shaders/unshuffle_backward.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 
 /** Kept tokens x [B, 1 + keep, D], mask token [D], idsRestore [B, L] → [B, 1 + L, D]; the cls token stays in front. */
 export const unshuffleOp: Op<Record<string, never>> = {
   name: "unshuffle",
   outputs([x, maskToken, idsRestore]) {
-    const [b, kept, width] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
+    const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
+    const [b, kept, width] = shape as [number, number, number];
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     expectShape(maskToken, "mask token", [width]);
     const tokens = dim(expectShape(idsRestore, "idsRestore", [b, -1]), 1);
     expect(kept - 1 <= tokens, `${kept - 1} tokens cannot be kept of ${tokens}`);
-    return [{ shape: [b, 1 + tokens, width], dtype: "f32" }];
+    return [{ shape: [b, 1 + tokens, width], dtype }];
   },
   kernels({ inputs, outputs }) {
     const [x, maskToken, idsRestore] = inputs as [Tensor, Tensor, Tensor];
@@ -23,7 +24,10 @@ export const unshuffleOp: Op<Record<string, never>> = {
     return [
       {
         label: "unshuffle",
-        wgsl: specialize(unshuffleWgsl, { constants: { WIDTH: width, TOKENS: tokens, KEEP: kept - 1 } }),
+        wgsl: specialize(unshuffleWgsl, {
+          constants: { WIDTH: width, TOKENS: tokens, KEEP: kept - 1 },
+          types: { Act: x.dtype },
+        }),
         entryPoint: "unshuffle",
         bindings: { x, maskToken, idsRestore, y: outputs[0] as Tensor },
         workgroups: [groups(((1 + tokens) * width) / 4, 64), b, 1],
@@ -49,10 +53,15 @@ export const unshuffleBackwardOp: Op<{ keep: number }> = {
   name: "unshuffleBackward",
   outputs([dy, idsRestore], { keep }) {
     const [b, tokens] = expectShape(idsRestore, "idsRestore", [-1, -1]).shape as [number, number];
-    const width = dim(expectShape(dy, "dy", [b, 1 + tokens, -1]), 2);
+    const { shape, dtype } = expectActivation(dy, "dy", [b, 1 + tokens, -1]);
+    const width = shape[2] as number;
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     expect(keep <= tokens, `${keep} tokens cannot be kept of ${tokens}`);
-    return [[b, 1 + keep, width], [width], [b, groups(tokens, run), width]].map((shape) => ({ shape, dtype: "f32" }));
+    return [
+      { shape: [b, 1 + keep, width], dtype },
+      { shape: [width], dtype: "f32" },
+      { shape: [b, groups(tokens, run), width], dtype: "f32" },
+    ];
   },
   kernels({ inputs, outputs, attrs: { keep } }, target) {
     const [dy, idsRestore] = inputs as [Tensor, Tensor];
@@ -63,6 +72,7 @@ export const unshuffleBackwardOp: Op<{ keep: number }> = {
         label: "unshuffle backward",
         wgsl: specialize(unshuffleBackwardWgsl, {
           constants: { WIDTH: width, TOKENS: dim(idsRestore, 1), KEEP: keep, RUN: run, RUNS: runs },
+          types: { Act: dy.dtype },
         }),
         entryPoint: "unshuffleBackward",
         bindings: { dy, idsRestore, dx, partial },

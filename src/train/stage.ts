@@ -10,7 +10,7 @@ import type { TrainingConfig } from "./config.js";
 import { buildDataGraph, type DataGraph } from "./data_graph.js";
 import { Loader } from "./loader.js";
 import { type DrawnSample, framesPerSample } from "./sampler.js";
-import { buildTrainingGraph, optimizerPhase, type TrainingGraph } from "./training_graph.js";
+import { buildTrainingGraph, freshScaler, optimizerPhase, type TrainingGraph } from "./training_graph.js";
 import type { TrainingSet } from "./training_set.js";
 
 /** What training may take of the GPU's memory, in bytes. */
@@ -26,6 +26,8 @@ export interface TrainingState {
   trained: Float32Array<ArrayBuffer>;
   running: Float32Array<ArrayBuffer>;
   moments: [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>];
+  /** [4], of mixed precision: the loss's scale, and of which steps were made. */
+  scaler: Float32Array<ArrayBuffer>;
 }
 
 interface BuiltStage {
@@ -59,6 +61,7 @@ export class Stage {
     program.write(built.running, state.running);
     for (const [i, tensor] of built.moments.entries())
       program.write(tensor, state.moments[i] as Float32Array<ArrayBuffer>);
+    if (built.scaler) program.write(built.scaler, state.scaler);
     const micro = config.batch / config.microBatch;
     // Of the masked loss, a mean over samples, a micro-batch's is a part; the gradient-weighted one is a sum over samples.
     const sums = stage === 1 && config.loss === "gradient-weighted";
@@ -106,13 +109,14 @@ export class Stage {
 
   /** Waits for all that was submitted, and reads the state. */
   async read(): Promise<TrainingState> {
-    const { trained, running, moments } = this.built;
+    const { trained, running, moments, scaler } = this.built;
     const read = async (tensor: typeof trained) => (await this.program.read(tensor)) as Float32Array<ArrayBuffer>;
     const [m, v] = moments;
     return {
       trained: await read(trained),
       running: await read(running),
       moments: [await read(m), await read(v)],
+      scaler: scaler ? await read(scaler) : Float32Array.from(freshScaler),
     };
   }
 
@@ -151,11 +155,12 @@ function buildStage(
   samples: number,
   slots: number,
 ): BuiltStage {
-  const { model, size, masking, loss, normalizeTarget, dropout } = config;
+  const { model, size, masking, loss, normalizeTarget, dropout, precision } = config;
   const grid = tokenGrid(size, model.patch, config.maskRatio);
   let data: DataGraph | undefined;
   const anomalies = hasAnomalies(config);
-  const built = buildTrainingGraph(target, { config: model, grid, stage, loss, normalizeTarget, dropout }, (graph) => {
+  const options = { config: model, grid, stage, loss, normalizeTarget, dropout, precision };
+  const built = buildTrainingGraph(target, options, (graph) => {
     data = buildDataGraph(graph, { sources, size, patch: model.patch, grid, masking, samples, slots, anomalies });
     return data.batch;
   });

@@ -14,6 +14,7 @@ import { type FrameArchive, MemoryArchive } from "./frame_archive.js";
 import { ParameterLayout } from "./parameters.js";
 import { type DrawnSample, Sampler } from "./sampler.js";
 import { largestMicroBatch, type MemoryBudget, Stage, type TrainingState } from "./stage.js";
+import { freshScaler } from "./training_graph.js";
 import { type OnLoad, TrainingSet } from "./training_set.js";
 import { validate } from "./validate.js";
 
@@ -201,6 +202,7 @@ class Trainer {
     this.state = {
       ...this.layout.flatten(options.init ?? freshWeights(config.model, config.seed)),
       moments: [new Float32Array(length), new Float32Array(length)],
+      scaler: Float32Array.from(freshScaler),
     };
     if (options.resume) this.restore(options.resume);
   }
@@ -260,8 +262,10 @@ class Trainer {
       this.stage.close();
       this.stage = undefined;
     }
-    if (number === 2 && progress.stageStep === 0 && config.teacher === "best" && this.best) {
-      this.state = { ...this.state, ...this.best };
+    if (number === 2 && progress.stageStep === 0) {
+      // Of the student no step was made yet.
+      this.state = { ...this.state, scaler: Float32Array.from(freshScaler) };
+      if (config.teacher === "best" && this.best) this.state = { ...this.state, ...this.best };
     }
     this.options.onStage?.(number, progress.step, this.steps, config.batch);
     this.stage = await Stage.open(gpu, set, config, number, this.state, budget);
@@ -417,14 +421,14 @@ class Trainer {
       const [first, second] = state.moments.map((flat) => flat.slice(offset, offset + elementCount(shape)));
       moments.set(name, { shape, first: first as Float32Array, second: second as Float32Array });
     }
-    const training = { config, data: set.fingerprint, progress };
+    const training = { config, data: set.fingerprint, progress, scaler: [...state.scaler] };
     return { checkpoint, optimizer: { moments }, training };
   }
 
   /** @throws InputError where a checkpoint is of another run */
   private restore({ latest, best, bestStudent }: NonNullable<TrainOptions["resume"]>): void {
     const { checkpoint, optimizer } = latest;
-    const { config, data, progress } = parseTraining(latest.training, checkpoint.source);
+    const { config, data, progress, scaler } = parseTraining(latest.training, checkpoint.source);
     const differing = differences(config, this.config, "");
     // What a constant learning rate has done does not depend on how long it goes on.
     if (config.schedule === "constant" && this.config.epochs > config.epochs) {
@@ -439,6 +443,7 @@ class Trainer {
       throw new InputError(`${checkpoint.source} was trained on other videos than those of ${this.dataset.root}`);
     }
     this.progress = progress;
+    this.state.scaler.set(scaler);
     Object.assign(this.state, this.layout.flatten(checkpoint.weights));
     for (const { name, offset } of this.layout.tensors()) {
       const moment = optimizer.moments.get(name);
@@ -459,8 +464,11 @@ class Trainer {
 export function parseTraining(
   json: unknown,
   name: string,
-): { config: TrainingConfig; data: string; progress: Progress } {
-  const { config, data, progress } = (json ?? {}) as Record<string, unknown>;
+): { config: TrainingConfig; data: string; progress: Progress; scaler: number[] } {
+  const { config, data, progress, scaler } = (json ?? {}) as Record<string, unknown>;
+  if (!Array.isArray(scaler) || scaler.length !== freshScaler.length || !scaler.every(Number.isFinite)) {
+    throw new InputError(`${name}: does not say how the loss was scaled`);
+  }
   if (typeof data !== "string" || typeof progress !== "object" || progress === null) {
     throw new InputError(`${name}: does not say where training was`);
   }
@@ -483,7 +491,7 @@ export function parseTraining(
     }
     read[key] = { epoch, microAuc };
   }
-  return { config: parseTrainingConfig(config, name), data, progress: read };
+  return { config: parseTrainingConfig(config, name), data, progress: read, scaler };
 }
 
 /** Where settings differ, a line each. */

@@ -7,6 +7,7 @@ const TOKENS: u32 = 800u;
 const SHIFT: i32 = -1;
 const EPSILON: f32 = 1e-6;
 const ABSOLUTE: bool = false;
+alias Act = f32;
 //#if OUTER
 outer
   //#if INNER
@@ -36,6 +37,12 @@ describe("specialize", () => {
     expect(specialize(source, { constants: { EPSILON: 1e-7 } })).toContain("const EPSILON: f32 = 1e-7;");
   });
 
+  it("gives aliases types, and enables float16 where one is", () => {
+    expect(specialize(source, { types: { Act: "f32" } })).toBe(specialize(source, {}));
+    const lines = specialize(source, { types: { Act: "f16" } }).split("\n");
+    expect([lines[0], lines[6]]).toEqual(["enable f16;", "alias Act = f16;"]);
+  });
+
   it("leaves the rest as it is", () => {
     const text = specialize(source, {});
     expect(text).toContain("const TOKENS: u32 = 800u;");
@@ -62,6 +69,9 @@ describe("specialize", () => {
     // Of a function, not of the module.
     expect(() => specialize(source, { constants: { TOKENS2: 1 } })).toThrow("no module-level constant TOKENS2");
     expect(() => specialize(source, { constants: { ABSOLUTE: 1 } })).toThrow("a WGSL constant of type bool");
+    expect(() => specialize(source, { types: { Action: "f16" } })).toThrow(
+      "no module-level alias Action to specialise",
+    );
     expect(() => specialize("//#if A\nx", {})).toThrow("an //#if without an //#endif");
     expect(() => specialize("x\n//#endif", {})).toThrow("an //#endif without an //#if");
   });

@@ -160,6 +160,13 @@ describe("memory plan", () => {
 });
 
 describe("graph", () => {
+  it("takes two bytes for a half, in whole words, and has no slices of them", () => {
+    const graph = new Graph(target);
+    expect([1, 2, 5, 8].map((n) => byteSize(graph.input("x", [n], "f16")))).toEqual([4, 4, 12, 16]);
+    const state = graph.state("state", [128], "f16");
+    expect(() => graph.slice("part", state, 64, [8])).toThrow("part: [8] at 64 is no slice of state");
+  });
+
   it("names a node's error by its scope", () => {
     const graph = new Graph(target);
     const broken: Op<object> = {

@@ -32,7 +32,7 @@ describe("patches of kept tokens", () => {
           bench.input([batch, 8], packSamples(samples)),
           bench.input([batch, keep], Uint32Array.from(kept.flat())),
         ];
-        const patches = bench.graph.apply(patchesOp, inputs, { patch })[0] as Tensor;
+        const patches = bench.graph.apply(patchesOp, inputs, { patch, dtype: "f32" })[0] as Tensor;
         const layer = [patches, bench.input([1, d, values], weight), bench.input([1, d], bias)];
         const attrs = { transposed: false, bias: true, residual: false };
         return { patches, embedded: bench.graph.apply(denseOp, layer, attrs)[0] as Tensor };
@@ -60,7 +60,8 @@ describe("patches of kept tokens", () => {
 
   it("refuses a patch that does not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "u32" as const });
-    const outputs = (patch: number) => patchesOp.outputs([spec(3, 24, 32), spec(1, 8), spec(1, 2)], { patch });
+    const inputs = [spec(3, 24, 32), spec(1, 8), spec(1, 2)];
+    const outputs = (patch: number) => patchesOp.outputs(inputs, { patch, dtype: "f32" });
     expect(() => outputs(16)).toThrow("size 24x32 is no multiple of the patch, 16");
     expect(() => outputs(6)).toThrow("patch 6 is no multiple of 4");
   });

@@ -1,0 +1,30 @@
+import type { TestContext } from "vitest";
+import { float32ToHalf, halfToFloat32 } from "../../src/checkpoint/half.js";
+import type { Gpu } from "../../src/gpu/gpu.js";
+import type { Tensor } from "../../src/graph/graph.js";
+import type { Bench } from "./gpu.js";
+
+/** Skips a test where the adapter has no float16. */
+export function needsHalf(gpu: Gpu, { skip }: Pick<TestContext, "skip">): void {
+  if (!gpu.features.has("shader-f16")) skip(`${gpu.adapter.description} has no shader-f16`);
+}
+
+/** Floats, each rounded to the nearest half. */
+export function roundedToHalf(floats: Float32Array): Float32Array<ArrayBuffer> {
+  return Float32Array.from(halfToFloat32(float32ToHalf(floats)));
+}
+
+/** An input of f16. */
+export function halfInput(bench: Bench, shape: readonly number[], floats: Float32Array): Tensor {
+  const halves = new Uint16Array(2 * Math.ceil(floats.length / 2));
+  halves.set(float32ToHalf(floats));
+  const tensor = bench.graph.input(`halves ${bench.graph.tensors.length}`, shape, "f16");
+  return bench.keep(tensor, new Uint32Array(halves.buffer));
+}
+
+/** What a program reads back of a tensor, as floats. */
+export function floatsOf(words: Float32Array | Uint32Array, { dtype, shape }: Tensor): Float32Array {
+  if (dtype !== "f16") return Float32Array.from(words);
+  const count = shape.reduce((a, b) => a * b, 1);
+  return halfToFloat32(new Uint16Array(words.buffer, words.byteOffset, count));
+}

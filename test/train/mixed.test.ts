@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import type { Gpu, Target } from "../../src/gpu/gpu.js";
+import { Program } from "../../src/graph/program.js";
+import { freshWeights } from "../../src/model/init.js";
+import { adamWHyper, paperAdamW } from "../../src/train/adamw.js";
+import { freshScaler, optimizerPhase } from "../../src/train/training_graph.js";
+import { useGpu } from "../support/gpu.js";
+import { needsHalf } from "../support/half.js";
+import { tinyConfig } from "../support/model.js";
+import { writeSceneBatch } from "../support/scene_batch.js";
+import { trainingGraph } from "../support/training.js";
+
+const gpu = useGpu();
+/** Where the float32 that mixed precision is compared with is computed: it compiles at once, which lavapipe does in a minute. */
+const quick = useGpu("swiftshader");
+const size = { height: 32, width: 48 };
+const options = {
+  ...({ config: tinyConfig, size, batch: 2, stage: 1, loss: "gradient-weighted" } as const),
+  ...{ normalizeTarget: false, dropout: 0 },
+};
+
+interface Run {
+  losses: number[];
+  scales: number[];
+  /** All trained tensors at the end. */
+  trained: Float32Array;
+}
+
+/** Trains the tiny network; in mixed precision `scale` is the loss's at first. */
+async function train(device: Gpu, steps: number, scale?: number): Promise<Run> {
+  const built = trainingGraph(device, { ...options, precision: scale ? "mixed" : "float32" });
+  const program = await Program.compile(device, built.graph);
+  try {
+    const { trained, running } = built.layout.flatten(freshWeights(tinyConfig, 1));
+    program.write(built.trained, trained);
+    program.write(built.running, running);
+    if (built.scaler && scale) program.write(built.scaler, Float32Array.of(scale, ...freshScaler.slice(1)));
+    writeSceneBatch(program, built, size);
+    const settings = { ...paperAdamW, learningRate: 2e-3 };
+    const [losses, scales]: [number[], number[]] = [[], []];
+    for (let step = 1; step <= steps; step++) {
+      program.write(built.hyper.decays, adamWHyper(settings, step, true));
+      program.write(built.hyper.plain, adamWHyper(settings, step, false));
+      const { loss, "loss scale": current } = await program.run();
+      program.submit(optimizerPhase);
+      losses.push(loss![0]!);
+      scales.push(current?.[0] ?? 1);
+    }
+    return { losses, scales, trained: (await program.read(built.trained)) as Float32Array };
+  } finally {
+    program.close();
+  }
+}
+
+// On lavapipe the network may compile for minutes.
+describe("training in mixed precision", { timeout: 400_000 }, () => {
+  it("follows float32's losses", async (test) => {
+    needsHalf(gpu(), test);
+    const wanted = await train(quick(), 100);
+    expect(wanted.losses.at(-1)! / wanted.losses[0]!).toBeLessThan(0.2);
+    const { losses, scales } = await train(gpu(), 100, 4096);
+    const apart = losses.map((loss, i) => Math.abs(loss / wanted.losses[i]! - 1));
+    expect(Math.max(...apart)).toBeLessThan(1e-3);
+    expect(new Set(scales)).toEqual(new Set([4096]));
+  });
+
+  it("leaves out steps whose gradients overflow, until the scale fits; the same bits each time", async (test) => {
+    needsHalf(gpu(), test);
+    const { losses, scales, trained } = await train(gpu(), 40, 2 ** 34);
+    const good = scales.findIndex((scale, i) => scale === scales[i + 1]);
+    expect(good).toBeGreaterThan(3);
+    for (let i = 0; i < good; i++) expect(scales[i]).toBe(2 ** (34 - i));
+    // Nothing is learnt until then, and afterwards the very steps that a run makes which begins with that scale.
+    for (const loss of losses.slice(0, good + 1)) expect(loss).toBe(losses[0]);
+    const fitting = await train(gpu(), 40 - good, scales[good]);
+    expect(losses.slice(good)).toEqual(fitting.losses);
+    expect(await train(gpu(), 40, 2 ** 34)).toEqual({ losses, scales, trained });
+  });
+
+  it("is refused where the adapter has no float16", () => {
+    const target: Target = { adapter: gpu().adapter, limits: gpu().limits, features: new Set(["subgroups"]) };
+    expect(() => trainingGraph(target, { ...options, precision: "mixed" })).toThrow("has no float16 (shader-f16)");
+  });
+});
