@@ -1,79 +1,113 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Command } from "commander";
-import { sceneDataset } from "../data/scene/dataset.js";
+import { Command, Option } from "commander";
+import { anomaliesOf, sceneDataset, sceneDatasetSettings } from "../data/scene/dataset.js";
 import { benchmarks } from "../eval/benchmarks.js";
-import { type EvaluationSettings, paperEvaluation, type VideoResult } from "../eval/evaluation.js";
+import type { EvaluationSettings } from "../eval/evaluation.js";
+import { microAuc } from "../eval/frame_auc.js";
 import type { VideoRecord } from "../eval/record.js";
-import { paperConfig } from "../model/config.js";
-import { freshWeights } from "../model/init.js";
+import { smooth } from "../eval/smoothing.js";
 import { Detector } from "../node/detector.js";
 import { evaluate } from "../node/evaluate.js";
 import { RecordStore } from "../node/record_store.js";
 import { writeReport } from "../report/write.js";
+import { trainingPresets, trainingScene } from "../train/presets.js";
 import { facts, metrics } from "./eval_summary.js";
+import { interruptible } from "./interrupt.js";
 import { adapterOption, wholeNumber } from "./options.js";
+import { packageFile } from "./package_files.js";
 import { Progress } from "./progress.js";
+import { table } from "./table.js";
 
-/** The network's input; the clip is drawn at this size. */
-const size = { height: 160, width: 320 };
-const fps = 10;
+interface DemoOptions {
+  seed: number;
+  frames: number;
+  report: string;
+  adapter?: string;
+}
 
-/** `demo`: the main job on a synthetic clip, with nothing but what is bundled. */
+const { size, test } = trainingPresets.scene;
+const { fps, view, anomalies } = trainingScene;
+
+/** `demo`: the main job on a street that is drawn, with the model that is bundled. */
 export function demoCommand(): Command {
   return new Command("demo")
     .description(
-      "Scores a small synthetic clip. The weights are fresh, not trained: it shows the engine at work, not detection.",
+      "Looks for what is abnormal in four clips of a street that is drawn, with the model that comes along. The model has not seen the street.",
     )
-    .option("--frames <n>", "length of the clip", wholeNumber(1, 10_000), 24)
+    .addOption(new Option("--seed <n>", "which street").default(7).argParser(wholeNumber(0)))
+    .addOption(new Option("--frames <n>", "length of a clip").default(70).argParser(wholeNumber(20, 10_000)))
     .option("--report <dir>", "where to write a page to look at", "sdmae-demo")
     .addOption(adapterOption())
-    .action(async ({ frames, report, adapter }: { frames: number; report: string; adapter?: string }) => {
-      const checkpoint = {
-        config: paperConfig,
-        weights: new Map(freshWeights(paperConfig, 1)),
-        extras: new Map(),
-        settings: {},
-        source: "fresh weights",
-        overlaid: 0,
-      };
-      const say = (line: string) => process.stderr.write(`${line}\n`);
-      const dataset = sceneDataset({ ...size, fps, train: 0, test: 1, frames, anomalies: ["bicycle"] });
-      const detector = await Detector.open(checkpoint, { size, adapter, tokenMaps: true, onNotice: say });
-      let records: RecordStore | undefined;
-      try {
-        console.log(
-          `a synthetic street, ${frames} frames, in which a bicycle comes; the paper's network with fresh, untrained weights, at 160x320`,
-        );
-        records = await RecordStore.open(undefined, dataset, detector);
-        const settings: EvaluationSettings = { ...paperEvaluation, smoothing: { kind: "none" }, map: "moving-error" };
-        const progress = new Progress("frames", frames, false, true);
-        const onFrames = (count: number) => progress.advance(count);
-        const result = await evaluate(dataset, detector, { settings, records, onFrames });
-        progress.stop();
-        const [video] = result.videos as [VideoResult];
-        for (const [i, score] of video.raw.entries()) {
-          const sight = video.labels?.[i] === 1 ? "  bicycle in sight" : "";
-          console.log(`frame ${String(i).padStart(3)}  score ${score.toFixed(6)}${sight}`);
-        }
-        console.log(`${progress.rate.toPrecision(3)} frames/s on ${detector.gpu.adapter.description}`);
-        const evaluated = {
-          ...{ result, settings, dataset, detector, maskings: 1 },
-          benchmark: { ...benchmarks.folder, title: "Procedural street" },
-        };
-        result.notes.unshift("the weights are fresh, not trained: figures and maps mean nothing yet");
-        await mkdir(report, { recursive: true });
-        const page = join(report, "index.html");
-        await writeReport(page, {
-          title: "Demo: a procedural street, untrained weights",
-          ...{ dataset, result, settings, metrics: metrics(evaluated), facts: facts(evaluated) },
-          records: async (of) => [(await records?.read(of.name, 0)) as VideoRecord],
-        });
-        console.log(`to look at: ${page}`);
-        console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
-      } finally {
-        await records?.close();
-        detector.close();
-      }
+    .action((options: DemoOptions) => interruptible((signal) => demo(options, signal)));
+}
+
+async function demo({ seed, frames, report, adapter }: DemoOptions, signal: AbortSignal): Promise<void> {
+  const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
+  const dataset = sceneDataset(scene);
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const settings: EvaluationSettings = { ...test.evaluation, rule: test.score, map: "moving-anomaly" };
+  const detector = await Detector.open(packageFile("models", "scene.safetensors"), {
+    ...{ size, score: test.score, norm: test.norm, adapter, tokenMaps: true, onNotice: say },
+  });
+  const records = await RecordStore.open(undefined, dataset, detector);
+  const progress = new Progress("frames", dataset.test.length * frames * test.maskings, false, true);
+  try {
+    console.log(
+      `a street that is drawn, seed ${seed}: ${dataset.test.length} clips of ${frames} frames; in each something happens that is not normal there`,
+    );
+    const onFrames = (count: number) => progress.advance(count);
+    const { maskings } = test;
+    const result = await evaluate(dataset, detector, { settings, maskings, records, signal, onFrames });
+    progress.stop();
+    const motion = await motionAuc(records, result.videos, settings);
+    const rows = result.videos.map(({ name, labels, auc }, i) => [
+      name,
+      anomaliesOf(i, scene).join(", "),
+      String(labels?.reduce((sum, label) => sum + label, 0) ?? 0),
+      percent(auc),
+    ]);
+    for (const line of table(["clip", "what happens", "abnormal frames", "AUC %"], rows)) console.log(line);
+    console.log(
+      `AUC of all frames (micro): ${percent(result.microAuc)} %; by the largest motion alone it would be ${percent(motion)} %`,
+    );
+    console.log(
+      `${progress.rate.toPrecision(3)} frames/s at ${size.height}x${size.width} on ${detector.gpu.adapter.description}`,
+    );
+    const benchmark = { ...benchmarks.folder, title: "A street that is drawn" };
+    const evaluated = { result, settings, dataset, detector, maskings, benchmark };
+    await mkdir(report, { recursive: true });
+    const page = join(report, "index.html");
+    await writeReport(page, {
+      title: `Demo: a street that is drawn, seed ${seed}`,
+      ...{ dataset, result, settings, metrics: metrics(evaluated), facts: facts(evaluated), signal },
+      records: async ({ name }) =>
+        Promise.all(Array.from({ length: maskings }, async (_, i) => (await records.read(name, i)) as VideoRecord)),
     });
+    console.log(`to look at: ${page}`);
+    console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
+  } finally {
+    progress.stop();
+    await records.close();
+    detector.close();
+  }
+}
+
+/** What the largest motion gradient of a frame, smoothed as the scores are, would tell: a detector must do better. */
+async function motionAuc(
+  records: RecordStore,
+  videos: readonly { name: string; labels?: Uint8Array }[],
+  { smoothing }: EvaluationSettings,
+): Promise<number | undefined> {
+  const scored = [];
+  for (const { name, labels } of videos) {
+    const { tokens } = (await records.read(name, 0)) as VideoRecord;
+    const largest = Float64Array.from(tokens, ({ largestMotion }) => Math.max(...largestMotion));
+    if (labels) scored.push({ name, labels, scores: smooth(largest, smoothing, name) });
+  }
+  return microAuc(scored);
+}
+
+function percent(share: number | undefined): string {
+  return share === undefined ? "-" : (100 * share).toFixed(1);
 }

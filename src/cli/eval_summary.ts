@@ -1,6 +1,7 @@
 import type { Dataset } from "../data/dataset.js";
 import type { Benchmark } from "../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../eval/evaluation.js";
+import { topScorings } from "../eval/frame_score.js";
 import type { Detector } from "../node/detector.js";
 import type { ReportMetric } from "../report/index.js";
 import { table } from "./table.js";
@@ -103,7 +104,7 @@ function settingsLine({ settings, detector, maskings }: Evaluated): string {
 }
 
 function frameScoreText({ scoring, rule, tokens, topK, minMotion }: EvaluationSettings, norm: string): string {
-  const which = scoring === "top-k" ? `top-${topK}` : scoring;
+  const which = topScorings.has(scoring) ? scoring.replace(/^top(-k)?/, `top-${topK}`) : scoring;
   const gate = minMotion > 0 ? ` that move by more than ${minMotion}` : "";
   return `${which} (${rule}, ${norm}) of ${tokens} tokens${gate}`;
 }

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import sharp from "sharp";
 import { type SceneAnomaly, sceneAnomalies } from "../data/scene/actors.js";
 import {
@@ -10,6 +10,7 @@ import {
   sceneVideos,
 } from "../data/scene/dataset.js";
 import { createScene, type Scene, type SceneTruth } from "../data/scene/scene.js";
+import { type SceneView, sceneViews } from "../data/scene/stage.js";
 import { InputError } from "../errors.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { inFlight } from "../node/in_flight.js";
@@ -17,7 +18,7 @@ import { oneLine, reasonOf } from "../node/messages.js";
 import { encodePng } from "../node/png_write.js";
 import type { Size } from "../ops/resize.js";
 import { interruptible } from "./interrupt.js";
-import { numberIn, parseSize, wholeNumber } from "./options.js";
+import { anomalyNames, numberIn, parseSize, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 import { sceneSheet } from "./scene_sheet.js";
 
@@ -31,6 +32,7 @@ interface MakeSceneOptions {
   size: Size;
   fps: number;
   anomalies: readonly SceneAnomaly[];
+  view: SceneView;
   varyCamera?: boolean;
   format: Format;
   preview?: string;
@@ -67,6 +69,9 @@ export function makeSceneCommand(): Command {
         .default(sceneAnomalies, sceneAnomalies.join(","))
         .argParser(anomalyNames),
     )
+    .addOption(
+      new Option("--view <name>", "of the whole place, or close to people").choices(sceneViews).default("wide"),
+    )
     .option("--vary-camera", "let the camera's place follow from the seed as well")
     .addOption(new Option("--format <format>", "of the frames").choices(["png", "jpg"]).default("png"))
     .option("--preview <file>", "write a contact sheet, a PNG: a row a video, what is abnormal in red")
@@ -77,15 +82,6 @@ export function makeSceneCommand(): Command {
     );
 }
 
-function anomalyNames(text: string): SceneAnomaly[] {
-  const names = text.split(",");
-  const known = (name: string): name is SceneAnomaly => (sceneAnomalies as readonly string[]).includes(name);
-  if (!names.every(known) || new Set(names).size < names.length) {
-    throw new InvalidArgumentError(`Some of ${sceneAnomalies.join(",")} are needed, each once.`);
-  }
-  return names;
-}
-
 async function makeScene(out: string | undefined, options: MakeSceneOptions, signal: AbortSignal): Promise<void> {
   const { preview, format, quiet = false } = options;
   if (out === undefined && preview === undefined) {
@@ -94,9 +90,9 @@ async function makeScene(out: string | undefined, options: MakeSceneOptions, sig
   if (preview !== undefined && extname(preview).toLowerCase() !== ".png") {
     throw new InputError(`--preview ${oneLine(preview)}: the name must end in .png`);
   }
-  const { seed, train, test, frames, fps, anomalies, varyCamera = false } = options;
+  const { seed, train, test, frames, fps, anomalies, view, varyCamera = false } = options;
   const { width, height } = options.size;
-  const settings = sceneDatasetSettings({ seed, width, height, fps, varyCamera, train, test, frames, anomalies });
+  const settings = sceneDatasetSettings({ seed, width, height, fps, view, varyCamera, train, test, frames, anomalies });
   const scene = createScene(settings);
   if (out !== undefined) {
     await prepareFolder(out, { version: VERSION, ...settings, format }, options.force ?? false);

@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import { InputError } from "../errors.js";
 import type { EvaluationSettings } from "../eval/evaluation.js";
-import { type FrameScoring, frameScorings, type TokenChoice } from "../eval/frame_score.js";
+import { type FrameScoring, frameScorings, type TokenChoice, topScorings } from "../eval/frame_score.js";
 import type { Smoothing } from "../eval/smoothing.js";
 import { numberIn, wholeNumber } from "./options.js";
 
@@ -39,7 +39,7 @@ export function measureOptions(): Option[] {
       "visible",
       "removed",
     ]),
-    new Option("--top-k <n>", "tokens that --frame-score top-k takes").argParser(wholeNumber(1)),
+    new Option("--top-k <n>", "tokens that --frame-score top-k and top-anomaly take").argParser(wholeNumber(1)),
     new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)").argParser(numberIn(0, 255)),
     new Option(
       "--smoothing <kind>",
@@ -68,7 +68,7 @@ export function measured(options: MeasureOptions, usual: EvaluationSettings): Ev
     [options.sigma, "--sigma", smoothing.kind === "gaussian", "--smoothing gaussian"],
     [options.range, "--range", smoothing.kind === "paper", "--smoothing paper"],
     [options.mu, "--mu", smoothing.kind === "paper", "--smoothing paper"],
-    [topK, "--top-k", scoring === "top-k", "--frame-score top-k"],
+    [topK, "--top-k", topScorings.has(scoring), "--frame-score top-k or top-anomaly"],
   ];
   for (const [value, flag, works, needed] of needs) {
     if (value !== undefined && !works) throw new InputError(`${flag} does nothing without ${needed}`);

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { type SceneAnomaly, sceneAnomalies } from "../data/scene/actors.js";
 import type { ScoreOptions } from "../detector/settings.js";
 import { presets } from "../model/presets.js";
 import type { Size } from "../ops/resize.js";
@@ -59,4 +60,14 @@ export function adapterOption(): Option {
   return new Option("--adapter <name>", "auto, gpu, lavapipe, swiftshader, or a part of an adapter's name")
     .env("SDMAE_ADAPTER")
     .argParser((name) => name || "auto"); // an empty variable is as good as none
+}
+
+/** Parses names of the scene's anomalies, separated by commas. */
+export function anomalyNames(text: string): SceneAnomaly[] {
+  const names = text.split(",");
+  const known = (name: string): name is SceneAnomaly => (sceneAnomalies as readonly string[]).includes(name);
+  if (!names.every(known) || new Set(names).size < names.length) {
+    throw new InvalidArgumentError(`Some of ${sceneAnomalies.join(",")} are needed, each once.`);
+  }
+  return names;
 }

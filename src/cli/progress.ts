@@ -8,6 +8,8 @@ export class Progress {
   private started = this.created;
   private lastLine = this.created;
   private done = 0;
+  /** Units that were done when {@link started}. */
+  private first = 0;
   private readonly patience: NodeJS.Timeout | undefined;
 
   /**
@@ -51,8 +53,8 @@ export class Progress {
 
   /** Units a second since the first one. */
   get rate(): number {
-    const counted = this.started > this.created ? this.done - 1 : this.done;
-    return Math.max(counted, 0) / ((performance.now() - this.started) / 1000);
+    const seconds = (performance.now() - this.started) / 1000;
+    return seconds > 0 ? (this.done - this.first) / seconds : 0;
   }
 
   /** Seconds since the start. */
@@ -66,6 +68,7 @@ export class Progress {
     if (this.done === 0) {
       clearTimeout(this.patience);
       this.started = performance.now();
+      this.first = count;
     }
     this.done += count;
     if (this.bar) {

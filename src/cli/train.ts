@@ -9,7 +9,9 @@ import {
 } from "../checkpoint/training_checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
 import type { PseudoAnomalyOptions } from "../data/pseudo_anomaly.js";
+import type { SceneAnomaly } from "../data/scene/actors.js";
 import { type SceneCollectionOptions, sceneCollection } from "../data/scene/dataset.js";
+import { type SceneView, sceneViews } from "../data/scene/stage.js";
 import { InputError } from "../errors.js";
 import type { BenchmarkName } from "../eval/benchmarks.js";
 import { writeFileAtomic } from "../node/atomic.js";
@@ -21,7 +23,7 @@ import { train } from "../node/train.js";
 import { TrainingLog } from "../node/training_log.js";
 import { TrainingPage, type TrainingState } from "../report/training_page.js";
 import type { TrainingConfig } from "../train/config.js";
-import { type TrainingPresetName, trainingPresets } from "../train/presets.js";
+import { type TrainingPresetName, trainingPresets, trainingScene } from "../train/presets.js";
 import {
   type CheckpointKind,
   DivergedError,
@@ -31,7 +33,7 @@ import {
 } from "../train/trainer.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { type MeasureOptions, measured, measureOptions } from "./measure_options.js";
-import { adapterOption, type ModelOptions, modelOptions, numberIn, wholeNumber } from "./options.js";
+import { adapterOption, anomalyNames, type ModelOptions, modelOptions, numberIn, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 import { pseudoOf, pseudoOptions } from "./pseudo_options.js";
 import { versions } from "./versions.js";
@@ -69,14 +71,18 @@ interface TrainCommandOptions extends OptionValues {
   warmup?: number;
   anomalies?: TrainingConfig["anomalies"];
   anomalyShare?: number;
+  maskGrowth?: number;
   precision?: TrainingConfig["precision"];
   seed?: number;
   testEvery?: number;
   sceneSeeds?: number[];
   sceneTestSeeds?: number[];
   sceneVideos?: number;
+  sceneTestVideos?: number;
+  sceneAnomalies?: SceneAnomaly[];
   sceneFrames?: number;
   sceneFps?: number;
+  sceneView?: SceneView;
   // How the run goes.
   saveEvery: number;
   memory?: number;
@@ -175,6 +181,10 @@ function anomalyOptions(): Option[] {
       "made of the training videos themselves, the data set's frames_abnormal, or none",
     ).choices(["pseudo", "files", "none"]),
     new Option("--anomaly-share <p>", "probability that a sample is abnormal").argParser(numberIn(0, 1)),
+    new Option(
+      "--mask-growth <pixels>",
+      "of the network's input, by which masks of what is abnormal are grown",
+    ).argParser(wholeNumber(0, 100)),
     ...pseudoOptions(),
   ];
 }
@@ -185,14 +195,27 @@ function testOptions(): Option[] {
 }
 
 function sceneOptions(): Option[] {
+  const { trainSeedRange, testSeedRange, train, test, frames, fps, view, anomalies } = trainingScene;
+  const seeds = ([from, to]: readonly [number, number]) => [range(from, to), `${from}-${to}`] as const;
   return [
-    new Option("--scene-seeds <from-to>", "streets to learn from").default(range(1, 24), "1-24").argParser(seedRange),
-    new Option("--scene-test-seeds <from-to>", "streets to be tested on")
-      .default(range(1001, 1004), "1001-1004")
+    new Option("--scene-seeds <from-to>", "streets to learn from")
+      .default(...seeds(trainSeedRange))
       .argParser(seedRange),
-    new Option("--scene-videos <n>", "videos of each street").default(2).argParser(wholeNumber(1, 1000)),
-    new Option("--scene-frames <n>", "frames of a video").default(100).argParser(wholeNumber(8, 100_000)),
-    new Option("--scene-fps <n>", "frames a second").default(10).argParser(numberIn(1, 1000)),
+    new Option("--scene-test-seeds <from-to>", "streets to be tested on")
+      .default(...seeds(testSeedRange))
+      .argParser(seedRange),
+    new Option("--scene-videos <n>", "videos of each street to learn from")
+      .default(train)
+      .argParser(wholeNumber(1, 1000)),
+    new Option("--scene-test-videos <n>", "videos of each street to be tested on")
+      .default(test)
+      .argParser(wholeNumber(1, 1000)),
+    new Option("--scene-anomalies <names>", "what happens in them")
+      .default([...anomalies], anomalies.join(","))
+      .argParser(anomalyNames),
+    new Option("--scene-frames <n>", "frames of a video").default(frames).argParser(wholeNumber(8, 100_000)),
+    new Option("--scene-fps <n>", "frames a second").default(fps).argParser(numberIn(1, 1000)),
+    new Option("--scene-view <name>", "of the whole place, or close to people").choices(sceneViews).default(view),
   ];
 }
 
@@ -257,6 +280,7 @@ function configured(options: TrainCommandOptions, base: TrainingConfig): Trainin
       warmup: options.warmup,
       anomalies: options.anomalies,
       anomalyShare: options.anomalyShare,
+      maskGrowth: options.maskGrowth,
       precision: options.precision,
       seed: options.seed,
     }),
@@ -294,7 +318,14 @@ interface DataSource {
   dataset?: TrainingPresetName;
   root?: string;
   labels?: string;
-  scene?: Pick<SceneCollectionOptions, "trainSeeds" | "testSeeds"> & { videos: number; frames: number; fps: number };
+  scene?: Pick<SceneCollectionOptions, "trainSeeds" | "testSeeds"> & {
+    videos: number;
+    testVideos: number;
+    anomalies: SceneAnomaly[];
+    frames: number;
+    fps: number;
+    view: SceneView;
+  };
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -306,10 +337,18 @@ function dataSource(options: TrainCommandOptions): DataSource {
       sceneSeeds: trainSeeds,
       sceneTestSeeds: testSeeds,
       sceneVideos: videos,
+      sceneTestVideos: testVideos,
+      sceneAnomalies: anomalies,
       sceneFrames: frames,
       sceneFps: fps,
+      sceneView: view,
     } = options;
-    return { dataset, scene: { trainSeeds, testSeeds, videos, frames, fps } as NonNullable<DataSource["scene"]> };
+    return {
+      dataset,
+      scene: { trainSeeds, testSeeds, videos, testVideos, anomalies, frames, fps, view } as NonNullable<
+        DataSource["scene"]
+      >,
+    };
   }
   if (root === undefined)
     throw new InputError("where are the videos? name the data set's folder by --root DIR, or use --dataset scene");
@@ -318,8 +357,8 @@ function dataSource(options: TrainCommandOptions): DataSource {
 
 async function openData({ dataset, root, labels, scene }: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
   if (scene) {
-    const { trainSeeds, testSeeds, videos, frames, fps } = scene;
-    return sceneCollection({ trainSeeds, testSeeds, ...size, fps, frames, train: videos, test: videos });
+    const { videos, testVideos, ...options } = scene;
+    return sceneCollection({ ...options, ...size, train: videos, test: testVideos });
   }
   return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
 }
@@ -347,6 +386,7 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
   let run: Run | undefined;
   try {
+    say(summary(config));
     run = await Run.open(out, config, source, gpu.adapter.description, resume?.step, quiet);
     const result = await train(config, dataset, {
       gpu,
@@ -367,7 +407,7 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
     console.log(`model: ${join(out, "model.safetensors")}`);
   } catch (error) {
     await run?.end(error instanceof Interrupted ? "stopped" : "failed", describe(error, run));
-    if (error instanceof Interrupted && run?.savedStep) say(`saved at step ${run.savedStep}; go on with --resume`);
+    if (error instanceof Interrupted) say(describe(error, run));
     if (error instanceof DivergedError) {
       const good = run?.savedStep
         ? `the last good checkpoint is ${join(out, latestName)}, of step ${run.savedStep}`
@@ -381,9 +421,28 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   }
 }
 
+/** A run in a line. */
+function summary({
+  model,
+  size,
+  batch,
+  epochs,
+  teacherEpochs,
+  optimizer,
+  anomalies,
+  anomalyShare,
+}: TrainingConfig): string {
+  const share = anomalies === "none" ? 0 : anomalyShare;
+  return (
+    `${size.height}x${size.width}, patch ${model.patch}, widths ${model.encoderWidth} and ${model.decoderWidth}; batch ${batch}, learning rate ${optimizer.learningRate}, ` +
+    `${teacherEpochs} epochs of the teacher, ${epochs - teacherEpochs} of the student; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
+  );
+}
+
+/** How a run ended that was not finished. */
 function describe(error: unknown, run: Run | undefined): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return error instanceof Interrupted ? `saved at step ${run?.savedStep ?? 0}; go on with --resume` : message;
+  if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
+  return run?.savedStep ? `saved at step ${run.savedStep}; go on with --resume` : "stopped before anything was saved";
 }
 
 function finalWords({ tests, epochs }: TrainResult): string {
@@ -487,7 +546,7 @@ class Run {
     if (resumedStep === undefined)
       await writeFileAtomic(join(folder, settingsName), `${JSON.stringify(settings, null, 2)}\n`);
     const log = await TrainingLog.open(folder);
-    if (resumedStep !== undefined) await log.rewindTo(resumedStep);
+    await log.rewindTo(resumedStep ?? 0);
     const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet);
     run.savedStep = resumedStep ?? 0;
     log.append({

@@ -4,8 +4,8 @@ import { combineErrors, type ScoreRule } from "../model/presets.js";
 
 /**
  * How a frame's score is made of its tokens. `mean`: the mean error, as the paper. `motion-weighted`: the mean of error times motion. `maximum`, `top-k`: the
- * largest error, the mean of the k largest ones. `anomaly-map`: the mean of the predicted anomaly map; `moving-anomaly`: of that map times the
- * motion gradient, pixel by pixel. `cleaned-map`: the mean of the original's cleaned-up map of teacher against student.
+ * largest error, the mean of the k largest ones. `anomaly-map`: the mean of the predicted anomaly map; `top-anomaly`: of its k largest tokens;
+ * `moving-anomaly`: of that map times the motion gradient, pixel by pixel. `cleaned-map`: the mean of the original's cleaned-up map of teacher against student.
  */
 export const frameScorings = [
   "mean",
@@ -13,9 +13,12 @@ export const frameScorings = [
   "maximum",
   "top-k",
   "anomaly-map",
+  "top-anomaly",
   "moving-anomaly",
   "cleaned-map",
 ] as const;
+/** Scorings that take the k largest tokens alone. */
+export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-anomaly"]);
 /** Name of a frame scoring. */
 export type FrameScoring = (typeof frameScorings)[number];
 
@@ -28,7 +31,7 @@ export interface FrameScoreSettings {
   rule: ScoreRule;
   scoring: FrameScoring;
   tokens: TokenChoice;
-  /** Tokens that `top-k` takes. */
+  /** Tokens that {@link topScorings} take. */
   topK: number;
   /** Tokens none of whose pixels moves by more than this (0…255) count as 0; 0 takes them as they are. */
   minMotion: number;
@@ -82,6 +85,7 @@ const mapOf: Record<FrameScoring, MapKind> = {
   maximum: "error",
   "top-k": "error",
   "anomaly-map": "anomaly-map",
+  "top-anomaly": "anomaly-map",
   "moving-anomaly": "moving-anomaly",
   "cleaned-map": "cleaned-map",
 };
@@ -98,7 +102,7 @@ export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): numbe
   // Where nothing is left to count (a mask ratio of 0 removes no token), there is nothing abnormal.
   if (values.length === 0) return 0;
   if (settings.scoring === "maximum") return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  if (settings.scoring !== "top-k") return mean(values);
+  if (!topScorings.has(settings.scoring)) return mean(values);
   return mean(values.sort((a, b) => b - a).slice(0, settings.topK));
 }
 

@@ -32,6 +32,8 @@ export class Program {
   private readonly waiting: (() => void)[] = [];
   private readonly readBackBytes: number;
   private readonly patience: Patience;
+  private readBuffer: GPUBuffer | undefined;
+  private reading: Promise<unknown> = Promise.resolve();
   private unfinished: { steps: number; start: number } = { steps: 0, start: 0 };
 
   private constructor(
@@ -180,18 +182,27 @@ export class Program {
    * Reads a tensor that lasts: a state, an input, a weight, or an output of the last step; f16 as words of two values. Waits for all that was
    * submitted.
    */
-  async read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
+  read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
+    // One after the other, through one buffer that is kept: reading now and then allocates nothing.
+    const result = this.reading.then(() => this.readNow(tensor));
+    this.reading = result.catch(() => undefined);
+    return result;
+  }
+
+  private async readNow(tensor: Tensor): Promise<Float32Array | Uint32Array> {
     const bytes = byteSize(tensor);
-    const staging = this.gpu.createBuffer("read", bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
-    try {
-      const encoder = this.gpu.device.createCommandEncoder({ label: "read" });
-      encoder.copyBufferToBuffer(this.bufferOf(tensor), 4 * (tensor.offset ?? 0), staging, 0, bytes);
-      this.gpu.device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
-      return viewAs(tensor.dtype, staging.getMappedRange().slice(0), 0, bytes / 4);
-    } finally {
-      this.gpu.destroyBuffer(staging);
+    if ((this.readBuffer?.size ?? 0) < bytes) {
+      if (this.readBuffer) this.gpu.destroyBuffer(this.readBuffer);
+      this.readBuffer = this.gpu.createBuffer("read", bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
     }
+    const staging = this.readBuffer as GPUBuffer;
+    const encoder = this.gpu.device.createCommandEncoder({ label: "read" });
+    encoder.copyBufferToBuffer(this.bufferOf(tensor), 4 * (tensor.offset ?? 0), staging, 0, bytes);
+    this.gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+    const copy = staging.getMappedRange(0, bytes).slice(0);
+    staging.unmap();
+    return viewAs(tensor.dtype, copy, 0, bytes / 4);
   }
 
   /** Runs a step with every kernel timed by timestamp queries. */
@@ -240,6 +251,8 @@ export class Program {
   close(): void {
     for (const buffer of this.owned) this.gpu.destroyBuffer(buffer);
     this.owned.length = 0;
+    if (this.readBuffer) this.gpu.destroyBuffer(this.readBuffer);
+    this.readBuffer = undefined;
   }
 
   private encode(encoder: GPUCommandEncoder, phase = mainPhase): void {

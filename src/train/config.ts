@@ -43,6 +43,8 @@ export interface TrainingConfig {
   /** Probability that a sample is abnormal. */
   anomalyShare: number;
   pseudo: PseudoAnomalyOptions;
+  /** Pixels of the network's input by which masks of what is abnormal are grown: what is small is learnt sooner. The original's is 0. */
+  maskGrowth: number;
   /** float16 activations with float32 weights where "mixed". */
   precision: "float32" | "mixed";
   seed: number;
@@ -82,6 +84,7 @@ export const paperTraining: TrainingConfig = {
   anomalies: "pseudo",
   anomalyShare: 0.25,
   pseudo: pseudoAnomalyDefaults,
+  maskGrowth: 0,
   precision: "float32",
   seed: 0,
   test: {
@@ -114,6 +117,7 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     ["epochs of stage 1", teacherEpochs, 0],
     ["epochs between tests", test.every, 1],
     ["maskings", test.maskings, 1],
+    ["mask growth", config.maskGrowth, 0],
     ["seed", config.seed, 0],
   ];
   for (const [name, value, least] of whole) {

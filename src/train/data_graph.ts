@@ -2,6 +2,7 @@ import type { Graph, Tensor } from "../graph/graph.js";
 import type { MaskingMethod, TokenGrid } from "../model/masking.js";
 import { sampleWords } from "../ops/common.js";
 import { type FrameStore, frameStore } from "../ops/gather_frames.js";
+import { growMasks } from "../ops/grow_mask.js";
 import { noiseOp, patchMotionOp, rankTokensOp } from "../ops/masking.js";
 import { pasteOp, pasteWords } from "../ops/paste.js";
 import type { Size } from "../ops/resize.js";
@@ -22,6 +23,8 @@ export interface DataGraphOptions {
   slots: number;
   /** Whether samples may be abnormal. */
   anomalies: boolean;
+  /** Pixels by which masks grow. */
+  maskGrowth: number;
 }
 
 /** The data's side of a training graph: where the host writes. */
@@ -54,6 +57,7 @@ export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGra
     pastes = graph.input("pastes", [b, pasteWords], "u32");
     const taken = graph.weight("taken frames", [b, sampleWords], packSamples(b, framesEach, 1));
     [frames, targets] = graph.apply(pasteOp, [store.frames, taken, pastes], {}) as [Tensor, Tensor];
+    targets = growMasks(graph, targets, options.maskGrowth);
   }
   const random = options.masking === "random";
   const maskSeed = random ? graph.input("mask seed", [1], "u32") : undefined;

@@ -139,7 +139,7 @@ export class Stage {
 /** What a step is made of. */
 export type StepPart = "data" | "forward" | "backward" | "optimizer";
 
-const dataOps = new Set(["gatherFrames", "gatherMotion", "paste", "noise", "patchMotion", "rankTokens"]);
+const dataOps = new Set(["gatherFrames", "gatherMotion", "paste", "growMask", "noise", "patchMotion", "rankTokens"]);
 
 function partOf({ name, op }: NodeProfile): StepPart {
   if (dataOps.has(op)) return "data";
@@ -155,13 +155,14 @@ function buildStage(
   samples: number,
   slots: number,
 ): BuiltStage {
-  const { model, size, masking, loss, normalizeTarget, dropout, precision } = config;
+  const { model, size, masking, loss, normalizeTarget, dropout, precision, maskGrowth } = config;
   const grid = tokenGrid(size, model.patch, config.maskRatio);
   let data: DataGraph | undefined;
   const anomalies = hasAnomalies(config);
   const options = { config: model, grid, stage, loss, normalizeTarget, dropout, precision };
   const built = buildTrainingGraph(target, options, (graph) => {
-    data = buildDataGraph(graph, { sources, size, patch: model.patch, grid, masking, samples, slots, anomalies });
+    const frames = { sources, size, patch: model.patch, slots };
+    data = buildDataGraph(graph, { ...frames, grid, masking, samples, anomalies, maskGrowth });
     return data.batch;
   });
   return { built, data: data as DataGraph };

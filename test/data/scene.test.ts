@@ -141,7 +141,7 @@ describe("the rasteriser", () => {
   });
 
   it("tells what is seen in a pixel after what is nearer hides it", () => {
-    const stage = new Stage(1, width, height, false);
+    const stage = new Stage(1, width, height, "wide", false);
     // Beside what stands in the street.
     const ball = (depthShare: number, owner: number) => {
       const { eye } = stage.camera;

@@ -36,6 +36,7 @@ describe("a frame's score", () => {
     ["maximum", 11],
     ["top-k", 7.5],
     ["anomaly-map", 1.75 / 4],
+    ["top-anomaly", 1.5 / 2],
     ["moving-anomaly", 26 / 4],
     ["cleaned-map", 0.625 / 4],
   ] as const)("%s", (scoring, want) => {

@@ -103,7 +103,7 @@ describe("micro-batches on the GPU", () => {
     const samples = batches[0]!.length;
     const data = buildDataGraph(graph, {
       ...{ sources: set.sizes, size, patch, grid: tokenGrid(size, patch, 0.5), masking: "random" },
-      ...{ samples, slots, anomalies },
+      ...{ samples, slots, anomalies, maskGrowth: 0 },
     });
     for (const name of ["frames", "targets", "gradient", "samples", "idsRestore"] as const) {
       graph.output(name, data.batch[name]);

@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
+import type { TrainingCheckpoint } from "../../src/checkpoint/training_checkpoint.js";
+import { sceneCollection } from "../../src/data/scene/dataset.js";
 import type { Gpu, Target } from "../../src/gpu/gpu.js";
 import { Program } from "../../src/graph/program.js";
 import { freshWeights } from "../../src/model/init.js";
 import { adamWHyper, paperAdamW } from "../../src/train/adamw.js";
+import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
+import { train as learn, type TrainOptions } from "../../src/train/trainer.js";
 import { freshScaler, optimizerPhase } from "../../src/train/training_graph.js";
 import { useGpu } from "../support/gpu.js";
 import { needsHalf } from "../support/half.js";
@@ -75,6 +79,40 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     const fitting = await train(gpu(), 40 - good, scales[good]);
     expect(losses.slice(good)).toEqual(fitting.losses);
     expect(await train(gpu(), 40, 2 ** 34)).toEqual({ losses, scales, trained });
+  });
+
+  it("goes on from a checkpoint with the same bits, the loss's scale among them", async (test) => {
+    needsHalf(gpu(), test);
+    const seeds = { trainSeeds: [1], testSeeds: [] };
+    const dataset = sceneCollection({ ...size, ...seeds, fps: 10, train: 1, test: 0, frames: 12 });
+    const config: TrainingConfig = {
+      ...{ ...paperTraining, model: tinyConfig, size, batch: 2, microBatch: 2, epochs: 1, teacherEpochs: 1 },
+      ...{ dropout: 0, anomalies: "none", precision: "mixed" },
+    };
+    const run = async (given: TrainOptions, stopAfter = Number.POSITIVE_INFINITY) => {
+      const controller = new AbortController();
+      let latest: TrainingCheckpoint | undefined;
+      const done = learn(config, dataset, {
+        ...{ gpu: gpu(), signal: controller.signal, ...given },
+        onStep: ({ step }) => step === stopAfter && controller.abort(new Error("enough")),
+        onCheckpoint: (kind, checkpoint) => {
+          if (kind === "latest") latest = checkpoint;
+        },
+      });
+      if (Number.isFinite(stopAfter)) await expect(done).rejects.toThrow("enough");
+      else await done;
+      return latest as TrainingCheckpoint;
+    };
+    const whole = await run({});
+    const resumed = await run({ resume: { latest: await run({}, 3) } });
+    expect(resumed.checkpoint.weights).toEqual(whole.checkpoint.weights);
+    expect(resumed.optimizer).toEqual(whole.optimizer);
+    const scalerOf = ({ training }: TrainingCheckpoint) => (training as { scaler: number[] }).scaler;
+    expect(scalerOf(resumed)).toEqual(scalerOf(whole));
+    const steps = scalerOf(whole)[1] as number;
+    expect(steps).toBeGreaterThan(0);
+    // 1 - β1^t after the steps that were made.
+    expect(scalerOf(whole)[2]).toBeCloseTo(1 - 0.9 ** steps, 5);
   });
 
   it("is refused where the adapter has no float16", () => {

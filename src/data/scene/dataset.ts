@@ -28,6 +28,7 @@ export function sceneDatasetSettings(options: SceneDatasetOptions): SceneDataset
     width: 360,
     height: 240,
     fps: 25,
+    view: "wide",
     varyCamera: false,
     train: 8,
     test: 6,

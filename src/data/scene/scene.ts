@@ -7,7 +7,7 @@ import type { Camera } from "./camera.js";
 import { crowd } from "./crowd.js";
 import { Draw } from "./draw.js";
 import { Light } from "./light.js";
-import { Stage } from "./stage.js";
+import { type SceneView, Stage, sceneViews } from "./stage.js";
 import type { Lane } from "./street.js";
 
 export interface SceneOptions {
@@ -18,6 +18,8 @@ export interface SceneOptions {
   height?: number;
   /** Frames a second; default 25. */
   fps?: number;
+  /** The whole place, or near to people; default "wide". */
+  view?: SceneView;
   /** Lets the camera's place follow from the seed as well; otherwise it is the same for every seed. */
   varyCamera?: boolean;
 }
@@ -71,12 +73,14 @@ export function createScene({
   width = 360,
   height = 240,
   fps = 25,
+  view = "wide",
   varyCamera = false,
 }: SceneOptions = {}): Scene {
   checkFrameSize("scene", width, height);
   if (!(fps > 0 && fps < Number.POSITIVE_INFINITY)) throw new InputError(`scene: fps must be positive, not ${fps}`);
+  if (!sceneViews.includes(view)) throw new InputError(`scene: the view "${view}" is none of ${sceneViews.join(", ")}`);
   if (!Number.isSafeInteger(seed)) throw new InputError(`scene: the seed must be a whole number, not ${seed}`);
-  const stage = new Stage(seed, width, height, varyCamera);
+  const stage = new Stage(seed, width, height, view, varyCamera);
   return {
     seed,
     width,
@@ -120,7 +124,7 @@ export class SceneVideo {
     const duration = frames / fps;
     const span = duration / kinds.length;
     const special = kinds.flatMap((kind, i) =>
-      stageAnomaly(kind, stage.lanes, { begin: i * span, span }, new Draw(seed, 3, i)),
+      stageAnomaly(kind, stage.watched, { begin: i * span, span }, new Draw(seed, 3, i)),
     );
     const draw = new Draw(seed, 4);
     const usual = draw.number(0.7, 1.3);

@@ -20,26 +20,41 @@ export interface Standing {
   owner: number;
 }
 
+/**
+ * Where the camera hangs, what it looks at, and where something may happen: in the whole place, or on the promenade alone, with people some twice as
+ * tall in the frame.
+ */
+const views = {
+  wide: { eye: [0, 5.4, 0], target: [1.8, 0.9, -12], fieldOfView: 0.72, watched: ["near", "far", "away", "towards"] },
+  close: { eye: [0, 4.2, -2], target: [1.2, 0.9, -10.5], fieldOfView: 0.56, watched: ["near", "far"] },
+} as const;
+/** Name of a view. */
+export type SceneView = keyof typeof views;
+/** The views that there are. */
+export const sceneViews = Object.keys(views) as readonly SceneView[];
+
 /** The place and the camera, and how both are drawn with whoever is there. */
 export class Stage {
   readonly camera: Camera;
   readonly lanes: readonly Lane[];
+  /** Those of them on which something abnormal may happen. */
+  readonly watched: readonly Lane[];
   private readonly toSun: ReadonlyVec3;
   private readonly backdrop: Backdrop;
   private readonly canvas: Canvas;
   private readonly shade: Float32Array;
 
-  constructor(seed: number, width: number, height: number, varyCamera: boolean) {
+  constructor(seed: number, width: number, height: number, view: SceneView, varyCamera: boolean) {
     const draw = new Draw(seed, 1);
     const vary = (range: number) => (varyCamera ? draw.number(-range, range) : 0);
+    const { eye, target, fieldOfView, watched } = views[view];
     this.camera = new Camera({
-      eye: [vary(0.8), 5.4 + vary(0.8), 0],
-      target: [1.8 + vary(1), 0.9, -12 + vary(0.7)],
-      fieldOfView: 0.72,
-      width,
-      height,
+      eye: [eye[0] + vary(0.8), eye[1] + vary(0.8), eye[2]],
+      target: [target[0] + vary(1), target[1], target[2] + vary(0.7)],
+      ...{ fieldOfView, width, height },
     });
     this.lanes = streetLanes(this.camera);
+    this.watched = this.lanes.filter(({ name }) => (watched as readonly string[]).includes(name));
     // From behind the camera, to the left.
     this.toSun = vec3.normalize(vec3.create(), [-0.75, 1, 0.35]);
     this.backdrop = createBackdrop(this.camera, this.toSun, seed);

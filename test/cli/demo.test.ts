@@ -1,0 +1,28 @@
+import { existsSync } from "node:fs";
+import { expect, it } from "vitest";
+import { testAdapter } from "../support/gpu.js";
+import { scratch, sdmae } from "./support.js";
+
+const at = scratch();
+
+it("the demo finds what is abnormal in a street that its model has not seen, where motion alone does not tell", async () => {
+  const ran = await sdmae(
+    "demo",
+    "--seed",
+    "4242",
+    "--frames",
+    "70",
+    "--report",
+    at("report"),
+    "--adapter",
+    testAdapter,
+  );
+  expect(ran.code).toBe(0);
+  const [, auc, motion] =
+    /AUC of all frames \(micro\): ([\d.]+) %; by the largest motion alone it would be ([\d.]+) %/.exec(
+      ran.stdout,
+    ) as unknown as [string, string, string];
+  expect(Number(auc)).toBeGreaterThanOrEqual(90);
+  expect(Number(auc)).toBeGreaterThan(Number(motion) + 10);
+  expect(existsSync(at("report/index.html"))).toBe(true);
+});
