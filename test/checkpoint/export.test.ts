@@ -265,6 +265,7 @@ describe("export-checkpoint", () => {
       config: { ...paperTraining, optimizer },
       data: "",
       progress: { ...progress, bestStudent: null },
+      scaler: [65536, 0, 0, 0],
     };
     const bytes = saveTrainingCheckpoint({ checkpoint: tiny, optimizer: { moments: momentsOf(tiny) }, training });
     writeFileSync(at("run.safetensors"), bytes);

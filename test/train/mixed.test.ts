@@ -109,10 +109,11 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     expect(resumed.optimizer).toEqual(whole.optimizer);
     const scalerOf = ({ training }: TrainingCheckpoint) => (training as { scaler: number[] }).scaler;
     expect(scalerOf(resumed)).toEqual(scalerOf(whole));
-    const steps = scalerOf(whole)[1] as number;
-    expect(steps).toBeGreaterThan(0);
-    // 1 - β1^t after the steps that were made.
-    expect(scalerOf(whole)[2]).toBeCloseTo(1 - 0.9 ** steps, 5);
+    // 1 − β1^t after the t steps that were made; some of the six may have overflowed.
+    const made = Math.log(1 - scalerOf(whole)[2]!) / Math.log(0.9);
+    expect(made).toBeCloseTo(Math.round(made), 4);
+    expect(Math.round(made)).toBeGreaterThan(2);
+    expect(Math.round(made)).toBeLessThanOrEqual(6);
   });
 
   it("is refused where the adapter has no float16", () => {
