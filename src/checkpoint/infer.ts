@@ -1,6 +1,7 @@
 import { InputError } from "../errors.js";
 import { paperConfig, type SdMaeConfig, tensorShapes } from "../model/config.js";
 import { morphologyShapes } from "./extras.js";
+import { isStudentTensor } from "./merge.js";
 import type { StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 
@@ -82,7 +83,7 @@ export function inferConfig(tensors: Shapes, name: string, heads: number = paper
     encoderDepth: countBlocks(tensors, "blocks."),
     decoderWidth,
     decoderDepth: countBlocks(tensors, "decoder_blocks."),
-    studentDepth: [...tensors.keys()].some((tensorName) => tensorName.includes("student")) ? 1 : 0,
+    studentDepth: [...tensors.keys()].some(isStudentTensor) ? 1 : 0,
     heads,
     mlpRatio: hidden / encoderWidth,
   };

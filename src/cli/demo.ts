@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { anomaliesOf, sceneDataset, sceneDatasetSettings } from "../data/scene/dataset.js";
@@ -7,6 +7,7 @@ import type { EvaluationSettings } from "../eval/evaluation.js";
 import { microAuc } from "../eval/frame_auc.js";
 import type { VideoRecord } from "../eval/record.js";
 import { smooth } from "../eval/smoothing.js";
+import { makeFolder } from "../node/atomic.js";
 import { Detector } from "../node/detector.js";
 import { evaluate } from "../node/evaluate.js";
 import { RecordStore } from "../node/record_store.js";
@@ -17,7 +18,7 @@ import { interruptible } from "./interrupt.js";
 import { adapterOption, wholeNumber } from "./options.js";
 import { packageFile } from "./package_files.js";
 import { Progress } from "./progress.js";
-import { table } from "./table.js";
+import { percent, table } from "./table.js";
 
 interface DemoOptions {
   seed: number;
@@ -43,6 +44,8 @@ export function demoCommand(): Command {
 }
 
 async function demo({ seed, frames, report, adapter }: DemoOptions, signal: AbortSignal): Promise<void> {
+  // Where it cannot be written, that is found out now.
+  const made = await makeFolder(report, `--report ${report}`);
   const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
   const dataset = sceneDataset(scene);
   const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -52,6 +55,7 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
   });
   const records = await RecordStore.open(undefined, dataset, detector);
   const progress = new Progress("frames", dataset.test.length * frames * test.maskings, false, true);
+  let done = false;
   try {
     console.log(
       `a street that is drawn, seed ${seed}: ${dataset.test.length} clips of ${frames} frames; in each something happens that is not normal there`,
@@ -76,7 +80,6 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
     );
     const benchmark = { ...benchmarks.folder, title: "A street that is drawn" };
     const evaluated = { result, settings, dataset, detector, maskings, benchmark };
-    await mkdir(report, { recursive: true });
     const page = join(report, "index.html");
     await writeReport(page, {
       title: `Demo: a street that is drawn, seed ${seed}`,
@@ -84,10 +87,13 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
       records: async ({ name }) =>
         Promise.all(Array.from({ length: maskings }, async (_, i) => (await records.read(name, i)) as VideoRecord)),
     });
+    done = true;
     console.log(`to look at: ${page}`);
     console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
   } finally {
     progress.stop();
+    // A folder that holds something is left.
+    if (made && !done) await rmdir(report).catch(() => undefined);
     await records.close();
     detector.close();
   }
@@ -106,8 +112,4 @@ async function motionAuc(
     if (labels) scored.push({ name, labels, scores: smooth(largest, smoothing, name) });
   }
   return microAuc(scored);
-}
-
-function percent(share: number | undefined): string {
-  return share === undefined ? "-" : (100 * share).toFixed(1);
 }

@@ -1,4 +1,4 @@
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
@@ -7,12 +7,11 @@ import { type Benchmark, type BenchmarkName, benchmarks } from "../eval/benchmar
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
 import { type MapKind, mapKinds } from "../eval/frame_score.js";
 import type { VideoRecord } from "../eval/record.js";
-import { AtomicFile } from "../node/atomic.js";
+import { AtomicFile, makeFolder } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { openDataset } from "../node/datasets/index.js";
 import { Detector } from "../node/detector.js";
 import { evaluate } from "../node/evaluate.js";
-import { reasonOf } from "../node/messages.js";
 import { RecordStore } from "../node/record_store.js";
 import { writeReport } from "../report/write.js";
 import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
@@ -207,11 +206,7 @@ function evaluationSettings(options: EvalOptions, benchmark: Benchmark, detector
 
 /** The report's folder, and whether it was made now. */
 async function reportFolder(folder: string): Promise<{ folder: string; made: boolean }> {
-  try {
-    return { folder, made: (await mkdir(folder, { recursive: true })) !== undefined };
-  } catch (error) {
-    throw new InputError(`--report ${folder}: cannot be written (${reasonOf(error)})`);
-  }
+  return { folder, made: await makeFolder(folder, `--report ${folder}`) };
 }
 
 async function readRecords(

@@ -4,7 +4,7 @@ import type { EvaluationResult, EvaluationSettings } from "../eval/evaluation.js
 import { topScorings } from "../eval/frame_score.js";
 import type { Detector } from "../node/detector.js";
 import type { ReportMetric } from "../report/index.js";
-import { table } from "./table.js";
+import { percent, table } from "./table.js";
 import { versions } from "./versions.js";
 
 /** An evaluation and all that it was made with. */
@@ -19,7 +19,7 @@ export interface Evaluated {
 
 /** The figures of merit, in percent, beside the paper's. */
 export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
-  const percent = (share: number | undefined) => share !== undefined && { value: 100 * share };
+  const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
   const noLabels = "needs labels of both classes";
@@ -57,7 +57,7 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
   ];
   return rows.map(([name, value, paper, meaning, absent]) => ({
     name,
-    ...percent(value),
+    ...inPercent(value),
     ...(paper !== undefined && { published: paper }),
     note: value === undefined ? absent : meaning,
   }));
@@ -66,7 +66,6 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
 /** What is printed. */
 export function summaryLines(evaluated: Evaluated): string[] {
   const { result, benchmark, dataset, detector } = evaluated;
-  const percent = (share: number | undefined) => (share === undefined ? "-" : (100 * share).toFixed(1));
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
     name,
     String(frames.length),

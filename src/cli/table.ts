@@ -8,3 +8,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .trimEnd();
   return [line(head), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];
 }
+
+/** A share in percent, without the sign; "-" for what is not known. */
+export function percent(share: number | undefined, digits = 1): string {
+  return share === undefined ? "-" : (100 * share).toFixed(digits);
+}

@@ -8,6 +8,8 @@ import { planMemory } from "./plan.js";
 export interface NodeProfile extends Cost {
   name: string;
   op: string;
+  /** See {@link Graph.phase}. */
+  phase: string;
   /** Milliseconds on the GPU. */
   ms: number;
 }
@@ -222,7 +224,8 @@ export class Program {
       const times = await profiler.read();
       const profiles = new Map<Node, NodeProfile>();
       this.dispatches.forEach(({ node }, i) => {
-        const entry = profiles.get(node) ?? { name: node.name, op: node.op.name, ms: 0, ...node.op.cost(node) };
+        const { name, op, phase } = node;
+        const entry = profiles.get(node) ?? { name, op: op.name, phase, ms: 0, ...op.cost(node) };
         entry.ms += times[i]?.ms ?? 0;
         profiles.set(node, entry);
       });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { InputError } from "../errors.js";
 import { reasonOf } from "./messages.js";
 
@@ -59,7 +59,8 @@ export class AtomicFile {
   }
 }
 
-function cannotWrite(path: string, error: unknown): InputError {
+/** What is said of a file or folder that cannot be written, with the system's reason. */
+export function cannotWrite(path: string, error: unknown): InputError {
   return new InputError(`${path}: cannot be written (${reasonOf(error)})`);
 }
 
@@ -68,4 +69,18 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
   const file = await AtomicFile.create(path);
   await file.write(data);
   await file.commit();
+}
+
+/**
+ * Makes a folder and those above it, unless they are there.
+ * @param name what messages call it; default the path
+ * @returns whether any was made
+ * @throws InputError with the system's reason
+ */
+export async function makeFolder(path: string, name: string = path): Promise<boolean> {
+  try {
+    return (await mkdir(path, { recursive: true })) !== undefined;
+  } catch (error) {
+    throw cannotWrite(name, error);
+  }
 }

@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../errors.js";
-import { writeFileAtomic } from "./atomic.js";
+import { cannotWrite, writeFileAtomic } from "./atomic.js";
 import { oneLine, reasonOf } from "./messages.js";
 
 /** A start of the run: there is another one for each resume. */
@@ -233,8 +233,4 @@ function openToAppend(path: string): number {
   } catch (error) {
     throw cannotWrite(path, error);
   }
-}
-
-function cannotWrite(path: string, error: unknown): InputError {
-  return new InputError(`${path}: cannot be written (${reasonOf(error)})`);
 }

@@ -45,7 +45,7 @@ export class Loader {
     const slot = (frame: number) => this.slotOf.get(frame) as number;
     for (const [b, { frames, before, after }] of samples.entries()) {
       for (const [i, frame] of frames.entries()) {
-        if (frame !== undefined) slots[set.sizeIndex(frame)]?.set([slot(frame)], b * framesEach + i);
+        slots[set.sizeIndex(frame)]?.set([slot(frame)], b * framesEach + i);
       }
       // In the `before` and `after` of a sample.
       moving[set.sizeIndex(before)]?.set([slot(before), slot(after)], b * sampleWords + 3);
@@ -87,7 +87,7 @@ export class Loader {
 function framesOf(samples: readonly DrawnSample[]): Set<number> {
   const all = new Set<number>();
   for (const { frames, before, after } of samples) {
-    for (const frame of [...frames, before, after]) if (frame !== undefined) all.add(frame);
+    for (const frame of [...frames, before, after]) all.add(frame);
   }
   return all;
 }

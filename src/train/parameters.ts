@@ -1,3 +1,4 @@
+import { isStudentTensor } from "../checkpoint/merge.js";
 import { InputError } from "../errors.js";
 import { elementCount, type Graph, sliceAlignment, type Tensor } from "../graph/graph.js";
 import { blockNames, projections, type SdMaeConfig, tensorShapes } from "../model/config.js";
@@ -59,7 +60,7 @@ export class ParameterLayout {
         for (const names of all) {
           const first = names[0] as string;
           const shape = shapes.get(first) as number[];
-          if (isStudents(first) !== student || (shape.length > 1 && !first.endsWith(".bias")) !== decays) continue;
+          if (isStudentTensor(first) !== student || (shape.length > 1 && !first.endsWith(".bias")) !== decays) continue;
           this.stacks.set(first, { names, shape, offset });
           offset = aligned(offset + names.length * elementCount(shape));
         }
@@ -144,10 +145,6 @@ function slice(graph: Graph, state: Tensor, name: string, stack: Stack | undefin
     throw new Error(`${name} cannot be seen as [${shape}]`);
   }
   return graph.slice(name, state, stack.offset, shape);
-}
-
-function isStudents(name: string): boolean {
-  return name.includes("student");
 }
 
 function aligned(offset: number): number {

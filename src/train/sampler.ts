@@ -24,7 +24,7 @@ export interface DrawnSample {
   /** Counts the samples of the run from 0: what its mask is drawn by. */
   number: number;
   /** The archive's numbers of the frames that are taken, {@link framesPerSample} of them. */
-  frames: (number | undefined)[];
+  frames: number[];
   before: number;
   after: number;
   /** What is pasted; slots are those of {@link frames}. */

@@ -62,10 +62,7 @@ export class Stage {
     for (const [i, tensor] of built.moments.entries())
       program.write(tensor, state.moments[i] as Float32Array<ArrayBuffer>);
     if (built.scaler) program.write(built.scaler, state.scaler);
-    const micro = config.batch / config.microBatch;
-    // Of the masked loss, a mean over samples, a micro-batch's is a part; the gradient-weighted one is a sum over samples.
-    const sums = stage === 1 && config.loss === "gradient-weighted";
-    program.write(built.lossScale, Float32Array.of(sums ? 1 : 1 / micro));
+    program.write(built.lossScale, Float32Array.of(shareOfLoss(config, stage)));
     return new Stage(stage, config, program, built, new Loader(program, data, set, config.seed));
   }
 
@@ -101,8 +98,8 @@ export class Stage {
     program.write(hyper.decays, adamWHyper(optimizer, step, true));
     program.write(hyper.plain, adamWHyper(optimizer, step, false));
     program.submit(optimizerPhase);
-    const sums = this.number === 1 && this.config.loss === "gradient-weighted";
-    const loss = Promise.all(losses).then((all) => all.reduce((a, b) => a + b, 0) / (sums ? 1 : all.length));
+    const share = shareOfLoss(this.config, this.number);
+    const loss = Promise.all(losses).then((all) => share * all.reduce((a, b) => a + b, 0));
     loss.catch(() => {});
     return { loss };
   }
@@ -136,14 +133,19 @@ export class Stage {
   }
 }
 
+/** How much a micro-batch's loss counts in a step's: of the masked loss, a mean over samples, it is a part; the gradient-weighted one is a sum over samples. */
+function shareOfLoss({ loss, batch, microBatch }: TrainingConfig, stage: 1 | 2): number {
+  return stage === 1 && loss === "gradient-weighted" ? 1 : microBatch / batch;
+}
+
 /** What a step is made of. */
 export type StepPart = "data" | "forward" | "backward" | "optimizer";
 
 const dataOps = new Set(["gatherFrames", "gatherMotion", "paste", "growMask", "noise", "patchMotion", "rankTokens"]);
 
-function partOf({ name, op }: NodeProfile): StepPart {
+function partOf({ name, op, phase }: NodeProfile): StepPart {
+  if (phase === optimizerPhase) return "optimizer";
   if (dataOps.has(op)) return "data";
-  if (op === "adamW" || /scaler/i.test(op)) return "optimizer";
   return op === "accumulate" || name.includes("gradient of") ? "backward" : "forward";
 }
 

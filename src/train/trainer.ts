@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { originalExtras } from "../checkpoint/extras.js";
+import { mergeStudent } from "../checkpoint/merge.js";
 import type { TrainingSettings } from "../checkpoint/settings.js";
 import type { TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
@@ -221,17 +222,17 @@ class Trainer {
           }
           if (performance.now() - this.saved > 1000 * (options.saveEvery ?? 300)) await this.save();
         }
-        await this.settle();
+        await this.readState();
         this.reportEpoch();
         if (this.isTested()) {
-          await this.save();
+          await this.keepLatest();
           await this.test();
         }
         progress.stepInEpoch = 0;
         progress.lossSum = 0;
         if (progress.epoch + 1 === config.teacherEpochs) progress.stageStep = 0;
         // What is saved is the begin of the next epoch.
-        await this.save(1);
+        await this.keepLatest(1);
       }
     } finally {
       await Promise.allSettled(this.pending.map(({ loss }) => loss));
@@ -256,12 +257,9 @@ class Trainer {
     const number = this.stageNumber;
     if (this.stage?.number === number) return this.stage;
     const { config, set, gpu, budget, progress } = this;
-    if (this.stage) {
-      await this.settle();
-      this.state = await this.stage.read();
-      this.stage.close();
-      this.stage = undefined;
-    }
+    // Its state was read when its last epoch was over.
+    this.stage?.close();
+    this.stage = undefined;
     if (number === 2 && progress.stageStep === 0) {
       // Of the student no step was made yet.
       this.state = { ...this.state, scaler: Float32Array.from(freshScaler) };
@@ -369,11 +367,20 @@ class Trainer {
     options.onTest?.(report);
   }
 
-  /** Reads the state back, and hands it on as the latest checkpoint. @param epochs that are over beside those of the progress */
-  private async save(epochs = 0): Promise<void> {
+  /** Waits for every step that was submitted, and reads back what they came to. */
+  private async readState(): Promise<void> {
     await this.settle();
     // Where no stage runs the state is what the run began with, or went on from.
     if (this.stage) this.state = await this.stage.read();
+  }
+
+  private async save(): Promise<void> {
+    await this.readState();
+    await this.keepLatest();
+  }
+
+  /** Hands the state that was read on as the latest checkpoint. @param epochs that are over beside those of the progress */
+  private async keepLatest(epochs = 0): Promise<void> {
     this.seconds();
     const progress = { ...this.progress, epoch: this.progress.epoch + epochs };
     await this.options.onCheckpoint?.("latest", this.asTraining(this.checkpointOf(this.state), progress));
@@ -409,9 +416,9 @@ class Trainer {
   /** The best teacher with the best student's tensors, as far as there are such. */
   private modelCheckpoint(): Checkpoint {
     const model = this.checkpointOf(this.best ?? this.state);
-    const student = this.bestStudent && this.layout.unflatten(this.bestStudent.trained, this.bestStudent.running);
-    for (const [name, tensor] of student ?? []) if (name.includes("student")) model.weights.set(name, tensor);
-    return model;
+    if (!this.bestStudent) return model;
+    const { weights } = this.checkpointOf(this.bestStudent);
+    return { ...model, weights: mergeStudent(model.weights, weights).tensors };
   }
 
   private asTraining(checkpoint: Checkpoint, progress = this.progress): TrainingCheckpoint {
@@ -429,11 +436,10 @@ class Trainer {
   private restore({ latest, best, bestStudent }: NonNullable<TrainOptions["resume"]>): void {
     const { checkpoint, optimizer } = latest;
     const { config, data, progress, scaler } = parseTraining(latest.training, checkpoint.source);
-    const differing = differences(config, this.config, "");
     // What a constant learning rate has done does not depend on how long it goes on.
-    if (config.schedule === "constant" && this.config.epochs > config.epochs) {
-      differing.splice(0, differing.length, ...differing.filter((line) => !line.startsWith("epochs ")));
-    }
+    const mayGoOn = config.schedule === "constant" && this.config.epochs > config.epochs;
+    const { epochs } = mayGoOn ? this.config : config;
+    const differing = differences({ ...config, epochs }, this.config, "");
     if (differing.length > 0) {
       throw new InputError(
         `${checkpoint.source}: a run is continued with the settings that it began with; ${differing.join("; ")}`,

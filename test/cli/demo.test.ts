@@ -22,7 +22,7 @@ it("the demo finds what is abnormal in a street that its model has not seen, whe
     /AUC of all frames \(micro\): ([\d.]+) %; by the largest motion alone it would be ([\d.]+) %/.exec(
       ran.stdout,
     ) as unknown as [string, string, string];
-  expect(Number(auc)).toBeGreaterThanOrEqual(90);
+  expect(Number(auc)).toBeGreaterThanOrEqual(95);
   expect(Number(auc)).toBeGreaterThan(Number(motion) + 10);
   expect(existsSync(at("report/index.html"))).toBe(true);
 });
