@@ -6,6 +6,12 @@ import { linearOp, linearWeights } from "../../src/ops/linear.js";
 import { Bench, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
+async function repeat<T>(times: number, once: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  while (results.length < times) results.push(await once());
+  return results;
+}
+
 describe("profiler", () => {
   const gpu = useGpu();
 
@@ -38,7 +44,10 @@ describe("profiler", () => {
         expect(p.ms).toBeLessThan(60_000);
         expect(p.bytes).toBeGreaterThan(4 * 128 * 128);
       }
-      expect(profiles[1]!.ms).toBeGreaterThan(profiles[0]!.ms);
+      // The shortest of several, since another process may take the cores away in the midst of one.
+      const again = await repeat(5, () => program.profile());
+      const [little, much] = [0, 1].map((i) => Math.min(...again.map((p) => p[i]!.ms)));
+      expect(much).toBeGreaterThan(little!);
       expect(program.cost.flops).toBe(profiles[0]!.flops + profiles[1]!.flops);
     } finally {
       program.close();
