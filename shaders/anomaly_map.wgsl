@@ -3,8 +3,9 @@ const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const PREDICTION_ROWS: u32 = 801u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> prediction: array<f32>;  // [samples, PREDICTION_ROWS, P*P] -1..1
+@group(0) @binding(0) var<storage, read> prediction: array<Act>;  // [samples, PREDICTION_ROWS, P*P] -1..1
 @group(0) @binding(1) var<storage, read_write> map: array<f32>;  // [samples, H, W] 0..1
 
 @compute @workgroup_size(64)
@@ -13,6 +14,6 @@ fn layOut(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= width) { return; }
   let token = (id.y / PATCH) * GRID_WIDTH + id.x / PATCH;
   let row = id.z * PREDICTION_ROWS + token + PREDICTION_ROWS - TOKENS;
-  let value = prediction[row * PATCH * PATCH + (id.y % PATCH) * PATCH + id.x % PATCH];
+  let value = f32(prediction[row * PATCH * PATCH + (id.y % PATCH) * PATCH + id.x % PATCH]);
   map[(id.z * TOKENS * PATCH * PATCH) + id.y * width + id.x] = clamp(value * 0.5 + 0.5, 0.0, 1.0);
 }

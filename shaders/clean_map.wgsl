@@ -12,9 +12,10 @@ const SIDE: u32 = PATCH + 5u;
 const ERODED_SIDE: u32 = PATCH + 4u;
 const HEIGHT: u32 = GRID_HEIGHT * PATCH;
 const WIDTH: u32 = GRID_WIDTH * PATCH;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, PREDICTION_ROWS, P*P, 4]
-@group(0) @binding(1) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, PREDICTION_ROWS, P*P, 4]
+@group(0) @binding(1) var<storage, read> student: array<vec4<Act>>;
 //#if FLOATS
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;  // [samples, 3, HEIGHT, WIDTH]
 //#endif
@@ -44,7 +45,7 @@ fn movingDifference(image: u32, y: u32, x: u32) -> vec2<f32> {
   let token = (y / PATCH) * GRID_WIDTH + x / PATCH;
   let row = image * PREDICTION_ROWS + token + PREDICTION_ROWS - GRID_HEIGHT * GRID_WIDTH;
   let at = row * PATCH * PATCH + (y % PATCH) * PATCH + x % PATCH;
-  let d = teacher[at] - student[at];
+  let d = vec4<f32>(teacher[at]) - vec4<f32>(student[at]);
   let range = ranges[image * WIDTH + x];
   // A column in which nothing moves is 0/0 in the original; here it is 0.
   let motion = select(0.0, (motionAt(image, y * WIDTH + x) - range.x) / (range.y - range.x), range.y > range.x);

@@ -8,14 +8,15 @@ const WIDTH: u32 = 128u;
 const ROWS: u32 = 4u;
 const ABSOLUTE: bool = false;
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what features and weights are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [1 or 2 (teacher, student), WIDTH, P*P, 4]
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [1 or 2 (teacher, student), WIDTH, P*P, 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [1 or 2, P*P, 4]
 //#if STUDENT
-@group(0) @binding(3) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> student: array<vec4<Act>>;
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
@@ -48,12 +49,12 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     for (var r = 0u; r < ROWS; r++) { taught[r] = bias[pixel]; }
     for (var k = 0u; k < W4; k++) {
       let w = k * 4u * PIXELS + pixel;
-      let w0 = weight[w];
-      let w1 = weight[w + PIXELS];
-      let w2 = weight[w + 2u * PIXELS];
-      let w3 = weight[w + 3u * PIXELS];
+      let w0 = vec4<f32>(weight[w]);
+      let w1 = vec4<f32>(weight[w + PIXELS]);
+      let w2 = vec4<f32>(weight[w + 2u * PIXELS]);
+      let w3 = vec4<f32>(weight[w + 3u * PIXELS]);
       for (var r = 0u; r < ROWS; r++) {
-        let a = teacher[row[r] + k];
+        let a = vec4<f32>(teacher[row[r] + k]);
         taught[r] += a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
       }
     }
@@ -65,12 +66,12 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     for (var r = 0u; r < ROWS; r++) { taught[r] -= bias[PIXELS + pixel]; }
     for (var k = 0u; k < W4; k++) {
       let w = (WIDTH + k * 4u) * PIXELS + pixel;
-      let w0 = weight[w];
-      let w1 = weight[w + PIXELS];
-      let w2 = weight[w + 2u * PIXELS];
-      let w3 = weight[w + 3u * PIXELS];
+      let w0 = vec4<f32>(weight[w]);
+      let w1 = vec4<f32>(weight[w + PIXELS]);
+      let w2 = vec4<f32>(weight[w + 2u * PIXELS]);
+      let w3 = vec4<f32>(weight[w + 3u * PIXELS]);
       for (var r = 0u; r < ROWS; r++) {
-        let a = student[row[r] + k];
+        let a = vec4<f32>(student[row[r] + k]);
         taught[r] -= a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
       }
     }

@@ -10,14 +10,15 @@ const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
+alias Act = f32;  // what features and weights are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<f32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [1 or 2 (teacher, student)] as in linear_subgroup.wgsl, N = P*P*4
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [1 or 2 (teacher, student)] as in linear_subgroup.wgsl, N = P*P*4
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [1 or 2, P*P, 4]
 //#if STUDENT
-@group(0) @binding(3) var<storage, read> student: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> student: array<vec4<Act>>;
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
@@ -67,15 +68,15 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll j ROW_GROUPS
       {
         const j = 0u;
-        a[j] = teacher[rowAt[j] + k4];
+        a[j] = vec4<f32>(teacher[rowAt[j] + k4]);
       }
       //#end
       let w = (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
       //#unroll k 4
       {
         const k = 0u;
-        let w0 = weight[w + k * STRIPS];
-        let w1 = weight[w + k * STRIPS + STRIPS - 1u];
+        let w0 = vec4<f32>(weight[w + k * STRIPS]);
+        let w1 = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
         //#unroll r ROWS
         {
           const r = 0u;
@@ -111,15 +112,15 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll j ROW_GROUPS
       {
         const j = 0u;
-        a[j] = -student[rowAt[j] + k4];
+        a[j] = -vec4<f32>(student[rowAt[j] + k4]);
       }
       //#end
       let w = WIDTH * PIXELS + (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
       //#unroll k 4
       {
         const k = 0u;
-        let w0 = weight[w + k * STRIPS];
-        let w1 = weight[w + k * STRIPS + STRIPS - 1u];
+        let w0 = vec4<f32>(weight[w + k * STRIPS]);
+        let w1 = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
         //#unroll r ROWS
         {
           const r = 0u;

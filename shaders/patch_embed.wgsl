@@ -7,15 +7,16 @@ const KEEP: u32 = 400u;
 const WIDTH: u32 = 256u;
 const ROWS: u32 = 4u;
 const LANES: u32 = 64u;
+alias Act = f32;  // what weights and activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;  // [3 frames, P, P, 3 channels, WIDTH]
+@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;  // [3 frames, P, P, 3 channels, WIDTH]
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [samples, KEEP, WIDTH]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [samples, KEEP, WIDTH]
 
 @compute @workgroup_size(LANES)
 fn patchEmbed(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -37,9 +38,9 @@ fn patchEmbed(@builtin(global_invocation_id) id: vec3<u32>) {
     let image = slot * TOKENS * PATCH * PATCH;
     for (var y = 0u; y < PATCH; y++) {
       for (var x = 0u; x < PATCH; x++) {
-        let blue = weight[w];
-        let green = weight[w + W4];
-        let red = weight[w + 2u * W4];
+        let blue = vec4<f32>(weight[w]);
+        let green = vec4<f32>(weight[w + W4]);
+        let red = vec4<f32>(weight[w + 2u * W4]);
         w += 3u * W4;
         for (var r = 0u; r < ROWS; r++) {
           let pixel = unpack4x8unorm(frames[image + corner[r] + y * width + x]) * 2.0 - 1.0;
@@ -51,6 +52,6 @@ fn patchEmbed(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= W4) { return; }
   for (var r = 0u; r < ROWS; r++) {
     let row = id.y * ROWS + r;
-    if (row < KEEP) { y[(id.z * KEEP + row) * W4 + column] = sums[r]; }
+    if (row < KEEP) { y[(id.z * KEEP + row) * W4 + column] = vec4<Act>(sums[r]); }
   }
 }

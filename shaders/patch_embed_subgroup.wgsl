@@ -10,15 +10,16 @@ const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
+alias Act = f32;  // what weights and activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;  // [WIDTH / (LANES*STRIPS*4), 3 frames, P, P, LANES, 3 channels, STRIPS] vec4 of columns
+@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;  // [WIDTH / (LANES*STRIPS*4), 3 frames, P, P, LANES, 3 channels, STRIPS] vec4 of columns
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [samples, KEEP, WIDTH]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [samples, KEEP, WIDTH]
 
 @compute @workgroup_size(LANES)
 fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -51,8 +52,8 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll c 3
       {
         const c = 0u;
-        let w0 = weight[w + c * STRIPS];
-        let w1 = weight[w + c * STRIPS + STRIPS - 1u];
+        let w0 = vec4<f32>(weight[w + c * STRIPS]);
+        let w1 = vec4<f32>(weight[w + c * STRIPS + STRIPS - 1u]);
         //#unroll r ROWS
         {
           const r = 0u;
@@ -77,6 +78,6 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let end = min(ROWS, KEEP - row0) * STRIPS;  // known at run time only, so that no compiler unrolls the loop
   for (var i = 0u; i < end; i++) {
     let column = group.x * LANES * STRIPS + lane + (i % STRIPS) * LANES;
-    y[(group.z * KEEP + row0 + i / STRIPS) * W4 + column] = tile[i] + bias[column];
+    y[(group.z * KEEP + row0 + i / STRIPS) * W4 + column] = vec4<Act>(tile[i] + bias[column]);
   }
 }

@@ -5,8 +5,9 @@ const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const PREDICTION_ROWS: u32 = 801u;
 const WORKGROUP: u32 = 64u;
+alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> prediction: array<f32>;  // [samples, PREDICTION_ROWS, P*P] -1..1
+@group(0) @binding(0) var<storage, read> prediction: array<Act>;  // [samples, PREDICTION_ROWS, P*P] -1..1
 @group(0) @binding(1) var<storage, read> gradient: array<u32>;  // [samples, H, W] packed B, G, R
 @group(0) @binding(2) var<storage, read_write> maps: array<vec4<f32>>;  // [samples, TOKENS] anomaly 0..1, motion 0..255, product, largest
 
@@ -20,7 +21,7 @@ fn tokenAnomaly(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
   let row = group.y * PREDICTION_ROWS + group.x + PREDICTION_ROWS - TOKENS;
   var own = vec4<f32>(0.0);
   for (var i = lane; i < PIXELS; i += WORKGROUP) {
-    let anomaly = clamp(prediction[row * PIXELS + i] * 0.5 + 0.5, 0.0, 1.0);
+    let anomaly = clamp(f32(prediction[row * PIXELS + i]) * 0.5 + 0.5, 0.0, 1.0);
     let at = group.y * TOKENS * PIXELS + corner + (i / PATCH) * width + i % PATCH;
     let channels = unpack4x8unorm(gradient[at]).xyz * 255.0;
     let motion = (channels.x + channels.y + channels.z) / 3.0;

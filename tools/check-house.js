@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 /** From the ground up. Folders of src/, or files that stand in src/ itself. */
 const floors = [
-  ["errors.ts", "random.ts", "wgsl.d.ts"],
+  ["errors.ts", "half.ts", "random.ts", "wgsl.d.ts"],
   ["gpu"],
   ["graph"],
   ["ops"],

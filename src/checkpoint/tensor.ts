@@ -1,4 +1,4 @@
-import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "./half.js";
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../half.js";
 
 /** Bytes per element of every element type that is read and written, by its name in safetensors. */
 export const elementBytes = {

@@ -2,8 +2,10 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { activationType } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
+import type { ActivationType } from "../graph/graph.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { reasonOf } from "../node/messages.js";
@@ -21,7 +23,14 @@ export class CheckFailed extends Error {
 }
 
 /** The most that ‖a−b‖/‖b‖ of a tensor may be. */
-const tensorTolerance = 1e-4;
+const tensorTolerance = { f32: 1e-4, f16: 1e-2 };
+
+interface CheckOptions {
+  tolerance?: number;
+  heads?: number;
+  dtype: ActivationType;
+  adapter?: string;
+}
 
 /** `check-fixture [CHECKPOINT…] CASE`: the engine against tensors or metrics that the original produced. */
 export function checkFixtureCommand(): Command {
@@ -38,15 +47,20 @@ export function checkFixtureCommand(): Command {
     .addOption(
       new Option(
         "--tolerance <t>",
-        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance}), ` +
+        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance.f32}, of f16 ${tensorTolerance.f16}), ` +
           `or the difference of a metric (default: ${metricTolerance})`,
       ).argParser(numberIn(0, 1)),
     )
     .addOption(
       new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
     )
+    .addOption(
+      new Option("--dtype <type>", "storage of activations and weights, of an inference")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .addOption(adapterOption())
-    .action(async (files: string[], options: { tolerance?: number; heads?: number; adapter?: string }) => {
+    .action(async (files: string[], options: CheckOptions) => {
       const path = files.at(-1) as string;
       const checkpoints = files.slice(0, -1);
       const bytes = await readFile(path).catch((error: unknown) => {
@@ -59,13 +73,13 @@ export function checkFixtureCommand(): Command {
       }
       const fixture = new FixtureCase(path, bytes);
       const checkpoint = checkpoints.length > 0 ? await readCheckpoint(checkpoints, options.heads) : undefined;
-      const check = checkOf(fixture, checkpoint);
+      const check = checkOf(fixture, options.dtype, checkpoint);
       const gpu = await openNodeGpu({
         adapter: options.adapter,
         onNotice: (line) => process.stderr.write(`${line}\n`),
       });
       try {
-        report(basename(path), await check(gpu), options.tolerance ?? tensorTolerance);
+        report(basename(path), await check(gpu), options.tolerance ?? tensorTolerance[options.dtype]);
       } finally {
         gpu.close();
       }
@@ -73,13 +87,18 @@ export function checkFixtureCommand(): Command {
 }
 
 /** Tells by its tensors what a safetensors case is of. @throws InputError where none of the checks is for it */
-function checkOf(fixture: FixtureCase, checkpoint?: Checkpoint): (gpu: Gpu) => Promise<Comparison[]> {
-  if (fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."))) {
-    return (gpu) => checkTraining(gpu, fixture);
-  }
+function checkOf(
+  fixture: FixtureCase,
+  dtype: ActivationType,
+  checkpoint?: Checkpoint,
+): (gpu: Gpu) => Promise<Comparison[]> {
   if (fixture.has("in.frames_u8")) {
     if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
-    return (gpu) => checkInference(gpu, checkpoint, fixture);
+    return (gpu) => checkInference(gpu, checkpoint, fixture, activationType(dtype, gpu));
+  }
+  if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+  if (fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."))) {
+    return (gpu) => checkTraining(gpu, fixture);
   }
   if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
   if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);

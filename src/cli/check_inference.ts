@@ -1,8 +1,8 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
-import { Graph, type Tensor } from "../graph/graph.js";
-import { Program, type Results } from "../graph/program.js";
+import { type ActivationType, Graph, type Tensor } from "../graph/graph.js";
+import { floatsOf, Program, type Results } from "../graph/program.js";
 import { anomalyMap, headErrors } from "../model/heads.js";
 import { tokenGrid } from "../model/masking.js";
 import { Network } from "../model/network.js";
@@ -18,7 +18,12 @@ import { masksOf, packPlanes, packTargets, withoutCls, writeFrames } from "./fix
  * Runs the engine on an inference case: frames through the same kernels as in production, on the file's masks. Compares each
  * `act.*` and `out.*`, and the engine's own masks with the file's.
  */
-export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: FixtureCase): Promise<Comparison[]> {
+export async function checkInference(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  fixture: FixtureCase,
+  dtype: ActivationType = "f32",
+): Promise<Comparison[]> {
   const { config, weights } = checkpoint;
   const size = { height: fixture.integer("height"), width: fixture.integer("width") };
   const patch = fixture.integer("patch");
@@ -50,7 +55,7 @@ export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: 
   graph.output("ids_restore", graph.apply(rankTokensOp, [byMotion ? motion : noise], { keep: grid.keep })[0] as Tensor);
 
   const deltas = new Map<string, string>();
-  const network = new Network(graph, config, weights, (name, tensor, minus) => {
+  const network = new Network(graph, config, weights, dtype, (name, tensor, minus) => {
     const wanted = `act.${name}`;
     if (!fixture.has(wanted) || graph.outputs.has(wanted)) return;
     graph.output(wanted, tensor);
@@ -129,10 +134,11 @@ export async function checkInference(gpu: Gpu, checkpoint: Checkpoint, fixture: 
   }
 
   const value = (name: string): Float32Array => {
-    const got = results[name] as Float32Array | undefined;
-    if (!got) throw new InputError(`${fixture.name}: the engine has no output for ${name}`);
+    const read = (output: string) => floatsOf(results[output] as Results[string], graph.outputs.get(output) as Tensor);
+    if (!graph.outputs.has(name)) throw new InputError(`${fixture.name}: the engine has no output for ${name}`);
+    const got = read(name);
     const minus = deltas.get(name);
-    const other = minus ? (results[minus] as Float32Array) : undefined;
+    const other = minus ? read(minus) : undefined;
     return other ? got.map((v, i) => v - (other[i] as number)) : got;
   };
   const comparisons: Comparison[] = [];

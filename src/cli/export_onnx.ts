@@ -67,7 +67,7 @@ export function exportOnnxCommand(print: (line: string) => void = console.log): 
     .option("--fused", "attention as ONNX Runtime's own fused operator: only ONNX Runtime reads the file");
   // Masks are inputs of the file, and how the two errors become one score is left to whoever reads them.
   for (const option of modelOptions()) {
-    if (!["masking", "score"].includes(option.attributeName())) command.addOption(option);
+    if (!["masking", "score", "dtype"].includes(option.attributeName())) command.addOption(option);
   }
   return command.action(async (paths: string[], options: ExportOptions) => {
     const output = paths.at(-1) as string;

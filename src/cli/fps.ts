@@ -3,7 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Frame, FrameSource } from "../data/frame.js";
 import { ClipWindow } from "../detector/clip_window.js";
 import { buildScoreGraph } from "../detector/score_graph.js";
-import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { type ScoreOptions, type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { type NodeProfile, Program } from "../graph/program.js";
@@ -17,7 +17,7 @@ import { noSlot } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./measure.js";
-import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
 
 /** What a peer is asked to do. */
@@ -44,7 +44,7 @@ interface FpsOptions {
   patch?: number;
   batch?: number;
   seconds: number;
-  dtype: string;
+  dtype?: ScoreOptions["dtype"];
   checkpoint?: string;
   adapter?: string;
   listAdapters?: boolean;
@@ -69,7 +69,7 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
       new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
     .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
-    .addOption(new Option("--dtype <type>", "storage type").default("f32").choices(["f32"]))
+    .addOption(dtypeOption())
     .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(adapterOption())
     .option("--list-adapters", "list the adapters here and stop")
@@ -97,13 +97,15 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
         source: "fresh weights",
         overlaid: 0,
       };
-  const settings = scoreSettings(checkpoint, { size: options.size });
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
-  const { height, width } = settings.size;
   try {
+    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const { height, width } = settings.size;
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
     console.log(`adapter       ${gpu.adapter.description} (${gpu.adapter.kind})`);
-    console.log(`model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${options.dtype}`);
+    console.log(
+      `model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${settings.dtype}`,
+    );
     const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
     console.log(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
     const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
@@ -135,7 +137,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
         size: settings.size,
         patch: checkpoint.config.patch,
         batch,
-        dtype: options.dtype,
+        dtype: settings.dtype,
         model: model.rate,
         endToEnd,
         gflopPerFrame: model.flopsPerFrame / 1e9,

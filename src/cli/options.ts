@@ -46,13 +46,22 @@ export function modelOptions(): Option[] {
     new Option("--norm <norm>", "squared (L2) or absolute (L1) differences").choices(["L1", "L2"]),
     new Option("--score <rule>", "a frame's score: which errors").choices(["sum", "teacher", "student"]),
     new Option("--masked-only", "scores over removed tokens only"),
+    dtypeOption(),
   ];
 }
 
 /** What of {@link ModelOptions} a detector takes. */
 export function scoreOptions(options: ModelOptions): ScoreOptions {
-  const { preset, size, maskRatio, masking, norm, score, maskedOnly } = options;
-  return { preset, size, maskRatio, masking, norm, score, maskedOnly };
+  const { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype } = options;
+  return { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype };
+}
+
+/** `--dtype`, for commands that run a model. */
+export function dtypeOption(): Option {
+  return new Option(
+    "--dtype <type>",
+    "storage of activations and weights (default: f16 on a GPU that has it, else f32)",
+  ).choices(["f32", "f16"]);
 }
 
 /** `--adapter`, for every command that computes. */

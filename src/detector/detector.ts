@@ -124,8 +124,15 @@ export class Detector {
     const { seed = 0, batch = 1 } = options;
     checkSeed(seed);
     if (!Number.isInteger(batch) || batch < 1) throw new InputError(`batch ${batch} is not a whole number from 1`);
-    const settings = scoreSettings(checkpoint, options);
+    scoreSettings(checkpoint, options); // what is wrong with them is said before a device is opened
     const gpu = options.gpu ?? (await openGpu());
+    let settings: ScoreSettings;
+    try {
+      settings = scoreSettings(checkpoint, options, gpu);
+    } catch (error) {
+      if (!options.gpu) gpu.close();
+      throw error;
+    }
     const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu);
     detector.seed = seed;
     return detector;
@@ -251,13 +258,18 @@ export class Detector {
     samples: readonly ReadySample<FrameDescription>[],
     { grid }: ScoreGraph,
   ): FrameScore[] {
-    const { score: rule, size } = this.settings;
+    const { score: rule, size, dtype } = this.settings;
     const errors = results.errors as Float32Array;
     const scores = results.scores as Float32Array;
     const anomaly = results.anomalyMap as Float32Array | undefined;
     const pixels = size.height * size.width;
     return samples.map(({ frame }, b): FrameScore => {
       const [studentError, targetError] = [scores[2 * b] as number, scores[2 * b + 1] as number];
+      if (dtype === "f16" && !Number.isFinite(studentError + targetError)) {
+        throw new InputError(
+          `frame ${frame.number} has no score: values of this model go beyond float16; use dtype f32`,
+        );
+      }
       const map = new Float32Array(grid.tokens);
       for (let i = 0; i < grid.tokens; i++) {
         const at = 2 * (b * grid.tokens + i);

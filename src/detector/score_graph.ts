@@ -61,7 +61,7 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
     keys = graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens })[0] as Tensor;
   }
   const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep: grid.keep }) as [Tensor, Tensor];
-  const network = new Network(graph, config, options.weights);
+  const network = new Network(graph, config, options.weights, settings.dtype);
   const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
   const errors = headErrors(graph, network, outputs, { targets: ring.resized, samples }, settings.norm);
   const scored = settings.maskedOnly ? [errors, idsRestore] : [errors];

@@ -1,5 +1,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { InputError } from "../errors.js";
+import type { Target } from "../gpu/gpu.js";
+import type { ActivationType } from "../graph/graph.js";
 import { type MaskingMethod, tokenGrid } from "../model/masking.js";
 import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
 import type { Norm } from "../ops/errors.js";
@@ -19,16 +21,23 @@ export interface ScoreOptions {
   score?: ScoreRule;
   /** Scores over removed tokens only. */
   maskedOnly?: boolean;
+  /** What activations and weights are stored as; sums are float32 always. `auto`: f16 on a GPU that has it, else f32. */
+  dtype?: ActivationType | "auto";
 }
 
 /** What {@link ScoreOptions} come to for a checkpoint. */
-export type ScoreSettings = Required<Omit<ScoreOptions, "preset">>;
+export type ScoreSettings = Required<Omit<ScoreOptions, "preset" | "dtype">> & { dtype: ActivationType };
 
 /**
  * Settles how a checkpoint is run.
+ * @param target what it runs on, if that is known: without it `auto` is float32
  * @throws InputError where settings contradict each other or the network
  */
-export function scoreSettings({ config, settings: trained }: Checkpoint, options: ScoreOptions = {}): ScoreSettings {
+export function scoreSettings(
+  { config, settings: trained }: Checkpoint,
+  options: ScoreOptions = {},
+  target?: Target,
+): ScoreSettings {
   const named =
     options.preset ?? (Object.hasOwn(presets, trained.dataset ?? "") ? (trained.dataset as PresetName) : undefined);
   if (options.preset && !Object.hasOwn(presets, options.preset)) {
@@ -48,12 +57,27 @@ export function scoreSettings({ config, settings: trained }: Checkpoint, options
     norm: options.norm ?? own.norm ?? preset.norm,
     score,
     maskedOnly: options.maskedOnly ?? own.maskedOnly ?? preset.maskedOnly,
+    dtype: activationType(options.dtype, target),
   };
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
   if (settings.maskedOnly && grid.keep === grid.tokens) {
     throw new InputError(`a score over removed tokens only needs some: mask ratio ${settings.maskRatio} removes none`);
   }
   return settings;
+}
+
+/**
+ * Settles what activations are stored as.
+ * @throws InputError for f16 on a target that has none
+ */
+export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: Target | undefined): ActivationType {
+  const half = target?.features.has("shader-f16") ?? false;
+  // The software adapters compute float16 by converting each value there and back.
+  if (wanted === "auto") return half && target?.adapter.kind === "gpu" ? "f16" : "f32";
+  if (wanted === "f16" && target && !half) {
+    throw new InputError(`adapter "${target.adapter.description}" has no float16 (shader-f16): use dtype f32 there`);
+  }
+  return wanted;
 }
 
 function fromTraining(trained: Checkpoint["settings"]): Partial<ScoreSettings> {

@@ -1,7 +1,11 @@
 import type { Target } from "../gpu/gpu.js";
+import { float32ToHalf } from "../half.js";
 
-/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. `f16` is for values between nodes. */
-export type DType = "f32" | "f16" | "u32";
+/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. `f16` is for weights and values between nodes. */
+export type DType = ActivationType | "u32";
+
+/** What activations, and the weights that meet them, are stored as; sums are f32 always. */
+export type ActivationType = "f32" | "f16";
 
 /** Shape and element type of a tensor; row-major, the last dimension contiguous. */
 export interface TensorSpec {
@@ -20,7 +24,7 @@ export interface Tensor extends TensorSpec {
   readonly id: number;
   readonly name: string;
   readonly role: Role;
-  /** Values of a weight. */
+  /** Values of a weight; of f16, words of two values. */
   readonly data?: Float32Array | Uint32Array;
   /** The tensor whose buffer this one shares: the input that a node updates in place, or what this is a slice of. */
   readonly aliasOf?: Tensor;
@@ -111,13 +115,23 @@ export class Graph {
     return this.add({ name, shape, dtype, role: "state" });
   }
 
-  /** Fixed values. */
-  weight(name: string, shape: readonly number[], data: Float32Array | Uint32Array): Tensor {
+  /** Fixed values; floats may be stored rounded to f16. */
+  weight(
+    name: string,
+    shape: readonly number[],
+    data: Float32Array | Uint32Array,
+    stored: ActivationType = "f32",
+  ): Tensor {
     const name_ = this.qualified(name);
     if (data.length !== elementCount(shape)) {
       throw new Error(`weight ${name_} has ${data.length} values for the shape [${shape}]`);
     }
-    return this.add({ name: name_, shape, dtype: data instanceof Float32Array ? "f32" : "u32", role: "weight", data });
+    if (data instanceof Uint32Array) return this.add({ name: name_, shape, dtype: "u32", role: "weight", data });
+    if (stored === "f32") return this.add({ name: name_, shape, dtype: "f32", role: "weight", data });
+    const halves = float32ToHalf(data);
+    const words = new Uint32Array(Math.ceil(halves.length / 2));
+    new Uint16Array(words.buffer).set(halves);
+    return this.add({ name: name_, shape, dtype: "f16", role: "weight", data: words });
   }
 
   /** Adds a node and returns its outputs. */

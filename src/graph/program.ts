@@ -1,7 +1,19 @@
 import type { Gpu } from "../gpu/gpu.js";
 import { Patience } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
-import { byteSize, type Cost, type DType, type Graph, mainPhase, type Node, storageOf, type Tensor } from "./graph.js";
+import { halfToFloat32 } from "../half.js";
+import {
+  byteSize,
+  type Cost,
+  type DType,
+  elementCount,
+  type Graph,
+  mainPhase,
+  type Node,
+  storageOf,
+  type Tensor,
+  type TensorSpec,
+} from "./graph.js";
 import { planMemory } from "./plan.js";
 
 /** A node's share of a profiled step. */
@@ -283,6 +295,12 @@ function record(pass: GPUComputePassEncoder, { pipeline, bindGroup, workgroups }
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroup);
   pass.dispatchWorkgroups(...workgroups);
+}
+
+/** What {@link Program.run} or {@link Program.read} gave of a tensor of floats, as float32. */
+export function floatsOf(values: Float32Array | Uint32Array, { dtype, shape }: TensorSpec): Float32Array {
+  if (dtype !== "f16") return Float32Array.from(values);
+  return halfToFloat32(new Uint16Array(values.buffer, values.byteOffset, elementCount(shape)));
 }
 
 function viewAs(dtype: DType, bytes: ArrayBuffer, offset: number, length: number): Float32Array | Uint32Array {

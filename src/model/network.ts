@@ -1,5 +1,5 @@
 import { InputError } from "../errors.js";
-import { elementCount, type Graph, reshape, type Tensor } from "../graph/graph.js";
+import { type ActivationType, elementCount, type Graph, reshape, type Tensor } from "../graph/graph.js";
 import { attentionOp } from "../ops/attention.js";
 import { depthwiseConvOp, foldBatchNorm } from "../ops/depthwise_conv.js";
 import { layerNormOp } from "../ops/layer_norm.js";
@@ -46,6 +46,7 @@ const batchNormEpsilon = 1e-5;
 /** Adds SD-MAE's layers to a graph (METHOD §2). One network is built once a graph. */
 export class Network {
   /**
+   * @param activations what values between kernels, and the weights of matmuls, are stored as
    * @param tap sees every module's output while {@link build} runs
    * @throws InputError for sizes that the kernels cannot have
    */
@@ -53,6 +54,7 @@ export class Network {
     private readonly graph: Graph,
     readonly config: SdMaeConfig,
     private readonly weights: Weights,
+    readonly activations: ActivationType = "f32",
     private readonly tap: Tap = () => {},
   ) {
     const { inChannels, outChannels, encoderWidth, decoderWidth, heads, patch } = config;
@@ -94,7 +96,7 @@ export class Network {
   embed({ frames, samples, idsKeep }: Pick<NetworkInputs, "frames" | "samples" | "idsKeep">, withCls: boolean): Tensor {
     const { patch, encoderWidth } = this.config;
     const packed = packPatchWeight(this.graph.target, this.values("patch_embed.proj.weight"), encoderWidth, patch);
-    const weight = this.graph.weight("proj.weight", [3, patch, patch, 3, encoderWidth], packed);
+    const weight = this.graph.weight("proj.weight", [3, patch, patch, 3, encoderWidth], packed, this.activations);
     const bias = this.vector("patch_embed.proj.bias");
     const [x] = this.graph.apply(patchEmbedOp, [frames, samples, idsKeep, weight, bias], { patch }) as [Tensor];
     const inputs = [x, this.vector("patch_embed.norm.weight"), this.vector("patch_embed.norm.bias")];
@@ -130,23 +132,23 @@ export class Network {
       const layers = projections.map((p) =>
         scaled(this.layer(`${name}.attn.proj_${p}`), p === "q" ? width ** -0.5 : 1),
       );
-      const inProjection = linearWeights(graph, "proj_qkv", layers);
+      const inProjection = linearWeights(graph, "proj_qkv", layers, this.activations);
       const plain = { gelu: false, residual: false, passthroughPeriod: 0 };
       const [qkv] = graph.apply(linearOp, [flat(convolved, 3), inProjection.weight, inProjection.bias], plain) as [
         Tensor,
       ];
       const heads = { heads: this.config.heads };
       const [attended] = graph.apply(attentionOp, [reshape(qkv, [3, b, tokens, width])], heads) as [Tensor];
-      const outProjection = linearWeights(graph, "proj", [this.layer(`${name}.attn.proj`)]);
+      const outProjection = linearWeights(graph, "proj", [this.layer(`${name}.attn.proj`)], this.activations);
       const [x1] = graph.apply(linearOp, [flat(attended), outProjection.weight, outProjection.bias, flat(x)], {
         ...plain,
         residual: true,
       }) as [Tensor];
       this.tap(`${name}.attn`, x1, x);
       const norm2 = this.norm(`${name}.norm2`, reshape(x1, x.shape));
-      const up = linearWeights(graph, "mlp.net.0", [this.layer(`${name}.mlp.net.0`)]);
+      const up = linearWeights(graph, "mlp.net.0", [this.layer(`${name}.mlp.net.0`)], this.activations);
       const [hidden] = graph.apply(linearOp, [flat(norm2), up.weight, up.bias], { ...plain, gelu: true }) as [Tensor];
-      const down = linearWeights(graph, "mlp.net.3", [this.layer(`${name}.mlp.net.3`)]);
+      const down = linearWeights(graph, "mlp.net.3", [this.layer(`${name}.mlp.net.3`)], this.activations);
       const [x2] = graph.apply(linearOp, [hidden, down.weight, down.bias, x1, flat(norm2)], {
         gelu: false,
         residual: true,
@@ -161,7 +163,7 @@ export class Network {
   /** A linear layer over all rows of x: [B, N, K] → [B, N, columns]. */
   linear(name: string, x: Tensor, layer: LinearWeights = this.layer(name)): Tensor {
     const [b, tokens, width] = x.shape as [number, number, number];
-    const { weight, bias } = linearWeights(this.graph, name, [layer]);
+    const { weight, bias } = linearWeights(this.graph, name, [layer], this.activations);
     const [y] = this.graph.scope(name, () =>
       this.graph.apply(linearOp, [reshape(x, [1, b * tokens, width]), weight, bias], {
         gelu: false,

@@ -1,7 +1,7 @@
 import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
-import { bytesOf, elementwiseCost, expect, expectShape, groups } from "./common.js";
+import { bytesOf, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
 import { evenRows } from "./variants.js";
 
 /**
@@ -11,11 +11,12 @@ import { evenRows } from "./variants.js";
 export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
   name: "convProjection",
   outputs([x, weight, bias], { rows, columns }) {
-    const [b, tokens, width] = expectShape(x, "x", [-1, 1 + rows * columns, -1]).shape as [number, number, number];
+    const { shape, dtype } = expectActivation(x, "x", [-1, 1 + rows * columns, -1]);
+    const [b, tokens, width] = shape as [number, number, number];
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     expectShape(weight, "weight", [9, 3, width]);
     expectShape(bias, "bias", [3, width]);
-    return [{ shape: [3, b, tokens, width], dtype: "f32" }];
+    return [{ shape: [3, b, tokens, width], dtype }];
   },
   kernels({ inputs, outputs, attrs: { rows, columns } }) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
@@ -26,6 +27,7 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
         label: "depthwise conv",
         wgsl: specialize(depthwiseConvWgsl, {
           constants: { WIDTH: width, ROWS: rows, COLUMNS: columns, SAMPLES: b, RUN: run, RUN_AND_BORDER: run + 2 },
+          types: { Act: x.dtype },
         }),
         entryPoint: "convolve",
         bindings: { x, weight, bias, qkv: outputs[0] as Tensor },

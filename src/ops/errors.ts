@@ -91,12 +91,12 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const tokens = (h * w) / patch ** 2;
-    const width = dim(expectShape(teacher, "teacher", [b, 1 + tokens, -1]), 2);
+    const width = dim(expectActivation(teacher, "teacher", [b, 1 + tokens, -1]), 2);
     const values = patch * patch * 4;
     const heads = student ? 2 : 1;
-    expectShape(weight, "weight", [heads, width, values]);
+    expectActivation(weight, "weight", [heads, width, values], teacher);
     expectShape(bias, "bias", [heads, values]);
-    if (student) expectShape(student, "student", [b, 1 + tokens, width]);
+    if (student) expectActivation(student, "student", [b, 1 + tokens, width], teacher);
     return [{ shape: [b, tokens, 2], dtype: "f32" }];
   },
   kernels({ inputs, outputs, attrs }, target) {
@@ -113,6 +113,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const width = dim(teacher, 2);
     const sizes = { PATCH: attrs.patch, GRID_WIDTH: dim(targets, 2) / attrs.patch, TOKENS: tokens, WIDTH: width };
     const flags = { STUDENT: student !== undefined };
+    const types = { Act: teacher.dtype };
     const bindings = { targets, samples, weight, bias, teacher, errors, ...(student && { student }) };
     const tile = linearTile(target, tokens, attrs.patch ** 2 * 4);
     const common = { ...sizes, ABSOLUTE: attrs.norm === "L1" };
@@ -122,7 +123,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
       return [
         {
           label: "head errors (subgroup)",
-          wgsl: specialize(headErrorsSubgroupWgsl, { constants, flags }),
+          wgsl: specialize(headErrorsSubgroupWgsl, { constants, types, flags }),
           entryPoint: "headErrors",
           bindings,
           workgroups: [groups(tokens, rows), b, 1],
@@ -133,7 +134,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     return [
       {
         label: "head errors",
-        wgsl: specialize(headErrorsWgsl, { constants: { ...common, ROWS: rows }, flags }),
+        wgsl: specialize(headErrorsWgsl, { constants: { ...common, ROWS: rows }, types, flags }),
         entryPoint: "headErrors",
         bindings,
         workgroups: [groups(tokens, rows), b, 1],
@@ -179,7 +180,7 @@ export const anomalyMapOp: Op<{ patch: number; height: number; width: number }> 
   name: "anomalyMap",
   outputs([prediction], { patch, height, width }) {
     expect(height % patch === 0 && width % patch === 0, `size ${height}x${width} is no multiple of ${patch}`);
-    expectShape(prediction, "prediction", [-1, 1 + (height * width) / patch ** 2, patch * patch]);
+    expectActivation(prediction, "prediction", [-1, 1 + (height * width) / patch ** 2, patch * patch]);
     return [{ shape: [dim(prediction, 0), height, width], dtype: "f32" }];
   },
   kernels({ inputs, outputs, attrs: { patch, height, width } }) {
@@ -194,6 +195,7 @@ export const anomalyMapOp: Op<{ patch: number; height: number; width: number }> 
             TOKENS: (height * width) / patch ** 2,
             PREDICTION_ROWS: dim(prediction, 1),
           },
+          types: { Act: prediction.dtype },
         }),
         entryPoint: "layOut",
         bindings: { prediction, map: outputs[0] as Tensor },

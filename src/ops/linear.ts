@@ -2,8 +2,8 @@ import linearWgsl from "../../shaders/linear.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
-import { elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { type ActivationType, elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import { linearStrips, linearTile } from "./variants.js";
 
 interface LinearAttrs {
@@ -20,14 +20,20 @@ interface LinearAttrs {
 export const linearOp: Op<LinearAttrs> = {
   name: "linear",
   outputs([x, weight, bias, ...extra], attrs) {
-    const [batch, m, k] = expectShape(x, "x", [-1, -1, -1]).shape as [number, number, number];
-    const n = dim(expectShape(weight, "weight", [batch, k, -1]), 2);
+    const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
+    const [batch, m, k] = shape as [number, number, number];
+    const n = dim(expectActivation(weight, "weight", [batch, k, -1], x), 2);
     expectShape(bias, "bias", [batch, n]);
     expect(k % 4 === 0 && n % 4 === 0, `widths ${k} and ${n} must be multiples of 4`);
     const wanted = (attrs.residual ? 1 : 0) + (attrs.passthroughPeriod > 0 ? 1 : 0);
     expect(extra.length === wanted, `${extra.length} extra inputs, ${wanted} expected`);
-    for (const tensor of extra) expect(elementCount(tensor.shape) === batch * m * n, "extra inputs have y's size");
-    return [{ shape: [batch, m, n], dtype: "f32" }];
+    for (const tensor of extra) {
+      expect(
+        elementCount(expectActivation(tensor, "an extra input", tensor.shape, x).shape) === batch * m * n,
+        "extra inputs have y's size",
+      );
+    }
+    return [{ shape: [batch, m, n], dtype }];
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
@@ -76,11 +82,15 @@ export interface LinearWeights {
   bias: Float32Array;
 }
 
-/** Adds the weights of one or more linear layers of the same shape, side by side as batch entries, in the kernel's layout. */
+/**
+ * Adds the weights of one or more linear layers of the same shape, side by side as batch entries, in the kernel's layout.
+ * @param dtype what weights are stored as: the type of the activations that meet them; biases are f32
+ */
 export function linearWeights(
   graph: Graph,
   name: string,
   layers: readonly LinearWeights[],
+  dtype: ActivationType = "f32",
 ): { weight: Tensor; bias: Tensor } {
   const first = layers[0] as LinearWeights;
   const n = first.bias.length;
@@ -93,7 +103,7 @@ export function linearWeights(
     bias.set(layer.bias, i * n);
   });
   return {
-    weight: graph.weight(`${name}.weight`, [layers.length, k, n], weight),
+    weight: graph.weight(`${name}.weight`, [layers.length, k, n], weight, dtype),
     bias: graph.weight(`${name}.bias`, [layers.length, n], bias),
   };
 }

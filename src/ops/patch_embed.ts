@@ -3,12 +3,21 @@ import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
-import { bytesOf, dim, expect, expectShape, groups, sampleWords, sizes as sizesOf } from "./common.js";
+import {
+  bytesOf,
+  dim,
+  expect,
+  expectActivation,
+  expectShape,
+  groups,
+  sampleWords,
+  sizes as sizesOf,
+} from "./common.js";
 import { linearStrips, linearTile } from "./variants.js";
 
 /**
  * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
- * bias [D] → [B, keep, D].
+ * bias [D] → [B, keep, D], of the weight's type.
  */
 export const patchEmbedOp: Op<{ patch: number }> = {
   name: "patchEmbed",
@@ -17,10 +26,11 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     expect(h % patch === 0 && w % patch === 0, `size ${h}x${w} is no multiple of the patch, ${patch}`);
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const keep = dim(expectShape(idsKeep, "idsKeep", [b, -1]), 1);
-    const width = dim(expectShape(weight, "weight", [3, patch, patch, 3, -1]), 4);
+    const { shape, dtype } = expectActivation(weight, "weight", [3, patch, patch, 3, -1]);
+    const width = shape[4] as number;
     expectShape(bias, "bias", [width]);
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-    return [{ shape: [b, keep, width], dtype: "f32" }];
+    return [{ shape: [b, keep, width], dtype }];
   },
   kernels({ inputs, outputs, attrs: { patch } }, target) {
     const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
@@ -28,6 +38,7 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
+    const types = { Act: y.dtype };
     const bindings = { frames, samples, idsKeep, weight, bias, y };
     const tile = linearTile(target, keep, width);
     if (tile) {
@@ -36,7 +47,7 @@ export const patchEmbedOp: Op<{ patch: number }> = {
       return [
         {
           label: "patch embed (subgroup)",
-          wgsl: specialize(patchEmbedSubgroupWgsl, { constants }),
+          wgsl: specialize(patchEmbedSubgroupWgsl, { constants, types }),
           entryPoint: "patchEmbed",
           bindings,
           workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
@@ -48,7 +59,7 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     return [
       {
         label: "patch embed",
-        wgsl: specialize(patchEmbedWgsl, { constants: { ...sizes, ROWS: rows, LANES: lanes } }),
+        wgsl: specialize(patchEmbedWgsl, { constants: { ...sizes, ROWS: rows, LANES: lanes }, types }),
         entryPoint: "patchEmbed",
         bindings,
         workgroups: [groups(width / 4, lanes), groups(keep, rows), b],

@@ -3,7 +3,7 @@ import columnRangeWgsl from "../../shaders/column_range.wgsl";
 import tokenAnomalyWgsl from "../../shaders/token_anomaly.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op, type Tensor } from "../graph/graph.js";
-import { bytesOf, dim, expect, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 
 /**
  * Teacher's and student's predictions [B, n + L, P·P·4] (n rows in front, for the cls token, or none) and the motion gradient, packed
@@ -15,9 +15,9 @@ export const cleanMapOp: Op<{ patch: number; height: number; width: number }> = 
   outputs([teacher, student, gradient], { patch, height, width }) {
     expect(height % patch === 0 && width % patch === 0, `size ${height}x${width} is no multiple of ${patch}`);
     const tokens = (height * width) / patch ** 2;
-    const b = dim(expectShape(teacher, "teacher", [-1, -1, patch * patch * 4]), 0);
+    const b = dim(expectActivation(teacher, "teacher", [-1, -1, patch * patch * 4]), 0);
     expect(dim(teacher, 1) >= tokens, `teacher has ${dim(teacher, 1)} rows for ${tokens} tokens`);
-    expectShape(student, "student", teacher?.shape ?? []);
+    expectActivation(student, "student", teacher?.shape ?? [], teacher);
     expectShape(gradient, "gradient", gradient?.dtype === "f32" ? [b, 3, height, width] : [b, height, width]);
     return [
       { shape: [b, tokens], dtype: "f32" },
@@ -43,6 +43,7 @@ export const cleanMapOp: Op<{ patch: number; height: number; width: number }> = 
         label: "clean map",
         wgsl: specialize(cleanMapWgsl, {
           constants: { PATCH: patch, ...grid, PREDICTION_ROWS: dim(teacher, 1) },
+          types: { Act: teacher.dtype },
           flags,
         }),
         entryPoint: "cleanMap",
@@ -63,7 +64,7 @@ export const tokenAnomalyOp: Op<{ patch: number }> = {
   outputs([prediction, gradient], { patch }) {
     const [b, h, w] = expectShape(gradient, "motion gradient", [-1, -1, -1]).shape as [number, number, number];
     const tokens = (h * w) / patch ** 2;
-    expectShape(prediction, "prediction", [b, 1 + tokens, patch * patch]);
+    expectActivation(prediction, "prediction", [b, 1 + tokens, patch * patch]);
     return [{ shape: [b, tokens, 4], dtype: "f32" }];
   },
   kernels({ inputs, outputs, attrs: { patch } }) {
@@ -80,6 +81,7 @@ export const tokenAnomalyOp: Op<{ patch: number }> = {
             TOKENS: tokens,
             PREDICTION_ROWS: dim(prediction, 1),
           },
+          types: { Act: prediction.dtype },
         }),
         entryPoint: "tokenAnomaly",
         bindings: { prediction, gradient, maps },

@@ -20,7 +20,15 @@ export async function validate(
   onFrame?: () => void,
 ): Promise<EvaluationResult> {
   const rule = stage === 1 ? "teacher" : test.score;
-  const score = { size, maskRatio, masking, norm: test.norm, score: rule, maskedOnly: test.maskedOnly };
+  const score = {
+    dtype: "f32",
+    size,
+    maskRatio,
+    masking,
+    norm: test.norm,
+    score: rule,
+    maskedOnly: test.maskedOnly,
+  } as const;
   const detector = await Detector.open(checkpoint, { gpu, ...score, tokenMaps: true });
   try {
     const evaluation = new Evaluation({ ...test.evaluation, rule });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../../src/checkpoint/half.js";
 import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
+import { float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../../src/half.js";
 import { fixture, inputErrorOf } from "./support.js";
 
 /** What test/fixtures/checkpoint/make.py gave to the safetensors library. */

@@ -57,6 +57,11 @@ const graphs: [string, ModelOptions][] = [
     "a tiny network with all options",
     { ...tiny, norm: "L1", masking: "gradient", maskedOnly: true, losses: { normalizeTarget: true } },
   ],
+  ["the paper's network in float16", { ...full, dtype: "f16" }],
+  [
+    "a tiny network in float16 with all options",
+    { ...tiny, dtype: "f16", masking: "gradient", maskedOnly: true, losses: { normalizeTarget: true } },
+  ],
   ["one head", { ...tiny, config: { ...tinyConfig, heads: 1 } }],
   ["one row of tokens", { ...tiny, size: { height: 8, width: 48 } }],
 ];
@@ -145,6 +150,7 @@ describe("every kernel compiles", () => {
 
     it(`${name}: for every target, with bindings that match`, async () => {
       for (const [where, target] of targets()) {
+        if (options.dtype === "f16" && !target.features.has("shader-f16")) continue;
         await checkKernels(where, target, modelGraph(target, options).graph);
       }
     });

@@ -10,6 +10,7 @@ import { headErrors } from "../../src/model/heads.js";
 import { tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
 import { casesFor, useGpu } from "../support/gpu.js";
+import { needsHalf } from "../support/half.js";
 import { randomWeights, tinyConfig } from "../support/model.js";
 
 const gpu = useGpu();
@@ -40,6 +41,17 @@ describe("the original's activations, predictions, scores and losses", () => {
       for (const c of comparisons) expect(c.error, `${name}: ${c.name}`).toBeLessThanOrEqual(c.tolerance ?? 1e-4);
     });
   }
+
+  it("in float16, tiny-infer-random: all within 1e-2", { timeout }, async (test) => {
+    needsHalf(gpu(), test);
+    const { bytes } = file("tiny-infer-random.safetensors");
+    const fixture = new FixtureCase("tiny-infer-random", bytes);
+    const comparisons = await checkInference(gpu(), openCheckpoint(best.map(file)), fixture, "f16");
+    expect(comparisons.length).toBeGreaterThanOrEqual(29);
+    for (const c of comparisons) expect(c.error, c.name).toBeLessThanOrEqual(c.tolerance ?? 1e-2);
+    // It is float16 that was compared.
+    expect(Math.max(...comparisons.map((c) => c.error))).toBeGreaterThan(1e-4);
+  });
 });
 
 describe("token grid", () => {

@@ -1,7 +1,7 @@
 import type { TestContext } from "vitest";
-import { float32ToHalf, halfToFloat32 } from "../../src/checkpoint/half.js";
 import type { Gpu } from "../../src/gpu/gpu.js";
 import type { Tensor } from "../../src/graph/graph.js";
+import { float32ToHalf, halfToFloat32 } from "../../src/half.js";
 import type { Bench } from "./gpu.js";
 
 /** Skips a test where the adapter has no float16. */
@@ -20,11 +20,4 @@ export function halfInput(bench: Bench, shape: readonly number[], floats: Float3
   halves.set(float32ToHalf(floats));
   const tensor = bench.graph.input(`halves ${bench.graph.tensors.length}`, shape, "f16");
   return bench.keep(tensor, new Uint32Array(halves.buffer));
-}
-
-/** What a program reads back of a tensor, as floats. */
-export function floatsOf(words: Float32Array | Uint32Array, { dtype, shape }: Tensor): Float32Array {
-  if (dtype !== "f16") return Float32Array.from(words);
-  const count = shape.reduce((a, b) => a * b, 1);
-  return halfToFloat32(new Uint16Array(words.buffer, words.byteOffset, count));
 }

@@ -1,5 +1,5 @@
 import type { Target } from "../../src/gpu/gpu.js";
-import { Graph, type Tensor } from "../../src/graph/graph.js";
+import { type ActivationType, Graph, type Tensor } from "../../src/graph/graph.js";
 import { type SdMaeConfig, tensorShapes } from "../../src/model/config.js";
 import { anomalyMap, cleanMap, headErrors, tokenAnomaly } from "../../src/model/heads.js";
 import { type MaskingMethod, tokenGrid } from "../../src/model/masking.js";
@@ -50,6 +50,8 @@ export interface ModelOptions {
   /** Training's outputs as well: losses from stored predictions, with normalised targets or without. */
   losses?: { normalizeTarget: boolean };
   seed?: number;
+  /** f32 by default. */
+  dtype?: ActivationType;
 }
 
 /** The whole network between raw frames and scores, as a graph, and what goes into it. */
@@ -77,7 +79,7 @@ export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
   const noise = one(graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens }));
   const keys = options.masking === "gradient" ? motion : noise;
   const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep }) as [Tensor, Tensor];
-  const network = new Network(graph, config, randomWeights(config, options.seed ?? 1));
+  const network = new Network(graph, config, randomWeights(config, options.seed ?? 1), options.dtype);
   const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
   const where = { targets: ring.resized, samples };
   const errors = headErrors(graph, network, outputs, where, norm);
