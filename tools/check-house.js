@@ -11,7 +11,7 @@ const floors = [
   ["graph"],
   ["ops"],
   ["model", "checkpoint", "data"],
-  ["detector", "train", "eval"],
+  ["detector", "train", "eval", "tuner"],
   ["core.ts"],
   ["node"],
   ["cli", "report"],

@@ -5,7 +5,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { adapterEnvironment, exportNetwork } from "../../dist/cli.js";
+import { adapterEnvironment, exportNetwork, exportPth } from "../../dist/cli.js";
+import { collect, lastLine, runChild } from "./child.js";
+import { pyTorchMissing, runPyTorch } from "./pytorch/run.js";
 
 /**
  * What a peer is asked to do, as src/cli/fps.ts has it.
@@ -16,36 +18,57 @@ import { adapterEnvironment, exportNetwork } from "../../dist/cli.js";
  * @typedef {object} PeerResult
  * @property {string} name
  * @property {string} version with the form of the network that was the fastest
- * @property {string} provider ONNX Runtime's execution provider
- * @property {{median: number, min: number, max: number, measurements: number}} fps frames per second, one measurement a batch
+ * @property {string} [provider] ONNX Runtime's execution provider
+ * @property {{median: number, min: number, max: number, measurements: number}} fps frames per second; of ONNX Runtime one measurement a batch
  * @property {{median: number, min: number, max: number}} msPerBatch
- * @property {number} batches
+ * @property {number} [latencyMs] PyTorch: a batch by itself
+ * @property {number} [memoryBytes] PyTorch: GPU memory at most
+ * @property {number} [batches] ONNX Runtime's
  * @property {number[]} scores the last batch's [B, 2]
- * @property {string[]} drivers graphics drivers in the peer's process (Linux)
- * @property {string[]} onCpu nodes that the provider left to the CPU: index arithmetic
- * @property {object[]} all both forms' figures
+ * @property {string[]} [drivers] graphics drivers in ONNX Runtime's process (Linux)
+ * @property {string[]} [onCpu] nodes that ONNX Runtime's provider left to the CPU: index arithmetic
+ * @property {object[]} all the figures of all forms or variants
  */
 
 /** ONNX Runtime's execution provider by the peer's name. */
 const providers = { "ort-webgpu": "webgpu", "ort-cpu": "cpu" };
 
 /** Names of the peers. */
-export const peers = Object.keys(providers);
+export const peers = [...Object.keys(providers), "pytorch"];
 
 const folder = fileURLToPath(new URL("onnxruntime/", import.meta.url));
 
 /**
- * Measures a peer, which is installed first where it is not. The network goes to it in two forms, with attention in ONNX's operators
- * and in ONNX Runtime's fused one; the faster counts. One frame lies on the device: as in the engine's own measurement of the
- * model alone, nothing is uploaded but masks.
+ * Measures a peer.
  * @param {string} name one of {@link peers}
  * @param {PeerRequest} request
  * @returns {Promise<PeerResult>}
  */
 export async function runPeer(name, request) {
+  if (name === "pytorch") return runPyTorch(request, exportPth);
+  if (!providers[name]) throw new Error(`no peer is named ${name}; there is ${peers.join(", ")}`);
+  return runOnnxRuntime(name, request);
+}
+
+/**
+ * Why a peer cannot be measured here as things stand.
+ * @param {string} name one of {@link peers}
+ * @returns {Promise<string | undefined>} undefined where it can
+ */
+export async function peerMissing(name) {
+  if (name === "pytorch") return pyTorchMissing();
+  return isInstalled() ? undefined : `onnxruntime-node is not installed (--peer ${name} installs it)`;
+}
+
+/**
+ * Measures ONNX Runtime, which is installed first where it is not. The network goes to it in two forms, with attention in ONNX's
+ * operators and in ONNX Runtime's fused one; the faster counts. One frame lies on the device: as in the engine's own measurement of the
+ * model alone, nothing is uploaded but masks. Always in float32.
+ */
+async function runOnnxRuntime(name, request) {
   const provider = providers[name];
-  if (!provider) throw new Error(`no peer is named ${name}; there is ${peers.join(", ")}`);
-  const { checkpoint, settings, batch, seconds, adapterKind } = request;
+  const { checkpoint, batch, seconds, adapterKind } = request;
+  const settings = { ...request.settings, dtype: "f32" };
   const environment = provider === "webgpu" ? await adapterEnvironment(adapterKind) : {};
   await install();
   const scratch = await mkdtemp(join(tmpdir(), "sdmae-peer-"));
@@ -58,12 +81,8 @@ export async function runPeer(name, request) {
       await writeFile(path, exportNetwork(checkpoint, settings, batch, { image, fusedAttention: form === "fused" }));
       models.push({ form, path });
     }
-    const { output, log } = await runChild(
-      name,
-      { provider, models, seconds, seed: 1 },
-      environment,
-      600 + 6 * seconds,
-    );
+    const args = [join(folder, "peer.js"), JSON.stringify({ provider, models, seconds, seed: 1 })];
+    const { output, log } = await runChild(name, process.execPath, args, environment, 600 + 6 * seconds);
     const { version, drivers, all } = output;
     const onCpu = provider === "webgpu" ? nodesOnCpu(name, log) : [];
     if (provider === "webgpu" && adapterKind === "gpu" && drivers.length > 0 && drivers.every(isSoftware)) {
@@ -87,14 +106,20 @@ function noise(seed) {
   };
 }
 
-/**
- * `npm ci` in the peer's folder, unless what its package.json names is there. Its install script would only download CUDA libraries.
- */
-async function install() {
-  const wanted = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies["onnxruntime-node"];
+/** The version of onnxruntime-node that package.json names. */
+function wantedVersion() {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies["onnxruntime-node"];
+}
+
+function isInstalled() {
   const installed = join(folder, "node_modules", "onnxruntime-node", "package.json");
-  if (existsSync(installed) && JSON.parse(readFileSync(installed, "utf8")).version === wanted) return;
-  process.stderr.write(`installing onnxruntime-node ${wanted} in ${folder} (about 300 MB)\n`);
+  return existsSync(installed) && JSON.parse(readFileSync(installed, "utf8")).version === wantedVersion();
+}
+
+/** `npm ci` in the peer's folder, unless it is done. Its install script would only download CUDA libraries. */
+async function install() {
+  if (isInstalled()) return;
+  process.stderr.write(`installing onnxruntime-node ${wantedVersion()} in ${folder} (about 300 MB)\n`);
   const windows = process.platform === "win32";
   const { code, stdout, stderr } = await collect(
     spawn(windows ? "npm.cmd" : "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
@@ -106,50 +131,8 @@ async function install() {
     throw new Error(`npm ci in ${folder} failed: ${lastLine(stderr) || lastLine(stdout) || `code ${code}`}`);
 }
 
-/** Runs peer.js; gives what it printed and its log. */
-async function runChild(name, options, environment, limitSeconds) {
-  const child = spawn(process.execPath, [join(folder, "peer.js"), JSON.stringify(options)], {
-    env: { ...process.env, ...environment },
-  });
-  const limit = setTimeout(() => child.kill("SIGKILL"), limitSeconds * 1000);
-  const { code, signal, stdout, stderr } = await collect(child).finally(() => clearTimeout(limit));
-  if (code !== 0) {
-    const why = errorLine(stderr) || (signal ? `it ended by ${signal}` : `code ${code}`);
-    throw new Error(`the peer ${name} failed: ${why}`);
-  }
-  try {
-    return { output: JSON.parse(lastLine(stdout)), log: stderr };
-  } catch {
-    throw new Error(`the peer ${name} printed no result: ${lastLine(stdout) || lastLine(stderr) || "nothing"}`);
-  }
-}
-
-function collect(child) {
-  return new Promise((resolve, reject) => {
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      stderr += text;
-    });
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
-}
-
 function isSoftware(driver) {
   return /lvp|swiftshader/.test(driver);
-}
-
-function lastLine(text) {
-  return text.trim().split("\n").at(-1) ?? "";
-}
-
-/** The last line that names an error: Node prints a stack and its version after it, ONNX Runtime its log before. */
-function errorLine(text) {
-  const lines = text.split("\n").filter((line) => /Error\b.*: /.test(line) && !/\[[VIW]:onnxruntime/.test(line));
-  return lines.at(-1)?.trim() ?? lastLine(text);
 }
 
 /**

@@ -27,13 +27,36 @@ export interface PeerRequest {
   batch: number;
   seconds: number;
   adapterKind: string;
+  /** The precisions that are wanted, of a peer that has several: f32, tf32, f16. All where none is named. */
+  precisions?: readonly string[];
 }
 
-/** What a peer reports. */
-export interface PeerResult {
+/** A peer's precisions that count as float32. */
+export const fullPrecisions: readonly string[] = ["f32", "tf32"];
+
+/** One way in which a peer ran the network, or why it did not. */
+export interface PeerVariant {
+  /** What values are rounded to; without it float32. */
+  precision?: string;
+  /** What tells it from the peer's other variants. */
+  variant?: string;
+  form?: string;
+  /** Absent where it failed. */
+  fps?: Rate;
+  msPerBatch?: { median: number; min: number; max: number };
+  /** Of a batch by itself, where it is not the same as {@link msPerBatch}. */
+  latencyMs?: number;
+  /** GPU memory at most. */
+  memoryBytes?: number;
+  error?: string;
+}
+
+/** What a peer reports: the figures of its fastest variant, and those of all. */
+export interface PeerResult extends PeerVariant {
   name: string;
   version: string;
   fps: Rate;
+  all?: PeerVariant[];
 }
 
 /** Runs a peer on the same network and adapter; lives beside the benchmarks, since peers are no part of the package. */
@@ -86,17 +109,7 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
 }
 
 async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
-  const config = { ...paperConfig, patch: options.patch ?? paperConfig.patch };
-  const checkpoint: Checkpoint = options.checkpoint
-    ? await readCheckpoint([options.checkpoint])
-    : {
-        config,
-        weights: new Map(freshWeights(config, 1)),
-        extras: new Map(),
-        settings: {},
-        source: "fresh weights",
-        overlaid: 0,
-      };
+  const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   try {
     const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
@@ -123,7 +136,10 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
     if (model.profile) for (const line of profileTable(model.profile)) console.log(line);
     const peers: PeerResult[] = [];
     for (const name of options.peer) {
-      const request = { checkpoint, settings, batch, seconds: options.seconds, adapterKind: gpu.adapter.kind };
+      const request = {
+        ...{ checkpoint, settings, batch, seconds: options.seconds, adapterKind: gpu.adapter.kind },
+        precisions: settings.dtype === "f32" ? fullPrecisions : undefined,
+      };
       const result = await (runPeer as RunPeer)(name, request);
       peers.push(result);
       console.log(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
@@ -156,9 +172,17 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   }
 }
 
+/** The checkpoint that is named, else the paper's sizes with fresh weights. */
+export async function benchCheckpoint(options: { checkpoint?: string; patch?: number }): Promise<Checkpoint> {
+  if (options.checkpoint) return readCheckpoint([options.checkpoint]);
+  const config = { ...paperConfig, patch: options.patch ?? paperConfig.patch };
+  const weights = new Map(freshWeights(config, 1));
+  return { config, weights, extras: new Map(), settings: {}, source: "fresh weights", overlaid: 0 };
+}
+
 const shown = (rate: Rate) => shownRate(rate, "frames");
 
-/** The model alone: steps submitted without upload or read-back, the GPU waited for after each measurement. */
+/** The model alone, as {@link openModel} has it ready. */
 async function measureModel(
   gpu: Gpu,
   checkpoint: Checkpoint,
@@ -167,7 +191,36 @@ async function measureModel(
   seconds: number,
   profile: boolean,
 ) {
-  const { config, weights } = checkpoint;
+  const { program, memoryBytes } = await openModel(gpu, checkpoint, settings, batch);
+  try {
+    const rate = await measure(seconds, batch, (steps) => timed(program, steps));
+    const { flops, bytes: moved } = program.cost;
+    const profiled: NodeProfile[] | undefined =
+      profile && Profiler.available(gpu) ? await program.profile() : undefined;
+    return {
+      rate,
+      flopsPerFrame: flops / batch,
+      bytesPerFrame: moved / batch,
+      dispatches: program.dispatchCount,
+      memoryBytes,
+      profile: profiled,
+    };
+  } finally {
+    program.close();
+  }
+}
+
+/**
+ * The model with frames of noise on the device, each of its steps a steady one of a stream: as many frames resized as scored, no upload and no
+ * read-back. Whoever opens it closes the program.
+ * @returns the program and its bytes of GPU memory
+ */
+export async function openModel(
+  gpu: Gpu,
+  { config, weights }: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+): Promise<{ program: Program; memoryBytes: number }> {
   const slots = ClipWindow.slotsFor(batch);
   const newFrames = ClipWindow.newFramesFor(batch);
   const before = gpu.allocatedBytes;
@@ -202,20 +255,10 @@ async function measureModel(
       await timed(program, 1);
     }
     resize(0, batch); // a steady step resizes as many frames as it scores
-    const rate = await measure(seconds, batch, (steps) => timed(program, steps));
-    const { flops, bytes: moved } = program.cost;
-    const profiled: NodeProfile[] | undefined =
-      profile && Profiler.available(gpu) ? await program.profile() : undefined;
-    return {
-      rate,
-      flopsPerFrame: flops / batch,
-      bytesPerFrame: moved / batch,
-      dispatches: program.dispatchCount,
-      memoryBytes: gpu.allocatedBytes - before,
-      profile: profiled,
-    };
-  } finally {
+    return { program, memoryBytes: gpu.allocatedBytes - before };
+  } catch (error) {
     program.close();
+    throw error;
   }
 }
 

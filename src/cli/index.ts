@@ -3,6 +3,7 @@ import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
+import { compareCommand, type PeerMissing } from "./compare.js";
 import { convertCheckpointCommand } from "./convert.js";
 import { createAnomaliesCommand } from "./create_anomalies.js";
 import { datasetCommand } from "./dataset.js";
@@ -17,8 +18,10 @@ import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
 import { trainCommand } from "./train.js";
 import { trainBenchCommand } from "./train_bench.js";
+import { tuneCommand } from "./tune.js";
 
 // What the benchmarks' peers need of the engine.
+export { exportPth } from "../checkpoint/pth_write.js";
 export { adapterEnvironment } from "../node/adapter_environment.js";
 export { exportNetwork };
 
@@ -30,6 +33,7 @@ const commands: Record<string, () => Command> = {
   dataset: datasetCommand,
   demo: demoCommand,
   adapters: adaptersCommand,
+  tune: tuneCommand,
   "make-scene": makeSceneCommand,
   "create-anomalies": createAnomaliesCommand,
   "extract-gradients": extractGradientsCommand,
@@ -60,14 +64,22 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
   return run(make(), args);
 }
 
-/** Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}. */
+/**
+ * Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}.
+ * @param peerMissing tells which of them cannot be measured here
+ */
 export function runBenchmark(
-  name: "fps" | "train",
+  name: "fps" | "train" | "compare",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
+  peerMissing?: PeerMissing,
 ): Promise<number> {
-  const benchmarks = { fps: () => fpsCommand(peers, runPeer), train: trainBenchCommand };
+  const benchmarks = {
+    fps: () => fpsCommand(peers, runPeer),
+    train: trainBenchCommand,
+    compare: () => compareCommand(peers, runPeer, peerMissing),
+  };
   return run(benchmarks[name](), args);
 }
 

@@ -12,10 +12,14 @@ export interface Rate {
   measurements: number;
 }
 
+/** A rate in four digits; a thousand and more has no use for decimals, nor for an exponent. */
+export function rateDigits(value: number): string {
+  return value >= 1000 ? value.toFixed(0) : value.toPrecision(4);
+}
+
 /** A rate in words. */
 export function shownRate({ median, min, max, measurements }: Rate, units: string): string {
-  const digits = (value: number) => value.toPrecision(4);
-  return `${digits(median)} ${units}/s (${digits(min)} to ${digits(max)} in ${measurements} measurements)`;
+  return `${rateDigits(median)} ${units}/s (${rateDigits(min)} to ${rateDigits(max)} in ${measurements} measurements)`;
 }
 
 /** Seconds that `steps` steps take. */
@@ -43,13 +47,22 @@ export async function measure(
   unitsPerStep: number,
   run: (steps: number) => Promise<number>,
 ): Promise<Rate> {
+  return summary(await measureRates(seconds, unitsPerStep, run));
+}
+
+/** The single measurements of {@link measure}, units a second, in the order in which they were made. */
+export async function measureRates(
+  seconds: number,
+  unitsPerStep: number,
+  run: (steps: number) => Promise<number>,
+): Promise<number[]> {
   await run(1);
   const one = await run(1);
   const steps = Math.max(1, Math.min(1000, Math.round(0.1 / one)));
   const rates: number[] = [];
   const end = performance.now() + seconds * 1000;
   while (rates.length < 3 || performance.now() < end) rates.push((steps * unitsPerStep) / (await run(steps)));
-  return summary(rates);
+  return rates;
 }
 
 /** The best rate of a plain matmul with the engine's own kernel, GFLOP/s. */

@@ -1,6 +1,15 @@
 import { DeviceLostError, GpuError, NoAdapterError } from "../errors.js";
 import { declaredBindings } from "./wgsl.js";
 
+/** A multiplication that a GPU's matrix units do: [m, k] by [k, n] to [m, n], as `chromium-experimental-subgroup-matrix` lists it. */
+export interface MatrixUnit {
+  input: string;
+  result: string;
+  m: number;
+  n: number;
+  k: number;
+}
+
 /** What is known of an adapter, for choosing kernel variants and for reports. */
 export interface AdapterDescription {
   vendor: string;
@@ -11,6 +20,10 @@ export interface AdapterDescription {
   kind: "gpu" | "swiftshader" | "lavapipe" | "software";
   /** Invocations of a subgroup, where every subgroup has as many. */
   subgroupSize?: number;
+  /** The fewest invocations that a subgroup has. */
+  subgroupMinSize?: number;
+  /** What its matrix units do, if WebGPU gives access to them; the preferred one first. */
+  matrixUnits?: readonly MatrixUnit[];
 }
 
 /** What kernels are chosen by: the adapter, and what was enabled on the device. */
@@ -18,6 +31,19 @@ export interface Target {
   readonly adapter: AdapterDescription;
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
+  /** Names of the kernel variants that were measured to be the fastest here, by call; see src/ops/variants.ts. */
+  readonly tuning?: ReadonlyMap<string, string>;
+}
+
+/** Dawn's addition to what an adapter says of itself. */
+interface MatrixInfo extends GPUAdapterInfo {
+  readonly subgroupMatrixConfigs?: readonly {
+    readonly componentType: string;
+    readonly resultType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }[];
 }
 
 /** Describes a WebGPU adapter. */
@@ -35,11 +61,30 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
   const subgroupSize = subgroupMinSize > 0 && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
   // Browsers leave out the name; something must stand for it in messages.
   const shown = description || [vendor, architecture, device].filter(Boolean).join(" ");
-  return { vendor, architecture, device, description: shown, kind, ...(subgroupSize && { subgroupSize }) };
+  const matrixUnits = (info as MatrixInfo).subgroupMatrixConfigs?.map(
+    ({ componentType, resultType, M, N, K }): MatrixUnit => ({
+      input: componentType,
+      result: resultType,
+      m: M,
+      n: N,
+      k: K,
+    }),
+  );
+  return {
+    ...{ vendor, architecture, device, description: shown, kind },
+    ...(subgroupSize && { subgroupSize }),
+    ...(subgroupMinSize > 0 && { subgroupMinSize }),
+    ...(matrixUnits?.length && { matrixUnits }),
+  };
 }
 
 /** Features that kernels or the profiler can use; each is requested where the adapter has it. */
-const usefulFeatures: GPUFeatureName[] = ["timestamp-query", "shader-f16", "subgroups"];
+const usefulFeatures = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  "chromium-experimental-subgroup-matrix",
+] as GPUFeatureName[];
 
 /** Limits that are raised to what the adapter offers. */
 const raisedLimits = [
@@ -64,6 +109,8 @@ export interface Pipeline {
 export class Gpu implements Target {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
+  /** See {@link Target.tuning}: to be set before graphs are built. */
+  tuning: ReadonlyMap<string, string> = new Map();
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private failure: GpuError | undefined;
   private allocated = 0;

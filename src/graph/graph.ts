@@ -58,6 +58,14 @@ export interface Call<A = unknown> {
   readonly attrs: A;
 }
 
+/** Ways to compute a call. */
+export interface Variants {
+  /** What a tuning table knows the call by: op and sizes. */
+  key: string;
+  /** Their names, the default first. */
+  names: readonly string[];
+}
+
 /** What the graph knows of an operation. */
 export interface Op<A = unknown> {
   readonly name: string;
@@ -68,6 +76,8 @@ export interface Op<A = unknown> {
   /** The dispatches that compute it on a target. */
   kernels(call: Call<A>, target: Target): Kernel[];
   cost(call: Call<A>): Cost;
+  /** The ways in which a target can compute it, where there are several to measure; {@link kernels} takes the one that its tuning table names. */
+  variants?(call: Call<A>, target: Target): Variants;
   /**
    * Adds the nodes of its gradient to the graph: for each input the gradient of the loss with respect to it, given those with respect to the
    * outputs (undefined where the loss does not depend on one). Entries of inputs that `needed` does not ask for may be left out.

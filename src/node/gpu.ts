@@ -8,6 +8,7 @@ import {
   loadLibrary,
   unpackSwiftShader,
 } from "./swiftshader.js";
+import { knownTuning } from "./tuning.js";
 
 /** How to choose an adapter in Node. */
 export interface NodeGpuOptions {
@@ -83,7 +84,9 @@ async function prepareVulkan(archive: string | null | undefined): Promise<() => 
 async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
   alive.add(dawn);
   try {
-    return await Gpu.open(adapter, () => alive.delete(dawn));
+    const gpu = await Gpu.open(adapter, () => alive.delete(dawn));
+    gpu.tuning = await knownTuning(gpu.adapter);
+    return gpu;
   } catch (error) {
     alive.delete(dawn);
     throw error;

@@ -1,10 +1,12 @@
 import attentionWgsl from "../../shaders/attention.wgsl";
+import attentionMatrixWgsl from "../../shaders/attention_matrix.wgsl";
 import attentionSubgroupWgsl from "../../shaders/attention_subgroup.wgsl";
+import attentionTiledWgsl from "../../shaders/attention_tiled.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import type { Op, Tensor } from "../graph/graph.js";
+import type { ActivationType, Op, Tensor } from "../graph/graph.js";
 import { attentionBackwardOp } from "./attention_backward.js";
 import { bytesOf, expect, expectActivation, groups, sizes } from "./common.js";
-import { attentionTile } from "./variants.js";
+import { type AttentionShape, type AttentionVariant, attentionKey, attentionVariants, choose } from "./variants.js";
 
 /** Multi-head attention: q, k, v [3, B, N, D] → softmax(q kᵀ) v [B, N, D], heads side by side in D. The scale is in q already. */
 export const attentionOp: Op<{ heads: number }> = {
@@ -17,40 +19,27 @@ export const attentionOp: Op<{ heads: number }> = {
   },
   kernels({ inputs, outputs, attrs: { heads } }, target) {
     const [qkv] = inputs as [Tensor];
-    const [, b, tokens, width] = qkv.shape as [number, number, number, number];
-    const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: width / heads };
-    const types = { Act: qkv.dtype };
-    const bindings = { qkv, y: outputs[0] as Tensor };
-    const tile = attentionTile(target, tokens, width / heads);
-    if (tile) {
-      const { lanes, queries, keys } = tile;
-      const constants = {
-        ...sizes,
-        LANES: lanes,
-        QUERIES: queries,
-        QUERY_GROUPS: groups(queries, lanes),
-        KEYS: keys,
-        VECTORS: width / heads / (4 * lanes),
-      };
-      return [
-        {
-          label: "attention (subgroup)",
-          wgsl: specialize(attentionSubgroupWgsl, { constants, types }),
-          entryPoint: "attention",
-          bindings,
-          workgroups: [groups(tokens, queries), heads, b],
-        },
-      ];
-    }
+    const [, b, tokens] = qkv.shape as [number, number, number];
+    const shape = attentionShape(qkv, heads);
+    const variant = choose(target, attentionKey(shape), attentionVariants(target, shape)) as AttentionVariant;
+    const { source, constants, queries } = specialization(variant, shape);
+    const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: shape.headWidth };
     return [
       {
-        label: "attention",
-        wgsl: specialize(attentionWgsl, { constants: sizes, types }),
+        label: variant.kind === "plain" ? "attention" : `attention (${variant.kind})`,
+        wgsl: specialize(source, {
+          constants: { ...sizes, ...constants },
+          ...(variant.kind !== "matrix" && { types: { Act: qkv.dtype } }),
+        }),
         entryPoint: "attention",
-        bindings,
-        workgroups: [groups(tokens, 64), heads, b],
+        bindings: { qkv, y: outputs[0] as Tensor },
+        workgroups: [groups(tokens, queries), heads, b],
       },
     ];
+  },
+  variants({ inputs, attrs: { heads } }, target) {
+    const shape = attentionShape(inputs[0] as Tensor, heads);
+    return { key: attentionKey(shape), names: [...attentionVariants(target, shape).keys()] };
   },
   cost(call) {
     const [, b, tokens, width] = sizes(call.inputs[0]);
@@ -61,3 +50,41 @@ export const attentionOp: Op<{ heads: number }> = {
     return dy ? graph.apply(attentionBackwardOp, [qkv, y, dy], attrs).slice(0, 1) : [];
   },
 };
+
+function attentionShape({ shape, dtype }: Tensor, heads: number): AttentionShape {
+  const [, samples, tokens, width] = shape as [number, number, number, number];
+  return { dtype: dtype as ActivationType, samples, tokens, heads, headWidth: width / heads };
+}
+
+/** The WGSL of a variant, its constants beside the sizes, and the queries of a workgroup. */
+function specialization(variant: AttentionVariant, { headWidth }: AttentionShape) {
+  switch (variant.kind) {
+    case "subgroup": {
+      const { lanes, queries, keys } = variant;
+      const constants = {
+        ...{ LANES: lanes, QUERIES: queries, QUERY_GROUPS: groups(queries, lanes), KEYS: keys },
+        VECTORS: headWidth / (4 * lanes),
+      };
+      return { source: attentionSubgroupWgsl, constants, queries };
+    }
+    case "tiled": {
+      const { lanes, columns, lanesM, rows } = variant;
+      const constants = { LANES: lanes, COLUMNS: columns, LANES_M: lanesM, ROWS: rows };
+      return { source: attentionTiledWgsl, constants, queries: lanesM * rows };
+    }
+    case "matrix": {
+      const { unit, keys, subgroups } = variant;
+      const sharers = unit.lanes / unit.m;
+      const vectors = keys / sharers / 4;
+      const chunks = headWidth / keys;
+      const constants = {
+        ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, KEYS: keys, CHUNKS: chunks, INNER: headWidth / unit.k },
+        ...{ KEY_TILES_N: keys / unit.n, KEY_TILES_K: keys / unit.k, LANES: unit.lanes, SHARERS: sharers },
+        ...{ VECTORS: vectors, HELD: chunks * vectors, SUBGROUPS: subgroups, WORKGROUP: subgroups * unit.lanes },
+      };
+      return { source: attentionMatrixWgsl, constants, queries: subgroups * unit.m };
+    }
+    case "plain":
+      return { source: attentionWgsl, constants: {}, queries: 64 };
+  }
+}

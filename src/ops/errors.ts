@@ -2,9 +2,11 @@ import anomalyMapWgsl from "../../shaders/anomaly_map.wgsl";
 import frameScoresWgsl from "../../shaders/frame_scores.wgsl";
 import headErrorsWgsl from "../../shaders/head_errors.wgsl";
 import headErrorsSubgroupWgsl from "../../shaders/head_errors_subgroup.wgsl";
+import headErrorsTiledWgsl from "../../shaders/head_errors_tiled.wgsl";
+import sumErrorsWgsl from "../../shaders/sum_errors.wgsl";
 import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import { elementCount, type Op, type Tensor } from "../graph/graph.js";
+import { elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";
 import {
   bytesOf,
   dim,
@@ -17,7 +19,7 @@ import {
   sizes as sizesOf,
 } from "./common.js";
 import { tokenErrorsBackwardOp } from "./token_errors_backward.js";
-import { linearTile } from "./variants.js";
+import { choose, headErrorsVariants, type TileVariant } from "./variants.js";
 
 /** How two values differ: squared (L2) or absolute (L1). */
 export type Norm = "L1" | "L2";
@@ -83,7 +85,7 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
 /**
  * Heads and token errors in one pass: targets, samples, weight [heads, D, P·P·4] and bias [heads, P·P·4] of the teacher's and, where there is
  * one, the student's head, then their features [B, 1 + L, D] (normalised) → [B, L, 2] as {@link tokenErrorsOp}. No prediction
- * is stored.
+ * is stored; the second output has room for sums over parts of a token.
  */
 export const headErrorsOp: Op<ErrorAttrs> = {
   name: "headErrors",
@@ -97,9 +99,12 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     expectActivation(weight, "weight", [heads, width, values], teacher);
     expectShape(bias, "bias", [heads, values]);
     if (student) expectActivation(student, "student", [b, 1 + tokens, width], teacher);
-    return [{ shape: [b, tokens, 2], dtype: "f32" }];
+    return [
+      { shape: [b, tokens, 2], dtype: "f32" },
+      { shape: [b, tokens, groups(patch * patch, leastPixels), 2], dtype: "f32" },
+    ];
   },
-  kernels({ inputs, outputs, attrs }, target) {
+  kernels({ inputs, outputs, attrs }, target): Kernel[] {
     const [targets, samples, weight, bias, teacher, student] = inputs as [
       Tensor,
       Tensor,
@@ -108,38 +113,76 @@ export const headErrorsOp: Op<ErrorAttrs> = {
       Tensor,
       Tensor?,
     ];
-    const errors = outputs[0] as Tensor;
+    const [errors, partial] = outputs as [Tensor, Tensor];
     const [b, tokens] = errors.shape as [number, number];
     const width = dim(teacher, 2);
+    const pixels = attrs.patch ** 2;
     const sizes = { PATCH: attrs.patch, GRID_WIDTH: dim(targets, 2) / attrs.patch, TOKENS: tokens, WIDTH: width };
+    const common = { ...sizes, ABSOLUTE: attrs.norm === "L1" };
     const flags = { STUDENT: student !== undefined };
     const types = { Act: teacher.dtype };
-    const bindings = { targets, samples, weight, bias, teacher, errors, ...(student && { student }) };
-    const tile = linearTile(target, tokens, attrs.patch ** 2 * 4);
-    const common = { ...sizes, ABSOLUTE: attrs.norm === "L1" };
-    if (tile) {
-      const { lanes, rows, strips } = tile;
-      const constants = { ...common, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
-      return [
-        {
-          label: "head errors (subgroup)",
-          wgsl: specialize(headErrorsSubgroupWgsl, { constants, types, flags }),
-          entryPoint: "headErrors",
-          bindings,
-          workgroups: [groups(tokens, rows), b, 1],
-        },
-      ];
+    const features = { targets, samples, weight, bias, teacher, ...(student && { student }) };
+    const candidates = headErrorsVariants(target, tokens, 4 * pixels, width);
+    const variant = choose(target, headErrorsKey(teacher, errors, attrs.patch), candidates) as TileVariant;
+    const entryPoint = "headErrors";
+    switch (variant.kind) {
+      case "subgroup": {
+        const { lanes, rows, strips } = variant;
+        const constants = { ...common, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
+        return [
+          {
+            label: "head errors (subgroup)",
+            wgsl: specialize(headErrorsSubgroupWgsl, { constants, types, flags }),
+            ...{ entryPoint, bindings: { ...features, errors } },
+            workgroups: [groups(tokens, rows), b, 1],
+          },
+        ];
+      }
+      case "tiled": {
+        const { rows, columns, lanesM, lanesN } = variant;
+        const [tileM, tilePixels, invocations] = [lanesM * rows, lanesN * columns, lanesM * lanesN];
+        const parts = groups(pixels, tilePixels);
+        const constants = {
+          ...{ ...common, HEADS: student ? 2 : 1, PARTS: parts, K_STEP: 16 },
+          ...{ ROWS: rows, COLUMNS: columns, LANES_M: lanesM, LANES_N: lanesN, TILE_M: tileM, TILE_PIXELS: tilePixels },
+          ...{ X_LOADS: groups(4 * tileM, invocations), W_LOADS: groups(16 * tilePixels, invocations) },
+        };
+        return [
+          {
+            label: "head errors (tiled)",
+            wgsl: specialize(headErrorsTiledWgsl, { constants, types, flags }),
+            ...{ entryPoint, bindings: { ...features, partial } },
+            workgroups: [parts, groups(tokens, tileM), b],
+          },
+          {
+            label: "sum errors",
+            wgsl: specialize(sumErrorsWgsl, {
+              constants: { PARTS: parts, TOKENS: b * tokens, VALUES: 4 * pixels },
+            }),
+            entryPoint: "sumErrors",
+            bindings: { partial, errors },
+            workgroups: [groups(b * tokens, 64), 1, 1],
+          },
+        ];
+      }
+      case "plain": {
+        const rows = 4;
+        return [
+          {
+            label: "head errors",
+            wgsl: specialize(headErrorsWgsl, { constants: { ...common, ROWS: rows }, types, flags }),
+            ...{ entryPoint, bindings: { ...features, errors } },
+            workgroups: [groups(tokens, rows), b, 1],
+          },
+        ];
+      }
     }
-    const rows = 4;
-    return [
-      {
-        label: "head errors",
-        wgsl: specialize(headErrorsWgsl, { constants: { ...common, ROWS: rows }, types, flags }),
-        entryPoint: "headErrors",
-        bindings,
-        workgroups: [groups(tokens, rows), b, 1],
-      },
-    ];
+  },
+  variants({ inputs, outputs, attrs: { patch } }, target) {
+    const errors = outputs[0] as Tensor;
+    const key = headErrorsKey(inputs[4] as Tensor, errors, patch);
+    const candidates = headErrorsVariants(target, dim(errors, 1), 4 * patch ** 2, dim(inputs[4], 2));
+    return { key, names: [...candidates.keys()] };
   },
   cost(call) {
     const [heads, width, values] = sizesOf(call.inputs[2]);
@@ -147,6 +190,13 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     return { flops: heads * b * tokens * (2 * width + 3) * values, bytes: bytesOf(call) };
   },
 };
+
+/** Pixels that a tile of head_errors_tiled.wgsl has at least. */
+const leastPixels = 8;
+
+function headErrorsKey(teacher: Tensor, errors: Tensor, patch: number): string {
+  return `headErrors ${teacher.dtype} ${dim(errors, 0)}x${dim(errors, 1)}x${dim(teacher, 2)}x${patch ** 2 * 4}`;
+}
 
 /** Token errors [B, L, 2] → [B, 2], means over all tokens or, given idsRestore [B, L], over the removed ones. */
 export const frameScoresOp: Op<{ keep: number }> = {

@@ -1,10 +1,20 @@
 import linearWgsl from "../../shaders/linear.wgsl";
+import linearMatrixWgsl from "../../shaders/linear_matrix.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
+import linearTiledWgsl from "../../shaders/linear_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { type ActivationType, elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
-import { linearStrips, linearTile } from "./variants.js";
+import {
+  choose,
+  type LinearShape,
+  type LinearVariant,
+  linearKey,
+  linearStrips,
+  linearVariants,
+  type Specialized,
+} from "./variants.js";
 
 interface LinearAttrs {
   gelu: boolean;
@@ -38,43 +48,88 @@ export const linearOp: Op<LinearAttrs> = {
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
     const y = outputs[0] as Tensor;
-    const [batch, m, n] = y.shape as [number, number, number];
     const residual = attrs.residual ? extra[0] : undefined;
     const passthrough = attrs.passthroughPeriod > 0 ? extra.at(-1) : undefined;
-    const types = { Act: x.dtype };
+    const shape = linearShape(x, y);
+    const variant = choose(target, linearKey(shape), linearVariants(target, shape)) as LinearVariant;
     const flags = { GELU: attrs.gelu, RESIDUAL: attrs.residual, PASSTHROUGH: passthrough !== undefined };
-    const sizes = { M: m, N: n, K: dim(x, 2), PERIOD: attrs.passthroughPeriod };
-    const bindings = { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) };
-    const tile = linearTile(target, m, n);
-    if (tile) {
-      const { lanes, rows, strips } = tile;
-      const constants = { ...sizes, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
-      return [
-        {
-          label: "linear (subgroup)",
-          wgsl: specialize(linearSubgroupWgsl, { constants, types, flags }),
-          entryPoint: "linear",
-          bindings,
-          workgroups: [n / (4 * lanes * strips), groups(m, rows), batch],
-        },
-      ];
-    }
-    const plain = { ROWS: 4, LANES_N: 8, LANES_M: 8 };
+    const { source, constants, workgroups } = specialization(variant, shape);
+    const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: attrs.passthroughPeriod };
     return [
       {
-        label: "linear",
-        wgsl: specialize(linearWgsl, { constants: { ...sizes, ...plain }, types, flags }),
+        label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
+        wgsl: specialize(source, {
+          constants: { ...sizes, ...constants },
+          flags,
+          ...(variant.kind !== "matrix" && { types: { Act: x.dtype } }),
+        }),
         entryPoint: "linear",
-        bindings,
-        workgroups: [groups(n, 8 * plain.LANES_N), groups(m, plain.ROWS * plain.LANES_M), batch],
+        bindings: { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) },
+        workgroups,
       },
     ];
+  },
+  variants({ inputs, outputs }, target) {
+    const shape = linearShape(inputs[0] as Tensor, outputs[0] as Tensor);
+    return { key: linearKey(shape), names: [...linearVariants(target, shape).keys()] };
   },
   cost(call) {
     const y = call.outputs[0] as Tensor;
     return { flops: 2 * elementCount(y.shape) * dim(call.inputs[0], 2), bytes: bytesOf(call) };
   },
 };
+
+function linearShape(x: Tensor, y: Tensor): LinearShape {
+  const [batch, m, n] = y.shape as [number, number, number];
+  return { dtype: x.dtype as ActivationType, batch, m, k: dim(x, 2), n };
+}
+
+/** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
+function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): Specialized {
+  switch (variant.kind) {
+    case "subgroup": {
+      const { lanes, rows, strips } = variant;
+      return {
+        source: linearSubgroupWgsl,
+        constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        workgroups: [n / (4 * lanes * strips), groups(m, rows), batch],
+      };
+    }
+    case "tiled": {
+      const { rows, columns, lanesM, lanesN, step } = variant;
+      const [tileM, tileN4, invocations] = [lanesM * rows, lanesN * columns, lanesM * lanesN];
+      return {
+        source: linearTiledWgsl,
+        constants: {
+          ...{ ROWS: rows, COLUMNS: columns, LANES_M: lanesM, LANES_N: lanesN },
+          ...{ TILE_M: tileM, TILE_N4: tileN4, K_STEP: step },
+          X_LOADS: groups((tileM * step) / 4, invocations),
+          W_LOADS: groups(step * tileN4, invocations),
+        },
+        workgroups: [groups(n, 4 * tileN4), groups(m, tileM), batch],
+      };
+    }
+    case "matrix": {
+      const { tilesM, tilesN, unit } = variant;
+      return {
+        source: linearMatrixWgsl,
+        constants: {
+          ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ LANES: unit.lanes, WORKGROUP: 4 * unit.lanes },
+        },
+        workgroups: [n / (2 * tilesN * unit.n), groups(m, 2 * tilesM * unit.m), batch],
+      };
+    }
+    case "plain": {
+      const [rows, lanes] = [4, 8];
+      return {
+        source: linearWgsl,
+        constants: { ROWS: rows, LANES_N: lanes, LANES_M: lanes },
+        workgroups: [groups(n, 8 * lanes), groups(m, rows * lanes), batch],
+      };
+    }
+  }
+}
 
 /** A linear layer's weights as PyTorch keeps them: weight [N, K] and bias [N]. */
 export interface LinearWeights {

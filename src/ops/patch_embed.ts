@@ -1,5 +1,6 @@
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
 import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
+import patchEmbedTiledWgsl from "../../shaders/patch_embed_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
@@ -13,7 +14,14 @@ import {
   sampleWords,
   sizes as sizesOf,
 } from "./common.js";
-import { linearStrips, linearTile } from "./variants.js";
+import {
+  choose,
+  linearStrips,
+  patchEmbedVariants,
+  type Specialized,
+  stepPixels,
+  type TileVariant,
+} from "./variants.js";
 
 /**
  * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
@@ -38,39 +46,66 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
-    const types = { Act: y.dtype };
-    const bindings = { frames, samples, idsKeep, weight, bias, y };
-    const tile = linearTile(target, keep, width);
-    if (tile) {
-      const { lanes, rows, strips } = tile;
-      const constants = { ...sizes, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
-      return [
-        {
-          label: "patch embed (subgroup)",
-          wgsl: specialize(patchEmbedSubgroupWgsl, { constants, types }),
-          entryPoint: "patchEmbed",
-          bindings,
-          workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
-        },
-      ];
-    }
-    const rows = 4;
-    const lanes = Math.min(64, width / 4);
+    const variant = choose(target, tuningKey(y, patch), patchEmbedVariants(target, keep, width)) as TileVariant;
+    const { kind } = variant;
+    const { source, constants, workgroups } = specialization(variant, b, keep, width);
     return [
       {
-        label: "patch embed",
-        wgsl: specialize(patchEmbedWgsl, { constants: { ...sizes, ROWS: rows, LANES: lanes }, types }),
+        label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
+        wgsl: specialize(source, { constants: { ...sizes, ...constants }, types: { Act: y.dtype } }),
         entryPoint: "patchEmbed",
-        bindings,
-        workgroups: [groups(width / 4, lanes), groups(keep, rows), b],
+        bindings: { frames, samples, idsKeep, weight, bias, y },
+        workgroups,
       },
     ];
+  },
+  variants({ outputs, attrs: { patch } }, target) {
+    const y = outputs[0] as Tensor;
+    return { key: tuningKey(y, patch), names: [...patchEmbedVariants(target, dim(y, 1), dim(y, 2)).keys()] };
   },
   cost(call) {
     const [b, keep, width] = sizesOf(call.outputs[0]);
     return { flops: 2 * b * keep * width * call.attrs.patch ** 2 * 9, bytes: bytesOf(call) };
   },
 };
+
+function specialization(variant: TileVariant, b: number, keep: number, width: number): Specialized {
+  switch (variant.kind) {
+    case "subgroup": {
+      const { lanes, rows, strips } = variant;
+      return {
+        source: patchEmbedSubgroupWgsl,
+        constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
+      };
+    }
+    case "tiled": {
+      const { rows, columns, lanesM, lanesN } = variant;
+      const [tileM, tileN4] = [lanesM * rows, lanesN * columns];
+      return {
+        source: patchEmbedTiledWgsl,
+        constants: {
+          ...{ ROWS: rows, COLUMNS: columns, LANES_M: lanesM, LANES_N: lanesN },
+          ...{ TILE_M: tileM, TILE_N4: tileN4, STEP_PIXELS: stepPixels },
+        },
+        workgroups: [groups(width, 4 * tileN4), groups(keep, tileM), b],
+      };
+    }
+    case "plain": {
+      const [rows, lanes] = [4, Math.min(64, width / 4)];
+      return {
+        source: patchEmbedWgsl,
+        constants: { ROWS: rows, LANES: lanes },
+        workgroups: [groups(width / 4, lanes), groups(keep, rows), b],
+      };
+    }
+  }
+}
+
+function tuningKey({ shape, dtype }: Tensor, patch: number): string {
+  const [b, keep, width] = shape as [number, number, number];
+  return `patchEmbed ${dtype} ${b}x${keep}x${9 * patch ** 2}x${width}`;
+}
 
 /**
  * A convolution's weight [D, 9, P, P] (channels: frame, then B, G, R) in the layout of the target's kernel: [3, P, P, 3, D], or

@@ -1,9 +1,27 @@
-import type { Target } from "../gpu/gpu.js";
+import type { MatrixUnit, Target } from "../gpu/gpu.js";
+import type { ActivationType, Kernel } from "../graph/graph.js";
 
 /**
- * The one place where kernel variants are chosen. `subgroup` variants are for the software adapters, whose subgroups are 4 or 8 wide
- * and whose storage loads are dear (docs/performance.md); everything else runs the plain ones.
+ * The one place where kernel variants are chosen. For a call there are candidates by name, of which the first one is taken, unless the
+ * target's tuning table names another (src/tuner). `subgroup` variants are for the software adapters, whose subgroups are 4 or 8 wide and whose
+ * storage loads are dear; `tiled` ones for GPUs; `matrix` ones for their matrix units, which a table has to have chosen, since only
+ * the tuner's check against another variant says that they work where it ran (docs/performance.md).
  */
+export type Candidates<V> = ReadonlyMap<string, V>;
+
+/** The candidate that a target's tuning table names for a call, else the first, if there is one. */
+export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V | undefined {
+  const named = target.tuning?.get(key);
+  const [first] = candidates.values();
+  return (named === undefined ? undefined : candidates.get(named)) ?? first;
+}
+
+/** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
+export interface Specialized {
+  source: string;
+  constants: Record<string, number>;
+  workgroups: Kernel["workgroups"];
+}
 
 /** Invocations of a subgroup where the subgroup variants are the faster ones, else undefined. */
 export function subgroupLanes({ adapter, features }: Target): number | undefined {
@@ -25,7 +43,7 @@ export function evenRows(count: number, most: number): number {
   return Math.ceil(count / Math.ceil(count / most));
 }
 
-/** Columns that a weight layout groups: undefined where the plain kernel serves, since `n` columns do not divide into strips. */
+/** Columns that a weight layout groups: undefined where no subgroup kernel serves, since `n` columns do not divide into strips. */
 export function linearStrips(target: Target, n: number): { lanes: number; strips: number } | undefined {
   const lanes = subgroupLanes(target);
   if (lanes === undefined) return undefined;
@@ -33,15 +51,233 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
   return n % (lanes * 4) === 0 ? { lanes, strips: 1 } : undefined;
 }
 
-/** The tile of a matmul of `m` rows and `n` columns, or undefined for the plain kernel. */
-export function linearTile(target: Target, m: number, n: number): SubgroupTile | undefined {
+/** The most rows of a subgroup's tile, the best first. */
+const mostRows = { 4: [16, 8, 12, 24], 8: [24, 8, 16, 32] } as const;
+
+/** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
+function subgroupTiles(target: Target, m: number, n: number): Candidates<SubgroupTile> {
   const strips = linearStrips(target, n);
-  return strips && { ...strips, rows: evenRows(m, strips.lanes === 8 ? 24 : 16) };
+  if (!strips) return new Map();
+  const most = mostRows[strips.lanes as 4 | 8];
+  return new Map(most.map((rows) => [`subgroup ${rows}`, { ...strips, rows: evenRows(m, rows) }]));
 }
 
-/** Queries and key blocks of attention over `tokens` with heads of `headWidth`, or undefined for the plain kernel. */
-export function attentionTile(target: Target, tokens: number, headWidth: number) {
+/** What a workgroup's invocations make together on a GPU: rows are lanesM apart, vec4s of columns lanesN. */
+export interface Tile {
+  kind: "tiled";
+  rows: number;
+  columns: number;
+  lanesM: number;
+  lanesN: number;
+}
+
+/** The tiles for `m` rows and `n` columns whose `bytes` of workgroup memory, and invocations, a device has. */
+function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<Tile> {
+  if (subgroupLanes(target) !== undefined) return new Map();
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  const tiles = [
+    [4, 2, 16, 16],
+    [8, 2, 16, 16],
+    [4, 1, 16, 16],
+    [8, 1, 16, 16],
+    [8, 1, 8, 8],
+    [4, 1, 8, 8],
+  ].map(([rows, columns, lanesM, lanesN]) => ({ kind: "tiled", rows, columns, lanesM, lanesN }) as Tile);
+  const fitting = tiles.filter(
+    (tile) =>
+      bytes(tile) <= maxComputeWorkgroupStorageSize &&
+      tile.lanesM * tile.lanesN <= maxComputeInvocationsPerWorkgroup &&
+      m >= tile.lanesM * tile.rows &&
+      n >= tile.lanesN * 4,
+  );
+  const name = ({ rows, columns, lanesM, lanesN }: Tile) =>
+    `tiled ${lanesM * rows}x${lanesN * columns * 4} by ${lanesM * lanesN}`;
+  return new Map(fitting.map((tile) => [name(tile), tile]));
+}
+
+/** How patch embedding, or the heads with their errors, can be computed. */
+export type TileVariant = { kind: "plain" } | ({ kind: "subgroup" } & SubgroupTile) | Tile;
+
+/** The candidates of patch embedding: `keep` rows a sample of `width` columns, {@link stepPixels} at a time. */
+export function patchEmbedVariants(target: Target, keep: number, width: number): Candidates<TileVariant> {
+  const values = 3 * stepPixels;
+  const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
+    4 * lanesM * rows * (values + 5) + 16 * values * lanesN * columns;
+  return tileVariants(target, keep, width, bytes);
+}
+
+/** Pixels of an inner step of patch_embed_tiled.wgsl: any patch has a multiple of them. */
+export const stepPixels = 8;
+
+/** The candidates of heads and errors: `tokens` rows a sample of `values` columns, from features of `width`. */
+export function headErrorsVariants(
+  target: Target,
+  tokens: number,
+  values: number,
+  width: number,
+): Candidates<TileVariant> {
+  if (subgroupLanes(target) === undefined && width % 16 !== 0) return new Map([["plain", { kind: "plain" }]]);
+  const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
+    4 * lanesM * rows * 20 + 16 * 16 * lanesN * columns + 8 * lanesM * rows * lanesN;
+  return tileVariants(target, tokens, values, bytes);
+}
+
+function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<TileVariant> {
+  const tiles = subgroupTiles(target, m, n);
+  // A weight in the subgroup kernels' layout serves no other.
+  if (tiles.size > 0) return new Map([...tiles].map(([name, tile]) => [name, { kind: "subgroup", ...tile }]));
+  return new Map<string, TileVariant>([...gpuTiles(target, m, n, bytes), ["plain", { kind: "plain" }]]);
+}
+
+/** A matrix unit, with the invocations of a subgroup. */
+export type SizedUnit = MatrixUnit & { lanes: number };
+
+/** y = x W of a linear layer: what its variants depend on. */
+export interface LinearShape {
+  dtype: ActivationType;
+  batch: number;
+  m: number;
+  k: number;
+  n: number;
+}
+
+/** How a linear layer can be computed. */
+export type LinearVariant =
+  | { kind: "plain" }
+  | ({ kind: "subgroup" } & SubgroupTile)
+  | (Tile & { step: number })
+  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit };
+
+/** Name of a linear layer in a tuning table. */
+export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
+  return `linear ${dtype} ${batch}x${m}x${k}x${n}`;
+}
+
+/** The candidates of a linear layer. */
+export function linearVariants(target: Target, shape: LinearShape): Candidates<LinearVariant> {
+  const { dtype, m, k, n } = shape;
+  const tiles = subgroupTiles(target, m, n);
+  // A weight in the subgroup kernels' layout serves no other.
+  if (tiles.size > 0) return new Map([...tiles].map(([name, tile]) => [name, { kind: "subgroup", ...tile }]));
+  const candidates = new Map<string, LinearVariant>();
+  const step = 16;
+  const bytesOf = ({ lanesM, lanesN, rows, columns }: Tile) =>
+    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4);
+  if (k % step === 0)
+    for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
+  candidates.set("plain", { kind: "plain" });
+  const unit = matrixUnit(target, dtype);
+  if (unit && k % unit.k === 0) {
+    for (const [tilesM, tilesN] of [
+      [4, 4],
+      [2, 4],
+      [4, 2],
+      [2, 2],
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      if (m >= tilesM * unit.m && n % (2 * tilesN * unit.n) === 0) {
+        candidates.set(`matrix ${tilesM}x${tilesN}`, { kind: "matrix", tilesM, tilesN, unit });
+      }
+    }
+  }
+  return candidates;
+}
+
+/** softmax(q kᵀ) v: what its variants depend on. */
+export interface AttentionShape {
+  dtype: ActivationType;
+  samples: number;
+  tokens: number;
+  heads: number;
+  headWidth: number;
+}
+
+/** How attention can be computed. */
+export type AttentionVariant =
+  | { kind: "plain" }
+  | { kind: "subgroup"; lanes: number; queries: number; keys: number }
+  | { kind: "tiled"; lanes: number; columns: number; lanesM: number; rows: number }
+  | { kind: "matrix"; unit: SizedUnit; keys: number; subgroups: number };
+
+/** Name of an attention in a tuning table. */
+export function attentionKey({ dtype, samples, tokens, heads, headWidth }: AttentionShape): string {
+  return `attention ${dtype} ${samples}x${tokens}x${heads}x${headWidth}`;
+}
+
+/** The candidates of attention. */
+export function attentionVariants(target: Target, shape: AttentionShape): Candidates<AttentionVariant> {
+  const { dtype, tokens, headWidth } = shape;
+  const candidates = new Map<string, AttentionVariant>();
   const lanes = subgroupLanes(target);
-  if (lanes === undefined || headWidth % (4 * lanes) !== 0) return undefined;
-  return { lanes, queries: evenRows(tokens, lanes === 8 ? 16 : 8), keys: lanes === 8 ? 2 : 4 };
+  if (lanes !== undefined) {
+    if (headWidth % (4 * lanes) === 0) {
+      for (const [most, keys] of lanes === 8
+        ? ([
+            [16, 2],
+            [8, 2],
+            [16, 1],
+            [24, 2],
+          ] as const)
+        : ([
+            [8, 4],
+            [8, 2],
+            [12, 4],
+            [16, 4],
+          ] as const)) {
+        candidates.set(`subgroup ${most} by ${keys}`, {
+          kind: "subgroup",
+          lanes,
+          queries: evenRows(tokens, most),
+          keys,
+        });
+      }
+    }
+  } else {
+    for (const tile of tiledAttention(target, shape)) {
+      candidates.set(`tiled ${tile.lanesM * tile.rows}x${4 * tile.lanes}`, { kind: "tiled", ...tile });
+    }
+  }
+  candidates.set("plain", { kind: "plain" });
+  const unit = matrixUnit(target, dtype);
+  if (unit && unit.lanes % unit.m === 0) {
+    for (const keys of [32, 64]) {
+      const sharers = unit.lanes / unit.m;
+      const whole = [headWidth % keys, keys % unit.n, keys % unit.k, keys % (4 * sharers), headWidth % unit.k];
+      const fits = whole.every((rest) => rest === 0) && tokens >= Math.max(keys, unit.m);
+      const subgroups = Math.min(4, Math.floor(target.limits.maxComputeWorkgroupStorageSize / (6 * unit.m * keys)));
+      if (fits && subgroups > 0) candidates.set(`matrix ${keys}`, { kind: "matrix", unit, keys, subgroups });
+    }
+  }
+  return candidates;
+}
+
+/** The tiles of attention_tiled.wgsl, whose neighbours agree by shuffles: they need to know that they are in one subgroup. */
+function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidth }: AttentionShape) {
+  const width = features.has("subgroups") ? (adapter.subgroupSize ?? adapter.subgroupMinSize ?? 1) : 1;
+  const tiles: { lanes: number; columns: number; lanesM: number; rows: number }[] = [];
+  for (const lanes of [16, 8]) {
+    const columns = headWidth / (4 * lanes);
+    if (lanes > width || !Number.isInteger(columns)) continue;
+    for (const [lanesM, rows] of [
+      [8, 4],
+      [4, 8],
+      [8, 2],
+      [4, 4],
+    ] as const) {
+      const stored = (lanesM * rows + 4 * lanes) * (headWidth + 4) * (dtype === "f16" ? 2 : 4);
+      const bytes = stored + lanesM * rows * (lanes + 1) * 16;
+      if (bytes <= limits.maxComputeWorkgroupStorageSize) tiles.push({ lanes, columns, lanesM, rows });
+    }
+  }
+  return tiles;
+}
+
+/** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */
+function matrixUnit({ adapter, features }: Target, dtype: ActivationType): SizedUnit | undefined {
+  if (dtype !== "f16" || adapter.subgroupSize === undefined) return undefined;
+  if (!["chromium-experimental-subgroup-matrix", "subgroups", "shader-f16"].every((f) => features.has(f)))
+    return undefined;
+  const unit = adapter.matrixUnits?.find(({ input, result }) => input === "f16" && result === "f32");
+  return unit && { ...unit, lanes: adapter.subgroupSize };
 }

@@ -16,7 +16,7 @@ export interface Ran {
 }
 
 /** Runs a command in this process and keeps what it prints from the terminal. */
-async function captured(command: () => Promise<number>): Promise<Ran> {
+export async function captured(command: () => Promise<number>): Promise<Ran> {
   let [stdout, stderr] = ["", ""];
   const collect = (take: (text: string) => void): typeof process.stdout.write => {
     return (text: string | Uint8Array, ...rest: unknown[]) => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { anomalyMapOp, frameScoresOp, headErrorsOp, type Norm, tokenErrorsOp } from "../../src/ops/errors.js";
 import { linearWeights } from "../../src/ops/linear.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { anomalyMap, frameScore, linear, meanDifference, normalizeTokens, targetTokens } from "../support/reference.js";
@@ -69,7 +70,10 @@ describe("token errors from stored predictions", () => {
   }
 });
 
-describe("heads and errors in one pass", () => {
+describe.each([
+  ["the adapter's kernels", (gpu: Gpu) => gpu],
+  ["a GPU's kernels", asGpu],
+] as const)("heads and errors in one pass, by %s", (_, taken) => {
   for (const { batch, rows, columns, patch, width } of casesFor(
     [
       { batch: 1, rows: 1, columns: 1, patch: 8, width: 16 },
@@ -78,6 +82,7 @@ describe("heads and errors in one pass", () => {
       { batch: 1, rows: 3, columns: 3, patch: 16, width: 128 },
       { batch: 2, rows: 1, columns: 13, patch: 16, width: 16 },
       { batch: 1, rows: 2, columns: 2, patch: 16, width: 20 },
+      { batch: 2, rows: 5, columns: 14, patch: 8, width: 32 },
     ],
     1,
   )) {
@@ -96,7 +101,7 @@ describe("heads and errors in one pass", () => {
             features: random.floats(batch * (1 + tokens) * width, -2, 2),
           });
           const [teacher, student] = [head(), head()];
-          const got = await evaluateOne(gpu(), (bench) => {
+          const got = await evaluateOne(taken(gpu()), (bench) => {
             const inputs = [
               bench.input([batch + 1, image.height, image.width], packImages(images)),
               bench.input([batch, 8], packSamples(Array.from({ length: batch }, (_, b) => ({ target: batch - b })))),
@@ -130,7 +135,7 @@ describe("heads and errors in one pass", () => {
     const features = random.floats((1 + tokens) * width, -2, 2);
     const moved = features.map((v) => v + 1e-3 * (random.next() - 0.5));
     const image = randomImage(random, 8, 40, 4);
-    const got = await evaluateOne(gpu(), (bench) => {
+    const got = await evaluateOne(taken(gpu()), (bench) => {
       const inputs = [bench.input([1, 8, 40], packImages([image])), bench.input([1, 8], packSamples([{}]))];
       const heads = [
         { weight, bias },

@@ -1,12 +1,16 @@
 import { describe, expect, it } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { packPatchWeight, patchEmbedOp } from "../../src/ops/patch_embed.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { patchEmbed } from "../support/reference.js";
 
-describe("patch embedding", () => {
+describe.each([
+  ["the adapter's kernels", (gpu: Gpu) => gpu],
+  ["a GPU's kernels", asGpu],
+] as const)("patch embedding, by %s", (_, taken) => {
   const gpu = useGpu();
   for (const { batch, rows, columns, patch, keep, width } of casesFor(
     [
@@ -15,6 +19,8 @@ describe("patch embedding", () => {
       { batch: 3, rows: 3, columns: 4, patch: 16, keep: 12, width: 16 },
       { batch: 1, rows: 5, columns: 5, patch: 8, keep: 25, width: 64 },
       { batch: 1, rows: 2, columns: 4, patch: 16, keep: 4, width: 256 },
+      { batch: 2, rows: 7, columns: 10, patch: 4, keep: 68, width: 80 },
+      { batch: 1, rows: 7, columns: 5, patch: 16, keep: 33, width: 32 },
       { batch: 2, rows: 4, columns: 4, patch: 8, keep: 8, width: 128 },
     ],
     2,
@@ -30,7 +36,7 @@ describe("patch embedding", () => {
       const weight = random.floats(width * fanIn, -1 / Math.sqrt(fanIn), 1 / Math.sqrt(fanIn));
       const bias = random.floats(width);
       const kept = samples.map(() => random.permutation(tokens).slice(0, keep));
-      const got = await evaluateOne(gpu(), (bench) => {
+      const got = await evaluateOne(taken(gpu()), (bench) => {
         const inputs = [
           bench.input([images.length, height, pixels], packImages(images)),
           bench.input([batch, 8], packSamples(samples)),

@@ -1,0 +1,8 @@
+import type { Checkpoint } from "../../../src/checkpoint/checkpoint.js";
+import type { PeerRequest, PeerResult } from "../../../src/cli/fps.js";
+
+export function pyTorchMissing(): Promise<string | undefined>;
+export function runPyTorch(
+  request: PeerRequest,
+  exportPth: (checkpoint: Checkpoint) => Uint8Array,
+): Promise<PeerResult & { device: string; scores: number[] }>;

@@ -1,0 +1,153 @@
+// linear.wgsl for GPUs, in float32 or float16, without matrix units: a workgroup makes TILE_M rows by TILE_N columns; a K_STEP of both operands lies
+// in workgroup memory, while the next one is on its way to registers. An invocation makes ROWS rows, LANES_M apart, of
+// COLUMNS vec4s of columns, LANES_N apart, so that neighbours read neighbouring words.
+const M: u32 = 401u;  // rows of x in one batch entry
+const N: u32 = 256u;
+const K: u32 = 256u;  // a multiple of K_STEP
+const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
+const ROWS: u32 = 8u;
+const COLUMNS: u32 = 2u;
+const LANES_M: u32 = 16u;
+const LANES_N: u32 = 16u;
+const TILE_M: u32 = 128u;  // LANES_M * ROWS
+const TILE_N4: u32 = 32u;  // LANES_N * COLUMNS: vec4s
+const K_STEP: u32 = 16u;
+const X_LOADS: u32 = 2u;  // vec4s of a step of x that an invocation loads: TILE_M * K_STEP / 4 / invocations, rounded up
+const W_LOADS: u32 = 2u;  // K_STEP * TILE_N4 / invocations, rounded up
+alias Act = f32;  // what activations are stored as
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, K, N]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
+//#if RESIDUAL
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
+//#endif
+//#if PASSTHROUGH
+@group(0) @binding(4) var<storage, read> passthrough: array<vec4<Act>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+//#endif
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
+
+const X_STRIDE: u32 = K_STEP / 4u + 1u;  // one more than it holds, so that rows do not all begin in the same bank
+var<workgroup> xTile: array<vec4<Act>, TILE_M * X_STRIDE>;
+var<workgroup> wTile: array<vec4<Act>, K_STEP * TILE_N4>;
+
+//#if GELU
+// erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
+fn erf(v: vec4<f32>) -> vec4<f32> {
+  let a = abs(v);
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return sign(v) * (1.0 - poly * exp(-a * a));
+}
+//#endif
+
+fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
+  const N4 = N / 4u;
+  let at = (batch * M + row) * N4 + column;
+  var result = value + bias[batch * N4 + column];
+  //#if GELU
+  result = 0.5 * result * (1.0 + erf(result * 0.70710678));
+  //#endif
+  //#if PASSTHROUGH
+  if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
+  //#endif
+  //#if RESIDUAL
+  result += vec4<f32>(residual[at]);
+  //#endif
+  y[at] = vec4<Act>(result);
+}
+
+@compute @workgroup_size(LANES_N, LANES_M)
+fn linear(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) lane: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  const K4 = K / 4u;
+  const N4 = N / 4u;
+  const STEP4 = K_STEP / 4u;
+  const INVOCATIONS = LANES_M * LANES_N;
+  let row0 = group.y * TILE_M;
+  let column0 = group.x * TILE_N4;
+  var nextX: array<vec4<Act>, X_LOADS>;
+  var nextW: array<vec4<Act>, W_LOADS>;
+  var sums: array<array<vec4<f32>, COLUMNS>, ROWS>;
+  for (var k0 = 0u; k0 <= K; k0 += K_STEP) {
+    if (k0 > 0u) {
+      workgroupBarrier();  // what lies there was used
+      //#unroll i X_LOADS
+      {
+        const i = 0u;
+        let at = local + i * INVOCATIONS;
+        if (at < TILE_M * STEP4) { xTile[(at / STEP4) * X_STRIDE + at % STEP4] = nextX[i]; }
+      }
+      //#end
+      //#unroll i W_LOADS
+      {
+        const i = 0u;
+        let at = local + i * INVOCATIONS;
+        if (at < K_STEP * TILE_N4) { wTile[at] = nextW[i]; }
+      }
+      //#end
+      workgroupBarrier();
+    }
+    if (k0 < K) {
+      //#unroll i X_LOADS
+      {
+        const i = 0u;
+        let at = local + i * INVOCATIONS;
+        nextX[i] = x[(group.z * M + min(row0 + at / STEP4, M - 1u)) * K4 + k0 / 4u + at % STEP4];
+      }
+      //#end
+      //#unroll i W_LOADS
+      {
+        const i = 0u;
+        let at = local + i * INVOCATIONS;
+        nextW[i] = weight[(group.z * K + min(k0 + at / TILE_N4, K - 1u)) * N4 + min(column0 + at % TILE_N4, N4 - 1u)];
+      }
+      //#end
+    }
+    if (k0 == 0u) { continue; }
+    for (var k = 0u; k < STEP4; k++) {
+      var w: array<array<vec4<f32>, 4>, COLUMNS>;
+      //#unroll c COLUMNS
+      {
+        const c = 0u;
+        let at = k * 4u * TILE_N4 + lane.x + c * LANES_N;
+        w[c][0] = vec4<f32>(wTile[at]);
+        w[c][1] = vec4<f32>(wTile[at + TILE_N4]);
+        w[c][2] = vec4<f32>(wTile[at + 2u * TILE_N4]);
+        w[c][3] = vec4<f32>(wTile[at + 3u * TILE_N4]);
+      }
+      //#end
+      //#unroll r ROWS
+      {
+        const r = 0u;
+        let a = vec4<f32>(xTile[(lane.y + r * LANES_M) * X_STRIDE + k]);
+        //#unroll c COLUMNS
+        {
+          const c = 0u;
+          sums[r][c] = fma(vec4<f32>(a.x), w[c][0], sums[r][c]);
+          sums[r][c] = fma(vec4<f32>(a.y), w[c][1], sums[r][c]);
+          sums[r][c] = fma(vec4<f32>(a.z), w[c][2], sums[r][c]);
+          sums[r][c] = fma(vec4<f32>(a.w), w[c][3], sums[r][c]);
+        }
+        //#end
+      }
+      //#end
+    }
+  }
+  //#unroll r ROWS
+  {
+    const r = 0u;
+    let row = row0 + lane.y + r * LANES_M;
+    //#unroll c COLUMNS
+    {
+      const c = 0u;
+      let column = column0 + lane.x + c * LANES_N;
+      if (row < M && column < N4) { finish(sums[r][c], group.z, row, column); }
+    }
+    //#end
+  }
+  //#end
+}

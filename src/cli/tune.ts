@@ -1,0 +1,111 @@
+import { Command, Option } from "commander";
+import { ClipWindow } from "../detector/clip_window.js";
+import { buildScoreGraph } from "../detector/score_graph.js";
+import { type ScoreOptions, scoreSettings } from "../detector/settings.js";
+import { planMemory } from "../graph/plan.js";
+import { writeFileAtomic } from "../node/atomic.js";
+import { openNodeGpu } from "../node/gpu.js";
+import { keepTuning } from "../node/tuning.js";
+import { tuningTable } from "../tuner/table.js";
+import { type TunedCall, tune } from "../tuner/tuner.js";
+import { benchCheckpoint } from "./fps.js";
+import { interruptible } from "./interrupt.js";
+import { adapterOption, dtypeOption, parseSize, wholeNumber } from "./options.js";
+import { Progress } from "./progress.js";
+import { table } from "./table.js";
+
+interface TuneCommandOptions {
+  size?: { height: number; width: number };
+  patch?: number;
+  batch?: number;
+  dtype?: ScoreOptions["dtype"];
+  checkpoint?: string;
+  adapter?: string;
+  again?: boolean;
+  json?: string;
+  quiet?: boolean;
+}
+
+/** `tune`: which kernel variants are the fastest here. */
+export function tuneCommand(): Command {
+  return new Command("tune")
+    .description(
+      "Measures the variants of each kernel on this adapter, for a model, size and batch, and keeps which are the fastest: " +
+        "whatever runs later here uses them. Variants for matrix units (tensor cores) are used only after this.",
+    )
+    .option("-c, --checkpoint <file>", "the model (default: the paper's sizes)")
+    .addOption(
+      new Option("--size <HxW>", "input size of the network (default: the model's, else 320x640)").argParser(parseSize),
+    )
+    .addOption(
+      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+    )
+    .addOption(
+      new Option("--batch <n>", "frames in a step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+    )
+    .addOption(dtypeOption())
+    .addOption(adapterOption())
+    .option("--again", "measure also what was measured before")
+    .option("--json <file>", "write this adapter's table to a file too")
+    .option("-q, --quiet", "no progress, no table")
+    .action((options: TuneCommandOptions) => interruptible((signal) => tuneModel(options, signal)));
+}
+
+async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Promise<void> {
+  const checkpoint = await benchCheckpoint(options);
+  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  const choices = new Map<string, string>();
+  try {
+    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 16 : 1);
+    const { config, weights } = checkpoint;
+    const { graph } = buildScoreGraph(gpu, {
+      ...{ config, weights, settings, source: settings.size, batch, anomalyMap: false },
+      ...{ slots: ClipWindow.slotsFor(batch), newFrames: ClipWindow.newFramesFor(batch) },
+    });
+    const { height, width } = settings.size;
+    const say = (line: string) => {
+      if (!options.quiet) process.stdout.write(`${line}\n`);
+    };
+    say(`adapter  ${gpu.adapter.description} (${gpu.adapter.kind})`);
+    say(`model    ${height}x${width}, patch ${config.patch}, batch ${batch}, ${settings.dtype}`);
+    let progress: Progress | undefined;
+    const onCall = ({ key, best }: TunedCall, total: number) => {
+      choices.set(key, best);
+      progress ??= new Progress("kernels", total, options.quiet ?? false, true);
+      progress.advance(1);
+    };
+    const known = options.again ? new Set<string>() : new Set(gpu.tuning.keys());
+    let calls: TunedCall[];
+    try {
+      calls = await tune(gpu, planMemory(graph).nodes, { known, onCall, signal });
+    } finally {
+      progress?.stop();
+      // What was measured before an interruption counts too.
+      if (choices.size > 0) say(`kept     ${await keepTuning(gpu.adapter, choices)}`);
+    }
+    if (calls.length === 0) say("nothing to measure: all of it is known (--again measures it anew)");
+    else if (!options.quiet) for (const line of shown(calls)) console.log(line);
+    if (options.json !== undefined) {
+      const all = tuningTable(gpu.adapter, new Map([...gpu.tuning, ...choices]));
+      await writeFileAtomic(options.json, `${JSON.stringify(all, null, 2)}\n`);
+      say(`written  ${options.json}`);
+    }
+  } finally {
+    gpu.close();
+  }
+}
+
+/** A row for each variant: its time, and how it compares with the default. */
+function shown(calls: readonly TunedCall[]): string[] {
+  const rows = calls.flatMap(({ key, variants, best, count }) =>
+    variants.map(({ name, ms, fault }, i) => [
+      i === 0 ? `${key}${count > 1 ? ` (${count} times)` : ""}` : "",
+      name,
+      fault === undefined ? ms.toPrecision(3) : "-",
+      fault === undefined ? ((variants[0]?.ms ?? ms) / ms).toFixed(2) : "-",
+      fault ?? (name === best ? "*" : ""),
+    ]),
+  );
+  return table(["kernel", "variant", "ms", "times the default", ""], rows);
+}

@@ -1,0 +1,149 @@
+import type { Gpu, Target } from "../gpu/gpu.js";
+import { byteSize, Graph, type Node, type Op, type Tensor } from "../graph/graph.js";
+import { floatsOf, Program } from "../graph/program.js";
+import { float32ToHalf } from "../half.js";
+import { uniformGenerator } from "../random.js";
+
+/** What was measured of a variant. */
+export interface Measured {
+  name: string;
+  /** The shortest time of a run, in milliseconds. */
+  ms: number;
+  /** Why it is out: its result differs from that of the plainest variant, or it does not run. */
+  fault?: string;
+}
+
+/** What was measured of a call. */
+export interface TunedCall {
+  /** What a tuning table knows it by. */
+  key: string;
+  /** The default first. */
+  variants: Measured[];
+  /** The fastest that is right. */
+  best: string;
+  /** How often the graph has it. */
+  count: number;
+}
+
+/** Options of {@link tune}. */
+export interface TuneOptions {
+  /** Calls that need no measurement. */
+  known?: ReadonlySet<string>;
+  /** Is told of each call that is done, and how many there are. */
+  onCall?: (call: TunedCall, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/** ‖a−b‖/‖b‖ that a variant may be away from the plainest one, by what activations are stored as. */
+const tolerance = { f32: 1e-4, f16: 1e-2 };
+/** Measurements of a variant; others' come in between. */
+const rounds = 5;
+const secondsPerMeasurement = 0.02;
+
+/**
+ * Measures every variant of every call of a graph on random values, each beside the others.
+ * @throws GpuError where the device fails
+ */
+export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOptions = {}): Promise<TunedCall[]> {
+  const calls = new Map<string, { node: Node; names: readonly string[]; count: number }>();
+  for (const node of nodes) {
+    const variants = node.op.variants?.(node, gpu);
+    if (!variants || variants.names.length < 2 || options.known?.has(variants.key)) continue;
+    const call = calls.get(variants.key) ?? { node, names: variants.names, count: 0 };
+    call.count++;
+    calls.set(variants.key, call);
+  }
+  const tuned: TunedCall[] = [];
+  for (const [key, { node, names, count }] of calls) {
+    options.signal?.throwIfAborted();
+    const variants = await measureVariants(gpu, node, key, names);
+    const right = variants.filter((v) => v.fault === undefined);
+    const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0] as Measured).name;
+    const call = { key, variants, best, count };
+    tuned.push(call);
+    options.onCall?.(call, calls.size);
+  }
+  return tuned;
+}
+
+/** The node alone in a program, computed by one of its variants. */
+async function compile(gpu: Gpu, node: Node, target: Target): Promise<{ program: Program; outputs: Tensor[] }> {
+  const graph = new Graph(target);
+  const op: Op = { ...node.op, kernels: (call) => node.op.kernels(call, target) };
+  const inputs = node.inputs.map(({ name, shape, dtype }) => graph.state(name, shape, dtype));
+  const outputs = graph.apply(op, inputs, node.attrs);
+  graph.output("first", outputs[0] as Tensor);
+  const program = await Program.compile(gpu, graph, 1);
+  const random = uniformGenerator(5);
+  for (const tensor of inputs) program.write(tensor, values(tensor, random));
+  return { program, outputs };
+}
+
+/** Values as a network has them: floats around zero; indices that are valid wherever they point. */
+function values(tensor: Tensor, random: () => number): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  const words = byteSize(tensor) / 4;
+  if (tensor.dtype === "u32") return Uint32Array.from({ length: words }, () => (random() < 0.5 ? 0 : 1));
+  const floats = Float32Array.from({ length: words * (tensor.dtype === "f16" ? 2 : 1) }, () => random() - 0.5);
+  if (tensor.dtype === "f32") return floats;
+  return new Uint32Array(float32ToHalf(floats).buffer as ArrayBuffer);
+}
+
+async function measureVariants(gpu: Gpu, node: Node, key: string, names: readonly string[]): Promise<Measured[]> {
+  const { adapter, features, limits } = gpu;
+  const measured: Measured[] = names.map((name) => ({ name, ms: Number.POSITIVE_INFINITY }));
+  const programs = new Map<Measured, Program>();
+  // What all are held against: the variant that is the easiest to see through.
+  const plainest = names.includes("plain") ? "plain" : (names[0] as string);
+  let want: Float32Array | undefined;
+  try {
+    for (const variant of [...measured].sort((a, b) => Number(b.name === plainest) - Number(a.name === plainest))) {
+      const target: Target = { adapter, features, limits, tuning: new Map([[key, variant.name]]) };
+      try {
+        const { program, outputs } = await compile(gpu, node, target);
+        programs.set(variant, program);
+        await program.ready();
+        const { first } = await program.run();
+        const got = floatsOf(first as Float32Array, outputs[0] as Tensor);
+        want ??= got;
+        const away = distance(got, want);
+        const most = tolerance[node.inputs.some(({ dtype }) => dtype === "f16") ? "f16" : "f32"];
+        if (!(away <= most)) variant.fault = `its result is ${away.toPrecision(2)} away from that of "${plainest}"`;
+      } catch (error) {
+        if (variant.name === plainest) throw error;
+        variant.fault = (error as Error).message;
+      }
+    }
+    const running = [...programs].filter(([{ fault }]) => fault === undefined);
+    const steps = new Map<Measured, number>();
+    for (const [variant, program] of running) {
+      const once = await seconds(program, 1);
+      steps.set(variant, Math.max(1, Math.min(1000, Math.round(secondsPerMeasurement / once))));
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (const [variant, program] of running) {
+        const count = steps.get(variant) as number;
+        variant.ms = Math.min(variant.ms, (1000 * (await seconds(program, count))) / count);
+      }
+    }
+    return measured;
+  } finally {
+    for (const program of programs.values()) program.close();
+  }
+}
+
+async function seconds(program: Program, steps: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < steps; i++) program.submit();
+  await program.finish();
+  return (performance.now() - start) / 1000;
+}
+
+/** ‖a−b‖/‖b‖ */
+function distance(a: Float32Array, b: Float32Array): number {
+  let [squares, whole] = [0, 0];
+  for (const [i, value] of b.entries()) {
+    squares += ((a[i] as number) - value) ** 2;
+    whole += value ** 2;
+  }
+  return Math.sqrt(squares / (whole || 1));
+}
