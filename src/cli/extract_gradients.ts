@@ -1,11 +1,11 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import type { Frame } from "../data/frame.js";
 import { motionGradient, withNeighbours } from "../data/motion_gradient.js";
 import { InputError } from "../errors.js";
-import { writeFileAtomic } from "../node/atomic.js";
+import { mkdirs, writeFileAtomic } from "../node/atomic.js";
 import { layoutNames, openDataset } from "../node/datasets/index.js";
 import { listFrameFiles } from "../node/frame-folder.js";
 import { inFlight } from "../node/in_flight.js";
@@ -66,7 +66,7 @@ async function extract(root: string, options: ExtractOptions, signal: AbortSigna
       signal.throwIfAborted();
       const source = await video.open();
       const names = await numberNames(video);
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      await mkdirs(folder).catch((error: unknown) => {
         throw new InputError(
           `${oneLine(folder)} cannot be made: ${reasonOf(error)}; --out names another place for the gradients`,
         );

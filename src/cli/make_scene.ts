@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { Command, Option } from "commander";
 import sharp from "sharp";
@@ -12,7 +12,7 @@ import {
 import { createScene, type Scene, type SceneTruth } from "../data/scene/scene.js";
 import { type SceneView, sceneViews } from "../data/scene/stage.js";
 import { InputError } from "../errors.js";
-import { writeFileAtomic } from "../node/atomic.js";
+import { mkdirs, writeFileAtomic } from "../node/atomic.js";
 import { inFlight } from "../node/in_flight.js";
 import { oneLine, reasonOf } from "../node/messages.js";
 import { encodePng } from "../node/png_write.js";
@@ -113,7 +113,7 @@ async function prepareFolder(out: string, settings: Record<string, unknown>, for
   const file = join(out, SETTINGS_FILE);
   const wanted = `${JSON.stringify(settings, null, 2)}\n`;
   try {
-    await mkdir(out, { recursive: true });
+    await mkdirs(out);
     if ((await readdir(out)).length > 0) {
       const found = await readFile(file, "utf8").catch(() => undefined);
       if (found === wanted) return;
@@ -220,7 +220,7 @@ async function writeVideo(
 /** Makes a folder; what it holds if it was there. */
 async function folderOf(path: string): Promise<Set<string>> {
   try {
-    await mkdir(path, { recursive: true });
+    await mkdirs(path);
     return new Set(await readdir(path));
   } catch (error) {
     throw new InputError(`${oneLine(path)} cannot be written: ${reasonOf(error)}`);

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.js";
 import { reasonOf } from "./messages.js";
 
@@ -79,8 +80,30 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
  */
 export async function makeFolder(path: string, name: string = path): Promise<boolean> {
   try {
-    return (await mkdir(path, { recursive: true })) !== undefined;
+    return await mkdirs(path);
   } catch (error) {
     throw cannotWrite(name, error);
+  }
+}
+
+/**
+ * Makes a folder and those above it, unless they are there; returns whether any was made. Node's own recursive mkdir never ends where a folder
+ * that is there has no room for others, such as /proc.
+ */
+export async function mkdirs(path: string): Promise<boolean> {
+  const folder = resolve(path);
+  try {
+    await mkdir(folder);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(folder)).isDirectory()) return false;
+    if (code !== "ENOENT" || dirname(folder) === folder) throw error;
+    await mkdirs(dirname(folder));
+    // Another process may have made it meanwhile.
+    await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== "EEXIST") throw again;
+    });
+    return true;
   }
 }

@@ -1,10 +1,11 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { access, chmod, copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import { access, chmod, copyFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
 import type { Readable } from "node:stream";
 import { InputError } from "../errors.js";
+import { mkdirs } from "./atomic.js";
 import { oneLine, reasonOf } from "./messages.js";
 
 export interface FfmpegLookup {
@@ -63,7 +64,7 @@ async function makeRunnable(binary: string, env: Record<string, string | undefin
   if (await isProgram(copy)) return copy;
   const unfinished = `${copy}.${process.pid}`;
   try {
-    await mkdir(cache, { recursive: true });
+    await mkdirs(cache);
     await copyFile(binary, unfinished);
     await chmod(unfinished, 0o755);
     await rename(unfinished, copy);

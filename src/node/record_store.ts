@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Dataset } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { decodeRecord, encodeRecord, type VideoRecord } from "../eval/record.js";
 import type { Weights } from "../model/network.js";
-import { writeFileAtomic } from "./atomic.js";
+import { mkdirs, writeFileAtomic } from "./atomic.js";
 import type { Detector } from "./detector.js";
 import { reasonOf } from "./messages.js";
 
@@ -33,7 +33,7 @@ export class RecordStore {
     try {
       if (folder === undefined) return new RecordStore(await mkdtemp(join(tmpdir(), "sdmae-eval-")), true, made);
       const own = join(folder, key);
-      await mkdir(own, { recursive: true });
+      await mkdirs(own);
       return new RecordStore(own, false, made);
     } catch (error) {
       throw new InputError(`${folder ?? tmpdir()}: cannot be written (${reasonOf(error)})`);

@@ -1,11 +1,12 @@
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { constants, homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { brotliDecompressSync } from "node:zlib";
 import { extract } from "tar-stream";
+import { mkdirs } from "./atomic.js";
 
 /** SwiftShader, a Vulkan driver on the CPU, unpacked. */
 export interface SwiftShader {
@@ -46,7 +47,7 @@ export async function unpackSwiftShader(archive: string): Promise<SwiftShader> {
   if (isComplete(folder)) return locate(folder);
   let scratch: string;
   try {
-    await mkdir(cacheFolder(), { recursive: true });
+    await mkdirs(cacheFolder());
     scratch = await mkdtemp(join(cacheFolder(), "unpacking-"));
   } catch {
     scratch = await mkdtemp(join(tmpdir(), "sdmae-swiftshader-"));

@@ -160,6 +160,9 @@ it("says what is wrong with the command line or the data", async () => {
   await refused("name the data set's folder by --root DIR", ...out);
   await refused("--dataset scene has no files", ...out, "--dataset", "scene", ...data());
   await refused("holds no run to go on with", ...out, "--resume");
+  // Node's recursive mkdir would never end there.
+  const nowhere = "/proc/sdmae/run";
+  if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
   await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
   await refused("stage 1 has 4 epochs of 3 in all", ...out, ...data(), ...network, "--teacher-epochs", "4");

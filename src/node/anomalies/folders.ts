@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { BgrImage } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
+import { mkdirs } from "../atomic.js";
 import { oneLine, reasonOf } from "../messages.js";
 import { encodePng } from "../png_write.js";
 
@@ -40,7 +41,7 @@ export class ImageFolder {
     const temporary = join(dirname(path), `.${basename(path)}.partial`);
     try {
       await rm(temporary, { recursive: true, force: true });
-      await mkdir(temporary, { recursive: true });
+      await mkdirs(temporary);
       for (const name of subfolders) await mkdir(join(temporary, name));
     } catch (error) {
       throw cannotWrite(path, error);

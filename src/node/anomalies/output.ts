@@ -1,9 +1,9 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { BgrImage } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
-import { writeFileAtomic } from "../atomic.js";
+import { mkdirs, writeFileAtomic } from "../atomic.js";
 import { oneLine, reasonOf } from "../messages.js";
 import { ImageFolder, namesIn } from "./folders.js";
 
@@ -53,8 +53,8 @@ export class AnomalyOutput {
       );
     }
     try {
-      await mkdir(frames, { recursive: true });
-      await mkdir(masks, { recursive: true });
+      await mkdirs(frames);
+      await mkdirs(masks);
     } catch (error) {
       throw new InputError(`${oneLine(train)} cannot be written: ${reasonOf(error)}`);
     }
