@@ -1,4 +1,5 @@
 import { DeviceLostError, GpuError, NoAdapterError } from "../errors.js";
+import { type Nap, patiently } from "./patience.js";
 import { declaredBindings } from "./wgsl.js";
 
 /** A multiplication that a GPU's matrix units do: [m, k] by [k, n] to [m, n], as `chromium-experimental-subgroup-matrix` lists it. */
@@ -111,6 +112,8 @@ export class Gpu implements Target {
   readonly limits: GPUSupportedLimits;
   /** See {@link Target.tuning}: to be set before graphs are built. */
   tuning: ReadonlyMap<string, string> = new Map();
+  /** How to wait where waiting costs a core that the adapter computes on; see {@link patiently}. */
+  nap?: Nap;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private failure: GpuError | undefined;
   private allocated = 0;
@@ -223,7 +226,7 @@ export class Gpu implements Target {
 
   /** Resolves when everything submitted so far is done; throws what went wrong. */
   async finish(): Promise<void> {
-    await this.device.queue.onSubmittedWorkDone();
+    await patiently(this.device.queue.onSubmittedWorkDone(), this.nap);
     this.check();
   }
 

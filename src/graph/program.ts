@@ -1,5 +1,5 @@
 import type { Gpu } from "../gpu/gpu.js";
-import { Patience } from "../gpu/patience.js";
+import { patiently } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
 import { halfToFloat32 } from "../half.js";
 import {
@@ -45,10 +45,8 @@ export class Program {
   private readonly staging: GPUBuffer[] = [];
   private readonly waiting: (() => void)[] = [];
   private readonly readBackBytes: number;
-  private readonly patience: Patience;
   private readBuffer: GPUBuffer | undefined;
   private reading: Promise<unknown> = Promise.resolve();
-  private unfinished: { steps: number; start: number } = { steps: 0, start: 0 };
 
   private constructor(
     readonly gpu: Gpu,
@@ -58,7 +56,6 @@ export class Program {
     private readonly dispatches: readonly Dispatch[],
     stepsInFlight: number,
   ) {
-    this.patience = new Patience(gpu.adapter.kind !== "gpu");
     this.readBackBytes = [...graph.outputs.values()].reduce((sum, t) => sum + byteSize(t), 0);
     for (let i = 0; i < stepsInFlight; i++) {
       const buffer = gpu.createBuffer(
@@ -152,14 +149,11 @@ export class Program {
         offset += byteSize(tensor);
       }
       this.gpu.device.queue.submit([encoder.finish()]);
-      const start = this.patience.submitted();
-      await this.patience.sleep();
-      await staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes).catch((error: Error) => {
+      await patiently(staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes), this.gpu.nap).catch((error: Error) => {
         this.gpu.check();
         throw error;
       });
       this.gpu.check();
-      this.patience.done(start);
       const bytes = staging.getMappedRange(0, this.readBackBytes).slice(0);
       staging.unmap();
       return this.unpack(bytes);
@@ -174,22 +168,11 @@ export class Program {
     const encoder = this.gpu.device.createCommandEncoder({ label: phase });
     this.encode(encoder, phase);
     this.gpu.device.queue.submit([encoder.finish()]);
-    // Other phases are short beside a step, whose time theirs counts as.
-    if (phase !== mainPhase) return;
-    const start = this.patience.submitted();
-    this.unfinished = {
-      steps: this.unfinished.steps + 1,
-      start: this.unfinished.steps ? this.unfinished.start : start,
-    };
   }
 
   /** Resolves when every step of {@link submit} is done; throws what went wrong. */
   async finish(): Promise<void> {
-    const { steps, start } = this.unfinished;
-    this.unfinished = { steps: 0, start: 0 };
-    await this.patience.sleep();
     await this.gpu.finish();
-    if (steps > 0) this.patience.done(start, steps);
   }
 
   /**
@@ -213,7 +196,7 @@ export class Program {
     const encoder = this.gpu.device.createCommandEncoder({ label: "read" });
     encoder.copyBufferToBuffer(this.bufferOf(tensor), 4 * (tensor.offset ?? 0), staging, 0, bytes);
     this.gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+    await patiently(staging.mapAsync(GPUMapMode.READ, 0, bytes), this.gpu.nap);
     const copy = staging.getMappedRange(0, bytes).slice(0);
     staging.unmap();
     return viewAs(tensor.dtype, copy, 0, bytes / 4);
@@ -231,8 +214,7 @@ export class Program {
       }
       profiler.resolve(encoder);
       this.gpu.device.queue.submit([encoder.finish()]);
-      this.patience.submitted();
-      await this.patience.sleep();
+      await this.gpu.finish();
       const times = await profiler.read();
       const profiles = new Map<Node, NodeProfile>();
       this.dispatches.forEach(({ node }, i) => {

@@ -81,10 +81,20 @@ async function prepareVulkan(archive: string | null | undefined): Promise<() => 
   return async () => (await unpack())?.icd;
 }
 
+const never = new Int32Array(new SharedArrayBuffer(4));
+const napMs = 2;
+
+/** Sleeps, then lets Dawn poll once: both take their turns among the event loop's immediate callbacks. */
+function nap(): Promise<void> {
+  Atomics.wait(never, 0, 0, napMs);
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
   alive.add(dawn);
   try {
     const gpu = await Gpu.open(adapter, () => alive.delete(dawn));
+    if (gpu.adapter.kind !== "gpu") gpu.nap = nap;
     gpu.tuning = await knownTuning(gpu.adapter);
     return gpu;
   } catch (error) {
