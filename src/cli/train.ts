@@ -139,7 +139,7 @@ function summary({
   const share = anomalies === "none" ? 0 : anomalyShare;
   return (
     `${size.height}x${size.width}, patch ${model.patch}, widths ${model.encoderWidth} and ${model.decoderWidth}; batch ${batch}, learning rate ${optimizer.learningRate}, ` +
-    `${teacherEpochs} epochs of the teacher, ${epochs - teacherEpochs} of the student; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
+    `epochs: ${teacherEpochs} of the teacher, ${epochs - teacherEpochs} of the student; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
   );
 }
 
@@ -149,14 +149,13 @@ function describe(error: unknown, run: Run | undefined): string {
   return run?.savedStep ? `saved at step ${run.savedStep}; go on with --resume` : "stopped before anything was saved";
 }
 
-function finalWords({ tests, epochs }: TrainResult): string {
-  const best = (stage: 1 | 2) => tests.filter((test) => test.stage === stage && test.best).at(-1);
-  const words = ([1, 2] as const).flatMap((stage) => {
-    const test = best(stage);
-    if (!test) return [];
-    const { microAuc, macroAuc } = test.result;
-    const figures = `micro-AUC ${percent(microAuc, 2)}, macro-AUC ${percent(macroAuc, 2)}`;
-    return [`best ${stage === 1 ? "teacher" : "with student"}: ${figures} (epoch ${test.epoch})`];
+function finalWords({ tests, epochs, best, bestStudent }: TrainResult): string {
+  const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
+    if (!kept) return [];
+    // A test before the run was resumed is known by its micro-AUC alone.
+    const macroAuc = tests.find(({ epoch }) => epoch === kept.epoch)?.result.macroAuc;
+    const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;
+    return [`${name}: micro-AUC ${percent(kept.microAuc, 2)}${macro} (epoch ${kept.epoch})`];
   });
   const last = epochs.at(-1);
   if (words.length === 0 && last)

@@ -89,8 +89,12 @@ export interface TrainOptions {
 export interface TrainResult {
   /** The best teacher with the best student; the last ones where nothing could be tested. */
   checkpoint: Checkpoint;
+  /** The epochs and tests since it was resumed, if it was. */
   epochs: EpochReport[];
   tests: TestReport[];
+  /** The epoch that was best in each stage, of the whole run. */
+  best?: { epoch: number; microAuc: number };
+  bestStudent?: { epoch: number; microAuc: number };
 }
 
 /** The loss is no number any more. */
@@ -240,7 +244,9 @@ class Trainer {
     }
     const checkpoint = this.modelCheckpoint();
     if (!this.best && !this.bestStudent) await this.options.onCheckpoint?.("model", this.asTraining(checkpoint));
-    return { checkpoint, epochs: this.epochs, tests: this.tests };
+    const { best, bestStudent } = progress;
+    const bests = { ...(best && { best }), ...(bestStudent && { bestStudent }) };
+    return { checkpoint, epochs: this.epochs, tests: this.tests, ...bests };
   }
 
   /** Of all epochs. */
