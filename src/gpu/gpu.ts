@@ -199,11 +199,14 @@ export class Gpu implements Target {
 
   private async compile(label: string, wgsl: string, entryPoint: string): Promise<Pipeline> {
     const declared = declaredBindings(wgsl);
+    // What is wrong with the text is thrown below: it is no error of the device.
+    this.device.pushErrorScope("validation");
     const layout = this.device.createBindGroupLayout({
       label,
       entries: declared.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
     });
     const module = this.device.createShaderModule({ label, code: wgsl });
+    const scope = this.device.popErrorScope();
     try {
       const pipeline = await this.device.createComputePipelineAsync({
         label,
@@ -212,6 +215,7 @@ export class Gpu implements Target {
       });
       return { pipeline, layout, bindings: new Map(declared.map(({ name, binding }) => [name, binding])) };
     } catch (error) {
+      await scope;
       const info = await module.getCompilationInfo();
       const message = info.messages.find((m) => m.type === "error");
       const where = message ? `line ${message.lineNum}: ${message.message}` : String(error);

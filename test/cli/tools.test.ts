@@ -111,7 +111,7 @@ describe("--help", () => {
       "score",
       [
         ...[...model, "--masking", "--score", "--checkpoint", "--student", "--out", "--adapter", "--seed", "--batch"],
-        ...["--heads", "--profile", "--quiet"],
+        ...["--dtype", "--heads", "--profile", "--quiet"],
       ],
     ],
     [
@@ -140,7 +140,7 @@ describe("--help", () => {
           "--min-motion",
         ],
         ...["--smoothing", "--range", "--mu", "--sigma", "--normalize", "--no-normalize", "--map", "--region-quantile"],
-        ...["--alpha", "--beta", "--batch", "--heads", "--adapter", "--quiet"],
+        ...["--alpha", "--beta", "--batch", "--dtype", "--heads", "--adapter", "--quiet"],
       ],
     ],
     ["dataset", ["--dataset", "--labels", "--verify", "--json", "--quiet"]],
@@ -168,7 +168,8 @@ describe("--help", () => {
     ["adapters", []],
     ["convert-checkpoint", ["--half", "--heads"]],
     ["export-checkpoint", ["--student", "--heads"]],
-    ["check-fixture", ["--tolerance", "--heads", "--adapter"]],
+    ["check-fixture", ["--tolerance", "--heads", "--dtype", "--adapter"]],
+    ["tune", ["--checkpoint", "--size", "--patch", "--batch", "--dtype", "--adapter", "--again", "--json", "--quiet"]],
     ["export-onnx", [...model, "--batch", "--heads", "--predictions", "--fused"]],
   ];
 

@@ -1,0 +1,111 @@
+import { expect, it } from "vitest";
+import type { AdapterDescription } from "../../src/gpu/gpu.js";
+import { Graph, type Kernel, type Op, type Tensor } from "../../src/graph/graph.js";
+import { addOp } from "../../src/ops/add.js";
+import { linearOp, linearWeights } from "../../src/ops/linear.js";
+import { choicesFor, tuningTable } from "../../src/tuner/table.js";
+import { tune } from "../../src/tuner/tuner.js";
+import { asGpu, casesFor, useGpu } from "../support/gpu.js";
+import { Random } from "../support/numbers.js";
+
+const gpu = useGpu();
+const linear = { gelu: false, residual: false, passthroughPeriod: 0 };
+
+it("measures each call once, keeps the fastest variant, and leaves nothing behind", { timeout: 120_000 }, async () => {
+  const before = gpu().allocatedBytes;
+  const graph = new Graph(gpu());
+  const random = new Random(1);
+  const layer = { weight: random.floats(64 * 64), bias: random.floats(64) };
+  const { weight, bias } = linearWeights(graph, "layer", [layer]);
+  let [x] = [graph.input("x", [1, 40, 64], "f32")];
+  for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, [x, weight, bias], linear) as [Tensor];
+  graph.output("y", graph.apply(addOp, [x, x], {})[0] as Tensor);
+  const seen: string[] = [];
+  const calls = await tune(gpu(), graph.nodes, { onCall: ({ key }, total) => seen.push(`${key} of ${total}`) });
+  expect(seen).toEqual(["linear f32 1x40x64x64 of 1"]);
+  const [call] = calls;
+  expect(call).toMatchObject({ key: "linear f32 1x40x64x64", count: 2 });
+  const names = linearOp.variants?.(graph.nodes[0] as never, gpu()).names;
+  expect(call!.variants.map((v) => v.name)).toEqual(names);
+  for (const { ms, fault } of call!.variants) {
+    expect(fault).toBeUndefined();
+    expect(ms).toBeGreaterThan(0);
+    expect(ms).toBeLessThan(60_000);
+  }
+  const fastest = Math.min(...call!.variants.map((v) => v.ms));
+  expect(call!.variants.find((v) => v.name === call!.best)?.ms).toBe(fastest);
+  expect(gpu().allocatedBytes).toBe(before);
+  expect(await tune(gpu(), graph.nodes, { known: new Set([call!.key]) })).toEqual([]);
+});
+
+it("a variant whose result is wrong, or that does not run, is out however fast it is", async () => {
+  const graph = new Graph(gpu());
+  const [x] = [graph.input("x", [1, 8, 4], "f32")];
+  const kernel = (y: Tensor, expression: string): Kernel => ({
+    label: "scale",
+    wgsl: `@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(32) fn scale(@builtin(global_invocation_id) id: vec3<u32>) { y[id.x] = ${expression}; }`,
+    entryPoint: "scale",
+    bindings: { x, y },
+    workgroups: [1, 1, 1],
+  });
+  const ways: Record<string, string> = { plain: "2.0 * x[id.x]", wrong: "2.1 * x[id.x]", broken: "nonsense" };
+  const op: Op<object> = {
+    name: "scale",
+    outputs: ([spec]) => [{ shape: spec!.shape, dtype: "f32" }],
+    kernels: ({ inputs, outputs }, target) => {
+      const own = kernel(outputs[0] as Tensor, ways[target.tuning?.get("scale") ?? "plain"] as string);
+      return [{ ...own, bindings: { ...own.bindings, x: inputs[0] as Tensor } }];
+    },
+    cost: () => ({ flops: 32, bytes: 256 }),
+    variants: () => ({ key: "scale", names: ["wrong", "broken", "plain"] }),
+  };
+  graph.output("y", graph.apply(op, [x], {})[0] as Tensor);
+  const [call] = await tune(gpu(), graph.nodes);
+  expect(call?.best).toBe("plain");
+  const [wrong, broken] = call!.variants;
+  expect(wrong?.fault).toBe('its result is 0.050 away from that of "plain"');
+  expect(broken?.fault).toMatch(/^kernel scale does not compile: /);
+});
+
+it("a table's choice is what runs; one that names no variant leaves the default", () => {
+  for (const device of casesFor([asGpu(gpu()), gpu()])) {
+    const graph = new Graph(device);
+    const specs = [
+      [1, 100, 64],
+      [1, 64, 64],
+      [1, 64],
+    ].map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
+    graph.apply(linearOp, specs, linear);
+    const node = graph.nodes[0]!;
+    const { key, names } = linearOp.variants!(node as never, device);
+    const wgsl = (choice?: string) => {
+      const { adapter, features, limits } = device;
+      const tuning = new Map(choice === undefined ? [] : [[key, choice]]);
+      return node.op.kernels(node, { adapter, features, limits, tuning })[0]?.wgsl;
+    };
+    expect(wgsl(names[0])).toBe(wgsl());
+    expect(wgsl("nonsense")).toBe(wgsl());
+    expect(names.length).toBeGreaterThan(2);
+    expect(new Set(names.map(wgsl)).size).toBeGreaterThan(2);
+  }
+});
+
+it("a table of another adapter, version or form says nothing", () => {
+  const adapter: AdapterDescription = {
+    ...{ vendor: "v", architecture: "a", device: "d", description: "GPU 1, driver 2", kind: "gpu" },
+  };
+  const choices = new Map([
+    ["linear b", "plain"],
+    ["linear a", "tiled"],
+  ]);
+  const table = tuningTable(adapter, choices);
+  expect(Object.keys(table.choices)).toEqual(["linear a", "linear b"]);
+  expect(choicesFor(adapter, JSON.parse(JSON.stringify(table)))).toEqual(choices);
+  expect(choicesFor({ ...adapter, description: "GPU 1, driver 3" }, table)).toBeUndefined();
+  const others = [undefined, null, 7, "text", [], {}, { ...table, version: 0 }, { ...table, format: "other" }];
+  for (const other of [...others, { ...table, choices: null }, { ...table, choices: { a: 1 } }]) {
+    expect(choicesFor(adapter, other)).toBeUndefined();
+  }
+});
