@@ -32,14 +32,20 @@ export class ClipWindow<F extends { number: number }> {
     return batch + sampleStride;
   }
 
-  constructor(slots: number) {
-    this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+  /** @param first the first of its slots */
+  constructor(slots: number, first = 0) {
+    this.free = Array.from({ length: slots }, (_, i) => first + i);
+  }
+
+  /** The slot that the next frame gets, whatever is taken before it comes; none where the window is full. */
+  get nextSlot(): number | undefined {
+    return this.free[0];
   }
 
   /** Takes a frame in; returns its slot. Frame numbers must rise. */
   add(frame: F): number {
     if (frame.number <= this.newest) throw new Error(`frame ${frame.number} comes after frame ${this.newest}`);
-    const slot = this.free.pop();
+    const slot = this.free.shift();
     if (slot === undefined) throw new Error("the window is full: take the samples that are ready");
     this.newest = frame.number;
     this.slotOf.set(frame.number, slot);

@@ -1,14 +1,16 @@
 import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../checkpoint/checkpoint.js";
-import type { Frame, FrameSource } from "../data/frame.js";
+import type { FrameSource } from "../data/frame.js";
 import { GpuError, InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
+import { elementCount } from "../graph/graph.js";
 import { type NodeProfile, Program, type Results } from "../graph/program.js";
 import type { TokenGrid } from "../model/masking.js";
 import { combineErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
 import { noSlot, rawSlotWords, type Size, wholeWords } from "../ops/resize.js";
-import { ClipWindow, type ReadySample } from "./clip_window.js";
+import type { ReadySample } from "./clip_window.js";
+import { Feeds, type SourceFrame } from "./feeds.js";
 import { buildScoreGraph, type ScoreGraph } from "./score_graph.js";
 import { type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
 
@@ -80,13 +82,31 @@ export interface FrameScore {
   tokens?: TokenMaps;
 }
 
+/** Options of {@link Detector.streams}. */
+export interface StreamsOptions {
+  signal?: AbortSignal;
+  /** Scores frames as soon as the GPU is free, in batches that are not full, as live cameras want it; else full batches, which is faster. */
+  prompt?: boolean;
+}
+
+/** A score of one of several streams. */
+export interface StreamScore extends FrameScore {
+  /** Which one, from 0. */
+  source: number;
+}
+
+/** A batch that is being computed. */
+interface Step {
+  scores: Promise<StreamScore[]>;
+  done: boolean;
+}
+
 interface Pipeline {
   source: Size;
+  sources: number;
   built: ScoreGraph;
   program: Program;
 }
-
-type FrameDescription = Omit<Frame, "data">;
 
 /** Where a checkpoint is: see {@link Detector.open}. */
 export type DetectorSource = string | URL | readonly string[] | Uint8Array | readonly CheckpointFile[] | Checkpoint;
@@ -160,37 +180,70 @@ export class Detector {
    * @throws InputError for a source that cannot be read, GpuError where the GPU fails
    */
   async *stream(source: FrameSource, signal?: AbortSignal): AsyncGenerator<FrameScore, void, undefined> {
+    for await (const { source: _, ...score } of this.streams([source], { signal })) yield score;
+  }
+
+  /**
+   * Scores several videos or cameras of one frame size together: their frames share the batches. Each one's scores come in order, and
+   * are what {@link stream} gives for it alone.
+   * @throws InputError for sources that cannot be read or differ in size, GpuError where the GPU fails
+   */
+  async *streams(
+    sources: readonly FrameSource[],
+    { signal, prompt = false }: StreamsOptions = {},
+  ): AsyncGenerator<StreamScore, void, undefined> {
+    const [first] = sources;
+    if (!first) return;
+    const { height, width } = first;
+    const other = sources.find((source) => source.height !== height || source.width !== width);
+    if (other) {
+      throw new InputError(
+        `${other.name} is ${other.width}×${other.height} pixels, ${first.name} ${width}×${height}: streams that are scored together have one size`,
+      );
+    }
     if (this.busy) throw new Error("this detector is streaming already: open another for a second stream");
     this.busy = true;
-    const pending: Promise<FrameScore[]>[] = [];
+    const pending: Step[] = [];
+    const stop = new AbortController();
+    const feeds = new Feeds(this.batch, sources.length);
+    let pumps: Promise<void>[] = [];
     try {
-      const { program, built } = await this.prepare({ height: source.height, width: source.width });
+      const { program, built } = await this.prepare({ height, width }, sources.length);
       if (built.seed) program.write(built.seed, Uint32Array.of(this.ownSeed));
-      const window = new ClipWindow<FrameDescription>(ClipWindow.slotsFor(this.batch));
-      const newSlots: number[] = [];
-      const step = async (count: number) => {
-        await program.ready();
-        const samples = window.take(count);
-        this.write(program, built, samples, newSlots.splice(0));
-        const scores = program.run().then((results) => this.unpack(results, samples, built));
-        scores.catch(() => {}); // seen when it is awaited, if it still is
-        pending.push(scores);
-      };
-      for await (const { data, ...frame } of source.frames(signal)) {
+      const slotBytes = 4 * rawSlotWords(first);
+      const all = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+      pumps = sources.map((source, i) =>
+        feeds.pump(i, source, all, (data, slot) => program.upload(built.ring.raw, wholeWords(data), slot * slotBytes)),
+      );
+      // Two steps may be on their way: while one computes, the other is made ready.
+      while (pending.length > 0 || !feeds.done) {
         signal?.throwIfAborted();
-        const slot = window.add(frame);
-        program.write(built.ring.raw, wholeWords(data), slot * 4 * rawSlotWords(source));
-        newSlots.push(slot);
-        if (window.readyCount(false) >= this.batch) await step(this.batch);
-        while (pending.length > 1) yield* await (pending.shift() as Promise<FrameScore[]>);
+        if (pending.length < 2 && feeds.has(prompt ? 1 : this.batch)) {
+          // Nothing may come between taking samples and the step: their slots are free for new frames afterwards.
+          await program.ready();
+          const samples = feeds.take();
+          this.write(program, built, samples, feeds.takeNewSlots());
+          const scores = program.run().then((results) => this.unpack(results, samples, built));
+          const step: Step = { scores, done: false };
+          scores
+            .finally(() => {
+              step.done = true;
+            })
+            .catch(() => {}); // seen when it is awaited, if it still is
+          pending.push(step);
+          continue;
+        }
+        const [oldest] = pending;
+        if (!oldest) await feeds.change();
+        else if (pending.length === 2 || oldest.done) {
+          pending.shift();
+          yield* await oldest.scores;
+        } else await Promise.race([oldest.scores, feeds.change()]);
       }
-      for (let left = window.readyCount(true); left > 0; left = window.readyCount(true)) {
-        await step(Math.min(left, this.batch));
-        while (pending.length > 1) yield* await (pending.shift() as Promise<FrameScore[]>);
-      }
-      while (pending.length > 0) yield* await (pending.shift() as Promise<FrameScore[]>);
     } finally {
-      await Promise.allSettled(pending);
+      stop.abort();
+      feeds.close();
+      await Promise.allSettled([...pending.map(({ scores }) => scores), ...pumps]);
       this.busy = false;
     }
   }
@@ -209,42 +262,44 @@ export class Detector {
     if (this.ownsGpu) this.gpu.close();
   }
 
-  /** The program for raw frames of a size; made anew where the size changes. */
-  private async prepare(source: Size): Promise<Pipeline> {
-    if (this.pipeline?.source.height === source.height && this.pipeline.source.width === source.width)
-      return this.pipeline;
+  /** The program for raw frames of a size, of a number of sources; made anew where either changes. */
+  private async prepare(source: Size, sources: number): Promise<Pipeline> {
+    const made = this.pipeline;
+    const { height, width } = made?.source ?? {};
+    if (made && height === source.height && width === source.width && made.sources === sources) return made;
     this.pipeline?.program.close();
     this.pipeline = undefined;
     const { config, weights } = this.checkpoint;
+    const slots = Feeds.slotsFor(this.batch, sources);
     const built = buildScoreGraph(this.gpu, {
       config,
       weights,
       settings: this.settings,
       source,
       batch: this.batch,
-      slots: ClipWindow.slotsFor(this.batch),
-      newFrames: ClipWindow.newFramesFor(this.batch),
+      ...{ slots, newFrames: slots },
       anomalyMap: this.options.anomalyMap ?? false,
       tokenMaps: this.options.tokenMaps ?? false,
     });
     const program = await Program.compile(this.gpu, built.graph);
-    this.pipeline = { source, built, program };
+    program.openUploads(4 * rawSlotWords(source), slots);
+    this.pipeline = { source, sources, built, program };
     return this.pipeline;
   }
 
   private write(
     program: Program,
     built: ScoreGraph,
-    samples: readonly ReadySample<FrameDescription>[],
+    samples: readonly ReadySample<SourceFrame>[],
     newSlots: readonly number[],
   ) {
-    const slots = new Uint32Array(ClipWindow.newFramesFor(this.batch)).fill(noSlot);
+    const slots = new Uint32Array(elementCount(built.ring.slots.shape)).fill(noSlot);
     slots.set(newSlots);
     program.write(built.ring.slots, slots);
     const words = new Uint32Array(this.batch * sampleWords);
     for (let b = 0; b < this.batch; b++) {
       // A batch that the video's end leaves short is filled up with its last sample.
-      const s = samples[Math.min(b, samples.length - 1)] as ReadySample<FrameDescription>;
+      const s = samples[Math.min(b, samples.length - 1)] as ReadySample<SourceFrame>;
       words.set(
         [s.previous, s.current, s.next, s.before, s.after, s.current, s.frame.number >>> 0, 0],
         b * sampleWords,
@@ -253,17 +308,13 @@ export class Detector {
     program.write(built.samples, words);
   }
 
-  private unpack(
-    results: Results,
-    samples: readonly ReadySample<FrameDescription>[],
-    { grid }: ScoreGraph,
-  ): FrameScore[] {
+  private unpack(results: Results, samples: readonly ReadySample<SourceFrame>[], { grid }: ScoreGraph): StreamScore[] {
     const { score: rule, size, dtype } = this.settings;
     const errors = results.errors as Float32Array;
     const scores = results.scores as Float32Array;
     const anomaly = results.anomalyMap as Float32Array | undefined;
     const pixels = size.height * size.width;
-    return samples.map(({ frame }, b): FrameScore => {
+    return samples.map(({ frame }, b): StreamScore => {
       const [studentError, targetError] = [scores[2 * b] as number, scores[2 * b + 1] as number];
       if (dtype === "f16" && !Number.isFinite(studentError + targetError)) {
         throw new InputError(
@@ -276,6 +327,7 @@ export class Detector {
         map[i] = combineErrors(rule, errors[at] as number, errors[at + 1] as number);
       }
       return {
+        source: frame.source,
         frame: frame.number,
         index: frame.index,
         ...(frame.time !== undefined && { time: frame.time }),

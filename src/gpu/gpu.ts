@@ -166,15 +166,15 @@ export class Gpu implements Target {
     return this.allocations + this.pipelines.size;
   }
 
-  /** Creates a buffer (size rounded up to whole words) and counts it. */
-  createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
+  /** Creates a buffer (size rounded up to whole words) and counts it; the host may write to it at once where it is `mappedAtCreation`. */
+  createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags, mappedAtCreation = false): GPUBuffer {
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
     if (size > this.limits.maxBufferSize) {
       throw new GpuError(
         `${label} needs a buffer of ${size} bytes; adapter "${this.adapter.description}" allows ${this.limits.maxBufferSize} (a smaller batch or size helps)`,
       );
     }
-    const buffer = this.device.createBuffer({ label, size, usage });
+    const buffer = this.device.createBuffer({ label, size, usage, mappedAtCreation });
     this.allocated += size;
     this.allocations++;
     return buffer;

@@ -1,6 +1,7 @@
 import type { Gpu } from "../gpu/gpu.js";
 import { patiently } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
+import { UploadRing } from "../gpu/upload_ring.js";
 import { halfToFloat32 } from "../half.js";
 import {
   byteSize,
@@ -46,6 +47,7 @@ export class Program {
   private readonly waiting: (() => void)[] = [];
   private readonly readBackBytes: number;
   private readBuffer: GPUBuffer | undefined;
+  private uploads: UploadRing | undefined;
   private reading: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -128,6 +130,21 @@ export class Program {
     this.gpu.device.queue.writeBuffer(buffer, 4 * (tensor.offset ?? 0) + offsetBytes, data);
   }
 
+  /**
+   * Makes room for {@link upload}s that overlap with steps.
+   * @param bytes of an upload, at most @param count uploads of a step, at most
+   */
+  openUploads(bytes: number, count: number): void {
+    // Waiting for a mapped buffer costs software adapters more than the copy that it saves.
+    if (!this.gpu.nap) this.uploads = new UploadRing(this.gpu, bytes, 2 * count);
+  }
+
+  /** As {@link write}, of whole words, for the next step; through a ring of mapped buffers where {@link openUploads} made one. */
+  async upload(tensor: Tensor, data: Uint8Array<ArrayBuffer>, offsetBytes = 0): Promise<void> {
+    if (!this.uploads) return this.write(tensor, data, offsetBytes);
+    await this.uploads.write(this.bufferOf(tensor), 4 * (tensor.offset ?? 0) + offsetBytes, data);
+  }
+
   /** Resolves once a further step may be started: fewer steps are in flight than {@link compile} allowed. */
   async ready(): Promise<void> {
     while (this.staging.length === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -142,6 +159,7 @@ export class Program {
     if (!staging) throw new Error("as many steps as allowed are in flight: wait for ready()");
     try {
       const encoder = this.gpu.device.createCommandEncoder({ label: "step" });
+      const uploaded = this.uploads?.encode(encoder);
       this.encode(encoder);
       let offset = 0;
       for (const tensor of this.graph.outputs.values()) {
@@ -149,6 +167,7 @@ export class Program {
         offset += byteSize(tensor);
       }
       this.gpu.device.queue.submit([encoder.finish()]);
+      uploaded?.();
       await patiently(staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes), this.gpu.nap).catch((error: Error) => {
         this.gpu.check();
         throw error;
@@ -246,6 +265,8 @@ export class Program {
 
   /** Frees the program's buffers. */
   close(): void {
+    this.uploads?.close();
+    this.uploads = undefined;
     for (const buffer of this.owned) this.gpu.destroyBuffer(buffer);
     this.owned.length = 0;
     if (this.readBuffer) this.gpu.destroyBuffer(this.readBuffer);

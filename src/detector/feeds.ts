@@ -1,0 +1,136 @@
+import type { Frame, FrameSource } from "../data/frame.js";
+import { ClipWindow, type ReadySample } from "./clip_window.js";
+
+/** A frame without its pixels, and which source it is of. */
+export type SourceFrame = Omit<Frame, "data"> & { source: number };
+
+/** Puts a frame's pixels into a slot. */
+export type Upload = (data: Uint8Array, slot: number) => Promise<void>;
+
+/**
+ * Frames of several sources on their way into batches. Each source has a window of slots of its own, which it fills as fast as it is read and
+ * slots become free; batches take from whoever has frames that can be scored.
+ */
+export class Feeds {
+  private readonly windows: ClipWindow<SourceFrame>[];
+  private readonly ended: boolean[];
+  private newSlots: number[] = [];
+  private changed: () => void = () => {};
+  private nextChange: Promise<void> = Promise.resolve();
+  private failure: unknown;
+  private closed = false;
+  /** The window that comes first in the next batch: all have their turn. */
+  private turn = 0;
+
+  /** Slots of the frames of all sources. */
+  static slotsFor(batch: number, sources: number): number {
+    return sources * ClipWindow.slotsFor(Math.ceil(batch / sources));
+  }
+
+  constructor(
+    private readonly batch: number,
+    sources: number,
+  ) {
+    const slots = Feeds.slotsFor(batch, sources) / sources;
+    this.windows = Array.from({ length: sources }, (_, i) => new ClipWindow(slots, i * slots));
+    this.ended = this.windows.map(() => false);
+    this.arm();
+  }
+
+  /** Reads a source to its end; where its window is full, it waits for {@link take}. */
+  async pump(index: number, source: FrameSource, signal: AbortSignal, upload: Upload): Promise<void> {
+    const window = this.windows[index] as ClipWindow<SourceFrame>;
+    try {
+      for await (const { data, ...frame } of source.frames(signal)) {
+        signal.throwIfAborted();
+        while (window.nextSlot === undefined && !this.closed) await this.change();
+        if (this.closed) return;
+        // The frame is not in the window, hence in no batch, before its pixels are in its slot.
+        await upload(data, window.nextSlot as number);
+        this.newSlots.push(window.add({ ...frame, source: index }));
+        this.announce();
+      }
+    } catch (error) {
+      this.failure ??= error;
+    } finally {
+      this.ended[index] = true;
+      this.announce();
+    }
+  }
+
+  /** Whether every source was read to its end and every frame was taken. @throws what ended a source before */
+  get done(): boolean {
+    if (this.failure !== undefined) throw this.failure;
+    return this.ended.every(Boolean) && this.count === 0;
+  }
+
+  /**
+   * Whether there are frames for a batch: `least` at least, or fewer where no more can come before some are taken.
+   * @throws what ended a source before its end
+   */
+  has(least: number): boolean {
+    if (this.failure !== undefined) throw this.failure;
+    const { count } = this;
+    if (count === 0) return false;
+    const waits = (window: ClipWindow<SourceFrame>, i: number) => this.ended[i] || window.nextSlot === undefined;
+    return count >= least || this.windows.every(waits);
+  }
+
+  /** The next batch, or what there is of one. A source's frames are in order; sources take turns. */
+  take(): ReadySample<SourceFrame>[] {
+    const samples: ReadySample<SourceFrame>[] = [];
+    const { windows } = this;
+    for (let left = true; left && samples.length < this.batch; ) {
+      left = false;
+      for (let i = 0; i < windows.length && samples.length < this.batch; i++) {
+        const index = (this.turn + i) % windows.length;
+        const ready = this.ready(index);
+        if (ready === 0) continue;
+        // A single source gives all of its frames at once; of several, each gives one a round.
+        const count = windows.length === 1 ? Math.min(ready, this.batch) : 1;
+        samples.push(...(windows[index] as ClipWindow<SourceFrame>).take(count));
+        left = true;
+      }
+    }
+    this.turn = (this.turn + 1) % windows.length;
+    this.announce();
+    return samples;
+  }
+
+  /** Slots of the frames that came since the last call. */
+  takeNewSlots(): number[] {
+    return this.newSlots.splice(0);
+  }
+
+  /** Resolves when something was read, taken or ended. */
+  change(): Promise<void> {
+    return this.nextChange;
+  }
+
+  /** Sends the sources home. */
+  close(): void {
+    this.closed = true;
+    this.announce();
+  }
+
+  /** Frames that can be scored. */
+  private get count(): number {
+    return this.windows.reduce((sum, _, i) => sum + this.ready(i), 0);
+  }
+
+  private ready(index: number): number {
+    return (this.windows[index] as ClipWindow<SourceFrame>).readyCount(this.ended[index] ?? false);
+  }
+
+  private announce(): void {
+    const before = this.changed;
+    this.arm();
+    before();
+  }
+
+  private arm(): void {
+    this.nextChange = new Promise((resolve) => {
+      this.changed = resolve;
+    });
+  }
+}
