@@ -97,17 +97,17 @@ export interface TrainResult {
   bestStudent?: { epoch: number; microAuc: number };
 }
 
-/** The loss is no number any more. */
+/** The loss is no number any more, or what was learnt is none. */
 export class DivergedError extends Error {
   override readonly name = "DivergedError";
 
   constructor(
     readonly step: number,
     readonly epoch: number,
-    readonly loss: number,
+    what: string,
   ) {
     super(
-      `the loss is ${loss} at step ${step}, in epoch ${epoch}: training has diverged; a lower learning rate, some epochs of warm-up, or float32 in place of mixed precision may help`,
+      `${what} at step ${step}, in epoch ${epoch}: training has diverged; a lower learning rate, some epochs of warm-up, or float32 in place of mixed precision may help`,
     );
   }
 }
@@ -320,7 +320,7 @@ class Trainer {
     const { report, loss: promised } = this.pending[0] as (typeof this.pending)[number];
     const loss = await promised;
     this.pending.shift();
-    if (!Number.isFinite(loss)) throw new DivergedError(report.step, report.epoch, loss);
+    if (!Number.isFinite(loss)) throw new DivergedError(report.step, report.epoch, `the loss is ${loss}`);
     this.progress.lossSum += loss;
     this.options.onStep?.({ ...report, loss, seconds: this.seconds() });
   }
@@ -373,11 +373,19 @@ class Trainer {
     options.onTest?.(report);
   }
 
-  /** Waits for every step that was submitted, and reads back what they came to. */
+  /** Waits for every step that was submitted, and reads back what they came to. @throws DivergedError */
   private async readState(): Promise<void> {
     await this.settle();
     // Where no stage runs the state is what the run began with, or went on from.
-    if (this.stage) this.state = await this.stage.read();
+    if (!this.stage) return;
+    const state = await this.stage.read();
+    const isFinite = (values: Float32Array) => values.every(Number.isFinite);
+    // A step whose loss is a number can leave weights that are none: they must not take a good checkpoint's place.
+    if (![state.trained, state.running, ...state.moments].every(isFinite)) {
+      const { step, epoch } = this.progress;
+      throw new DivergedError(step, epoch + 1, "weights or their moments are no numbers any more");
+    }
+    this.state = state;
   }
 
   private async save(): Promise<void> {

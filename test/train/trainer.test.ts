@@ -181,6 +181,23 @@ it("stops where the loss is no number any more, and says at which step", async (
   expect(files.bytes.size).toBe(0);
 }, 60_000);
 
+it("keeps no weights that are no numbers, though the loss that led to them is one", async () => {
+  const files = new Files();
+  // As float32 this is infinite: the first step's loss is a number, what it makes of the weights is not.
+  const optimizer = { ...config.optimizer, learningRate: 1e39 };
+  const losses: number[] = [];
+  const options: TrainOptions = { gpu: gpu(), onCheckpoint: files.keep, saveEvery: 0 };
+  const run = train({ ...config, optimizer, warmup: 0 }, dataset, {
+    ...options,
+    onStep: ({ loss }) => losses.push(loss),
+  });
+  await expect(run).rejects.toThrow(/^weights or their moments are no numbers any more at step 1, in epoch 1: /);
+  await expect(run).rejects.toThrow(DivergedError);
+  expect(losses.length).toBe(1);
+  expect(losses[0]).toBeGreaterThan(0);
+  expect(files.bytes.size).toBe(0);
+}, 60_000);
+
 it("refuses to go on with other settings, other videos, or without the best checkpoints", async () => {
   const resume = whole.resume();
   const again = (changed: Partial<TrainingConfig>, other = dataset, from = resume) =>
