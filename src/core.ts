@@ -46,6 +46,8 @@ export {
   type DetectorSource,
   type FrameScore,
   type ScoreMap,
+  type StreamScore,
+  type StreamsOptions,
   type TokenMaps,
 } from "./detector/detector.js";
 export { buildScoreGraph, type ScoreGraph, type ScoreGraphOptions } from "./detector/score_graph.js";

@@ -4,11 +4,12 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
-import { fromIterable } from "../../src/data/frame.js";
-import type { DetectorOptions, FrameScore } from "../../src/detector/detector.js";
+import { type FrameSource, fromIterable } from "../../src/data/frame.js";
+import type { DetectorOptions, FrameScore, StreamScore } from "../../src/detector/detector.js";
 import { InputError } from "../../src/errors.js";
+import type { Gpu } from "../../src/gpu/gpu.js";
 import { Detector } from "../../src/node/detector.js";
-import { useGpu } from "../support/gpu.js";
+import { asGpu, useGpu } from "../support/gpu.js";
 
 const gpu = useGpu();
 const fixture = (name: string) => readFileSync(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)));
@@ -134,6 +135,88 @@ describe("the detector", () => {
     const again: FrameScore[] = [];
     for await (const result of detector.stream(fromIterable(waves(2, size), size))) again.push(result);
     expect(again).toHaveLength(2);
+  });
+
+  describe.each([
+    ["as software adapters want it", (device: Gpu) => device],
+    ["as GPUs want it: uploads through mapped buffers", asGpu],
+  ] as const)("with several sources, %s", (_, taken) => {
+    const size = { height: 32, width: 64 };
+    const lengths = [9, 4, 1, 12];
+    const videos = lengths.map((count, i) => waves(count, size).map((frame) => frame.map((v) => v ^ (37 * i))));
+    const sources = () => videos.map((frames, i) => fromIterable(frames, { ...size, name: `camera ${i}` }));
+    const options = { size, seed: 5, dtype: "f32" } as const;
+
+    it("each gets in order what it gets alone, in full batches and in prompt ones", async () => {
+      const alone: FrameScore[][] = [];
+      for (const video of videos) alone.push(await detect(video, size, { seed: 5, batch: 1 }));
+      for (const [batch, prompt] of [
+        [1, false],
+        [3, false],
+        [4, true],
+      ] as const) {
+        const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch, ...options });
+        open.push(detector);
+        const together = videos.map((): StreamScore[] => []);
+        for await (const score of detector.streams(sources(), { prompt })) together[score.source]?.push(score);
+        expect(together.map((scores) => scores.map(({ index }) => index))).toEqual(
+          lengths.map((n) => [...Array(n).keys()]),
+        );
+        together.forEach((scores, i) => {
+          for (const { score, index } of scores) expect(score / (alone[i]?.[index]?.score ?? 0)).toBeCloseTo(1, 4);
+        });
+      }
+    });
+
+    it("creates nothing once it runs, and lets go of all of them when it is left", async () => {
+      const released = [false, false];
+      const endless = (i: number) =>
+        fromIterable(
+          (async function* () {
+            try {
+              for (;;) yield waves(1, size)[0] as Uint8Array;
+            } finally {
+              released[i] = true;
+            }
+          })(),
+          size,
+        );
+      const device = taken(gpu());
+      const detector = await Detector.open(tiny, { gpu: device, batch: 2, ...options });
+      open.push(detector);
+      let [seen, after] = [0, 0];
+      for await (const _ of detector.streams([endless(0), endless(1)])) {
+        seen++;
+        if (seen === 4) after = device.createdObjects;
+        if (seen === 30) break;
+      }
+      expect(device.createdObjects).toBe(after);
+      expect(released).toEqual([true, true]);
+    });
+
+    it("what goes wrong with one ends all, with its own error; sizes that differ are refused", async () => {
+      const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch: 2, ...options });
+      open.push(detector);
+      const failing = fromIterable(
+        (async function* () {
+          for (const frame of waves(5, size)) yield frame;
+          throw new InputError("the camera is gone");
+        })(),
+        size,
+      );
+      const all = async (list: Parameters<Detector["streams"]>[0]) => {
+        for await (const _ of detector.streams(list));
+      };
+      await expect(all([fromIterable(waves(50, size), size), failing])).rejects.toThrow("the camera is gone");
+      const other = { height: 16, width: 64 };
+      await expect(
+        all([sources()[0] as FrameSource, fromIterable(waves(3, other), { ...other, name: "b" })]),
+      ).rejects.toThrow(
+        new InputError("b is 64×16 pixels, camera 0 64×32: streams that are scored together have one size"),
+      );
+      await all([]);
+      await all(sources());
+    });
   });
 
   it("says what is wrong with settings", async () => {

@@ -32,7 +32,7 @@ export function useGpu(adapter: string = testAdapter): () => Gpu {
 
 /** The same device, taken for a GPU: kernels are chosen as for one. */
 export function asGpu(gpu: Gpu): Gpu {
-  return Object.create(gpu, { adapter: { value: { ...gpu.adapter, kind: "gpu" } } }) as Gpu;
+  return Object.create(gpu, { adapter: { value: { ...gpu.adapter, kind: "gpu" } }, nap: { value: undefined } }) as Gpu;
 }
 
 export type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
