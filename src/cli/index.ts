@@ -16,6 +16,7 @@ import { fpsCommand, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
+import { streamsBenchCommand } from "./streams_bench.js";
 import { trainCommand } from "./train.js";
 import { trainBenchCommand } from "./train_bench.js";
 import { tuneCommand } from "./tune.js";
@@ -69,7 +70,7 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
  * @param peerMissing tells which of them cannot be measured here
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare",
+  name: "fps" | "train" | "compare" | "streams",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -78,6 +79,7 @@ export function runBenchmark(
   const benchmarks = {
     fps: () => fpsCommand(peers, runPeer),
     train: trainBenchCommand,
+    streams: streamsBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name](), args);
