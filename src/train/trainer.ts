@@ -379,9 +379,9 @@ class Trainer {
     // Where no stage runs the state is what the run began with, or went on from.
     if (!this.stage) return;
     const state = await this.stage.read();
-    const isFinite = (values: Float32Array) => values.every(Number.isFinite);
+    const allFinite = (values: Float32Array) => values.every(Number.isFinite);
     // A step whose loss is a number can leave weights that are none: they must not take a good checkpoint's place.
-    if (![state.trained, state.running, ...state.moments].every(isFinite)) {
+    if (![state.trained, state.running, ...state.moments].every(allFinite)) {
       const { step, epoch } = this.progress;
       throw new DivergedError(step, epoch + 1, "weights or their moments are no numbers any more");
     }
