@@ -124,6 +124,7 @@ describe("score", () => {
       norm: "L2",
       score: "sum",
       maskedOnly: false,
+      dtype: "f32",
     });
     expect(report.adapter.description.length).toBeGreaterThan(0);
     if (testAdapter === "swiftshader") expect(report.adapter.kind).toBe("swiftshader");
