@@ -12,9 +12,9 @@ import { layoutNames, openDataset } from "../node/datasets/index.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { oneLine, reasonOf } from "../node/messages.js";
 import { train } from "../node/train.js";
-import type { TrainingConfig } from "../train/config.js";
+import { checkTrainingConfig, type TrainingConfig } from "../train/config.js";
 import { type TrainingPresetName, trainingPresets } from "../train/presets.js";
-import { DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../train/trainer.js";
+import { checkGoesOn, DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../train/trainer.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { percent } from "./table.js";
 import { configured, type TrainCommandOptions, trainOptions } from "./train_options.js";
@@ -87,6 +87,9 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) });
   const init =
     options.init === undefined || resume ? undefined : (await readCheckpoint([options.init], options.heads)).weights;
+  // Before anything is written: a run's page and log are left as they are by a command that cannot be.
+  checkTrainingConfig(config);
+  if (resume) checkGoesOn(resume.config, config, join(out, latestName));
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
   let run: Run | undefined;
   try {

@@ -450,15 +450,7 @@ class Trainer {
   private restore({ latest, best, bestStudent }: NonNullable<TrainOptions["resume"]>): void {
     const { checkpoint, optimizer } = latest;
     const { config, data, progress, scaler } = parseTraining(latest.training, checkpoint.source);
-    // What a constant learning rate has done does not depend on how long it goes on.
-    const mayGoOn = config.schedule === "constant" && this.config.epochs > config.epochs;
-    const { epochs } = mayGoOn ? this.config : config;
-    const differing = differences({ ...config, epochs }, this.config, "");
-    if (differing.length > 0) {
-      throw new InputError(
-        `${checkpoint.source}: a run is continued with the settings that it began with; ${differing.join("; ")}`,
-      );
-    }
+    checkGoesOn(config, this.config, checkpoint.source);
     if (data !== this.set.fingerprint) {
       throw new InputError(`${checkpoint.source} was trained on other videos than those of ${this.dataset.root}`);
     }
@@ -512,6 +504,21 @@ export function parseTraining(
     read[key] = { epoch, microAuc };
   }
   return { config: parseTrainingConfig(config, name), data, progress: read, scaler };
+}
+
+/**
+ * Checks that a run may be gone on with: by the settings that it began with.
+ * @param source the checkpoint, for messages
+ * @throws InputError that says which differ
+ */
+export function checkGoesOn(began: TrainingConfig, wanted: TrainingConfig, source: string): void {
+  // What a constant learning rate has done does not depend on how long it goes on.
+  const mayGoOn = began.schedule === "constant" && wanted.epochs > began.epochs;
+  const { epochs } = mayGoOn ? wanted : began;
+  const differing = differences({ ...began, epochs }, wanted, "");
+  if (differing.length > 0) {
+    throw new InputError(`${source}: a run is continued with the settings that it began with; ${differing.join("; ")}`);
+  }
 }
 
 /** Where settings differ, a line each. */

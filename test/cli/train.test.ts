@@ -167,6 +167,8 @@ it("says what is wrong with the command line or the data", async () => {
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
   await refused("stage 1 has 4 epochs of 3 in all", ...out, ...data(), ...network, "--teacher-epochs", "4");
   await refused("has no train/frames_abnormal", ...out, ...data(), ...network, "--anomalies", "files");
+  const page = () => ["curves.js", "log.jsonl"].map((name) => readFileSync(join(at("whole"), name), "utf8"));
+  const before = page();
   await refused(
     "a run is continued with the settings that it began with; optimizer.learningRate was 0.001, not 0.5",
     "--out",
@@ -175,4 +177,5 @@ it("says what is wrong with the command line or the data", async () => {
     "--lr",
     "0.5",
   );
+  expect(page()).toEqual(before);
 });
