@@ -45,13 +45,18 @@ export {
   type DetectorOptions,
   type DetectorSource,
   type FrameScore,
-  type ScoreMap,
   type StreamScore,
   type StreamsOptions,
-  type TokenMaps,
 } from "./detector/detector.js";
+export {
+  type FrameScoring,
+  frameScorings,
+  type TokenChoice,
+  type TokenScoring,
+} from "./detector/frame_score.js";
 export { buildScoreGraph, type ScoreGraph, type ScoreGraphOptions } from "./detector/score_graph.js";
 export { type ScoreOptions, type ScoreSettings, scoreSettings } from "./detector/settings.js";
+export type { ScoreMap, TokenMaps } from "./detector/token_maps.js";
 export * from "./errors.js";
 export { Evaluation, type EvaluationResult, type EvaluationSettings, paperEvaluation } from "./eval/evaluation.js";
 export { macroAuc, microAuc, type ScoredVideo, type VideoAuc, videoAucs } from "./eval/frame_auc.js";
@@ -61,6 +66,7 @@ export { type Detection, type RegionMetrics, type RegionVideo, regionMetrics } f
 export { findRegions, type Region } from "./eval/regions.js";
 export { equalErrorRate, type RocCurve, rocAuc, rocCurve } from "./eval/roc.js";
 export { minMaxNormalize, type Smoothing, smooth } from "./eval/smoothing.js";
+export { type TestedBy, testedBy } from "./eval/tested_by.js";
 export { TrackBuilder } from "./eval/tracks.js";
 export { type AdapterDescription, Gpu, openNavigatorGpu, type Target } from "./gpu/gpu.js";
 export { type Cost, Graph, type Node, type Op, type Tensor } from "./graph/graph.js";

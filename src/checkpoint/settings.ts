@@ -19,10 +19,15 @@ export interface TrainingSettings {
   /** Name of the data set. */
   dataset?: string;
   epoch?: number;
+  /**
+   * How it was tested while it was trained: names and numbers of the evaluation's settings, such as `scoring` and `smoothing`. Of models that
+   * were trained here; whoever uses one checks it.
+   */
+  tested?: Readonly<Record<string, unknown>>;
 }
 
-/** The names of the settings in the original's `args`; `epoch` stands beside these. */
-const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch">, string>> = {
+/** The names of the settings in the original's `args`; `epoch` stands beside these, and the original does not know `tested`. */
+const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch" | "tested">, string>> = {
   maskRatio: "mask_ratio",
   maskingMethod: "masking_method",
   inputSize: "input_size",
@@ -62,12 +67,17 @@ function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingS
   if (isShortText(dataset)) settings.dataset = dataset;
   const epoch = read("epoch");
   if (typeof epoch === "number" && Number.isInteger(epoch) && epoch >= 0) settings.epoch = epoch;
+  const tested = read("tested");
+  if (typeof tested === "object" && tested !== null && !Array.isArray(tested)) settings.tested = { ...tested };
   return settings;
 }
 
 /** Settings from the original's checkpoint: its `epoch` and `args`. */
 export function settingsFromArgs(args: ReadonlyMap<string, unknown>, epoch: number | undefined): TrainingSettings {
-  return settingsFrom((key) => (key === "epoch" ? epoch : args.get(originalNames[key])));
+  return settingsFrom((key) => {
+    if (key === "epoch") return epoch;
+    return key === "tested" ? undefined : args.get(originalNames[key]);
+  });
 }
 
 /** The reverse of {@link settingsFromArgs}, but for the epoch: what is known, under the names of the original's `args`. */

@@ -2,11 +2,12 @@ import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
+import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
 import { type Benchmark, type BenchmarkName, benchmarks } from "../eval/benchmarks.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
-import { type MapKind, mapKinds } from "../eval/frame_score.js";
 import type { VideoRecord } from "../eval/record.js";
+import { testedBy } from "../eval/tested_by.js";
 import { AtomicFile, makeFolder } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
 import { openDataset } from "../node/datasets/index.js";
@@ -16,7 +17,7 @@ import { RecordStore } from "../node/record_store.js";
 import { writeReport } from "../report/write.js";
 import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
 import { interruptible } from "./interrupt.js";
-import { type MeasureOptions, measured, measureOptions } from "./measure_options.js";
+import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotice } from "./measure_options.js";
 import { adapterOption, type ModelOptions, modelOptions, numberIn, scoreOptions, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 
@@ -69,7 +70,7 @@ export function evalCommand(): Command {
     new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "what regions are found in (default: cleaned-map; moving-error without a student)",
+      "what regions are found in (default: cleaned-map; moving-error without a student; moving-anomaly where the predicted map scores)",
     ).choices([...mapKinds]),
     new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
       .default(regionQuantile)
@@ -92,13 +93,16 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
-  const { dataset: layout, labels, maskings = 1 } = options;
+  const { dataset: layout, labels } = options;
   const whole = await openDataset(options.root, { layout, labels });
   const dataset = onlyVideos(whole, options.videos);
   const left = whole.test.length - dataset.test.length;
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
+  // A preset is the paper's way.
+  const tested = options.preset ? {} : testedBy(checkpoint.settings);
+  const maskings = options.maskings ?? tested.maskings ?? 1;
   // Where they cannot be written, that is found out now and not after an hour.
   const report = options.report === undefined ? undefined : await reportFolder(options.report);
   const toStdout = options.json === "-";
@@ -110,14 +114,17 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   try {
     detector = await Detector.open(checkpoint, {
       ...scoreOptions(options),
-      preset: options.preset ?? benchmark.preset,
+      frameScore: frameScoreOf(options),
+      fallback: benchmark.preset,
       seed: options.seed,
       batch: options.batch,
       adapter: options.adapter,
       tokenMaps: true,
       onNotice: say,
     });
-    const settings = evaluationSettings(options, benchmark, detector);
+    const notice = scoringNotice(detector, options);
+    if (notice) say(notice);
+    const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
     store = await RecordStore.open(options.work, dataset, detector);
@@ -185,23 +192,32 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
   return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
 }
 
-function evaluationSettings(options: EvalOptions, benchmark: Benchmark, detector: Detector): EvaluationSettings {
+function evaluationSettings(
+  options: EvalOptions,
+  { smoothing, normalize }: Pick<EvaluationSettings, "smoothing" | "normalize">,
+  detector: Detector,
+): EvaluationSettings {
   const { regionQuantile, alpha, beta } = options;
-  const { score: rule, maskedOnly } = detector.settings;
+  const { score: rule, maskedOnly, frameScore } = detector.settings;
   const hasStudent = detector.checkpoint.config.studentDepth > 0;
-  const map = options.map ?? (hasStudent ? "cleaned-map" : "moving-error");
-  if (!hasStudent && (map === "cleaned-map" || options.frameScore === "cleaned-map")) {
-    throw new InputError("cleaned-map needs a student, which this model does not have");
+  const map = options.map ?? mapFor(frameScore.scoring, hasStudent);
+  if (!hasStudent && map === "cleaned-map") {
+    throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }
   if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
     throw new InputError(`--masked-only takes removed tokens, --tokens ${options.tokens} others: one of them`);
   }
-  const { smoothing, normalize } = benchmark;
-  const tokens = maskedOnly ? "removed" : "all";
   return measured(options, {
-    ...{ ...paperEvaluation, rule, tokens, smoothing, normalize },
+    ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta },
   });
+}
+
+/** Where regions are looked for unless told: by the error as the paper does, by the predicted map where that is what scores. */
+function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
+  const own = mapOf[scoring];
+  if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
+  return hasStudent ? "cleaned-map" : "moving-error";
 }
 
 /** The report's folder, and whether it was made now. */

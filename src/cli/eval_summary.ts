@@ -1,7 +1,7 @@
 import type { Dataset } from "../data/dataset.js";
+import { topScorings } from "../detector/frame_score.js";
 import type { Benchmark } from "../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../eval/evaluation.js";
-import { topScorings } from "../eval/frame_score.js";
 import type { Detector } from "../node/detector.js";
 import type { ReportMetric } from "../report/index.js";
 import { percent, table } from "./table.js";

@@ -1,17 +1,30 @@
 import { Option } from "commander";
+import type { Detector } from "../detector/detector.js";
+import {
+  type FrameScoring,
+  frameScorings,
+  type TokenChoice,
+  type TokenScoring,
+  tokenChoices,
+  topScorings,
+} from "../detector/frame_score.js";
+import { isMeanError } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import type { EvaluationSettings } from "../eval/evaluation.js";
-import { type FrameScoring, frameScorings, type TokenChoice, topScorings } from "../eval/frame_score.js";
 import type { Smoothing } from "../eval/smoothing.js";
 import { numberIn, wholeNumber } from "./options.js";
 
-/** How frames are scored from their tokens, and scores smoothed, as commander returns it: what was not given is absent. */
-export interface MeasureOptions {
-  maskings?: number;
+/** How frames are scored from their tokens, as commander returns it: what was not given is absent. */
+export interface FrameScoreOptions {
   frameScore?: FrameScoring;
   tokens?: TokenChoice;
   topK?: number;
   minMotion?: number;
+}
+
+/** That, and how scores are smoothed. */
+export interface MeasureOptions extends FrameScoreOptions {
+  maskings?: number;
   smoothing?: Smoothing["kind"];
   range?: number;
   mu?: number;
@@ -24,6 +37,49 @@ const usualSigma = 5;
 /** Of the paper's filter, where nothing else says so. */
 const usualFilter = { range: 38, mu: 11 };
 
+/** The options behind {@link FrameScoreOptions}. */
+export function frameScoreOptions(): Option[] {
+  return [
+    new Option(
+      "--frame-score <how>",
+      "a frame's score from its tokens (default: as the checkpoint was tested, else the paper's mean)",
+    ).choices([...frameScorings]),
+    new Option(
+      "--tokens <which>",
+      "tokens that count (default: as the checkpoint was tested, else all, or removed with --masked-only)",
+    ).choices([...tokenChoices]),
+    new Option("--top-k <n>", "tokens that --frame-score top-k and top-anomaly take").argParser(wholeNumber(1)),
+    new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)").argParser(numberIn(0, 255)),
+  ];
+}
+
+/** What of {@link FrameScoreOptions} a detector takes. */
+export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> {
+  const { frameScore: scoring, tokens, topK, minMotion } = options;
+  return { scoring, tokens, topK, minMotion };
+}
+
+/**
+ * Checks how a detector scores frames against the options that were given.
+ * @returns a line for the user where that is as the model was tested, not as the paper
+ * @throws InputError for an option that would do nothing
+ */
+export function scoringNotice(
+  { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
+  options: FrameScoreOptions & { preset?: string },
+): string | undefined {
+  const { scoring, tokens, topK } = settings.frameScore;
+  checkTopK(options.topK, scoring);
+  if (!checkpoint.settings.tested || options.preset || options.frameScore || isMeanError(settings)) return undefined;
+  const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
+  return `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (the paper's way: --frame-score mean, or a --preset)`;
+}
+
+function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
+  if (topK !== undefined && !topScorings.has(scoring))
+    throw new InputError("--top-k does nothing without --frame-score top-k or top-anomaly");
+}
+
 /** The options behind {@link MeasureOptions}. */
 export function measureOptions(): Option[] {
   return [
@@ -31,28 +87,25 @@ export function measureOptions(): Option[] {
       "--maskings <n>",
       "maskings of each frame, with seeds from the first on, whose scores are averaged",
     ).argParser(wholeNumber(1, 100)),
-    new Option("--frame-score <how>", "a frame's score from its tokens; the paper's is the mean error").choices([
-      ...frameScorings,
-    ]),
-    new Option("--tokens <which>", "tokens that count (default: all, or removed with --masked-only)").choices([
-      "all",
-      "visible",
-      "removed",
-    ]),
-    new Option("--top-k <n>", "tokens that --frame-score top-k and top-anomaly take").argParser(wholeNumber(1)),
-    new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)").argParser(numberIn(0, 255)),
+    ...frameScoreOptions(),
     new Option(
       "--smoothing <kind>",
-      "over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none",
+      "over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none (default: as tested, else the paper's)",
     ).choices(["paper", "gaussian", "none"]),
-    new Option("--range <n>", "frames that the paper's filter spans (default: the data set's)").argParser(
-      wholeNumber(2, 100_000),
+    new Option(
+      "--range <n>",
+      "frames that the paper's filter spans (default: as tested, else the data set's)",
+    ).argParser(wholeNumber(2, 100_000)),
+    new Option("--mu <frames>", "its standard deviation (default: as tested, else the data set's)").argParser(
+      numberIn(1e-6, 1e6),
     ),
-    new Option("--mu <frames>", "its standard deviation (default: the data set's)").argParser(numberIn(1e-6, 1e6)),
     new Option("--sigma <frames>", `standard deviation of --smoothing gaussian (default: ${usualSigma})`).argParser(
       numberIn(1e-6, 1e6),
     ),
-    new Option("--normalize", "scores of each video to 0…1 after smoothing (default: as for the data set)"),
+    new Option(
+      "--normalize",
+      "scores of each video to 0…1 after smoothing (default: as tested, else as for the data set)",
+    ),
     new Option("--no-normalize", "scores as they are"),
   ];
 }
@@ -68,11 +121,11 @@ export function measured(options: MeasureOptions, usual: EvaluationSettings): Ev
     [options.sigma, "--sigma", smoothing.kind === "gaussian", "--smoothing gaussian"],
     [options.range, "--range", smoothing.kind === "paper", "--smoothing paper"],
     [options.mu, "--mu", smoothing.kind === "paper", "--smoothing paper"],
-    [topK, "--top-k", topScorings.has(scoring), "--frame-score top-k or top-anomaly"],
   ];
   for (const [value, flag, works, needed] of needs) {
     if (value !== undefined && !works) throw new InputError(`${flag} does nothing without ${needed}`);
   }
+  checkTopK(topK, scoring);
   return {
     ...usual,
     scoring,

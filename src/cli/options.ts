@@ -34,7 +34,7 @@ export function numberIn(least: number, most: number): (text: string) => number 
 }
 
 /** Options of commands that run a model, as commander returns them. */
-export type ModelOptions = ScoreOptions;
+export type ModelOptions = Omit<ScoreOptions, "frameScore" | "fallback">;
 
 /** The options behind {@link ModelOptions}. */
 export function modelOptions(): Option[] {

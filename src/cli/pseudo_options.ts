@@ -4,11 +4,15 @@ import { numberIn } from "./options.js";
 
 /** The options behind {@link PseudoAnomalyOptions}, without defaults: what was not given is absent. */
 export function pseudoOptions(): Option[] {
-  const { speed, scale, shift, gain, speedup, rotation, bias } = pseudoAnomalyDefaults;
+  const { speed, scale, shift, gain, speedup, rotation, bias, pieces, pieceSize } = pseudoAnomalyDefaults;
   return [
     new Option("--speedup <share>", `share of speed-ups; the rest are cut-outs (default: ${speedup})`).argParser(
       numberIn(0, 1),
     ),
+    new Option("--pieces <share>", `share of small pieces of what moves, as if thrown (default: ${pieces})`).argParser(
+      numberIn(0, 1),
+    ),
+    rangeOption("--piece-size <least-most>", "size of a piece against what it is cut from", pieceSize, 0.02, 1),
     rangeOption("--speed <least-most>", "how many times as fast a speed-up runs, whole numbers", speed, 2, 6, 1),
     rangeOption("--scale <least-most>", "size of a cut-out against its own", scale, 0.1, 10),
     rangeOption("--shift <least-most>", "a cut-out's way in 3 frames, in frame heights", shift, 0, 1),

@@ -10,11 +10,12 @@ import { Detector } from "../node/detector.js";
 import { reasonOf } from "../node/messages.js";
 import { openInput } from "../node/open.js";
 import { Interrupted, interruptible } from "./interrupt.js";
+import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotice } from "./measure_options.js";
 import { adapterOption, type ModelOptions, modelOptions, scoreOptions, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
 
-interface ScoreCommandOptions extends ModelOptions {
+interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
   checkpoint: string;
   student?: string;
   out?: string;
@@ -37,7 +38,7 @@ export function scoreCommand(): Command {
     .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
     .option("-o, --out <file>", "where to write: .csv or .json (default: CSV to the standard output)")
     .addOption(adapterOption());
-  for (const option of modelOptions()) command.addOption(option);
+  for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
     .addOption(
       new Option("--seed <n>", "of the random masks: the same seed gives the same scores")
@@ -65,13 +66,16 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
   const source = await openInput(input);
-  const settings: DetectorOptions = { ...scoreOptions(options), seed: options.seed, batch: options.batch };
+  const frameScore = frameScoreOf(options);
+  const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
   const write = (text: string) => (file ? file.write(text) : print(text));
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
     detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
+    const notice = scoringNotice(detector, options);
+    if (notice) say(notice);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);

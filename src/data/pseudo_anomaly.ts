@@ -4,8 +4,12 @@ import { sampleStride } from "./frame.js";
 import type { ForegroundLibrary, LibraryClip, MovingObject } from "./pseudo_library.js";
 
 export interface PseudoAnomalyOptions {
-  /** Share of speed-ups; the rest are cut-outs. */
+  /** Share of speed-ups; the rest are cut-outs, but for {@link pieces}. */
   speedup: number;
+  /** Share of pieces: small windows of what moves elsewhere, on the path of something thrown. With speed-ups at most 1. */
+  pieces: number;
+  /** Size of a piece against what it is cut from, least and most. */
+  pieceSize: readonly [number, number];
   /** How many times as fast a sped-up window runs, least and most, whole numbers. */
   speed: readonly [number, number];
   /** Size of a cut-out against its own, least and most. */
@@ -23,6 +27,8 @@ export interface PseudoAnomalyOptions {
 /** What helped on Ped2: 0.9 to 2.2 times as large, 7 to 22 pixels per 3 frames at a height of 256. */
 export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   speedup: 0.5,
+  pieces: 0,
+  pieceSize: [0.1, 0.35],
   speed: [2, 5],
   scale: [0.9, 2.2],
   shift: [7 / 256, 22 / 256],
@@ -52,7 +58,7 @@ export interface PasteLayer {
 
 /** Something abnormal that was drawn for a frame of a clip, the scene. */
 export interface PseudoAnomaly {
-  kind: "cutout" | "speedup";
+  kind: "cutout" | "speedup" | "piece";
   scene: LibraryClip;
   /** The scene's frame in its middle, by position. */
   frame: number;
@@ -90,11 +96,15 @@ export function drawPseudoAnomaly(
 ): PseudoAnomaly | undefined {
   const scene = library.clips[clip] as LibraryClip;
   const others = library.clips.filter((other) => other !== scene && other.objects.length > 0);
-  if (random() < options.speedup || others.length === 0) {
+  const kind = random();
+  if (kind < options.speedup || others.length === 0) {
     const speedup = drawSpeedup(random, scene, frame, options);
     if (speedup || others.length === 0) return speedup;
   }
-  return drawCutOut(random, scene, frame, pick(random, others), options);
+  const source = pick(random, others);
+  return kind >= 1 - options.pieces
+    ? drawPiece(random, scene, frame, source, options)
+    : drawCutOut(random, scene, frame, source, options);
 }
 
 /** In a window of the scene time runs k times as fast about the frame: the window's content at an offset is that of k · offset. */
@@ -167,8 +177,68 @@ function drawCutOut(
     clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0.08 * scene.width, 0.92 * scene.width),
     clamp(place.y + place.ry - size * now.ry + (random() - 0.5) * 0.1 * scene.height, 0, scene.height),
   );
+  const path = { centre, velocity, bend };
+  const look = drawLook(random, scene, source, options, 0.15);
+  const boxOf = (phase: number) => boxAt(object.boxes, phase / sampleStride);
+  const form = { scale: [flip * size, size] as const, angle, turn, boxOf };
+  return { kind: "cutout", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
+}
 
-  /** Where it is, in steps of three frames from its middle. */
+/** A small window of an object of another clip, anywhere about something of the scene, as if thrown: any way, falling, turning. */
+function drawPiece(
+  random: Random,
+  scene: LibraryClip,
+  frame: number,
+  source: LibraryClip,
+  options: PseudoAnomalyOptions,
+): PseudoAnomaly {
+  const object = pick(random, source.objects);
+  const now = object.boxes[1];
+  const half = between(random, options.pieceSize) * now.ry;
+  const [dx, dy] = [(2 * random() - 1) * 0.3 * now.rx, (2 * random() - 1) * 0.5 * now.ry];
+  const boxOf = (phase: number): Box => {
+    const box = boxAt(object.boxes, phase / sampleStride);
+    return { x: box.x + dx, y: box.y + dy, rx: half, ry: half };
+  };
+  const size = scene.height / source.height;
+  const angle = random() * 360 * degrees;
+  const turn = (2 * random() - 1) * 90 * degrees;
+
+  const [least, most] = options.shift;
+  const velocity = vec2.fromValues(between(random, [0.5 * least, most]) * scene.height, 0);
+  vec2.rotate(velocity, velocity, [0, 0], random() * 360 * degrees);
+  const bend = vec2.fromValues(0, random() * 0.4 * most * scene.height);
+  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
+  const centre = vec2.fromValues(
+    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
+    clamp(place.y + (3 * random() - 2) * place.ry, 0, scene.height),
+  );
+  const path = { centre, velocity, bend };
+  const look = drawLook(random, scene, source, options, 0.5);
+  const form = { scale: [size, size] as const, angle, turn, boxOf };
+  return { kind: "piece", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
+}
+
+/** @param tint how far the gains of a colour's channels may be from each other; colours stay gray where they are gray */
+function drawLook(
+  random: Random,
+  scene: LibraryClip,
+  source: LibraryClip,
+  options: PseudoAnomalyOptions,
+  tint: number,
+): Pick<PseudoAnomaly, "gain" | "bias"> {
+  const gain = between(random, options.gain);
+  const channel = () => (source.gray || scene.gray ? gain : gain * between(random, [1 - tint, 1 + tint]));
+  return { gain: [channel(), channel(), channel()], bias: (2 * random() - 1) * options.bias };
+}
+
+/** A cut-out's layers along a path: where it is, in steps of three frames, is centre + velocity t + bend t² / 2. */
+function moving(
+  scene: LibraryClip,
+  object: MovingObject,
+  { centre, velocity, bend }: Record<"centre" | "velocity" | "bend", vec2>,
+  form: { scale: readonly [number, number]; angle: number; turn: number; boxOf(phase: number): Box },
+): Pick<PseudoAnomaly, "first" | "last" | "layer"> {
   const pathAt = (time: number): vec2 => {
     const point = vec2.scaleAndAdd(vec2.create(), centre, velocity, time);
     return vec2.scaleAndAdd(point, point, bend, 0.5 * time * time);
@@ -178,10 +248,10 @@ function drawCutOut(
     const there = pathAt(time);
     // To and fro through the seven frames about the object's own, so that it goes on walking.
     const phase = swing(offset);
-    const box = boxAt(object.boxes, phase / sampleStride);
+    const box = form.boxOf(phase);
     const toScene = mat2d.fromTranslation(mat2d.create(), there);
-    mat2d.rotate(toScene, toScene, angle + turn * time);
-    mat2d.scale(toScene, toScene, [flip * size, size]);
+    mat2d.rotate(toScene, toScene, form.angle + form.turn * time);
+    mat2d.scale(toScene, toScene, form.scale);
     mat2d.translate(toScene, toScene, [-box.x, -box.y]);
     const affine = mat2d.invert(mat2d.create(), toScene) as mat2d;
     return { frame: object.frame + phase, affine, box, plain: false };
@@ -193,22 +263,7 @@ function drawCutOut(
   let [first, last] = [0, 0];
   while (first > -mostOffset && isVisible(first - 1)) first--;
   while (last < mostOffset && isVisible(last + 1)) last++;
-
-  const gain = between(random, options.gain);
-  // Colours stay gray where they are gray.
-  const tint = () => (source.gray || scene.gray ? gain : gain * between(random, [0.85, 1.15]));
-  return {
-    kind: "cutout",
-    scene,
-    frame,
-    source,
-    object,
-    gain: [tint(), tint(), tint()],
-    bias: (2 * random() - 1) * options.bias,
-    first,
-    last,
-    layer,
-  };
+  return { first, last, layer };
 }
 
 /** A wave that runs −3 … 3 and back, and is its argument from −3 to 3. */

@@ -5,14 +5,15 @@ import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { elementCount } from "../graph/graph.js";
 import { type NodeProfile, Program, type Results } from "../graph/program.js";
-import type { TokenGrid } from "../model/masking.js";
 import { combineErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
 import { noSlot, rawSlotWords, type Size, wholeWords } from "../ops/resize.js";
 import type { ReadySample } from "./clip_window.js";
 import { Feeds, type SourceFrame } from "./feeds.js";
+import { frameScore, mapOf, tokenMap } from "./frame_score.js";
 import { buildScoreGraph, type ScoreGraph } from "./score_graph.js";
-import { type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
+import { isMeanError, type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
+import { type ScoreMap, type TokenMaps, tokenMapsOf } from "./token_maps.js";
 
 /** Options of a detector. */
 export interface DetectorOptions extends ScoreOptions {
@@ -30,36 +31,6 @@ export interface DetectorOptions extends ScoreOptions {
   tokenMaps?: boolean;
 }
 
-/** A map over an image. */
-export interface ScoreMap {
-  rows: number;
-  columns: number;
-  /** Row-major, rows × columns. */
-  data: Float32Array;
-}
-
-/** What there is to know of each token of a frame, for scoring options beyond the mean error. Arrays are row-major, rows × columns. */
-export interface TokenMaps {
-  rows: number;
-  columns: number;
-  /** Mean difference of teacher and student, 0 for a model without a student. */
-  student: Float32Array;
-  /** Mean difference of target and teacher. */
-  target: Float32Array;
-  /** Mean of the predicted anomaly map, 0…1. */
-  anomaly: Float32Array;
-  /** Mean motion gradient, 0…255. */
-  motion: Float32Array;
-  /** Mean of the anomaly map times the motion gradient, pixel by pixel. */
-  movingAnomaly: Float32Array;
-  /** The largest motion gradient of any pixel and channel, 0…255. */
-  largestMotion: Float32Array;
-  /** Mean of the cleaned-up map (METHOD §5), which needs a student. */
-  cleaned?: Float32Array;
-  /** 1 where the token was kept, 0 where it was removed. */
-  visible: Uint8Array;
-}
-
 /** What the detector says of a frame. */
 export interface FrameScore {
   /** The frame's number (in its file's name, or its position). */
@@ -74,7 +45,7 @@ export interface FrameScore {
   studentError: number;
   /** Mean difference of target and teacher. */
   targetError: number;
-  /** The score of each token: where in the frame. */
+  /** What the score is made of, a value a token: where in the frame. */
   map: ScoreMap;
   /** The predicted anomaly map in the network's input size, 0…1, if asked for. */
   anomalyMap?: ScoreMap;
@@ -279,7 +250,8 @@ export class Detector {
       batch: this.batch,
       ...{ slots, newFrames: slots },
       anomalyMap: this.options.anomalyMap ?? false,
-      tokenMaps: this.options.tokenMaps ?? false,
+      tokenMaps: this.options.tokenMaps || !isMeanError(this.settings),
+      cleanedMap: this.options.tokenMaps || this.settings.frameScore.scoring === "cleaned-map",
     });
     const program = await Program.compile(this.gpu, built.graph);
     program.openUploads(4 * rawSlotWords(source), slots);
@@ -309,7 +281,7 @@ export class Detector {
   }
 
   private unpack(results: Results, samples: readonly ReadySample<SourceFrame>[], { grid }: ScoreGraph): StreamScore[] {
-    const { score: rule, size, dtype } = this.settings;
+    const { score: rule, size, dtype, frameScore: how } = this.settings;
     const errors = results.errors as Float32Array;
     const scores = results.scores as Float32Array;
     const anomaly = results.anomalyMap as Float32Array | undefined;
@@ -321,48 +293,33 @@ export class Detector {
           `frame ${frame.number} has no score: values of this model go beyond float16; use dtype f32`,
         );
       }
-      const map = new Float32Array(grid.tokens);
-      for (let i = 0; i < grid.tokens; i++) {
-        const at = 2 * (b * grid.tokens + i);
-        map[i] = combineErrors(rule, errors[at] as number, errors[at + 1] as number);
-      }
+      const tokens = results.tokenAnomaly && tokenMapsOf(results, b, grid);
+      const score =
+        tokens && !isMeanError(this.settings)
+          ? frameScore(tokens, { ...how, rule })
+          : combineErrors(rule, studentError, targetError);
+      const map = tokens
+        ? tokenMap(tokens, rule, mapOf[how.scoring])
+        : Float32Array.from({ length: grid.tokens }, (_, i) => {
+            const at = 2 * (b * grid.tokens + i);
+            return combineErrors(rule, errors[at] as number, errors[at + 1] as number);
+          });
       return {
         source: frame.source,
         frame: frame.number,
         index: frame.index,
         ...(frame.time !== undefined && { time: frame.time }),
-        score: combineErrors(rule, studentError, targetError),
+        score,
         studentError,
         targetError,
         map: { rows: grid.rows, columns: grid.columns, data: map },
         ...(anomaly && {
           anomalyMap: { rows: size.height, columns: size.width, data: anomaly.slice(b * pixels, (b + 1) * pixels) },
         }),
-        ...(results.tokenAnomaly && { tokens: tokenMaps(results, b, grid) }),
+        ...(tokens && this.options.tokenMaps && { tokens }),
       };
     });
   }
-}
-
-function tokenMaps(results: Results, b: number, { rows, columns, tokens, keep }: TokenGrid): TokenMaps {
-  const errors = (results.errors as Float32Array).subarray(2 * b * tokens, 2 * (b + 1) * tokens);
-  const anomaly = (results.tokenAnomaly as Float32Array).subarray(4 * b * tokens, 4 * (b + 1) * tokens);
-  const cleaned = results.cleaned as Float32Array | undefined;
-  const idsRestore = (results.idsRestore as Uint32Array).subarray(b * tokens, (b + 1) * tokens);
-  const every = (values: Float32Array, n: number, first: number) =>
-    Float32Array.from({ length: tokens }, (_, i) => values[n * i + first] as number);
-  return {
-    rows,
-    columns,
-    student: every(errors, 2, 0),
-    target: every(errors, 2, 1),
-    anomaly: every(anomaly, 4, 0),
-    motion: every(anomaly, 4, 1),
-    movingAnomaly: every(anomaly, 4, 2),
-    largestMotion: every(anomaly, 4, 3),
-    ...(cleaned && { cleaned: cleaned.slice(b * tokens, (b + 1) * tokens) }),
-    visible: Uint8Array.from(idsRestore, (rank) => (rank < keep ? 1 : 0)),
-  };
 }
 
 /** Opens a checkpoint from wherever it is; strings are fetched as URLs. */

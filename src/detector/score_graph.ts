@@ -38,11 +38,13 @@ export interface ScoreGraphOptions {
   anomalyMap: boolean;
   /** Whether to compute what scoring options beyond the mean error need. */
   tokenMaps?: boolean;
+  /** Whether to compute the cleaned-up map too, with `tokenMaps` and where there is a student. */
+  cleanedMap?: boolean;
 }
 
 /**
  * Builds the graph of the main job. Outputs: `scores` [B, 2] and `errors` [B, L, 2] (teacher–student, target–teacher), and, if asked for,
- * `anomalyMap` [B, H, W], and of `tokenMaps`: `tokenAnomaly` [B, L, 4], `idsRestore` [B, L] and, where there is a student, `cleaned` [B, L].
+ * `anomalyMap` [B, H, W], and of `tokenMaps`: `tokenAnomaly` [B, L, 4], `idsRestore` [B, L] and, of `cleanedMap`, `cleaned` [B, L].
  */
 export function buildScoreGraph(target: Target, options: ScoreGraphOptions): ScoreGraph {
   const { config, settings, batch } = options;
@@ -72,7 +74,8 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
     graph.output("tokenAnomaly", tokenAnomaly(graph, network, outputs, gradient));
     graph.output("idsRestore", idsRestore);
     const { teacher, student } = outputs;
-    if (student) graph.output("cleaned", cleanMap(graph, network, teacher, student, gradient, settings.size));
+    if (student && options.cleanedMap)
+      graph.output("cleaned", cleanMap(graph, network, teacher, student, gradient, settings.size));
   }
   return { graph, grid, ring, samples, seed };
 }

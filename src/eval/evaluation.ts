@@ -1,7 +1,13 @@
 import { checkLabelCount, type DatasetVideo } from "../data/dataset.js";
+import {
+  type FrameScoreSettings,
+  frameScore,
+  type MapKind,
+  meanTokenMap,
+  paperFrameScore,
+} from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
 import { macroAuc, microAuc } from "./frame_auc.js";
-import { type FrameScoreSettings, frameScore, type MapKind, meanTokenMap, paperFrameScore } from "./frame_score.js";
 import { PixelAuc } from "./pixel_auc.js";
 import type { VideoRecord } from "./record.js";
 import { type RegionCurves, type RegionVideo, regionMetrics } from "./region_metrics.js";

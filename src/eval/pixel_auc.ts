@@ -1,5 +1,5 @@
 import type { PixelMask } from "../data/dataset.js";
-import type { ScoreMap } from "../detector/detector.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 import { cellOf, checkMap } from "./regions.js";
 import { rocAuc } from "./roc.js";

@@ -1,7 +1,8 @@
 import { parseSafetensors, serializeSafetensors } from "../checkpoint/safetensors.js";
 import type { StoredTensor } from "../checkpoint/tensor.js";
 import type { FrameSource } from "../data/frame.js";
-import type { Detector, TokenMaps } from "../detector/detector.js";
+import type { Detector } from "../detector/detector.js";
+import type { TokenMaps } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
 /** All that scoring a video once gives: enough for every scoring option, so that a video is decoded and computed once. */

@@ -1,4 +1,4 @@
-import type { ScoreMap } from "../detector/detector.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
 /** A rectangle of pixels, both corners inclusive. */

@@ -23,9 +23,11 @@ export class RecordStore {
    * @throws InputError where it cannot be written
    */
   static async open(folder: string | undefined, dataset: Dataset, detector: Detector): Promise<RecordStore> {
+    // How frames are scored from their tokens does not matter here.
+    const { frameScore: _, ...computed } = detector.settings;
     const made = {
       model: hashOf(detector.checkpoint.weights),
-      settings: JSON.stringify(detector.settings),
+      settings: JSON.stringify(computed),
       adapter: detector.gpu.adapter.description,
       dataset: `${dataset.layout} ${resolve(dataset.root)}`,
     };

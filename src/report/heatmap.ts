@@ -1,4 +1,4 @@
-import type { ScoreMap } from "../detector/detector.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 
 /** An image of 8-bit R, G, B, alpha (not premultiplied), row-major. */
 export interface HeatmapImage {

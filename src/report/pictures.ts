@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import type { DatasetVideo } from "../data/dataset.js";
 import { toBgr } from "../data/frame.js";
-import type { ScoreMap } from "../detector/detector.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 import type { ReportPicture } from "./data.js";
 import { heatmap } from "./heatmap.js";
 

@@ -1,7 +1,7 @@
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
-import type { ScoreMap, TokenMaps } from "../detector/detector.js";
+import { meanTokenMap } from "../detector/frame_score.js";
+import type { ScoreMap, TokenMaps } from "../detector/token_maps.js";
 import type { EvaluationResult, EvaluationSettings, VideoResult } from "../eval/evaluation.js";
-import { meanTokenMap } from "../eval/frame_score.js";
 import type { VideoRecord } from "../eval/record.js";
 import { quantile } from "../eval/regions.js";
 import { writeFileAtomic } from "../node/atomic.js";

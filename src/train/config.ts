@@ -129,6 +129,8 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     dropout: config.dropout,
     "share of abnormal samples": config.anomalyShare,
     "share of speed-ups": pseudo.speedup,
+    "share of pieces": pseudo.pieces,
+    "share of speed-ups and pieces": pseudo.speedup + pseudo.pieces,
   };
   for (const [name, value] of Object.entries(shares)) {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);

@@ -416,6 +416,7 @@ class Trainer {
       dataset: this.options.datasetName ?? this.dataset.layout,
       // As the original counts: from 0, and epochs that are over.
       epoch: Math.floor(progress.step / this.stepsPerEpoch) - 1,
+      tested: testsOf(config),
     };
     return {
       config: config.model,
@@ -470,6 +471,12 @@ class Trainer {
       if (tested) this[key as "best" | "bestStudent"] = this.layout.flatten(tested.weights);
     }
   }
+}
+
+/** How a configuration's models are tested, for those who use the model later. */
+function testsOf({ test }: TrainingConfig): TrainingSettings["tested"] {
+  const { scoring, tokens, topK, minMotion, smoothing, normalize } = test.evaluation;
+  return { rule: test.score, scoring, tokens, topK, minMotion, smoothing, normalize, maskings: test.maskings };
 }
 
 /** The trainer's own part of a checkpoint. @throws InputError where something is missing, or of another type */

@@ -106,6 +106,9 @@ describe("saveCheckpoint", () => {
     expect(digest(everything(again))).toBe("8b959b97ba3cef06");
     expect(again.extras.get("erosion.weight")!.shape).toEqual([1, 1, 2, 2]);
     expect(again.settings).toEqual(checkpoint.settings);
+    const settings = { ...checkpoint.settings, tested: { scoring: "top-anomaly", smoothing: { kind: "none" } } };
+    const tested = saveCheckpoint({ ...checkpoint, settings });
+    expect(openCheckpoint([{ name: "out.safetensors", bytes: tested }]).settings).toEqual(settings);
     expect(again.source).toBe("out.safetensors");
   });
 
@@ -213,7 +216,15 @@ describe("what does not fit", () => {
   });
 
   it("ignores settings that make no sense", () => {
-    const nonsense = { maskRatio: 1, inputSize: [0, -3], score: [1], epoch: -1, dataset: 5, normPixLoss: "yes" };
+    const nonsense = {
+      maskRatio: 1,
+      inputSize: [0, -3],
+      score: [1],
+      epoch: -1,
+      dataset: 5,
+      normPixLoss: "yes",
+      tested: [1],
+    };
     const opened = openCheckpoint([changed(() => {}, { "sdmae.settings": JSON.stringify(nonsense) })]);
     expect(opened.settings).toEqual({});
   });

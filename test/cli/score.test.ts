@@ -125,6 +125,7 @@ describe("score", () => {
       score: "sum",
       maskedOnly: false,
       dtype: "f32",
+      frameScore: { scoring: "mean", tokens: "all", topK: 10, minMotion: 0 },
     });
     expect(report.adapter.description.length).toBeGreaterThan(0);
     if (testAdapter === "swiftshader") expect(report.adapter.kind).toBe("swiftshader");

@@ -25,7 +25,12 @@ const network = [
   ...["--batch", "4", "--epochs", "3", "--teacher-epochs", "2", "--anomalies", "none", "--lr", "0.001"],
 ];
 const data = () => ["--root", at("data")];
-const run = ["--adapter", testAdapter, "--save-every", "0.1"];
+/** Another way to score frames than the paper's. */
+const scoring = [
+  ...["--frame-score", "top-k", "--top-k", "2", "--tokens", "visible"],
+  ...["--smoothing", "gaussian", "--sigma", "1", "--normalize"],
+];
+const run = ["--adapter", testAdapter, "--save-every", "0.1", ...scoring];
 
 beforeAll(async () => {
   for (const folder of ["data/train/frames", "data/test/frames", "data/test/labels"]) {
@@ -83,6 +88,22 @@ it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be sco
   );
   expect(scored.code).toBe(0);
   expect(scored.stdout.trim().split("\n").length).toBe(7);
+  // It is measured as it was tested, unless told otherwise.
+  const json = at("measured.json");
+  const model = ["-c", at("whole/model.safetensors"), "--adapter", testAdapter, "--json", json];
+  const measured = await sdmae("eval", ...data(), ...model);
+  expect(measured.stderr).toMatch(/frames are scored as this model was tested in training: top-k of 2, visible tokens/);
+  const result = JSON.parse(readFileSync(json, "utf8")) as {
+    settings: Record<string, unknown>;
+    metrics: { name: string; value: number }[];
+  };
+  expect(result.settings).toMatchObject({ scoring: "top-k", tokens: "visible", topK: 2, normalize: true });
+  expect(result.settings).toMatchObject({ smoothing: { kind: "gaussian", sigma: 1 } });
+  const best = entries.findLast((entry) => entry.type === "test" && entry.stage === 2 && entry.best);
+  expect(result.metrics.find(({ name }) => name === "micro-AUC")?.value).toBeCloseTo(
+    100 * (best?.microAuc as number),
+    9,
+  );
   const exported = await tool("export-checkpoint", at("whole/checkpoint-latest.safetensors"), at("latest.pth"));
   expect(exported.code).toBe(0);
 

@@ -285,6 +285,51 @@ describe("drawPseudoAnomaly", () => {
     expect([...speeds].sort()).toEqual([2, 3, 4, 5]);
   });
 
+  it("draws pieces of others, as small and as fast as asked for, that fall", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(9);
+    const shift = [0.1, 0.3] as const;
+    const thrown = { ...options, speedup: 0.25, pieces: 0.5, shift };
+    const draws = Array.from(
+      { length: 200 },
+      () => drawPseudoAnomaly(random, { clips }, { clip: 0, frame: 20 }, thrown)!,
+    );
+    const pieces = draws.filter(({ kind }) => kind === "piece");
+    expect(pieces.length).toBeGreaterThan(80);
+    expect(pieces.length).toBeLessThan(120);
+    expect(draws.filter(({ kind }) => kind === "speedup").length).toBeGreaterThan(30);
+    expect(draws.filter(({ kind }) => kind === "cutout").length).toBeGreaterThan(30);
+    const ways: number[] = [];
+    for (const { source, object, layer } of pieces) {
+      expect(source).toBe(clips[1]);
+      const own = object.boxes[1];
+      const layers = [-3, 0, 3].map((offset) => layer(offset));
+      const { box, plain } = layers[1]!;
+      expect([box.rx, plain]).toEqual([box.ry, false]);
+      expect(box.ry / own.ry).toBeGreaterThan(options.pieceSize[0] - 1e-6);
+      expect(box.ry / own.ry).toBeLessThan(options.pieceSize[1] + 1e-6);
+      // Its middle is one of the object.
+      expect(Math.abs(box.x - own.x)).toBeLessThan(own.rx);
+      expect(Math.abs(box.y - own.y)).toBeLessThan(own.ry);
+      const [before, now, after] = layers.map(({ affine, box }) => {
+        const back = mat2d.invert(mat2d.create(), affine)!;
+        return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
+      }) as [readonly [number, number], readonly [number, number], readonly [number, number]];
+      const velocity = [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2] as const;
+      const way = Math.hypot(...velocity) / 80;
+      expect(way).toBeGreaterThan(0.5 * shift[0] - 1e-4);
+      expect(way).toBeLessThan(shift[1] + 1e-4);
+      ways.push(Math.atan2(velocity[1], velocity[0]));
+      // Downwards it gets faster, sideways it does not.
+      const fall = after[1] - 2 * now[1] + before[1];
+      expect(fall).toBeGreaterThan(-1e-3);
+      expect(fall / 80).toBeLessThan(0.4 * shift[1] + 1e-4);
+      expect(Math.abs(after[0] - 2 * now[0] + before[0])).toBeLessThan(1e-3);
+    }
+    // Any way: all four quarters.
+    expect(new Set(ways.map((angle) => Math.floor(angle / (Math.PI / 2)))).size).toBe(4);
+  });
+
   it("draws no speed-up where t − 3k does not exist, and nothing where there is no other clip either", async () => {
     const { clips } = await library;
     const random = uniformGenerator(1);

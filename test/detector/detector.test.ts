@@ -6,6 +6,7 @@ import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { type FrameSource, fromIterable } from "../../src/data/frame.js";
 import type { DetectorOptions, FrameScore, StreamScore } from "../../src/detector/detector.js";
+import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
 import type { Gpu } from "../../src/gpu/gpu.js";
 import { Detector } from "../../src/node/detector.js";
@@ -25,8 +26,9 @@ async function detect(
   frames: readonly Uint8Array[],
   size: { height: number; width: number },
   options: DetectorOptions,
+  checkpoint = tiny,
 ): Promise<FrameScore[]> {
-  const detector = await Detector.open(tiny, { gpu: gpu(), size, ...options });
+  const detector = await Detector.open(checkpoint, { gpu: gpu(), size, ...options });
   open.push(detector);
   const results: FrameScore[] = [];
   for await (const result of detector.stream(fromIterable(frames, size))) results.push(result);
@@ -78,6 +80,31 @@ describe("the detector", () => {
       const mean = scored.map.data.reduce((a, v) => a + v, 0) / scored.map.data.length;
       expect(mean / scored.score).toBeCloseTo(1, 5);
       expect([scored.map.rows, scored.map.columns]).toEqual([4, 8]);
+    }
+  });
+
+  it("scores frames as the checkpoint was tested in training, by what its tokens are predicted to be", async () => {
+    const size = { height: 32, width: 64 };
+    const video = waves(9, size);
+    const tested = { rule: "sum", scoring: "top-anomaly", tokens: "visible", topK: 2, minMotion: 0 };
+    const trained = { ...tiny, settings: { ...tiny.settings, tested } };
+    const [plain, all] = [await detect(video, size, {}), await detect(video, size, { tokenMaps: true })];
+    const own = await detect(video, size, {}, trained);
+    for (const [i, { score, map, tokens, studentError }] of own.entries()) {
+      const { anomaly, visible, ...maps } = (all[i] as FrameScore).tokens as TokenMaps;
+      const kept = [...anomaly].filter((_, token) => visible[token] === 1).sort((a, b) => b - a);
+      expect(score).toBe(((kept[0] as number) + (kept[1] as number)) / 2);
+      expect(map).toEqual({ rows: maps.rows, columns: maps.columns, data: anomaly });
+      expect([tokens, studentError]).toEqual([undefined, plain[i]?.studentError]);
+    }
+    // What is asked for comes before it, and so does a preset.
+    const maximum = await detect(video, size, { frameScore: { scoring: "maximum" } }, trained);
+    const mean = await detect(video, size, { preset: "avenue" }, trained);
+    for (const [i, { tokens, score }] of all.entries()) {
+      const { student, target, visible } = tokens as TokenMaps;
+      const errors = [...student].map((error, token) => (visible[token] ? error + (target[token] as number) : 0));
+      expect(maximum[i]?.score).toBeCloseTo(Math.max(...errors), 6);
+      expect([score, mean[i]?.score]).toEqual([plain[i]?.score, plain[i]?.score]);
     }
   });
 

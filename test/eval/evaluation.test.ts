@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DatasetVideo, PixelMask, TrackBox } from "../../src/data/dataset.js";
-import type { TokenMaps } from "../../src/detector/detector.js";
+import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
 import { Evaluation, type EvaluationSettings, paperEvaluation } from "../../src/eval/evaluation.js";
 import type { VideoRecord } from "../../src/eval/record.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { serializeSafetensors } from "../../src/checkpoint/safetensors.js";
-import type { TokenMaps } from "../../src/detector/detector.js";
+import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { decodeRecord, encodeRecord, type VideoRecord } from "../../src/eval/record.js";
 import { Random } from "../support/numbers.js";
 

@@ -1,6 +1,6 @@
-import type { ScoreMap, TokenMaps } from "../detector/detector.js";
 import { InputError } from "../errors.js";
 import { combineErrors, type ScoreRule } from "../model/presets.js";
+import type { ScoreMap, TokenMaps } from "./token_maps.js";
 
 /**
  * How a frame's score is made of its tokens. `mean`: the mean error, as the paper. `motion-weighted`: the mean of error times motion. `maximum`, `top-k`: the
@@ -23,18 +23,24 @@ export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-ano
 export type FrameScoring = (typeof frameScorings)[number];
 
 /** Which tokens count. */
-export type TokenChoice = "all" | "visible" | "removed";
+export const tokenChoices = ["all", "visible", "removed"] as const;
+/** Name of a choice of tokens. */
+export type TokenChoice = (typeof tokenChoices)[number];
 
-/** How frames are scored from their tokens. */
-export interface FrameScoreSettings {
-  /** Which errors an error is the sum of. */
-  rule: ScoreRule;
+/** How a frame's score is made of its tokens, whichever errors an error is. */
+export interface TokenScoring {
   scoring: FrameScoring;
   tokens: TokenChoice;
   /** Tokens that {@link topScorings} take. */
   topK: number;
   /** Tokens none of whose pixels moves by more than this (0…255) count as 0; 0 takes them as they are. */
   minMotion: number;
+}
+
+/** How frames are scored from their tokens. */
+export interface FrameScoreSettings extends TokenScoring {
+  /** Which errors an error is the sum of. */
+  rule: ScoreRule;
 }
 
 /** The paper's way. */
@@ -79,7 +85,7 @@ export function meanTokenMap(maskings: readonly TokenMaps[], rule: ScoreRule, ki
 }
 
 /** The map that each scoring takes its values from. */
-const mapOf: Record<FrameScoring, MapKind> = {
+export const mapOf: Readonly<Record<FrameScoring, MapKind>> = {
   mean: "error",
   "motion-weighted": "moving-error",
   maximum: "error",

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { TokenMaps } from "../../src/detector/detector.js";
+import { frameScore, meanTokenMap, paperFrameScore, tokenMap } from "../../src/detector/frame_score.js";
+import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
-import { frameScore, meanTokenMap, paperFrameScore, tokenMap } from "../../src/eval/frame_score.js";
 
 /** Four tokens in two rows. */
 const maps: TokenMaps = {
