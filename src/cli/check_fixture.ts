@@ -13,9 +13,10 @@ import { checkAnomalyMap } from "./check_anomaly_map.js";
 import { checkInference } from "./check_inference.js";
 import { checkMetrics, isText, metricTolerance } from "./check_metrics.js";
 import { checkPreprocess } from "./check_preprocess.js";
-import { checkTraining } from "./check_training.js";
+import { checkTraining, gradientTolerance } from "./check_training.js";
 import { type Comparison, FixtureCase } from "./fixture_case.js";
 import { adapterOption, numberIn, wholeNumber } from "./options.js";
+import { Progress } from "./progress.js";
 
 /** Thrown where a comparison is past its tolerance, so that the exit code is 1. */
 export class CheckFailed extends Error {
@@ -42,12 +43,12 @@ export function checkFixtureCommand(): Command {
     .argument(
       "<files...>",
       "the model's checkpoint (and its student's), then the case: a safetensors file of an inference, or without checkpoint " +
-        "one of the preprocessing or the map clean-up, or a JSON list of frame scores or regions",
+        "one of two steps of training, the preprocessing or the map clean-up, or a JSON list of frame scores or regions",
     )
     .addOption(
       new Option(
         "--tolerance <t>",
-        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance.f32}, of f16 ${tensorTolerance.f16}), ` +
+        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance.f32}, of f16 ${tensorTolerance.f16}; gradients: ${gradientTolerance}), ` +
           `or the difference of a metric (default: ${metricTolerance})`,
       ).argParser(numberIn(0, 1)),
     )
@@ -78,9 +79,13 @@ export function checkFixtureCommand(): Command {
         adapter: options.adapter,
         onNotice: (line) => process.stderr.write(`${line}\n`),
       });
+      const progress = new Progress("runs of the case", undefined, false, true);
       try {
-        report(basename(path), await check(gpu), options.tolerance ?? tensorTolerance[options.dtype]);
+        const comparisons = await check(gpu, () => progress.advance());
+        progress.stop();
+        report(basename(path), comparisons, options.tolerance ?? tensorTolerance[options.dtype]);
       } finally {
+        progress.stop();
         gpu.close();
       }
     });
@@ -91,14 +96,14 @@ function checkOf(
   fixture: FixtureCase,
   dtype: ActivationType,
   checkpoint?: Checkpoint,
-): (gpu: Gpu) => Promise<Comparison[]> {
+): (gpu: Gpu, onRun: () => void) => Promise<Comparison[]> {
   if (fixture.has("in.frames_u8")) {
     if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
     return (gpu) => checkInference(gpu, checkpoint, fixture, activationType(dtype, gpu));
   }
   if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
   if (fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."))) {
-    return (gpu) => checkTraining(gpu, fixture);
+    return (gpu, onRun) => checkTraining(gpu, fixture, onRun);
   }
   if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
   if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);

@@ -20,7 +20,7 @@ import { type Comparison, compare, type FixtureCase } from "./fixture_case.js";
 import { masksOf, packPlanes, packTargets, withoutCls, writeFrames } from "./fixture_inputs.js";
 
 /** The most that a gradient's relative error may be; weights, statistics and losses keep the run's tolerance. */
-const gradientTolerance = 1e-3;
+export const gradientTolerance = 1e-3;
 /**
  * Keys' biases have no gradient in exact arithmetic (softmax does not see a constant): what there is of one is rounding, this small. AdamW divides
  * by its size, so that the biases themselves move by rounding too, by up to this part.
@@ -42,7 +42,7 @@ interface TrainingCase {
  * Trains on a case's batch as the file says, and compares the loss of each step, every gradient of the first one, and every weight and
  * running statistic after the last. The file does not say which of stage 1's losses it is of: the first loss tells.
  */
-export async function checkTraining(gpu: Gpu, fixture: FixtureCase): Promise<Comparison[]> {
+export async function checkTraining(gpu: Gpu, fixture: FixtureCase, onRun = () => {}): Promise<Comparison[]> {
   const training = readCase(fixture);
   const stage = fixture.integer("stage");
   if (stage !== 1 && stage !== 2) throw new InputError(`${fixture.name}: stage ${stage} is neither 1 nor 2`);
@@ -57,6 +57,7 @@ export async function checkTraining(gpu: Gpu, fixture: FixtureCase): Promise<Com
   let best: { options: TrainingGraphOptions; off: number } | undefined;
   for (const options of stage === 2 ? choices.slice(0, 1) : choices) {
     const { losses } = await train(gpu, training, options, 1);
+    onRun();
     const off = Math.abs((losses[0] as number) - (wanted as number));
     if (!best || off < best.off) best = { options, off };
   }

@@ -29,7 +29,7 @@ function describe(checkpoint: Checkpoint): string[] {
   if (settings.score) told.push(`score ${settings.score.map(shown).join(", ")}`);
   if (settings.normPixLoss !== undefined) told.push(`normPixLoss ${settings.normPixLoss}`);
   if (settings.onlyMaskedTokens !== undefined) told.push(`onlyMaskedTokens ${settings.onlyMaskedTokens}`);
-  if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch}`);
+  if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch} (from 0)`);
   const student = config.studentDepth === 0 ? "no student" : `student ${blocks(config.studentDepth)}`;
   return [
     `read           ${checkpoint.source}`,

@@ -69,7 +69,7 @@ export function exportCheckpointCommand(print: (line: string) => void = console.
         `tensors        ${complete}: ${weights.size} of the network, ${complete - weights.size} counters and constants${student}`,
       );
       print(`optimizer      ${optimizer}`);
-      print(`epoch          ${settings.epoch ?? "not known: None"}`);
+      print(`epoch          ${settings.epoch === undefined ? "not known: None" : `${settings.epoch}, from 0`}`);
       if (config.heads !== paperConfig.heads) {
         print(`heads          ${config.heads}, which a .pth does not tell: the original has ${paperConfig.heads}`);
       }

@@ -82,7 +82,7 @@ export function runBenchmark(
     streams: streamsBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
-  return run(benchmarks[name](), args);
+  return run(benchmarks[name]().name(`node bench/${name}.js`), args);
 }
 
 /** A pipe that is closed early must not end the process with a stack: whoever writes learns of it. */

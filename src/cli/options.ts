@@ -33,6 +33,17 @@ export function numberIn(least: number, most: number): (text: string) => number 
   };
 }
 
+/** A parser of numbers from 0 to below a limit. */
+function numberBelow(limit: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0 && value < limit)) {
+      throw new InvalidArgumentError(`A number from 0 to below ${limit} is needed.`);
+    }
+    return value;
+  };
+}
+
 /** Options of commands that run a model, as commander returns them. */
 export type ModelOptions = Omit<ScoreOptions, "frameScore" | "fallback">;
 
@@ -41,7 +52,7 @@ export function modelOptions(): Option[] {
   return [
     new Option("--preset <name>", "settings of one of the paper's data sets").choices(Object.keys(presets)),
     new Option("--size <HxW>", "input size of the network in pixels").argParser(parseSize),
-    new Option("--mask-ratio <r>", "share of the tokens that is removed").argParser(numberIn(0, 1)),
+    new Option("--mask-ratio <r>", "share of the tokens that is removed, from 0 to below 1").argParser(numberBelow(1)),
     new Option("--masking <how>", "which tokens are removed").choices(["random", "gradient"]),
     new Option("--norm <norm>", "squared (L2) or absolute (L1) differences").choices(["L1", "L2"]),
     new Option("--score <rule>", "a frame's score: which errors").choices(["sum", "teacher", "student"]),

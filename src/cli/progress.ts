@@ -1,5 +1,12 @@
 import { type Options, SingleBar } from "cli-progress";
 
+/** Says why nothing happens yet. */
+function explainCompiling(): void {
+  process.stderr.write(
+    "compiling kernels; on a software adapter this takes half a minute the first time, minutes where other work runs …\n",
+  );
+}
+
 /** Shows on stderr how far a job is: a bar with rate and time left on a terminal, a line every ten seconds elsewhere. */
 export class Progress {
   private readonly bar: SingleBar | undefined;
@@ -28,9 +35,7 @@ export class Progress {
       return;
     }
     if (compiles) {
-      const explain = () =>
-        process.stderr.write("compiling kernels: up to half a minute the first time on a software adapter …\n");
-      this.patience = setTimeout(explain, 2000);
+      this.patience = setTimeout(explainCompiling, 2000);
       this.patience.unref();
     }
     if (!process.stderr.isTTY) return;

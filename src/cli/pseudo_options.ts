@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
+import { InputError } from "../errors.js";
 import { numberIn } from "./options.js";
 
 /** The options behind {@link PseudoAnomalyOptions}, without defaults: what was not given is absent. */
@@ -26,10 +27,14 @@ export function pseudoOptions(): Option[] {
   ];
 }
 
-/** The options that were given, over others. */
+/** The options that were given, over others. @throws InputError for shares of more than 1 */
 export function pseudoOf(options: Partial<PseudoAnomalyOptions>, usual: PseudoAnomalyOptions): PseudoAnomalyOptions {
   const given = Object.entries(options).filter(([name, value]) => Object.hasOwn(usual, name) && value !== undefined);
-  return { ...usual, ...Object.fromEntries(given) };
+  const how = { ...usual, ...Object.fromEntries(given) };
+  if (how.speedup + how.pieces > 1) {
+    throw new InputError(`--speedup ${how.speedup} and --pieces ${how.pieces} are shares of more than 1 together`);
+  }
+  return how;
 }
 
 function rangeOption(

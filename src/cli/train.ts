@@ -1,9 +1,11 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { openTrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { openTrainingCheckpoint, type TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
 import { sceneCollection } from "../data/scene/dataset.js";
+import { mapOf } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
 import type { BenchmarkName } from "../eval/benchmarks.js";
 import { makeFolder } from "../node/atomic.js";
@@ -77,7 +79,8 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const say = (line: string) => {
     if (!quiet) process.stderr.write(`${line}\n`);
   };
-  const resume = await openRun(options);
+  const resume = options.resume ? await openRun(out) : undefined;
+  if (!resume) await refuseRun(out);
   const source = resume?.source ?? dataSource(options);
   // Which preset depends on the layout, and the scene's size on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
@@ -85,16 +88,18 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) });
-  const init =
-    options.init === undefined || resume ? undefined : (await readCheckpoint([options.init], options.heads)).weights;
   // Before anything is written: a run's page and log are left as they are by a command that cannot be.
   checkTrainingConfig(config);
   if (resume) checkGoesOn(resume.config, config, join(out, latestName));
+  const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
+  for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
+  const made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
   let run: Run | undefined;
   try {
     say(summary(config));
-    run = await Run.open(out, config, source, gpu.adapter.description, resume?.step, quiet);
+    if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} was finished already`);
+    run = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
     const result = await train(config, dataset, {
       gpu,
       init,
@@ -109,8 +114,9 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
     });
-    await run.end("done", finalWords(result));
-    console.log(finalWords(result));
+    const words = finalWords(result, config);
+    await run.end("done", words);
+    console.log(words);
     console.log(`model: ${join(out, "model.safetensors")}`);
   } catch (error) {
     await run?.end(error instanceof Interrupted ? "stopped" : "failed", describe(error, run));
@@ -124,8 +130,33 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
     throw error;
   } finally {
     await run?.close();
+    if (run?.isEmpty && !resume) await run.remove(made);
     gpu.close();
   }
+}
+
+/** Weights to begin with. @throws InputError where they are of another network */
+async function readInit(path: string, model: TrainingConfig["model"]): Promise<Checkpoint["weights"]> {
+  const { config, weights } = await readCheckpoint([path], model.heads);
+  const differing = Object.entries(model).filter(([key, value]) => config[key as keyof typeof config] !== value);
+  if (differing.length > 0) {
+    const each = differing.map(([key, value]) => `${key} ${config[key as keyof typeof config]}, not ${value}`);
+    throw new InputError(`--init ${oneLine(path)}: the checkpoint is of another network: ${each.join(", ")}`);
+  }
+  return weights;
+}
+
+/** What is no error, but is likely not meant. */
+function warnings({ scene }: DataSource, { root, test }: Dataset): string[] {
+  const shared = (scene?.testSeeds ?? []).filter((seed) => scene?.trainSeeds?.includes(seed));
+  return [
+    ...(shared.length > 0
+      ? [`${shared.length} of the streets to be tested on are learnt from too (seeds ${shared.slice(0, 5).join(", ")})`]
+      : []),
+    ...(test.some((video) => video.labels)
+      ? []
+      : [`${oneLine(root)} has no test video with labels: nothing is tested, and the last model is kept as the best`]),
+  ];
 }
 
 /** A run in a line. */
@@ -152,7 +183,7 @@ function describe(error: unknown, run: Run | undefined): string {
   return run?.savedStep ? `saved at step ${run.savedStep}; go on with --resume` : "stopped before anything was saved";
 }
 
-function finalWords({ tests, epochs, best, bestStudent }: TrainResult): string {
+function finalWords({ tests, epochs, best, bestStudent }: TrainResult, { test }: TrainingConfig): string {
   const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
     // A test before the run was resumed is known by its micro-AUC alone.
@@ -160,6 +191,13 @@ function finalWords({ tests, epochs, best, bestStudent }: TrainResult): string {
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;
     return [`${name}: micro-AUC ${percent(kept.microAuc, 2)}${macro} (epoch ${kept.epoch})`];
   });
+  const { score: rule, evaluation } = test;
+  const map = mapOf[evaluation.scoring];
+  const errors = map === "error" || map === "moving-error";
+  if (bestStudent && (errors ? rule === "teacher" : map !== "cleaned-map"))
+    words.push(
+      `frames were scored by the teacher alone (${evaluation.scoring}): these figures do not tell students apart`,
+    );
   const last = epochs.at(-1);
   if (words.length === 0 && last)
     words.push(`nothing could be tested; loss of the last epoch ${last.loss.toPrecision(4)}`);
@@ -170,28 +208,40 @@ function finalWords({ tests, epochs, best, bestStudent }: TrainResult): string {
 interface Resumed {
   source: DataSource;
   config: TrainingConfig;
-  step: number;
+  progress: ReturnType<typeof parseTraining>["progress"];
   from: NonNullable<TrainOptions["resume"]>;
 }
 
-/** @throws InputError where --resume finds no run, or a new run would take an old one's place */
-async function openRun({ out, resume }: TrainCommandOptions): Promise<Resumed | undefined> {
-  const path = (name: string) => join(out, name);
-  const there = await exists(path(latestName));
-  if (!resume) {
-    if (there)
-      throw new InputError(`${oneLine(out)} holds a run already: --resume goes on with it; or name another folder`);
-    await makeFolder(out, `--out ${oneLine(out)}`);
-    return undefined;
+/** @throws InputError where a new run would take an old one's place */
+async function refuseRun(out: string): Promise<void> {
+  if (await exists(join(out, latestName)))
+    throw new InputError(`${oneLine(out)} holds a run already: --resume goes on with it; or name another folder`);
+}
+
+/** @throws InputError for a damaged file, with a way out where there is one */
+async function readLatest(out: string): Promise<TrainingCheckpoint> {
+  const path = join(out, latestName);
+  try {
+    return openTrainingCheckpoint(await readCheckpointFile(path));
+  } catch (error) {
+    const best = join(out, "checkpoint-best.safetensors");
+    if (!(error instanceof InputError) || !(await exists(best))) throw error;
+    throw new InputError(`${error.message}; a new run may begin with the best teacher, --init ${oneLine(best)}`);
   }
-  if (!there) throw new InputError(`${oneLine(out)} holds no run to go on with: there is no ${latestName}`);
-  const latest = openTrainingCheckpoint(await readCheckpointFile(path(latestName)));
+}
+
+/** Reads a run to go on with. @throws InputError where there is none */
+async function openRun(out: string): Promise<Resumed> {
+  const path = (name: string) => join(out, name);
+  if (!(await exists(path(latestName))))
+    throw new InputError(`${oneLine(out)} holds no run to go on with: there is no ${latestName}`);
+  const latest = await readLatest(out);
   const { config, progress } = parseTraining(latest.training, path(latestName));
   const other = async (name: string) => ((await exists(path(name))) ? readCheckpoint([path(name)]) : undefined);
   const best = progress.best ? await other("checkpoint-best.safetensors") : undefined;
   const bestStudent = progress.bestStudent ? await other("checkpoint-best-student.safetensors") : undefined;
   const from = { latest, ...(best && { best }), ...(bestStudent && { bestStudent }) };
-  return { source: await readSource(path(settingsName)), config, step: progress.step, from };
+  return { source: await readSource(path(settingsName)), config, progress, from };
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -100,7 +100,7 @@ function learningOptions(): Option[] {
     new Option("--epochs <n>", "of both stages").argParser(wholeNumber(1, 1_000_000)),
     new Option(
       "--teacher-epochs <n>",
-      "epochs of stage 1, after which the student learns; as many as --epochs: no stage 2",
+      "epochs of stage 1, after which the student learns; as many as --epochs: no stage 2 (default: the preset's share of them)",
     ).argParser(wholeNumber(0, 1_000_000)),
     new Option(
       "--teacher <which>",
@@ -209,6 +209,14 @@ function seedRange(text: string): number[] {
   return range(from, to);
 }
 
+/** Epochs of stage 1 where only those of both are given: the same share of them, and one at least for each stage that there is. */
+function teacherShare(epochs: number | undefined, base: TrainingConfig): number | undefined {
+  if (epochs === undefined) return undefined;
+  const share = Math.round((epochs * base.teacherEpochs) / base.epochs);
+  if (base.teacherEpochs === 0 || base.teacherEpochs === base.epochs) return share;
+  return Math.min(Math.max(1, share), Math.max(1, epochs - 1));
+}
+
 /** The options that were given, over a configuration. @throws InputError as {@link measured} */
 export function configured(options: TrainCommandOptions, base: TrainingConfig): TrainingConfig {
   const { model, optimizer, test } = base;
@@ -227,7 +235,7 @@ export function configured(options: TrainCommandOptions, base: TrainingConfig): 
       batch: options.batch,
       microBatch: options.microBatch,
       epochs: options.epochs,
-      teacherEpochs: options.teacherEpochs ?? (options.epochs && Math.min(base.teacherEpochs, options.epochs)),
+      teacherEpochs: options.teacherEpochs ?? (options.resume ? undefined : teacherShare(options.epochs, base)),
       teacher: options.teacher,
       schedule: options.schedule,
       warmup: options.warmup,

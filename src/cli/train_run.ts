@@ -1,9 +1,10 @@
+import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { saveCheckpoint } from "../checkpoint/checkpoint.js";
 import { saveTrainingCheckpoint, type TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
 import type { SceneCollectionOptions } from "../data/scene/dataset.js";
 import { writeFileAtomic } from "../node/atomic.js";
-import { TrainingLog } from "../node/training_log.js";
+import { type RunEntry, TrainingLog } from "../node/training_log.js";
 import { TrainingPage, type TrainingState } from "../report/training_page.js";
 import type { TrainingConfig } from "../train/config.js";
 import type { TrainingPresetName } from "../train/presets.js";
@@ -38,6 +39,12 @@ export class Run {
   private samplesPerSecond = Number.NaN;
   private lastSeconds = 0;
   private lastStep = 0;
+  /** A running mean of this stage's losses, and the lowest that it was. */
+  private meanLoss = Number.NaN;
+  private lowestLoss = Number.POSITIVE_INFINITY;
+  private warned = false;
+  /** Whether it came to training: before that nothing of this start is in the log. */
+  private began = false;
 
   private constructor(
     private readonly folder: string,
@@ -45,6 +52,7 @@ export class Run {
     private readonly log: TrainingLog,
     private readonly html: TrainingPage,
     private readonly quiet: boolean,
+    private readonly start: Omit<RunEntry, "type" | "time">,
   ) {}
 
   static async open(
@@ -61,16 +69,9 @@ export class Run {
       await writeFileAtomic(join(folder, settingsName), `${JSON.stringify(settings, null, 2)}\n`);
     const log = await TrainingLog.open(folder);
     await log.rewindTo(resumedStep ?? 0);
-    const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet);
+    const start = { title, settings: { ...data, ...config }, adapter, versions: versions() };
+    const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet, start);
     run.savedStep = resumedStep ?? 0;
-    log.append({
-      type: "run",
-      time: new Date().toISOString(),
-      title,
-      settings: { ...data, ...config },
-      adapter,
-      versions: versions(),
-    });
     if (!quiet) process.stderr.write(`curves: ${join(folder, "index.html")}\n`);
     await run.show(true);
     return run;
@@ -94,6 +95,9 @@ export class Run {
       onStage: (stage, step, steps, samples) => {
         const text = `compiling the kernels of stage ${stage}`;
         this.state = { state: "running", text, epochs };
+        [this.meanLoss, this.lowestLoss] = [Number.NaN, Number.POSITIVE_INFINITY];
+        if (!this.began) log.append({ type: "run", time: new Date().toISOString(), ...this.start });
+        this.began = true;
         void this.show(true);
         if (this.lastStep === 0) {
           this.progress?.stop();
@@ -108,6 +112,7 @@ export class Run {
         const known = Number.isFinite(this.samplesPerSecond);
         this.samplesPerSecond = known ? 0.9 * this.samplesPerSecond + 0.1 * rate : rate;
         [this.lastSeconds, this.lastStep] = [seconds, step];
+        this.watch(step, loss);
         log.append({ type: "step", ...report, samplesPerSecond: this.samplesPerSecond });
         this.progress?.advance(samples, `epoch ${epoch}/${epochs}, loss ${loss.toPrecision(4)}`);
         const { samplesPerSecond } = this;
@@ -142,10 +147,15 @@ export class Run {
     };
   }
 
+  /** Whether there is nothing that a reader, or a later run, could want: no step was done, now or before. */
+  get isEmpty(): boolean {
+    return this.savedStep === 0 && this.lastStep === 0;
+  }
+
   /** The run is over. */
   async end(state: TrainingState["state"], text: string): Promise<void> {
     this.progress?.stop();
-    if (state !== "done") this.log.append({ type: "note", text });
+    if (state === "failed" && this.began) this.log.append({ type: "note", text });
     const { epoch, epochs } = this.state;
     this.state = { state, text, ...(epoch !== undefined && { epoch }), ...(epochs !== undefined && { epochs }) };
     await this.show(true);
@@ -154,6 +164,25 @@ export class Run {
   async close(): Promise<void> {
     await this.page;
     this.log.close();
+  }
+
+  /** Removes what a run without a step has written; its folder too, if it is empty then and the run made it. */
+  async remove(madeFolder: boolean): Promise<void> {
+    const names = [settingsName, "log.jsonl", "index.html", "curves.js"];
+    await Promise.allSettled(names.map((name) => rm(join(this.folder, name), { force: true })));
+    if (madeFolder) await rmdir(this.folder).catch(() => undefined);
+  }
+
+  /** Says, once, that the loss has grown out of all proportion: it may stay a number for long. */
+  private watch(step: number, loss: number): void {
+    this.meanLoss = Number.isNaN(this.meanLoss) ? loss : 0.95 * this.meanLoss + 0.05 * loss;
+    this.lowestLoss = Math.min(this.lowestLoss, this.meanLoss);
+    if (this.warned || this.meanLoss < 100 * this.lowestLoss) return;
+    this.warned = true;
+    const [now, before] = [this.meanLoss, this.lowestLoss].map((value) => value.toPrecision(3));
+    const text = `step ${step}: the loss has grown from ${before} to ${now}: a lower learning rate, or more warm-up, may help`;
+    this.log.append({ type: "note", text });
+    if (!this.quiet) this.line(`warning: ${text}`);
   }
 
   /** A line above the bar. */

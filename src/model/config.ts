@@ -1,3 +1,5 @@
+import { InputError } from "../errors.js";
+
 /**
  * Sizes of an SD-MAE network (Ristea et al., CVPR 2024). Everything but `heads` can be read off a checkpoint's tensors;
  * the original uses 4 heads everywhere.
@@ -33,6 +35,23 @@ export const paperConfig: Readonly<SdMaeConfig> = {
   heads: 4,
   mlpRatio: 2,
 };
+
+/** @throws InputError for a network that the engine's kernels are not for */
+export function checkConfig({ inChannels, outChannels, patch, encoderWidth, decoderWidth, heads }: SdMaeConfig): void {
+  if (inChannels !== 9 || outChannels !== 4) {
+    throw new InputError(
+      `the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`,
+    );
+  }
+  if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch}; a multiple of 4 is needed`);
+  for (const [what, width] of Object.entries({ encoder: encoderWidth, decoder: decoderWidth })) {
+    if (width % (4 * heads) !== 0) {
+      throw new InputError(
+        `the width of the ${what}, ${width}, is no multiple of ${4 * heads}: each of ${heads} attention heads takes a multiple of 4`,
+      );
+    }
+  }
+}
 
 /** Which of the three projections of a block. */
 export const projections = ["q", "k", "v"] as const;

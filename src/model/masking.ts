@@ -30,14 +30,32 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
     throw new InputError(`mask ratio ${maskRatio} is not between 0 (nothing masked) and 1 (exclusive)`);
   }
   const [rows, columns] = [height / patch, width / patch];
+  const { keep, keptColumns } = kept(rows, columns, maskRatio);
   const tokens = rows * columns;
-  const keep = Math.trunc(tokens * (1 - maskRatio));
-  const keptColumns = Math.trunc(columns * (1 - maskRatio));
   if (keep === 0 || rows * keptColumns !== keep) {
     throw new InputError(
-      `mask ratio ${maskRatio} leaves no grid: ${keep} of ${tokens} tokens are kept, which is not ${rows} rows of ` +
-        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down)`,
+      `mask ratio ${maskRatio} leaves no grid at ${height}x${width}: ${keep} of ${tokens} tokens are kept, which is not ${rows} rows of ` +
+        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down); mask ratio ${nearestRatio(rows, columns, maskRatio)} leaves one`,
     );
   }
   return { rows, columns, tokens, keep, keptColumns };
+}
+
+/** Tokens and columns that masking leaves. */
+function kept(rows: number, columns: number, maskRatio: number): { keep: number; keptColumns: number } {
+  return { keep: Math.trunc(rows * columns * (1 - maskRatio)), keptColumns: Math.trunc(columns * (1 - maskRatio)) };
+}
+
+/** The mask ratio of few digits near another that leaves whole columns, one at least. */
+function nearestRatio(rows: number, columns: number, maskRatio: number): number {
+  const want = Math.max(1, Math.round(columns * (1 - maskRatio)));
+  for (let digits = 1; digits <= 6; digits++) {
+    const units = Math.floor((1 - want / columns) * 10 ** digits);
+    // One less, where rounding takes a column from the ratio that would be it.
+    for (const ratio of [units, units - 1].map((count) => Math.max(0, count) / 10 ** digits)) {
+      const { keep, keptColumns } = kept(rows, columns, ratio);
+      if (keptColumns === want && keep === rows * want) return ratio;
+    }
+  }
+  return 0;
 }

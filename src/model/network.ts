@@ -6,7 +6,7 @@ import { layerNormOp } from "../ops/layer_norm.js";
 import { type LinearWeights, linearOp, linearWeights } from "../ops/linear.js";
 import { packPatchWeight, patchEmbedOp } from "../ops/patch_embed.js";
 import { unshuffleOp } from "../ops/unshuffle.js";
-import { blockNames, projections, type SdMaeConfig, tensorShapes } from "./config.js";
+import { blockNames, checkConfig, projections, type SdMaeConfig, tensorShapes } from "./config.js";
 import type { TokenGrid } from "./masking.js";
 
 /** A model's tensors by their names in the original's checkpoints. */
@@ -57,18 +57,7 @@ export class Network {
     readonly activations: ActivationType = "f32",
     private readonly tap: Tap = () => {},
   ) {
-    const { inChannels, outChannels, encoderWidth, decoderWidth, heads, patch } = config;
-    if (inChannels !== 9 || outChannels !== 4) {
-      throw new InputError(
-        `the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`,
-      );
-    }
-    if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch}; a multiple of 4 is needed`);
-    for (const width of [encoderWidth, decoderWidth]) {
-      if (width % (4 * heads) !== 0) {
-        throw new InputError(`the model's width ${width} is no multiple of 4 for each of ${heads} heads`);
-      }
-    }
+    checkConfig(config);
   }
 
   /** Encoder, teacher decoder, student decoder. */

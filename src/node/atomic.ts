@@ -100,8 +100,9 @@ export async function mkdirs(path: string): Promise<boolean> {
     if (code === "EEXIST" && (await stat(folder)).isDirectory()) return false;
     if (code !== "ENOENT" || dirname(folder) === folder) throw error;
     await mkdirs(dirname(folder));
-    // Another process may have made it meanwhile.
     await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
+      if (again.code === "ENOENT") throw new Error("no folder can be made there");
+      // Another process may have made it meanwhile.
       if (again.code !== "EEXIST") throw again;
     });
     return true;

@@ -1,7 +1,7 @@
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
 import { InputError } from "../errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
-import { paperConfig, type SdMaeConfig } from "../model/config.js";
+import { checkConfig, paperConfig, type SdMaeConfig } from "../model/config.js";
 import { type MaskingMethod, tokenGrid } from "../model/masking.js";
 import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
 import type { Norm } from "../ops/errors.js";
@@ -157,6 +157,7 @@ export function checkTrainingConfig(config: TrainingConfig): void {
   if (teacherEpochs < epochs && model.studentDepth === 0) {
     throw new InputError("training: stage 2 needs a student, which this network does not have");
   }
+  checkConfig(model);
   tokenGrid(config.size, model.patch, config.maskRatio);
 }
 

@@ -215,7 +215,7 @@ function slotCount(target: Target, set: TrainingSet, config: TrainingConfig, { f
   const needed = config.microBatch * (framesPerSample[hasAnomalies(config) ? "abnormal" : "normal"] + 2);
   if (fitting < Math.min(needed, set.frameCount)) {
     throw new InputError(
-      `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, and ${fitting} fit: a smaller micro-batch, or more memory for frames, helps`,
+      `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, and ${fitting} fit: a smaller micro-batch (--micro-batch), or more memory for frames (--frame-memory), helps`,
     );
   }
   return Math.min(set.frameCount, fitting);

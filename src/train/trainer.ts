@@ -146,6 +146,7 @@ export async function train(
   options: TrainOptions = {},
 ): Promise<TrainResult> {
   checkTrainingConfig(config);
+  if (options.init) new ParameterLayout(config.model).flatten(options.init); // before videos are decoded for nothing
   const gpu = options.gpu ?? (await openNavigatorGpu());
   const archive = options.archive ?? new MemoryArchive();
   try {

@@ -67,7 +67,9 @@ export class TrainingSet {
     const { train } = dataset;
     if (train.length === 0) throw new InputError(`${dataset.root} has no training videos`);
     if (anomalies === "files" && !train.some((video) => video.abnormal)) {
-      throw new InputError(`${dataset.root} has no train/frames_abnormal: make some, or take pseudo-anomalies`);
+      throw new InputError(
+        `${dataset.root} has no train/frames_abnormal, which --anomalies files needs: make some (create-anomalies), or take --anomalies pseudo`,
+      );
     }
     const counts = train.map(({ frameCount, abnormal }) =>
       frameCount === undefined ? undefined : frameCount * (anomalies === "files" && abnormal ? 3 : 1),

@@ -86,9 +86,26 @@ describe("token grid", () => {
   });
 
   it("refuses a mask ratio that leaves no grid", () => {
-    expect(() => tokenGrid(size(48, 48), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid: 4 of 9 tokens are kept/);
-    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid: 2 of 4/);
-    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid: 0 of 8/);
+    expect(() => tokenGrid(size(48, 48), 16, 0.5)).toThrow(
+      /^mask ratio 0.5 leaves no grid at 48x48: 4 of 9 tokens are kept/,
+    );
+    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16: 2 of 4/);
+    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64: 0 of 8/);
+    // What is named in its place is one.
+    for (let columns = 1; columns < 45; columns++) {
+      const shape = size(16 * (1 + (columns % 7)), 16 * columns);
+      for (const ratio of [0.11, 0.25, 0.5, 0.77, 0.99]) {
+        let named: string | undefined;
+        try {
+          tokenGrid(shape, 16, ratio);
+        } catch (error) {
+          named = /mask ratio (\S+) leaves one$/.exec((error as Error).message)?.[1];
+          expect(Math.abs(tokenGrid(shape, 16, Number(named)).keptColumns - columns * (1 - ratio))).toBeLessThanOrEqual(
+            1,
+          );
+        }
+      }
+    }
     for (const ratio of [1, -0.1, Number.NaN, 2]) {
       expect(() => tokenGrid(size(32, 64), 16, ratio)).toThrow(/^mask ratio .* is not between 0/);
     }

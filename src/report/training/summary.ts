@@ -59,7 +59,8 @@ export function tiles(data: Data): HTMLElement {
 function lossTile(epochs: Data["epochs"]): HTMLElement | undefined {
   const [before, last] = [epochs.at(-2), epochs.at(-1)];
   if (!last) return undefined;
-  const shown = (loss: number | null) => (loss === null ? "\u2013" : String(Number(loss.toPrecision(3))));
+  const shown = (loss: number | null) =>
+    loss === null ? "\u2013" : Math.abs(loss) < 1e6 ? String(Number(loss.toPrecision(3))) : format.score(loss);
   const compared = before?.stage === last.stage ? `, ${shown(before.loss)} before` : "";
   return tile("Mean loss", shown(last.loss), `epoch ${last.epoch}${compared}`);
 }
