@@ -10,6 +10,7 @@ const M: u32 = 401u;  // rows of x in one batch entry: TILES_M * SIDE_M at least
 const N: u32 = 256u;  // a multiple of SUBGROUPS_N * TILES_N * SIDE_N
 const K: u32 = 256u;  // a multiple of SIDE_K
 const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
+const EPSILON: f32 = 1e-6;  // of LayerNorm, for NORMALIZE and PASSTHROUGH
 const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
@@ -30,10 +31,18 @@ alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<f16>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> passthrough: array<vec4<f16>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+@group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
+//#endif
+//#if NORMALIZE
+@group(0) @binding(8) var<storage, read> rows: array<vec4<f16>>;  // x again, as vec4s
+@group(0) @binding(7) var<storage, read> columnSums: array<vec4<f32>>;  // [batch, N] of the weight
 //#endif
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f16>>;  // [batch, M, N]
 
+//#if NORMALIZE
+var<workgroup> moments: array<vec2<f32>, SUBGROUPS_M * TILES_M * SIDE_M>;  // mean and scale of the workgroup's rows
+//#endif
 var<workgroup> scratch: array<f32, SUBGROUPS_M * SUBGROUPS_N * SIDE_M * SIDE_N>;
 
 //#if GELU
@@ -46,6 +55,23 @@ fn erf(v: vec4<f32>) -> vec4<f32> {
 }
 //#endif
 
+//#if PASSTHROUGH
+// A cls token's row in place of x W + b: the residual's, normalised. There is one in PERIOD rows, so that reading a row for each vec4 costs next to nothing.
+fn passed(row: u32, column: u32) -> vec4<f32> {
+  let width = arrayLength(&gamma);
+  var sum = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) { sum += vec4<f32>(residual[row * width + i]); }
+  let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
+  var squares = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) {
+    let d = vec4<f32>(residual[row * width + i]) - mean;
+    squares += d * d;
+  }
+  let scale = inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON);
+  return (vec4<f32>(residual[row * width + column]) - mean) * scale * gamma[column] + beta[column];
+}
+//#endif
+
 fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
   const N4 = N / 4u;
   let at = (batch * M + row) * N4 + column;
@@ -54,7 +80,7 @@ fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
   result = 0.5 * result * (1.0 + erf(result * 0.70710678));
   //#endif
   //#if PASSTHROUGH
-  if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
+  if (row % PERIOD == 0u) { result = passed(row, column); }
   //#endif
   //#if RESIDUAL
   result += vec4<f32>(residual[at]);
@@ -75,6 +101,25 @@ fn linear(
   let column0 = (group.x * SUBGROUPS_N + subgroup % SUBGROUPS_N) * COLUMNS;
   let xAt = (group.z * M + row0) * K;
   let weightAt = group.z * K * N + column0;
+  //#if NORMALIZE
+  // SHARERS neighbours take a row, of which each reads every SHARERS-th vec4.
+  const SHARERS = 8u;
+  const K4 = K / 4u;
+  for (var row = 0u; row < SUBGROUPS_M * ROWS; row += WORKGROUP / SHARERS) {
+    let own = row + (subgroup * LANES + lane) / SHARERS;
+    let first = (group.z * M + min((group.y * SUBGROUPS_M + min(own / ROWS, SUBGROUPS_M - 1u)) * ROWS, M - ROWS) + own % ROWS) * K4;
+    let shift = f32(rows[first].x);
+    var parts = vec2<f32>(0.0);
+    for (var i = lane % SHARERS; i < K4; i += SHARERS) {
+      let d = vec4<f32>(rows[first + i]) - shift;
+      parts += vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
+    }
+    for (var step = 1u; step < SHARERS; step *= 2u) { parts += subgroupShuffleXor(parts, step); }
+    let mean = parts.x / f32(K);
+    let scale = inverseSqrt(max(parts.y / f32(K) - mean * mean, 0.0) + EPSILON);
+    if (lane % SHARERS == 0u && own < SUBGROUPS_M * ROWS) { moments[own] = vec2<f32>(mean + shift, scale); }
+  }
+  //#endif
   var sums: array<Result, TILES_M * TILES_N>;
   for (var k = 0u; k < K; k += SIDE_K) {
     var a: array<Left, TILES_M>;
@@ -115,8 +160,13 @@ fn linear(
       for (var v = lane; v < SIDE_M * SIDE_N / 4u; v += LANES) {
         let at = own + v * 4u;
         let row = row0 + i * SIDE_M + v / (SIDE_N / 4u);
-        let value = vec4<f32>(scratch[at], scratch[at + 1u], scratch[at + 2u], scratch[at + 3u]);
-        if (row >= firstRow) { finish(value, group.z, row, (column0 + j * SIDE_N) / 4u + v % (SIDE_N / 4u)); }
+        var value = vec4<f32>(scratch[at], scratch[at + 1u], scratch[at + 2u], scratch[at + 3u]);
+        let column = (column0 + j * SIDE_N) / 4u + v % (SIDE_N / 4u);
+        //#if NORMALIZE
+        let moment = moments[(subgroup / SUBGROUPS_N) * ROWS + row - row0];
+        value = (value - moment.x * columnSums[group.z * (N / 4u) + column]) * moment.y;
+        //#endif
+        if (row >= firstRow) { finish(value, group.z, row, column); }
       }
       workgroupBarrier();
     }

@@ -8,6 +8,7 @@ const M: u32 = 201u;  // rows of x in one batch entry
 const N: u32 = 256u;  // a multiple of LANES * STRIPS * 4
 const K: u32 = 256u;
 const PERIOD: u32 = 201u;  // rows of a sample, for PASSTHROUGH
+const EPSILON: f32 = 1e-6;  // of LayerNorm, for NORMALIZE and PASSTHROUGH
 const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
@@ -21,7 +22,11 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> passthrough: array<vec4<Act>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+@group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
+//#endif
+//#if NORMALIZE
+@group(0) @binding(7) var<storage, read> columnSums: array<vec4<f32>>;  // [batch, N] of the weight
 //#endif
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
 
@@ -32,6 +37,23 @@ fn erf(v: vec4<f32>) -> vec4<f32> {
   let t = 1.0 / (1.0 + 0.3275911 * a);
   let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
   return sign(v) * (1.0 - poly * exp(-a * a));
+}
+//#endif
+
+//#if PASSTHROUGH
+// A cls token's row in place of x W + b: the residual's, normalised. There is one in PERIOD rows, so that reading a row for each vec4 costs next to nothing.
+fn passed(row: u32, column: u32) -> vec4<f32> {
+  let width = arrayLength(&gamma);
+  var sum = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) { sum += vec4<f32>(residual[row * width + i]); }
+  let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
+  var squares = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) {
+    let d = vec4<f32>(residual[row * width + i]) - mean;
+    squares += d * d;
+  }
+  let scale = inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON);
+  return (vec4<f32>(residual[row * width + column]) - mean) * scale * gamma[column] + beta[column];
 }
 //#endif
 
@@ -48,6 +70,17 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
   }
   //#end
   let weightAt = ((group.z * (N4 / (LANES * STRIPS)) + group.x) * K4 * LANES + lane) * 4u * STRIPS;
+  //#if NORMALIZE
+  var shift: array<f32, ROW_GROUPS>;
+  var rowSum: array<vec4<f32>, ROW_GROUPS>;
+  var rowSquares: array<vec4<f32>, ROW_GROUPS>;
+  //#unroll j ROW_GROUPS
+  {
+    const j = 0u;
+    shift[j] = f32(x[rowAt[j]].x);
+  }
+  //#end
+  //#endif
   var sums: array<vec4<f32>, ROWS * STRIPS>;
   for (var k4 = 0u; k4 < K4; k4++) {
     var a: array<vec4<f32>, ROW_GROUPS>;
@@ -55,6 +88,11 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     {
       const j = 0u;
       a[j] = vec4<f32>(x[rowAt[j] + k4]);
+      //#if NORMALIZE
+      a[j] -= shift[j];
+      rowSum[j] += a[j];
+      rowSquares[j] = fma(a[j], a[j], rowSquares[j]);
+      //#endif
     }
     //#end
     let w = weightAt + k4 * LANES * 4u * STRIPS;
@@ -74,6 +112,29 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     //#end
   }
+  //#if NORMALIZE
+  var mean: array<f32, ROW_GROUPS>;
+  var scale: array<f32, ROW_GROUPS>;
+  //#unroll j ROW_GROUPS
+  {
+    const j = 0u;
+    mean[j] = dot(rowSum[j], vec4<f32>(1.0)) / f32(K);
+    scale[j] = inverseSqrt(max(dot(rowSquares[j], vec4<f32>(1.0)) / f32(K) - mean[j] * mean[j], 0.0) + EPSILON);
+  }
+  //#end
+  let ownColumn = group.z * N4 + group.x * LANES * STRIPS + lane;
+  let sums0 = columnSums[ownColumn];
+  let sums1 = columnSums[ownColumn + (STRIPS - 1u) * LANES];
+  //#unroll r ROWS
+  {
+    const r = 0u;
+    let ownMean = subgroupBroadcast(mean[r / LANES], r % LANES);
+    let ownScale = subgroupBroadcast(scale[r / LANES], r % LANES);
+    sums[r * STRIPS] = (sums[r * STRIPS] - ownMean * sums0) * ownScale;
+    if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = (sums[r * STRIPS + STRIPS - 1u] - ownMean * sums1) * ownScale; }
+  }
+  //#end
+  //#endif
   var tile: array<vec4<f32>, ROWS * STRIPS>;
   //#unroll r ROWS
   {
@@ -92,7 +153,7 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     result = 0.5 * result * (1.0 + erf(result * 0.70710678));
     //#endif
     //#if PASSTHROUGH
-    if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
+    if (row % PERIOD == 0u) { result = passed(row, column); }
     //#endif
     //#if RESIDUAL
     result += vec4<f32>(residual[at]);

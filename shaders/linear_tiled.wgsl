@@ -5,6 +5,7 @@ const M: u32 = 401u;  // rows of x in one batch entry
 const N: u32 = 256u;
 const K: u32 = 256u;  // a multiple of K_STEP
 const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
+const EPSILON: f32 = 1e-6;  // of LayerNorm, for NORMALIZE and PASSTHROUGH
 const ROWS: u32 = 8u;
 const COLUMNS: u32 = 2u;
 const LANES_M: u32 = 16u;
@@ -23,13 +24,20 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> passthrough: array<vec4<Act>>;  // [batch, M, N]: stands for x W + b in every PERIOD-th row
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+@group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
+//#endif
+//#if NORMALIZE
+@group(0) @binding(7) var<storage, read> columnSums: array<vec4<f32>>;  // [batch, N] of the weight
 //#endif
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
 
 const X_STRIDE: u32 = K_STEP / 4u + 1u;  // one more than it holds, so that rows do not all begin in the same bank
 var<workgroup> xTile: array<vec4<Act>, TILE_M * X_STRIDE>;
 var<workgroup> wTile: array<vec4<Act>, K_STEP * TILE_N4>;
+//#if NORMALIZE
+var<workgroup> rowSums: array<vec2<f32>, TILE_M * K_STEP / 4u>;  // of x and of its squares: each loader's part
+//#endif
 
 //#if GELU
 // erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
@@ -41,6 +49,23 @@ fn erf(v: vec4<f32>) -> vec4<f32> {
 }
 //#endif
 
+//#if PASSTHROUGH
+// A cls token's row in place of x W + b: the residual's, normalised. There is one in PERIOD rows, so that reading a row for each vec4 costs next to nothing.
+fn passed(row: u32, column: u32) -> vec4<f32> {
+  let width = arrayLength(&gamma);
+  var sum = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) { sum += vec4<f32>(residual[row * width + i]); }
+  let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
+  var squares = vec4<f32>(0.0);
+  for (var i = 0u; i < width; i++) {
+    let d = vec4<f32>(residual[row * width + i]) - mean;
+    squares += d * d;
+  }
+  let scale = inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON);
+  return (vec4<f32>(residual[row * width + column]) - mean) * scale * gamma[column] + beta[column];
+}
+//#endif
+
 fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
   const N4 = N / 4u;
   let at = (batch * M + row) * N4 + column;
@@ -49,7 +74,7 @@ fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
   result = 0.5 * result * (1.0 + erf(result * 0.70710678));
   //#endif
   //#if PASSTHROUGH
-  if (row % PERIOD == 0u) { result = vec4<f32>(passthrough[at]); }
+  if (row % PERIOD == 0u) { result = passed(row, column); }
   //#endif
   //#if RESIDUAL
   result += vec4<f32>(residual[at]);
@@ -72,6 +97,18 @@ fn linear(
   var nextX: array<vec4<Act>, X_LOADS>;
   var nextW: array<vec4<Act>, W_LOADS>;
   var sums: array<array<vec4<f32>, COLUMNS>, ROWS>;
+  //#if NORMALIZE
+  // An invocation's i-th load is of the same row at each step.
+  var shift: array<f32, X_LOADS>;
+  var rowSum: array<vec4<f32>, X_LOADS>;
+  var rowSquares: array<vec4<f32>, X_LOADS>;
+  //#unroll i X_LOADS
+  {
+    const i = 0u;
+    shift[i] = f32(x[(group.z * M + min(row0 + (local + i * INVOCATIONS) / STEP4, M - 1u)) * K4].x);
+  }
+  //#end
+  //#endif
   for (var k0 = 0u; k0 <= K; k0 += K_STEP) {
     if (k0 > 0u) {
       workgroupBarrier();  // what lies there was used
@@ -97,6 +134,12 @@ fn linear(
         const i = 0u;
         let at = local + i * INVOCATIONS;
         nextX[i] = x[(group.z * M + min(row0 + at / STEP4, M - 1u)) * K4 + k0 / 4u + at % STEP4];
+        //#if NORMALIZE
+        let shifted = vec4<f32>(nextX[i]) - shift[i];
+        rowSum[i] += shifted;
+        rowSquares[i] = fma(shifted, shifted, rowSquares[i]);
+        nextX[i] = vec4<Act>(shifted);
+        //#endif
       }
       //#end
       //#unroll i W_LOADS
@@ -137,14 +180,34 @@ fn linear(
       //#end
     }
   }
+  //#if NORMALIZE
+  //#unroll i X_LOADS
+  {
+    const i = 0u;
+    let at = local + i * INVOCATIONS;
+    let parts = vec2<f32>(dot(rowSum[i], vec4<f32>(1.0)), dot(rowSquares[i], vec4<f32>(1.0)));
+    if (at < TILE_M * STEP4) { rowSums[at] = parts; }
+  }
+  //#end
+  workgroupBarrier();
+  //#endif
   //#unroll r ROWS
   {
     const r = 0u;
     let row = row0 + lane.y + r * LANES_M;
+    //#if NORMALIZE
+    var moments = vec2<f32>(0.0);
+    for (var i = 0u; i < STEP4; i++) { moments += rowSums[(lane.y + r * LANES_M) * STEP4 + i]; }
+    let mean = moments.x / f32(K);
+    let scale = inverseSqrt(max(moments.y / f32(K) - mean * mean, 0.0) + EPSILON);
+    //#endif
     //#unroll c COLUMNS
     {
       const c = 0u;
       let column = column0 + lane.x + c * LANES_N;
+      //#if NORMALIZE
+      sums[r][c] = (sums[r][c] - mean * columnSums[group.z * N4 + min(column, N4 - 1u)]) * scale;
+      //#endif
       if (row < M && column < N4) { finish(sums[r][c], group.z, row, column); }
     }
     //#end

@@ -1,5 +1,6 @@
 import { elementCount, type Graph, type Node, storageOf, type Tensor } from "../graph/graph.js";
 import type { Norm } from "../ops/errors.js";
+import type { LinearAttrs } from "../ops/linear.js";
 import { subgroupLanes } from "../ops/variants.js";
 import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxType } from "./onnx_proto.js";
 
@@ -121,6 +122,7 @@ class Lowering {
   private readonly inputs = new Map<string, { type: OnnxType; shape: readonly number[]; tensor?: Tensor }>();
   private readonly outputs = new Map<string, readonly number[]>();
   private readonly values = new Map<number, Value>();
+  private readonly normalizedValues = new Map<string, string>();
   private readonly scopes = new Set<string>();
   private scope = "";
   private repeated: string | undefined;
@@ -219,11 +221,7 @@ class Lowering {
 
   private linear({ inputs, attrs }: Node): Value {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const { gelu, residual, passthroughPeriod } = attrs as {
-      gelu: boolean;
-      residual: boolean;
-      passthroughPeriod: number;
-    };
+    const { normalize, gelu, residual, passthroughPeriod = 0, epsilon = 0 } = attrs as LinearAttrs;
     const { parts, shape } = this.valueOf(x);
     const matrices = matricesOf(weight);
     if (parts.length !== matrices.length) {
@@ -234,17 +232,36 @@ class Lowering {
     const results = matrices.map((matrix, i) => {
       const suffix = matrices.length > 1 ? `.${i}` : "";
       const ownBias = floatsOf(bias).subarray(i * columns, (i + 1) * columns);
-      const product = this.op("MatMul", [parts[i] as string, this.float(`weight${suffix}`, [k, columns], matrix)]);
+      const own = normalize ? this.normalized(parts[i] as string, k, epsilon) : (parts[i] as string);
+      const product = this.op("MatMul", [own, this.float(`weight${suffix}`, [k, columns], matrix)]);
       let y = this.op("Add", [product, this.float(`bias${suffix}`, [columns], ownBias)]);
       if (gelu) y = this.op("Gelu", [y]);
       if (passthroughPeriod > 0) {
         if (passthroughPeriod !== rows)
           throw new Error(`${this.scope}: a sample has ${rows} rows, not ${passthroughPeriod}`);
-        y = this.op("Where", [this.firstRow(rows), this.single(extra.at(-1) as Tensor), y]);
+        const [gamma, beta] = extra.slice(-2) as [Tensor, Tensor];
+        const past = this.normalized(this.single(extra[0] as Tensor), columns, epsilon);
+        const cls = this.op("Mul", [
+          this.op("Gather", [past, this.ints("cls", [1], [0])], { axis: 1 }),
+          this.vector(gamma),
+        ]);
+        y = this.op("Where", [this.firstRow(rows), this.op("Add", [cls, this.vector(beta)]), y]);
       }
-      return residual ? this.op("Add", [y, this.single(extra[0] as Tensor)]) : y;
+      return residual ? this.op("Add", [y, this.single(extra[normalize ? 1 : 0] as Tensor)]) : y;
     });
     return { parts: results, shape: [batch, rows, columns] };
+  }
+
+  /** A LayerNorm without scale and shift, which are in the layers that take it; there is one for all of these. */
+  private normalized(x: string, width: number, epsilon: number): string {
+    let made = this.normalizedValues.get(x);
+    if (!made) {
+      const ones = this.float(`ones ${width}`, [width], new Float32Array(width).fill(1));
+      const zeros = this.float(`zeros ${width}`, [width], new Float32Array(width));
+      made = this.op("LayerNormalization", [x, ones, zeros], { axis: -1, epsilon });
+      this.normalizedValues.set(x, made);
+    }
+    return made;
   }
 
   private attention({ inputs, attrs }: Node): Value {

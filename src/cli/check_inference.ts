@@ -65,7 +65,7 @@ export async function checkInference(
     }
   });
   const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
-  graph.output("out.latent", outputs.latent);
+  graph.output("out.latent", outputs.latent as Tensor);
   const teacher = network.linear("decoder_pred", outputs.teacher);
   graph.output("out.teacher", teacher);
   const predictions = [teacher];

@@ -74,9 +74,7 @@ export async function measurePeak(gpu: Gpu, seconds: number): Promise<number> {
   const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
   const x = graph.state("x", [1, m, k], "f32");
   const { weight, bias } = linearWeights(graph, "matmul", [{ weight: values(n * k), bias: values(n) }]);
-  const [y] = graph.apply(linearOp, [x, weight, bias], { gelu: false, residual: false, passthroughPeriod: 0 }) as [
-    Tensor,
-  ];
+  const [y] = graph.apply(linearOp, [x, weight, bias], {}) as [Tensor];
   graph.output("y", y);
   const program = await Program.compile(gpu, graph, 1);
   try {

@@ -64,6 +64,8 @@ export interface Variants {
   key: string;
   /** Their names, the default first. */
   names: readonly string[];
+  /** Makes random values of the inputs agree where they depend on each other, for variants that rely on it; an array an input, none for integers. */
+  agree?(values: readonly (Float32Array | undefined)[]): void;
 }
 
 /** What the graph knows of an operation. */

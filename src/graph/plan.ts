@@ -11,47 +11,51 @@ export interface MemoryPlan {
 }
 
 /**
- * Leaves out nodes that nothing needs and lets tensors whose lifetimes do not overlap share buffers. A node's outputs get
- * their buffers before its inputs give theirs back: WebGPU forbids one buffer bound read-only and writable in one dispatch.
+ * Leaves out nodes that nothing needs and lets tensors whose lifetimes do not overlap share buffers: the largest tensor chooses first, and each one takes
+ * the smallest buffer that is free all the while. A node's inputs and outputs live at the same time: WebGPU forbids one buffer bound read-only
+ * and writable in one dispatch.
  */
 export function planMemory(graph: Graph): MemoryPlan {
   const nodes = neededNodes(graph);
   checkPhases(nodes);
-  const lastUse = new Map<number, number>();
-  nodes.forEach((node, step) => {
-    for (const tensor of [...node.inputs, ...node.outputs]) lastUse.set(storageOf(tensor).id, step);
-  });
-  for (const tensor of graph.outputs.values()) lastUse.set(storageOf(tensor).id, Number.POSITIVE_INFINITY);
-
-  const slots = new Map<number, number>();
-  const slotBytes: number[] = [];
-  const free = new Set<number>();
+  const lives = new Map<number, Life>();
   nodes.forEach((node, step) => {
     for (const tensor of node.outputs) {
-      if (storageOf(tensor) === tensor) slots.set(tensor.id, takeSlot(byteSize(tensor), free, slotBytes));
+      const { id } = tensor;
+      if (storageOf(tensor) === tensor) lives.set(id, { id, bytes: byteSize(tensor), first: step, last: step });
     }
     for (const tensor of [...node.inputs, ...node.outputs]) {
-      const { id } = storageOf(tensor);
-      const slot = slots.get(id);
-      if (slot !== undefined && lastUse.get(id) === step) free.add(slot);
+      const life = lives.get(storageOf(tensor).id);
+      if (life) life.last = step;
     }
   });
+  for (const tensor of graph.outputs.values()) {
+    const life = lives.get(storageOf(tensor).id);
+    if (life) life.last = Number.POSITIVE_INFINITY;
+  }
+  const slots = new Map<number, number>();
+  const slotBytes: number[] = [];
+  const tenants: Life[][] = [];
+  for (const life of [...lives.values()].sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    const overlaps = (other: Life) => other.first <= life.last && life.first <= other.last;
+    // Buffers are in order of size, the last one being the smallest.
+    let slot = tenants.findLastIndex((those) => !those.some(overlaps));
+    if (slot < 0) {
+      slot = slotBytes.push(life.bytes) - 1;
+      tenants.push([]);
+    }
+    (tenants[slot] as Life[]).push(life);
+    slots.set(life.id, slot);
+  }
   return { nodes, slots, slotBytes };
 }
 
-/** The smallest free buffer that is large enough; else the largest free one, grown; else a new one. */
-function takeSlot(bytes: number, free: Set<number>, slotBytes: number[]): number {
-  let best: number | undefined;
-  for (const slot of free) {
-    const size = slotBytes[slot] as number;
-    const bestSize = best === undefined ? -1 : (slotBytes[best] as number);
-    const better = size >= bytes ? bestSize < bytes || size < bestSize : bestSize < bytes && size > bestSize;
-    if (better) best = slot;
-  }
-  if (best === undefined) return slotBytes.push(bytes) - 1;
-  slotBytes[best] = Math.max(slotBytes[best] as number, bytes);
-  free.delete(best);
-  return best;
+/** When a tensor is needed: from the node that makes it to the last one that reads it, by position. */
+interface Life {
+  id: number;
+  bytes: number;
+  first: number;
+  last: number;
 }
 
 /** Throws where a node of one phase needs a value of another: its buffer may serve something else by then. */

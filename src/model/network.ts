@@ -3,7 +3,7 @@ import { type ActivationType, elementCount, type Graph, reshape, type Tensor } f
 import { attentionOp } from "../ops/attention.js";
 import { depthwiseConvOp, foldBatchNorm } from "../ops/depthwise_conv.js";
 import { layerNormOp } from "../ops/layer_norm.js";
-import { type LinearWeights, linearOp, linearWeights } from "../ops/linear.js";
+import { foldNorm, type LinearWeights, linearOp, linearWeights, type NormWeights } from "../ops/linear.js";
 import { packPatchWeight, patchEmbedOp } from "../ops/patch_embed.js";
 import { unshuffleOp } from "../ops/unshuffle.js";
 import { blockNames, checkConfig, projections, type SdMaeConfig, tensorShapes } from "./config.js";
@@ -32,8 +32,8 @@ export interface NetworkInputs {
 
 /** What comes out of the network before its prediction heads, all normalised and with the cls token in front. */
 export interface NetworkOutputs {
-  /** The encoder's output [B, 1 + keep, D]. */
-  latent: Tensor;
+  /** The encoder's output [B, 1 + keep, D], where the network is tapped: what follows normalises it by itself. */
+  latent?: Tensor;
   /** The teacher decoder's [B, 1 + L, D']. */
   teacher: Tensor;
   /** The student's, if the model has one. */
@@ -55,7 +55,7 @@ export class Network {
     readonly config: SdMaeConfig,
     private readonly weights: Weights,
     readonly activations: ActivationType = "f32",
-    private readonly tap: Tap = () => {},
+    private readonly tap?: Tap,
   ) {
     checkConfig(config);
   }
@@ -66,8 +66,8 @@ export class Network {
     const names = blockNames(config);
     let x = graph.scope("patch_embed", () => this.embed(inputs, true));
     for (const name of names.encoder) x = this.block(name, x, grid.rows, grid.keptColumns);
-    const latent = this.norm("norm", x);
-    const embedded = this.linear("decoder_embed", latent);
+    const latent = this.tapNorm("norm", x);
+    const embedded = this.normalizedLinear("decoder_embed", "norm", x);
     let y = graph.apply(unshuffleOp, [embedded, this.vector("mask_token"), inputs.idsRestore], {})[0] as Tensor;
     let branch: Tensor | undefined;
     for (const [i, name] of names.decoder.entries()) {
@@ -75,10 +75,10 @@ export class Network {
       if (i === 0) branch = y;
     }
     const teacher = this.norm("decoder_norm", y);
-    if (config.studentDepth === 0 || !branch) return { latent, teacher };
+    if (config.studentDepth === 0 || !branch) return { ...(latent && { latent }), teacher };
     let s = branch;
     for (const name of names.student) s = this.block(name, s, grid.rows, grid.columns);
-    return { latent, teacher, student: this.norm("decoder_student_norm", s) };
+    return { ...(latent && { latent }), teacher, student: this.norm("decoder_student_norm", s) };
   }
 
   /** Patch embedding of the tokens of `idsKeep`, normalised: [B, keep, D], or with the cls token in front. */
@@ -122,29 +122,35 @@ export class Network {
         scaled(this.layer(`${name}.attn.proj_${p}`), p === "q" ? width ** -0.5 : 1),
       );
       const inProjection = linearWeights(graph, "proj_qkv", layers, this.activations);
-      const plain = { gelu: false, residual: false, passthroughPeriod: 0 };
-      const [qkv] = graph.apply(linearOp, [flat(convolved, 3), inProjection.weight, inProjection.bias], plain) as [
-        Tensor,
-      ];
+      const [qkv] = graph.apply(linearOp, [flat(convolved, 3), inProjection.weight, inProjection.bias], {}) as [Tensor];
       const heads = { heads: this.config.heads };
       const [attended] = graph.apply(attentionOp, [reshape(qkv, [3, b, tokens, width])], heads) as [Tensor];
       const outProjection = linearWeights(graph, "proj", [this.layer(`${name}.attn.proj`)], this.activations);
       const [x1] = graph.apply(linearOp, [flat(attended), outProjection.weight, outProjection.bias, flat(x)], {
-        ...plain,
         residual: true,
       }) as [Tensor];
-      this.tap(`${name}.attn`, x1, x);
-      const norm2 = this.norm(`${name}.norm2`, reshape(x1, x.shape));
-      const up = linearWeights(graph, "mlp.net.0", [this.layer(`${name}.mlp.net.0`)], this.activations);
-      const [hidden] = graph.apply(linearOp, [flat(norm2), up.weight, up.bias], { ...plain, gelu: true }) as [Tensor];
+      this.tap?.(`${name}.attn`, x1, x);
+      // norm2 is part of both layers of the MLP: the first one takes it, and its cls token goes past both.
+      this.tapNorm(`${name}.norm2`, reshape(x1, x.shape));
+      const epsilon = layerNormEpsilon;
+      const norm2 = this.normWeights(`${name}.norm2`);
+      const up = linearWeights(
+        graph,
+        "mlp.net.0",
+        [foldNorm(this.layer(`${name}.mlp.net.0`), norm2)],
+        this.activations,
+      );
+      const normalizing = { normalize: true, gelu: true, epsilon };
+      const [hidden] = graph.apply(linearOp, [x1, up.weight, up.bias, up.columnSums()], normalizing) as [Tensor];
       const down = linearWeights(graph, "mlp.net.3", [this.layer(`${name}.mlp.net.3`)], this.activations);
-      const [x2] = graph.apply(linearOp, [hidden, down.weight, down.bias, x1, flat(norm2)], {
-        gelu: false,
+      const passed = [this.vector(`${name}.norm2.weight`), this.vector(`${name}.norm2.bias`)];
+      const [x2] = graph.apply(linearOp, [hidden, down.weight, down.bias, x1, ...passed], {
         residual: true,
         passthroughPeriod: tokens,
+        epsilon,
       }) as [Tensor];
-      this.tap(`${name}.mlp`, x2, x1);
-      this.tap(name, x2);
+      this.tap?.(`${name}.mlp`, x2, x1);
+      this.tap?.(name, x2);
       return reshape(x2, x.shape);
     });
   }
@@ -154,22 +160,41 @@ export class Network {
     const [b, tokens, width] = x.shape as [number, number, number];
     const { weight, bias } = linearWeights(this.graph, name, [layer], this.activations);
     const [y] = this.graph.scope(name, () =>
-      this.graph.apply(linearOp, [reshape(x, [1, b * tokens, width]), weight, bias], {
-        gelu: false,
-        residual: false,
-        passthroughPeriod: 0,
-      }),
+      this.graph.apply(linearOp, [reshape(x, [1, b * tokens, width]), weight, bias], {}),
     ) as [Tensor];
     const result = reshape(y, [b, tokens, layer.bias.length]);
-    this.tap(name, result);
+    this.tap?.(name, result);
+    return result;
+  }
+
+  /** A LayerNorm and a linear layer over all rows of x: [B, N, K] → [B, N, columns]. */
+  private normalizedLinear(name: string, norm: string, x: Tensor): Tensor {
+    const [b, tokens, width] = x.shape as [number, number, number];
+    const folded = foldNorm(this.layer(name), this.normWeights(norm));
+    const [y] = this.graph.scope(name, () => {
+      const { weight, bias, columnSums } = linearWeights(this.graph, name, [folded], this.activations);
+      const inputs = [reshape(x, [1, b * tokens, width]), weight, bias, columnSums()];
+      return this.graph.apply(linearOp, inputs, { normalize: true, epsilon: layerNormEpsilon });
+    }) as [Tensor];
+    const result = reshape(y, [b, tokens, folded.bias.length]);
+    this.tap?.(name, result);
     return result;
   }
 
   private norm(name: string, x: Tensor): Tensor {
     const inputs = [x, this.vector(`${name}.weight`), this.vector(`${name}.bias`)];
     const [y] = this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon }) as [Tensor];
-    this.tap(name, y);
+    this.tap?.(name, y);
     return y;
+  }
+
+  /** A LayerNorm that is part of other kernels, for who taps the network. */
+  private tapNorm(name: string, x: Tensor): Tensor | undefined {
+    return this.tap && this.norm(name, x);
+  }
+
+  private normWeights(name: string): NormWeights {
+    return { gamma: this.values(`${name}.weight`), beta: this.values(`${name}.bias`) };
   }
 
   /** A linear layer's weights (a 1×1 convolution's as well) by its module's name. */

@@ -58,7 +58,7 @@ export const denseOp: Op<DenseAttrs> = {
     const linear = {
       inputs: [x, packedWeight, packedBias, ...(residual ? extra.slice(-1) : [])],
       outputs: [y],
-      attrs: { gelu: false, residual, passthroughPeriod: 0 },
+      attrs: { residual },
     };
     return [
       {

@@ -5,6 +5,7 @@ import linearTiledWgsl from "../../shaders/linear_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { type ActivationType, elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
+import { float32ToHalf, halfToFloat32 } from "../half.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import {
   choose,
@@ -16,16 +17,22 @@ import {
   type Specialized,
 } from "./variants.js";
 
-interface LinearAttrs {
-  gelu: boolean;
-  residual: boolean;
-  /** Rows of a sample whose first one takes `passthrough`'s value; 0 for none. */
-  passthroughPeriod: number;
+/** What a linear layer does beside its product. */
+export interface LinearAttrs {
+  /** A LayerNorm of x's rows before the product, whose scale and shift are in W and b, see {@link linearWeights}. */
+  normalize?: boolean;
+  gelu?: boolean;
+  residual?: boolean;
+  /** Rows of a sample, in the first one of which the residual's LayerNorm stands for the product; 0 for none. */
+  passthroughPeriod?: number;
+  /** Of both LayerNorms. */
+  epsilon?: number;
 }
 
 /**
- * y = x W + b over batch entries: x [batch, M, K], W [batch, K, N], b [batch, N] → [batch, M, N]; then exact GELU; then in the first row of
- * each sample the value of `passthrough` instead; then plus `residual`, both shaped as y.
+ * y = norm(x) W + b over batch entries: x [batch, M, K], W [batch, K, N], b [batch, N] → [batch, M, N]; then exact GELU; then in the first row of
+ * each sample the residual's LayerNorm instead; then plus the residual, shaped as y. Further inputs, as far as there is such: the weight's column sums
+ * [batch, N] for `normalize`, the residual, gamma [N] and beta [N] for `passthroughPeriod`, which is for one batch entry.
  */
 export const linearOp: Op<LinearAttrs> = {
   name: "linear",
@@ -35,26 +42,38 @@ export const linearOp: Op<LinearAttrs> = {
     const n = dim(expectActivation(weight, "weight", [batch, k, -1], x), 2);
     expectShape(bias, "bias", [batch, n]);
     expect(k % 4 === 0 && n % 4 === 0, `widths ${k} and ${n} must be multiples of 4`);
-    const wanted = (attrs.residual ? 1 : 0) + (attrs.passthroughPeriod > 0 ? 1 : 0);
+    const { normalize, residual, passthroughPeriod = 0 } = attrs;
+    const wanted = (normalize ? 1 : 0) + (residual ? 1 : 0) + (passthroughPeriod > 0 ? 2 : 0);
     expect(extra.length === wanted, `${extra.length} extra inputs, ${wanted} expected`);
-    for (const tensor of extra) {
-      expect(
-        elementCount(expectActivation(tensor, "an extra input", tensor.shape, x).shape) === batch * m * n,
-        "extra inputs have y's size",
-      );
+    if (normalize) expectShape(extra[0], "the weight's column sums", [batch, n]);
+    if (residual) {
+      const tensor = extra[normalize ? 1 : 0] as Tensor;
+      const { shape } = expectActivation(tensor, "the residual", tensor.shape, x);
+      expect(elementCount(shape) === batch * m * n, "the residual has y's size");
+    }
+    if (passthroughPeriod > 0) {
+      expect(residual === true && batch === 1, "what is passed through is one batch entry's residual");
+      for (const tensor of extra.slice(-2)) expectShape(tensor, "gamma or beta", [n]);
     }
     return [{ shape: [batch, m, n], dtype }];
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
     const y = outputs[0] as Tensor;
-    const residual = attrs.residual ? extra[0] : undefined;
-    const passthrough = attrs.passthroughPeriod > 0 ? extra.at(-1) : undefined;
+    const { normalize = false, gelu = false, passthroughPeriod = 0, epsilon = 0 } = attrs;
+    const columnSums = normalize ? extra[0] : undefined;
+    const residual = attrs.residual ? extra[normalize ? 1 : 0] : undefined;
+    const [gamma, beta] = passthroughPeriod > 0 ? extra.slice(-2) : [];
     const shape = linearShape(x, y);
     const variant = choose(target, linearKey(shape), linearVariants(target, shape)) as LinearVariant;
-    const flags = { GELU: attrs.gelu, RESIDUAL: attrs.residual, PASSTHROUGH: passthrough !== undefined };
+    const flags = {
+      NORMALIZE: normalize,
+      GELU: gelu,
+      RESIDUAL: residual !== undefined,
+      PASSTHROUGH: passthroughPeriod > 0,
+    };
     const { source, constants, workgroups } = specialization(variant, shape);
-    const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: attrs.passthroughPeriod };
+    const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: passthroughPeriod, EPSILON: epsilon };
     return [
       {
         label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
@@ -64,20 +83,42 @@ export const linearOp: Op<LinearAttrs> = {
           ...(variant.kind !== "matrix" && { types: { Act: x.dtype } }),
         }),
         entryPoint: "linear",
-        bindings: { x, weight, bias, y, ...(residual && { residual }), ...(passthrough && { passthrough }) },
+        bindings: {
+          ...{ x, weight, bias, y },
+          ...(columnSums && { columnSums, ...(variant.kind === "matrix" && { rows: x }) }),
+          ...(residual && { residual }),
+          ...(gamma && beta && { gamma, beta }),
+        },
         workgroups,
       },
     ];
   },
-  variants({ inputs, outputs }, target) {
+  variants({ inputs, outputs, attrs: { normalize } }, target) {
     const shape = linearShape(inputs[0] as Tensor, outputs[0] as Tensor);
-    return { key: linearKey(shape), names: [...linearVariants(target, shape).keys()] };
+    const candidates = linearVariants(target, shape);
+    const isRows = [...candidates.values()].every(({ kind }) => kind !== "subgroup");
+    return {
+      key: linearKey(shape),
+      names: [...candidates.keys()],
+      // Some take the rows' first value off before the product, others do not.
+      ...(normalize && isRows && { agree: ([, weight, , sums]) => sumColumns(weight, sums, shape) }),
+    };
   },
   cost(call) {
     const y = call.outputs[0] as Tensor;
     return { flops: 2 * elementCount(y.shape) * dim(call.inputs[0], 2), bytes: bytesOf(call) };
   },
 };
+
+/** Sums the columns of weights [batch, K, N], for a normalising layer's fourth input. */
+function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undefined, { k, n }: LinearShape): void {
+  if (!weight || !sums) return;
+  sums.fill(0);
+  for (const [i, value] of weight.entries()) {
+    const column = Math.floor(i / (k * n)) * n + (i % n);
+    sums[column] = (sums[column] as number) + value;
+  }
+}
 
 function linearShape(x: Tensor, y: Tensor): LinearShape {
   const [batch, m, n] = y.shape as [number, number, number];
@@ -137,16 +178,34 @@ export interface LinearWeights {
   bias: Float32Array;
 }
 
+/** A LayerNorm's scale and shift, each [K]. */
+export interface NormWeights {
+  gamma: Float32Array;
+  beta: Float32Array;
+}
+
+/** The layer that takes what is normalised, but neither scaled nor shifted: W γ, and b + W β. */
+export function foldNorm({ weight, bias }: LinearWeights, { gamma, beta }: NormWeights): LinearWeights {
+  const k = gamma.length;
+  const shifted = bias.map((value, row) => {
+    let sum = value;
+    for (let i = 0; i < k; i++) sum += (weight[row * k + i] as number) * (beta[i] as number);
+    return sum;
+  });
+  return { weight: weight.map((value, i) => value * (gamma[i % k] as number)), bias: shifted };
+}
+
 /**
  * Adds the weights of one or more linear layers of the same shape, side by side as batch entries, in the kernel's layout.
  * @param dtype what weights are stored as: the type of the activations that meet them; biases are f32
+ * @returns `columnSums`: of the weights as they are stored, for layers that normalise
  */
 export function linearWeights(
   graph: Graph,
   name: string,
   layers: readonly LinearWeights[],
   dtype: ActivationType = "f32",
-): { weight: Tensor; bias: Tensor } {
+): { weight: Tensor; bias: Tensor; columnSums: () => Tensor } {
   const first = layers[0] as LinearWeights;
   const n = first.bias.length;
   const k = first.weight.length / n;
@@ -160,7 +219,21 @@ export function linearWeights(
   return {
     weight: graph.weight(`${name}.weight`, [layers.length, k, n], weight, dtype),
     bias: graph.weight(`${name}.bias`, [layers.length, n], bias),
+    columnSums: () => graph.weight(`${name}.columnSums`, [layers.length, n], rowSums(layers, k, dtype)),
   };
+}
+
+/** Sums over the K weights of each output, as they are stored. */
+function rowSums(layers: readonly LinearWeights[], k: number, dtype: ActivationType): Float32Array {
+  const stored = (weight: Float32Array) => (dtype === "f16" ? halfToFloat32(float32ToHalf(weight)) : weight);
+  return Float32Array.from(
+    layers.flatMap(({ weight, bias }) => {
+      const values = stored(weight);
+      return Array.from(bias, (_, row) =>
+        values.subarray(row * k, (row + 1) * k).reduce((sum, value) => sum + value, 0),
+      );
+    }),
+  );
 }
 
 /**

@@ -162,7 +162,7 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
   const candidates = new Map<string, LinearVariant>();
   const step = 16;
   const bytesOf = ({ lanesM, lanesN, rows, columns }: Tile) =>
-    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4);
+    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4) + 2 * lanesM * rows * step;
   if (k % step === 0)
     for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
   candidates.set("plain", { kind: "plain" });

@@ -66,6 +66,8 @@ export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOption
   return tuned;
 }
 
+type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
 /** The node alone in a program, computed by one of its variants. */
 async function compile(gpu: Gpu, node: Node, target: Target): Promise<{ program: Program; outputs: Tensor[] }> {
   const graph = new Graph(target);
@@ -75,17 +77,22 @@ async function compile(gpu: Gpu, node: Node, target: Target): Promise<{ program:
   graph.output("first", outputs[0] as Tensor);
   const program = await Program.compile(gpu, graph, 1);
   const random = uniformGenerator(5);
-  for (const tensor of inputs) program.write(tensor, values(tensor, random));
+  const drawn = inputs.map((tensor) => values(tensor, random));
+  node.op.variants?.(node, target).agree?.(drawn.map((of) => (of instanceof Float32Array ? of : undefined)));
+  for (const [i, tensor] of inputs.entries()) program.write(tensor, stored(tensor, drawn[i] as Values));
   return { program, outputs };
 }
 
 /** Values as a network has them: floats around zero; indices that are valid wherever they point. */
-function values(tensor: Tensor, random: () => number): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+function values(tensor: Tensor, random: () => number): Values {
   const words = byteSize(tensor) / 4;
   if (tensor.dtype === "u32") return Uint32Array.from({ length: words }, () => (random() < 0.5 ? 0 : 1));
-  const floats = Float32Array.from({ length: words * (tensor.dtype === "f16" ? 2 : 1) }, () => random() - 0.5);
-  if (tensor.dtype === "f32") return floats;
-  return new Uint32Array(float32ToHalf(floats).buffer as ArrayBuffer);
+  return Float32Array.from({ length: words * (tensor.dtype === "f16" ? 2 : 1) }, () => random() - 0.5);
+}
+
+function stored({ dtype }: Tensor, of: Values): Values {
+  if (dtype !== "f16") return of;
+  return new Uint32Array(float32ToHalf(of as Float32Array).buffer as ArrayBuffer);
 }
 
 async function measureVariants(gpu: Gpu, node: Node, key: string, names: readonly string[]): Promise<Measured[]> {

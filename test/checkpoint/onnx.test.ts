@@ -198,7 +198,13 @@ const operators: Record<string, (inputs: Value[], attributes: Attributes) => Val
     const strides = order.map((axis) => stridesOf(x!.shape)[axis]!);
     return value(shape, (i) => x!.data[indexOf(i, shape).reduce((sum, n, axis) => sum + n * strides[axis]!, 0)]!);
   },
-  Gather([table, rows]) {
+  Gather([table, rows], { axis }) {
+    if (axis === 1) {
+      // Of one row from each sample.
+      expect(rows!.shape).toEqual([1]);
+      return part(table!, 1, rows!.data[0]!, rows!.data[0]! + 1);
+    }
+    expect(axis).toBe(0);
     const width = count(table!.shape.slice(1));
     const shape = [...rows!.shape, ...table!.shape.slice(1)];
     return value(shape, (i) => table!.data[rows!.data[Math.floor(i / width)]! * width + (i % width)]!);

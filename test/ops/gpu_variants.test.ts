@@ -16,7 +16,7 @@ import { casesFor, evaluate, testAdapter, useGpu } from "../support/gpu.js";
 import { halfInput, needsHalf, roundedToHalf } from "../support/half.js";
 import { emulateMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { attention, gelu, linear } from "../support/reference.js";
+import { attention, gelu, layerNorm, linear } from "../support/reference.js";
 
 /**
  * The variants for GPUs, on the adapter of the tests, which would choose others: tiles as they are, matrix units emulated.
@@ -55,13 +55,14 @@ interface LinearCase {
   k: number;
   n: number;
   variant: string;
+  normalize?: boolean;
   gelu?: boolean;
   residual?: boolean;
   period?: number;
 }
 
 async function checkLinear(
-  { variant, gelu: withGelu = false, residual = false, period = 0, ...sizes }: LinearCase,
+  { variant, normalize = false, gelu: withGelu = false, residual = false, period = 0, ...sizes }: LinearCase,
   half: boolean,
 ) {
   const { batch, m, k, n } = sizes;
@@ -75,7 +76,9 @@ async function checkLinear(
     rounded(random.floats(n * k, -2 / Math.sqrt(k), 2 / Math.sqrt(k))),
   );
   const bias = random.floats(batch * n);
-  const extra = [residual, period > 0].map((there) => (there ? rounded(random.floats(batch * m * n)) : undefined));
+  const added = rounded(random.floats(batch * m * n));
+  const past = { gamma: random.floats(n, 0.5, 2), beta: random.floats(n) };
+  const epsilon = 1e-6;
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
     const input = (of: readonly number[], values: Float32Array<ArrayBuffer>) =>
@@ -85,19 +88,28 @@ async function checkLinear(
       for (let i = 0; i < n * k; i++) columns[b * n * k + (i % k) * n + Math.floor(i / k)] = weight[i]!;
     }
     const inputs = [input([batch, m, k], x), input([batch, k, n], columns), bench.input([batch, n], bias)];
-    for (const values of extra) if (values) inputs.push(input([batch, m, n], values));
-    const attrs = { gelu: withGelu, residual, passthroughPeriod: period };
+    const sums = weights.flatMap((weight) =>
+      Array.from({ length: n }, (_, row) => weight.subarray(row * k, (row + 1) * k).reduce((sum, v) => sum + v, 0)),
+    );
+    if (normalize) inputs.push(bench.input([batch, n], Float32Array.from(sums)));
+    if (residual) inputs.push(input([batch, m, n], added));
+    if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
+    const attrs = { normalize, gelu: withGelu, residual, passthroughPeriod: period, epsilon };
     const label = `linear (${variant.split(" ")[0]})`;
     [y] = bench.graph.apply(on(linearOp, target, lanes, label), inputs, attrs) as [Tensor];
     return { y };
   });
   const want = weights.flatMap((weight, b) => {
-    const own = linear(x.subarray(b * m * k, (b + 1) * m * k), weight, bias.subarray(b * n, (b + 1) * n));
+    const rows = x.subarray(b * m * k, (b + 1) * m * k);
+    const ones = new Float32Array(k).fill(1);
+    const normalized = normalize ? layerNorm(rows, k, ones, new Float32Array(k), epsilon) : rows;
+    const passed = layerNorm(added, n, past.gamma, past.beta, epsilon);
+    const own = linear(normalized, weight, bias.subarray(b * n, (b + 1) * n));
     return Array.from(own, (value, i) => {
       const at = b * m * n + i;
       const inner = withGelu ? gelu(value) : value;
-      const kept = period > 0 && Math.floor(i / n) % period === 0 ? extra[1]![at]! : inner;
-      return kept + (residual ? extra[0]![at]! : 0);
+      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passed[at]! : inner;
+      return kept + (residual ? added[at]! : 0);
     });
   });
   expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 1e-3 : 2e-6);
@@ -108,10 +120,10 @@ describe("linear layers, tiled", () => {
   for (const c of casesFor(
     [
       { batch: 1, m: 70, k: 16, n: 64, variant: "tiled 64x64 by 256" },
-      { batch: 3, m: 64, k: 48, n: 100, variant: "tiled 64x64 by 256", gelu: true },
+      { batch: 3, m: 64, k: 48, n: 100, variant: "tiled 64x64 by 256", normalize: true, gelu: true },
       { batch: 1, m: 131, k: 64, n: 80, variant: "tiled 64x32 by 64", residual: true },
-      { batch: 2, m: 33, k: 32, n: 32, variant: "tiled 32x32 by 64", residual: true, period: 11 },
-      { batch: 1, m: 100, k: 64, n: 128, variant: "tiled 64x128 by 256", gelu: true, period: 10 },
+      { batch: 1, m: 33, k: 32, n: 32, variant: "tiled 32x32 by 64", residual: true, period: 11 },
+      { batch: 2, m: 100, k: 64, n: 128, variant: "tiled 64x128 by 256", normalize: true, residual: true },
     ] satisfies LinearCase[] as LinearCase[],
     1,
   )) {
@@ -120,7 +132,9 @@ describe("linear layers, tiled", () => {
 
   it("in float16", { timeout: 120_000 }, async (test) => {
     needsHalf(gpu(), test);
-    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant: "tiled 64x64 by 256", residual: true }, true);
+    const variant = "tiled 64x64 by 256";
+    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, residual: true }, true);
+    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, normalize: true }, true);
   });
 });
 
@@ -129,7 +143,8 @@ describe("linear layers on matrix units", () => {
     [
       { batch: 1, m: 40, k: 16, n: 64, variant: "matrix 2x2" },
       { batch: 1, m: 70, k: 32, n: 64, variant: "matrix 4x2", residual: true, period: 7 },
-      { batch: 2, m: 20, k: 48, n: 64, variant: "matrix 1x2", gelu: true, residual: true },
+      { batch: 2, m: 20, k: 48, n: 64, variant: "matrix 1x2", normalize: true, gelu: true, residual: true },
+      { batch: 1, m: 70, k: 64, n: 64, variant: "matrix 2x2", normalize: true },
     ] satisfies LinearCase[] as LinearCase[],
     1,
   )) {

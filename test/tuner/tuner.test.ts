@@ -9,7 +9,6 @@ import { asGpu, casesFor, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
 const gpu = useGpu();
-const linear = { gelu: false, residual: false, passthroughPeriod: 0 };
 
 it("measures each call once, keeps the fastest variant, and leaves nothing behind", { timeout: 120_000 }, async () => {
   const before = gpu().allocatedBytes;
@@ -18,7 +17,7 @@ it("measures each call once, keeps the fastest variant, and leaves nothing behin
   const layer = { weight: random.floats(64 * 64), bias: random.floats(64) };
   const { weight, bias } = linearWeights(graph, "layer", [layer]);
   let [x] = [graph.input("x", [1, 40, 64], "f32")];
-  for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, [x, weight, bias], linear) as [Tensor];
+  for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, [x, weight, bias], {}) as [Tensor];
   graph.output("y", graph.apply(addOp, [x, x], {})[0] as Tensor);
   const seen: string[] = [];
   const calls = await tune(gpu(), graph.nodes, { onCall: ({ key }, total) => seen.push(`${key} of ${total}`) });
@@ -36,6 +35,32 @@ it("measures each call once, keeps the fastest variant, and leaves nothing behin
   expect(call!.variants.find((v) => v.name === call!.best)?.ms).toBe(fastest);
   expect(gpu().allocatedBytes).toBe(before);
   expect(await tune(gpu(), graph.nodes, { known: new Set([call!.key]) })).toEqual([]);
+});
+
+it("measures a normalising layer on sums that are those of its weight", async () => {
+  const device = asGpu(gpu());
+  const graph = new Graph(device);
+  const shapes: number[][] = [
+    [2, 40, 64],
+    [2, 64, 36],
+    [2, 36],
+    [2, 36],
+  ];
+  const inputs = shapes.map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
+  graph.output("y", graph.apply(linearOp, inputs, { normalize: true, epsilon: 1e-6 })[0] as Tensor);
+  const values = shapes.map((shape) => new Random(3).floats(shape.reduce((a, b) => a * b)));
+  linearOp.variants!(graph.nodes[0] as never, device).agree!(values);
+  const [, weight, , sums] = values;
+  for (const [i, sum] of sums!.entries()) {
+    const [batch, column] = [Math.floor(i / 36), i % 36];
+    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 64 + k) * 36 + column]!);
+    expect(sum).toBeCloseTo(
+      own.reduce((a, b) => a + b),
+      4,
+    );
+  }
+  const [call] = await tune(device, graph.nodes);
+  expect(call!.variants.map(({ fault }) => fault)).toEqual(call!.variants.map(() => undefined));
 });
 
 it("a variant whose result is wrong, or that does not run, is out however fast it is", async () => {
@@ -77,7 +102,7 @@ it("a table's choice is what runs; one that names no variant leaves the default"
       [1, 64, 64],
       [1, 64],
     ].map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
-    graph.apply(linearOp, specs, linear);
+    graph.apply(linearOp, specs, {});
     const node = graph.nodes[0]!;
     const { key, names } = linearOp.variants!(node as never, device);
     const wgsl = (choice?: string) => {
