@@ -81,6 +81,15 @@ describe("memory plan", () => {
     expect(peak).toBeLessThan(sum / 4);
   });
 
+  it("grows with the batch, and no faster", () => {
+    const size = { height: 320, width: 640 };
+    const bytes = [1, 2, 3, 8, 32].map((batch) => {
+      const { graph } = modelGraph(target, { ...sizes, config: paperConfig, size, batch });
+      return planMemory(graph).slotBytes.reduce((a, b) => a + b, 0) / batch;
+    });
+    for (const each of bytes) expect(each / (bytes[0] as number)).toBeCloseTo(1, 2);
+  });
+
   it("of a tiny network with every op and output", () => {
     const size = { height: 32, width: 48 };
     const losses = { normalizeTarget: true };
