@@ -1,5 +1,6 @@
 import attentionWgsl from "../../shaders/attention.wgsl";
 import attentionMatrixWgsl from "../../shaders/attention_matrix.wgsl";
+import attentionSplitWgsl from "../../shaders/attention_split.wgsl";
 import attentionSubgroupWgsl from "../../shaders/attention_subgroup.wgsl";
 import attentionTiledWgsl from "../../shaders/attention_tiled.wgsl";
 import { specialize } from "../gpu/wgsl.js";
@@ -29,7 +30,7 @@ export const attentionOp: Op<{ heads: number }> = {
         label: variant.kind === "plain" ? "attention" : `attention (${variant.kind})`,
         wgsl: specialize(source, {
           constants: { ...sizes, ...constants },
-          ...(variant.kind !== "matrix" && { types: { Act: qkv.dtype } }),
+          ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: qkv.dtype } }),
         }),
         entryPoint: "attention",
         bindings: { qkv, y: outputs[0] as Tensor },
@@ -72,7 +73,8 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
       const constants = { LANES: lanes, COLUMNS: columns, LANES_M: lanesM, ROWS: rows };
       return { source: attentionTiledWgsl, constants, queries: lanesM * rows };
     }
-    case "matrix": {
+    case "matrix":
+    case "split": {
       const { unit, keys, subgroups } = variant;
       const sharers = unit.lanes / unit.m;
       const vectors = keys / sharers / 4;
@@ -82,7 +84,11 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
         ...{ KEY_TILES_N: keys / unit.n, KEY_TILES_K: keys / unit.k, LANES: unit.lanes, SHARERS: sharers },
         ...{ VECTORS: vectors, HELD: chunks * vectors, SUBGROUPS: subgroups, WORKGROUP: subgroups * unit.lanes },
       };
-      return { source: attentionMatrixWgsl, constants, queries: subgroups * unit.m };
+      return {
+        source: variant.kind === "split" ? attentionSplitWgsl : attentionMatrixWgsl,
+        constants,
+        queries: subgroups * unit.m,
+      };
     }
     case "plain":
       return { source: attentionWgsl, constants: {}, queries: 64 };

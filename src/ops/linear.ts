@@ -1,5 +1,6 @@
 import linearWgsl from "../../shaders/linear.wgsl";
 import linearMatrixWgsl from "../../shaders/linear_matrix.wgsl";
+import linearSplitWgsl from "../../shaders/linear_split.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
 import linearTiledWgsl from "../../shaders/linear_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
@@ -80,7 +81,7 @@ export const linearOp: Op<LinearAttrs> = {
         wgsl: specialize(source, {
           constants: { ...sizes, ...constants },
           flags,
-          ...(variant.kind !== "matrix" && { types: { Act: x.dtype } }),
+          ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: x.dtype } }),
         }),
         entryPoint: "linear",
         bindings: {
@@ -159,6 +160,19 @@ function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): S
           ...{ LANES: unit.lanes, WORKGROUP: 4 * unit.lanes },
         },
         workgroups: [n / (2 * tilesN * unit.n), groups(m, 2 * tilesM * unit.m), batch],
+      };
+    }
+    case "split": {
+      const { tilesM, tilesN, unit } = variant;
+      const [tileM, tileN, workgroup] = [2 * tilesM * unit.m, 2 * tilesN * unit.n, 4 * unit.lanes];
+      return {
+        source: linearSplitWgsl,
+        constants: {
+          ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
+          ...{ X_LOADS: groups((tileM * unit.k) / 4, workgroup), W_LOADS: groups((unit.k * tileN) / 4, workgroup) },
+        },
+        workgroups: [n / tileN, groups(m, tileM), batch],
       };
     }
     case "plain": {

@@ -146,7 +146,9 @@ export type LinearVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | (Tile & { step: number })
-  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit };
+  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit }
+  /** Float32 on a unit of float16. */
+  | { kind: "split"; tilesM: number; tilesN: number; unit: SizedUnit };
 
 /** Name of a linear layer in a tuning table. */
 export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
@@ -166,7 +168,7 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
   if (k % step === 0)
     for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target, dtype);
+  const unit = matrixUnit(target);
   if (unit && k % unit.k === 0) {
     for (const [tilesM, tilesN] of [
       [4, 4],
@@ -176,9 +178,12 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
       [1, 2],
       [2, 1],
     ] as const) {
-      if (m >= tilesM * unit.m && n % (2 * tilesN * unit.n) === 0) {
-        candidates.set(`matrix ${tilesM}x${tilesN}`, { kind: "matrix", tilesM, tilesN, unit });
-      }
+      if (m < tilesM * unit.m || n % (2 * tilesN * unit.n) !== 0) continue;
+      const kind = dtype === "f16" ? "matrix" : "split";
+      const bytes =
+        8 * unit.k * (tilesM * unit.m + tilesN * unit.n) + 16 * unit.m * unit.n + 4 * tilesM * unit.m * unit.k;
+      if (kind === "split" && bytes > target.limits.maxComputeWorkgroupStorageSize) continue;
+      candidates.set(`${kind} ${tilesM}x${tilesN}`, { kind, tilesM, tilesN, unit });
     }
   }
   return candidates;
@@ -198,7 +203,9 @@ export type AttentionVariant =
   | { kind: "plain" }
   | { kind: "subgroup"; lanes: number; queries: number; keys: number }
   | { kind: "tiled"; lanes: number; columns: number; lanesM: number; rows: number }
-  | { kind: "matrix"; unit: SizedUnit; keys: number; subgroups: number };
+  | { kind: "matrix"; unit: SizedUnit; keys: number; subgroups: number }
+  /** Float32 on a unit of float16. */
+  | { kind: "split"; unit: SizedUnit; keys: number; subgroups: number };
 
 /** Name of an attention in a tuning table. */
 export function attentionKey({ dtype, samples, tokens, heads, headWidth }: AttentionShape): string {
@@ -239,14 +246,18 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   }
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target, dtype);
+  const unit = matrixUnit(target);
   if (unit && unit.lanes % unit.m === 0) {
     for (const keys of [32, 64]) {
       const sharers = unit.lanes / unit.m;
       const whole = [headWidth % keys, keys % unit.n, keys % unit.k, keys % (4 * sharers), headWidth % unit.k];
       const fits = whole.every((rest) => rest === 0) && tokens >= Math.max(keys, unit.m);
-      const subgroups = Math.min(4, Math.floor(target.limits.maxComputeWorkgroupStorageSize / (6 * unit.m * keys)));
-      if (fits && subgroups > 0) candidates.set(`matrix ${keys}`, { kind: "matrix", unit, keys, subgroups });
+      const kind = dtype === "f16" ? "matrix" : "split";
+      const [shared, each] = kind === "matrix" ? [0, 6 * unit.m * keys] : [8 * keys * headWidth, 8 * unit.m * keys];
+      const room = Math.floor((target.limits.maxComputeWorkgroupStorageSize - shared) / each);
+      // Queries lie where a block of keys and values does afterwards.
+      const subgroups = Math.min(4, room, kind === "split" ? Math.floor((2 * keys) / unit.m) : 4);
+      if (fits && subgroups > 0) candidates.set(`${kind} ${keys}`, { kind, unit, keys, subgroups });
     }
   }
   return candidates;
@@ -274,8 +285,8 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */
-function matrixUnit({ adapter, features }: Target, dtype: ActivationType): SizedUnit | undefined {
-  if (dtype !== "f16" || adapter.subgroupSize === undefined) return undefined;
+function matrixUnit({ adapter, features }: Target): SizedUnit | undefined {
+  if (adapter.subgroupSize === undefined) return undefined;
   if (!["chromium-experimental-subgroup-matrix", "subgroups", "shader-f16"].every((f) => features.has(f)))
     return undefined;
   const unit = adapter.matrixUnits?.find(({ input, result }) => input === "f16" && result === "f32");

@@ -173,6 +173,46 @@ describe("every kernel compiles", () => {
   });
 });
 
+describe("every variant compiles", () => {
+  const unit = { input: "f16", result: "f32", m: 16, n: 16, k: 16 } as const;
+  /** A GPU with matrix units, and as much workgroup memory as GPUs have, whose table has this choice. */
+  const choosing = (key: string, name: string): Target => {
+    const { adapter, features } = gpu();
+    const own: Partial<GPUSupportedLimits> = { maxComputeWorkgroupStorageSize: 49152 };
+    const limits = new Proxy(gpu().limits, { get: (of, name) => Reflect.get(own, name) ?? Reflect.get(of, name) });
+    const tuning = new Map([[key, name]]);
+    return { adapter: { ...adapter, kind: "gpu", subgroupSize: 32, matrixUnits: [unit] }, limits, features, tuning };
+  };
+
+  for (const dtype of ["f32", "f16"] as const) {
+    it(`of the paper's network in ${dtype}`, async () => {
+      expect(gpu().features).toContain("chromium-experimental-subgroup-matrix");
+      const { graph } = modelGraph(choosing("", ""), { ...full, dtype });
+      const kinds = new Set<string>();
+      const done = new Set<string>();
+      for (const node of planMemory(graph).nodes) {
+        const { key, names } = node.op.variants?.(node, choosing("", "")) ?? { key: "", names: [] };
+        for (const name of names) {
+          for (const kernel of node.op.kernels(node, choosing(key, name))) {
+            if (done.has(kernel.wgsl)) continue;
+            done.add(kernel.wgsl);
+            kinds.add(`${node.op.name} ${name.split(" ")[0]}`);
+            // As modules: what a pipeline may have of workgroup memory and subgroups is another matter here.
+            await validate(`${node.name}, ${name}`, kernel.wgsl);
+          }
+        }
+      }
+      expect([...kinds].sort()).toEqual(
+        [
+          ...["attention plain", "attention tiled", "headErrors plain", "headErrors tiled"],
+          ...["linear plain", "linear tiled", "patchEmbed plain", "patchEmbed tiled"],
+          ...(dtype === "f16" ? ["attention matrix", "linear matrix"] : ["attention split", "linear split"]),
+        ].sort(),
+      );
+    });
+  }
+});
+
 /** Compiles what a target would run, and checks bindings and workgroups. */
 async function checkKernels(where: string, target: Target, graph: Graph): Promise<void> {
   for (const node of planMemory(graph).nodes) {

@@ -153,6 +153,21 @@ describe("linear layers on matrix units", () => {
       await checkLinear(c, true);
     });
   }
+
+  // In float32, and as exact as that.
+  for (const c of casesFor(
+    [
+      { batch: 1, m: 33, k: 16, n: 64, variant: "split 1x2", residual: true, period: 11 },
+      { batch: 2, m: 40, k: 32, n: 32, variant: "split 2x1", residual: true },
+      { batch: 2, m: 70, k: 64, n: 64, variant: "split 2x2", normalize: true, gelu: true },
+    ] satisfies LinearCase[] as LinearCase[],
+    2,
+  )) {
+    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 240_000 }, async (test) => {
+      needsHalf(gpu(), test);
+      await checkLinear(c, false);
+    });
+  }
 });
 
 async function checkAttention(
@@ -220,6 +235,21 @@ describe("attention on matrix units", () => {
     it(name, { timeout: 240_000 }, async (test) => {
       needsHalf(gpu(), test);
       await checkAttention(sizes, variant, true, lanes, spread);
+    });
+  }
+
+  // In float32, and as exact as that.
+  for (const [sizes, variant, spread] of casesFor(
+    [
+      [{ samples: 1, tokens: 101, heads: 1, headWidth: 64 }, "split 32", 20],
+      [{ samples: 2, tokens: 37, heads: 2, headWidth: 32 }, "split 32", 1],
+    ] as const,
+    1,
+  )) {
+    const name = `${variant}: ${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
+    it(name, { timeout: 240_000 }, async (test) => {
+      needsHalf(gpu(), test);
+      await checkAttention(sizes, variant, false, lanes, spread);
     });
   }
 });
