@@ -171,10 +171,10 @@ function drawCutOut(
   const bend = vec2.fromValues(-velocity[1], velocity[0]);
   vec2.scale(bend, bend, (2 * random() - 1) * 0.04);
 
-  // Feet stand where feet stood.
+  // Feet stand where feet stood; some come in or go out at the side.
   const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
   const centre = vec2.fromValues(
-    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0.08 * scene.width, 0.92 * scene.width),
+    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
     clamp(place.y + place.ry - size * now.ry + (random() - 0.5) * 0.1 * scene.height, 0, scene.height),
   );
   const path = { centre, velocity, bend };
