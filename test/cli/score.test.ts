@@ -331,7 +331,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
     it("values that are none", async () => {
       const cases: [string, string, RegExp][] = [
         ["--size", "32", /--size.*'32' is invalid.*HEIGHTxWIDTH/],
-        ["--mask-ratio", "1.5", /--mask-ratio.*'1\.5' is invalid.*from 0 to 1/],
+        ["--mask-ratio", "1", /--mask-ratio.*'1' is invalid.*from 0 to below 1/],
         ["--mask-ratio", "", /--mask-ratio/],
         ["--seed", "-1", /--seed/],
         ["--seed", "4294967296", /--seed.*4294967295/],

@@ -42,7 +42,7 @@ it("tune: measures, keeps, knows the second time; what runs later takes it", { t
   process.env.SDMAE_CACHE = at("cache");
   const first = await sdmae("tune", ...options, "--json", at("table.json"));
   expect(first.code).toBe(0);
-  expect(first.stdout).toMatch(/^linear f32 .* \*?$/m);
+  expect(first.stdout).toMatch(/^linear f32 .* [\d.]+( +\*)?$/m);
   const [name] = filesIn(at("cache")).filter((file) => file.startsWith("tuning-"));
   const kept = JSON.parse(readFileSync(at("cache", name as string), "utf8"));
   const keys = Object.keys(kept.choices);
