@@ -97,14 +97,18 @@ function checkOf(
   dtype: ActivationType,
   checkpoint?: Checkpoint,
 ): (gpu: Gpu, onRun: () => void) => Promise<Comparison[]> {
+  const isTraining = fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."));
+  if (isTraining) {
+    if (checkpoint)
+      throw new InputError(`${fixture.name} is a training case, with weights of its own: name no checkpoint`);
+    if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+    return (gpu, onRun) => checkTraining(gpu, fixture, onRun);
+  }
   if (fixture.has("in.frames_u8")) {
     if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
     return (gpu) => checkInference(gpu, checkpoint, fixture, activationType(dtype, gpu));
   }
   if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
-  if (fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."))) {
-    return (gpu, onRun) => checkTraining(gpu, fixture, onRun);
-  }
   if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
   if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);
   throw new InputError(

@@ -95,6 +95,9 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
   const made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
+  signal.addEventListener("abort", () =>
+    say("stopping after the step that runs, to save it; Ctrl-C again stops at once"),
+  );
   let run: Run | undefined;
   try {
     say(summary(config));

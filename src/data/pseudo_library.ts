@@ -75,7 +75,7 @@ export async function buildForegroundLibrary(
   if (clips.every(({ objects }) => objects.length === 0)) {
     throw new InputError(
       `no moving foreground was found in ${videos.length === 1 ? `the training video ${videos[0].path}` : `the ${videos.length} training videos`}: ` +
-        "pseudo-anomalies need a fixed camera and people or things that move, apart from each other",
+        "pseudo-anomalies need a fixed camera and people or things that move, apart from each other, for a few seconds",
     );
   }
   return { clips };

@@ -358,7 +358,9 @@ class Trainer {
     const { progress, options, dataset, config, gpu } = this;
     const stage = this.stageNumber;
     const checkpoint = this.checkpointOf(this.state);
-    const result = await validate(gpu, checkpoint, dataset, config, stage, options.signal, options.onTestFrame);
+    // A student is tested as it will be used: with the best teacher, whose statistics the second stage does not move.
+    const tested = stage === 2 && this.best ? this.withStudent(this.state) : checkpoint;
+    const result = await validate(gpu, tested, dataset, config, stage, options.signal, options.onTestFrame);
     const { microAuc } = result;
     const key = stage === 1 ? "best" : "bestStudent";
     const best = microAuc !== undefined && microAuc > (progress[key]?.microAuc ?? -1);
@@ -431,9 +433,13 @@ class Trainer {
 
   /** The best teacher with the best student's tensors, as far as there are such. */
   private modelCheckpoint(): Checkpoint {
+    return this.bestStudent ? this.withStudent(this.bestStudent) : this.checkpointOf(this.best ?? this.state);
+  }
+
+  /** The best teacher with another state's student. */
+  private withStudent(state: Pick<TrainingState, "trained" | "running">): Checkpoint {
     const model = this.checkpointOf(this.best ?? this.state);
-    if (!this.bestStudent) return model;
-    const { weights } = this.checkpointOf(this.bestStudent);
+    const { weights } = this.checkpointOf(state);
     return { ...model, weights: mergeStudent(model.weights, weights).tensors };
   }
 

@@ -20,6 +20,12 @@ describe("check-fixture", () => {
       return { verdict, name: name as string, count: Number(count), error: error as string };
     });
 
+  it("knows a training case by itself", async () => {
+    const training = fixturePath("tiny-train-stage2.safetensors");
+    expectRefusal(await check(patch8, training), "is a training case, with weights of its own: name no checkpoint");
+    expectRefusal(await check(training, "--dtype", "f16"), "is no inference case");
+  });
+
   it("passes where the engine does what the original did, with a row for each of its tensors", async () => {
     const { code, stdout, stderr } = await check(patch8, inference);
     expect({ code, stderr: withoutPatience(stderr) }).toEqual({ code: 0, stderr: "" });
