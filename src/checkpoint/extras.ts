@@ -35,6 +35,19 @@ export function originalExtras(
   return extras;
 }
 
+/**
+ * Whether stage 2 has run: in a model of stage 1 the student is as it was drawn. Told by BatchNorm's counts of the student's block beside the others';
+ * true where a checkpoint has none.
+ */
+export function hasTrainedStudent(config: SdMaeConfig, extras: ReadonlyMap<string, StoredTensor>): boolean {
+  const { encoder, student } = blockNames(config);
+  const seen = (block: string | undefined) => {
+    const count = extras.get(`${block}.attn.conv_proj_q.bn.num_batches_tracked`);
+    return count && elementCount(count.shape) === 1 ? Number(count.data[0]) : undefined;
+  };
+  return !(seen(student[0]) === 0 && (seen(encoder[0]) ?? 0) > 0);
+}
+
 /** The names of a complete checkpoint in the order of the original's `state_dict()`. */
 export function originalOrder(config: SdMaeConfig): string[] {
   const names: string[] = [];

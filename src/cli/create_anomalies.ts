@@ -88,19 +88,21 @@ async function createFromUbnormal(root: string, options: UbnormalOptions, signal
   const videos = await abnormalVideos(root);
   const job = await openJob(options.datasetRoot, options, { kind: "ubnormal", seed });
   const folder = options.sequences ?? join(root, "abnormal_sequences");
-  const progress = started("videos of UBnormal", videos.length, quiet);
+  const progress = new Progress("videos of UBnormal", videos.length, quiet);
   const without: string[] = [];
   try {
     for (const video of videos) {
       if ((await extractSequences(root, video, folder, signal)) === 0) without.push(video);
       progress.advance();
     }
+    progress.stop();
+    if (without.length > 0) process.stderr.write(`warning: no tracks: ${without.map(oneLine).join(", ")}\n`);
+    const library = await listSequences(folder);
+    await create(job, options, signal, (video) => pasteSequences(video, library, seed, signal));
   } finally {
     progress.stop();
+    await job.output?.tidy();
   }
-  if (without.length > 0) process.stderr.write(`warning: no tracks: ${without.map(oneLine).join(", ")}\n`);
-  const library = await listSequences(folder);
-  await create(job, options, signal, (video) => pasteSequences(video, library, seed, signal));
 }
 
 async function createPseudo(root: string, options: PseudoOptions, signal: AbortSignal): Promise<void> {
@@ -108,19 +110,22 @@ async function createPseudo(root: string, options: PseudoOptions, signal: AbortS
   const how = pseudoOf(options, pseudoAnomalyDefaults);
   const job = await openJob(root, options, { kind: "pseudo", seed, ...how });
   const { train } = job.dataset;
-  if (train.length < 2 && how.speedup < 1) {
-    throw new InputError(
-      `${oneLine(root)} has ${train.length} training video, and cut-outs come from other videos: use --speedup 1`,
-    );
-  }
   const count = frameCount(train);
-  const progress = started("frames looked through", count && 2 * count, quiet);
-  const library = await buildForegroundLibrary(train, {
-    cropBytes,
-    signal,
-    onFrame: () => progress.advance(),
-  }).finally(() => progress.stop());
-  await create(job, options, signal, (video, i) => pastePseudoAnomalies(video, library, i, how, seed, signal));
+  const progress = new Progress("frames looked through", count && 2 * count, quiet);
+  try {
+    if (train.length < 2 && how.speedup < 1) {
+      throw new InputError(
+        `${oneLine(root)} has ${train.length} training video, and cut-outs come from other videos: use --speedup 1`,
+      );
+    }
+    const onFrame = () => progress.advance();
+    const library = await buildForegroundLibrary(train, { cropBytes, signal, onFrame });
+    progress.stop();
+    await create(job, options, signal, (video, i) => pastePseudoAnomalies(video, library, i, how, seed, signal));
+  } finally {
+    progress.stop();
+    await job.output?.tidy();
+  }
 }
 
 interface Job {
@@ -156,8 +161,8 @@ async function create(
   const moments: Moment[] = [];
   const stride = Math.ceil(train.length / previewVideos);
   const random = uniformGenerator(seed);
-  const progress = started("frames", output ? frameCount(train) : undefined, quiet);
-  let [written, kept] = [0, 0];
+  const progress = new Progress("frames", output ? frameCount(train) : undefined, quiet);
+  let [written, abnormal, kept] = [0, 0, 0];
   try {
     for (const [i, video] of train.entries()) {
       signal.throwIfAborted();
@@ -173,7 +178,10 @@ async function create(
           signal.throwIfAborted();
           await target?.write(frame.number, frame.frame, frame.mask);
           if (!isThere) progress.advance();
-          if (target) written++;
+          if (target) {
+            written++;
+            if (frame.mask.data.some((value) => value > 0)) abnormal++;
+          }
           const moment = finder?.add(frame);
           if (moment) {
             moments.push(moment);
@@ -196,13 +204,10 @@ async function create(
   if (quiet) return;
   const there = kept > 0 ? `, ${kept} videos were there` : "";
   if (output)
-    console.log(`${written} frames written to ${oneLine(folder)} in ${progress.seconds.toFixed(1)} s${there}`);
+    console.log(
+      `${written} frames written to ${oneLine(folder)}, ${abnormal} of them with something abnormal, in ${progress.seconds.toFixed(1)} s${there}`,
+    );
   if (moments.length > 0) console.log(`${moments.length} moments shown in ${oneLine(preview ?? "")}`);
-}
-
-function started(what: string, total: number | undefined, quiet: boolean): Progress {
-  const progress = new Progress(what, total, quiet);
-  return progress;
 }
 
 /** undefined where one of the videos does not tell. */

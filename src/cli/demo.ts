@@ -99,7 +99,7 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
   }
 }
 
-/** What the largest motion gradient of a frame, smoothed as the scores are, would tell: a detector must do better. */
+/** What the largest motion gradient of a frame's patches, smoothed as the scores are, would tell: a detector must do better. */
 async function motionAuc(
   records: RecordStore,
   videos: readonly { name: string; labels?: Uint8Array }[],
@@ -108,7 +108,7 @@ async function motionAuc(
   const scored = [];
   for (const { name, labels } of videos) {
     const { tokens } = (await records.read(name, 0)) as VideoRecord;
-    const largest = Float64Array.from(tokens, ({ largestMotion }) => Math.max(...largestMotion));
+    const largest = Float64Array.from(tokens, ({ motion }) => Math.max(...motion));
     if (labels) scored.push({ name, labels, scores: smooth(largest, smoothing, name) });
   }
   return microAuc(scored);

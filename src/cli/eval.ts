@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
+import { hasTrainedStudent } from "../checkpoint/extras.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
@@ -17,7 +18,7 @@ import { RecordStore } from "../node/record_store.js";
 import { writeReport } from "../report/write.js";
 import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
 import { interruptible } from "./interrupt.js";
-import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotice } from "./measure_options.js";
+import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "./measure_options.js";
 import { adapterOption, type ModelOptions, modelOptions, numberIn, scoreOptions, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 
@@ -70,7 +71,7 @@ export function evalCommand(): Command {
     new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "what regions are found in (default: cleaned-map; moving-error without a student; moving-anomaly where the predicted map scores)",
+      "what regions are found in (default: cleaned-map; moving-error without a student that was trained; moving-anomaly where the predicted map scores)",
     ).choices([...mapKinds]),
     new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
       .default(regionQuantile)
@@ -122,8 +123,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
       tokenMaps: true,
       onNotice: say,
     });
-    const notice = scoringNotice(detector, options);
-    if (notice) say(notice);
+    for (const notice of scoringNotices(detector, options)) say(notice);
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
@@ -199,8 +199,9 @@ function evaluationSettings(
 ): EvaluationSettings {
   const { regionQuantile, alpha, beta } = options;
   const { score: rule, maskedOnly, frameScore } = detector.settings;
-  const hasStudent = detector.checkpoint.config.studentDepth > 0;
-  const map = options.map ?? mapFor(frameScore.scoring, hasStudent);
+  const { config, extras } = detector.checkpoint;
+  const hasStudent = config.studentDepth > 0;
+  const map = options.map ?? mapFor(frameScore.scoring, hasStudent && hasTrainedStudent(config, extras));
   if (!hasStudent && map === "cleaned-map") {
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }

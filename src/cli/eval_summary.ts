@@ -1,5 +1,5 @@
 import type { Dataset } from "../data/dataset.js";
-import { topScorings } from "../detector/frame_score.js";
+import { isOfErrors, topScorings } from "../detector/frame_score.js";
 import type { Benchmark } from "../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../eval/evaluation.js";
 import type { Detector } from "../node/detector.js";
@@ -105,7 +105,8 @@ function settingsLine({ settings, detector, maskings }: Evaluated): string {
 function frameScoreText({ scoring, rule, tokens, topK, minMotion }: EvaluationSettings, norm: string): string {
   const which = topScorings.has(scoring) ? scoring.replace(/^top(-k)?/, `top-${topK}`) : scoring;
   const gate = minMotion > 0 ? ` that move by more than ${minMotion}` : "";
-  return `${which} (${rule}, ${norm}) of ${tokens} tokens${gate}`;
+  const errors = isOfErrors(scoring) ? ` (${rule}, ${norm})` : "";
+  return `${which}${errors} of ${tokens} tokens${gate}`;
 }
 
 function smoothingText({ smoothing, normalize }: EvaluationSettings): string {

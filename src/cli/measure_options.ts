@@ -1,8 +1,10 @@
 import { Option } from "commander";
+import { hasTrainedStudent } from "../checkpoint/extras.js";
 import type { Detector } from "../detector/detector.js";
 import {
   type FrameScoring,
   frameScorings,
+  isOfErrors,
   type TokenChoice,
   type TokenScoring,
   tokenChoices,
@@ -37,17 +39,20 @@ const usualSigma = 5;
 /** Of the paper's filter, where nothing else says so. */
 const usualFilter = { range: 38, mu: 11 };
 
+/** Who says what holds without an option: the checkpoint where a model is scored, the preset where one is trained. */
+type DefaultsFrom = "checkpoint" | "preset";
+
 /** The options behind {@link FrameScoreOptions}. */
-export function frameScoreOptions(): Option[] {
+export function frameScoreOptions(from: DefaultsFrom = "checkpoint"): Option[] {
+  const otherwise = (text: string) =>
+    from === "checkpoint" ? ` (default: as the checkpoint was tested, else ${text})` : "";
   return [
-    new Option(
-      "--frame-score <how>",
-      "a frame's score from its tokens (default: as the checkpoint was tested, else the paper's mean)",
-    ).choices([...frameScorings]),
-    new Option(
-      "--tokens <which>",
-      "tokens that count (default: as the checkpoint was tested, else all, or removed with --masked-only)",
-    ).choices([...tokenChoices]),
+    new Option("--frame-score <how>", `a frame's score from its tokens${otherwise("the paper's mean")}`).choices([
+      ...frameScorings,
+    ]),
+    new Option("--tokens <which>", `tokens that count${otherwise("all, or removed with --masked-only")}`).choices([
+      ...tokenChoices,
+    ]),
     new Option("--top-k <n>", "tokens that --frame-score top-k and top-anomaly take").argParser(wholeNumber(1)),
     new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)").argParser(numberIn(0, 255)),
   ];
@@ -61,18 +66,30 @@ export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> 
 
 /**
  * Checks how a detector scores frames against the options that were given.
- * @returns a line for the user where that is as the model was tested, not as the paper
+ * @returns lines for the user where that is as the model was tested, not as the paper, and where the student knows nothing
  * @throws InputError for an option that would do nothing
  */
-export function scoringNotice(
+export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
   options: FrameScoreOptions & { preset?: string },
-): string | undefined {
+): string[] {
   const { scoring, tokens, topK } = settings.frameScore;
   checkTopK(options.topK, scoring);
-  if (!checkpoint.settings.tested || options.preset || options.frameScore || isMeanError(settings)) return undefined;
-  const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
-  return `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (the paper's way: --frame-score mean, or a --preset)`;
+  const lines: string[] = [];
+  if (checkpoint.settings.tested && !options.preset && !options.frameScore && !isMeanError(settings)) {
+    const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
+    lines.push(
+      `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (the paper's way: --frame-score mean, or a --preset)`,
+    );
+  }
+  const { config, extras } = checkpoint;
+  if (config.studentDepth > 0 && !hasTrainedStudent(config, extras)) {
+    const needed = isOfErrors(scoring) ? settings.score !== "teacher" : scoring === "cleaned-map";
+    lines.push(
+      `${needed ? "warning: " : ""}this model's student was not trained (a model of stage 1): ${needed ? "these scores need it, and tell nothing" : "what is said of student errors tells nothing"}`,
+    );
+  }
+  return lines;
 }
 
 function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
@@ -81,31 +98,27 @@ function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
 }
 
 /** The options behind {@link MeasureOptions}. */
-export function measureOptions(): Option[] {
+export function measureOptions(from: DefaultsFrom = "checkpoint"): Option[] {
+  const otherwise = (text: string) => (from === "checkpoint" ? ` (default: as tested, else ${text})` : "");
   return [
     new Option(
       "--maskings <n>",
       "maskings of each frame, with seeds from the first on, whose scores are averaged",
     ).argParser(wholeNumber(1, 100)),
-    ...frameScoreOptions(),
+    ...frameScoreOptions(from),
     new Option(
       "--smoothing <kind>",
-      "over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none (default: as tested, else the paper's)",
+      `over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none${otherwise("the paper's")}`,
     ).choices(["paper", "gaussian", "none"]),
+    new Option("--range <n>", `frames that the paper's filter spans${otherwise("the data set's")}`).argParser(
+      wholeNumber(2, 100_000),
+    ),
+    new Option("--mu <frames>", `its standard deviation${otherwise("the data set's")}`).argParser(numberIn(1e-6, 1e6)),
     new Option(
-      "--range <n>",
-      "frames that the paper's filter spans (default: as tested, else the data set's)",
-    ).argParser(wholeNumber(2, 100_000)),
-    new Option("--mu <frames>", "its standard deviation (default: as tested, else the data set's)").argParser(
-      numberIn(1e-6, 1e6),
-    ),
-    new Option("--sigma <frames>", `standard deviation of --smoothing gaussian (default: ${usualSigma})`).argParser(
-      numberIn(1e-6, 1e6),
-    ),
-    new Option(
-      "--normalize",
-      "scores of each video to 0…1 after smoothing (default: as tested, else as for the data set)",
-    ),
+      "--sigma <frames>",
+      `standard deviation of --smoothing gaussian${from === "checkpoint" ? ` (default: as tested, else ${usualSigma})` : ""}`,
+    ).argParser(numberIn(1e-6, 1e6)),
+    new Option("--normalize", `scores of each video to 0…1 after smoothing${otherwise("as for the data set")}`),
     new Option("--no-normalize", "scores as they are"),
   ];
 }

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { Command, Option } from "commander";
 import type { DetectorOptions, FrameScore } from "../detector/detector.js";
+import { isOfErrors } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
 import { Profiler } from "../gpu/profiler.js";
 import { AtomicFile } from "../node/atomic.js";
@@ -10,7 +11,7 @@ import { Detector } from "../node/detector.js";
 import { reasonOf } from "../node/messages.js";
 import { openInput } from "../node/open.js";
 import { Interrupted, interruptible } from "./interrupt.js";
-import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotice } from "./measure_options.js";
+import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "./measure_options.js";
 import { adapterOption, type ModelOptions, modelOptions, scoreOptions, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
@@ -74,8 +75,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   let progress: Progress | undefined;
   try {
     detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
-    const notice = scoringNotice(detector, options);
-    if (notice) say(notice);
+    for (const notice of scoringNotices(detector, options)) say(notice);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
@@ -158,11 +158,12 @@ function record({ frame, time, studentError, targetError, score }: FrameScore) {
 }
 
 function jsonHead(input: string, detector: Detector, { seed }: ScoreCommandOptions): string {
+  const { score: rule, norm, ...settings } = detector.settings;
   const head = {
     input,
     checkpoint: detector.checkpoint.source,
     seed,
-    settings: detector.settings,
+    settings: { ...settings, ...(isOfErrors(settings.frameScore.scoring) && { score: rule, norm }) },
     adapter: detector.gpu.adapter,
   };
   return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "frames": [\n`;

@@ -5,7 +5,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
 import { sceneCollection } from "../data/scene/dataset.js";
-import { mapOf } from "../detector/frame_score.js";
+import { isOfErrors } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
 import type { BenchmarkName } from "../eval/benchmarks.js";
 import { makeFolder } from "../node/atomic.js";
@@ -19,7 +19,7 @@ import { type TrainingPresetName, trainingPresets } from "../train/presets.js";
 import { checkGoesOn, DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../train/trainer.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { percent } from "./table.js";
-import { configured, type TrainCommandOptions, trainOptions } from "./train_options.js";
+import { configured, networkOption, presetTable, type TrainCommandOptions, trainOptions } from "./train_options.js";
 import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
 /** `train --dataset NAME --root DIR --out RUN`: both stages, with everything that happens in the folder RUN. */
@@ -40,6 +40,7 @@ export function trainCommand(): Command {
     .requiredOption("-o, --out <run>", "the run's folder: checkpoints, log.jsonl, index.html")
     .option("--resume", "go on with the run in --out, where it was saved last");
   for (const option of trainOptions()) command.addOption(option);
+  command.addHelpText("after", presetTable());
   return command.action((options: TrainCommandOptions) => interruptible((signal) => trainRun(options, signal)));
 }
 
@@ -48,6 +49,8 @@ function dataSource(options: TrainCommandOptions): DataSource {
   if (dataset === "scene") {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
+    if (options.anomalies === "files")
+      throw new InputError("--dataset scene has no files, so no --anomalies files: pseudo are made of what is drawn");
     const {
       sceneSeeds,
       sceneTestSeeds,
@@ -141,10 +144,11 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
 /** Weights to begin with. @throws InputError where they are of another network */
 async function readInit(path: string, model: TrainingConfig["model"]): Promise<Checkpoint["weights"]> {
   const { config, weights } = await readCheckpoint([path], model.heads);
-  const differing = Object.entries(model).filter(([key, value]) => config[key as keyof typeof config] !== value);
+  const own = (name: string) => config[name as keyof typeof config];
+  const differing = Object.entries(model).filter(([name, value]) => own(name) !== value);
   if (differing.length > 0) {
-    const each = differing.map(([key, value]) => `${key} ${config[key as keyof typeof config]}, not ${value}`);
-    throw new InputError(`--init ${oneLine(path)}: the checkpoint is of another network: ${each.join(", ")}`);
+    const each = differing.map(([name, value]) => `${networkOption(name)} ${own(name)}, not ${value}`);
+    throw new InputError(`--init ${oneLine(path)}: the checkpoint is of another network: it has ${each.join(", ")}`);
   }
   return weights;
 }
@@ -172,11 +176,13 @@ function summary({
   optimizer,
   anomalies,
   anomalyShare,
+  precision,
 }: TrainingConfig): string {
   const share = anomalies === "none" ? 0 : anomalyShare;
+  const students = epochs - teacherEpochs;
   return (
     `${size.height}x${size.width}, patch ${model.patch}, widths ${model.encoderWidth} and ${model.decoderWidth}; batch ${batch}, learning rate ${optimizer.learningRate}, ` +
-    `epochs: ${teacherEpochs} of the teacher, ${epochs - teacherEpochs} of the student; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
+    `${precision === "mixed" ? "float16 activations, " : ""}epochs: ${teacherEpochs} of the teacher, ${students > 0 ? `${students} of the student` : "none of the student, which is not trained"}; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
   );
 }
 
@@ -195,12 +201,9 @@ function finalWords({ tests, epochs, best, bestStudent }: TrainResult, { test }:
     return [`${name}: micro-AUC ${percent(kept.microAuc, 2)}${macro} (epoch ${kept.epoch})`];
   });
   const { score: rule, evaluation } = test;
-  const map = mapOf[evaluation.scoring];
-  const errors = map === "error" || map === "moving-error";
-  if (bestStudent && (errors ? rule === "teacher" : map !== "cleaned-map"))
-    words.push(
-      `frames were scored by the teacher alone (${evaluation.scoring}): these figures do not tell students apart`,
-    );
+  const { scoring } = evaluation;
+  if (bestStudent && (isOfErrors(scoring) ? rule === "teacher" : scoring !== "cleaned-map"))
+    words.push(`frames were scored by the teacher alone (${scoring}): these figures do not tell students apart`);
   const last = epochs.at(-1);
   if (words.length === 0 && last)
     words.push(`nothing could be tested; loss of the last epoch ${last.loss.toPrecision(4)}`);

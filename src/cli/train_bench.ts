@@ -18,6 +18,7 @@ import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, shownRate } from "./measure.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
+import { Progress } from "./progress.js";
 import { versions } from "./versions.js";
 
 interface TrainBenchOptions {
@@ -116,6 +117,7 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
   console.log(
     `training      ${size.height}x${size.width}, patch ${patch}, widths ${width} and ${decoderWidth}, stage ${number}, batch ${batch} by ${microBatch}, ${precision}`,
   );
+  const progress = new Progress("steps", undefined, false, true);
   const stage = await Stage.open(gpu, set, config, number, state, budget);
   try {
     const sampler = new Sampler(set, { seed: 1, size, share: config.anomalyShare, pseudo: config.pseudo });
@@ -127,12 +129,13 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
         const first = step * batch;
         const samples = Array.from({ length: batch }, (_, k) => sampler.draw(first + k, 0, (first + k) % frameCount));
         ({ loss } = await stage.step(samples, ++step, 1e-4, first));
+        progress.advance();
       }
       await loss;
       await gpu.finish();
       return (performance.now() - start) / 1000;
     };
-    const rate = await measure(seconds, batch, steps);
+    const rate = await measure(seconds, batch, steps).finally(() => progress.stop());
     console.log(`training      ${shownRate(rate, "samples")}, ${(1000 / rate.median).toPrecision(3)} ms a sample`);
     console.log(
       `GPU memory    ${((gpu.allocatedBytes - before) / 1e6).toFixed(0)} MB, ${stage.dispatchCount} dispatches a micro-batch`,

@@ -3,10 +3,11 @@ import type { PseudoAnomalyOptions } from "../data/pseudo_anomaly.js";
 import type { SceneAnomaly } from "../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../data/scene/stage.js";
 import type { TrainingConfig } from "../train/config.js";
-import { type TrainingPresetName, trainingScene } from "../train/presets.js";
+import { type TrainingPresetName, trainingPresets, trainingScene } from "../train/presets.js";
 import { type MeasureOptions, measured, measureOptions } from "./measure_options.js";
 import { adapterOption, anomalyNames, type ModelOptions, modelOptions, numberIn, wholeNumber } from "./options.js";
 import { pseudoOf, pseudoOptions } from "./pseudo_options.js";
+import { table } from "./table.js";
 
 type OptionValues = Omit<ModelOptions, "preset"> & MeasureOptions & Partial<PseudoAnomalyOptions>;
 
@@ -68,11 +69,66 @@ export function trainOptions(): Option[] {
     ["The network", networkOptions()],
     ["Learning", learningOptions()],
     ["Abnormal samples", anomalyOptions()],
-    ["Testing", [...testOptions(), ...measureOptions()]],
+    ["Testing", [...testOptions(), ...measureOptions("preset")]],
     ["Drawn streets (--dataset scene)", sceneOptions()],
     ["The run", runOptions()],
   ];
   return groups.flatMap(([heading, options]) => options.map((option) => option.helpGroup(`${heading}:`)));
+}
+
+/** What the presets say, as a table for `--help`. */
+export function presetTable(): string {
+  const head = [
+    "preset",
+    "size",
+    "patch",
+    "width",
+    "depth",
+    "mask",
+    "batch",
+    "lr",
+    "epochs",
+    "abnormal",
+    "frame score",
+  ];
+  const rows = Object.entries(trainingPresets).map(([name, config]) => {
+    const { model, size, optimizer, epochs, teacherEpochs, test } = config as TrainingConfig;
+    return [
+      name,
+      `${size.height}x${size.width}`,
+      String(model.patch),
+      `${model.encoderWidth}+${model.decoderWidth}`,
+      `${model.encoderDepth}+${model.decoderDepth}`,
+      String(config.maskRatio),
+      String(config.batch),
+      String(optimizer.learningRate),
+      `${teacherEpochs}+${epochs - teacherEpochs}`,
+      String(config.anomalyShare),
+      test.evaluation.scoring,
+    ];
+  });
+  const lines = [
+    "",
+    "The presets (width and depth of encoder + decoder, epochs of teacher + student):",
+    ...table(head, rows),
+  ];
+  return lines.join("\n");
+}
+
+/** Names in {@link TrainingConfig.model} of what has an option. */
+const networkNames: Readonly<Partial<Record<keyof TrainingConfig["model"], string>>> = {
+  patch: "--patch",
+  encoderWidth: "--width",
+  decoderWidth: "--decoder-width",
+  encoderDepth: "--depth",
+  decoderDepth: "--decoder-depth",
+  heads: "--heads",
+  mlpRatio: "--mlp-ratio",
+};
+
+/** The option behind a size of the network; the name itself where there is none. */
+export function networkOption(name: string): string {
+  return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
 function networkOptions(): Option[] {
@@ -118,10 +174,10 @@ function learningOptions(): Option[] {
     new Option("--weight-decay <d>", "of AdamW, for tensors of more than one dimension").argParser(numberIn(0, 10)),
     new Option("--schedule <kind>", "the learning rate over a stage").choices(["constant", "cosine"]),
     new Option("--warmup <epochs>", "in which the learning rate rises at a stage's begin").argParser(numberIn(0, 1e6)),
-    new Option("--precision <kind>", "mixed: float16 activations, where the adapter has them").choices([
-      "float32",
-      "mixed",
-    ]),
+    new Option(
+      "--precision <kind>",
+      "mixed: float16 activations and float32 weights, on adapters that have float16 (shader-f16; others refuse it)",
+    ).choices(["float32", "mixed"]),
     new Option("--seed <n>", "of weights, order, masks, dropout, anomalies").argParser(wholeNumber(0)),
     new Option("--init <file>", "weights to begin with, of a checkpoint of the same sizes (default: fresh ones)"),
   ];
@@ -138,7 +194,7 @@ function anomalyOptions(): Option[] {
       "--mask-growth <pixels>",
       "of the network's input, by which masks of what is abnormal are grown",
     ).argParser(wholeNumber(0, 100)),
-    ...pseudoOptions(),
+    ...pseudoOptions(Object.fromEntries(Object.entries(trainingPresets).map(([name, { pseudo }]) => [name, pseudo]))),
   ];
 }
 

@@ -68,7 +68,8 @@ export class Run {
     if (resumedStep === undefined)
       await writeFileAtomic(join(folder, settingsName), `${JSON.stringify(settings, null, 2)}\n`);
     const log = await TrainingLog.open(folder);
-    await log.rewindTo(resumedStep ?? 0);
+    // What lies there without a checkpoint is of a start that came to nothing.
+    await (resumedStep === undefined ? log.clear() : log.rewindTo(resumedStep));
     const start = { title, settings: { ...data, ...config }, adapter, versions: versions() };
     const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet, start);
     run.savedStep = resumedStep ?? 0;

@@ -96,6 +96,12 @@ export const mapOf: Readonly<Record<FrameScoring, MapKind>> = {
   "cleaned-map": "cleaned-map",
 };
 
+/** Whether a scoring is made of errors, so that it matters which and of which norm; the others take the predicted map. */
+export function isOfErrors(scoring: FrameScoring): boolean {
+  const map = mapOf[scoring];
+  return map === "error" || map === "moving-error";
+}
+
 /** A frame's score: the higher, the less normal. @throws InputError as {@link tokenMap} */
 export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): number {
   const map = tokenMap(maps, settings.rule, mapOf[settings.scoring]);

@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { hasTrainedStudent } from "../checkpoint/extras.js";
 import { InputError } from "../errors.js";
 import type { Target } from "../gpu/gpu.js";
 import type { ActivationType } from "../graph/graph.js";
@@ -42,7 +43,7 @@ export type ScoreSettings = Required<Omit<ScoreOptions, "preset" | "fallback" | 
  * @throws InputError where settings contradict each other or the network
  */
 export function scoreSettings(
-  { config, settings: trained }: Checkpoint,
+  { config, extras, settings: trained }: Checkpoint,
   options: ScoreOptions = {},
   target?: Target,
 ): ScoreSettings {
@@ -55,7 +56,8 @@ export function scoreSettings(
   const preset = named ? presets[named] : config.patch === presets.shanghai.patch ? presets.shanghai : presets.avenue;
   const own = options.preset ? {} : fromTraining(trained);
   const hasStudent = config.studentDepth > 0;
-  const score = options.score ?? (hasStudent ? (own.score ?? preset.score) : "teacher");
+  const isTrained = hasStudent && hasTrainedStudent(config, extras);
+  const score = options.score ?? (isTrained ? (own.score ?? preset.score) : "teacher");
   if (!hasStudent && score !== "teacher") {
     throw new InputError(`score "${score}" needs a student, which this model does not have; "teacher" does not`);
   }

@@ -170,8 +170,17 @@ export class TrainingLog {
       if (entry.type === "step") return entry.step <= step;
       return entry.type === "run" || entry.type === "note" || entry.epoch < epoch;
     });
-    await writeFileAtomic(this.path, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
-    this.list = kept;
+    await this.replaceBy(kept);
+  }
+
+  /** Forgets everything, in the file too: for a run that begins. @throws InputError where the file cannot be written */
+  async clear(): Promise<void> {
+    if (this.list.length > 0) await this.replaceBy([]);
+  }
+
+  private async replaceBy(entries: LogEntry[]): Promise<void> {
+    await writeFileAtomic(this.path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
+    this.list = entries;
     // The open file is the one that was replaced.
     closeSync(this.file);
     this.file = openToAppend(this.path);

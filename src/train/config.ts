@@ -152,7 +152,9 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     throw new InputError(`training: a micro-batch of ${microBatch} does not divide the batch of ${batch}`);
   }
   if (teacherEpochs > epochs) {
-    throw new InputError(`training: stage 1 has ${teacherEpochs} epochs of ${epochs} in all`);
+    throw new InputError(
+      `training: teacher epochs ${teacherEpochs} (stage 1) are more than epochs ${epochs} (of both stages)`,
+    );
   }
   if (teacherEpochs < epochs && model.studentDepth === 0) {
     throw new InputError("training: stage 2 needs a student, which this network does not have");

@@ -157,7 +157,7 @@ describe("ubnormal", () => {
     // Of the one object that is left every mask is too large.
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,2\n");
     expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask over more than 5000 values/);
-    expect(filesIn(at("none", "train", "frames"))).toEqual([]);
+    expect(existsSync(at("none"))).toBe(false);
   });
 });
 
@@ -206,6 +206,10 @@ describe("pseudo", () => {
     }
     await gray(join(still, "test", "frames", "01", "0.png"), 64, 48, () => 0);
     expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(/^no moving foreground was found/);
+    // Nothing of it stays, nor goes that was there before.
+    expect(existsSync(at("no"))).toBe(false);
+    expect(await refusal("pseudo", still, "--in-place")).toMatch(/^no moving foreground was found/);
+    expect(filesIn(join(still, "train"))).toEqual(["frames"]);
     rmSync(join(still, "train", "frames", "02"), { recursive: true });
     expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(
       /has 1 training video, and cut-outs come from other videos: use --speedup 1/,

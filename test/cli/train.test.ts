@@ -172,6 +172,45 @@ it("says where the last good checkpoint is when the loss is no number any more",
   expect(readFileSync(join(folder, "curves.js"), "utf8")).toMatch(/"state":"failed"/);
 });
 
+it("begins anew in the folder of a run that came to nothing, and tells a teacher alone from a whole model", async () => {
+  const folder = at("anew");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "log.jsonl"), '{"type":"note","text":"of a start that failed"}\n');
+  const ran = await sdmae(
+    "train",
+    ...data(),
+    "--out",
+    folder,
+    ...network,
+    ...run,
+    "--epochs",
+    "1",
+    "--teacher-epochs",
+    "1",
+  );
+  expect(ran.code).toBe(0);
+  expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student, which is not trained/);
+  expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
+  const scored = (...options: string[]) =>
+    sdmae(
+      "score",
+      at("data/test/frames/01"),
+      "-c",
+      join(folder, "model.safetensors"),
+      "--adapter",
+      testAdapter,
+      ...options,
+    );
+  const mean = ["--frame-score", "mean", "--tokens", "all"];
+  const alone = await scored(...mean);
+  expect(alone.stderr).toMatch(/^this model's student was not trained/m);
+  for (const row of alone.stdout.trim().split("\n").slice(1)) {
+    const [target, score] = row.split(",").slice(-2);
+    expect(score).toBe(target);
+  }
+  expect((await scored(...mean, "--score", "sum")).stderr).toMatch(/^warning: this model's student was not trained/m);
+});
+
 it("says what is wrong with the command line or the data", async () => {
   const out = ["--out", at("refused")];
   const refused = async (message: string, ...args: string[]) => {
@@ -193,7 +232,7 @@ it("says what is wrong with the command line or the data", async () => {
   await refused("each of 3 attention heads takes a multiple of 4", ...out, ...data(), ...network, "--heads", "3");
   const init = ["--init", at("whole/model.safetensors"), "--width", "32"];
   await refused(
-    "the checkpoint is of another network: encoderWidth 16, not 32",
+    "the checkpoint is of another network: it has --width 16, not 32",
     ...out,
     ...data(),
     ...network,
@@ -201,7 +240,14 @@ it("says what is wrong with the command line or the data", async () => {
   );
   await refused("are shares of more than 1 together", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
-  await refused("stage 1 has 4 epochs of 3 in all", ...out, ...data(), ...network, "--teacher-epochs", "4");
+  await refused(
+    "teacher epochs 4 (stage 1) are more than epochs 3",
+    ...out,
+    ...data(),
+    ...network,
+    "--teacher-epochs",
+    "4",
+  );
   await refused("has no train/frames_abnormal", ...out, ...data(), ...network, "--anomalies", "files");
   const page = () => ["curves.js", "log.jsonl"].map((name) => readFileSync(join(at("whole"), name), "utf8"));
   const before = page();

@@ -1,12 +1,17 @@
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
+import { originalExtras } from "../../src/checkpoint/extras.js";
 import type { TrainingSettings } from "../../src/checkpoint/settings.js";
 import { isMeanError, type ScoreOptions, scoreSettings } from "../../src/detector/settings.js";
 import { testedBy } from "../../src/eval/tested_by.js";
 import { paperConfig } from "../../src/model/config.js";
 
-const settled = (settings: TrainingSettings, options: ScoreOptions = {}, studentDepth = 1) =>
-  scoreSettings({ config: { ...paperConfig, patch: 16, studentDepth }, settings } as Checkpoint, options);
+const settled = (
+  settings: TrainingSettings,
+  options: ScoreOptions = {},
+  studentDepth = 1,
+  extras: Checkpoint["extras"] = new Map(),
+) => scoreSettings({ config: { ...paperConfig, patch: 16, studentDepth }, settings, extras } as Checkpoint, options);
 const tested = { scoring: "top-anomaly", tokens: "visible", topK: 3, minMotion: 4, rule: "teacher" };
 
 describe("settings of scoring", () => {
@@ -37,6 +42,18 @@ describe("settings of scoring", () => {
     }
     expect(settled({ tested: { ...tested, rule: "none" } }).score).toBe("sum");
     expect(settled({ tested }, {}, 0).score).toBe("teacher");
+  });
+
+  it("take the teacher alone where stage 2 has not run (METHOD §5: a model of stage 1)", () => {
+    const rule = { tested: { ...tested, rule: "sum" } };
+    const trained = (batches: number, studentBatches: number) => originalExtras(paperConfig, batches, studentBatches);
+    expect(settled(rule, {}, 1, trained(700, 0)).score).toBe("teacher");
+    expect(settled({}, {}, 1, trained(700, 0)).score).toBe("teacher");
+    expect(settled({}, { score: "student" }, 1, trained(700, 0)).score).toBe("student");
+    expect(settled(rule, {}, 1, trained(700, 70)).score).toBe("sum");
+    // Weights that were never trained, or do not say.
+    expect(settled({}, {}, 1, trained(0, 0)).score).toBe("sum");
+    expect(settled(rule).score).toBe("sum");
   });
 
   it("know the mean error, which needs no maps", () => {

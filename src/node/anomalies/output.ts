@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { BgrImage } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
@@ -25,6 +25,7 @@ export class AnomalyOutput {
     private readonly frames: string,
     private readonly masks: string,
     private readonly done: ReadonlySet<string>,
+    private readonly made: readonly string[],
   ) {}
 
   /**
@@ -42,25 +43,33 @@ export class AnomalyOutput {
     const record = join(train, recordName);
     const [haveFrames, haveMasks] = await Promise.all([namesIn(frames), namesIn(masks)]);
     const own = JSON.parse(JSON.stringify(settings)) as unknown;
-    const made = await readFile(record, "utf8").catch(() => undefined);
+    const recorded = await readFile(record, "utf8").catch(() => undefined);
     const there = haveFrames.length > 0 ? frames : haveMasks.length > 0 ? masks : undefined;
-    if (there !== undefined && made === undefined) {
+    if (there !== undefined && recorded === undefined) {
       throw new InputError(`${oneLine(there)} is not empty and not made by this command: name another folder`);
     }
-    if (there !== undefined && !isDeepStrictEqual(parse(made), own)) {
+    if (there !== undefined && !isDeepStrictEqual(parse(recorded), own)) {
       throw new InputError(
         `${oneLine(record)}: these anomalies were made with other settings; delete them or name another folder`,
       );
     }
+    const made: string[] = [];
     try {
-      await mkdirs(frames);
-      await mkdirs(masks);
+      for (const folder of [root, train, frames, masks]) if (await mkdirs(folder)) made.push(folder);
     } catch (error) {
       throw new InputError(`${oneLine(train)} cannot be written: ${reasonOf(error)}`);
     }
     if (there === undefined) await writeFileAtomic(record, `${JSON.stringify(own, null, 2)}\n`);
     const whole = new Set(haveMasks);
-    return new AnomalyOutput(frames, masks, new Set(haveFrames.filter((name) => whole.has(name))));
+    const done = new Set(haveFrames.filter((name) => whole.has(name)));
+    return new AnomalyOutput(frames, masks, done, made);
+  }
+
+  /** Removes what {@link open} made, if no video came to it. */
+  async tidy(): Promise<void> {
+    if ((await namesIn(this.frames)).length > 0 || (await namesIn(this.masks)).length > 0) return;
+    await rm(join(dirname(this.frames), recordName), { force: true });
+    for (const folder of [...this.made].reverse()) await rmdir(folder).catch(() => undefined);
   }
 
   /** Whether an earlier run wrote this video. */
