@@ -11,6 +11,7 @@ const LANES: u32 = 4u;  // the subgroup's size
 const OWN: u32 = 8u;
 const OWN_GROUPS: u32 = 2u;  // OWN / LANES, rounded up
 const OTHERS: u32 = 2u;
+const LANE_QUADS: u32 = 1u;  // LANES / 4
 const VECTORS: u32 = 4u;  // vec4s of a row that a lane holds: HEAD_WIDTH / (4 * LANES), rounded up
 alias Act = f32;  // what activations are stored as
 
@@ -145,41 +146,52 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       //#end
     }
     //#end
+    // Four of the others at a time, as in attention_subgroup.wgsl.
     //#unroll j OTHERS
     {
       const j = 0u;
-      //#unroll l LANES
+      //#unroll l4 LANE_QUADS
       {
-        const l = 0u;
-        let row = first + min(other0 + j * LANES + l, TOKENS - 1u) * ROW;
-        var a: array<vec4<f32>, VECTORS>;
+        const l4 = 0u;
+        var a: array<vec4<f32>, 4u * VECTORS>;
         //#if KEYS
-        var b: array<vec4<f32>, VECTORS>;
+        var b: array<vec4<f32>, 4u * VECTORS>;
         //#endif
-        //#unroll v VECTORS
+        //#unroll l 4
         {
-          const v = 0u;
-          let at = row + min(lane + v * LANES, D4 - 1u);
-          a[v] = loadOtherA(at);
-          //#if KEYS
-          b[v] = loadOtherB(at);
-          //#endif
+          const l = 0u;
+          let row = first + min(other0 + j * LANES + l4 * 4u + l, TOKENS - 1u) * ROW;
+          //#unroll v VECTORS
+          {
+            const v = 0u;
+            let at = row + min(lane + v * LANES, D4 - 1u);
+            a[l * VECTORS + v] = loadOtherA(at);
+            //#if KEYS
+            b[l * VECTORS + v] = loadOtherB(at);
+            //#endif
+          }
+          //#end
         }
         //#end
         //#unroll o OWN
         {
           const o = 0u;
-          let gradient = vec4<f32>(subgroupBroadcast(products[o * OTHERS + j], l));
-          //#if KEYS
-          let share = vec4<f32>(subgroupBroadcast(scores[o * OTHERS + j], l));
-          //#endif
-          //#unroll v VECTORS
+          //#unroll l 4
           {
-            const v = 0u;
-            sums[o * VECTORS + v] = fma(gradient, a[v], sums[o * VECTORS + v]);
+            const l = 0u;
+            let gradient = vec4<f32>(subgroupBroadcast(products[o * OTHERS + j], l4 * 4u + l));
             //#if KEYS
-            valueSums[o * VECTORS + v] = fma(share, b[v], valueSums[o * VECTORS + v]);
+            let share = vec4<f32>(subgroupBroadcast(scores[o * OTHERS + j], l4 * 4u + l));
             //#endif
+            //#unroll v VECTORS
+            {
+              const v = 0u;
+              sums[o * VECTORS + v] = fma(gradient, a[l * VECTORS + v], sums[o * VECTORS + v]);
+              //#if KEYS
+              valueSums[o * VECTORS + v] = fma(share, b[l * VECTORS + v], valueSums[o * VECTORS + v]);
+              //#endif
+            }
+            //#end
           }
           //#end
         }

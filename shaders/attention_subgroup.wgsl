@@ -10,6 +10,7 @@ const LANES: u32 = 4u;  // the subgroup's size
 const QUERIES: u32 = 8u;
 const QUERY_GROUPS: u32 = 2u;  // QUERIES / LANES, rounded up
 const KEYS: u32 = 4u;
+const LANE_QUADS: u32 = 1u;  // LANES / 4
 const VECTORS: u32 = 4u;  // HEAD_WIDTH / (4 * LANES): vec4s of a value row that a lane holds
 alias Act = f32;  // what activations are stored as
 
@@ -89,12 +90,12 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
         key[j] = vec4<f32>(qkv[keyAt[j] + d]);
       }
       //#end
-      //#unroll e 4
+      //#unroll q QUERIES
       {
-        const e = 0u;
-        //#unroll q QUERIES
+        const q = 0u;
+        //#unroll e 4
         {
-          const q = 0u;
+          const e = 0u;
           let value = subgroupBroadcast(query[q / LANES][e], q % LANES);
           //#unroll j KEYS
           {
@@ -137,28 +138,39 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
       //#end
     }
     //#end
+    // Four keys at a time: a query's sums, of which there are more than registers, are taken up and put down once for them.
     //#unroll j KEYS
     {
       const j = 0u;
-      //#unroll l LANES
+      //#unroll l4 LANE_QUADS
       {
-        const l = 0u;
-        let valueAt = 2u * PLANE + first + min(key0 + j * LANES + l, TOKENS - 1u) * ROW + lane;
-        var value: array<vec4<f32>, VECTORS>;
-        //#unroll v VECTORS
+        const l4 = 0u;
+        var value: array<vec4<f32>, 4u * VECTORS>;
+        //#unroll l 4
         {
-          const v = 0u;
-          value[v] = vec4<f32>(qkv[valueAt + v * LANES]);
+          const l = 0u;
+          let valueAt = 2u * PLANE + first + min(key0 + j * LANES + l4 * 4u + l, TOKENS - 1u) * ROW + lane;
+          //#unroll v VECTORS
+          {
+            const v = 0u;
+            value[l * VECTORS + v] = vec4<f32>(qkv[valueAt + v * LANES]);
+          }
+          //#end
         }
         //#end
         //#unroll q QUERIES
         {
           const q = 0u;
-          let share = vec4<f32>(subgroupBroadcast(scores[q * KEYS + j], l));
-          //#unroll v VECTORS
+          //#unroll l 4
           {
-            const v = 0u;
-            sums[q * VECTORS + v] = fma(share, value[v], sums[q * VECTORS + v]);
+            const l = 0u;
+            let share = vec4<f32>(subgroupBroadcast(scores[q * KEYS + j], l4 * 4u + l));
+            //#unroll v VECTORS
+            {
+              const v = 0u;
+              sums[q * VECTORS + v] = fma(share, value[l * VECTORS + v], sums[q * VECTORS + v]);
+            }
+            //#end
           }
           //#end
         }

@@ -96,17 +96,25 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     //#end
     let w = weightAt + k4 * LANES * 4u * STRIPS;
+    var w0: array<vec4<f32>, 4>;
+    var w1: array<vec4<f32>, 4>;
     //#unroll k 4
     {
       const k = 0u;
-      let w0 = vec4<f32>(weight[w + k * STRIPS]);
-      let w1 = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
-      //#unroll r ROWS
+      w0[k] = vec4<f32>(weight[w + k * STRIPS]);
+      w1[k] = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
+    }
+    //#end
+    // Row by row: a row's sums stay in registers for 4 k, of which there are not enough for the tile.
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      //#unroll k 4
       {
-        const r = 0u;
+        const k = 0u;
         let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
-        sums[r * STRIPS] = fma(value, w0, sums[r * STRIPS]);
-        if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1, sums[r * STRIPS + STRIPS - 1u]); }
+        sums[r * STRIPS] = fma(value, w0[k], sums[r * STRIPS]);
+        if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], sums[r * STRIPS + STRIPS - 1u]); }
       }
       //#end
     }

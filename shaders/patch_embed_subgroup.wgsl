@@ -49,17 +49,24 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         pixel[j] = unpack4x8unorm(frames[offset + corner[j]]) * 2.0 - 1.0;
       }
       //#end
+      var w0: array<vec4<f32>, 3>;
+      var w1: array<vec4<f32>, 3>;
       //#unroll c 3
       {
         const c = 0u;
-        let w0 = vec4<f32>(weight[w + c * STRIPS]);
-        let w1 = vec4<f32>(weight[w + c * STRIPS + STRIPS - 1u]);
-        //#unroll r ROWS
+        w0[c] = vec4<f32>(weight[w + c * STRIPS]);
+        w1[c] = vec4<f32>(weight[w + c * STRIPS + STRIPS - 1u]);
+      }
+      //#end
+      //#unroll r ROWS
+      {
+        const r = 0u;
+        //#unroll c 3
         {
-          const r = 0u;
+          const c = 0u;
           let value = vec4<f32>(subgroupBroadcast(pixel[r / LANES][c], r % LANES));
-          sums[r * STRIPS] = fma(value, w0, sums[r * STRIPS]);
-          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1, sums[r * STRIPS + STRIPS - 1u]); }
+          sums[r * STRIPS] = fma(value, w0[c], sums[r * STRIPS]);
+          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[c], sums[r * STRIPS + STRIPS - 1u]); }
         }
         //#end
       }

@@ -64,7 +64,7 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
       const { lanes, queries, keys } = variant;
       const constants = {
         ...{ LANES: lanes, QUERIES: queries, QUERY_GROUPS: groups(queries, lanes), KEYS: keys },
-        VECTORS: headWidth / (4 * lanes),
+        ...{ LANE_QUADS: lanes / 4, VECTORS: headWidth / (4 * lanes) },
       };
       return { source: attentionSubgroupWgsl, constants, queries };
     }

@@ -58,7 +58,14 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
     const rowGroups = groups(rows, lanes);
     const statisticsTile = { LANES: lanes, QUERIES: rows, QUERY_GROUPS: rowGroups, KEYS: keys };
     const vectors = groups(headWidth, 4 * lanes);
-    const tile = { LANES: lanes, OWN: rows, OWN_GROUPS: rowGroups, OTHERS: others, VECTORS: vectors };
+    const tile = {
+      LANES: lanes,
+      OWN: rows,
+      OWN_GROUPS: rowGroups,
+      OTHERS: others,
+      LANE_QUADS: lanes / 4,
+      VECTORS: vectors,
+    };
     return [
       {
         label: "attention statistics (subgroup)",
