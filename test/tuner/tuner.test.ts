@@ -1,9 +1,11 @@
 import { expect, it } from "vitest";
-import type { AdapterDescription } from "../../src/gpu/gpu.js";
+import type { AdapterDescription, Target } from "../../src/gpu/gpu.js";
 import { Graph, type Kernel, type Op, type Tensor } from "../../src/graph/graph.js";
 import { addOp } from "../../src/ops/add.js";
 import { linearOp, linearWeights } from "../../src/ops/linear.js";
-import { choicesFor, tuningTable } from "../../src/tuner/table.js";
+import { attentionVariants, headErrorsVariants, linearVariants, patchEmbedVariants } from "../../src/ops/variants.js";
+import { choicesFor, type TuningTable, tuningTable } from "../../src/tuner/table.js";
+import { shippedTables } from "../../src/tuner/tables/index.js";
 import { tune } from "../../src/tuner/tuner.js";
 import { asGpu, casesFor, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
@@ -132,5 +134,30 @@ it("a table of another adapter, version or form says nothing", () => {
   const others = [undefined, null, 7, "text", [], {}, { ...table, version: 0 }, { ...table, format: "other" }];
   for (const other of [...others, { ...table, choices: null }, { ...table, choices: { a: 1 } }]) {
     expect(choicesFor(adapter, other)).toBeUndefined();
+  }
+});
+
+it.for(shippedTables)("the tables of the package are of this version, and name variants that there are", (table) => {
+  const { adapter: name } = table as TuningTable;
+  const [vendor, architecture, device, description] = name.split(" | ") as [string, string, string, string];
+  const kind = description.startsWith("SwiftShader") ? "swiftshader" : "lavapipe";
+  const adapter: AdapterDescription = { vendor, architecture, device, description, kind };
+  const choices = choicesFor(adapter, table);
+  expect(choices?.size).toBeGreaterThan(20);
+  const target: Target = {
+    adapter: { ...adapter, subgroupSize: kind === "lavapipe" ? 8 : 4 },
+    features: new Set(["subgroups"]),
+    limits: {} as GPUSupportedLimits,
+  };
+  for (const [key, choice] of choices ?? []) {
+    const [op, dtype, shape] = key.split(" ") as [string, "f32", string];
+    const [a, b, c, d] = shape.split("x").map(Number) as [number, number, number, number];
+    const named: Record<string, () => ReadonlyMap<string, unknown>> = {
+      linear: () => linearVariants(target, { dtype, batch: a, m: b, k: c, n: d }),
+      attention: () => attentionVariants(target, { dtype, samples: a, tokens: b, heads: c, headWidth: d }),
+      patchEmbed: () => patchEmbedVariants(target, b, d),
+      headErrors: () => headErrorsVariants(target, b, d, c),
+    };
+    expect([...(named[op]?.().keys() ?? [])], key).toContain(choice);
   }
 });
