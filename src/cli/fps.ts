@@ -19,6 +19,7 @@ import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./measure.js";
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { profileTable } from "./profile_table.js";
+import { versions } from "./versions.js";
 
 /** What a peer is asked to do. */
 export interface PeerRequest {
@@ -149,7 +150,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
       const report = {
         date: new Date().toISOString(),
         adapter: gpu.adapter,
-        node: process.version,
+        versions: versions(),
         size: settings.size,
         patch: checkpoint.config.patch,
         batch,

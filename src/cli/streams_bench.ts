@@ -11,6 +11,7 @@ import { uniformGenerator } from "../random.js";
 import { benchCheckpoint } from "./fps.js";
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { table } from "./table.js";
+import { versions } from "./versions.js";
 
 interface StreamsBenchOptions {
   checkpoint?: string;
@@ -98,7 +99,7 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     for (const line of shown(results)) console.log(line);
     if (options.json !== undefined) {
       const report = {
-        ...{ date: new Date().toISOString(), adapter: gpu.adapter, node: process.version },
+        ...{ date: new Date().toISOString(), adapter: gpu.adapter, versions: versions() },
         ...{ size, source, patch: checkpoint.config.patch, cameraFps: fps, dtype: options.dtype ?? "auto", results },
       };
       await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);

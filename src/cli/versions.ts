@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { packageFile } from "./package_files.js";
 
-/** The version of this package and of Node, for records of what was measured. */
-export function versions(): { sdmae: string; node: string } {
+/** The versions of this package, of Node, and of npm's webgpu with Dawn in it, for records of what was measured. */
+export function versions(): { sdmae: string; node: string; webgpu: string } {
   const { version } = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as { version: string };
-  return { sdmae: version, node: process.version };
+  const webgpu = createRequire(import.meta.url)("webgpu/package.json") as { version: string };
+  return { sdmae: version, node: process.version, webgpu: webgpu.version };
 }
