@@ -160,8 +160,8 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
 /** The line that says that a software adapter was chosen; times as in docs/performance.md. */
 function slow(kind: AdapterDescription["kind"]): string {
   const times = {
-    lavapipe: "0.07 s a frame at 160x320, 0.3 s at 320x640",
-    swiftshader: "0.25 s a frame at 160x320, 1.3 s at 320x640",
+    lavapipe: "0.04 s a frame at 160x320, 0.2 s at 320x640",
+    swiftshader: "0.2 s a frame at 160x320, 1 s at 320x640",
   };
   const expected =
     kind in times ? `some ${times[kind as keyof typeof times]} on two cores` : "a second a frame or more";
