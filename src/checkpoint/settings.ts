@@ -26,7 +26,7 @@ export interface TrainingSettings {
   tested?: Readonly<Record<string, unknown>>;
 }
 
-/** The names of the settings in the original's `args`; `epoch` stands beside these, and the original does not know `tested`. */
+/** The names of the settings in the original's `args`; `epoch` stands beside these. */
 const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch" | "tested">, string>> = {
   maskRatio: "mask_ratio",
   maskingMethod: "masking_method",
@@ -36,6 +36,9 @@ const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch" | "
   onlyMaskedTokens: "use_only_masked_tokens_ab",
   dataset: "dataset",
 };
+
+/** The original has no place for `tested`; its code steps over what it does not ask for. The value is JSON. */
+const testedName = "sdmae_tested";
 
 function isShortText(value: unknown): value is string {
   return typeof value === "string" && value.length <= 100;
@@ -76,8 +79,17 @@ function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingS
 export function settingsFromArgs(args: ReadonlyMap<string, unknown>, epoch: number | undefined): TrainingSettings {
   return settingsFrom((key) => {
     if (key === "epoch") return epoch;
-    return key === "tested" ? undefined : args.get(originalNames[key]);
+    return key === "tested" ? parsed(args.get(testedName)) : args.get(originalNames[key]);
   });
+}
+
+function parsed(text: unknown): unknown {
+  if (typeof text !== "string" || text.length > 10_000) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The reverse of {@link settingsFromArgs}, but for the epoch: what is known, under the names of the original's `args`. */
@@ -87,6 +99,7 @@ export function argsFromSettings(settings: TrainingSettings): Map<string, Settin
     const value = settings[key];
     if (value !== undefined) args.set(name, value);
   }
+  if (settings.tested) args.set(testedName, JSON.stringify(settings.tested));
   return args;
 }
 

@@ -123,7 +123,10 @@ function report(name: string, comparisons: readonly Comparison[], tolerance: num
   for (const c of comparisons) {
     const verdict = failed.includes(c) ? "FAILED" : "ok";
     const error = c.unit ? `${c.error} ${c.unit}` : c.error.toExponential(2);
-    console.log(`${verdict.padEnd(6)}  ${c.name.padEnd(width)}  ${String(c.elements).padStart(9)} values  ${error}`);
+    const limit = c.tolerance === undefined || c.unit ? "" : ` (its tolerance ${c.tolerance})`;
+    console.log(
+      `${verdict.padEnd(6)}  ${c.name.padEnd(width)}  ${String(c.elements).padStart(9)} values  ${error}${limit}`,
+    );
   }
   console.log(
     `${name}: ${comparisons.length - failed.length} of ${comparisons.length} within tolerance (${tolerance})`,

@@ -14,22 +14,25 @@ export class Progress {
   /** When the first unit was done: before it, kernels may be compiled, which says nothing about the rate. */
   private started = this.created;
   private lastLine = this.created;
-  private done = 0;
   /** Units that were done when {@link started}. */
-  private first = 0;
+  private first: number;
+  private isStarted = false;
   private readonly patience: NodeJS.Timeout | undefined;
 
   /**
    * @param what what is counted, in the plural
    * @param total how many there are, if known; an estimate will do
    * @param compiles whether kernels are compiled before the first unit, which may take a while
+   * @param done how many of the total an earlier run has done
    */
   constructor(
     private readonly what: string,
     private readonly total: number | undefined,
     quiet: boolean,
     compiles = false,
+    private done = 0,
   ) {
+    this.first = done;
     if (quiet) {
       this.lastLine = Number.POSITIVE_INFINITY;
       return;
@@ -40,7 +43,7 @@ export class Progress {
     }
     if (!process.stderr.isTTY) return;
     const format = total
-      ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {eta_formatted} left{note}`
+      ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {left} left{note}`
       : `{value} ${what} | {rate}/s | {duration_formatted}{note}`;
     const options: Options = {
       format,
@@ -49,17 +52,25 @@ export class Progress {
       barIncompleteChar: "░",
       hideCursor: true,
       clearOnComplete: true,
-      etaBuffer: 50,
       fps: 5,
     };
     this.bar = new SingleBar(options);
-    this.bar.start(total ?? 0, 0, { rate: "-", note: "" });
+    this.bar.start(total ?? 0, done, { rate: "-", left: "-", note: "" });
   }
 
   /** Units a second since the first one. */
   get rate(): number {
     const seconds = (performance.now() - this.started) / 1000;
     return seconds > 0 ? (this.done - this.first) / seconds : 0;
+  }
+
+  /** How long the rest will take at this rate; undefined where nothing tells. */
+  private get left(): string | undefined {
+    const { rate, total } = this;
+    if (!total || !(rate > 0)) return undefined;
+    const seconds = Math.ceil(Math.max(0, total - this.done) / rate);
+    if (seconds < 120) return `${seconds} s`;
+    return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
   }
 
   /** Seconds since the start. */
@@ -70,22 +81,23 @@ export class Progress {
   /** @param note what else there is to say now, such as a loss */
   advance(count = 1, note = ""): void {
     const shown = note && ` | ${note}`;
-    if (this.done === 0) {
-      clearTimeout(this.patience);
-      this.started = performance.now();
-      this.first = count;
-    }
     this.done += count;
+    if (!this.isStarted && count > 0) {
+      clearTimeout(this.patience);
+      this.isStarted = true;
+      this.started = performance.now();
+      this.first = this.done;
+    }
     if (this.bar) {
       if (this.total && this.done > this.total) this.bar.setTotal(this.done);
-      this.bar.update(this.done, { rate: this.rate.toPrecision(3), note: shown });
+      this.bar.update(this.done, { rate: this.rate.toPrecision(3), left: this.left ?? "-", note: shown });
     } else if (performance.now() - this.lastLine > 10_000) {
       this.lastLine = performance.now();
       const { rate } = this;
       const of = this.total ? ` of ${this.total}` : "";
       // One unit alone has no rate yet.
       const speed = rate > 0 ? `, ${rate.toPrecision(3)}/s` : "";
-      const left = this.total && rate > 0 ? `, ${Math.ceil(Math.max(0, this.total - this.done) / rate)} s left` : "";
+      const left = this.left === undefined ? "" : `, ${this.left} left`;
       process.stderr.write(`${this.done}${of} ${this.what}${speed}${left}${note && `, ${note}`}\n`);
     }
   }

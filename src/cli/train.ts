@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -17,9 +17,17 @@ import { train } from "../node/train.js";
 import { checkTrainingConfig, type TrainingConfig } from "../train/config.js";
 import { type TrainingPresetName, trainingPresets } from "../train/presets.js";
 import { checkGoesOn, DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../train/trainer.js";
+import { checkAnomalies } from "../train/training_set.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { percent } from "./table.js";
-import { configured, networkOption, presetTable, type TrainCommandOptions, trainOptions } from "./train_options.js";
+import {
+  configured,
+  dependentOptions,
+  networkOption,
+  presetTable,
+  type TrainCommandOptions,
+  trainOptions,
+} from "./train_options.js";
 import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
 /** `train --dataset NAME --root DIR --out RUN`: both stages, with everything that happens in the folder RUN. */
@@ -41,7 +49,25 @@ export function trainCommand(): Command {
     .option("--resume", "go on with the run in --out, where it was saved last");
   for (const option of trainOptions()) command.addOption(option);
   command.addHelpText("after", presetTable());
-  return command.action((options: TrainCommandOptions) => interruptible((signal) => trainRun(options, signal)));
+  return command.action((options: TrainCommandOptions) => {
+    refuseIdle(options, (name) => command.getOptionValueSource(name) === "cli");
+    return interruptible((signal) => trainRun(options, signal));
+  });
+}
+
+/** @throws InputError for an option that would do nothing */
+function refuseIdle({ dataset, anomalies, resume }: TrainCommandOptions, isGiven: (name: string) => boolean): void {
+  for (const { option, attribute, needs } of dependentOptions) {
+    if (!isGiven(attribute)) continue;
+    if (needs === "scene" && resume)
+      throw new InputError(`${option} does nothing with --resume: the streets are the run's`);
+    if (needs === "scene" && dataset !== "scene")
+      throw new InputError(`${option} does nothing without --dataset scene`);
+    if (needs === "anomalies" && anomalies === "none")
+      throw new InputError(`${option} does nothing with --anomalies none`);
+    if (needs === "pseudo" && (anomalies === "none" || anomalies === "files"))
+      throw new InputError(`${option} does nothing with --anomalies ${anomalies}`);
+  }
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -93,16 +119,18 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) });
   // Before anything is written: a run's page and log are left as they are by a command that cannot be.
   checkTrainingConfig(config);
+  checkAnomalies(dataset, config.anomalies);
   if (resume) checkGoesOn(resume.config, config, join(out, latestName));
   const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
   for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
-  const made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
   signal.addEventListener("abort", () =>
     say("stopping after the step that runs, to save it; Ctrl-C again stops at once"),
   );
   let run: Run | undefined;
+  let made = false;
   try {
+    made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
     if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} was finished already`);
     run = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
@@ -120,7 +148,7 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
     });
-    const words = finalWords(result, config);
+    const words = finalWords(result, config, run.macroAucs());
     await run.end("done", words);
     console.log(words);
     console.log(`model: ${join(out, "model.safetensors")}`);
@@ -137,13 +165,16 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   } finally {
     await run?.close();
     if (run?.isEmpty && !resume) await run.remove(made);
+    if (!run && made) await rmdir(out).catch(() => undefined);
     gpu.close();
   }
 }
 
 /** Weights to begin with. @throws InputError where they are of another network */
 async function readInit(path: string, model: TrainingConfig["model"]): Promise<Checkpoint["weights"]> {
-  const { config, weights } = await readCheckpoint([path], model.heads);
+  const { config, weights } = await readCheckpoint([path], model.heads).catch((error: unknown) => {
+    throw error instanceof InputError ? new InputError(`--init ${error.message}`) : error;
+  });
   const own = (name: string) => config[name as keyof typeof config];
   const differing = Object.entries(model).filter(([name, value]) => own(name) !== value);
   if (differing.length > 0) {
@@ -189,14 +220,19 @@ function summary({
 /** How a run ended that was not finished. */
 function describe(error: unknown, run: Run | undefined): string {
   if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
-  return run?.savedStep ? `saved at step ${run.savedStep}; go on with --resume` : "stopped before anything was saved";
+  if (!run?.savedStep) return "stopped before anything was saved";
+  const model = run.hasModel ? "" : `; no test yet, so no model.safetensors, but ${latestName} can be scored`;
+  return `saved at step ${run.savedStep}; go on with --resume${model}`;
 }
 
-function finalWords({ tests, epochs, best, bestStudent }: TrainResult, { test }: TrainingConfig): string {
+function finalWords(
+  { epochs, best, bestStudent }: TrainResult,
+  { test }: TrainingConfig,
+  macroAucs: ReadonlyMap<number, number>,
+): string {
   const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
-    // A test before the run was resumed is known by its micro-AUC alone.
-    const macroAuc = tests.find(({ epoch }) => epoch === kept.epoch)?.result.macroAuc;
+    const macroAuc = macroAucs.get(kept.epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;
     return [`${name}: micro-AUC ${percent(kept.microAuc, 2)}${macro} (epoch ${kept.epoch})`];
   });
@@ -240,7 +276,9 @@ async function readLatest(out: string): Promise<TrainingCheckpoint> {
 async function openRun(out: string): Promise<Resumed> {
   const path = (name: string) => join(out, name);
   if (!(await exists(path(latestName))))
-    throw new InputError(`${oneLine(out)} holds no run to go on with: there is no ${latestName}`);
+    throw new InputError(
+      `${oneLine(out)} holds no run to go on with: there is no ${latestName}; without --resume one begins there`,
+    );
   const latest = await readLatest(out);
   const { config, progress } = parseTraining(latest.training, path(latestName));
   const other = async (name: string) => ((await exists(path(name))) ? readCheckpoint([path(name)]) : undefined);

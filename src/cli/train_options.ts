@@ -131,6 +131,25 @@ export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
+/** Options that do nothing but with others: those of drawn streets, of abnormal samples, of pseudo-anomalies. */
+export const dependentOptions: readonly {
+  option: string;
+  attribute: string;
+  needs: "scene" | "anomalies" | "pseudo";
+}[] = [
+  ...sceneOptions().map((option) => dependent(option, "scene" as const)),
+  ...anomalyOptions()
+    .filter((option) => option.attributeName() !== "anomalies")
+    .map((option) => {
+      const isShared = ["anomalyShare", "maskGrowth"].includes(option.attributeName());
+      return dependent(option, isShared ? ("anomalies" as const) : ("pseudo" as const));
+    }),
+];
+
+function dependent<N>(option: Option, needs: N): { option: string; attribute: string; needs: N } {
+  return { option: option.long as string, attribute: option.attributeName(), needs };
+}
+
 function networkOptions(): Option[] {
   const shared = modelOptions().filter((option) => ["size", "maskRatio", "masking"].includes(option.attributeName()));
   return [
@@ -230,7 +249,7 @@ function sceneOptions(): Option[] {
 
 function runOptions(): Option[] {
   return [
-    new Option("--save-every <seconds>", "between checkpoints within an epoch")
+    new Option("--save-every <seconds>", "between checkpoints within an epoch; not kept for --resume")
       .default(300)
       .argParser(numberIn(0.1, 1e6)),
     new Option("--memory <MiB>", "of the GPU, for what a step computes (default: 4096, 1024 without a GPU)").argParser(

@@ -32,6 +32,8 @@ export interface DataSource {
 export class Run {
   /** The step of the last checkpoint. */
   savedStep = 0;
+  /** Whether model.safetensors is there. */
+  hasModel = false;
   private progress: Progress | undefined;
   private state: TrainingState = { state: "running", text: "reading the training videos" };
   private lastPage = 0;
@@ -73,6 +75,7 @@ export class Run {
     const start = { title, settings: { ...data, ...config }, adapter, versions: versions() };
     const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet, start);
     run.savedStep = resumedStep ?? 0;
+    run.hasModel = log.entries().some(({ type }) => type === "test");
     if (!quiet) process.stderr.write(`curves: ${join(folder, "index.html")}\n`);
     await run.show(true);
     return run;
@@ -102,7 +105,7 @@ export class Run {
         void this.show(true);
         if (this.lastStep === 0) {
           this.progress?.stop();
-          this.progress = new Progress("samples", (steps - step) * samples, this.quiet, true);
+          this.progress = new Progress("samples", steps * samples, this.quiet, true, step * samples);
         } else if (!this.quiet) this.line(`${text} …`);
       },
       onStep: ({ steps, samples, ...report }) => {
@@ -153,6 +156,12 @@ export class Run {
     return this.savedStep === 0 && this.lastStep === 0;
   }
 
+  /** Macro-AUC of each epoch that was tested, before the run was resumed too. */
+  macroAucs(): Map<number, number> {
+    const tests = this.log.entries().filter((entry) => entry.type === "test");
+    return new Map(tests.flatMap(({ epoch, macroAuc }) => (macroAuc === undefined ? [] : [[epoch, macroAuc]])));
+  }
+
   /** The run is over. */
   async end(state: TrainingState["state"], text: string): Promise<void> {
     this.progress?.stop();
@@ -194,6 +203,7 @@ export class Run {
   private async keep(kind: CheckpointKind, checkpoint: TrainingCheckpoint): Promise<void> {
     if (kind === "model") {
       await writeFileAtomic(join(this.folder, "model.safetensors"), saveCheckpoint(checkpoint.checkpoint));
+      this.hasModel = true;
       return;
     }
     await writeFileAtomic(join(this.folder, `checkpoint-${kind}.safetensors`), saveTrainingCheckpoint(checkpoint));

@@ -160,7 +160,11 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     throw new InputError("training: stage 2 needs a student, which this network does not have");
   }
   checkConfig(model);
-  tokenGrid(config.size, model.patch, config.maskRatio);
+  const { keep, tokens } = tokenGrid(config.size, model.patch, config.maskRatio);
+  if (keep === tokens && (config.loss === "masked" || teacherEpochs < epochs)) {
+    const which = config.loss === "masked" ? 'the loss "masked"' : "stage 2";
+    throw new InputError(`training: ${which} is over removed tokens, and mask ratio ${config.maskRatio} removes none`);
+  }
 }
 
 /**

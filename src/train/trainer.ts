@@ -531,7 +531,9 @@ export function checkGoesOn(began: TrainingConfig, wanted: TrainingConfig, sourc
   const { epochs } = mayGoOn ? wanted : began;
   const differing = differences({ ...began, epochs }, wanted, "");
   if (differing.length > 0) {
-    throw new InputError(`${source}: a run is continued with the settings that it began with; ${differing.join("; ")}`);
+    throw new InputError(
+      `${source}: a run is continued with the settings that it began with; ${differing.join("; ")} (--init begins another with its weights)`,
+    );
   }
 }
 

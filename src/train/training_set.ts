@@ -66,11 +66,7 @@ export class TrainingSet {
     const set = new TrainingSet(archive);
     const { train } = dataset;
     if (train.length === 0) throw new InputError(`${dataset.root} has no training videos`);
-    if (anomalies === "files" && !train.some((video) => video.abnormal)) {
-      throw new InputError(
-        `${dataset.root} has no train/frames_abnormal, which --anomalies files needs: make some (create-anomalies), or take --anomalies pseudo`,
-      );
-    }
+    checkAnomalies(dataset, anomalies);
     const counts = train.map(({ frameCount, abnormal }) =>
       frameCount === undefined ? undefined : frameCount * (anomalies === "files" && abnormal ? 3 : 1),
     );
@@ -186,4 +182,12 @@ export class TrainingSet {
     const frameCount = numbers.length;
     return { name, path, frameCount, open: async () => ({ name: path, ...size, frameCount, frames }) };
   }
+}
+
+/** @throws InputError where a data set has no abnormal frames, but they are to be learnt from */
+export function checkAnomalies({ root, train }: Dataset, anomalies: LoadOptions["anomalies"]): void {
+  if (anomalies !== "files" || train.some((video) => video.abnormal)) return;
+  throw new InputError(
+    `${root} has no train/frames_abnormal, which --anomalies files needs: make some (create-anomalies), or take --anomalies pseudo`,
+  );
 }

@@ -207,6 +207,13 @@ describe("exportPth", () => {
 
   it("keeps the settings, and says None where the epoch is not known", () => {
     expect(openCheckpoint([{ name: "x", bytes: exportPth(tiny) }]).settings).toEqual(tiny.settings);
+    // How a model was tested decides how it is scored.
+    const settings = {
+      ...tiny.settings,
+      tested: { scoring: "top-anomaly", smoothing: { kind: "gaussian", sigma: 2 } },
+    };
+    const tested = exportPth({ ...tiny, settings });
+    expect(openCheckpoint([{ name: "x", bytes: tested }]).settings).toEqual(settings);
     const bare = exportPth({ ...tiny, settings: {} });
     expect([...pickleOf(bare).keys()]).toEqual(["model", "optimizer", "epoch", "scaler", "args"]);
     expect(pickleOf(bare).get("epoch")).toBe(null);
