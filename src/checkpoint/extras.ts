@@ -36,8 +36,8 @@ export function originalExtras(
 }
 
 /**
- * Whether stage 2 has run: in a model of stage 1 the student is as it was drawn. Told by BatchNorm's counts of the student's block beside the others';
- * true where a checkpoint has none.
+ * Whether there is a student, and stage 2 has run: in a model of stage 1 it is as it was drawn. Told by BatchNorm's counts of the student's block
+ * beside the others'; a checkpoint without counts is taken at its word.
  */
 export function hasTrainedStudent(config: SdMaeConfig, extras: ReadonlyMap<string, StoredTensor>): boolean {
   const { encoder, student } = blockNames(config);
@@ -45,7 +45,7 @@ export function hasTrainedStudent(config: SdMaeConfig, extras: ReadonlyMap<strin
     const count = extras.get(`${block}.attn.conv_proj_q.bn.num_batches_tracked`);
     return count && elementCount(count.shape) === 1 ? Number(count.data[0]) : undefined;
   };
-  return !(seen(student[0]) === 0 && (seen(encoder[0]) ?? 0) > 0);
+  return student.length > 0 && !(seen(student[0]) === 0 && (seen(encoder[0]) ?? 0) > 0);
 }
 
 /** The names of a complete checkpoint in the order of the original's `state_dict()`. */

@@ -86,44 +86,56 @@ export function createAnomaliesCommand(): Command {
 async function createFromUbnormal(root: string, options: UbnormalOptions, signal: AbortSignal): Promise<void> {
   const { seed, quiet = false } = options;
   const videos = await abnormalVideos(root);
-  const job = await openJob(options.datasetRoot, options, { kind: "ubnormal", seed });
-  const folder = options.sequences ?? join(root, "abnormal_sequences");
-  const progress = new Progress("videos of UBnormal", videos.length, quiet);
-  const without: string[] = [];
-  try {
-    for (const video of videos) {
-      if ((await extractSequences(root, video, folder, signal)) === 0) without.push(video);
-      progress.advance();
+  await withJob(options.datasetRoot, options, { kind: "ubnormal", seed }, async (job) => {
+    const folder = options.sequences ?? join(root, "abnormal_sequences");
+    const progress = new Progress("videos of UBnormal", videos.length, quiet);
+    const without: string[] = [];
+    try {
+      for (const video of videos) {
+        if ((await extractSequences(root, video, folder, signal)) === 0) without.push(video);
+        progress.advance();
+      }
+    } finally {
+      progress.stop();
     }
-    progress.stop();
     if (without.length > 0) process.stderr.write(`warning: no tracks: ${without.map(oneLine).join(", ")}\n`);
     const library = await listSequences(folder);
     await create(job, options, signal, (video) => pasteSequences(video, library, seed, signal));
-  } finally {
-    progress.stop();
-    await job.output?.tidy();
-  }
+  });
 }
 
 async function createPseudo(root: string, options: PseudoOptions, signal: AbortSignal): Promise<void> {
   const { seed, quiet = false } = options;
   const how = pseudoOf(options, pseudoAnomalyDefaults);
-  const job = await openJob(root, options, { kind: "pseudo", seed, ...how });
-  const { train } = job.dataset;
-  const count = frameCount(train);
-  const progress = new Progress("frames looked through", count && 2 * count, quiet);
-  try {
+  await withJob(root, options, { kind: "pseudo", seed, ...how }, async (job) => {
+    const { train } = job.dataset;
     if (train.length < 2 && how.speedup < 1) {
       throw new InputError(
         `${oneLine(root)} has ${train.length} training video, and cut-outs come from other videos: use --speedup 1`,
       );
     }
-    const onFrame = () => progress.advance();
-    const library = await buildForegroundLibrary(train, { cropBytes, signal, onFrame });
-    progress.stop();
+    const count = frameCount(train);
+    const progress = new Progress("frames looked through", count && 2 * count, quiet);
+    const library = await buildForegroundLibrary(train, {
+      cropBytes,
+      signal,
+      onFrame: () => progress.advance(),
+    }).finally(() => progress.stop());
     await create(job, options, signal, (video, i) => pastePseudoAnomalies(video, library, i, how, seed, signal));
+  });
+}
+
+/** Opens a job, and leaves nothing of it where nothing comes of it. */
+async function withJob(
+  root: string,
+  options: CommonOptions,
+  settings: Record<string, unknown>,
+  work: (job: Job) => Promise<void>,
+): Promise<void> {
+  const job = await openJob(root, options, settings);
+  try {
+    await work(job);
   } finally {
-    progress.stop();
     await job.output?.tidy();
   }
 }

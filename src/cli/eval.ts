@@ -201,7 +201,7 @@ function evaluationSettings(
   const { score: rule, maskedOnly, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
-  const map = options.map ?? mapFor(frameScore.scoring, hasStudent && hasTrainedStudent(config, extras));
+  const map = options.map ?? mapFor(frameScore.scoring, hasTrainedStudent(config, extras));
   if (!hasStudent && map === "cleaned-map") {
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }

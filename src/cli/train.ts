@@ -49,25 +49,28 @@ export function trainCommand(): Command {
     .option("--resume", "go on with the run in --out, where it was saved last");
   for (const option of trainOptions()) command.addOption(option);
   command.addHelpText("after", presetTable());
-  return command.action((options: TrainCommandOptions) => {
-    refuseIdle(options, (name) => command.getOptionValueSource(name) === "cli");
-    return interruptible((signal) => trainRun(options, signal));
-  });
+  const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
+  return command.action((options: TrainCommandOptions) =>
+    interruptible((signal) => trainRun(options, isGiven, signal)),
+  );
 }
 
 /** @throws InputError for an option that would do nothing */
-function refuseIdle({ dataset, anomalies, resume }: TrainCommandOptions, isGiven: (name: string) => boolean): void {
-  for (const { option, attribute, needs } of dependentOptions) {
-    if (!isGiven(attribute)) continue;
-    if (needs === "scene" && resume)
-      throw new InputError(`${option} does nothing with --resume: the streets are the run's`);
-    if (needs === "scene" && dataset !== "scene")
-      throw new InputError(`${option} does nothing without --dataset scene`);
-    if (needs === "anomalies" && anomalies === "none")
-      throw new InputError(`${option} does nothing with --anomalies none`);
-    if (needs === "pseudo" && (anomalies === "none" || anomalies === "files"))
-      throw new InputError(`${option} does nothing with --anomalies ${anomalies}`);
-  }
+function refuseIdle(
+  isGiven: (option: Option) => boolean,
+  { scene }: DataSource,
+  config: TrainingConfig,
+  resumes: boolean,
+) {
+  const options = dependentOptions();
+  const refuse = (idle: Option[], why: string) => {
+    const given = idle.find(isGiven);
+    if (given) throw new InputError(`${given.long} does nothing ${why}`);
+  };
+  if (resumes) refuse(options.scene, "with --resume: the streets are the run's");
+  if (!scene) refuse(options.scene, "without --dataset scene");
+  if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
+  if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -103,7 +106,11 @@ async function openData({ dataset, root, labels, scene }: DataSource, size: Trai
   return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
 }
 
-async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Promise<void> {
+async function trainRun(
+  options: TrainCommandOptions,
+  isGiven: (option: Option) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const { out, quiet = false } = options;
   const say = (line: string) => {
     if (!quiet) process.stderr.write(`${line}\n`);
@@ -118,6 +125,7 @@ async function trainRun(options: TrainCommandOptions, signal: AbortSignal): Prom
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) });
   // Before anything is written: a run's page and log are left as they are by a command that cannot be.
+  refuseIdle(isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
   if (resume) checkGoesOn(resume.config, config, join(out, latestName));

@@ -131,23 +131,9 @@ export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
-/** Options that do nothing but with others: those of drawn streets, of abnormal samples, of pseudo-anomalies. */
-export const dependentOptions: readonly {
-  option: string;
-  attribute: string;
-  needs: "scene" | "anomalies" | "pseudo";
-}[] = [
-  ...sceneOptions().map((option) => dependent(option, "scene" as const)),
-  ...anomalyOptions()
-    .filter((option) => option.attributeName() !== "anomalies")
-    .map((option) => {
-      const isShared = ["anomalyShare", "maskGrowth"].includes(option.attributeName());
-      return dependent(option, isShared ? ("anomalies" as const) : ("pseudo" as const));
-    }),
-];
-
-function dependent<N>(option: Option, needs: N): { option: string; attribute: string; needs: N } {
-  return { option: option.long as string, attribute: option.attributeName(), needs };
+/** Options that do nothing without drawn streets, without abnormal samples, or without pseudo-anomalies. */
+export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo", Option[]> {
+  return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions() };
 }
 
 function networkOptions(): Option[] {
@@ -208,13 +194,23 @@ function anomalyOptions(): Option[] {
       "--anomalies <from>",
       "made of the training videos themselves, the data set's frames_abnormal, or none",
     ).choices(["pseudo", "files", "none"]),
+    ...shareOptions(),
+    ...trainPseudoOptions(),
+  ];
+}
+
+function shareOptions(): Option[] {
+  return [
     new Option("--anomaly-share <p>", "probability that a sample is abnormal").argParser(numberIn(0, 1)),
     new Option(
       "--mask-growth <pixels>",
       "of the network's input, by which masks of what is abnormal are grown",
     ).argParser(wholeNumber(0, 100)),
-    ...pseudoOptions(Object.fromEntries(Object.entries(trainingPresets).map(([name, { pseudo }]) => [name, pseudo]))),
   ];
+}
+
+function trainPseudoOptions(): Option[] {
+  return pseudoOptions(Object.fromEntries(Object.entries(trainingPresets).map(([name, { pseudo }]) => [name, pseudo])));
 }
 
 function testOptions(): Option[] {

@@ -56,8 +56,7 @@ export function scoreSettings(
   const preset = named ? presets[named] : config.patch === presets.shanghai.patch ? presets.shanghai : presets.avenue;
   const own = options.preset ? {} : fromTraining(trained);
   const hasStudent = config.studentDepth > 0;
-  const isTrained = hasStudent && hasTrainedStudent(config, extras);
-  const score = options.score ?? (isTrained ? (own.score ?? preset.score) : "teacher");
+  const score = options.score ?? (hasTrainedStudent(config, extras) ? (own.score ?? preset.score) : "teacher");
   if (!hasStudent && score !== "teacher") {
     throw new InputError(`score "${score}" needs a student, which this model does not have; "teacher" does not`);
   }
