@@ -242,6 +242,7 @@ it("says what is wrong with the command line or the data", async () => {
   const none = [...out, ...data(), ...network];
   await refused("--speedup does nothing with --anomalies none", ...none, "--speedup", "0.3");
   await refused("--anomaly-share does nothing with --anomalies none", ...none, "--anomaly-share", "0.3");
+  await refused("--speedup does nothing with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
   await refused("--scene-seeds does nothing without --dataset scene", ...none, "--scene-seeds", "1-3");
   await refused("stage 2 is over removed tokens, and mask ratio 0 removes none", ...none, "--mask-ratio", "0");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
