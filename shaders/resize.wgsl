@@ -1,7 +1,9 @@
 // Bilinear resize of 8-bit frames exactly as OpenCV's INTER_LINEAR does it: weights of 11 bits, the same shifts and rounding.
 // With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution. With GATHER the frames of
 // the listed slots lie one after the other in the result, not in slots of the same numbers.
-// One invocation makes one pixel of one frame; a pixel of the result is one word, B in the lowest byte, the highest byte 0.
+// One invocation makes one pixel; a pixel of the result is one word, B in the lowest byte, the highest byte 0. What is listed may be more
+// than the dispatch is deep: each layer of it takes every so-manieth slot up to the first that is none. So a dispatch as deep as frames are
+// new in a usual step wastes nothing then, and can still take all that there are.
 const SOURCE_HEIGHT: u32 = 240u;
 const SOURCE_WIDTH: u32 = 360u;
 const SLOT_WORDS: u32 = 64801u;  // stride of a raw frame: its bytes in whole words, and one word more to read into
@@ -43,18 +45,26 @@ fn source(z: u32, y: u32, x: u32) -> vec3<i32> {
 //#endif
 
 @compute @workgroup_size(64)
-fn resize(@builtin(global_invocation_id) id: vec3<u32>) {
+fn resize(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
   if (id.x >= WIDTH) { return; }
-  var slot = id.z;
   //#if DIFFERENCE
-  if (samples[id.z].before == NO_SLOT) { return; }
+  if (samples[id.z].before != NO_SLOT) { resizePixel(id, id.z); }
   //#endif
   //#if !DIFFERENCE
-  if (slots[id.z] == NO_SLOT) { return; }
-  //#if !GATHER
-  slot = slots[id.z];
+  for (var i = id.z; i < arrayLength(&slots); i += workgroups.z) {
+    if (slots[i] == NO_SLOT) { break; }
+    //#if GATHER
+    resizePixel(vec3<u32>(id.xy, i), i);
+    //#endif
+    //#if !GATHER
+    resizePixel(vec3<u32>(id.xy, i), slots[i]);
+    //#endif
+  }
   //#endif
-  //#endif
+}
+
+/// Of what is listed as `id.z`: pixel `id.xy`, into an image of the result.
+fn resizePixel(id: vec3<u32>, image: u32) {
   let column = columns[id.x];
   let row = rows[id.y];
   let x1 = min(column & 0xffffu, SOURCE_WIDTH - 1u);
@@ -69,5 +79,5 @@ fn resize(@builtin(global_invocation_id) id: vec3<u32>) {
   let shift16 = vec3<u32>(16u);
   let sum = (((upperRow >> shift4) * (2048 - lower)) >> shift16) + (((lowerRow >> shift4) * lower) >> shift16);
   let value = vec3<u32>((sum + 2) >> vec3<u32>(2u));
-  resized[(slot * HEIGHT + id.y) * WIDTH + id.x] = value.x | (value.y << 8u) | (value.z << 16u);
+  resized[(image * HEIGHT + id.y) * WIDTH + id.x] = value.x | (value.y << 8u) | (value.z << 16u);
 }

@@ -1,5 +1,3 @@
-import { stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
@@ -10,7 +8,8 @@ import type { Program } from "../graph/program.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { oneLine } from "../node/messages.js";
-import { type ComparisonFigure, comparisonPage, shownMs } from "../report/comparison.js";
+import { shownMs } from "../report/bench_page.js";
+import { type ComparisonFigure, comparisonPage } from "../report/comparison.js";
 import {
   benchCheckpoint,
   fullPrecisions,
@@ -22,7 +21,9 @@ import {
 } from "./fps.js";
 import { measureRates, rateDigits, summary, timed } from "./measure.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
+import { type Column, tableHead, tableRow } from "./table.js";
 import { versions } from "./versions.js";
 
 /** Says why a peer cannot be measured here; nothing where it can. */
@@ -128,17 +129,7 @@ async function choosePeers(
   peers: readonly string[],
   peerMissing: PeerMissing,
 ): Promise<{ names: string[]; missing: Missing[] }> {
-  // Better now than after minutes of measuring.
-  if (out !== undefined && !/\.html?$/i.test(out)) throw new InputError(`${out}: the plot's file must be named *.html`);
-  for (const path of [out, json]) {
-    if (path === undefined) continue;
-    const folder = dirname(resolve(path));
-    const isFolder = await stat(folder).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
-    if (!isFolder) throw new InputError(`${path}: there is no folder ${folder} to write it to`);
-  }
+  await refuseOutputs({ out, json });
   if (wanted) {
     if (wanted.includes("none") && wanted.length > 1) throw new InputError("--peer none goes with no other peer");
     return { names: [...new Set(wanted)].filter((name) => name !== "none"), missing: [] };
@@ -166,7 +157,7 @@ async function compare(
   console.log(`adapter       ${adapter.description} (${adapter.kind})`);
   console.log(`model         ${head}, ${settings.map(({ dtype }) => dtype).join(" and ")}`);
   for (const { peer, reason } of missing) console.log(`left out      ${peer}: ${reason}`);
-  for (const line of tableHead) console.log(line);
+  for (const line of tableHead(columns)) console.log(line);
 
   const figures: ComparisonFigure[] = [];
   const results: (PeerResult & { batch: number })[] = [];
@@ -347,48 +338,42 @@ export function figuresOf(result: PeerResult, batch: number): ComparisonFigure[]
   });
 }
 
-/** Adds to the figures of one batch size their ratio to the best peer's, where there is one. */
+/** Adds to the figures of one batch size their ratio to the best peer's, where there is one, and to peers' how far the engine is ahead. */
 export function withRatios(figures: readonly ComparisonFigure[]): ComparisonFigure[] {
-  const best = Math.max(...figures.map(({ own, fps }) => (own ? 0 : (fps?.median ?? 0))), 0);
-  return figures.map((figure) => (figure.fps && best > 0 ? { ...figure, ratio: figure.fps.median / best } : figure));
+  const fastest = (ours: boolean) =>
+    Math.max(...figures.map(({ own, fps }) => (own === ours ? (fps?.median ?? 0) : 0)), 0);
+  const [engine, peer] = [fastest(true), fastest(false)];
+  return figures.map((figure) => {
+    if (!figure.fps || peer === 0) return figure;
+    const { own, fps } = figure;
+    return { ...figure, ratio: fps.median / peer, ...(!own && engine > 0 && { ahead: engine / fps.median }) };
+  });
 }
 
-const columns: readonly (readonly [head: string, width: number])[] = [
+const columns: readonly Column[] = [
   ["batch", 5],
   ["contestant", -15],
   ["frames/s", 8],
   ["min to max", 16],
   ["to best peer", 12],
+  ["sdmae to it", 11],
   ["latency", 10],
   ["memory", 8],
   ["how", 0],
 ];
 
-/** Rows have a width from the start, since they are printed as they are known. */
-function row(cells: readonly string[]): string {
-  const padded = columns.map(([, width], i) => {
-    const cell = cells[i] ?? "";
-    return width < 0 ? cell.padEnd(-width) : cell.padStart(width);
-  });
-  return padded.join("  ").trimEnd();
-}
-
-const tableHead = [
-  row(columns.map(([head]) => head)),
-  columns.map(([head, width]) => "─".repeat(Math.abs(width) || head.length)).join("  "),
-];
-
 /** The table's lines for figures, a line each. */
 export function tableRows(figures: readonly ComparisonFigure[]): string[] {
-  return figures.map(({ contestant, batch, fps, ratio, latencyMs, memoryBytes, how, error }) => {
+  return figures.map(({ contestant, batch, fps, ratio, ahead, latencyMs, memoryBytes, how, error }) => {
     // A failure is told right behind the name.
-    if (!fps) return row([String(batch), contestant, `failed: ${error ?? "it gave no figures"}`]);
-    return row([
+    if (!fps) return tableRow(columns, [String(batch), contestant, `failed: ${error ?? "it gave no figures"}`]);
+    return tableRow(columns, [
       String(batch),
       contestant,
       rateDigits(fps.median),
       `${rateDigits(fps.min)} to ${rateDigits(fps.max)}`,
       ratio === undefined ? "-" : ratio.toFixed(2),
+      ahead === undefined ? "-" : ahead.toFixed(2),
       latencyMs === undefined ? "-" : `${shownMs(latencyMs)} ms`,
       memoryBytes === undefined ? "-" : `${(memoryBytes / 1e6).toFixed(0)} MB`,
       how ?? "",

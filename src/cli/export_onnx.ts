@@ -34,7 +34,6 @@ export function exportNetwork(
     source: settings.size,
     batch,
     slots: 3 * batch,
-    newFrames: 3 * batch,
     anomalyMap: false,
   });
   return exportOnnx(graph, ["scores", "errors"], options);

@@ -15,9 +15,11 @@ import { Detector } from "../node/detector.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { noSlot } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
+import { shownMs } from "../report/bench_page.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./measure.js";
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { refuseOutputs } from "./outputs.js";
 import { profileTable } from "./profile_table.js";
 import { versions } from "./versions.js";
 
@@ -110,6 +112,7 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
 }
 
 async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
+  await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   try {
@@ -122,6 +125,10 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
     );
     const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
     console.log(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    const { median, min, max } = model.latency;
+    console.log(
+      `latency       ${shownMs(median)} ms (${shownMs(min)} to ${shownMs(max)}) of a batch by itself, from submission until it is done`,
+    );
     const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
     const peak = await measurePeak(gpu, Math.min(options.seconds, 3));
     console.log(
@@ -156,6 +163,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
         batch,
         dtype: settings.dtype,
         model: model.rate,
+        latencyMs: model.latency,
         endToEnd,
         gflopPerFrame: model.flopsPerFrame / 1e9,
         gflopPerSecond: achieved,
@@ -196,10 +204,14 @@ async function measureModel(
   try {
     const rate = await measure(seconds, batch, (steps) => timed(program, steps));
     const { flops, bytes: moved } = program.cost;
+    const alone: number[] = [];
+    for (let i = 0; i < 9; i++) alone.push(1000 * (await timed(program, 1)));
     const profiled: NodeProfile[] | undefined =
       profile && Profiler.available(gpu) ? await program.profile() : undefined;
     return {
       rate,
+      /** Of a batch by itself, ms. */
+      latency: summary(alone),
       flopsPerFrame: flops / batch,
       bytesPerFrame: moved / batch,
       dispatches: program.dispatchCount,
@@ -223,7 +235,6 @@ export async function openModel(
   batch: number,
 ): Promise<{ program: Program; memoryBytes: number }> {
   const slots = ClipWindow.slotsFor(batch);
-  const newFrames = ClipWindow.newFramesFor(batch);
   const before = gpu.allocatedBytes;
   const built = buildScoreGraph(gpu, {
     config,
@@ -232,7 +243,6 @@ export async function openModel(
     source: settings.size,
     batch,
     slots,
-    newFrames,
     anomalyMap: false,
   });
   const program = await Program.compile(gpu, built.graph);
@@ -246,16 +256,14 @@ export async function openModel(
       program.write(built.ring.raw, bytes, slot * 4 * (built.ring.raw.shape[1] as number));
     const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
     program.write(built.samples, Uint32Array.from(rows.flat()));
-    const resize = (first: number, end: number) =>
+    const resize = (count: number) =>
       program.write(
         built.ring.slots,
-        Uint32Array.from({ length: newFrames }, (_, i) => (first + i < end ? first + i : noSlot)),
+        Uint32Array.from({ length: slots }, (_, i) => (i < count ? i : noSlot)),
       );
-    for (let first = 0; first < slots; first += newFrames) {
-      resize(first, slots);
-      await timed(program, 1);
-    }
-    resize(0, batch); // a steady step resizes as many frames as it scores
+    resize(slots);
+    await timed(program, 1);
+    resize(batch); // a steady step resizes as many frames as it scores
     return { program, memoryBytes: gpu.allocatedBytes - before };
   } catch (error) {
     program.close();

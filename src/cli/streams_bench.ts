@@ -8,9 +8,11 @@ import { Detector } from "../node/detector.js";
 import { openNodeGpu } from "../node/gpu.js";
 import type { Size } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
+import { type StreamsFigure, streamsPage } from "../report/streams.js";
 import { benchCheckpoint } from "./fps.js";
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
-import { table } from "./table.js";
+import { refuseOutputs } from "./outputs.js";
+import { type Column, tableHead, tableRow } from "./table.js";
 import { versions } from "./versions.js";
 
 interface StreamsBenchOptions {
@@ -25,22 +27,14 @@ interface StreamsBenchOptions {
   seconds: number;
   adapter?: string;
   json?: string;
-}
-
-/** What was measured with a number of cameras. */
-interface Measured {
-  streams: number;
-  batch: number;
-  /** Frames scored a second, of all. */
-  fps: number;
-  /** Seconds from when the last frame that a score needs was there to when the score was. */
-  latency: { p50: number; p90: number; p99: number; max: number };
-  /** Whether frames came faster than they were scored. */
-  lags: boolean;
+  out?: string;
 }
 
 /** Frames from the one that is scored to the last one that its score needs (METHOD §1). */
 const ahead = 3;
+
+/** The most cameras that are tried unless asked for. */
+const limit = 4096;
 
 /** `streams`: how many cameras one detector keeps up with, and how soon it answers. */
 export function streamsBenchCommand(): Command {
@@ -62,9 +56,10 @@ export function streamsBenchCommand(): Command {
     )
     .addOption(new Option("--fps <r>", "frames per second of a camera").default(25).argParser(numberIn(0.1, 1000)))
     .addOption(
-      new Option("--streams <list>", "numbers of cameras, with commas (default: 1, 2, 4, … until they lag)").argParser(
-        (text) => text.split(",").map(wholeNumber(1, 4096)),
-      ),
+      new Option(
+        "--streams <list>",
+        "numbers of cameras, with commas (default: 1, 2, 4, … until they lag, then between)",
+      ).argParser((text) => text.split(",").map(wholeNumber(1, 4096))),
     )
     .addOption(
       new Option(
@@ -76,38 +71,51 @@ export function streamsBenchCommand(): Command {
     .addOption(new Option("--seconds <s>", "how long to measure each").default(10).argParser(numberIn(0.5, 3600)))
     .addOption(adapterOption())
     .option("--json <file>", "write the figures to a file")
+    .option("--out <file>", "write plots to a file, *.html")
     .action(streamsBench);
 }
 
 async function streamsBench(options: StreamsBenchOptions): Promise<void> {
+  await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   try {
     const { size, source = size, fps } = options;
+    const cameras = `${source.height}x${source.width} at ${fps} frames/s`;
+    const network = `${size.height}x${size.width}, patch ${checkpoint.config.patch}`;
     console.log(`adapter  ${gpu.adapter.description} (${gpu.adapter.kind})`);
-    console.log(
-      `cameras  ${source.height}x${source.width} at ${fps} frames/s; network ${size.height}x${size.width}, patch ${checkpoint.config.patch}`,
-    );
-    const results: Measured[] = [];
-    const numbers = options.streams ?? Array.from({ length: 13 }, (_, i) => 2 ** i);
-    for (const streams of numbers) {
+    console.log(`cameras  ${cameras}; network ${network}`);
+    for (const line of tableHead(columns)) console.log(line);
+    const results: StreamsFigure[] = [];
+    for (let streams = nextNumber(options, results); streams !== undefined; streams = nextNumber(options, results)) {
       process.stderr.write(`measuring ${streams} for ${options.seconds} s …\n`);
       const measured = await measureStreams(gpu, checkpoint, streams, options);
       results.push(measured);
-      if (!options.streams && measured.lags) break;
+      console.log(tableRow(columns, cells(measured)));
+      // Each time: with more cameras, memory may run out.
+      await save(options, { checkpoint, gpu, results, facts: { cameras, network } });
     }
-    for (const line of shown(results)) console.log(line);
-    if (options.json !== undefined) {
-      const report = {
-        ...{ date: new Date().toISOString(), adapter: gpu.adapter, versions: versions() },
-        ...{ size, source, patch: checkpoint.config.patch, cameraFps: fps, dtype: options.dtype ?? "auto", results },
-      };
-      await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);
-      console.log(`written  ${options.json}`);
-    }
+    const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
+    console.log(most > 0 ? `keeps up with ${most} of those tried` : "keeps up with none of those tried");
+    for (const path of [options.json, options.out]) if (path !== undefined) console.log(`written  ${path}`);
   } finally {
     gpu.close();
   }
+}
+
+/**
+ * How many cameras are tried next: those that were asked for, else twice as many until they lag, then halfway between the most that did not
+ * and the fewest that did, down to an eighth; none where all is known.
+ */
+export function nextNumber(
+  { streams }: Pick<StreamsBenchOptions, "streams">,
+  results: readonly StreamsFigure[],
+): number | undefined {
+  if (streams) return streams[results.length];
+  const first = Math.min(...results.filter(({ lags }) => lags).map((each) => each.streams));
+  const most = Math.max(0, ...results.filter((each) => !each.lags && each.streams < first).map((each) => each.streams));
+  if (first === Number.POSITIVE_INFINITY) return most >= limit ? undefined : Math.max(1, 2 * most);
+  return first - most <= Math.max(1, most / 8) ? undefined : Math.ceil((most + first) / 2);
 }
 
 async function measureStreams(
@@ -115,7 +123,7 @@ async function measureStreams(
   checkpoint: Checkpoint,
   streams: number,
   { size, source = size, fps, dtype, seconds, ...options }: StreamsBenchOptions,
-): Promise<Measured> {
+): Promise<StreamsFigure> {
   const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? Math.min(64, streams) : 1);
   const detector = await Detector.open(checkpoint, { gpu, batch, size, dtype });
   const random = uniformGenerator(3);
@@ -129,18 +137,19 @@ async function measureStreams(
     const due = (camera: number, index: number) => begin + (index + camera / streams) * interval;
     const frames = Math.max(2 * ahead, Math.ceil((1000 * seconds) / interval));
     const latencies: number[] = [];
-    for await (const { source: camera, index } of detector.streams(cameras(streams, source, data, due, frames), {
-      prompt: true,
-    })) {
-      const last = Math.min(index + ahead, frames - 1);
-      latencies.push((performance.now() - due(camera, last)) / 1000);
+    let end = begin;
+    // At the end of a stream all that waits is scored at once; a camera has none, so that the streams outlast what is measured.
+    const streamed = cameras(streams, source, data, due, frames + 2 * ahead);
+    for await (const { source: camera, index } of detector.streams(streamed, { prompt: true })) {
+      if (index >= frames) continue;
+      end = performance.now();
+      latencies.push((end - due(camera, index + ahead)) / 1000);
     }
-    const took = (performance.now() - begin) / 1000;
+    // From one interval before the first score could be made.
+    const took = (end - begin - (ahead - 1) * interval) / 1000;
     const sorted = Float64Array.from(latencies).sort();
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number;
-    // Late by more than the frames that a score waits for anyway, at the end: there is a queue, and it grows.
-    const tail = latencies.slice(-Math.ceil(latencies.length / 10));
-    const lags = tail.reduce((sum, value) => sum + value, 0) / tail.length > Math.max(1, (2 * ahead * interval) / 1000);
+    const lags = isLagging(latencies, (frames * interval) / 1000);
     return {
       ...{ streams, batch, fps: latencies.length / took, lags },
       latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
@@ -148,6 +157,18 @@ async function measureStreams(
   } finally {
     detector.close();
   }
+}
+
+/**
+ * Whether there is a queue that grows: the last tenth of the scores came later than the soonest by a fortieth of the time measured, at most a
+ * second.
+ * @param latencies seconds, in the order in which scores came
+ * @param seconds for how long frames came
+ */
+export function isLagging(latencies: readonly number[], seconds: number): boolean {
+  const tail = latencies.slice(-Math.ceil(latencies.length / 10));
+  const late = tail.reduce((sum, value) => sum + value, 0) / tail.length - Math.min(...latencies);
+  return late > Math.max(0.1, Math.min(1, seconds / 40));
 }
 
 /** Cameras that give `frames` frames, each when it is due; one that is read late has kept its frames. */
@@ -170,13 +191,51 @@ function cameras(
   }));
 }
 
-function shown(results: readonly Measured[]): string[] {
-  const ms = (seconds: number) => (1000 * seconds).toFixed(seconds < 0.1 ? 1 : 0);
-  return table(
-    ["cameras", "batch", "frames/s", "latency p50", "p90", "p99", "max, ms", ""],
-    results.map(({ streams, batch, fps, latency: { p50, p90, p99, max }, lags }) => [
-      ...[String(streams), String(batch), fps.toFixed(1), ms(p50), ms(p90), ms(p99), ms(max)],
-      lags ? "lags" : "keeps up",
-    ]),
-  );
+const columns: readonly Column[] = [
+  ["cameras", 7],
+  ["batch", 5],
+  ["frames/s", 8],
+  ["latency p50", 11],
+  ["p90", 7],
+  ["p99", 7],
+  ["max, ms", 7],
+  ["", 8],
+];
+
+function cells({ streams, batch, fps, latency: { p50, p90, p99, max }, lags }: StreamsFigure): string[] {
+  const ms = [p50, p90, p99, max].map((seconds) => (1000 * seconds).toFixed(seconds < 0.1 ? 1 : 0));
+  return [String(streams), String(batch), fps.toFixed(1), ...ms, lags ? "lags" : "keeps up"];
+}
+
+async function save(
+  { json, out, size, source = size, fps, dtype = "auto", seconds }: StreamsBenchOptions,
+  found: { checkpoint: Checkpoint; gpu: Gpu; results: readonly StreamsFigure[]; facts: Record<string, string> },
+): Promise<void> {
+  const { checkpoint, gpu, results } = found;
+  const date = new Date().toISOString();
+  if (json !== undefined) {
+    const report = {
+      ...{ date, adapter: gpu.adapter, versions: versions() },
+      ...{
+        size,
+        source,
+        patch: checkpoint.config.patch,
+        model: checkpoint.source,
+        cameraFps: fps,
+        dtype,
+        seconds,
+        results,
+      },
+    };
+    await writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (out !== undefined) {
+    const { description, kind } = gpu.adapter;
+    const facts = Object.entries({
+      ...{ adapter: `${description} (${kind})`, ...found.facts, model: checkpoint.source, "storage type": dtype },
+      ...{ "seconds of each": String(seconds), ...versions() },
+    });
+    const title = `SD-MAE, cameras at once: ${size.height}x${size.width} on ${description}`;
+    await writeFileAtomic(out, streamsPage({ title, created: date, cameraFps: fps, figures: results, facts }));
+  }
 }

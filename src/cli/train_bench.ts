@@ -17,6 +17,7 @@ import { TrainingSet } from "../train/training_set.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, shownRate } from "./measure.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { refuseOutputs } from "./outputs.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
 import { versions } from "./versions.js";
@@ -80,6 +81,7 @@ export function trainBenchCommand(): Command {
         for (const line of await adapterLines()) console.log(line);
         return;
       }
+      await refuseOutputs(options);
       const onNotice = (line: string) => process.stderr.write(`${line}\n`);
       const gpu = await openNodeGpu({ adapter: options.adapter, onNotice });
       try {

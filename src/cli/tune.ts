@@ -11,6 +11,7 @@ import { type TunedCall, tune } from "../tuner/tuner.js";
 import { benchCheckpoint } from "./fps.js";
 import { interruptible } from "./interrupt.js";
 import { adapterOption, dtypeOption, parseSize, wholeNumber } from "./options.js";
+import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
 import { table } from "./table.js";
 
@@ -52,6 +53,7 @@ export function tuneCommand(): Command {
 }
 
 async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Promise<void> {
+  await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   const choices = new Map<string, string>();
@@ -61,7 +63,7 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
     const { config, weights } = checkpoint;
     const { graph } = buildScoreGraph(gpu, {
       ...{ config, weights, settings, source: settings.size, batch, anomalyMap: false },
-      ...{ slots: ClipWindow.slotsFor(batch), newFrames: ClipWindow.newFramesFor(batch) },
+      slots: ClipWindow.slotsFor(batch),
     });
     const { height, width } = settings.size;
     const say = (line: string) => {

@@ -27,11 +27,6 @@ export class ClipWindow<F extends { number: number }> {
     return batch + 2 * sampleStride + 1;
   }
 
-  /** The most frames that are added between two takes of `batch` samples each, the first take included. */
-  static newFramesFor(batch: number): number {
-    return batch + sampleStride;
-  }
-
   /** @param first the first of its slots */
   constructor(slots: number, first = 0) {
     this.free = Array.from({ length: slots }, (_, i) => first + i);

@@ -248,7 +248,7 @@ export class Detector {
       settings: this.settings,
       source,
       batch: this.batch,
-      ...{ slots, newFrames: slots },
+      slots,
       anomalyMap: this.options.anomalyMap ?? false,
       tokenMaps: this.options.tokenMaps || !isMeanError(this.settings),
       cleanedMap: this.options.tokenMaps || this.settings.frameScore.scoring === "cleaned-map",

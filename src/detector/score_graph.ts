@@ -32,8 +32,6 @@ export interface ScoreGraphOptions {
   batch: number;
   /** Frames that the ring holds. */
   slots: number;
-  /** The most frames that are new in a step. */
-  newFrames: number;
   /** Whether to compute the predicted anomaly map too. */
   anomalyMap: boolean;
   /** Whether to compute what scoring options beyond the mean error need. */
@@ -50,7 +48,7 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
   const { config, settings, batch } = options;
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
   const graph = new Graph(target);
-  const ring = frameRing(graph, options.source, settings.size, options.slots, options.newFrames);
+  const ring = frameRing(graph, options.source, settings.size, options.slots, batch);
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   let seed: Tensor | undefined;
   let keys: Tensor;

@@ -14,6 +14,11 @@ export interface ResizeAttrs {
   size: Size;
 }
 
+export interface ResizeFramesAttrs extends ResizeAttrs {
+  /** How many frames are new in a usual step. */
+  perStep: number;
+}
+
 /** A slot number that stands for none. */
 export const noSlot = 0xffffffff;
 
@@ -62,7 +67,7 @@ interface ResizeKind {
   gather?: boolean;
 }
 
-/** The resize kernel for `z` frames (or differences) of raw frames in slots of `slotWords`. */
+/** The resize kernel for frames (or differences) of raw frames in slots of `slotWords`, `z` of them at once. */
 export function resizeKernel(
   { difference = false, gather = false }: ResizeKind,
   z: number,
@@ -88,8 +93,8 @@ export function resizeKernel(
   };
 }
 
-/** Resizes raw frames into the same slots of a ring of resized ones, which it updates in place. */
-export const resizeFramesOp: Op<ResizeAttrs> = {
+/** Resizes the raw frames of the slots that are listed, up to the first that is none, into the same slots of a ring, which it updates in place. */
+export const resizeFramesOp: Op<ResizeFramesAttrs> = {
   name: "resizeFrames",
   inPlace: [4],
   outputs([raw, columns, rows, slots, ring], { source, size }) {
@@ -102,11 +107,10 @@ export const resizeFramesOp: Op<ResizeAttrs> = {
   kernels({ inputs, outputs, attrs }) {
     const [raw, columns, rows, slots] = inputs as [Tensor, Tensor, Tensor, Tensor];
     const bindings = { raw, columns, rows, slots, resized: outputs[0] as Tensor };
-    return [resizeKernel({}, dim(slots, 0), dim(raw, 1), attrs, bindings)];
+    return [resizeKernel({}, attrs.perStep, dim(raw, 1), attrs, bindings)];
   },
-  cost({ inputs, attrs: { source, size } }) {
-    const frames = dim(inputs[3], 0);
-    return { flops: 0, bytes: frames * 4 * (rawSlotWords(source) + size.height * size.width) };
+  cost({ attrs: { source, size, perStep } }) {
+    return { flops: 0, bytes: perStep * 4 * (rawSlotWords(source) + size.height * size.width) };
   },
 };
 
@@ -136,7 +140,7 @@ export const motionGradientOp: Op<ResizeAttrs> = {
 export interface FrameRing {
   /** [slots, rawSlotWords(source)]: the host writes raw frames here. */
   raw: Tensor;
-  /** [n]: the slots that the next step resizes; {@link noSlot} for none. */
+  /** [slots]: those that the next step resizes, then {@link noSlot}. */
   slots: Tensor;
   /** [slots, height, width] packed B, G, R, 0. */
   resized: Tensor;
@@ -147,16 +151,18 @@ export interface FrameRing {
 /**
  * Adds a ring of frames to a graph.
  * @param slots frames that it holds
- * @param perStep the most frames that are new in a step
+ * @param perStep how many frames are new in a usual step; it may be more in others
  */
 export function frameRing(graph: Graph, source: Size, size: Size, slots: number, perStep: number): FrameRing {
   const raw = graph.state("rawFrames", [slots, rawSlotWords(source)], "u32");
   const ring = graph.state("frames", [slots, size.height, size.width], "u32");
   const columns = graph.weight("columnTable", [size.width], interpolationTable(source.width, size.width, "x"));
   const rows = graph.weight("rowTable", [size.height], interpolationTable(source.height, size.height, "y"));
-  const newSlots = graph.input("newSlots", [perStep], "u32");
+  const newSlots = graph.input("newSlots", [slots], "u32");
   const attrs = { source, size };
-  const [resized] = graph.apply(resizeFramesOp, [raw, columns, rows, newSlots, ring], attrs) as [Tensor];
+  const [resized] = graph.apply(resizeFramesOp, [raw, columns, rows, newSlots, ring], { ...attrs, perStep }) as [
+    Tensor,
+  ];
   return {
     raw,
     slots: newSlots,

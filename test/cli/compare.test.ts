@@ -92,6 +92,10 @@ describe("figures", () => {
     const ratios = (...figures: ComparisonFigure[]) => withRatios(figures).map(({ ratio }) => ratio);
     expect(ratios(own(30), peer(10), failed, peer(20))).toEqual([1.5, 0.5, undefined, 1]);
     expect(ratios(own(30), own(60), failed)).toEqual([undefined, undefined, undefined]);
+    // And peers have how many times faster the engine's fastest is.
+    const ahead = withRatios([own(30), own(60), peer(10), failed, peer(20)]).map((figure) => figure.ahead);
+    expect(ahead).toEqual([undefined, undefined, 6, undefined, 3]);
+    expect(withRatios([peer(20)])[0]).not.toHaveProperty("ahead");
   });
 
   it("make a table", () => {
@@ -100,11 +104,13 @@ describe("figures", () => {
     const lines = tableRows([
       { ...shared, fps, ratio: 2.345, latencyMs: 1234.5, memoryBytes: 5e8, how: "graph" },
       { ...shared, contestant: "peer", own: false, error: "out of memory" },
+      { ...shared, contestant: "peer", own: false, fps, ratio: 1, ahead: 14.004 },
     ]);
     expect(lines[0]?.trim().split(/ {2,}/)).toEqual([
-      ...["16", "sdmae f16", "12346", "987.6 to 20000", "2.35", "1235 ms", "500 MB", "graph"],
+      ...["16", "sdmae f16", "12346", "987.6 to 20000", "2.35", "-", "1235 ms", "500 MB", "graph"],
     ]);
     expect(lines[1]?.trim().split(/ {2,}/)).toEqual(["16", "peer", "failed: out of memory"]);
+    expect(lines[2]?.trim().split(/ {2,}/).slice(4)).toEqual(["1.00", "14.00", "-", "-"]);
   });
 });
 
@@ -151,6 +157,13 @@ describe("the page", () => {
       expect(y > 0 && y < 460).toBe(true);
     }
     const labels = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+    // What the engine's points say of the best peer; those without one say nothing.
+    const values = [
+      ...comparisonPlot([figures[0]!, ...withRatios([figures[1]!, figures[3]!])]).matchAll(
+        /<text class="value"[^>]*>([^<]*)/g,
+      ),
+    ];
+    expect(values.map(([, text]) => text)).toEqual(["1.00×"]);
     expect(labels).toEqual(
       expect.arrayContaining(["1", "4", "16", "10", "100", "1000", "batch size, frames", "frames/s"]),
     );
@@ -166,7 +179,7 @@ describe("the page", () => {
       ([, row]) => [...(row as string).matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell),
     );
     expect(rows).toHaveLength(5);
-    expect(rows[1]).toEqual(["own", "4", "100.0", "50.00", "200.0", "1.00×", "–", "–", ""]);
+    expect(rows[1]).toEqual(["own", "4", "100.0", "50.00", "200.0", "1.00×", "–", "–", "–", ""]);
     expect(rows[4]?.slice(0, 3)).toEqual(["broken", "4", "–"]);
     expect(rows[4]?.at(-1)).toMatch(/^failed: /);
   });
