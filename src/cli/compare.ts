@@ -172,7 +172,7 @@ async function compare(
       figures.push(...found.figures);
       results.push(...found.results.map((result) => ({ ...result, batch })));
       notes.push(...found.notes);
-      for (const line of tableRows(found.figures)) console.log(line);
+      for (const line of tableRows(found.figures)) progress.print(line);
       // Again after each batch size: a run of minutes may be stopped.
       await save(options, { checkpoint, plan, figures, results, notes, missing, names });
     }

@@ -57,7 +57,7 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
   const progress = new Progress("frames", dataset.test.length * frames * test.maskings, false, true);
   let done = false;
   try {
-    console.log(
+    progress.print(
       `a street that is drawn, seed ${seed}: ${dataset.test.length} clips of ${frames} frames; in each something happens that is not normal there`,
     );
     const onFrames = (count: number) => progress.advance(count);

@@ -21,6 +21,7 @@ import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./me
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { profileTable } from "./profile_table.js";
+import { Progress } from "./progress.js";
 import { versions } from "./versions.js";
 
 /** What a peer is asked to do. */
@@ -115,6 +116,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  let progress: Progress | undefined;
   try {
     const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
     const { height, width } = settings.size;
@@ -123,36 +125,42 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
     console.log(
       `model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${settings.dtype}`,
     );
+    progress = new Progress("measurements", 3 + options.peer.length, false, true);
     const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
-    console.log(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    progress.print(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    progress.advance(1, "the best matmul");
     const { median, min, max } = model.latency;
-    console.log(
+    progress.print(
       `latency       ${shownMs(median)} ms (${shownMs(min)} to ${shownMs(max)}) of a batch by itself, from submission until it is done`,
     );
     const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
     const peak = await measurePeak(gpu, Math.min(options.seconds, 3));
-    console.log(
+    progress.advance(1, "end to end");
+    progress.print(
       `arithmetic    ${(model.flopsPerFrame / 1e9).toPrecision(3)} GFLOP a frame, ${achieved.toPrecision(3)} GFLOP/s, ` +
         `${((100 * achieved) / peak).toFixed(0)} % of ${peak.toPrecision(3)} GFLOP/s, the best matmul here`,
     );
-    console.log(
+    progress.print(
       `dispatches    ${model.dispatches} a step, ${(model.bytesPerFrame / 1e6).toPrecision(3)} MB moved a frame at least`,
     );
-    console.log(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
+    progress.print(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
     const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options.seconds);
-    console.log(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
-    if (model.profile) for (const line of profileTable(model.profile)) console.log(line);
+    progress.advance(1, options.peer[0]);
+    progress.print(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
+    if (model.profile) for (const line of profileTable(model.profile)) progress.print(line);
     const peers: PeerResult[] = [];
-    for (const name of options.peer) {
+    for (const [i, name] of options.peer.entries()) {
       const request = {
         ...{ checkpoint, settings, batch, seconds: options.seconds, adapterKind: gpu.adapter.kind },
         precisions: settings.dtype === "f32" ? fullPrecisions : undefined,
       };
       const result = await (runPeer as RunPeer)(name, request);
       peers.push(result);
-      console.log(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
-      console.log(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
+      progress.advance(1, options.peer[i + 1]);
+      progress.print(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
+      progress.print(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
     }
+    progress.stop();
     if (options.json !== undefined) {
       const report = {
         date: new Date().toISOString(),
@@ -177,6 +185,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
       console.log(`written       ${options.json}`);
     }
   } finally {
+    progress?.stop();
     gpu.close();
   }
 }

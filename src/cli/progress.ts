@@ -1,11 +1,8 @@
 import { type Options, SingleBar } from "cli-progress";
 
-/** Says why nothing happens yet. */
-function explainCompiling(): void {
-  process.stderr.write(
-    "compiling kernels; on a software adapter this takes half a minute the first time, minutes where other work runs …\n",
-  );
-}
+/** Why nothing happens yet. */
+const compiling =
+  "compiling kernels; on a software adapter this takes half a minute the first time, minutes where other work runs …";
 
 /** Shows on stderr how far a job is: a bar with rate and time left on a terminal, a line every ten seconds elsewhere. */
 export class Progress {
@@ -17,6 +14,8 @@ export class Progress {
   /** Units that were done when {@link started}. */
   private first: number;
   private isStarted = false;
+  private isStopped = false;
+  private note = "";
   private readonly patience: NodeJS.Timeout | undefined;
 
   /**
@@ -38,13 +37,13 @@ export class Progress {
       return;
     }
     if (compiles) {
-      this.patience = setTimeout(explainCompiling, 2000);
+      this.patience = setTimeout(() => this.print(compiling, process.stderr), 2000);
       this.patience.unref();
     }
     if (!process.stderr.isTTY) return;
     const format = total
       ? `{bar} {percentage}% | {value}/{total} ${what} | {rate}/s | {left} left{note}`
-      : `{value} ${what} | {rate}/s | {duration_formatted}{note}`;
+      : `{value} ${what} | {rate}/s | {elapsed}{note}`;
     const options: Options = {
       format,
       stream: process.stderr,
@@ -55,7 +54,32 @@ export class Progress {
       fps: 5,
     };
     this.bar = new SingleBar(options);
-    this.bar.start(total ?? 0, done, { rate: "-", left: "-", note: "" });
+    this.show();
+  }
+
+  /** Draws the bar on the line that the cursor is on. */
+  private show(): void {
+    this.bar?.start(this.total ?? 0, this.done, this.payload);
+  }
+
+  /** Takes the bar away. It would go back to the line that it began on, but others may have written since: this one is the one to clear. */
+  private hide(): void {
+    if (!this.bar) return;
+    process.stderr.write("\r\x1b[2K\x1b7");
+    this.bar.stop();
+  }
+
+  /** Writes a line above the bar. */
+  print(line: string, to: NodeJS.WritableStream = process.stdout): void {
+    this.hide();
+    to.write(`${line}\n`);
+    if (!this.isStopped) this.show();
+  }
+
+  /** What the bar's format names. */
+  private get payload(): Record<string, string> {
+    const rate = this.isStarted && this.rate > 0 ? this.rate.toPrecision(3) : "-";
+    return { rate, left: this.left ?? "-", elapsed: `${Math.round(this.seconds)} s`, note: this.note };
   }
 
   /** Units a second since the first one. */
@@ -80,7 +104,7 @@ export class Progress {
 
   /** @param note what else there is to say now, such as a loss */
   advance(count = 1, note = ""): void {
-    const shown = note && ` | ${note}`;
+    this.note = note && ` | ${note}`;
     this.done += count;
     if (!this.isStarted && count > 0) {
       clearTimeout(this.patience);
@@ -90,7 +114,7 @@ export class Progress {
     }
     if (this.bar) {
       if (this.total && this.done > this.total) this.bar.setTotal(this.done);
-      this.bar.update(this.done, { rate: this.rate.toPrecision(3), left: this.left ?? "-", note: shown });
+      this.bar.update(this.done, this.payload);
     } else if (performance.now() - this.lastLine > 10_000) {
       this.lastLine = performance.now();
       const { rate } = this;
@@ -103,7 +127,8 @@ export class Progress {
   }
 
   stop(): void {
+    this.isStopped = true;
     clearTimeout(this.patience);
-    this.bar?.stop();
+    this.hide();
   }
 }

@@ -81,7 +81,9 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
     }
     signal.throwIfAborted();
-    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, options.quiet ?? false, true);
+    // Rows on a terminal are progress enough.
+    const quiet = options.quiet || (!file && process.stdout.isTTY);
+    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
     await write(format === "csv" ? columns : jsonHead(input, detector, options));
     let count = 0;
     let top: FrameScore | undefined;

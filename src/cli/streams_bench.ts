@@ -12,6 +12,7 @@ import { type StreamsFigure, streamsPage } from "../report/streams.js";
 import { benchCheckpoint } from "./fps.js";
 import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
+import { Progress } from "./progress.js";
 import { type Column, tableHead, tableRow } from "./table.js";
 import { versions } from "./versions.js";
 
@@ -88,7 +89,6 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     for (const line of tableHead(columns)) console.log(line);
     const results: StreamsFigure[] = [];
     for (let streams = nextNumber(options, results); streams !== undefined; streams = nextNumber(options, results)) {
-      process.stderr.write(`measuring ${streams} for ${options.seconds} s …\n`);
       const measured = await measureStreams(gpu, checkpoint, streams, options);
       results.push(measured);
       console.log(tableRow(columns, cells(measured)));
@@ -129,13 +129,20 @@ async function measureStreams(
   const random = uniformGenerator(3);
   const data = Uint8Array.from({ length: source.height * source.width * 3 }, () => random() * 256);
   const interval = 1000 / fps;
+  const frames = Math.max(2 * ahead, Math.ceil((1000 * seconds) / interval));
+  const progress = new Progress(
+    `frames of ${streams === 1 ? "1 camera" : `${streams} cameras`}`,
+    streams * frames,
+    false,
+    true,
+  );
+  const often = Math.ceil((streams * frames) / 100);
   try {
     // Kernels are compiled, and a first step run, before the cameras are switched on.
     for await (const _ of detector.streams(cameras(streams, source, data, () => 0, 2 * ahead)));
     // Not all at the same moment, as cameras are not.
     const begin = performance.now() + 50;
     const due = (camera: number, index: number) => begin + (index + camera / streams) * interval;
-    const frames = Math.max(2 * ahead, Math.ceil((1000 * seconds) / interval));
     const latencies: number[] = [];
     let end = begin;
     // At the end of a stream all that waits is scored at once; a camera has none, so that the streams outlast what is measured.
@@ -144,6 +151,7 @@ async function measureStreams(
       if (index >= frames) continue;
       end = performance.now();
       latencies.push((end - due(camera, index + ahead)) / 1000);
+      if (latencies.length % often === 0) progress.advance(often);
     }
     // From one interval before the first score could be made.
     const took = (end - begin - (ahead - 1) * interval) / 1000;
@@ -155,6 +163,7 @@ async function measureStreams(
       latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
     };
   } finally {
+    progress.stop();
     detector.close();
   }
 }

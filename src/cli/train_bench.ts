@@ -131,10 +131,10 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
         const first = step * batch;
         const samples = Array.from({ length: batch }, (_, k) => sampler.draw(first + k, 0, (first + k) % frameCount));
         ({ loss } = await stage.step(samples, ++step, 1e-4, first));
-        progress.advance();
       }
       await loss;
       await gpu.finish();
+      progress.advance(count);
       return (performance.now() - start) / 1000;
     };
     const rate = await measure(seconds, batch, steps).finally(() => progress.stop());

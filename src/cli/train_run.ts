@@ -197,7 +197,8 @@ export class Run {
 
   /** A line above the bar. */
   private line(text: string): void {
-    process.stderr.write(`${process.stderr.isTTY ? "\r\x1b[K" : ""}${text}\n`);
+    if (this.progress) this.progress.print(text, process.stderr);
+    else process.stderr.write(`${text}\n`);
   }
 
   private async keep(kind: CheckpointKind, checkpoint: TrainingCheckpoint): Promise<void> {
