@@ -23,6 +23,7 @@ export interface NodeProfile extends Cost {
   op: string;
   /** See {@link Graph.phase}. */
   phase: string;
+  dispatches: number;
   /** Milliseconds on the GPU. */
   ms: number;
 }
@@ -238,7 +239,8 @@ export class Program {
       const profiles = new Map<Node, NodeProfile>();
       this.dispatches.forEach(({ node }, i) => {
         const { name, op, phase } = node;
-        const entry = profiles.get(node) ?? { name, op: op.name, phase, ms: 0, ...op.cost(node) };
+        const entry = profiles.get(node) ?? { name, op: op.name, phase, dispatches: 0, ms: 0, ...op.cost(node) };
+        entry.dispatches++;
         entry.ms += times[i]?.ms ?? 0;
         profiles.set(node, entry);
       });

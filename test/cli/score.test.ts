@@ -108,10 +108,21 @@ describe("score", () => {
     expect(rows.map((row) => row.frame)).toEqual(numbers);
     for (const [i, row] of readCsv(csv).entries()) expect(rows[i]?.score).not.toBe(row.score);
     const lines = other.stderr.split("\n");
-    const head = lines.findIndex((line) => /^\s+dispatches +ms +share +GFLOP\/s +GB\/s$/.test(line));
+    const head = lines.findIndex((line) => /^of a step +dispatches +ms +share +MFLOP +MB moved +GFLOP\/s +GB\/s$/.test(line));
     expect(head).toBeGreaterThanOrEqual(0);
     expect(other.stderr).toMatch(/^attention +\d+ +\d+\.\d{3} +[\d.]+ % /m);
     expect(other.stderr).toMatch(/^total +\d+ +\d+\.\d{3} +100\.0 % /m);
+    // Dispatches and bytes add up.
+    const cells = lines.slice(head + 1).map((line) => line.trim().split(/ +/));
+    const last = cells.findIndex(([name]) => name === "total");
+    for (const [column, places] of [
+      [1, 0],
+      [6, 1],
+    ] as const) {
+      const sum = cells.slice(0, last).reduce((all, row) => all + Number(row[column]), 0);
+      expect(sum).toBeGreaterThan(0);
+      expect(sum).toBeCloseTo(Number(cells[last]?.[column]), places);
+    }
   });
 
   it("as JSON says with which settings, and gives the same numbers", async () => {

@@ -37,6 +37,7 @@ describe("profiler", () => {
       expect(gpu().allocatedBytes).toBe(before);
       expect(profiles.map((p) => p.name)).toEqual(["of 16.linear", "of 512.linear"]);
       expect(profiles.map((p) => p.op)).toEqual(["linear", "linear"]);
+      expect(profiles.map((p) => p.dispatches)).toEqual([1, 1]);
       expect(profiles.map((p) => p.flops)).toEqual([2 * 16 * 128 * 128, 2 * 512 * 128 * 128]);
       for (const p of profiles) {
         expect(p.ms).toBeGreaterThan(0);
