@@ -108,7 +108,9 @@ describe("score", () => {
     expect(rows.map((row) => row.frame)).toEqual(numbers);
     for (const [i, row] of readCsv(csv).entries()) expect(rows[i]?.score).not.toBe(row.score);
     const lines = other.stderr.split("\n");
-    const head = lines.findIndex((line) => /^of a step +dispatches +ms +share +MFLOP +MB moved +GFLOP\/s +GB\/s$/.test(line));
+    const head = lines.findIndex((line) =>
+      /^of a step +dispatches +ms +share +MFLOP +MB moved +GFLOP\/s +GB\/s$/.test(line),
+    );
     expect(head).toBeGreaterThanOrEqual(0);
     expect(other.stderr).toMatch(/^attention +\d+ +\d+\.\d{3} +[\d.]+ % /m);
     expect(other.stderr).toMatch(/^total +\d+ +\d+\.\d{3} +100\.0 % /m);
