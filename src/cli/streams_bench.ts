@@ -2,10 +2,12 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Frame, FrameSource } from "../data/frame.js";
 import type { ScoreOptions } from "../detector/settings.js";
+import { GpuError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { Detector } from "../node/detector.js";
 import { openNodeGpu } from "../node/gpu.js";
+import { oneLine } from "../node/messages.js";
 import type { Size } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { type StreamsFigure, streamsPage } from "../report/streams.js";
@@ -79,7 +81,7 @@ export function streamsBenchCommand(): Command {
 async function streamsBench(options: StreamsBenchOptions): Promise<void> {
   await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
-  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  let gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   try {
     const { size, source = size, fps } = options;
     const cameras = `${source.height}x${source.width} at ${fps} frames/s`;
@@ -88,11 +90,22 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     console.log(`cameras  ${cameras}; network ${network}`);
     for (const line of tableHead(columns)) console.log(line);
     const results: StreamsFigure[] = [];
-    for (let streams = nextNumber(options, results); streams !== undefined; streams = nextNumber(options, results)) {
-      const measured = await measureStreams(gpu, checkpoint, streams, options);
-      results.push(measured);
-      console.log(tableRow(columns, cells(measured)));
-      // Each time: with more cameras, memory may run out.
+    let tooMany = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const streams = nextNumber(options, results, tooMany);
+      if (streams === undefined) break;
+      try {
+        results.push(await measureStreams(gpu, checkpoint, streams, options, results.length === 0));
+      } catch (error) {
+        // Those that nobody asked for may be more than memory has room for.
+        if (!(error instanceof GpuError) || options.streams || results.length === 0) throw error;
+        tooMany = streams;
+        gpu.close();
+        gpu = await openNodeGpu({ adapter: options.adapter });
+        console.log(tableRow(columns, [String(streams), oneLine(error.message)]));
+        continue;
+      }
+      console.log(tableRow(columns, cells(results.at(-1) as StreamsFigure)));
       await save(options, { checkpoint, gpu, results, facts: { cameras, network } });
     }
     const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
@@ -104,15 +117,17 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
 }
 
 /**
- * How many cameras are tried next: those that were asked for, else twice as many until they lag, then halfway between the most that did not
- * and the fewest that did, down to an eighth; none where all is known.
+ * How many cameras are tried next: those that were asked for, else twice as many until they lag or there is no room for them, then halfway
+ * between the most that did not and the fewest that did, down to an eighth; none where all is known.
+ * @param tooMany the fewest that there is no room for
  */
 export function nextNumber(
   { streams }: Pick<StreamsBenchOptions, "streams">,
   results: readonly StreamsFigure[],
+  tooMany = Number.POSITIVE_INFINITY,
 ): number | undefined {
   if (streams) return streams[results.length];
-  const first = Math.min(...results.filter(({ lags }) => lags).map((each) => each.streams));
+  const first = Math.min(tooMany, ...results.filter(({ lags }) => lags).map((each) => each.streams));
   const most = Math.max(0, ...results.filter((each) => !each.lags && each.streams < first).map((each) => each.streams));
   if (first === Number.POSITIVE_INFINITY) return most >= limit ? undefined : Math.max(1, 2 * most);
   return first - most <= Math.max(1, most / 8) ? undefined : Math.ceil((most + first) / 2);
@@ -123,6 +138,7 @@ async function measureStreams(
   checkpoint: Checkpoint,
   streams: number,
   { size, source = size, fps, dtype, seconds, ...options }: StreamsBenchOptions,
+  isFirst: boolean,
 ): Promise<StreamsFigure> {
   const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? Math.min(64, streams) : 1);
   const detector = await Detector.open(checkpoint, { gpu, batch, size, dtype });
@@ -134,7 +150,7 @@ async function measureStreams(
     `frames of ${streams === 1 ? "1 camera" : `${streams} cameras`}`,
     streams * frames,
     false,
-    true,
+    isFirst,
   );
   const often = Math.ceil((streams * frames) / 100);
   try {

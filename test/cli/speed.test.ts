@@ -62,6 +62,11 @@ it("streams: looks for the most cameras that do not lag", () => {
   expect(tried(5)).toEqual([1, 2, 4, 8, 6, 5]);
   expect(tried(20)).toEqual([1, 2, 4, 8, 16, 32, 24, 20, 22]);
   expect(tried(5000)).toEqual(Array.from({ length: 13 }, (_, i) => 2 ** i));
+  // No room for 40 and more, which none of fewer needs to lag for.
+  const roomy = [1, 2, 4, 8, 16, 32].map((streams) => figure(streams, false));
+  expect(nextNumber({}, roomy, 64)).toBe(48);
+  expect(nextNumber({}, roomy, 48)).toBe(40);
+  expect(nextNumber({}, [...roomy, figure(36, false)], 40)).toBeUndefined();
   // What is asked for, and nothing else.
   expect(nextNumber({ streams: [5, 3] }, [])).toBe(5);
   expect(nextNumber({ streams: [5, 3] }, [figure(5, true)])).toBe(3);
