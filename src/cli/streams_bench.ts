@@ -109,7 +109,11 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
       await save(options, { checkpoint, gpu, results, facts: { cameras, network } });
     }
     const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
-    console.log(most > 0 ? `keeps up with ${most} of those tried` : "keeps up with none of those tried");
+    console.log(
+      most > 0
+        ? `keeps up with ${most} ${most === 1 ? "camera" : "cameras"}, the most of those tried`
+        : "keeps up with none of those tried",
+    );
     for (const path of [options.json, options.out]) if (path !== undefined) console.log(`written  ${path}`);
   } finally {
     gpu.close();
