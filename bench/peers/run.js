@@ -53,11 +53,12 @@ export async function runPeer(name, request) {
 /**
  * Why a peer cannot be measured here as things stand.
  * @param {string} name one of {@link peers}
+ * @param {boolean} [asked] whether it was asked for by name: it is installed then
  * @returns {Promise<string | undefined>} undefined where it can
  */
-export async function peerMissing(name) {
+export async function peerMissing(name, asked = false) {
   if (name === "pytorch") return pyTorchMissing();
-  return isInstalled() ? undefined : `onnxruntime-node is not installed (--peer ${name} installs it)`;
+  return asked || isInstalled() ? undefined : `onnxruntime-node is not installed (--peer ${name} installs it)`;
 }
 
 /**

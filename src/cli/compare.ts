@@ -8,16 +8,18 @@ import type { Program } from "../graph/program.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { oneLine } from "../node/messages.js";
-import { shownMs } from "../report/bench_page.js";
+import { shownMs, unfinished } from "../report/bench_page.js";
 import { type ComparisonFigure, comparisonPage } from "../report/comparison.js";
 import {
   benchCheckpoint,
   fullPrecisions,
   openModel,
+  type PeerMissing,
   type PeerRequest,
   type PeerResult,
   type PeerVariant,
   type RunPeer,
+  refuseMissing,
 } from "./fps.js";
 import { measureRates, rateDigits, summary, timed } from "./measure.js";
 import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
@@ -25,9 +27,6 @@ import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
 import { type Column, tableHead, tableRow } from "./table.js";
 import { versions } from "./versions.js";
-
-/** Says why a peer cannot be measured here; nothing where it can. */
-export type PeerMissing = (name: string) => Promise<string | undefined>;
 
 interface CompareOptions {
   size?: { height: number; width: number };
@@ -132,7 +131,9 @@ async function choosePeers(
   await refuseOutputs({ out, json });
   if (wanted) {
     if (wanted.includes("none") && wanted.length > 1) throw new InputError("--peer none goes with no other peer");
-    return { names: [...new Set(wanted)].filter((name) => name !== "none"), missing: [] };
+    const names = [...new Set(wanted)].filter((name) => name !== "none");
+    await refuseMissing(names, peerMissing);
+    return { names, missing: [] };
   }
   const missing: Missing[] = [];
   const names: string[] = [];
@@ -174,8 +175,17 @@ async function compare(
       notes.push(...found.notes);
       for (const line of tableRows(found.figures)) progress.print(line);
       // Again after each batch size: a run of minutes may be stopped.
-      await save(options, { checkpoint, plan, figures, results, notes, missing, names });
+      await save(options, {
+        checkpoint,
+        plan,
+        figures,
+        results,
+        notes: [...notes, unfinished],
+        missing,
+        complete: false,
+      });
     }
+    await save(options, { checkpoint, plan, figures, results, notes, missing, complete: true });
   } finally {
     progress.stop();
   }
@@ -399,11 +409,12 @@ interface Found {
   results: readonly (PeerResult & { batch: number })[];
   notes: readonly string[];
   missing: readonly Missing[];
-  names: readonly string[];
+  /** Whether all was measured. */
+  complete: boolean;
 }
 
 async function save({ json, out, seconds }: CompareOptions, found: Found): Promise<void> {
-  const { checkpoint, plan, figures, results, notes, missing } = found;
+  const { checkpoint, plan, figures, results, notes, missing, complete } = found;
   const { adapter, settings, batches } = plan;
   const { size } = settings[0] as ScoreSettings;
   const { patch } = checkpoint.config;
@@ -413,7 +424,17 @@ async function save({ json, out, seconds }: CompareOptions, found: Found): Promi
   if (json !== undefined) {
     const report = {
       ...{ date, versions: { ...versions(), peers: Object.fromEntries(peerVersion) }, adapter, size, patch },
-      ...{ batches, dtypes: types, seconds, model: checkpoint.source, figures, notes, missing, peers: results },
+      ...{
+        batches,
+        dtypes: types,
+        seconds,
+        model: checkpoint.source,
+        complete,
+        figures,
+        notes,
+        missing,
+        peers: results,
+      },
     };
     await writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
   }

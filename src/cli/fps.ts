@@ -4,6 +4,7 @@ import type { Frame, FrameSource } from "../data/frame.js";
 import { ClipWindow } from "../detector/clip_window.js";
 import { buildScoreGraph } from "../detector/score_graph.js";
 import { type ScoreOptions, type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { type NodeProfile, Program } from "../graph/program.js";
@@ -80,8 +81,26 @@ interface FpsOptions {
   profile?: boolean;
 }
 
+/** Says why a peer cannot be measured here; nothing where it can. One that is asked for is installed where npm can do that. */
+export type PeerMissing = (name: string, asked?: boolean) => Promise<string | undefined>;
+
+/**
+ * Refuses peers that were asked for and cannot run here: better before than after minutes of measuring.
+ * @throws InputError
+ */
+export async function refuseMissing(names: readonly string[], peerMissing: PeerMissing): Promise<void> {
+  for (const name of names) {
+    const reason = await peerMissing(name, true);
+    if (reason !== undefined) throw new InputError(`--peer ${name}: ${reason}`);
+  }
+}
+
 /** `fps`: how fast the model runs here. */
-export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Command {
+export function fpsCommand(
+  peers: readonly string[] = [],
+  runPeer?: RunPeer,
+  peerMissing: PeerMissing = async () => undefined,
+): Command {
   return new Command("fps")
     .description("Measures frames per second of the full model (teacher, student, scores), GPU-synchronised.")
     .addOption(
@@ -108,6 +127,7 @@ export function fpsCommand(peers: readonly string[] = [], runPeer?: RunPeer): Co
         for (const line of await adapterLines()) console.log(line);
         return;
       }
+      await refuseMissing(options.peer, peerMissing);
       await fps(options, runPeer);
     });
 }

@@ -3,7 +3,7 @@ import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
 import { checkFixtureCommand } from "./check_fixture.js";
-import { compareCommand, type PeerMissing } from "./compare.js";
+import { compareCommand } from "./compare.js";
 import { convertCheckpointCommand } from "./convert.js";
 import { createAnomaliesCommand } from "./create_anomalies.js";
 import { datasetCommand } from "./dataset.js";
@@ -12,7 +12,7 @@ import { evalCommand } from "./eval.js";
 import { exportCheckpointCommand } from "./export_checkpoint.js";
 import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { extractGradientsCommand } from "./extract_gradients.js";
-import { fpsCommand, type RunPeer } from "./fps.js";
+import { fpsCommand, type PeerMissing, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
 import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
@@ -77,7 +77,7 @@ export function runBenchmark(
   peerMissing?: PeerMissing,
 ): Promise<number> {
   const benchmarks = {
-    fps: () => fpsCommand(peers, runPeer),
+    fps: () => fpsCommand(peers, runPeer, peerMissing),
     train: trainBenchCommand,
     streams: streamsBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),

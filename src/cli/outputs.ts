@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.js";
 
@@ -17,5 +17,12 @@ export async function refuseOutputs({ json, out }: { json?: string; out?: string
       () => false,
     );
     if (!isFolder) throw new InputError(`${path}: there is no folder ${folder} to write it to`);
+    const there = await stat(path).catch(() => undefined);
+    if (there?.isDirectory()) throw new InputError(`${path}: cannot be written (it is a folder)`);
+    const isWritable = await access(folder, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!isWritable) throw new InputError(`${path}: cannot be written (no right to write to ${folder})`);
   }
 }

@@ -106,7 +106,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     const { height, width } = detector.settings.size;
     const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
     say(
-      `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s), ` +
+      `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s after the first), ` +
         `${memory} MB of GPU memory, on ${adapter.description}`,
     );
     if (top)

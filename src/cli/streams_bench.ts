@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Frame, FrameSource } from "../data/frame.js";
-import type { ScoreOptions } from "../detector/settings.js";
+import { type ScoreOptions, scoreSettings } from "../detector/settings.js";
 import { GpuError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
@@ -86,8 +86,9 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     const { size, source = size, fps } = options;
     const cameras = `${source.height}x${source.width} at ${fps} frames/s`;
     const network = `${size.height}x${size.width}, patch ${checkpoint.config.patch}`;
+    const { dtype } = scoreSettings(checkpoint, { size, dtype: options.dtype }, gpu);
     console.log(`adapter  ${gpu.adapter.description} (${gpu.adapter.kind})`);
-    console.log(`cameras  ${cameras}; network ${network}`);
+    console.log(`cameras  ${cameras}; network ${network}, ${dtype}`);
     for (const line of tableHead(columns)) console.log(line);
     const results: StreamsFigure[] = [];
     let tooMany = Number.POSITIVE_INFINITY;
@@ -106,8 +107,9 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
         continue;
       }
       console.log(tableRow(columns, cells(results.at(-1) as StreamsFigure)));
-      await save(options, { checkpoint, gpu, results, facts: { cameras, network } });
+      await save(options, { checkpoint, gpu, dtype, results, facts: { cameras, network }, complete: false });
     }
+    await save(options, { checkpoint, gpu, dtype, results, facts: { cameras, network }, complete: true });
     const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
     console.log(
       most > 0
@@ -236,11 +238,21 @@ function cells({ streams, batch, fps, latency: { p50, p90, p99, max }, lags }: S
   return [String(streams), String(batch), fps.toFixed(1), ...ms, lags ? "lags" : "keeps up"];
 }
 
+interface Found {
+  checkpoint: Checkpoint;
+  gpu: Gpu;
+  dtype: string;
+  results: readonly StreamsFigure[];
+  facts: Record<string, string>;
+  /** Whether all was measured: files are written after each number of cameras, and a run may be stopped. */
+  complete: boolean;
+}
+
 async function save(
-  { json, out, size, source = size, fps, dtype = "auto", seconds }: StreamsBenchOptions,
-  found: { checkpoint: Checkpoint; gpu: Gpu; results: readonly StreamsFigure[]; facts: Record<string, string> },
+  { json, out, size, source = size, fps, seconds }: StreamsBenchOptions,
+  found: Found,
 ): Promise<void> {
-  const { checkpoint, gpu, results } = found;
+  const { checkpoint, gpu, dtype, results, complete } = found;
   const date = new Date().toISOString();
   if (json !== undefined) {
     const report = {
@@ -253,6 +265,7 @@ async function save(
         cameraFps: fps,
         dtype,
         seconds,
+        complete,
         results,
       },
     };
@@ -265,6 +278,9 @@ async function save(
       ...{ "seconds of each": String(seconds), ...versions() },
     });
     const title = `SD-MAE, cameras at once: ${size.height}x${size.width} on ${description}`;
-    await writeFileAtomic(out, streamsPage({ title, created: date, cameraFps: fps, figures: results, facts }));
+    await writeFileAtomic(
+      out,
+      streamsPage({ title, created: date, cameraFps: fps, figures: results, facts, complete }),
+    );
   }
 }

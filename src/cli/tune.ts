@@ -3,8 +3,9 @@ import { ClipWindow } from "../detector/clip_window.js";
 import { buildScoreGraph } from "../detector/score_graph.js";
 import { type ScoreOptions, scoreSettings } from "../detector/settings.js";
 import { planMemory } from "../graph/plan.js";
-import { writeFileAtomic } from "../node/atomic.js";
+import { makeFolder, writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
+import { cacheFolder } from "../node/swiftshader.js";
 import { keepTuning } from "../node/tuning.js";
 import { tuningTable } from "../tuner/table.js";
 import { type TunedCall, tune } from "../tuner/tuner.js";
@@ -54,6 +55,8 @@ export function tuneCommand(): Command {
 
 async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Promise<void> {
   await refuseOutputs(options);
+  // Where it cannot be kept, that is found out before it is measured.
+  await makeFolder(cacheFolder());
   const checkpoint = await benchCheckpoint(options);
   const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
   const choices = new Map<string, string>();
@@ -77,7 +80,7 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
       progress ??= new Progress("kernels", total, options.quiet ?? false, true);
       progress.advance(1);
     };
-    const known = options.again ? new Set<string>() : new Set(gpu.tuning.keys());
+    const known = options.again ? new Map<string, string>() : gpu.tuning;
     let calls: TunedCall[];
     try {
       calls = await tune(gpu, planMemory(graph).nodes, { known, onCall, signal });

@@ -117,12 +117,13 @@ function tokenScoring(
 
 /**
  * Settles what activations are stored as.
- * @throws InputError for f16 on a target that has none
+ * @throws InputError for f16 on a target that has none, or another type
  */
 export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: Target | undefined): ActivationType {
   const half = target?.features.has("shader-f16") ?? false;
   // The software adapters compute float16 by converting each value there and back.
   if (wanted === "auto") return half && target?.adapter.kind === "gpu" ? "f16" : "f32";
+  if (wanted !== "f16" && wanted !== "f32") throw new InputError(`dtype ${String(wanted)} is none: auto, f32 or f16`);
   if (wanted === "f16" && target && !half) {
     throw new InputError(`adapter "${target.adapter.description}" has no float16 (shader-f16): use dtype f32 there`);
   }

@@ -250,6 +250,25 @@ export class Program {
     }
   }
 
+  /** Milliseconds of each of several steps one behind the other, by timestamp queries: the GPU's own, without what the host takes. */
+  async time(steps: number): Promise<number[]> {
+    const profiler = new Profiler(this.gpu, steps);
+    try {
+      const encoder = this.gpu.device.createCommandEncoder({ label: "timed steps" });
+      for (let step = 0; step < steps; step++) {
+        const pass = profiler.beginPass(encoder, "step");
+        for (const dispatch of this.dispatches) record(pass, dispatch);
+        pass.end();
+      }
+      profiler.resolve(encoder);
+      this.gpu.device.queue.submit([encoder.finish()]);
+      await this.gpu.finish();
+      return (await profiler.read()).map(({ ms }) => ms);
+    } finally {
+      profiler.close();
+    }
+  }
+
   /** Work of one step. */
   get cost(): Cost {
     const total = { flops: 0, bytes: 0 };

@@ -49,6 +49,9 @@ export interface PlotAxes {
   description: string;
 }
 
+/** A note on a page that was written before the end. */
+export const unfinished = "This is what was measured until now; the run was not at its end yet.";
+
 /** The plot in units of its view box. */
 const plot = { width: 860, height: 460, left: 70, right: 24, top: 16, bottom: 52 };
 
@@ -140,7 +143,7 @@ function logarithmic(low: number, high: number, from: number, to: number): (valu
   return (value) => from + ((Math.log(value) - a) / (b - a)) * (to - from);
 }
 
-/** 1, 2, 5 and their tenfolds in a range; the powers of ten alone where that are many. */
+/** 1, 2, 5 and their tenfolds in a range; the powers of ten alone where that are many, more of them where they are few. */
 function logarithmicTicks(low: number, high: number): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
@@ -149,7 +152,8 @@ function logarithmicTicks(low: number, high: number): number[] {
       .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
       .filter((value) => value >= low && value <= high);
   const all = within([1, 2, 5]);
-  return all.length > 10 ? within([1]) : all;
+  if (all.length > 10) return within([1]);
+  return all.length > 2 ? all : within([1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 const spreadOf = (y: number | Spread): Spread => (typeof y === "number" ? { median: y, min: y, max: y } : y);

@@ -46,7 +46,11 @@ type Measured = ComparisonFigure & { fps: NonNullable<ComparisonFigure["fps"]> }
  */
 export function comparisonPage({ title, created, figures, notes, facts }: ComparisonData): string {
   const sections = [
-    { id: "speed", heading: "Frames a second by batch size", markup: comparisonPlot(figures) },
+    {
+      id: "speed",
+      heading: "Frames a second by batch size; \u00d7: to the best peer",
+      markup: comparisonPlot(figures),
+    },
     { id: "figures", heading: "Figures", markup: comparisonTable(figures) },
   ];
   return benchPage({ title, created, sections, notes, facts });

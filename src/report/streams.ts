@@ -1,4 +1,4 @@
-import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs } from "./bench_page.js";
+import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs, unfinished } from "./bench_page.js";
 import { score } from "./page/format.js";
 
 /** What was seen of a detector that scores a number of cameras at once. */
@@ -24,12 +24,14 @@ export interface StreamsData {
   figures: readonly StreamsFigure[];
   /** Settings and versions. */
   facts: readonly (readonly [name: string, value: string])[];
+  /** Whether all was measured. */
+  complete: boolean;
 }
 
 const percentiles = ["p50", "p90", "p99", "max"] as const;
 
 /** Frames a second and latency against the number of cameras, as one HTML file that loads nothing. */
-export function streamsPage({ title, created, cameraFps, figures, facts }: StreamsData): string {
+export function streamsPage({ title, created, cameraFps, figures, facts, complete }: StreamsData): string {
   const sorted = [...figures].sort((a, b) => a.streams - b.streams);
   const cameras = (streams: number) => (streams === 1 ? "1 camera" : `${streams} cameras`);
   const given: PlotLine = {
@@ -42,7 +44,8 @@ export function streamsPage({ title, created, cameraFps, figures, facts }: Strea
     ...{ name: "scored", own: true },
     points: sorted.map(({ streams, fps, lags }) => {
       const state = lags ? "lags" : "keeps up";
-      return { x: streams, y: fps, title: `${cameras(streams)}: ${score(fps)} frames/s, ${state}` };
+      const title = `${cameras(streams)}: ${score(fps)} frames/s, ${state}`;
+      return { x: streams, y: fps, title, label: lags ? state : undefined };
     }),
   };
   const latencies = percentiles.map((name): PlotLine => {
@@ -60,7 +63,7 @@ export function streamsPage({ title, created, cameraFps, figures, facts }: Strea
     { id: "latency", heading: latency.title, markup: logarithmicPlot(latency, latencies) },
     { id: "figures", heading: "Figures", markup: streamsTable(sorted) },
   ];
-  return benchPage({ title, created, sections, facts });
+  return benchPage({ title, created, sections, notes: complete ? [] : [unfinished], facts });
 }
 
 function streamsTable(figures: readonly StreamsFigure[]): string {

@@ -1,4 +1,5 @@
 import type { Gpu, Target } from "../gpu/gpu.js";
+import { Profiler } from "../gpu/profiler.js";
 import { byteSize, Graph, type Node, type Op, type Tensor } from "../graph/graph.js";
 import { floatsOf, Program } from "../graph/program.js";
 import { float32ToHalf } from "../half.js";
@@ -19,7 +20,7 @@ export interface TunedCall {
   key: string;
   /** The default first. */
   variants: Measured[];
-  /** The fastest that is right. */
+  /** See {@link fastest}. */
   best: string;
   /** How often the graph has it. */
   count: number;
@@ -27,8 +28,8 @@ export interface TunedCall {
 
 /** Options of {@link tune}. */
 export interface TuneOptions {
-  /** Calls that need no measurement. */
-  known?: ReadonlySet<string>;
+  /** Calls that need no measurement: their variants by key. A variant that there is none of is not known. */
+  known?: ReadonlyMap<string, string>;
   /** Is told of each call that is done, and how many there are. */
   onCall?: (call: TunedCall, total: number) => void;
   signal?: AbortSignal;
@@ -37,8 +38,12 @@ export interface TuneOptions {
 /** ‖a−b‖/‖b‖ that a variant may be away from the plainest one, by what activations are stored as. */
 const tolerance = { f32: 1e-4, f16: 1e-2 };
 /** Measurements of a variant; others' come in between. */
-const rounds = 5;
-const secondsPerMeasurement = 0.02;
+const rounds = 8;
+const msPerMeasurement = 20;
+/** The most steps of a measurement. */
+const mostSteps = 256;
+/** By how much another variant must be faster than the default: less is noise, and a table of noise is worth nothing. */
+const clearly = 1.05;
 
 /**
  * Measures every variant of every call of a graph on random values, each beside the others.
@@ -48,7 +53,9 @@ export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOption
   const calls = new Map<string, { node: Node; names: readonly string[]; count: number }>();
   for (const node of nodes) {
     const variants = node.op.variants?.(node, gpu);
-    if (!variants || variants.names.length < 2 || options.known?.has(variants.key)) continue;
+    if (!variants || variants.names.length < 2) continue;
+    const known = options.known?.get(variants.key);
+    if (known !== undefined && variants.names.includes(known)) continue;
     const call = calls.get(variants.key) ?? { node, names: variants.names, count: 0 };
     call.count++;
     calls.set(variants.key, call);
@@ -57,13 +64,19 @@ export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOption
   for (const [key, { node, names, count }] of calls) {
     options.signal?.throwIfAborted();
     const variants = await measureVariants(gpu, node, key, names);
-    const right = variants.filter((v) => v.fault === undefined);
-    const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0] as Measured).name;
-    const call = { key, variants, best, count };
+    const call = { key, variants, best: fastest(variants), count };
     tuned.push(call);
     options.onCall?.(call, calls.size);
   }
   return tuned;
+}
+
+/** The name of the fastest that is right; the default where no other is clearly faster. */
+export function fastest(variants: readonly Measured[]): string {
+  const right = variants.filter(({ fault }) => fault === undefined);
+  const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0] as Measured);
+  const [usual] = variants as readonly [Measured];
+  return usual.fault === undefined && usual.ms < clearly * best.ms ? usual.name : best.name;
 }
 
 type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -123,13 +136,12 @@ async function measureVariants(gpu: Gpu, node: Node, key: string, names: readonl
     const running = [...programs].filter(([{ fault }]) => fault === undefined);
     const steps = new Map<Measured, number>();
     for (const [variant, program] of running) {
-      const once = await seconds(program, 1);
-      steps.set(variant, Math.max(1, Math.min(1000, Math.round(secondsPerMeasurement / once))));
+      const once = await stepMs(gpu, program, 1);
+      steps.set(variant, Math.max(1, Math.min(mostSteps, Math.round(msPerMeasurement / once))));
     }
     for (let round = 0; round < rounds; round++) {
       for (const [variant, program] of running) {
-        const count = steps.get(variant) as number;
-        variant.ms = Math.min(variant.ms, (1000 * (await seconds(program, count))) / count);
+        variant.ms = Math.min(variant.ms, await stepMs(gpu, program, steps.get(variant) as number));
       }
     }
     return measured;
@@ -138,11 +150,17 @@ async function measureVariants(gpu: Gpu, node: Node, key: string, names: readonl
   }
 }
 
-async function seconds(program: Program, steps: number): Promise<number> {
+/**
+ * Milliseconds of a step: the shortest of several by the GPU's own clock. Where it has none, the mean by the host's, whose waiting is coarse (see
+ * gpu/patience.ts), so that it takes more of them.
+ */
+async function stepMs(gpu: Gpu, program: Program, steps: number): Promise<number> {
+  if (Profiler.available(gpu)) return Math.min(...(await program.time(steps)));
+  const count = 8 * steps;
   const start = performance.now();
-  for (let i = 0; i < steps; i++) program.submit();
+  for (let i = 0; i < count; i++) program.submit();
   await program.finish();
-  return (performance.now() - start) / 1000;
+  return (performance.now() - start) / count;
 }
 
 /** ‖a−b‖/‖b‖ */

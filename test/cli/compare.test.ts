@@ -46,6 +46,7 @@ describe("options of compare", () => {
     expectRefusal(await compare("--dtype", "f64"), "--dtype");
     expectRefusal(await compare("--peer", "torch"), "--peer");
     expectRefusal(await compare("--peer", "none", "fast"), "--peer none");
+    expectRefusal(await compare("--peer", "fast", "absent"), "--peer absent: it is not here");
     expectRefusal(await compare("--seconds", "0"), "--seconds");
     expectRefusal(await compare(...tiny, "--out", at("plot.txt")), "plot.txt: the plot's file must be named *.html");
     expectRefusal(await compare(...tiny, "--json", at("none", "a.json")), "there is no folder");
@@ -223,6 +224,7 @@ describe("compare", () => {
       peers: [],
     });
     expect(report.versions.node).toBe(process.version);
+    expect(report.complete).toBe(true);
     expect(report.adapter.kind).toMatch(/./);
     expect(Number.isNaN(Date.parse(report.date))).toBe(false);
     const [figure] = report.figures;
@@ -268,6 +270,7 @@ describe("compare", () => {
     const html = readFileSync(out, "utf8");
     expect(html.match(/<circle/g)).toHaveLength(4);
     expect(html).toContain("absent was left out: it is not here");
+    expect(html).not.toContain("not at its end");
     expect(filesIn(at()).filter((name) => name.startsWith("all"))).toEqual(["all.html", "all.json"]);
   });
 });

@@ -25,8 +25,9 @@ it("streams: frames a second and latencies of each number of cameras, in a table
   const files = ["--json", json, "--out", out];
   const { code, stdout } = await streams("--streams", "1,3", "--fps", "8", "--seconds", "1", ...files);
   expect(code).toBe(0);
-  const { results, cameraFps } = JSON.parse(readFileSync(json, "utf8"));
+  const { results, cameraFps, complete, dtype } = JSON.parse(readFileSync(json, "utf8"));
   expect(cameraFps).toBe(8);
+  expect([complete, dtype]).toEqual([true, "f32"]);
   expect(results.map((r: { streams: number }) => r.streams)).toEqual([1, 3]);
   for (const { fps, latency, lags } of results) {
     expect(fps).toBeGreaterThan(0);
@@ -45,6 +46,7 @@ it("streams: frames a second and latencies of each number of cameras, in a table
   expectRefusal(await streams("--fps", "0"), "--fps");
   expectRefusal(await streams("--out", at("streams.png")), "must be named *.html");
   expectRefusal(await streams("--json", at("none", "streams.json")), "there is no folder");
+  expectRefusal(await streams("--json", at()), "it is a folder");
 });
 
 it("streams: looks for the most cameras that do not lag", () => {
@@ -122,7 +124,7 @@ it("streams: plots frames a second and latency against cameras", () => {
   };
   const html = streamsPage({
     ...{ title: "cameras <at once>", created: "2026-01-02T03:04:05.678Z", cameraFps: 100 },
-    ...{ figures: [figure(4, 0.1), figure(1, 0.01), figure(16, 1)], facts: [["size", "<b>"]] },
+    ...{ figures: [figure(4, 0.1), figure(1, 0.01), figure(16, 1)], facts: [["size", "<b>"]], complete: true },
   });
   const paths = [...html.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) =>
     [...(d as string).matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]),
@@ -138,6 +140,7 @@ it("streams: plots frames a second and latency against cameras", () => {
   }
   expect(html).toContain("4 cameras, p90: 1000 ms");
   expect(html).not.toContain("<b>");
+  expect(html).not.toContain("not at its end");
 });
 
 it("tune: measures, keeps, knows the second time; what runs later takes it", { timeout: 300_000 }, async () => {

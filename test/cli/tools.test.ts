@@ -102,7 +102,11 @@ describe("check-fixture", () => {
 describe("adapters", () => {
   it("lists what --adapter takes, the default first and starred", async () => {
     const { code, stdout, stderr } = await sdmae("adapters");
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // On a slow machine there is progress, and nothing else.
+    const others = stderr
+      .split("\n")
+      .filter((line) => !/^(?:compiling kernels; .*|\d of 3 measurements.*|)$/.test(line));
+    expect({ code, others }).toEqual({ code: 0, others: [] });
     const lines = stdout.trimEnd().split("\n");
     expect(lines[0]).toMatch(/^\* \S.* {2}(gpu|lavapipe|software|swiftshader) {2}\S.* {2}\(.*\)$/);
     for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}\S/);

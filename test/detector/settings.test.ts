@@ -67,6 +67,9 @@ describe("settings of scoring", () => {
   it("refuse what cannot be", () => {
     expect(() => settled({}, { frameScore: { topK: 0 } })).toThrow("top-k 0 is not a whole number from 1");
     expect(() => settled({}, { frameScore: { minMotion: Number.NaN } })).toThrow("least motion NaN");
+    for (const dtype of ["f15", "float16", 16] as never[]) {
+      expect(() => settled({}, { dtype })).toThrow(`dtype ${dtype} is none: auto, f32 or f16`);
+    }
     const cleaned = { frameScore: { scoring: "cleaned-map" } } as const;
     expect(() => settled({}, { ...cleaned, score: "teacher" }, 0)).toThrow("cleaned-map needs a student");
   });
