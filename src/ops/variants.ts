@@ -52,7 +52,7 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 }
 
 /** The most rows of a subgroup's tile, the best first. */
-const mostRows = { 4: [24, 16, 12, 32], 8: [24, 16, 32, 8] } as const;
+const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8] } as const;
 
 /** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
 function subgroupTiles(target: Target, m: number, n: number): Candidates<SubgroupTile> {
@@ -227,10 +227,10 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
             [8, 2],
           ] as const)
         : ([
+            [24, 4],
+            [16, 4],
             [12, 4],
             [8, 4],
-            [16, 4],
-            [24, 4],
           ] as const)) {
         candidates.set(`subgroup ${most} by ${keys}`, {
           kind: "subgroup",
