@@ -87,7 +87,9 @@ describe("score", () => {
   it("says on stderr what it did, and leaves nothing but the file", () => {
     expect(first).toMatchObject({ code: 0, stdout: "" });
     const lines = first.stderr.trimEnd().split("\n");
-    expect(lines.at(-2)).toMatch(/^4 frames at 32x64 in [\d.]+ s \([\d.]+ frames\/s\), \d+ MB of GPU memory, on ./);
+    expect(lines.at(-2)).toMatch(
+      /^4 frames at 32x64 in [\d.]+ s \([\d.]+ frames\/s after the first\), \d+ MB of GPU memory, on ./,
+    );
     const top = readCsv(csv).reduce((a, b) => (b.score > a.score ? b : a));
     expect(lines.at(-1)).toBe(
       `highest score ${top.score.toPrecision(6)} at frame ${top.frame}; written to ${at("scores.csv")}`,
