@@ -8,7 +8,7 @@ import type { Program } from "../graph/program.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { oneLine } from "../node/messages.js";
-import { shownMs, unfinished } from "../report/bench_page.js";
+import { shownMs } from "../report/bench_page.js";
 import { type ComparisonFigure, comparisonPage } from "../report/comparison.js";
 import {
   benchCheckpoint,
@@ -175,17 +175,9 @@ async function compare(
       notes.push(...found.notes);
       for (const line of tableRows(found.figures)) progress.print(line);
       // Again after each batch size: a run of minutes may be stopped.
-      await save(options, {
-        checkpoint,
-        plan,
-        figures,
-        results,
-        notes: [...notes, unfinished],
-        missing,
-        complete: false,
-      });
+      const complete = batch === batches.at(-1);
+      await save(options, { checkpoint, plan, figures, results, notes, missing, complete });
     }
-    await save(options, { checkpoint, plan, figures, results, notes, missing, complete: true });
   } finally {
     progress.stop();
   }
@@ -448,7 +440,7 @@ async function save({ json, out, seconds }: CompareOptions, found: Found): Promi
       ...peerVersion,
     ];
     const title = `SD-MAE, frames a second: ${size.height}x${size.width} on ${adapter.description}`;
-    await writeFileAtomic(out, comparisonPage({ title, created: date, figures, notes, facts }));
+    await writeFileAtomic(out, comparisonPage({ title, created: date, figures, notes, complete, facts }));
   }
 }
 

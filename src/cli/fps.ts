@@ -180,7 +180,6 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
       progress.print(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
       progress.print(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
     }
-    progress.stop();
     if (options.json !== undefined) {
       const report = {
         date: new Date().toISOString(),
@@ -202,7 +201,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
         peers,
       };
       await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);
-      console.log(`written       ${options.json}`);
+      progress.print(`written       ${options.json}`);
     }
   } finally {
     progress?.stop();

@@ -1,11 +1,12 @@
-import { access, constants, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.js";
+import { AtomicFile } from "../node/atomic.js";
 
 /**
  * Refuses files that a benchmark could not write: better before than after minutes of measuring.
  * @param out a plot's
- * @throws InputError where one's folder is not there, or a plot is not named as one
+ * @throws InputError where one cannot be written, or a plot is not named as one
  */
 export async function refuseOutputs({ json, out }: { json?: string; out?: string }): Promise<void> {
   if (out !== undefined && !/\.html?$/i.test(out)) throw new InputError(`${out}: the plot's file must be named *.html`);
@@ -19,10 +20,6 @@ export async function refuseOutputs({ json, out }: { json?: string; out?: string
     if (!isFolder) throw new InputError(`${path}: there is no folder ${folder} to write it to`);
     const there = await stat(path).catch(() => undefined);
     if (there?.isDirectory()) throw new InputError(`${path}: cannot be written (it is a folder)`);
-    const isWritable = await access(folder, constants.W_OK).then(
-      () => true,
-      () => false,
-    );
-    if (!isWritable) throw new InputError(`${path}: cannot be written (no right to write to ${folder})`);
+    await (await AtomicFile.create(path)).discard();
   }
 }

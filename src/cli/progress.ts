@@ -64,7 +64,7 @@ export class Progress {
 
   /** Takes the bar away. It would go back to the line that it began on, but others may have written since: this one is the one to clear. */
   private hide(): void {
-    if (!this.bar) return;
+    if (!this.bar || this.isStopped) return;
     process.stderr.write("\r\x1b[2K\x1b7");
     this.bar.stop();
   }
@@ -127,8 +127,8 @@ export class Progress {
   }
 
   stop(): void {
-    this.isStopped = true;
     clearTimeout(this.patience);
     this.hide();
+    this.isStopped = true;
   }
 }

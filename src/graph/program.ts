@@ -224,40 +224,31 @@ export class Program {
 
   /** Runs a step with every kernel timed by timestamp queries. */
   async profile(): Promise<NodeProfile[]> {
-    const profiler = new Profiler(this.gpu, this.dispatches.length);
-    try {
-      const encoder = this.gpu.device.createCommandEncoder({ label: "profiled step" });
-      for (const dispatch of this.dispatches) {
-        const pass = profiler.beginPass(encoder, dispatch.label);
-        record(pass, dispatch);
-        pass.end();
-      }
-      profiler.resolve(encoder);
-      this.gpu.device.queue.submit([encoder.finish()]);
-      await this.gpu.finish();
-      const times = await profiler.read();
-      const profiles = new Map<Node, NodeProfile>();
-      this.dispatches.forEach(({ node }, i) => {
-        const { name, op, phase } = node;
-        const entry = profiles.get(node) ?? { name, op: op.name, phase, dispatches: 0, ms: 0, ...op.cost(node) };
-        entry.dispatches++;
-        entry.ms += times[i]?.ms ?? 0;
-        profiles.set(node, entry);
-      });
-      return [...profiles.values()];
-    } finally {
-      profiler.close();
-    }
+    const times = await this.timed(this.dispatches.map((dispatch) => [dispatch]));
+    const profiles = new Map<Node, NodeProfile>();
+    this.dispatches.forEach(({ node }, i) => {
+      const { name, op, phase } = node;
+      const entry = profiles.get(node) ?? { name, op: op.name, phase, dispatches: 0, ms: 0, ...op.cost(node) };
+      entry.dispatches++;
+      entry.ms += times[i] ?? 0;
+      profiles.set(node, entry);
+    });
+    return [...profiles.values()];
   }
 
   /** Milliseconds of each of several steps one behind the other, by timestamp queries: the GPU's own, without what the host takes. */
-  async time(steps: number): Promise<number[]> {
-    const profiler = new Profiler(this.gpu, steps);
+  time(steps: number): Promise<number[]> {
+    return this.timed(Array.from({ length: steps }, () => this.dispatches));
+  }
+
+  /** Runs passes of dispatches in one submission; returns the milliseconds that each took. */
+  private async timed(passes: readonly (readonly Dispatch[])[]): Promise<number[]> {
+    const profiler = new Profiler(this.gpu, passes.length);
     try {
-      const encoder = this.gpu.device.createCommandEncoder({ label: "timed steps" });
-      for (let step = 0; step < steps; step++) {
-        const pass = profiler.beginPass(encoder, "step");
-        for (const dispatch of this.dispatches) record(pass, dispatch);
+      const encoder = this.gpu.device.createCommandEncoder({ label: "timed passes" });
+      for (const dispatches of passes) {
+        const pass = profiler.beginPass(encoder, dispatches[0]?.label ?? "nothing");
+        for (const dispatch of dispatches) record(pass, dispatch);
         pass.end();
       }
       profiler.resolve(encoder);

@@ -11,6 +11,8 @@ export interface BenchPage {
   sections: readonly { id: string; heading: string; markup: string }[];
   /** What was not measured and why, and other remarks. */
   notes?: readonly string[];
+  /** Whether all was measured: a page is written again and again, and a run may be stopped. */
+  complete: boolean;
   /** Settings and versions. */
   facts: readonly (readonly [name: string, value: string])[];
 }
@@ -50,7 +52,7 @@ export interface PlotAxes {
 }
 
 /** A note on a page that was written before the end. */
-export const unfinished = "This is what was measured until now; the run was not at its end yet.";
+const unfinished = "This is what was measured until now; the run was not at its end yet.";
 
 /** The plot in units of its view box. */
 const plot = { width: 860, height: 460, left: 70, right: 24, top: 16, bottom: 52 };
@@ -99,16 +101,17 @@ document.querySelector("header").append(button);
 `;
 
 /** A benchmark's results as one HTML file that loads nothing. */
-export function benchPage({ title, created, sections, notes = [], facts }: BenchPage): string {
+export function benchPage({ title, created, sections, notes = [], complete, facts }: BenchPage): string {
+  const remarks = complete ? notes : [...notes, unfinished];
   const date = `<p class="date"><time datetime="${escaped(created)}">${escaped(created.slice(0, 16).replace("T", " "))} UTC</time></p>`;
-  const list = notes.map((note) => `<li>${escaped(note)}</li>`).join("\n");
+  const list = remarks.map((note) => `<li>${escaped(note)}</li>`).join("\n");
   const rows = facts.map(
     ([name, value]) => `<div><dt>${escaped(name)}</dt><dd><bdi>${escaped(value)}</bdi></dd></div>`,
   );
   const body = `<main>
 <header><div><h1>${escaped(title)}</h1>${date}</div></header>
 ${sections.map(({ id, heading, markup }) => section(id, heading, markup)).join("\n")}
-${notes.length > 0 ? section("notes", "Notes", `<ul>${list}</ul>`) : ""}
+${remarks.length > 0 ? section("notes", "Notes", `<ul>${list}</ul>`) : ""}
 ${section("facts", "Settings and versions", `<dl class="facts">${rows.join("\n")}</dl>`)}
 </main>`;
   return htmlPage({ title, script, style, body });

@@ -33,6 +33,8 @@ export interface ComparisonData {
   figures: readonly ComparisonFigure[];
   /** What was not measured and why, and other remarks. */
   notes: readonly string[];
+  /** Whether all was measured. */
+  complete: boolean;
   /** Settings and versions. */
   facts: readonly (readonly [name: string, value: string])[];
 }
@@ -44,7 +46,7 @@ type Measured = ComparisonFigure & { fps: NonNullable<ComparisonFigure["fps"]> }
  * A comparison as one HTML file that loads nothing: frames a second against batch size on logarithmic axes, a line a contestant, and a table
  * of all figures below.
  */
-export function comparisonPage({ title, created, figures, notes, facts }: ComparisonData): string {
+export function comparisonPage({ title, created, figures, ...rest }: ComparisonData): string {
   const sections = [
     {
       id: "speed",
@@ -53,7 +55,7 @@ export function comparisonPage({ title, created, figures, notes, facts }: Compar
     },
     { id: "figures", heading: "Figures", markup: comparisonTable(figures) },
   ];
-  return benchPage({ title, created, sections, notes, facts });
+  return benchPage({ title, created, sections, ...rest });
 }
 
 const isMeasured = (figure: ComparisonFigure): figure is Measured => figure.fps !== undefined;

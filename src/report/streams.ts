@@ -1,4 +1,4 @@
-import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs, unfinished } from "./bench_page.js";
+import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs } from "./bench_page.js";
 import { score } from "./page/format.js";
 
 /** What was seen of a detector that scores a number of cameras at once. */
@@ -63,7 +63,7 @@ export function streamsPage({ title, created, cameraFps, figures, facts, complet
     { id: "latency", heading: latency.title, markup: logarithmicPlot(latency, latencies) },
     { id: "figures", heading: "Figures", markup: streamsTable(sorted) },
   ];
-  return benchPage({ title, created, sections, notes: complete ? [] : [unfinished], facts });
+  return benchPage({ title, created, sections, complete, facts });
 }
 
 function streamsTable(figures: readonly StreamsFigure[]): string {

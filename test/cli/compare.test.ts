@@ -192,9 +192,11 @@ describe("the page", () => {
       created: "2026-01-02T03:04:05.678Z",
       figures,
       notes: [hostile],
+      complete: false,
       facts,
     });
     expect(html).not.toContain("<b id=");
+    expect(html).toContain("the run was not at its end yet");
     expect(html.match(/<script/g)).toHaveLength(1);
     expect(html).toMatch(
       /Content-Security-Policy" content="default-src 'none'; img-src data:; script-src 'sha256-[^' ]*';/,

@@ -34,6 +34,9 @@ describe("profiler", () => {
       await program.run();
       const before = gpu().allocatedBytes;
       const profiles = await program.profile();
+      const steps = await program.time(3);
+      expect(steps).toHaveLength(3);
+      for (const ms of steps) expect(ms).toBeGreaterThan(0);
       expect(gpu().allocatedBytes).toBe(before);
       expect(profiles.map((p) => p.name)).toEqual(["of 16.linear", "of 512.linear"]);
       expect(profiles.map((p) => p.op)).toEqual(["linear", "linear"]);
