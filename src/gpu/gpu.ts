@@ -23,6 +23,8 @@ export interface AdapterDescription {
   subgroupSize?: number;
   /** The fewest invocations that a subgroup has. */
   subgroupMinSize?: number;
+  /** The most invocations that a subgroup has. */
+  subgroupMaxSize?: number;
   /** What its matrix units do, if WebGPU gives access to them; the preferred one first. */
   matrixUnits?: readonly MatrixUnit[];
 }
@@ -34,13 +36,20 @@ export interface Target {
   readonly limits: GPUSupportedLimits;
   /** Names of the kernel variants that were measured to be the fastest here, by call; see src/ops/variants.ts. */
   readonly tuning?: ReadonlyMap<string, string>;
+  /** The kind of variant to take wherever a call has one, unchecked and whatever was measured: for tests and measurements. */
+  readonly forcedKind?: VariantKind;
 }
 
-/** Dawn's addition to what an adapter says of itself. */
+/** The kinds of kernel variants, from the plainest to matrix units; src/ops/variants.ts says what they are. */
+export const variantKinds = ["plain", "subgroup", "tiled", "split", "matrix"] as const;
+export type VariantKind = (typeof variantKinds)[number];
+
+/** Dawn's addition to what an adapter says of itself. Older Dawns call the type of the sums `resultType`. */
 interface MatrixInfo extends GPUAdapterInfo {
   readonly subgroupMatrixConfigs?: readonly {
     readonly componentType: string;
-    readonly resultType: string;
+    readonly resultComponentType?: string;
+    readonly resultType?: string;
     readonly M: number;
     readonly N: number;
     readonly K: number;
@@ -63,9 +72,9 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
   // Browsers leave out the name; something must stand for it in messages.
   const shown = description || [vendor, architecture, device].filter(Boolean).join(" ");
   const matrixUnits = (info as MatrixInfo).subgroupMatrixConfigs?.map(
-    ({ componentType, resultType, M, N, K }): MatrixUnit => ({
+    ({ componentType, resultComponentType, resultType, M, N, K }): MatrixUnit => ({
       input: componentType,
-      result: resultType,
+      result: resultComponentType ?? resultType ?? "unknown",
       m: M,
       n: N,
       k: K,
@@ -74,7 +83,7 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
   return {
     ...{ vendor, architecture, device, description: shown, kind },
     ...(subgroupSize && { subgroupSize }),
-    ...(subgroupMinSize > 0 && { subgroupMinSize }),
+    ...(subgroupMinSize > 0 && { subgroupMinSize, subgroupMaxSize }),
     ...(matrixUnits?.length && { matrixUnits }),
   };
 }
@@ -84,6 +93,7 @@ const usefulFeatures = [
   "timestamp-query",
   "shader-f16",
   "subgroups",
+  "subgroup-size-control",
   "chromium-experimental-subgroup-matrix",
 ] as GPUFeatureName[];
 
@@ -112,6 +122,8 @@ export class Gpu implements Target {
   readonly limits: GPUSupportedLimits;
   /** See {@link Target.tuning}: to be set before graphs are built. */
   tuning: ReadonlyMap<string, string> = new Map();
+  /** See {@link Target.forcedKind}: to be set before graphs are built. */
+  forcedKind?: VariantKind;
   /** How to wait where waiting costs a core that the adapter computes on; see {@link patiently}. */
   nap?: Nap;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();

@@ -1,5 +1,5 @@
-import { NoAdapterError } from "../errors.js";
-import { type AdapterDescription, describeAdapter, Gpu } from "../gpu/gpu.js";
+import { InputError, NoAdapterError } from "../errors.js";
+import { type AdapterDescription, describeAdapter, Gpu, type VariantKind, variantKinds } from "../gpu/gpu.js";
 import { reasonOf } from "./messages.js";
 import {
   findSwiftShaderArchive,
@@ -38,8 +38,23 @@ type Dawn = GPU & { readonly __dawn?: never };
  */
 const alive = new Set<Dawn>();
 
-/** Dawn switches: unsafe APIs are those not standardised yet (subgroup matrices); timestamps are wanted as exact as they come. */
-const dawnFlags = ["enable-dawn-features=allow_unsafe_apis", "disable-dawn-features=timestamp_quantization"];
+/**
+ * Dawn switches. Unsafe APIs are those that are not standardised yet (subgroup matrices). Dawn offers no float16 on NVIDIA under Vulkan unless asked,
+ * since some of its conformance tests fail there. Timestamps are wanted as exact as they come.
+ */
+const dawnFlags = [
+  "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
+  "disable-dawn-features=timestamp_quantization",
+];
+
+/** The kind of kernels that SDMAE_KERNELS forces. */
+function forcedKind(): VariantKind | undefined {
+  const wanted = process.env.SDMAE_KERNELS;
+  if (!wanted) return undefined;
+  const kind = variantKinds.find((name) => name === wanted);
+  if (!kind) throw new InputError(`SDMAE_KERNELS is "${wanted}", not one of ${variantKinds.join(", ")}`);
+  return kind;
+}
 
 async function createDawn(extra: readonly string[] = []): Promise<Dawn> {
   const { create, globals } = await import("webgpu").catch((error: unknown) => {
@@ -96,6 +111,7 @@ async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
     const gpu = await Gpu.open(adapter, () => alive.delete(dawn));
     if (gpu.adapter.kind !== "gpu") gpu.nap = nap;
     gpu.tuning = await knownTuning(gpu.adapter);
+    gpu.forcedKind = forcedKind();
     return gpu;
   } catch (error) {
     alive.delete(dawn);

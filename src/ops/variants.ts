@@ -9,8 +9,13 @@ import type { ActivationType, Kernel } from "../graph/graph.js";
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
-/** The candidate that a target's tuning table names for a call, else the first, if there is one. */
+/** The candidate of the kind that is forced, else the one that the target's tuning table names, else the first, if there is one. */
 export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V | undefined {
+  const { forcedKind } = target;
+  if (forcedKind) {
+    const forced = [...candidates].find(([name]) => name.split(" ")[0] === forcedKind);
+    if (forced) return forced[1];
+  }
   const named = target.tuning?.get(key);
   const [first] = candidates.values();
   return (named === undefined ? undefined : candidates.get(named)) ?? first;
@@ -24,7 +29,9 @@ export interface Specialized {
 }
 
 /** Invocations of a subgroup where the subgroup variants are the faster ones, else undefined. */
-export function subgroupLanes({ adapter, features }: Target): number | undefined {
+export function subgroupLanes({ adapter, features, forcedKind }: Target): number | undefined {
+  // Their weights lie otherwise, so that no other kind can be taken beside them.
+  if (forcedKind !== undefined && forcedKind !== "subgroup") return undefined;
   if (adapter.kind !== "swiftshader" && adapter.kind !== "lavapipe") return undefined;
   if (!features.has("subgroups")) return undefined;
   return adapter.subgroupSize === 4 || adapter.subgroupSize === 8 ? adapter.subgroupSize : undefined;
@@ -129,8 +136,24 @@ function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) 
   return new Map<string, TileVariant>([...gpuTiles(target, m, n, bytes), ["plain", { kind: "plain" }]]);
 }
 
-/** A matrix unit, with the invocations of a subgroup. */
-export type SizedUnit = MatrixUnit & { lanes: number };
+/** A subgroup whose number of invocations a kernel may rely on. */
+export interface KnownSubgroup {
+  lanes: number;
+  /** Whether the kernel has to ask for that size (`@subgroup_size`), since the adapter has others as well. */
+  requested: boolean;
+}
+
+/** The subgroup of kernels that have to know its size; undefined where it can be neither known nor asked for. */
+export function knownSubgroup({ adapter, features }: Pick<Target, "adapter" | "features">): KnownSubgroup | undefined {
+  if (!features.has("subgroups")) return undefined;
+  const { subgroupSize, subgroupMinSize, subgroupMaxSize } = adapter;
+  if (subgroupSize !== undefined) return { lanes: subgroupSize, requested: false };
+  if (!features.has("subgroup-size-control") || !subgroupMinSize || !subgroupMaxSize) return undefined;
+  return { lanes: Math.max(subgroupMinSize, Math.min(32, subgroupMaxSize)), requested: true };
+}
+
+/** A matrix unit, with the subgroup that works it. */
+export type SizedUnit = MatrixUnit & KnownSubgroup;
 
 /** y = x W of a linear layer: what its variants depend on. */
 export interface LinearShape {
@@ -285,10 +308,27 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */
-function matrixUnit({ adapter, features }: Target): SizedUnit | undefined {
-  if (adapter.subgroupSize === undefined) return undefined;
-  if (!["chromium-experimental-subgroup-matrix", "subgroups", "shader-f16"].every((f) => features.has(f)))
-    return undefined;
-  const unit = adapter.matrixUnits?.find(({ input, result }) => input === "f16" && result === "f32");
-  return unit && { ...unit, lanes: adapter.subgroupSize };
+export function matrixUnit(target: Target): SizedUnit | undefined {
+  const usable = matrixUnits(target);
+  return typeof usable === "string" ? undefined : usable[0];
+}
+
+/** The adapter's units that the kernels can use, or why there are none. */
+export function matrixUnits(target: Pick<Target, "adapter" | "features">): readonly SizedUnit[] | string {
+  const { adapter, features } = target;
+  if (!features.has("chromium-experimental-subgroup-matrix")) return "WebGPU offers none here";
+  if (!features.has("shader-f16")) return "they need float16, which the adapter does not offer";
+  const subgroup = knownSubgroup(target);
+  if (!subgroup) return "the size of a subgroup is unknown";
+  const all = adapter.matrixUnits ?? [];
+  const halves = all.filter(({ input, result }) => input === "f16" && result === "f32");
+  if (halves.length === 0) return "none multiplies float16 with sums in float32";
+  const fitting = halves.filter(({ m, n, k }) => [m, n, k].every((side) => side === 8 || side === 16));
+  if (fitting.length === 0) return `the sides are not 8 or 16: ${halves.map(unitName).join(", ")}`;
+  return fitting.map((unit) => ({ ...unit, ...subgroup }));
+}
+
+/** A unit's sides as [rows]x[columns]x[inner]. */
+export function unitName({ m, n, k }: MatrixUnit): string {
+  return `${m}x${n}x${k}`;
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DeviceLostError, GpuError, NoAdapterError } from "../../src/errors.js";
 import { describeAdapter, Gpu } from "../../src/gpu/gpu.js";
 import { listAdapters, openNodeGpu } from "../../src/node/gpu.js";
+import { matrixUnits } from "../../src/ops/variants.js";
 import { runInChild } from "../support/child.js";
 import { testAdapter, useGpu } from "../support/gpu.js";
 
@@ -20,6 +21,54 @@ describe("kinds of adapters", () => {
     expect(kind({ description: "SwiftShader Device (LLVM 16.0.0)" })).toBe("swiftshader");
     expect(kind({ vendor: "mesa", device: "llvmpipe (LLVM 19.1.7, 256 bits)" })).toBe("lavapipe");
     expect(kind({ description: "Microsoft Basic Render Driver", isFallbackAdapter: true })).toBe("software");
+  });
+});
+
+describe("matrix units", () => {
+  /** As webgpu 0.6.2 lists them on an RTX 3090 (NVK), some of its fourteen. */
+  const rtx3090 = [
+    { componentType: "f16", resultComponentType: "f16", M: 16, N: 16, K: 16 },
+    { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
+    { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 16 },
+    { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 8 },
+    { componentType: "i8", resultComponentType: "i32", M: 8, N: 8, K: 16 },
+  ];
+  const all = ["subgroups", "subgroup-size-control", "shader-f16", "chromium-experimental-subgroup-matrix"];
+  const usable = (sizes: [number, number], features: string[], subgroupMatrixConfigs: unknown = rtx3090) =>
+    matrixUnits({
+      adapter: describeAdapter(
+        info({ subgroupMinSize: sizes[0], subgroupMaxSize: sizes[1], subgroupMatrixConfigs } as object),
+      ),
+      features: new Set(features),
+    });
+
+  it("are those of float16 with sums in float32, as a real adapter lists them", () => {
+    const sides = [
+      [16, 16, 16],
+      [16, 8, 16],
+      [16, 8, 8],
+    ].map(([m, n, k]) => ({ input: "f16", result: "f32", m, n, k, lanes: 32, requested: false }));
+    expect(usable([32, 32], all)).toEqual(sides);
+  });
+
+  it("are found in the lists of older versions of Dawn too", () => {
+    const older = rtx3090.map(({ resultComponentType, ...rest }) => ({ ...rest, resultType: resultComponentType }));
+    expect(usable([32, 32], all, older)).toEqual(usable([32, 32], all));
+  });
+
+  it("get subgroups of 32 where the adapter has several sizes and lets kernels choose", () => {
+    expect(usable([32, 64], all)[0]).toMatchObject({ lanes: 32, requested: true });
+    expect(usable([64, 128], all)[0]).toMatchObject({ lanes: 64, requested: true });
+    expect(usable([8, 16], all)[0]).toMatchObject({ lanes: 16, requested: true });
+  });
+
+  it("are not used where something is missing, with the reason", () => {
+    const without = (name: string) => all.filter((feature) => feature !== name);
+    expect(usable([32, 64], without("subgroup-size-control"))).toBe("the size of a subgroup is unknown");
+    expect(usable([32, 32], without("shader-f16"))).toMatch(/float16/);
+    expect(usable([32, 32], without("chromium-experimental-subgroup-matrix"))).toBe("WebGPU offers none here");
+    expect(usable([32, 32], all, rtx3090.slice(4))).toBe("none multiplies float16 with sums in float32");
+    expect(usable([32, 32], all, [{ ...rtx3090[1], N: 32 }])).toBe("the sides are not 8 or 16: 16x32x16");
   });
 });
 
