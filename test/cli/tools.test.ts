@@ -105,7 +105,9 @@ describe("adapters", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const lines = stdout.trimEnd().split("\n");
     expect(lines[0]).toMatch(/^\* \S.* {2}(gpu|lavapipe|software|swiftshader) {2}\S.* {2}\(.*\)$/);
-    for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}\S/);
+    for (const [i, line] of lines.entries()) {
+      expect(line).toMatch(i % 2 === 1 ? /^ {4}matrix units: \S/ : i > 0 ? /^ {2}\S/ : /^\* \S/);
+    }
     if (testAdapter === "swiftshader") expect(stdout).toMatch(/^[* ] swiftshader {2}swiftshader {2}SwiftShader/m);
   });
 });
