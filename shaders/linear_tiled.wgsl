@@ -18,7 +18,7 @@ const W_LOADS: u32 = 2u;  // K_STEP * TILE_N4 / invocations, rounded up
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, K, N]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, N, K]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
@@ -34,7 +34,8 @@ alias Act = f32;  // what activations are stored as
 
 const X_STRIDE: u32 = K_STEP / 4u + 1u;  // one more than it holds, so that rows do not all begin in the same bank
 var<workgroup> xTile: array<vec4<Act>, TILE_M * X_STRIDE>;
-var<workgroup> wTile: array<vec4<Act>, K_STEP * TILE_N4>;
+const W_STRIDE: u32 = TILE_N4 + 1u;
+var<workgroup> wTile: array<vec4<Act>, K_STEP * W_STRIDE>;  // [K_STEP, TILE_N]
 //#if NORMALIZE
 var<workgroup> rowSums: array<vec2<f32>, TILE_M * K_STEP / 4u>;  // of x and of its squares: each loader's part
 //#endif
@@ -123,7 +124,14 @@ fn linear(
       {
         const i = 0u;
         let at = local + i * INVOCATIONS;
-        if (at < K_STEP * TILE_N4) { wTile[at] = nextW[i]; }
+        let n = at / STEP4;
+        if (at < K_STEP * TILE_N4) {
+          let to = at % STEP4 * 4u * W_STRIDE + n / 4u;
+          wTile[to][n % 4u] = nextW[i].x;
+          wTile[to + W_STRIDE][n % 4u] = nextW[i].y;
+          wTile[to + 2u * W_STRIDE][n % 4u] = nextW[i].z;
+          wTile[to + 3u * W_STRIDE][n % 4u] = nextW[i].w;
+        }
       }
       //#end
       workgroupBarrier();
@@ -146,7 +154,7 @@ fn linear(
       {
         const i = 0u;
         let at = local + i * INVOCATIONS;
-        nextW[i] = weight[(group.z * K + min(k0 + at / TILE_N4, K - 1u)) * N4 + min(column0 + at % TILE_N4, N4 - 1u)];
+        nextW[i] = weight[(group.z * N + min(column0 * 4u + at / STEP4, N - 1u)) * K4 + k0 / 4u + at % STEP4];
       }
       //#end
     }
@@ -156,11 +164,11 @@ fn linear(
       //#unroll c COLUMNS
       {
         const c = 0u;
-        let at = k * 4u * TILE_N4 + lane.x + c * LANES_N;
+        let at = k * 4u * W_STRIDE + lane.x + c * LANES_N;
         w[c][0] = vec4<f32>(wTile[at]);
-        w[c][1] = vec4<f32>(wTile[at + TILE_N4]);
-        w[c][2] = vec4<f32>(wTile[at + 2u * TILE_N4]);
-        w[c][3] = vec4<f32>(wTile[at + 3u * TILE_N4]);
+        w[c][1] = vec4<f32>(wTile[at + W_STRIDE]);
+        w[c][2] = vec4<f32>(wTile[at + 2u * W_STRIDE]);
+        w[c][3] = vec4<f32>(wTile[at + 3u * W_STRIDE]);
       }
       //#end
       //#unroll r ROWS

@@ -169,9 +169,30 @@ export type LinearVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | (Tile & { step: number })
-  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit }
+  | ({ kind: "matrix" } & MatrixTile)
   /** Float32 on a unit of float16. */
-  | { kind: "split"; tilesM: number; tilesN: number; unit: SizedUnit };
+  | ({ kind: "split" } & MatrixTile);
+
+/** What a workgroup's subgroups make together on matrix units. */
+export interface MatrixTile {
+  unit: SizedUnit;
+  /** Matrices of sums of a subgroup. */
+  tilesM: number;
+  tilesN: number;
+  subgroupsM: number;
+  subgroupsN: number;
+  /** Of the inner width at a time. */
+  step: number;
+}
+
+/** The rows, columns and invocations of a workgroup on matrix units. */
+export function matrixTileSizes({ unit, tilesM, tilesN, subgroupsM, subgroupsN }: MatrixTile) {
+  return {
+    tileM: subgroupsM * tilesM * unit.m,
+    tileN: subgroupsN * tilesN * unit.n,
+    workgroup: subgroupsM * subgroupsN * unit.lanes,
+  };
+}
 
 /** Name of a linear layer in a tuning table. */
 export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
@@ -187,29 +208,55 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
   const candidates = new Map<string, LinearVariant>();
   const step = 16;
   const bytesOf = ({ lanesM, lanesN, rows, columns }: Tile) =>
-    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4) + 2 * lanesM * rows * step;
+    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * (lanesN * columns + 1) * 4) +
+    2 * lanesM * rows * step;
   if (k % step === 0)
     for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target);
-  if (unit && k % unit.k === 0) {
-    for (const [tilesM, tilesN] of [
-      [4, 4],
-      [2, 4],
-      [4, 2],
-      [2, 2],
-      [1, 2],
-      [2, 1],
-    ] as const) {
-      if (m < tilesM * unit.m || n % (2 * tilesN * unit.n) !== 0) continue;
-      const kind = dtype === "f16" ? "matrix" : "split";
-      const bytes =
-        8 * unit.k * (tilesM * unit.m + tilesN * unit.n) + 16 * unit.m * unit.n + 4 * tilesM * unit.m * unit.k;
-      if (kind === "split" && bytes > target.limits.maxComputeWorkgroupStorageSize) continue;
-      candidates.set(`${kind} ${tilesM}x${tilesN}`, { kind, tilesM, tilesN, unit });
-    }
-  }
+  const kind = dtype === "f16" ? "matrix" : "split";
+  for (const [name, tile] of matrixLinear(target, shape)) candidates.set(`${kind} ${name}`, { kind, ...tile });
   return candidates;
+}
+
+/** The tiles of linear_matrix.wgsl and linear_split.wgsl, the best first. */
+function matrixLinear(target: Target, { dtype, m, k, n }: LinearShape): Candidates<MatrixTile> {
+  const unit = matrixUnit(target);
+  if (!unit) return new Map();
+  // Float32 takes two float16 values of workgroup memory for each of its own.
+  const parts = dtype === "f16" ? 1 : 2;
+  const largest = target.adapter.subgroupMaxSize ?? unit.lanes;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  // Sides of 16 make matrices of 16x16; smaller sides take more of them.
+  const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
+  const shapes = [
+    ...(parts === 1 ? [[4, 2, 2, 2] as const, [4, 2, 2, 4] as const] : [[4, 2, 2, 4] as const, [4, 2, 2, 2] as const]),
+    [2, 2, 2, 4],
+    [2, 4, 2, 2],
+    [2, 2, 2, 2],
+    [2, 2, 1, 2],
+    [1, 1, 2, 2],
+  ] as const;
+  const tiles = new Map<string, MatrixTile>();
+  for (const [tilesM, tilesN, subgroupsM, subgroupsN] of shapes) {
+    const step = dtype === "f16" && k % 32 === 0 ? 32 : 16;
+    const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM, subgroupsN, step };
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const bytes = Math.max(
+      parts * (tileM + tileN) * (2 * step + 16),
+      subgroupsM * subgroupsN * unit.m * 4 * (tile.tilesN * unit.n + 4),
+    );
+    const whole = [
+      k / step,
+      n / 8,
+      (tileM * step) / 8 / workgroup,
+      (tileN * step) / 8 / workgroup,
+      workgroup / largest,
+    ];
+    if (!whole.every(Number.isInteger) || m < tileM || n < tileN) continue;
+    if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
+    tiles.set(`${tileM}x${tileN} by ${workgroup}`, tile);
+  }
+  return tiles;
 }
 
 /** softmax(q kᵀ) v: what its variants depend on. */
