@@ -167,6 +167,7 @@ function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): S
           ...{ TILE_M: tileM, TILE_N4: tileN4, K_STEP: step },
           X_LOADS: groups((tileM * step) / 4, invocations),
           W_LOADS: groups(step * tileN4, invocations),
+          WHOLE: ((tileM * step) / 4) % invocations === 0 && (step * tileN4) % invocations === 0,
         },
         workgroups: [groups(n, 4 * tileN4), groups(m, tileM), batch],
       };
