@@ -24,7 +24,7 @@ export function choose<V>(target: Target, key: string, candidates: Candidates<V>
 /** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
 export interface Specialized {
   source: string;
-  constants: Record<string, number>;
+  constants: Record<string, number | boolean>;
   workgroups: Kernel["workgroups"];
 }
 
