@@ -36,7 +36,6 @@ const TILE_M: u32 = 64u;  // TILES_M * SIDE_M
 const TILE_N: u32 = 128u;  // SUBGROUPS * TILES_N * SIDE_N
 const X_LOADS: u32 = 1u;  // 2 * TILE_M / WORKGROUP: a whole number
 const W_LOADS: u32 = 6u;  // STEP * TILE_N / 8 / WORKGROUP: a whole number
-const K_STEPS: u32 = 3u;  // STEP / SIDE_K
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
@@ -181,20 +180,18 @@ fn patchEmbed(
   loop {
     // The last turn loads the last step once more, rather than beyond the end.
     let next = load(min(first + STEP_PIXELS, 3u * AREA - STEP_PIXELS), xFrom, half, wBlueRed, wGreen);
-    //#unroll k K_STEPS
-    {
-      const k = 0u;
+    for (var k = 0u; k < STEP; k += SIDE_K) {
       var a: array<Left, TILES_M>;
       //#unroll i TILES_M
       {
         const i = 0u;
-        a[i] = subgroupMatrixLoad<Left, row_major>(&tile, i * SIDE_M * X_STRIDE + k * SIDE_K / 8u, X_STRIDE);
+        a[i] = subgroupMatrixLoad<Left, row_major>(&tile, i * SIDE_M * X_STRIDE + k / 8u, X_STRIDE);
       }
       //#end
       //#unroll j TILES_N
       {
         const j = 0u;
-        let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * SIDE_K * W_STRIDE + ownColumn + j * SIDE_N / 8u, W_STRIDE);
+        let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * W_STRIDE + ownColumn + j * SIDE_N / 8u, W_STRIDE);
         //#unroll i TILES_M
         {
           const i = 0u;
@@ -204,7 +201,6 @@ fn patchEmbed(
       }
       //#end
     }
-    //#end
     workgroupBarrier();  // what lies there was used
     store(next, xTo, wTo);
     workgroupBarrier();

@@ -174,7 +174,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
           ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
           ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
           ...{ X_LOADS: (tileM * step) / 8 / workgroup, W_LOADS: (step * tileN) / 8 / workgroup },
-          ...{ SIDE_STEPS: step / unit.k, FOURS: (tilesN * unit.n * unit.m) / unit.lanes / 16 },
+          ...{ FOURS: (tilesN * unit.n * unit.m) / unit.lanes / 16 },
         };
         return [
           {

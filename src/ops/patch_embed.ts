@@ -108,7 +108,6 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
         constants: {
           ...{ M: b * keep, SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
           ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
-          ...{ K_STEPS: step / unit.k },
           ...{ X_LOADS: (2 * tileM) / workgroup, W_LOADS: (step * tileN) / 8 / workgroup },
         },
         workgroups: [groups(width, tileN), groups(b * keep, tileM), 1],
