@@ -37,12 +37,15 @@ export type WorkerMessage =
   | { begins: string }
   | { kernel: CompiledKernel };
 
+/** The file descriptor that the worker's messages go to: drivers print on both of the usual ones. */
+export const messageChannel = 3;
+
 /**
- * Compiles kernels one at a time. The driver prints what it made of them on this process's standard error stream, which has to be a file that is
+ * Compiles kernels one at a time. The driver prints what it made of them on this process's standard streams, which have to be one file that is
  * appended to: it is read after each kernel, then emptied.
  */
 export async function compileKernels(selection: KernelSelection): Promise<void> {
-  const say = (message: WorkerMessage) => writeSync(1, `${JSON.stringify(message)}\n`);
+  const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
   const checkpoint = await benchCheckpoint({ patch: selection.patch });
   const gpu = await openNodeGpu({ adapter: selection.adapter });
   try {
@@ -66,7 +69,7 @@ export async function compileKernels(selection: KernelSelection): Promise<void> 
         await writeFileAtomic(join(selection.listings, `${name}.wgsl`), wgsl);
         await writeFileAtomic(join(selection.listings, `${name}.txt`), printed);
       }
-      const stats = parseDriverOutput(printed).at(-1);
+      const stats = parseDriverOutput(printed);
       say({ kernel: { ...kernel, ...(stats && { stats }), ...(error !== undefined && { error }) } });
     }
   } finally {
@@ -81,7 +84,7 @@ function isWanted(filter: string | undefined): (kernel: ListedKernel) => boolean
     wanted === undefined || [label, node, shape, variant].some((text) => text.toLowerCase().includes(wanted));
 }
 
-/** What was printed on the standard error stream since the last call. */
+/** What was printed on the standard streams since the last call. */
 function takePrinted(): string {
   if (!fstatSync(2).isFile()) return "";
   const printed = readFileSync("/proc/self/fd/2", "utf8");

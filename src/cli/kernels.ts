@@ -3,12 +3,19 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { GpuError, InputError } from "../errors.js";
 import { variantKinds } from "../gpu/gpu.js";
 import { makeFolder, writeFileAtomic } from "../node/atomic.js";
 import { driverSwitches } from "./kernel_stats.js";
-import { type CompiledKernel, compileKernels, type KernelSelection, type WorkerMessage } from "./kernel_worker.js";
+import {
+  type CompiledKernel,
+  compileKernels,
+  type KernelSelection,
+  messageChannel,
+  type WorkerMessage,
+} from "./kernel_worker.js";
 import { adapterOption, dtypeOption, parseSize, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { packageFile } from "./package_files.js";
@@ -120,21 +127,22 @@ async function* messages(options: KernelsOptions): AsyncGenerator<WorkerMessage>
   const log = await open(join(folder, "printed"), "a");
   try {
     const program = [packageFile("bench", "kernels.js"), "--compile-here", JSON.stringify(selection)];
+    // A driver that prints on the standard output must not hold it back.
     const [file, ...args] =
       gpu === undefined
         ? [process.execPath, ...program]
-        : ["bash", packageFile("tools", "gpu-lab.sh"), "run", gpu, "node", ...program];
+        : ["bash", packageFile("tools", "gpu-lab.sh"), "run", gpu, "stdbuf", "-oL", "node", ...program];
     const env = {
       ...{ ...process.env, ...driverSwitches, ...(kind !== undefined && { SDMAE_KERNELS: kind }) },
       ...{ GPU_LAB_FOLDERS: [process.env.GPU_LAB_FOLDERS, listings && resolve(listings)].filter(Boolean).join(":") },
     };
-    const child = spawn(file as string, args, { env, stdio: ["ignore", "pipe", log.fd] });
+    const child = spawn(file as string, args, { env, stdio: ["ignore", log.fd, log.fd, "pipe"] });
     const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done, fail) => {
       child.once("error", fail);
       child.once("close", (code, signal) => done({ code, signal }));
     });
     let last = "";
-    for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+    for await (const line of createInterface({ input: child.stdio[messageChannel] as Readable })) {
       const message = JSON.parse(line) as WorkerMessage;
       if ("begins" in message) last = ` at ${message.begins}`;
       yield message;
