@@ -1,11 +1,18 @@
 /** Reads what Mesa's drivers print of the machine code that they made of a kernel: its size, registers, occupancy and inner loop. */
 
-/** The environment that makes the drivers print it. They read it when they load. */
-export const driverSwitches: Readonly<Record<string, string>> = {
+/** The environment that makes the drivers print statistics. They read it when they load. */
+export const statisticsSwitches: Readonly<Record<string, string>> = {
   MESA_SHADER_CACHE_DISABLE: "true",
   NAK_DEBUG: "print",
-  RADV_DEBUG: "shaderstats,shaders,nocache",
+  RADV_DEBUG: "shaderstats,nocache",
   IR3_SHADER_DEBUG: "cs",
+  AGX_MESA_DEBUG: "shaderdb",
+};
+
+/** The environment that makes them print the machine code too. */
+export const driverSwitches: Readonly<Record<string, string>> = {
+  ...statisticsSwitches,
+  RADV_DEBUG: "shaderstats,shaders,nocache",
   AGX_MESA_DEBUG: "shaders,shaderdb",
 };
 

@@ -1,25 +1,24 @@
 import { fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { scoreSettings } from "../detector/settings.js";
-import type { AdapterDescription } from "../gpu/gpu.js";
+import type { AdapterDescription, VariantKind } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
-import type { Size } from "../ops/resize.js";
-import { benchCheckpoint } from "./fps.js";
-import { type ListedKernel, listKernels, scoreNodes } from "./kernel_list.js";
+import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./kernel_list.js";
 import { type KernelStats, parseDriverOutput } from "./kernel_stats.js";
 
 /** What is compiled. */
-export interface KernelSelection {
-  size: Size;
-  patch?: number;
-  batch: number;
-  dtype?: "f32" | "f16";
-  variants?: boolean;
-  training?: boolean;
+export interface KernelRequest {
+  models: readonly KernelModel[];
+  /** The kind of variants to take, see {@link Target.forcedKind}. */
+  kind?: VariantKind;
+  /** Only kernels whose label, node, shape or variant holds this text. */
   filter?: string;
   adapter?: string;
-  /** A folder for each kernel's WGSL and what the driver printed of it. */
+  /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
+  part?: { index: number; of: number };
+  /** Whether candidates that are not taken are left out if they differ in the sizes of tensors alone. */
+  fewer?: boolean;
+  /** A folder for each kernel's WGSL, and for all that the driver printed of it. */
   listings?: string;
 }
 
@@ -27,35 +26,36 @@ export interface KernelSelection {
 export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"> {
   /** Absent where the driver prints none. */
   stats?: KernelStats;
-  /** Why it did not compile. */
+  /** Why it does not compile. */
   error?: string;
 }
 
 /** What the worker says, a line each. */
 export type WorkerMessage =
-  | { adapter: AdapterDescription; dtype: string; patch: number; total: number }
+  | { adapter: AdapterDescription; dtype: string; total: number }
   | { begins: string }
   | { kernel: CompiledKernel };
 
-/** The file descriptor that the worker's messages go to: drivers print on both of the usual ones. */
+/** The file descriptor of the worker's messages: drivers print on both standard streams. */
 export const messageChannel = 3;
 
 /**
- * Compiles kernels one at a time. The driver prints what it made of them on this process's standard streams, which have to be one file that is
- * appended to: it is read after each kernel, then emptied.
+ * Compiles kernels, one at a time and each text once. What the driver makes of them it prints on the standard streams of this process. These have
+ * to be one file that is appended to: it is read after each kernel, then emptied.
  */
-export async function compileKernels(selection: KernelSelection): Promise<void> {
+export async function compileKernels(request: KernelRequest): Promise<void> {
+  const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
   const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
-  const checkpoint = await benchCheckpoint({ patch: selection.patch });
-  const gpu = await openNodeGpu({ adapter: selection.adapter });
+  const gpu = await openNodeGpu({ adapter });
   try {
     // What was measured on this machine says nothing of a driver without its GPU.
     gpu.tuning = new Map();
-    const settings = scoreSettings(checkpoint, { size: selection.size, dtype: selection.dtype }, gpu);
-    const { config, weights } = checkpoint;
-    const nodes = scoreNodes(gpu, { config, weights, settings, batch: selection.batch });
-    const kernels = listKernels(gpu, nodes, selection.variants ?? false).filter(isWanted(selection.filter));
-    say({ adapter: gpu.adapter, dtype: settings.dtype, patch: config.patch, total: kernels.length });
+    if (kind) gpu.forcedKind = kind;
+    const graphs = models.map((model) => modelNodes(gpu, model));
+    const listed = listKernels(gpu, graphs).filter(isWanted(filter));
+    const kernels = (request.fewer ? withoutOtherSizes(listed) : listed).filter((_, i) => i % part.of === part.index);
+    const types = new Set(graphs.map(({ dtype }) => dtype));
+    say({ adapter: gpu.adapter, dtype: [...types].join(", "), total: kernels.length });
     for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
       say({ begins: `${kernel.node} (${kernel.label})` });
       takePrinted();
@@ -64,10 +64,17 @@ export async function compileKernels(selection: KernelSelection): Promise<void> 
         error = reason.message;
       });
       const printed = takePrinted();
-      if (selection.listings !== undefined) {
-        const name = `${String(i).padStart(3, "0")} ${kernel.label} ${kernel.variant ?? ""}`.replace(/[^\w.]+/g, "-");
-        await writeFileAtomic(join(selection.listings, `${name}.wgsl`), wgsl);
-        await writeFileAtomic(join(selection.listings, `${name}.txt`), printed);
+      if (listings !== undefined) {
+        const words = [String(i).padStart(3, "0"), kernel.label, kernel.variant ?? ""];
+        const path = join(
+          listings,
+          words
+            .join(" ")
+            .trim()
+            .replace(/[^\w.]+/g, "-"),
+        );
+        await writeFileAtomic(`${path}.wgsl`, wgsl);
+        await writeFileAtomic(`${path}.txt`, printed);
       }
       const stats = parseDriverOutput(printed);
       say({ kernel: { ...kernel, ...(stats && { stats }), ...(error !== undefined && { error }) } });
@@ -77,7 +84,20 @@ export async function compileKernels(selection: KernelSelection): Promise<void> 
   }
 }
 
-/** Whether a kernel's label, node, shape or variant holds a text. */
+/** Leaves out candidates that are not taken and differ from others in the sizes of tensors alone. */
+export function withoutOtherSizes(kernels: readonly ListedKernel[]): ListedKernel[] {
+  // Sizes of tensors are large; those of tiles are small.
+  const shapeOf = ({ wgsl, entryPoint }: ListedKernel) =>
+    `${entryPoint}\n${wgsl.replace(/^(const \w+: u32 = )\d{3,}u;/gm, "$1large;")}`;
+  const shapes = new Set(kernels.filter(({ isChosen }) => isChosen).map(shapeOf));
+  return kernels.filter((kernel) => {
+    const shape = shapeOf(kernel);
+    const isNew = !shapes.has(shape);
+    shapes.add(shape);
+    return kernel.isChosen || isNew;
+  });
+}
+
 function isWanted(filter: string | undefined): (kernel: ListedKernel) => boolean {
   const wanted = filter?.toLowerCase();
   return ({ label, node, shape, variant = "" }) =>
