@@ -14,6 +14,7 @@ import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { extractGradientsCommand } from "./extract_gradients.js";
 import { fpsCommand, type PeerMissing, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
+import { kernelsCommand } from "./kernels.js";
 import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
 import { streamsBenchCommand } from "./streams_bench.js";
@@ -70,7 +71,7 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
  * @param peerMissing tells which of them cannot be measured here
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams",
+  name: "fps" | "train" | "compare" | "streams" | "kernels",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -80,6 +81,7 @@ export function runBenchmark(
     fps: () => fpsCommand(peers, runPeer, peerMissing),
     train: trainBenchCommand,
     streams: streamsBenchCommand,
+    kernels: kernelsCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);
