@@ -109,26 +109,48 @@ export function blocksOf(listing: readonly Instruction[]): Block[] {
   return blocks;
 }
 
-/** The blocks of each loop, with those of inner loops, by the block that it begins with. */
-function loopsOf(blocks: readonly Block[]): Map<number, Set<number>> {
-  const predecessors = blocks.map((): number[] => []);
-  for (const [i, { successors }] of blocks.entries()) for (const to of successors) predecessors[to]?.push(i);
-  const loops = new Map<number, Set<number>>();
-  for (const [i, { successors }] of blocks.entries()) {
-    for (const header of successors) {
-      // The compilers lay blocks out in an order in which only loops go back.
-      if (header > i) continue;
-      const body = loops.get(header) ?? new Set([header]);
-      loops.set(header, body);
-      const open = [i];
-      for (let block = open.pop(); block !== undefined; block = open.pop()) {
-        if (body.has(block)) continue;
-        body.add(block);
-        open.push(...(predecessors[block] ?? []));
+/** A loop: its blocks, those of inner loops among them. */
+interface Loop {
+  body: ReadonlySet<number>;
+  inner: readonly Loop[];
+}
+
+/** The loops among some of the blocks: parts in which each block can be reached from each other one. */
+function loopsAmong(blocks: readonly Block[], among: ReadonlySet<number>): Loop[] {
+  const forward = blocks.map(({ successors }) => successors);
+  const backward = blocks.map((): number[] => []);
+  for (const [i, successors] of forward.entries()) for (const to of successors) backward[to]?.push(i);
+  const reach = (from: number, edges: readonly (readonly number[])[]) => {
+    const reached = new Set<number>();
+    const open = [from];
+    for (let block = open.pop(); block !== undefined; block = open.pop()) {
+      for (const to of edges[block] ?? []) {
+        if (!among.has(to) || reached.has(to)) continue;
+        reached.add(to);
+        open.push(to);
       }
     }
+    return reached;
+  };
+  const loops: Loop[] = [];
+  const done = new Set<number>();
+  for (const block of among) {
+    if (done.has(block)) continue;
+    const after = reach(block, forward);
+    if (!after.has(block)) continue;
+    const before = reach(block, backward);
+    const body = new Set([...after].filter((i) => before.has(i)));
+    for (const i of body) done.add(i);
+    // Without the block where it is entered, what still goes round is an inner loop.
+    const entry = [...body].find((i) => backward[i]?.some((from) => !body.has(from))) ?? block;
+    loops.push({ body, inner: loopsAmong(blocks, new Set([...body].filter((i) => i !== entry))) });
   }
   return loops;
+}
+
+/** All loops, outer ones before those inside of them. */
+function allLoops(loops: readonly Loop[]): Loop[] {
+  return loops.flatMap((loop) => [loop, ...allLoops(loop.inner)]);
 }
 
 /** The loop that holds the most ops, those of inner loops left aside. Without one, the code from the first op to the last. */
@@ -147,17 +169,12 @@ export function mainLoop(blocks: readonly Block[], dialect: Dialect): LoopStats 
     return { op, ops: sum(code, opsOf), instructions, moves, totalOps, ...(note && { note }) };
   };
   const codeOf = (body: Iterable<number>) => [...body].flatMap((i) => blocks[i]?.instructions ?? []);
-  const loops = [...loopsOf(blocks)];
-  const found = loops.map(([header, body]) => {
-    const inner = loops.filter(([other]) => other !== header && body.has(other));
-    const own = [...body].filter((i) => !inner.some(([, other]) => other.has(i)));
-    return { body, isNested: inner.length > 0, ops: sum(codeOf(own), opsOf) };
-  });
-  const main = found.reduce((best, loop) => (loop.ops > best.ops ? loop : best), {
-    body: new Set([0]),
-    isNested: false,
-    ops: 0,
-  });
+  const main = { body: new Set<number>() as ReadonlySet<number>, isNested: false, ops: 0 };
+  for (const { body, inner } of allLoops(loopsAmong(blocks, new Set(blocks.keys())))) {
+    const own = [...body].filter((i) => !inner.some((loop) => loop.body.has(i)));
+    const ops = sum(codeOf(own), opsOf);
+    if (ops > main.ops) Object.assign(main, { body, isNested: inner.length > 0, ops });
+  }
   if (main.ops > 0) return stats(codeOf(main.body), main.isNested ? "nested" : undefined);
   const first = all.findIndex((instruction) => opsOf(instruction) > 0);
   const last = all.findLastIndex((instruction) => opsOf(instruction) > 0);
@@ -189,8 +206,7 @@ function shaderHead(text: string): Pick<KernelStats, "workgroupBytes" | "invocat
 export const nak: Dialect = {
   isMatrix: (mnemonic) => /^[hi]mma\b/.test(mnemonic),
   multiplyAdds: (mnemonic) => (/^ffma\b/.test(mnemonic) ? 1 : /^hfma2\b/.test(mnemonic) ? 2 : 0),
-  // prmt picks bytes of two registers: it moves float16 values to their place in a pair.
-  isMove: (mnemonic) => /^(mov|prmt|nop)\b/.test(mnemonic),
+  isMove: (mnemonic) => /^(mov|nop)\b/.test(mnemonic),
 };
 
 /** The blocks of a listing of NAK, which writes them out itself. */
@@ -248,7 +264,7 @@ export const aco: Dialect = {
       return total + Number(/^v_(dual_)?(fma|mad|mac)[a-z]*(_mix(lo|hi)?)?_(legacy_)?f(16|32)/.test(part));
     }, 0),
   isMove: (mnemonic) =>
-    mnemonic.split("::").every((part) => /^(v_(dual_)?mov_|s_mov|s_(nop|delay_alu|clause|wait))/.test(part)),
+    mnemonic.split("::").every((part) => /^(v_(dual_)?mov_|v_swap_|s_mov|s_(nop|delay_alu|clause|wait))/.test(part)),
 };
 
 /** The instructions of a disassembly of ACO. */
