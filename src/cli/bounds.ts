@@ -13,15 +13,24 @@ export interface GpuSpeeds {
   clockHz: number;
   /** Of an SM per clock: float16 with sums in float32, by the instructions that the driver uses (HMMA). */
   matrixFlops: number;
+  /** From memory; and from the second-level cache, for kernels all of whose tensors fit into it. */
   bytesPerSecond: number;
+  cacheBytes: number;
+  cacheBytesPerSecond: number;
 }
 
 /** The cards that a record of NVIDIA's driver can be worked out for. */
 export const gpuSpeeds: Readonly<Record<string, GpuSpeeds>> = {
   // 71 TFLOP/s at 1.695 GHz.
-  rtx3090: { name: "RTX 3090", sms: 82, clockHz: 1.695e9, matrixFlops: 512, bytesPerSecond: 936e9 },
+  rtx3090: {
+    ...{ name: "RTX 3090", sms: 82, clockHz: 1.695e9, matrixFlops: 512 },
+    ...{ bytesPerSecond: 936e9, cacheBytes: 6e6, cacheBytesPerSecond: 2e12 },
+  },
   // 989 TFLOP/s at 1.83 GHz by Hopper's own instructions, of which HMMA reaches 62 %.
-  h100: { name: "H100 SXM", sms: 132, clockHz: 1.755e9, matrixFlops: 0.62 * 4096, bytesPerSecond: 3.35e12 },
+  h100: {
+    ...{ name: "H100 SXM", sms: 132, clockHz: 1.755e9, matrixFlops: 0.62 * 4096 },
+    ...{ bytesPerSecond: 3.35e12, cacheBytes: 50e6, cacheBytesPerSecond: 5.5e12 },
+  },
 };
 
 const lanes = 32;
@@ -72,7 +81,7 @@ export function kernelBounds(kernel: MeasuredKernel, gpu: GpuSpeeds): KernelBoun
   const loads = ms(moved / (loadBytes * perSecond));
   const rounds = workgroups / gpu.sms;
   const tail = Math.ceil(rounds) / rounds;
-  const fromMemory = ms(bytes / gpu.bytesPerSecond);
+  const fromMemory = ms(bytes / (bytes > gpu.cacheBytes ? gpu.bytesPerSecond : gpu.cacheBytesPerSecond));
   const total = Math.max(Math.max(issue, matrix, loads) * tail, fromMemory);
   return { label, shape, count, issue, matrix, loads, bytes: fromMemory, tail, total };
 }
@@ -87,7 +96,7 @@ export function boundsCommand(): Command {
   return new Command("bounds")
     .description(
       "Works out from a record of `bench/kernels.js --json` of an NVIDIA card how fast each kernel can be at best: by the instructions that have to " +
-        "be issued, by the matrix units, by loads from workgroup memory and caches, and by the bytes that come from memory.",
+        "be issued, by the matrix units, by loads from workgroup memory and caches, and by the bytes that come from memory, or from the second-level cache if they fit.",
     )
     .argument("<record>", "what bench/kernels.js wrote")
     .addOption(new Option("--gpu <name>", "the card").choices(Object.keys(gpuSpeeds)).default("rtx3090"))
