@@ -173,22 +173,24 @@ async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
 
 /**
  * Compiles in a process of its own, whose drivers see the switches from the start, and in the driver laboratory if a GPU of it is named.
+ * @param program a file that runs this command: this very program, unless given
  * @returns what that process says
  */
 export async function* worker(
   gpu: string | undefined,
   request: KernelRequest,
   switches = driverSwitches,
+  program = process.argv[1] as string,
 ): AsyncGenerator<WorkerMessage> {
   const folder = await mkdtemp(join(tmpdir(), "sdmae-kernels-"));
   const log = await open(join(folder, "printed"), "a");
   try {
-    const program = [packageFile("bench", "kernels.js"), "--compile-here", JSON.stringify(request)];
+    const command = [program, "--compile-here", JSON.stringify(request)];
     // Some drivers print on the standard output, which must not be held back (stdbuf).
     const [file, ...args] =
       gpu === undefined
-        ? [process.execPath, ...program]
-        : ["bash", packageFile("tools", "gpu-lab.sh"), "run", gpu, "stdbuf", "-oL", "node", ...program];
+        ? [process.execPath, ...command]
+        : ["bash", packageFile("tools", "gpu-lab.sh"), "run", gpu, "stdbuf", "-oL", "node", ...command];
     const folders = [process.env.GPU_LAB_FOLDERS, tmpdir(), request.listings].filter(Boolean).join(":");
     const child = spawn(file as string, args, {
       env: { ...process.env, ...switches, GPU_LAB_FOLDERS: folders },
