@@ -374,9 +374,19 @@ export type AttentionVariant =
   | { kind: "plain" }
   | { kind: "subgroup"; lanes: number; queries: number; keys: number }
   | { kind: "tiled"; lanes: number; columns: number; lanesM: number; rows: number }
-  | { kind: "matrix"; unit: SizedUnit; keys: number; subgroups: number }
+  | ({ kind: "matrix" } & MatrixAttention)
   /** Float32 on a unit of float16. */
-  | { kind: "split"; unit: SizedUnit; keys: number; subgroups: number };
+  | ({ kind: "split" } & MatrixAttention);
+
+/** A tile of attention on matrix units. */
+export interface MatrixAttention {
+  unit: SizedUnit;
+  /** Columns of a matrix of values. */
+  valueN: number;
+  /** Keys of a step, which the subgroups of a workgroup share. */
+  keys: number;
+  subgroups: number;
+}
 
 /** Name of an attention in a tuning table. */
 export function attentionKey({ dtype, samples, tokens, heads, headWidth }: AttentionShape): string {
@@ -417,19 +427,9 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   }
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target);
-  if (unit && unit.lanes % unit.m === 0) {
-    for (const keys of [32, 64]) {
-      const sharers = unit.lanes / unit.m;
-      const whole = [headWidth % keys, keys % unit.n, keys % unit.k, keys % (4 * sharers), headWidth % unit.k];
-      const fits = whole.every((rest) => rest === 0) && tokens >= Math.max(keys, unit.m);
-      const kind = dtype === "f16" ? "matrix" : "split";
-      const [shared, each] = kind === "matrix" ? [0, 6 * unit.m * keys] : [8 * keys * headWidth, 8 * unit.m * keys];
-      const room = Math.floor((target.limits.maxComputeWorkgroupStorageSize - shared) / each);
-      // Queries lie where a block of keys and values does afterwards.
-      const subgroups = Math.min(4, room, kind === "split" ? Math.floor((2 * keys) / unit.m) : 4);
-      if (fits && subgroups > 0) candidates.set(`${kind} ${keys}`, { kind, unit, keys, subgroups });
-    }
+  const kind = dtype === "f16" ? "matrix" : "split";
+  for (const tile of matrixAttention(target, shape)) {
+    candidates.set(`${kind} ${tile.keys} by ${tile.subgroups}`, { kind, ...tile });
   }
   return candidates;
 }
@@ -453,6 +453,63 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
     }
   }
   return tiles;
+}
+
+/**
+ * Keys of a step and subgroups of a workgroup, the best first. More keys cost fewer instructions per score, more
+ * subgroups spread the copying of a tile over more lanes, and both take workgroup memory.
+ */
+const matrixAttentionTiles = {
+  f16: [
+    [64, 4],
+    [32, 4],
+    [32, 8],
+    [32, 2],
+  ],
+  // A tile of two float16 values each is twice as large, and splitting it is most of the copying.
+  f32: [
+    [64, 4],
+    [32, 8],
+    [32, 4],
+    [32, 2],
+  ],
+} as const;
+
+/** More workgroup memory than this would leave a multiprocessor with one workgroup. */
+const mostAttentionBytes = 49152;
+
+/** The tiles of attention_matrix.wgsl and attention_split.wgsl. */
+function matrixAttention(target: Target, { dtype, headWidth }: AttentionShape): MatrixAttention[] {
+  const units = matrixUnits(target);
+  if (typeof units === "string") return [];
+  const [unit] = units as [SizedUnit, ...SizedUnit[]];
+  // Values lie row by row. NVIDIA's compiler loads such matrices in one instruction if they are 8 wide, else in eight.
+  const narrow = units.find(({ m, n, k }) => m === unit.m && n === 8 && k === unit.k);
+  const valueN = (narrow ?? unit).n;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  const sharers = unit.lanes / unit.m;
+  // Powers of two all of them.
+  const divides = (part: number, whole: number) => Number.isInteger(whole / part);
+  const serves = ([keys, subgroups]: readonly [number, number]) => {
+    const rowsAtOnce = (subgroups * unit.lanes) / (headWidth / 8);
+    const share = keys / sharers;
+    const rowOfScores = keys / 4 + Math.max(sharers, valueN / 4);
+    const staged = (dtype === "f16" ? 2 : 4) * keys * (headWidth / 8 + 1) + 1;
+    const bytes = 16 * (staged + subgroups * unit.m * rowOfScores + 1);
+    return (
+      [unit.k, valueN, 8].every((side) => divides(side, headWidth)) &&
+      Number.isInteger(sharers) &&
+      [unit.n, unit.k, 8].every((side) => divides(side, share)) &&
+      Number.isInteger(rowsAtOnce) &&
+      (rowsAtOnce >= keys || divides(rowsAtOnce, keys)) &&
+      rowOfScores >= headWidth / 8 &&
+      bytes <= Math.min(maxComputeWorkgroupStorageSize, mostAttentionBytes) &&
+      subgroups * unit.lanes <= maxComputeInvocationsPerWorkgroup &&
+      // With matrices, Dawn wants whole subgroups of the largest size.
+      divides(target.adapter.subgroupMaxSize ?? unit.lanes, subgroups * unit.lanes)
+    );
+  };
+  return matrixAttentionTiles[dtype].filter(serves).map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */

@@ -121,38 +121,6 @@ describe("attention, tiled", () => {
   }
 });
 
-describe("attention on matrix units", () => {
-  for (const [sizes, variant, spread] of casesFor(
-    [
-      [{ samples: 1, tokens: 101, heads: 1, headWidth: 64 }, "matrix 32", 20],
-      [{ samples: 1, tokens: 64, heads: 1, headWidth: 64 }, "matrix 64", 1],
-      [{ samples: 2, tokens: 37, heads: 2, headWidth: 32 }, "matrix 32", 1],
-    ] as const,
-    1,
-  )) {
-    const name = `${variant}: ${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
-    it(name, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkAttention(sizes, variant, true, lanes, spread);
-    });
-  }
-
-  // In float32, and as exact as that.
-  for (const [sizes, variant, spread] of casesFor(
-    [
-      [{ samples: 1, tokens: 101, heads: 1, headWidth: 64 }, "split 32", 20],
-      [{ samples: 2, tokens: 37, heads: 2, headWidth: 32 }, "split 32", 1],
-    ] as const,
-    1,
-  )) {
-    const name = `${variant}: ${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
-    it(name, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkAttention(sizes, variant, false, lanes, spread);
-    });
-  }
-});
-
 describe("without a tuning table", () => {
   it("a GPU gets tiles, and never matrix units, which have to be measured first", () => {
     const target = {
