@@ -91,7 +91,7 @@ fn load(step: u32, xFrom: array<u32, X_LOADS>, wFrom: u32) -> Step {
     const i = 0u;
     //#if STUDENT
     if (step >= K_STEPS) {
-      loaded.x[i] = student[xFrom[i] + (step - K_STEPS) * STEP8] ^ vec4<u32>(0x80008000u);
+      loaded.x[i] = student[xFrom[i] + (step - K_STEPS) * STEP8];
     } else
     //#endif
     { loaded.x[i] = teacher[xFrom[i] + step * STEP8]; }
@@ -106,11 +106,11 @@ fn load(step: u32, xFrom: array<u32, X_LOADS>, wFrom: u32) -> Step {
   return loaded;
 }
 
-fn store(loaded: Step, xTo: u32, wTo: u32) {
+fn store(loaded: Step, sign: u32, xTo: u32, wTo: u32) {
   //#unroll i X_LOADS
   {
     const i = 0u;
-    tile[xTo + i * X_ROWS_BY * X_STRIDE] = loaded.x[i];
+    tile[xTo + i * X_ROWS_BY * X_STRIDE] = loaded.x[i] ^ vec4<u32>(sign);
   }
   //#end
   //#unroll i W_LOADS
@@ -160,11 +160,8 @@ fn headErrors(
   let wTo = W_AT + local + local / TILE_N8;
   let ownColumn = subgroup * (SUMS / 8u);
   let ownSums = subgroup * SIDE_M * SUMS4;
-  // The pixels that the lane compares, and where their sums lie.
-  let sharer = lane / SIDE_M;
-  let pixel = group.x * (TILE_N / 4u) + subgroup * (SUMS / 4u) + sharer * (4u * FOURS);
-  let sumsAt = ownSums + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
-  store(load(0u, xFrom, wFrom), xTo, wTo);
+
+  store(load(0u, xFrom, wFrom), 0u, xTo, wTo);
   workgroupBarrier();
   var sums: array<Result, TILES_M * TILES_N>;
   for (var head = 0u; head < HEADS + zero; head++) {
@@ -172,7 +169,8 @@ fn headErrors(
     let end = step + K_STEPS + zero;
     loop {
       // The last turn loads the last step once more, rather than beyond the end.
-      let next = load(min(step + 1u, HEADS * K_STEPS - 1u), xFrom, wFrom);
+      let ahead = min(step + 1u, HEADS * K_STEPS - 1u);
+      let next = load(ahead, xFrom, wFrom);
       for (var k = 0u; k < K_STEP; k += SIDE_K) {
         var a: array<Left, TILES_M>;
         //#unroll i TILES_M
@@ -195,13 +193,17 @@ fn headErrors(
         //#end
       }
       workgroupBarrier();  // what lies there was used
-      store(next, xTo, wTo);
+      store(next, select(0u, 0x80008000u, ahead >= K_STEPS), xTo, wTo);  // the student is subtracted
       workgroupBarrier();
       continuing {
         step++;
         break if step == end;
       }
     }
+    // The pixels that the lane compares, and where their sums lie.
+    let sharer = lane / SIDE_M;
+    let pixel = group.x * (TILE_N / 4u) + subgroup * (SUMS / 4u) + sharer * (4u * FOURS);
+    let sumsAt = ownSums + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
     // What the pixels' sums lack: the bias, less the student's, or less the target's -1.
     var shift: array<vec4<f32>, 4u * FOURS>;
     //#unroll q FOURS

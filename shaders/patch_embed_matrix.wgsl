@@ -23,7 +23,7 @@ const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const M: u32 = 6400u;  // kept tokens of all samples
-const WIDTH: u32 = 256u;  // TILE_N at least, a multiple of 8
+const WIDTH: u32 = 256u;  // a multiple of TILE_N
 const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
@@ -147,8 +147,7 @@ fn patchEmbed(
 ) {
   const W8 = WIDTH / 8u;
   let row0 = group.y * TILE_M;
-  // The last tile of columns begins early enough to be whole. What two tiles make is the same.
-  let column0 = min(group.x * TILE_N, WIDTH - TILE_N) / 8u;
+  let column0 = group.x * TILE_N8;
   let ownColumn = subgroup * (SUMS / 8u);
   for (var row = local; row < TILE_M; row += WORKGROUP) {
     let own = min(row0 + row, M - 1u);  // rows beyond the last are computed from it, and not stored
@@ -228,8 +227,7 @@ fn patchEmbed(
       let low = bitcast<vec4<f32>>(tile[at]) * (1.0 / 255.0) + bias[2u * column];
       let high = bitcast<vec4<f32>>(tile[at + 1u]) * (1.0 / 255.0) + bias[2u * column + 1u];
       if (row < M) {
-        y[row * W8 + column] =
-          vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+        y[row * W8 + column] = vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
       }
     }
   }
