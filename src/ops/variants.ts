@@ -9,16 +9,19 @@ import type { ActivationType, Kernel } from "../graph/graph.js";
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
-/** The candidate of the kind that is forced, else the one that the target's tuning table names, else the first, if there is one. */
+/** The candidate that {@link chosenName} names, if there is one. */
 export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V | undefined {
-  const { forcedKind } = target;
-  if (forcedKind) {
-    const forced = [...candidates].find(([name]) => name.split(" ")[0] === forcedKind);
-    if (forced) return forced[1];
-  }
-  const named = target.tuning?.get(key);
-  const [first] = candidates.values();
-  return (named === undefined ? undefined : candidates.get(named)) ?? first;
+  const name = chosenName(target, key, [...candidates.keys()]);
+  return name === undefined ? undefined : candidates.get(name);
+}
+
+/** The first name of the kind that is forced, else the one that the target's tuning table has, else the first. */
+export function chosenName(target: Target, key: string, names: readonly string[]): string | undefined {
+  const { forcedKind, tuning } = target;
+  const forced = forcedKind && names.find((name) => name.split(" ")[0] === forcedKind);
+  if (forced) return forced;
+  const named = tuning?.get(key);
+  return named !== undefined && names.includes(named) ? named : names[0];
 }
 
 /** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
