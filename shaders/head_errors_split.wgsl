@@ -140,8 +140,8 @@ fn headErrors(
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  // Always 0, which compilers do not know: loops over a count that they know are unrolled, epilogue
-  // and all, into more code than an instruction cache holds.
+  // Always 0, which compilers do not know. They would unroll loops whose count they know, with all
+  // that follows the sums, into more code than an instruction cache holds.
   let zero = group.z;
   let row0 = group.y * TILE_M;
   // Rows beyond the last are computed from it, and not stored.

@@ -1,6 +1,6 @@
 // Splits a weight into pairs of float16, high + low, for kernels that multiply float32 on matrix units
-// (linear_split.wgsl says how). It runs before them in every step: a thousandth of their work, and
-// then their loops copy where they would convert.
+// (linear_split.wgsl says how). It runs before them in every step. That is a hundredth of their work,
+// and then their loops copy, where they would have to convert each weight once per tile of rows.
 //
 // Sixteen of a column's weights are four vec4s: eight high parts, eight more, the low parts likewise.
 const COLUMNS: u32 = 256u;

@@ -23,11 +23,10 @@ describe("patch embedding on matrix units", () => {
       { batch: 2, rows: 7, columns: 5, patch: 12, keep: 33, width: 64, variant: "matrix 32x64 by 16" },
       { batch: 2, rows: 7, columns: 10, patch: 16, keep: 40, width: 128, variant: "matrix 64x128 by 32" },
       { batch: 1, rows: 1, columns: 2, patch: 4, keep: 2, width: 32, variant: "split 32x32 by 8" },
-      { batch: 2, rows: 7, columns: 5, patch: 12, keep: 33, width: 64, variant: "split 64x64 by 16" },
       { batch: 2, rows: 7, columns: 10, patch: 8, keep: 40, width: 256, variant: "split 64x128 by 32" },
       { batch: 1, rows: 4, columns: 10, patch: 16, keep: 33, width: 64, variant: "split 32x64 by 16" },
     ],
-    8,
+    7,
   )) {
     const name = `${variant}: batch ${batch}, ${keep} of ${rows}×${columns} patches of ${patch} into ${width}`;
     it(name, { timeout: 240_000 }, async (test) => {
