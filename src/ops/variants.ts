@@ -110,7 +110,9 @@ export type TileVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | Tile
-  | ({ kind: "matrix" } & MatrixTile);
+  | ({ kind: "matrix" } & MatrixTile)
+  /** Float32 on a unit of float16. */
+  | ({ kind: "split" } & MatrixTile);
 
 /** Patch embedding: what its variants depend on. */
 export interface PatchEmbedShape {
@@ -138,15 +140,23 @@ export function patchEmbedVariants(target: Target, shape: PatchEmbedShape): Cand
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * (values + 5) + 16 * values * lanesN * columns;
   const candidates = tileVariants(target, keep, width, bytes);
-  if (dtype !== "f16" || !candidates.has("plain") || width % 8 !== 0) return candidates;
-  const step = 3 * matrixStepPixels;
-  const tiles = matrixTiles(target, step, (tile) => {
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const inner = 3 * matrixStepPixels;
+  const tiles = matrixTiles(target, kind, kind === "matrix" ? inner : splitStep, (tile) => {
+    const { unit, tilesN, subgroupsN } = tile;
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
-    const sums = tile.subgroupsN * tile.unit.m * (tile.tilesN * tile.unit.n + 4);
+    const weights = kind === "matrix" ? 2 * inner * (tileN + 8) : splitBytes * tileN;
+    const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
+    // Of the weight's rows, an invocation of patch_embed_matrix.wgsl takes each second, fourth or eighth.
+    const rowsBy = (8 * workgroup) / tileN;
     return {
-      bytes: 2 * Math.max(tileM * (step + 8) + step * (tileN + 8), 2 * sums) + 12 * tileM + patch ** 2,
-      // Of the weight's rows, an invocation takes each second, fourth or eighth.
-      isWhole: (2 * tileM) % workgroup === 0 && [2, 4, 8].includes((8 * workgroup) / tileN) && width >= tileN,
+      bytes: Math.max(2 * tileM * (inner + 8) + weights, sums) + 12 * tileM + patch ** 2,
+      whole: [
+        width / tileN,
+        (2 * tileM) / workgroup,
+        ...(kind === "matrix" ? [8 / rowsBy, rowsBy / 2] : [(4 * tileN) / workgroup]),
+      ],
     };
   });
   return new Map([...candidates, ...tiles]);
@@ -176,35 +186,43 @@ export function headErrorsVariants(target: Target, shape: HeadErrorsShape): Cand
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * 20 + 16 * 16 * lanesN * columns + 8 * lanesM * rows * lanesN;
   const candidates = tileVariants(target, tokens, values, bytes);
-  if (dtype !== "f16" || !candidates.has("plain")) return candidates;
-  const step = width % 32 === 0 ? 32 : 16;
-  const tiles = matrixTiles(target, step, (tile) => {
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const step = kind === "split" ? splitStep : width % 32 === 0 ? 32 : 16;
+  const tiles = matrixTiles(target, kind, step, (tile) => {
     const { unit, tilesN, subgroupsN } = tile;
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
     const sharers = unit.lanes / unit.m;
-    const staged = 2 * (tileM * (step + 8) + step * (tileN + 8));
+    const staged = kind === "split" ? splitBytes * (tileM + tileN) : 2 * (tileM * (step + 8) + step * (tileN + 8));
     const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
-    const whole = [
-      (tileM * step) / 8 / workgroup,
-      workgroup / (tileN / 8),
-      workgroup / (step / 8),
-      values / tileN,
-      // Lanes take whole rows of four pixels.
-      (tilesN * unit.n) / 16 / sharers,
-    ];
     return {
       bytes: staged + sums + 4 * tileM * (2 * subgroupsN * sharers + 1),
-      isWhole: whole.every((count) => count >= 1 && Number.isInteger(count)),
+      whole: [
+        values / tileN,
+        // Lanes take whole rows of four pixels.
+        (tilesN * unit.n) / 16 / sharers,
+        ...(kind === "split"
+          ? [(2 * tileM) / workgroup, (4 * tileN) / workgroup]
+          : [(tileM * step) / 8 / workgroup, workgroup / (tileN / 8), workgroup / (step / 8)]),
+      ],
     };
   });
   return new Map([...candidates, ...tiles]);
 }
 
-/** Tiles of patch_embed_matrix.wgsl and head_errors_matrix.wgsl, the best first: subgroups side by side, which share their rows. */
+/** Of the inner width at a time, where float32 is split; bytes of a row's so many values in workgroup memory. */
+const splitStep = 16;
+const splitBytes = 80;
+
+/**
+ * Tiles of the kernels on matrix units, the best first: subgroups side by side, which share their rows.
+ * @param check the workgroup memory of a tile, and numbers that have to be whole, and not 0
+ */
 function matrixTiles(
   target: Target,
+  kind: "matrix" | "split",
   step: number,
-  check: (tile: MatrixTile) => { bytes: number; isWhole: boolean },
+  check: (tile: MatrixTile) => { bytes: number; whole: readonly number[] },
 ): Candidates<TileVariant> {
   const unit = matrixUnit(target);
   if (!unit) return new Map();
@@ -222,10 +240,10 @@ function matrixTiles(
     const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
     const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM: 1, subgroupsN, step };
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
-    const { bytes, isWhole } = check(tile);
-    if (!isWhole || workgroup % largest !== 0 || step % unit.k !== 0) continue;
+    const { bytes, whole } = check(tile);
+    if (![...whole, workgroup / largest, step / unit.k].every((n) => n > 0 && Number.isInteger(n))) continue;
     if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
-    tiles.set(`matrix ${tileM}x${tileN} by ${workgroup}`, { kind: "matrix", ...tile });
+    tiles.set(`${kind} ${tileM}x${tileN} by ${workgroup}`, { kind, ...tile });
   }
   return tiles;
 }
