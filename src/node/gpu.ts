@@ -8,7 +8,7 @@ import {
   loadLibrary,
   unpackSwiftShader,
 } from "./swiftshader.js";
-import { knownTuning } from "./tuning.js";
+import { keepTuning, knownTuning } from "./tuning.js";
 
 /** How to choose an adapter in Node. */
 export interface NodeGpuOptions {
@@ -126,6 +126,7 @@ async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
     const gpu = await Gpu.open(adapter, () => alive.delete(dawn));
     if (gpu.adapter.kind !== "gpu") gpu.nap = nap;
     gpu.tuning = await knownTuning(gpu.adapter);
+    gpu.keepTuning = (choices) => keepTuning(gpu.adapter, choices, "quick");
     gpu.forcedKind = forcedKind();
     return gpu;
   } catch (error) {

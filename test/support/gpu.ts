@@ -126,6 +126,7 @@ export function asGpu(gpu: Gpu): Gpu {
   return Object.create(gpu, {
     adapter: { value: { ...gpu.adapter, kind: "gpu" } },
     nap: { value: undefined },
+    keepTuning: { value: undefined, writable: true },
   }) as Gpu;
 }
 
