@@ -8,7 +8,7 @@ import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { type NodeProfile, Program } from "../graph/program.js";
-import { paperConfig } from "../model/config.js";
+import { paperConfig, type SdMaeConfig } from "../model/config.js";
 import { freshWeights } from "../model/init.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { readCheckpoint } from "../node/checkpoint_file.js";
@@ -230,7 +230,11 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
 /** The checkpoint that is named, else the paper's sizes with fresh weights. */
 export async function benchCheckpoint(options: { checkpoint?: string; patch?: number }): Promise<Checkpoint> {
   if (options.checkpoint) return readCheckpoint([options.checkpoint]);
-  const config = { ...paperConfig, patch: options.patch ?? paperConfig.patch };
+  return freshCheckpoint({ ...paperConfig, patch: options.patch ?? paperConfig.patch });
+}
+
+/** A network with fresh weights. */
+export function freshCheckpoint(config: SdMaeConfig): Checkpoint {
   const weights = new Map(freshWeights(config, 1));
   return { config, weights, extras: new Map(), settings: {}, source: "fresh weights", overlaid: 0 };
 }
