@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
+import { boundsCommand } from "./bounds.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { compareCommand } from "./compare.js";
 import { convertCheckpointCommand } from "./convert.js";
@@ -71,7 +72,7 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
  * @param peerMissing tells which of them cannot be measured here
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams" | "kernels",
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -82,6 +83,7 @@ export function runBenchmark(
     train: trainBenchCommand,
     streams: streamsBenchCommand,
     kernels: kernelsCommand,
+    bounds: boundsCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -2,7 +2,7 @@ import { ClipWindow } from "../detector/clip_window.js";
 import { buildScoreGraph } from "../detector/score_graph.js";
 import { scoreSettings } from "../detector/settings.js";
 import type { Target } from "../gpu/gpu.js";
-import type { ActivationType, Kernel, Node, Tensor } from "../graph/graph.js";
+import { type ActivationType, byteSize, type Kernel, type Node, type Tensor } from "../graph/graph.js";
 import { planMemory } from "../graph/plan.js";
 import type { SdMaeConfig } from "../model/config.js";
 import { attentionOp } from "../ops/attention.js";
@@ -43,6 +43,11 @@ export interface ListedKernel {
   isChosen: boolean;
   /** Dispatches of a step that are this kernel. */
   count: number;
+  workgroups: number;
+  /** Of the node, on the kernel of it that moves the most; 0 on the others. */
+  flops: number;
+  /** Bytes of everything that is bound. */
+  bytes: number;
   /** Of attention: scores that a lane computes in a turn of the loop over the keys, where the variant says it. */
   scoresPerTurn?: number;
   wgsl: string;
@@ -89,7 +94,9 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
     kernels: readonly Kernel[],
     choice: Pick<ListedKernel, "shape" | "variant" | "isChosen">,
   ) => {
-    for (const [place, { label, wgsl, entryPoint }] of kernels.entries()) {
+    const moved = kernels.map(({ bindings }) => Object.values(bindings).reduce((sum, t) => sum + byteSize(t), 0));
+    const main = moved.indexOf(Math.max(...moved));
+    for (const [place, { label, wgsl, entryPoint, workgroups }] of kernels.entries()) {
       const id = `${entryPoint}\n${wgsl}`;
       const known = listed.get(id);
       if (known) {
@@ -100,6 +107,9 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
       const scores = node.op.name === attentionOp.name ? scoresPerTurn(target, node, choice.variant) : undefined;
       listed.set(id, {
         ...{ label, node: node.name, place, ...choice, count: choice.isChosen ? 1 : 0 },
+        workgroups: workgroups.reduce((product, size) => product * size, 1),
+        flops: place === main ? node.op.cost(node).flops : 0,
+        bytes: moved[place] as number,
         ...(scores !== undefined && { scoresPerTurn: scores }),
         ...{ wgsl, entryPoint },
       });

@@ -27,11 +27,19 @@ export interface LoopStats {
   moves: number;
   /** Ops of the whole kernel. */
   totalOps: number;
+  /** Bytes that a lane loads and stores in the loop, where the compiler's listing says it. */
+  memoryBytes?: MemoryBytes;
   /**
    * Why the count is not that of one plain loop. `unrolled`: no loop holds ops, so it goes from the first op to the last. `nested`: it has
    * inner loops, which are counted as if they ran once.
    */
   note?: "unrolled" | "nested";
+}
+
+/** Bytes that a lane loads from and stores to memory. */
+export interface MemoryBytes {
+  workgroup: number;
+  global: number;
 }
 
 /** What is known of a kernel's machine code. */
@@ -53,6 +61,8 @@ export interface KernelStats {
   invocations?: number;
   /** The driver's own estimate. */
   cycles?: number;
+  /** Of all instructions, each counted once. */
+  memoryBytes?: MemoryBytes;
   loop?: LoopStats;
 }
 
@@ -83,6 +93,8 @@ export interface Dialect {
   multiplyAdds(mnemonic: string): number;
   /** Moves between registers, no-ops and waits: the compiler's own. */
   isMove(mnemonic: string): boolean;
+  /** Bytes that a lane loads or stores by it. */
+  memoryBytes?(mnemonic: string): MemoryBytes;
 }
 
 /** Cuts a listing where branches start and end. */
@@ -166,7 +178,12 @@ export function mainLoop(blocks: readonly Block[], dialect: Dialect): LoopStats 
   const stats = (code: readonly Instruction[], note?: LoopStats["note"]): LoopStats => {
     const moves = sum(code, ({ mnemonic, times = 1 }) => (dialect.isMove(mnemonic) ? times : 0));
     const instructions = sum(code, ({ times = 1 }) => times) - moves;
-    return { op, ops: sum(code, opsOf), instructions, moves, totalOps, ...(note && { note }) };
+    const memoryBytes = memoryBytesOf(code, dialect);
+    return {
+      ...{ op, ops: sum(code, opsOf), instructions, moves, totalOps },
+      ...(memoryBytes && { memoryBytes }),
+      ...(note && { note }),
+    };
   };
   const codeOf = (body: Iterable<number>) => [...body].flatMap((i) => blocks[i]?.instructions ?? []);
   const main = { body: new Set<number>() as ReadonlySet<number>, isNested: false, ops: 0 };
@@ -179,6 +196,17 @@ export function mainLoop(blocks: readonly Block[], dialect: Dialect): LoopStats 
   const first = all.findIndex((instruction) => opsOf(instruction) > 0);
   const last = all.findLastIndex((instruction) => opsOf(instruction) > 0);
   return stats(all.slice(first, last + 1), "unrolled");
+}
+
+function memoryBytesOf(code: readonly Instruction[], dialect: Dialect): MemoryBytes | undefined {
+  if (!dialect.memoryBytes) return undefined;
+  const total = { workgroup: 0, global: 0 };
+  for (const { mnemonic } of code) {
+    const { workgroup, global } = dialect.memoryBytes(mnemonic);
+    total.workgroup += workgroup;
+    total.global += global;
+  }
+  return total;
 }
 
 /** A number behind a name and a colon. */
@@ -207,6 +235,14 @@ export const nak: Dialect = {
   isMatrix: (mnemonic) => /^[hi]mma\b/.test(mnemonic),
   multiplyAdds: (mnemonic) => (/^ffma\b/.test(mnemonic) ? 1 : /^hfma2\b/.test(mnemonic) ? 2 : 0),
   isMove: (mnemonic) => /^(mov|nop)\b/.test(mnemonic),
+  memoryBytes: (mnemonic) => {
+    // `ldsm.16.m8n8.x4` loads four matrices of 8x8 halves: 4 bytes of each for a lane.
+    const matrices = /^ldsm\b.*\.x(\d)/.exec(mnemonic)?.[1];
+    if (matrices !== undefined) return { workgroup: 4 * Number(matrices), global: 0 };
+    const [, space, bits] = /^(?:ld|st)\.(shared|global)\..*\.[bui](\d+)$/.exec(mnemonic) ?? [];
+    const bytes = Number(bits ?? 0) / 8;
+    return { workgroup: space === "shared" ? bytes : 0, global: space === "global" ? bytes : 0 };
+  },
 };
 
 /** The blocks of a listing of NAK, which writes them out itself. */
@@ -241,6 +277,7 @@ function parseNak(text: string): KernelStats | undefined {
   // The last listing is the machine code; those before it are the compiler's steps.
   const listing = text.slice(text.lastIndexOf("\nNAK IR", stage), stage);
   const warps = numberAfter(statistics, "Max warps/SM");
+  const blocks = nakBlocks(listing);
   return {
     compiler: "nak",
     instructions: numberAfter(statistics, "Instruction count") ?? 0,
@@ -250,7 +287,11 @@ function parseNak(text: string): KernelStats | undefined {
     privateBytes: numberAfter(statistics, "SLM size") ?? 0,
     ...shaderHead(text.slice(0, stage)),
     cycles: numberAfter(statistics, "Static cycle count"),
-    loop: mainLoop(nakBlocks(listing), nak),
+    memoryBytes: memoryBytesOf(
+      blocks.flatMap(({ instructions }) => instructions),
+      nak,
+    ),
+    loop: mainLoop(blocks, nak),
   };
 }
 

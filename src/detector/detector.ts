@@ -5,7 +5,7 @@ import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { elementCount } from "../graph/graph.js";
 import { type NodeProfile, Program, type Results } from "../graph/program.js";
-import { combineErrors } from "../model/presets.js";
+import { combineErrors, combineTokenErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
 import { noSlot, rawSlotWords, type Size, wholeWords } from "../ops/resize.js";
 import type { ReadySample } from "./clip_window.js";
@@ -300,10 +300,7 @@ export class Detector {
           : combineErrors(rule, studentError, targetError);
       const map = tokens
         ? tokenMap(tokens, rule, mapOf[how.scoring])
-        : Float32Array.from({ length: grid.tokens }, (_, i) => {
-            const at = 2 * (b * grid.tokens + i);
-            return combineErrors(rule, errors[at] as number, errors[at + 1] as number);
-          });
+        : combineTokenErrors(rule, errors, b * grid.tokens, grid.tokens);
       return {
         source: frame.source,
         frame: frame.number,

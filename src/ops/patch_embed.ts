@@ -1,9 +1,10 @@
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
+import patchEmbedMatrixWgsl from "../../shaders/patch_embed_matrix.wgsl";
 import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
 import patchEmbedTiledWgsl from "../../shaders/patch_embed_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
-import type { Op, Tensor } from "../graph/graph.js";
+import type { ActivationType, Op, Tensor } from "../graph/graph.js";
 import {
   bytesOf,
   dim,
@@ -17,6 +18,9 @@ import {
 import {
   choose,
   linearStrips,
+  matrixTileSizes,
+  type PatchEmbedShape,
+  patchEmbedKey,
   patchEmbedVariants,
   type Specialized,
   stepPixels,
@@ -46,13 +50,18 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
-    const variant = choose(target, tuningKey(y, patch), patchEmbedVariants(target, keep, width)) as TileVariant;
+    const shape = patchEmbedShape(y, patch);
+    const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
     const { kind } = variant;
     const { source, constants, workgroups } = specialization(variant, b, keep, width);
+    const isMatrix = variant.kind === "matrix";
     return [
       {
         label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
-        wgsl: specialize(source, { constants: { ...sizes, ...constants }, types: { Act: y.dtype } }),
+        wgsl: specialize(source, {
+          constants: { ...sizes, ...constants },
+          ...(isMatrix ? { flags: { SIZED: variant.unit.requested } } : { types: { Act: y.dtype } }),
+        }),
         entryPoint: "patchEmbed",
         bindings: { frames, samples, idsKeep, weight, bias, y },
         workgroups,
@@ -60,8 +69,8 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     ];
   },
   variants({ outputs, attrs: { patch } }, target) {
-    const y = outputs[0] as Tensor;
-    return { key: tuningKey(y, patch), names: [...patchEmbedVariants(target, dim(y, 1), dim(y, 2)).keys()] };
+    const shape = patchEmbedShape(outputs[0] as Tensor, patch);
+    return { key: patchEmbedKey(shape), names: [...patchEmbedVariants(target, shape).keys()] };
   },
   cost(call) {
     const [b, keep, width] = sizesOf(call.outputs[0]);
@@ -91,6 +100,19 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
         workgroups: [groups(width, 4 * tileN4), groups(keep, tileM), b],
       };
     }
+    case "matrix": {
+      const { unit, tilesM, tilesN, subgroupsN, step } = variant;
+      const { tileM, tileN, workgroup } = matrixTileSizes(variant);
+      return {
+        source: patchEmbedMatrixWgsl,
+        constants: {
+          ...{ M: b * keep, SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
+          ...{ X_LOADS: (2 * tileM) / workgroup, W_LOADS: (step * tileN) / 8 / workgroup },
+        },
+        workgroups: [groups(width, tileN), groups(b * keep, tileM), 1],
+      };
+    }
     case "plain": {
       const [rows, lanes] = [4, Math.min(64, width / 4)];
       return {
@@ -102,9 +124,9 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
   }
 }
 
-function tuningKey({ shape, dtype }: Tensor, patch: number): string {
-  const [b, keep, width] = shape as [number, number, number];
-  return `patchEmbed ${dtype} ${b}x${keep}x${9 * patch ** 2}x${width}`;
+function patchEmbedShape({ shape, dtype }: Tensor, patch: number): PatchEmbedShape {
+  const [batch, keep, width] = shape as [number, number, number];
+  return { dtype: dtype as ActivationType, batch, keep, patch, width };
 }
 
 /**

@@ -27,7 +27,7 @@ export function chosenName(target: Target, key: string, names: readonly string[]
 /** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
 export interface Specialized {
   source: string;
-  constants: Record<string, number>;
+  constants: Record<string, number | boolean>;
   workgroups: Kernel["workgroups"];
 }
 
@@ -106,30 +106,128 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
 }
 
 /** How patch embedding, or the heads with their errors, can be computed. */
-export type TileVariant = { kind: "plain" } | ({ kind: "subgroup" } & SubgroupTile) | Tile;
+export type TileVariant =
+  | { kind: "plain" }
+  | ({ kind: "subgroup" } & SubgroupTile)
+  | Tile
+  | ({ kind: "matrix" } & MatrixTile);
 
-/** The candidates of patch embedding: `keep` rows a sample of `width` columns, {@link stepPixels} at a time. */
-export function patchEmbedVariants(target: Target, keep: number, width: number): Candidates<TileVariant> {
+/** Patch embedding: what its variants depend on. */
+export interface PatchEmbedShape {
+  dtype: ActivationType;
+  batch: number;
+  /** Kept tokens of a sample. */
+  keep: number;
+  patch: number;
+  width: number;
+}
+
+/** Name of a patch embedding in a tuning table. */
+export function patchEmbedKey({ dtype, batch, keep, patch, width }: PatchEmbedShape): string {
+  return `patchEmbed ${dtype} ${batch}x${keep}x${9 * patch ** 2}x${width}`;
+}
+
+/** Pixels of an inner step of patch_embed_tiled.wgsl, and of patch_embed_matrix.wgsl: any patch has a multiple of them. */
+export const stepPixels = 8;
+export const matrixStepPixels = 16;
+
+/** The candidates of patch embedding. */
+export function patchEmbedVariants(target: Target, shape: PatchEmbedShape): Candidates<TileVariant> {
+  const { dtype, keep, patch, width } = shape;
   const values = 3 * stepPixels;
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * (values + 5) + 16 * values * lanesN * columns;
-  return tileVariants(target, keep, width, bytes);
+  const candidates = tileVariants(target, keep, width, bytes);
+  if (dtype !== "f16" || !candidates.has("plain") || width % 8 !== 0) return candidates;
+  const step = 3 * matrixStepPixels;
+  const tiles = matrixTiles(target, step, (tile) => {
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const sums = tile.subgroupsN * tile.unit.m * (tile.tilesN * tile.unit.n + 4);
+    return {
+      bytes: 2 * Math.max(tileM * (step + 8) + step * (tileN + 8), 2 * sums) + 12 * tileM + patch ** 2,
+      // Of the weight's rows, an invocation takes each second, fourth or eighth.
+      isWhole: (2 * tileM) % workgroup === 0 && [2, 4, 8].includes((8 * workgroup) / tileN) && width >= tileN,
+    };
+  });
+  return new Map([...candidates, ...tiles]);
 }
 
-/** Pixels of an inner step of patch_embed_tiled.wgsl: any patch has a multiple of them. */
-export const stepPixels = 8;
+/** Heads with their errors: what their variants depend on. */
+export interface HeadErrorsShape {
+  dtype: ActivationType;
+  batch: number;
+  /** Of a sample. */
+  tokens: number;
+  /** Of the features. */
+  width: number;
+  patch: number;
+}
 
-/** The candidates of heads and errors: `tokens` rows a sample of `values` columns, from features of `width`. */
-export function headErrorsVariants(
-  target: Target,
-  tokens: number,
-  values: number,
-  width: number,
-): Candidates<TileVariant> {
+/** Name of heads with their errors in a tuning table. */
+export function headErrorsKey({ dtype, batch, tokens, width, patch }: HeadErrorsShape): string {
+  return `headErrors ${dtype} ${batch}x${tokens}x${width}x${4 * patch ** 2}`;
+}
+
+/** The candidates of heads and errors. */
+export function headErrorsVariants(target: Target, shape: HeadErrorsShape): Candidates<TileVariant> {
+  const { dtype, tokens, width, patch } = shape;
   if (subgroupLanes(target) === undefined && width % 16 !== 0) return new Map([["plain", { kind: "plain" }]]);
+  const values = 4 * patch ** 2;
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * 20 + 16 * 16 * lanesN * columns + 8 * lanesM * rows * lanesN;
-  return tileVariants(target, tokens, values, bytes);
+  const candidates = tileVariants(target, tokens, values, bytes);
+  if (dtype !== "f16" || !candidates.has("plain")) return candidates;
+  const step = width % 32 === 0 ? 32 : 16;
+  const tiles = matrixTiles(target, step, (tile) => {
+    const { unit, tilesN, subgroupsN } = tile;
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const sharers = unit.lanes / unit.m;
+    const staged = 2 * (tileM * (step + 8) + step * (tileN + 8));
+    const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
+    const whole = [
+      (tileM * step) / 8 / workgroup,
+      workgroup / (tileN / 8),
+      workgroup / (step / 8),
+      values / tileN,
+      // Lanes take whole rows of four pixels.
+      (tilesN * unit.n) / 16 / sharers,
+    ];
+    return {
+      bytes: staged + sums + 4 * tileM * (2 * subgroupsN * sharers + 1),
+      isWhole: whole.every((count) => count >= 1 && Number.isInteger(count)),
+    };
+  });
+  return new Map([...candidates, ...tiles]);
+}
+
+/** Tiles of patch_embed_matrix.wgsl and head_errors_matrix.wgsl, the best first: subgroups side by side, which share their rows. */
+function matrixTiles(
+  target: Target,
+  step: number,
+  check: (tile: MatrixTile) => { bytes: number; isWhole: boolean },
+): Candidates<TileVariant> {
+  const unit = matrixUnit(target);
+  if (!unit) return new Map();
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  const largest = target.adapter.subgroupMaxSize ?? unit.lanes;
+  const tiles = new Map<string, TileVariant>();
+  for (const [tilesM, tilesN, subgroupsN] of [
+    [4, 2, 4],
+    [4, 2, 2],
+    [2, 2, 2],
+    [2, 4, 2],
+    [2, 2, 1],
+  ] as const) {
+    // Sides of 16 make matrices of 16x16; smaller sides take more of them.
+    const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
+    const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM: 1, subgroupsN, step };
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const { bytes, isWhole } = check(tile);
+    if (!isWhole || workgroup % largest !== 0 || step % unit.k !== 0) continue;
+    if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
+    tiles.set(`matrix ${tileM}x${tileN} by ${workgroup}`, { kind: "matrix", ...tile });
+  }
+  return tiles;
 }
 
 function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<TileVariant> {
@@ -172,9 +270,30 @@ export type LinearVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | (Tile & { step: number })
-  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit }
+  | ({ kind: "matrix" } & MatrixTile)
   /** Float32 on a unit of float16. */
-  | { kind: "split"; tilesM: number; tilesN: number; unit: SizedUnit };
+  | ({ kind: "split" } & MatrixTile);
+
+/** What a workgroup's subgroups make together on matrix units. */
+export interface MatrixTile {
+  unit: SizedUnit;
+  /** Matrices of sums of a subgroup. */
+  tilesM: number;
+  tilesN: number;
+  subgroupsM: number;
+  subgroupsN: number;
+  /** Of the inner width at a time. */
+  step: number;
+}
+
+/** The rows, columns and invocations of a workgroup on matrix units. */
+export function matrixTileSizes({ unit, tilesM, tilesN, subgroupsM, subgroupsN }: MatrixTile) {
+  return {
+    tileM: subgroupsM * tilesM * unit.m,
+    tileN: subgroupsN * tilesN * unit.n,
+    workgroup: subgroupsM * subgroupsN * unit.lanes,
+  };
+}
 
 /** Name of a linear layer in a tuning table. */
 export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
@@ -190,29 +309,55 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
   const candidates = new Map<string, LinearVariant>();
   const step = 16;
   const bytesOf = ({ lanesM, lanesN, rows, columns }: Tile) =>
-    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4) + 2 * lanesM * rows * step;
+    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * (lanesN * columns + 1) * 4) +
+    2 * lanesM * rows * step;
   if (k % step === 0)
     for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target);
-  if (unit && k % unit.k === 0) {
-    for (const [tilesM, tilesN] of [
-      [4, 4],
-      [2, 4],
-      [4, 2],
-      [2, 2],
-      [1, 2],
-      [2, 1],
-    ] as const) {
-      if (m < tilesM * unit.m || n % (2 * tilesN * unit.n) !== 0) continue;
-      const kind = dtype === "f16" ? "matrix" : "split";
-      const bytes =
-        8 * unit.k * (tilesM * unit.m + tilesN * unit.n) + 16 * unit.m * unit.n + 4 * tilesM * unit.m * unit.k;
-      if (kind === "split" && bytes > target.limits.maxComputeWorkgroupStorageSize) continue;
-      candidates.set(`${kind} ${tilesM}x${tilesN}`, { kind, tilesM, tilesN, unit });
-    }
-  }
+  const kind = dtype === "f16" ? "matrix" : "split";
+  for (const [name, tile] of matrixLinear(target, shape)) candidates.set(`${kind} ${name}`, { kind, ...tile });
   return candidates;
+}
+
+/** The tiles of linear_matrix.wgsl and linear_split.wgsl, the best first. */
+function matrixLinear(target: Target, { dtype, m, k, n }: LinearShape): Candidates<MatrixTile> {
+  const unit = matrixUnit(target);
+  if (!unit) return new Map();
+  // Float32 takes two float16 values of workgroup memory for each of its own.
+  const parts = dtype === "f16" ? 1 : 2;
+  const largest = target.adapter.subgroupMaxSize ?? unit.lanes;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  // Sides of 16 make matrices of 16x16; smaller sides take more of them.
+  const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
+  const shapes = [
+    ...(parts === 1 ? [[4, 2, 2, 2] as const, [4, 2, 2, 4] as const] : [[4, 2, 2, 4] as const, [4, 2, 2, 2] as const]),
+    [2, 2, 2, 4],
+    [2, 4, 2, 2],
+    [2, 2, 2, 2],
+    [2, 2, 1, 2],
+    [1, 1, 2, 2],
+  ] as const;
+  const tiles = new Map<string, MatrixTile>();
+  for (const [tilesM, tilesN, subgroupsM, subgroupsN] of shapes) {
+    const step = dtype === "f16" && k % 32 === 0 ? 32 : 16;
+    const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM, subgroupsN, step };
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const bytes = Math.max(
+      parts * (tileM + tileN) * (2 * step + 16),
+      subgroupsM * subgroupsN * unit.m * 4 * (tile.tilesN * unit.n + 4),
+    );
+    const whole = [
+      k / step,
+      n / 8,
+      (tileM * step) / 8 / workgroup,
+      (tileN * step) / 8 / workgroup,
+      workgroup / largest,
+    ];
+    if (!whole.every(Number.isInteger) || m < tileM || n < tileN) continue;
+    if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
+    tiles.set(`${tileM}x${tileN} by ${workgroup}`, tile);
+  }
+  return tiles;
 }
 
 /** softmax(q kᵀ) v: what its variants depend on. */

@@ -66,7 +66,7 @@ const kernel = (of: Partial<MeasuredKernel> = {}): MeasuredKernel =>
   withFigures(
     {
       ...{ label: "linear (matrix)", node: "blocks.0.linear", place: 0, shape: "linear f16 1x2x3x4", count: 3 },
-      ...{ variant: "matrix 4x4", isChosen: true, stats: stats() },
+      ...{ variant: "matrix 4x4", isChosen: true, stats: stats(), workgroups: 1, flops: 0, bytes: 0 },
       ...of,
     },
     undefined,
@@ -120,6 +120,7 @@ describe("the kernels of a model", () => {
   it("are fewer without candidates that differ in large sizes alone; what is taken stays", () => {
     const one = {
       ...{ label: "linear", node: "a", place: 0, shape: "s", isChosen: false, count: 1, entryPoint: "linear" },
+      ...{ workgroups: 1, flops: 0, bytes: 0 },
       wgsl: "const M: u32 = 640u;\nconst TILE: u32 = 8u;\n",
     };
     const larger = { ...one, wgsl: one.wgsl.replace("640u", "1280u") };

@@ -3,20 +3,13 @@ import type { Gpu, MatrixUnit, Target } from "../../src/gpu/gpu.js";
 import type { Op, Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { attentionOp } from "../../src/ops/attention.js";
-import { linearOp } from "../../src/ops/linear.js";
-import {
-  type AttentionShape,
-  attentionKey,
-  attentionVariants,
-  type LinearShape,
-  linearKey,
-  linearVariants,
-} from "../../src/ops/variants.js";
+import { type AttentionShape, attentionKey, attentionVariants, linearVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluate, testAdapter, useGpu } from "../support/gpu.js";
 import { halfInput, needsHalf, roundedToHalf } from "../support/half.js";
+import { checkLinear, type LinearCase } from "../support/linear_case.js";
 import { emulateMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { attention, gelu, layerNorm, linear } from "../support/reference.js";
+import { attention } from "../support/reference.js";
 
 /**
  * The variants for GPUs, on the adapter of the tests, which would choose others: tiles as they are, matrix units emulated.
@@ -49,71 +42,7 @@ function on<A>(op: Op<A>, target: Target, lanes: number, label: string): Op<A> {
 
 const lanes = 32;
 
-interface LinearCase {
-  batch: number;
-  m: number;
-  k: number;
-  n: number;
-  variant: string;
-  normalize?: boolean;
-  gelu?: boolean;
-  residual?: boolean;
-  period?: number;
-}
-
-async function checkLinear(
-  { variant, normalize = false, gelu: withGelu = false, residual = false, period = 0, ...sizes }: LinearCase,
-  half: boolean,
-) {
-  const { batch, m, k, n } = sizes;
-  const shape: LinearShape = { dtype: half ? "f16" : "f32", ...sizes };
-  const target = gpuTarget(gpu(), lanes, [linearKey(shape), variant]);
-  expect([...linearVariants(target, shape).keys()]).toContain(variant);
-  const random = new Random(m + k + n);
-  const rounded = (values: Float32Array<ArrayBuffer>) => (half ? roundedToHalf(values) : values);
-  const x = rounded(random.floats(batch * m * k));
-  const weights = Array.from({ length: batch }, () =>
-    rounded(random.floats(n * k, -2 / Math.sqrt(k), 2 / Math.sqrt(k))),
-  );
-  const bias = random.floats(batch * n);
-  const added = rounded(random.floats(batch * m * n));
-  const past = { gamma: random.floats(n, 0.5, 2), beta: random.floats(n) };
-  const epsilon = 1e-6;
-  let y: Tensor | undefined;
-  const results = await evaluate(gpu(), (bench) => {
-    const input = (of: readonly number[], values: Float32Array<ArrayBuffer>) =>
-      half ? halfInput(bench, of, values) : bench.input(of, values);
-    const columns = new Float32Array(batch * k * n);
-    for (const [b, weight] of weights.entries()) {
-      for (let i = 0; i < n * k; i++) columns[b * n * k + (i % k) * n + Math.floor(i / k)] = weight[i]!;
-    }
-    const inputs = [input([batch, m, k], x), input([batch, k, n], columns), bench.input([batch, n], bias)];
-    const sums = weights.flatMap((weight) =>
-      Array.from({ length: n }, (_, row) => weight.subarray(row * k, (row + 1) * k).reduce((sum, v) => sum + v, 0)),
-    );
-    if (normalize) inputs.push(bench.input([batch, n], Float32Array.from(sums)));
-    if (residual) inputs.push(input([batch, m, n], added));
-    if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
-    const attrs = { normalize, gelu: withGelu, residual, passthroughPeriod: period, epsilon };
-    const label = `linear (${variant.split(" ")[0]})`;
-    [y] = bench.graph.apply(on(linearOp, target, lanes, label), inputs, attrs) as [Tensor];
-    return { y };
-  });
-  const want = weights.flatMap((weight, b) => {
-    const rows = x.subarray(b * m * k, (b + 1) * m * k);
-    const ones = new Float32Array(k).fill(1);
-    const normalized = normalize ? layerNorm(rows, k, ones, new Float32Array(k), epsilon) : rows;
-    const passed = layerNorm(added, n, past.gamma, past.beta, epsilon);
-    const own = linear(normalized, weight, bias.subarray(b * n, (b + 1) * n));
-    return Array.from(own, (value, i) => {
-      const at = b * m * n + i;
-      const inner = withGelu ? gelu(value) : value;
-      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passed[at]! : inner;
-      return kept + (residual ? added[at]! : 0);
-    });
-  });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 1e-3 : 2e-6);
-}
+const tiles = (): Target => gpuTarget(gpu(), lanes, ["", ""]);
 
 describe("linear layers, tiled", () => {
   // Rows, columns that are no whole tile; an inner width of one step, and of many.
@@ -127,47 +56,17 @@ describe("linear layers, tiled", () => {
     ] satisfies LinearCase[] as LinearCase[],
     1,
   )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 120_000 }, () => checkLinear(c, false));
+    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 120_000 }, () =>
+      checkLinear(gpu(), tiles(), c, "f32"),
+    );
   }
 
   it("in float16", { timeout: 120_000 }, async (test) => {
     needsHalf(gpu(), test);
     const variant = "tiled 64x64 by 256";
-    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, residual: true }, true);
-    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, normalize: true }, true);
+    await checkLinear(gpu(), tiles(), { batch: 1, m: 70, k: 32, n: 76, variant, residual: true }, "f16");
+    await checkLinear(gpu(), tiles(), { batch: 1, m: 70, k: 32, n: 76, variant, normalize: true }, "f16");
   });
-});
-
-describe("linear layers on matrix units", () => {
-  for (const c of casesFor(
-    [
-      { batch: 1, m: 40, k: 16, n: 64, variant: "matrix 2x2" },
-      { batch: 1, m: 70, k: 32, n: 64, variant: "matrix 4x2", residual: true, period: 7 },
-      { batch: 2, m: 20, k: 48, n: 64, variant: "matrix 1x2", normalize: true, gelu: true, residual: true },
-      { batch: 1, m: 70, k: 64, n: 64, variant: "matrix 2x2", normalize: true },
-    ] satisfies LinearCase[] as LinearCase[],
-    1,
-  )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkLinear(c, true);
-    });
-  }
-
-  // In float32, and as exact as that.
-  for (const c of casesFor(
-    [
-      { batch: 1, m: 33, k: 16, n: 64, variant: "split 1x2", residual: true, period: 11 },
-      { batch: 2, m: 40, k: 32, n: 32, variant: "split 2x1", residual: true },
-      { batch: 2, m: 70, k: 64, n: 64, variant: "split 2x2", normalize: true, gelu: true },
-    ] satisfies LinearCase[] as LinearCase[],
-    2,
-  )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkLinear(c, false);
-    });
-  }
 });
 
 async function checkAttention(

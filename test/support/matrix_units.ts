@@ -1,3 +1,13 @@
+import type { TestContext } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.js";
+import { matrixUnits } from "../../src/ops/variants.js";
+
+/** Skips a test where the adapter has no matrix units that the kernels can use. */
+export function needsMatrixUnits(gpu: Gpu, { skip }: TestContext): void {
+  const units = matrixUnits(gpu);
+  if (typeof units === "string") skip(`matrix units of ${gpu.adapter.kind}: ${units}`);
+}
+
 /**
  * Rewrites a kernel for matrix units (chromium_experimental_subgroup_matrix) so that any adapter with float16 and subgroups runs it, slowly: each
  * invocation holds whole matrices in arrays of its own, and every one of a subgroup does the same work. What is shown by it is the

@@ -167,8 +167,8 @@ it.for(shippedTables)("the tables of the package are of this version, and name v
     const named: Record<string, () => ReadonlyMap<string, unknown>> = {
       linear: () => linearVariants(target, { dtype, batch: a, m: b, k: c, n: d }),
       attention: () => attentionVariants(target, { dtype, samples: a, tokens: b, heads: c, headWidth: d }),
-      patchEmbed: () => patchEmbedVariants(target, b, d),
-      headErrors: () => headErrorsVariants(target, b, d, c),
+      patchEmbed: () => patchEmbedVariants(target, { dtype, batch: a, keep: b, patch: Math.sqrt(c / 9), width: d }),
+      headErrors: () => headErrorsVariants(target, { dtype, batch: a, tokens: b, width: c, patch: Math.sqrt(d / 4) }),
     };
     expect([...(named[op]?.().keys() ?? [])], key).toContain(choice);
   }
