@@ -32,7 +32,7 @@ export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"
 
 /** What the worker says, a line each. */
 export type WorkerMessage =
-  | { adapter: AdapterDescription; dtype: string; total: number }
+  | { adapter: AdapterDescription; dtype: string; kind?: VariantKind; total: number }
   | { begins: string }
   | { kernel: CompiledKernel };
 
@@ -55,7 +55,7 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));
     const kernels = (request.fewer ? withoutOtherSizes(listed) : listed).filter((_, i) => i % part.of === part.index);
     const types = new Set(graphs.map(({ dtype }) => dtype));
-    say({ adapter: gpu.adapter, dtype: [...types].join(", "), total: kernels.length });
+    say({ adapter: gpu.adapter, dtype: [...types].join(", "), kind: gpu.forcedKind, total: kernels.length });
     for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
       say({ begins: `${kernel.node} (${kernel.label})` });
       takePrinted();

@@ -167,7 +167,7 @@ async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
       ...(gpu !== undefined && { gpu }),
       adapter: head.adapter,
     },
-    ...{ size, patch, batch, dtype: head.dtype, ...(kind && { kind }), kernels: measured },
+    ...{ size, patch, batch, dtype: head.dtype, ...(head.kind && { kind: head.kind }), kernels: measured },
   };
 }
 
@@ -185,7 +185,9 @@ export async function* worker(
   const folder = await mkdtemp(join(tmpdir(), "sdmae-kernels-"));
   const log = await open(join(folder, "printed"), "a");
   try {
-    const command = [program, "--compile-here", JSON.stringify(request)];
+    // The laboratory has one adapter, whatever the environment asks for.
+    const adapter = gpu === undefined ? request.adapter : gpu === "lavapipe" ? gpu : "gpu";
+    const command = [program, "--compile-here", JSON.stringify({ ...request, adapter })];
     // Some drivers print on the standard output, which must not be held back (stdbuf).
     const [file, ...args] =
       gpu === undefined
