@@ -85,7 +85,7 @@ fn unpackHigh(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.z)
 // Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
 // the whole row for each vec4 costs next to nothing.
 fn momentsOfResidual(row: u32) -> vec2<f32> {
-  const N8 = N / 8u;
+  let N8 = min(N / 8u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
   var sum = vec4<f32>(0.0);
   for (var i = 0u; i < N8; i++) {
     let v = residual[row * N8 + i];
