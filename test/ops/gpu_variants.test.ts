@@ -5,15 +5,12 @@ import { floatsOf } from "../../src/graph/program.js";
 import { attentionOp } from "../../src/ops/attention.js";
 import { type AttentionShape, attentionKey, attentionVariants, linearVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluate, testAdapter, useGpu } from "../support/gpu.js";
-import { halfInput, needsHalf, roundedToHalf } from "../support/half.js";
+import { needsHalf } from "../support/half.js";
 import { checkLinear, type LinearCase } from "../support/linear_case.js";
-import { emulateMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
 
-/**
- * The variants for GPUs, on the adapter of the tests, which would choose others: tiles as they are, matrix units emulated.
- */
+/** The tiled variants, which GPUs get, on the adapter of the tests, which would choose others. */
 const gpu = useGpu();
 
 /** A target that has what GPUs have. @param lanes of a subgroup */
@@ -28,15 +25,14 @@ function gpuTarget({ adapter, features, limits }: Gpu, lanes: number, variant: [
 }
 
 /** The op with the kernels of another target. */
-function on<A>(op: Op<A>, target: Target, lanes: number, label: string): Op<A> {
+function on<A>(op: Op<A>, target: Target, label: string): Op<A> {
   return {
     ...op,
-    kernels: (call) =>
-      op.kernels(call, target).map((kernel) => {
-        expect(kernel.label).toBe(label);
-        const emulated = kernel.wgsl.includes("subgroup_matrix");
-        return emulated ? { ...kernel, wgsl: emulateMatrixUnits(kernel.wgsl, lanes) } : kernel;
-      }),
+    kernels: (call) => {
+      const kernels = op.kernels(call, target);
+      for (const kernel of kernels) expect(kernel.label).toBe(label);
+      return kernels;
+    },
   };
 }
 
@@ -69,29 +65,21 @@ describe("linear layers, tiled", () => {
   });
 });
 
-async function checkAttention(
-  sizes: Omit<AttentionShape, "dtype">,
-  variant: string,
-  half: boolean,
-  subgroup: number,
-  spread = 1,
-) {
+async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: number) {
+  const variant = "tiled 16x32";
   const { samples, tokens, heads, headWidth } = sizes;
   const width = heads * headWidth;
-  const shape: AttentionShape = { dtype: half ? "f16" : "f32", ...sizes };
-  const target = gpuTarget(gpu(), subgroup, [attentionKey(shape), variant]);
+  const shape: AttentionShape = { dtype: "f32", ...sizes };
+  const target = gpuTarget(gpu(), 8, [attentionKey(shape), variant]);
   expect([...attentionVariants(target, shape).keys()]).toContain(variant);
   const random = new Random(tokens + width);
   const plane = samples * tokens * width;
-  const floats = random.floats(3 * plane);
-  for (let i = 0; i < plane; i++) floats[i]! *= spread;
-  const qkv = half ? roundedToHalf(floats) : floats;
+  const qkv = random.floats(3 * plane);
+  for (let i = 0; i < plane; i++) qkv[i]! *= spread;
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
-    const of = [3, samples, tokens, width];
-    const input = half ? halfInput(bench, of, qkv) : bench.input(of, qkv);
-    const label = `attention (${variant.split(" ")[0]})`;
-    [y] = bench.graph.apply(on(attentionOp, target, subgroup, label), [input], { heads }) as [Tensor];
+    const input = bench.input([3, samples, tokens, width], qkv);
+    [y] = bench.graph.apply(on(attentionOp, target, "attention (tiled)"), [input], { heads }) as [Tensor];
     return { y };
   });
   const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [
@@ -100,7 +88,7 @@ async function checkAttention(
     Float32Array,
   ];
   const want = attention(q, k, v, { batch: samples, tokens, width, heads });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 2e-3 : spread > 1 ? 3e-5 : 3e-6);
+  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, spread > 1 ? 3e-5 : 3e-6);
 }
 
 describe("attention, tiled", () => {
@@ -116,7 +104,7 @@ describe("attention, tiled", () => {
     const name = `${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
     it(name, { timeout: 240_000 }, async ({ skip }) => {
       if (gpu().adapter.subgroupSize !== 8) skip(`subgroups of ${gpu().adapter.subgroupSize}`);
-      await checkAttention(sizes, "tiled 16x32", false, 8, spread);
+      await checkAttention(sizes, spread);
     });
   }
 });
