@@ -101,7 +101,7 @@ fn highPart(value: vec4<f32>) -> vec4<f32> {
 }
 
 fn packed(a: vec4<f32>, b: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(a)), bitcast<vec2<u32>>(vec4<f16>(b)));
 }
 
 fn store(loaded: Step, scale: f32, xTo: u32, wTo: u32) {

@@ -3,6 +3,7 @@
 // and then their loops copy, where they would have to convert each weight once per tile of rows.
 //
 // Sixteen of a column's weights are four vec4s: eight high parts, eight more, the low parts likewise.
+enable f16;
 const COLUMNS: u32 = 256u;
 const SCALE: f32 = 1024.0;  // so that low parts are no subnormals
 
@@ -38,8 +39,8 @@ fn splitWeight(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 4u; i++) {
       let row = id.y * 16u + eight * 8u + i * 2u;
       let v = vec2<f32>(value(row, id.x), value(row + 1u, id.x));
-      high[i] = pack2x16float(highPart(v));
-      low[i] = pack2x16float(v - highPart(v));
+      high[i] = bitcast<u32>(vec2<f16>(highPart(v)));
+      low[i] = bitcast<u32>(vec2<f16>(v - highPart(v)));
     }
     parts[to + eight] = high;
     parts[to + 2u + eight] = low;
