@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { AdapterDescription, VariantKind } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
+import { halfKey } from "../tuner/half_check.js";
 import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./kernel_list.js";
 import { type KernelStats, parseDriverOutput } from "./kernel_stats.js";
 
@@ -14,6 +15,7 @@ export interface KernelRequest {
   /** Only kernels whose label, node, shape or variant holds this text. */
   filter?: string;
   adapter?: string;
+  robust?: boolean;
   /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
   part?: { index: number; of: number };
   /** Whether candidates that are not taken are left out if they differ in the sizes of tensors alone. */
@@ -44,12 +46,13 @@ export const messageChannel = 3;
  * to be one file that is appended to: it is read after each kernel, then emptied.
  */
 export async function compileKernels(request: KernelRequest): Promise<void> {
-  const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
+  const { models, kind, filter, adapter, robust, listings, part = { index: 0, of: 1 } } = request;
   const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
-  const gpu = await openNodeGpu({ adapter });
+  const gpu = await openNodeGpu({ adapter, robust });
   try {
-    // What was measured on this machine says nothing of a driver without its GPU.
-    gpu.tuning = new Map();
+    // What was measured on this machine says nothing of a driver without its GPU. Nothing runs here, so
+    // float16 needs no check.
+    gpu.tuning = new Map([[halfKey, "right"]]);
     if (kind) gpu.forcedKind = kind;
     const graphs = models.map((model) => modelNodes(gpu, model));
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));

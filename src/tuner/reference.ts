@@ -65,7 +65,7 @@ function linearValue({ inputs: tensors, outputs, attrs }: Node, inputs: readonly
   const { mean, scale } = normalize ? moments(x, row * k, k, epsilon) : { mean: 0, scale: 1 };
   let value = bias[batch * n + column] as number;
   for (let i = 0; i < k; i++) {
-    value += ((x[row * k + i] as number) - mean) * scale * (weight[(batch * k + i) * n + column] as number);
+    value += ((x[row * k + i] as number) - mean) * scale * (weight[(batch * n + column) * k + i] as number);
   }
   if (gelu) value = 0.5 * value * (1 + erf(value * Math.SQRT1_2));
   if (added && passthroughPeriod > 0 && row % passthroughPeriod === 0) {

@@ -67,7 +67,7 @@ it("measures a normalising layer on sums that are those of its weight", async ()
   const [, weight, , sums] = values;
   for (const [i, sum] of sums!.entries()) {
     const [batch, column] = [Math.floor(i / 36), i % 36];
-    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 64 + k) * 36 + column]!);
+    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 36 + column) * 64 + k]!);
     expect(sum).toBeCloseTo(
       own.reduce((a, b) => a + b),
       4,
