@@ -13,7 +13,7 @@ const LANES_M: u32 = 8u;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, K, N]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, N, K]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
@@ -88,12 +88,11 @@ fn linear(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var r = 0u; r < ROWS; r++) { shift[r] = f32(x[at[r]].x); }
   //#endif
   for (var k = 0u; k < K4; k++) {
-    var w0: array<vec4<f32>, 4>;
-    var w1: array<vec4<f32>, 4>;
+    var w0: mat4x4<f32>;  // columns: of one output each
+    var w1: mat4x4<f32>;
     for (var i = 0u; i < 4u; i++) {
-      let at0 = (id.z * K + k * 4u + i) * N4;
-      w0[i] = vec4<f32>(weight[at0 + column]);
-      w1[i] = vec4<f32>(weight[at0 + second]);
+      w0[i] = vec4<f32>(weight[(id.z * N + column * 4u + i) * K4 + k]);
+      w1[i] = vec4<f32>(weight[(id.z * N + second * 4u + i) * K4 + k]);
     }
     for (var r = 0u; r < ROWS; r++) {
       var a = vec4<f32>(x[at[r] + k]);
@@ -102,8 +101,8 @@ fn linear(@builtin(global_invocation_id) id: vec3<u32>) {
       rowSum[r] += a;
       rowSquares[r] += a * a;
       //#endif
-      sums[r][0] += a.x * w0[0] + a.y * w0[1] + a.z * w0[2] + a.w * w0[3];
-      sums[r][1] += a.x * w1[0] + a.y * w1[1] + a.z * w1[2] + a.w * w1[3];
+      sums[r][0] += a * w0;
+      sums[r][1] += a * w1;
     }
   }
   for (var r = 0u; r < ROWS; r++) {

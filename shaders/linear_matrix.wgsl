@@ -1,176 +1,248 @@
-// linear.wgsl on a GPU's matrix units, in float16 with float32 sums. A subgroup makes TILES_M by TILES_N matrices of SIDE_M by SIDE_N sums, from matrices that
-// it loads from the buffers themselves: a workgroup's SUBGROUPS_M by SUBGROUPS_N subgroups share rows and columns through the cache.
-// The type and the built-ins are Dawn's chromium_experimental_subgroup_matrix. A matrix has no elements to access, so that what follows the
-// sums goes through workgroup memory, one matrix at a time. Where the last rows are not a whole tile, it begins earlier, and what the
-// tile before it made is not stored again.
+// linear.wgsl on a GPU's matrix units, in float16 with float32 sums.
+//
+// The ladder of this family, for float16 at 320x640 and batch 16 on an RTX 3090 (bench/kernels.js):
+//   linear.wgsl           plain: one invocation makes 4 rows by 4 columns; runs anywhere
+//   linear_subgroup.wgsl  software adapters: a subgroup shares its rows by broadcasts
+//   linear_tiled.wgsl     tiles in workgroup memory: 8 of 10 instructions of the loop multiply
+//   linear_matrix.wgsl    this one: tiles in workgroup memory feed matrix units
+//   linear_split.wgsl     float32 on the same units, as pairs of float16
+//
+// A workgroup makes TILE_M rows by TILE_N columns. STEP of the inner width at a time, it copies both
+// operands into workgroup memory by 16-byte loads, while the next step is on its way to registers.
+// Each of its SUBGROUPS_M by SUBGROUPS_N subgroups multiplies TILES_M by TILES_N matrices of sums.
+// Weights lie as [N, K], so that both operands are read along K and no matrix has to be transposed.
+//
+// Sums have no elements to access: they go through workgroup memory, a row of matrices at a time.
+// The last tiles of rows and columns begin early enough to be whole. What two tiles make is the same.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
-const M: u32 = 401u;  // rows of x in one batch entry: TILES_M * SIDE_M at least
-const N: u32 = 256u;  // a multiple of SUBGROUPS_N * TILES_N * SIDE_N
-const K: u32 = 256u;  // a multiple of SIDE_K
+//#if SIZED
+enable subgroup_size_control;
+//#endif
+const M: u32 = 401u;  // rows of x in one batch entry: TILE_M at least
+const N: u32 = 256u;  // TILE_N at least, a multiple of 8
+const K: u32 = 256u;  // a multiple of STEP
 const PERIOD: u32 = 401u;  // rows of a sample, for PASSTHROUGH
-const EPSILON: f32 = 1e-6;  // of LayerNorm, for NORMALIZE and PASSTHROUGH
+const EPSILON: f32 = 1e-6;  // of PASSTHROUGH's LayerNorm
 const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
 const TILES_M: u32 = 4u;
-const TILES_N: u32 = 4u;
+const TILES_N: u32 = 2u;
 const SUBGROUPS_M: u32 = 2u;
 const SUBGROUPS_N: u32 = 2u;
+const STEP: u32 = 32u;  // of the inner width at a time: a multiple of SIDE_K and 8
 const LANES: u32 = 32u;  // the subgroup's size
 const WORKGROUP: u32 = 128u;  // SUBGROUPS_M * SUBGROUPS_N * LANES
+const TILE_M: u32 = 128u;  // SUBGROUPS_M * TILES_M * SIDE_M
+const TILE_N: u32 = 64u;  // SUBGROUPS_N * TILES_N * SIDE_N
+const X_LOADS: u32 = 4u;  // TILE_M * STEP / 8 / WORKGROUP: a whole number
+const W_LOADS: u32 = 2u;  // TILE_N * STEP / 8 / WORKGROUP: a whole number
+const SUMS: u32 = 32u;  // TILES_N * SIDE_N: columns of a subgroup
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 
-@group(0) @binding(0) var<storage, read> x: array<f16>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<f16>;  // [batch, K, N]
+// Eight float16 values in a vec4.
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;  // [batch, M, K]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>;  // [batch, N, K]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f16>>;  // [batch, M, N]
+@group(0) @binding(3) var<storage, read> residual: array<vec4<u32>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
 @group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
 @group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
 //#endif
 //#if NORMALIZE
-@group(0) @binding(8) var<storage, read> rows: array<vec4<f16>>;  // x again, as vec4s
+@group(0) @binding(8) var<storage, read> moments: array<vec2<f32>>;  // [batch, M]: mean and scale of x's rows (row_moments.wgsl)
 @group(0) @binding(7) var<storage, read> columnSums: array<vec4<f32>>;  // [batch, N] of the weight
 //#endif
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f16>>;  // [batch, M, N]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<u32>>;  // [batch, M, N]
 
-//#if NORMALIZE
-var<workgroup> moments: array<vec2<f32>, SUBGROUPS_M * TILES_M * SIDE_M>;  // mean and scale of the workgroup's rows
-//#endif
-var<workgroup> scratch: array<f32, SUBGROUPS_M * SUBGROUPS_N * SIDE_M * SIDE_N>;
+const STEP8: u32 = STEP / 8u;
+const STRIDE8: u32 = STEP8 + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
+const W_AT: u32 = TILE_M * STRIDE8;
+// x's tile, then the weight's; afterwards every subgroup's sums, as float32.
+var<workgroup> tile: array<vec4<u32>, max((TILE_M + TILE_N) * STRIDE8, SUBGROUPS_M * SUBGROUPS_N * SIDE_M * SUMS4)>;
 
 //#if GELU
-// erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
-fn erf(v: vec4<f32>) -> vec4<f32> {
-  let a = abs(v);
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1.0 - poly * exp(-a * a));
+// x Φ(x) = max(x, 0) - |x| erfc(|x| / √2) / 2, with erfc to 1.5e-7 (Abramowitz & Stegun 7.1.26).
+fn gelu(x: vec4<f32>) -> vec4<f32> {
+  let a = abs(x);
+  let t = 1.0 / (1.0 + 0.23164188 * a);
+  let poly = t * (0.127414796 + t * (-0.142248368 + t * (0.7107068705 + t * (-0.7265760135 + t * 0.5307027145))));
+  return max(x, vec4<f32>(0.0)) - a * (poly * exp2(x * x * -0.72134752));
 }
 //#endif
+
+fn unpackLow(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+fn unpackHigh(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)); }
+
+// Conversions round to the nearest; pack2x16float may round towards zero.
+fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
+}
 
 //#if PASSTHROUGH
-// A cls token's row in place of x W + b: the residual's, normalised. There is one in PERIOD rows, so that reading a row for each vec4 costs next to nothing.
-fn passed(row: u32, column: u32) -> vec4<f32> {
-  let width = arrayLength(&gamma);
+// Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
+// the whole row for each vec4 costs next to nothing.
+fn momentsOfResidual(row: u32) -> vec2<f32> {
+  let N8 = min(N / 8u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
   var sum = vec4<f32>(0.0);
-  for (var i = 0u; i < width; i++) { sum += vec4<f32>(residual[row * width + i]); }
+  for (var i = 0u; i < N8; i++) {
+    let v = residual[row * N8 + i];
+    sum += unpackLow(v) + unpackHigh(v);
+  }
   let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
   var squares = vec4<f32>(0.0);
-  for (var i = 0u; i < width; i++) {
-    let d = vec4<f32>(residual[row * width + i]) - mean;
-    squares += d * d;
+  for (var i = 0u; i < N8; i++) {
+    let v = residual[row * N8 + i];
+    let low = unpackLow(v) - mean;
+    let high = unpackHigh(v) - mean;
+    squares += low * low + high * high;
   }
-  let scale = inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON);
-  return (vec4<f32>(residual[row * width + column]) - mean) * scale * gamma[column] + beta[column];
+  return vec2<f32>(mean, inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON));
 }
 //#endif
 
-fn finish(value: vec4<f32>, batch: u32, row: u32, column: u32) {
-  const N4 = N / 4u;
-  let at = (batch * M + row) * N4 + column;
-  var result = value + bias[batch * N4 + column];
-  //#if GELU
-  result = 0.5 * result * (1.0 + erf(result * 0.70710678));
-  //#endif
-  //#if PASSTHROUGH
-  if (row % PERIOD == 0u) { result = passed(row, column); }
-  //#endif
-  //#if RESIDUAL
-  result += vec4<f32>(residual[at]);
-  //#endif
-  y[at] = vec4<f16>(result);
-}
-
 @compute @workgroup_size(WORKGROUP)
+//#if SIZED
+@subgroup_size(LANES)
+//#endif
 fn linear(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  const ROWS = TILES_M * SIDE_M;
-  const COLUMNS = TILES_N * SIDE_N;
-  let firstRow = (group.y * SUBGROUPS_M + subgroup / SUBGROUPS_N) * ROWS;
-  let row0 = min(firstRow, M - ROWS);
-  let column0 = (group.x * SUBGROUPS_N + subgroup % SUBGROUPS_N) * COLUMNS;
-  let xAt = (group.z * M + row0) * K;
-  let weightAt = group.z * K * N + column0;
-  //#if NORMALIZE
-  // SHARERS neighbours take a row, of which each reads every SHARERS-th vec4.
-  const SHARERS = 8u;
-  const K4 = K / 4u;
-  for (var row = 0u; row < SUBGROUPS_M * ROWS; row += WORKGROUP / SHARERS) {
-    let own = row + (subgroup * LANES + lane) / SHARERS;
-    let first = (group.z * M + min((group.y * SUBGROUPS_M + min(own / ROWS, SUBGROUPS_M - 1u)) * ROWS, M - ROWS) + own % ROWS) * K4;
-    let shift = f32(rows[first].x);
-    var parts = vec2<f32>(0.0);
-    for (var i = lane % SHARERS; i < K4; i += SHARERS) {
-      let d = vec4<f32>(rows[first + i]) - shift;
-      parts += vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
-    }
-    for (var step = 1u; step < SHARERS; step *= 2u) { parts += subgroupShuffleXor(parts, step); }
-    let mean = parts.x / f32(K);
-    let scale = inverseSqrt(max(parts.y / f32(K) - mean * mean, 0.0) + EPSILON);
-    if (lane % SHARERS == 0u && own < SUBGROUPS_M * ROWS) { moments[own] = vec2<f32>(mean + shift, scale); }
-  }
-  //#endif
+  const K8 = K / 8u;
+  const ROWS_BY = WORKGROUP / STEP8;  // rows between two loads of an invocation
+  let row0 = min(group.y * TILE_M, M - TILE_M);
+  let column0 = min(group.x * TILE_N, N - TILE_N);
+  let ownRow = (subgroup / SUBGROUPS_N) * TILES_M * SIDE_M;
+  let ownColumn = (subgroup % SUBGROUPS_N) * SUMS;
+  let xAt = (group.z * M + row0 + local / STEP8) * K8 + local % STEP8;
+  let wAt = (group.z * N + column0 + local / STEP8) * K8 + local % STEP8;
+  let to = (local / STEP8) * STRIDE8 + local % STEP8;
+  var nextX: array<vec4<u32>, X_LOADS>;
+  var nextW: array<vec4<u32>, W_LOADS>;
   var sums: array<Result, TILES_M * TILES_N>;
-  for (var k = 0u; k < K; k += SIDE_K) {
-    var a: array<Left, TILES_M>;
-    var b: array<Right, TILES_N>;
-    //#unroll i TILES_M
+  //#unroll i X_LOADS
+  {
+    const i = 0u;
+    nextX[i] = x[xAt + i * ROWS_BY * K8];
+  }
+  //#end
+  //#unroll i W_LOADS
+  {
+    const i = 0u;
+    nextW[i] = weight[wAt + i * ROWS_BY * K8];
+  }
+  //#end
+  for (var k = STEP8; k <= K8; k += STEP8) {
+    workgroupBarrier();  // what lies there was used
+    //#unroll i X_LOADS
     {
       const i = 0u;
-      a[i] = subgroupMatrixLoad<Left, row_major>(&x, xAt + i * SIDE_M * K + k, K);
+      tile[to + i * ROWS_BY * STRIDE8] = nextX[i];
     }
     //#end
-    //#unroll j TILES_N
-    {
-      const j = 0u;
-      b[j] = subgroupMatrixLoad<Right, row_major>(&weight, weightAt + k * N + j * SIDE_N, N);
-    }
-    //#end
-    //#unroll i TILES_M
+    //#unroll i W_LOADS
     {
       const i = 0u;
+      tile[W_AT + to + i * ROWS_BY * STRIDE8] = nextW[i];
+    }
+    //#end
+    workgroupBarrier();
+    // The last turn loads the last step once more, rather than beyond the end.
+    let ahead = min(k, K8 - STEP8);
+    //#unroll i X_LOADS
+    {
+      const i = 0u;
+      nextX[i] = x[xAt + ahead + i * ROWS_BY * K8];
+    }
+    //#end
+    //#unroll i W_LOADS
+    {
+      const i = 0u;
+      nextW[i] = weight[wAt + ahead + i * ROWS_BY * K8];
+    }
+    //#end
+    for (var inner = 0u; inner < STEP8; inner += SIDE_K / 8u) {
+      var b: array<Right, TILES_N>;
       //#unroll j TILES_N
       {
         const j = 0u;
-        sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a[i], b[j], sums[i * TILES_N + j]);
+        b[j] = subgroupMatrixLoad<Right, col_major>(&tile, W_AT + (ownColumn + j * SIDE_N) * STRIDE8 + inner, STRIDE8);
+      }
+      //#end
+      //#unroll i TILES_M
+      {
+        const i = 0u;
+        let a = subgroupMatrixLoad<Left, row_major>(&tile, (ownRow + i * SIDE_M) * STRIDE8 + inner, STRIDE8);
+        //#unroll j TILES_N
+        {
+          const j = 0u;
+          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, b[j], sums[i * TILES_N + j]);
+        }
+        //#end
       }
       //#end
     }
-    //#end
   }
-  let own = subgroup * SIDE_M * SIDE_N;
-  //#unroll i TILES_M
-  {
-    const i = 0u;
-    //#unroll j TILES_N
+  const N8 = N / 8u;
+  const CHUNKS = SUMS / 8u;
+  let own = subgroup * SIDE_M * SUMS4;
+  for (var i = 0u; i < TILES_M; i++) {
+    workgroupBarrier();  // what lies there was used
+    //#unroll t TILES_M
     {
-      const j = 0u;
-      subgroupMatrixStore<row_major>(&scratch, own, sums[i * TILES_N + j], SIDE_N);
-      workgroupBarrier();
-      for (var v = lane; v < SIDE_M * SIDE_N / 4u; v += LANES) {
-        let at = own + v * 4u;
-        let row = row0 + i * SIDE_M + v / (SIDE_N / 4u);
-        var value = vec4<f32>(scratch[at], scratch[at + 1u], scratch[at + 2u], scratch[at + 3u]);
-        let column = (column0 + j * SIDE_N) / 4u + v % (SIDE_N / 4u);
-        //#if NORMALIZE
-        let moment = moments[(subgroup / SUBGROUPS_N) * ROWS + row - row0];
-        value = (value - moment.x * columnSums[group.z * (N / 4u) + column]) * moment.y;
-        //#endif
-        if (row >= firstRow) { finish(value, group.z, row, column); }
+      const t = 0u;
+      if (i == t) {
+        //#unroll j TILES_N
+        {
+          const j = 0u;
+          subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, sums[t * TILES_N + j], SUMS4);
+        }
+        //#end
       }
-      workgroupBarrier();
     }
     //#end
+    workgroupBarrier();
+    for (var v = lane; v < SIDE_M * CHUNKS; v += LANES) {
+      let at = own + (v / CHUNKS) * SUMS4 + (v % CHUNKS) * 2u;
+      let row = group.z * M + row0 + ownRow + i * SIDE_M + v / CHUNKS;
+      let column8 = (column0 + ownColumn) / 8u + v % CHUNKS;
+      let column4 = group.z * (N / 4u) + column8 * 2u;
+      var low = bitcast<vec4<f32>>(tile[at]);
+      var high = bitcast<vec4<f32>>(tile[at + 1u]);
+      //#if NORMALIZE
+      let moment = moments[row];
+      low = (low - moment.x * columnSums[column4]) * moment.y;
+      high = (high - moment.x * columnSums[column4 + 1u]) * moment.y;
+      //#endif
+      low += bias[column4];
+      high += bias[column4 + 1u];
+      //#if GELU
+      low = gelu(low);
+      high = gelu(high);
+      //#endif
+      //#if RESIDUAL
+      let added = residual[row * N8 + column8];
+      //#if PASSTHROUGH
+      if (row % PERIOD == 0u) {
+        let moment = momentsOfResidual(row);
+        low = (unpackLow(added) - moment.x) * moment.y * gamma[column8 * 2u] + beta[column8 * 2u];
+        high = (unpackHigh(added) - moment.x) * moment.y * gamma[column8 * 2u + 1u] + beta[column8 * 2u + 1u];
+      }
+      //#endif
+      low += unpackLow(added);
+      high += unpackHigh(added);
+      //#endif
+      y[row * N8 + column8] = packed(low, high);
+    }
   }
-  //#end
 }

@@ -15,10 +15,11 @@ const TILE_N4: u32 = 32u;  // LANES_N * COLUMNS: vec4s
 const K_STEP: u32 = 16u;
 const X_LOADS: u32 = 2u;  // vec4s of a step of x that an invocation loads: TILE_M * K_STEP / 4 / invocations, rounded up
 const W_LOADS: u32 = 2u;  // K_STEP * TILE_N4 / invocations, rounded up
+const WHOLE: bool = false;  // whether neither was rounded: no branch is needed then
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, K, N]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, N, K]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
@@ -34,7 +35,8 @@ alias Act = f32;  // what activations are stored as
 
 const X_STRIDE: u32 = K_STEP / 4u + 1u;  // one more than it holds, so that rows do not all begin in the same bank
 var<workgroup> xTile: array<vec4<Act>, TILE_M * X_STRIDE>;
-var<workgroup> wTile: array<vec4<Act>, K_STEP * TILE_N4>;
+const W_STRIDE: u32 = TILE_N4 + 1u;
+var<workgroup> wTile: array<vec4<Act>, K_STEP * W_STRIDE>;  // [K_STEP, TILE_N]
 //#if NORMALIZE
 var<workgroup> rowSums: array<vec2<f32>, TILE_M * K_STEP / 4u>;  // of x and of its squares: each loader's part
 //#endif
@@ -109,58 +111,76 @@ fn linear(
   }
   //#end
   //#endif
-  for (var k0 = 0u; k0 <= K; k0 += K_STEP) {
-    if (k0 > 0u) {
-      workgroupBarrier();  // what lies there was used
-      //#unroll i X_LOADS
-      {
-        const i = 0u;
-        let at = local + i * INVOCATIONS;
-        if (at < TILE_M * STEP4) { xTile[(at / STEP4) * X_STRIDE + at % STEP4] = nextX[i]; }
-      }
-      //#end
-      //#unroll i W_LOADS
-      {
-        const i = 0u;
-        let at = local + i * INVOCATIONS;
-        if (at < K_STEP * TILE_N4) { wTile[at] = nextW[i]; }
-      }
-      //#end
-      workgroupBarrier();
+  //#unroll i X_LOADS
+  {
+    const i = 0u;
+    let at = local + i * INVOCATIONS;
+    nextX[i] = x[(group.z * M + min(row0 + at / STEP4, M - 1u)) * K4 + at % STEP4];
+  }
+  //#end
+  //#unroll i W_LOADS
+  {
+    const i = 0u;
+    let at = local + i * INVOCATIONS;
+    nextW[i] = weight[(group.z * N + min(column0 * 4u + at / STEP4, N - 1u)) * K4 + at % STEP4];
+  }
+  //#end
+  for (var next = STEP4; next <= K4; next += STEP4) {
+    workgroupBarrier();  // what lies there was used
+    //#unroll i X_LOADS
+    {
+      const i = 0u;
+      let at = local + i * INVOCATIONS;
+      //#if NORMALIZE
+      let shifted = vec4<f32>(nextX[i]) - shift[i];
+      rowSum[i] += shifted;
+      rowSquares[i] = fma(shifted, shifted, rowSquares[i]);
+      nextX[i] = vec4<Act>(shifted);
+      //#endif
+      if (WHOLE || at < TILE_M * STEP4) { xTile[(at / STEP4) * X_STRIDE + at % STEP4] = nextX[i]; }
     }
-    if (k0 < K) {
-      //#unroll i X_LOADS
-      {
-        const i = 0u;
-        let at = local + i * INVOCATIONS;
-        nextX[i] = x[(group.z * M + min(row0 + at / STEP4, M - 1u)) * K4 + k0 / 4u + at % STEP4];
-        //#if NORMALIZE
-        let shifted = vec4<f32>(nextX[i]) - shift[i];
-        rowSum[i] += shifted;
-        rowSquares[i] = fma(shifted, shifted, rowSquares[i]);
-        nextX[i] = vec4<Act>(shifted);
-        //#endif
+    //#end
+    //#unroll i W_LOADS
+    {
+      const i = 0u;
+      let at = local + i * INVOCATIONS;
+      let n = at / STEP4;
+      if (WHOLE || at < K_STEP * TILE_N4) {
+        let to = at % STEP4 * 4u * W_STRIDE + n / 4u;
+        wTile[to][n % 4u] = nextW[i].x;
+        wTile[to + W_STRIDE][n % 4u] = nextW[i].y;
+        wTile[to + 2u * W_STRIDE][n % 4u] = nextW[i].z;
+        wTile[to + 3u * W_STRIDE][n % 4u] = nextW[i].w;
       }
-      //#end
-      //#unroll i W_LOADS
-      {
-        const i = 0u;
-        let at = local + i * INVOCATIONS;
-        nextW[i] = weight[(group.z * K + min(k0 + at / TILE_N4, K - 1u)) * N4 + min(column0 + at % TILE_N4, N4 - 1u)];
-      }
-      //#end
     }
-    if (k0 == 0u) { continue; }
+    //#end
+    workgroupBarrier();
+    // The last turn loads the last step once more, rather than beyond the end.
+    let ahead = min(next, K4 - STEP4);
+    //#unroll i X_LOADS
+    {
+      const i = 0u;
+      let at = local + i * INVOCATIONS;
+      nextX[i] = x[(group.z * M + min(row0 + at / STEP4, M - 1u)) * K4 + ahead + at % STEP4];
+    }
+    //#end
+    //#unroll i W_LOADS
+    {
+      const i = 0u;
+      let at = local + i * INVOCATIONS;
+      nextW[i] = weight[(group.z * N + min(column0 * 4u + at / STEP4, N - 1u)) * K4 + ahead + at % STEP4];
+    }
+    //#end
     for (var k = 0u; k < STEP4; k++) {
       var w: array<array<vec4<f32>, 4>, COLUMNS>;
       //#unroll c COLUMNS
       {
         const c = 0u;
-        let at = k * 4u * TILE_N4 + lane.x + c * LANES_N;
+        let at = k * 4u * W_STRIDE + lane.x + c * LANES_N;
         w[c][0] = vec4<f32>(wTile[at]);
-        w[c][1] = vec4<f32>(wTile[at + TILE_N4]);
-        w[c][2] = vec4<f32>(wTile[at + 2u * TILE_N4]);
-        w[c][3] = vec4<f32>(wTile[at + 3u * TILE_N4]);
+        w[c][1] = vec4<f32>(wTile[at + W_STRIDE]);
+        w[c][2] = vec4<f32>(wTile[at + 2u * W_STRIDE]);
+        w[c][3] = vec4<f32>(wTile[at + 3u * W_STRIDE]);
       }
       //#end
       //#unroll r ROWS
@@ -186,7 +206,7 @@ fn linear(
     const i = 0u;
     let at = local + i * INVOCATIONS;
     let parts = vec2<f32>(dot(rowSum[i], vec4<f32>(1.0)), dot(rowSquares[i], vec4<f32>(1.0)));
-    if (at < TILE_M * STEP4) { rowSums[at] = parts; }
+    if (WHOLE || at < TILE_M * STEP4) { rowSums[at] = parts; }
   }
   //#end
   workgroupBarrier();

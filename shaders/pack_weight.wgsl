@@ -1,11 +1,10 @@
 // A linear layer's weight as PyTorch keeps it into the layout that the target's linear kernel reads, and its bias beside it, both times the
-// batch entry's scale: training's weights change with every step. Tiles of STRIPS strips of LANES vec4s, as linear_subgroup.wgsl has
-// them; LANES = 1 and STRIPS = N / 4 are one tile that is simply [K, N]. An invocation moves 4 x 4 weights, so that whole
-// vec4s are read and written whichever way the matrix lies.
+// batch entry's scale: training's weights change with every step. That is [N, K], or with STRIPS tiles of STRIPS strips of LANES vec4s, as
+// linear_subgroup.wgsl has them. An invocation moves 4 x 4 weights, so that whole vec4s are read and written whichever way the matrix lies.
 const N: u32 = 256u;
 const K: u32 = 256u;
-const LANES: u32 = 1u;
-const STRIPS: u32 = 64u;
+const LANES: u32 = 8u;
+const STRIPS: u32 = 2u;
 const TRANSPOSED: bool = false;  // the weight is [batch, K, N] already
 const SCALE_0: f32 = 1.0;
 const SCALE_1: f32 = 1.0;
@@ -17,7 +16,7 @@ alias Act = f32;  // what activations are stored as
 //#if BIAS
 @group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#endif
-@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<Act>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
+@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<Act>>;  // [batch, N, K], or with STRIPS [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
 @group(0) @binding(3) var<storage, read_write> packedBias: array<vec4<f32>>;  // [batch, N], zero without BIAS
 
 @compute @workgroup_size(64)
@@ -29,7 +28,7 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
   let k = id.x / N4;
   let n = id.x % N4;
   let first = id.z * K * N4;
-  let scale = SCALES[id.z];
+  let scale = SCALES[min(id.z, 3u)];
   var block: mat4x4<f32>;  // columns: 4 k, each of 4 n
   if (TRANSPOSED) {
     let at = first + k * 4u * N4 + n;
@@ -38,6 +37,7 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = first + n * 4u * K4 + k;
     block = transpose(mat4x4<f32>(weight[at], weight[at + K4], weight[at + 2u * K4], weight[at + 3u * K4]));
   }
+  //#if STRIPS
   let tile = n / (LANES * STRIPS);
   let strip = n / LANES % STRIPS;
   let out = first + ((tile * K4 + k) * LANES + n % LANES) * 4u * STRIPS + strip;
@@ -45,6 +45,15 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
   packedWeight[out + STRIPS] = vec4<Act>(block[1] * scale);
   packedWeight[out + 2u * STRIPS] = vec4<Act>(block[2] * scale);
   packedWeight[out + 3u * STRIPS] = vec4<Act>(block[3] * scale);
+  //#endif
+  //#if !STRIPS
+  let rows = transpose(block);
+  let out = first + n * 4u * K4 + k;
+  packedWeight[out] = vec4<Act>(rows[0] * scale);
+  packedWeight[out + K4] = vec4<Act>(rows[1] * scale);
+  packedWeight[out + 2u * K4] = vec4<Act>(rows[2] * scale);
+  packedWeight[out + 3u * K4] = vec4<Act>(rows[3] * scale);
+  //#endif
   if (k == 0u) {
     var value = vec4<f32>(0.0);
     //#if BIAS

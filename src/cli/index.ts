@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/messages.js";
 import { adaptersCommand } from "./adapters.js";
+import { boundsCommand } from "./bounds.js";
 import { checkFixtureCommand } from "./check_fixture.js";
 import { compareCommand } from "./compare.js";
 import { convertCheckpointCommand } from "./convert.js";
@@ -14,6 +15,7 @@ import { exportNetwork, exportOnnxCommand } from "./export_onnx.js";
 import { extractGradientsCommand } from "./extract_gradients.js";
 import { fpsCommand, type PeerMissing, type RunPeer } from "./fps.js";
 import { Interrupted } from "./interrupt.js";
+import { kernelsCommand } from "./kernels.js";
 import { makeSceneCommand } from "./make_scene.js";
 import { scoreCommand } from "./score.js";
 import { streamsBenchCommand } from "./streams_bench.js";
@@ -70,7 +72,7 @@ export function runTool(name: string, args: readonly string[]): Promise<number> 
  * @param peerMissing tells which of them cannot be measured here
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams",
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -80,6 +82,8 @@ export function runBenchmark(
     fps: () => fpsCommand(peers, runPeer, peerMissing),
     train: trainBenchCommand,
     streams: streamsBenchCommand,
+    kernels: kernelsCommand,
+    bounds: boundsCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -2,29 +2,36 @@ import type { Gpu } from "./gpu.js";
 
 interface Upload {
   from: GPUBuffer;
+  at: number;
   to: GPUBuffer;
   offset: number;
   bytes: number;
 }
 
+/** One buffer is written, while two steps that are on their way read the others. */
+const bufferCount = 3;
+
 /**
- * Uploads through a ring of mapped buffers: the host copies into one while the GPU reads others, and no copy is made in between. A buffer is
- * mapped again when the commands that read it are done; who finds none free waits for that.
+ * Uploads through a ring of mapped buffers: the host copies into one while the GPU reads others, and no copy is made in between.
+ * What a step needs lies in one buffer, so that the driver is asked once per step rather than once per upload. A buffer
+ * is mapped again when the commands that read it are done; a writer who finds none free waits for that.
  */
 export class UploadRing {
   private readonly buffers: GPUBuffer[];
   private readonly free: GPUBuffer[];
   private readonly waiting: (() => void)[] = [];
+  /** The buffer that is written now. */
+  private open: { buffer: GPUBuffer; bytes: Uint8Array; used: number } | undefined;
   private staged: Upload[] = [];
 
-  /** @param bytes of each upload, at most @param count uploads that may be on their way at once */
+  /** @param bytes of an upload, at most @param count uploads of a step, at most */
   constructor(
     private readonly gpu: Gpu,
     private readonly bytes: number,
     count: number,
   ) {
-    this.buffers = Array.from({ length: count }, (_, i) =>
-      gpu.createBuffer(`upload ${i}`, bytes, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC, true),
+    this.buffers = Array.from({ length: bufferCount }, (_, i) =>
+      gpu.createBuffer(`upload ${i}`, bytes * count, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC, true),
     );
     this.free = [...this.buffers];
   }
@@ -32,35 +39,51 @@ export class UploadRing {
   /** Copies bytes (whole words) to where the next {@link encode} takes them from; the caller may change them afterwards. */
   async write(to: GPUBuffer, offset: number, data: Uint8Array): Promise<void> {
     if (data.length > this.bytes) throw new Error(`${data.length} bytes are more than the ring's ${this.bytes}`);
-    while (this.free.length === 0) {
+    while (!this.open || this.open.used + data.length > this.open.bytes.length) {
+      this.seal();
+      const buffer = this.free.pop();
+      if (buffer) {
+        this.open = { buffer, bytes: new Uint8Array(buffer.getMappedRange()), used: 0 };
+        break;
+      }
       this.gpu.check();
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
-    const from = this.free.pop() as GPUBuffer;
-    new Uint8Array(from.getMappedRange(0, data.length)).set(data);
-    from.unmap();
-    this.staged.push({ from, to, offset, bytes: data.length });
+    const { buffer, bytes, used } = this.open;
+    bytes.set(data, used);
+    this.open.used += data.length;
+    const last = this.staged.at(-1);
+    // Neighbours become one copy.
+    if (last?.from === buffer && last.to === to && last.offset + last.bytes === offset) last.bytes += data.length;
+    else this.staged.push({ from: buffer, at: used, to, offset, bytes: data.length });
   }
 
   /** Records the copies of what was written since the last call; they are read once the encoder's commands were submitted. */
   encode(encoder: GPUCommandEncoder): () => void {
+    this.seal();
     const staged = this.staged;
     this.staged = [];
-    for (const { from, to, offset, bytes } of staged) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
+    for (const { from, at, to, offset, bytes } of staged) encoder.copyBufferToBuffer(from, at, to, offset, bytes);
     return () => {
-      for (const { from } of staged) {
-        from.mapAsync(GPUMapMode.WRITE).then(
-          () => this.release(from),
-          // Its buffer was destroyed, or the device is lost, which the device itself says to whoever asks for the step.
+      for (const buffer of new Set(staged.map(({ from }) => from))) {
+        buffer.mapAsync(GPUMapMode.WRITE).then(
+          () => this.release(buffer),
+          // The buffer was destroyed, or the device is lost, which the device itself says to whoever waits for the step.
           () => this.release(undefined),
         );
       }
     };
   }
 
+  /** Ends writing into the open buffer. */
+  private seal(): void {
+    this.open?.buffer.unmap();
+    this.open = undefined;
+  }
+
   private release(buffer: GPUBuffer | undefined): void {
     if (buffer) this.free.push(buffer);
-    this.waiting.shift()?.();
+    for (const resolve of this.waiting.splice(0)) resolve();
   }
 
   /** Frees its buffers. */

@@ -137,7 +137,7 @@ export class Program {
    */
   openUploads(bytes: number, count: number): void {
     // Waiting for a mapped buffer costs software adapters more than the copy that it saves.
-    if (!this.gpu.nap) this.uploads = new UploadRing(this.gpu, bytes, 2 * count);
+    if (!this.gpu.nap) this.uploads = new UploadRing(this.gpu, bytes, count);
   }
 
   /** As {@link write}, of whole words, for the next step; through a ring of mapped buffers where {@link openUploads} made one. */

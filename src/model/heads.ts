@@ -21,7 +21,7 @@ export function headErrors(
 ): Tensor {
   const layers = [network.layer("decoder_pred")];
   if (student) layers.push(network.layer("decoder_student_pred"));
-  const { weight, bias } = linearWeights(graph, "heads", layers, network.activations);
+  const { weight, bias } = linearWeights(graph, "heads", layers, network.activations, "inputs");
   const inputs = [targets, samples, weight, bias, teacher, ...(student ? [student] : [])];
   return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0] as Tensor;
 }

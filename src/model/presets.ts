@@ -49,3 +49,13 @@ export type PresetName = keyof typeof presets;
 export function combineErrors(rule: ScoreRule, studentError: number, targetError: number): number {
   return rule === "sum" ? studentError + targetError : rule === "student" ? studentError : targetError;
 }
+
+/** The scores of `count` tokens from their errors (student, target), the first of which is token `first`. */
+export function combineTokenErrors(rule: ScoreRule, errors: Float32Array, first: number, count: number): Float32Array {
+  const scores = new Float32Array(count);
+  // Some thousand frames a second have some million tokens: a plain loop is ten times as fast as Float32Array.from.
+  for (let i = 0, at = 2 * first; i < count; i++, at += 2) {
+    scores[i] = combineErrors(rule, errors[at] as number, errors[at + 1] as number);
+  }
+  return scores;
+}

@@ -6,8 +6,8 @@ import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Graph, type Kernel, type Op, reshape, type Tensor } from "../graph/graph.js";
 import { columnSumKernel, columnSumOp, expectScales, type Scales, scaleConstants } from "./column_sum.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
-import { linearOp, weightTile } from "./linear.js";
-import { subgroupLanes } from "./variants.js";
+import { linearOp } from "./linear.js";
+import { linearStrips, subgroupLanes } from "./variants.js";
 
 interface DenseAttrs {
   /** The weight is [batch, K, N] and y = x W. */
@@ -52,8 +52,11 @@ export const denseOp: Op<DenseAttrs> = {
     const [x, weight, ...extra] = inputs as [Tensor, Tensor, ...Tensor[]];
     const [y, packedWeight, packedBias] = outputs as [Tensor, Tensor, Tensor];
     const [batch, k, n] = packedWeight.shape as [number, number, number];
-    const { lanes, strips } = weightTile(target, n);
-    const constants = { N: n, K: k, LANES: lanes, STRIPS: strips, TRANSPOSED: attrs.transposed };
+    const strips = linearStrips(target, n);
+    const constants = {
+      ...{ N: n, K: k, TRANSPOSED: attrs.transposed },
+      ...(strips && { LANES: strips.lanes, STRIPS: strips.strips }),
+    };
     const { residual } = attrs;
     const linear = {
       inputs: [x, packedWeight, packedBias, ...(residual ? extra.slice(-1) : [])],
@@ -66,7 +69,7 @@ export const denseOp: Op<DenseAttrs> = {
         wgsl: specialize(packWeightWgsl, {
           constants: { ...constants, ...scaleConstants(attrs.scales) },
           types: { Act: packedWeight.dtype },
-          flags: { BIAS: attrs.bias },
+          flags: { BIAS: attrs.bias, STRIPS: strips !== undefined },
         }),
         entryPoint: "pack",
         bindings: { weight, packedWeight, packedBias, ...(attrs.bias && { bias: extra[0] as Tensor }) },

@@ -1,12 +1,14 @@
 import anomalyMapWgsl from "../../shaders/anomaly_map.wgsl";
 import frameScoresWgsl from "../../shaders/frame_scores.wgsl";
 import headErrorsWgsl from "../../shaders/head_errors.wgsl";
+import headErrorsMatrixWgsl from "../../shaders/head_errors_matrix.wgsl";
+import headErrorsSplitWgsl from "../../shaders/head_errors_split.wgsl";
 import headErrorsSubgroupWgsl from "../../shaders/head_errors_subgroup.wgsl";
 import headErrorsTiledWgsl from "../../shaders/head_errors_tiled.wgsl";
 import sumErrorsWgsl from "../../shaders/sum_errors.wgsl";
 import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import { elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";
+import { type ActivationType, elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";
 import {
   bytesOf,
   dim,
@@ -18,8 +20,16 @@ import {
   sampleWords,
   sizes as sizesOf,
 } from "./common.js";
+import { partsOf, splitWeight } from "./split_weight.js";
 import { tokenErrorsBackwardOp } from "./token_errors_backward.js";
-import { choose, headErrorsVariants, type TileVariant } from "./variants.js";
+import {
+  choose,
+  type HeadErrorsShape,
+  headErrorsKey,
+  headErrorsVariants,
+  matrixTileSizes,
+  type TileVariant,
+} from "./variants.js";
 
 /** How two values differ: squared (L2) or absolute (L1). */
 export type Norm = "L1" | "L2";
@@ -85,7 +95,7 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
 /**
  * Heads and token errors in one pass: targets, samples, weight [heads, D, P·P·4] and bias [heads, P·P·4] of the teacher's and, where there is
  * one, the student's head, then their features [B, 1 + L, D] (normalised) → [B, L, 2] as {@link tokenErrorsOp}. No prediction
- * is stored; the second output has room for sums over parts of a token.
+ * is stored; the second output has room for sums over parts of a token, a third one, of float32, for the parts of the weights.
  */
 export const headErrorsOp: Op<ErrorAttrs> = {
   name: "headErrors",
@@ -96,12 +106,13 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const width = dim(expectActivation(teacher, "teacher", [b, 1 + tokens, -1]), 2);
     const values = patch * patch * 4;
     const heads = student ? 2 : 1;
-    expectActivation(weight, "weight", [heads, width, values], teacher);
+    const { shape, dtype } = expectActivation(weight, "weight", [heads, width, values], teacher);
     expectShape(bias, "bias", [heads, values]);
     if (student) expectActivation(student, "student", [b, 1 + tokens, width], teacher);
     return [
       { shape: [b, tokens, 2], dtype: "f32" },
       { shape: [b, tokens, groups(patch * patch, leastPixels), 2], dtype: "f32" },
+      ...(dtype === "f32" ? [partsOf(shape)] : []),
     ];
   },
   kernels({ inputs, outputs, attrs }, target): Kernel[] {
@@ -113,7 +124,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
       Tensor,
       Tensor?,
     ];
-    const [errors, partial] = outputs as [Tensor, Tensor];
+    const [errors, partial, parts] = outputs as [Tensor, Tensor, Tensor?];
     const [b, tokens] = errors.shape as [number, number];
     const width = dim(teacher, 2);
     const pixels = attrs.patch ** 2;
@@ -122,8 +133,8 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const flags = { STUDENT: student !== undefined };
     const types = { Act: teacher.dtype };
     const features = { targets, samples, weight, bias, teacher, ...(student && { student }) };
-    const candidates = headErrorsVariants(target, tokens, 4 * pixels, width);
-    const variant = choose(target, headErrorsKey(teacher, errors, attrs.patch), candidates) as TileVariant;
+    const shape = headErrorsShape(teacher, errors, attrs.patch);
+    const variant = choose(target, headErrorsKey(shape), headErrorsVariants(target, shape)) as TileVariant;
     const entryPoint = "headErrors";
     switch (variant.kind) {
       case "subgroup": {
@@ -154,15 +165,36 @@ export const headErrorsOp: Op<ErrorAttrs> = {
             ...{ entryPoint, bindings: { ...features, partial } },
             workgroups: [parts, groups(tokens, tileM), b],
           },
+          sumErrors(partial, errors, parts, 4 * pixels),
+        ];
+      }
+      case "matrix":
+      case "split": {
+        const { unit, tilesM, tilesN, subgroupsN, step } = variant;
+        const { tileM, tileN, workgroup } = matrixTileSizes(variant);
+        const isMatrix = variant.kind === "matrix";
+        const tiles = (4 * pixels) / tileN;
+        const constants = {
+          ...{ ...common, M: b * tokens, HEADS: student ? 2 : 1, PARTS: tiles },
+          ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
+          ...(isMatrix && { K_STEP: step }),
+          X_LOADS: (isMatrix ? (tileM * step) / 8 : 2 * tileM) / workgroup,
+          W_LOADS: (isMatrix ? (step * tileN) / 8 : 4 * tileN) / workgroup,
+          FOURS: (tilesN * unit.n * unit.m) / unit.lanes / 16,
+        };
+        const source = isMatrix ? headErrorsMatrixWgsl : headErrorsSplitWgsl;
+        const { weight: _, ...others } = features;
+        const bindings = isMatrix ? { ...features, partial } : { ...others, parts: parts as Tensor, partial };
+        return [
+          ...(isMatrix ? [] : [splitWeight(weight, parts as Tensor, 4 * pixels, false)]),
           {
-            label: "sum errors",
-            wgsl: specialize(sumErrorsWgsl, {
-              constants: { PARTS: parts, TOKENS: b * tokens, VALUES: 4 * pixels },
-            }),
-            entryPoint: "sumErrors",
-            bindings: { partial, errors },
-            workgroups: [groups(b * tokens, 64), 1, 1],
+            label: `head errors (${variant.kind})`,
+            wgsl: specialize(source, { constants, flags: { ...flags, SIZED: unit.requested } }),
+            ...{ entryPoint, bindings },
+            workgroups: [tiles, groups(b * tokens, tileM), 1],
           },
+          sumErrors(partial, errors, tiles, 4 * pixels),
         ];
       }
       case "plain": {
@@ -179,10 +211,8 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     }
   },
   variants({ inputs, outputs, attrs: { patch } }, target) {
-    const errors = outputs[0] as Tensor;
-    const key = headErrorsKey(inputs[4] as Tensor, errors, patch);
-    const candidates = headErrorsVariants(target, dim(errors, 1), 4 * patch ** 2, dim(inputs[4], 2));
-    return { key, names: [...candidates.keys()] };
+    const shape = headErrorsShape(inputs[4] as Tensor, outputs[0] as Tensor, patch);
+    return { key: headErrorsKey(shape), names: [...headErrorsVariants(target, shape).keys()] };
   },
   cost(call) {
     const [heads, width, values] = sizesOf(call.inputs[2]);
@@ -194,8 +224,21 @@ export const headErrorsOp: Op<ErrorAttrs> = {
 /** Pixels that a tile of head_errors_tiled.wgsl has at least. */
 const leastPixels = 8;
 
-function headErrorsKey(teacher: Tensor, errors: Tensor, patch: number): string {
-  return `headErrors ${teacher.dtype} ${dim(errors, 0)}x${dim(errors, 1)}x${dim(teacher, 2)}x${patch ** 2 * 4}`;
+function headErrorsShape(teacher: Tensor, errors: Tensor, patch: number): HeadErrorsShape {
+  const [batch, tokens] = errors.shape as [number, number, number];
+  return { dtype: teacher.dtype as ActivationType, batch, tokens, width: dim(teacher, 2), patch };
+}
+
+/** Adds up the `parts` of each token's sums, to means over its `values`. */
+function sumErrors(partial: Tensor, errors: Tensor, parts: number, values: number): Kernel {
+  const tokens = elementCount(errors.shape) / 2;
+  return {
+    label: "sum errors",
+    wgsl: specialize(sumErrorsWgsl, { constants: { PARTS: parts, TOKENS: tokens, VALUES: values } }),
+    entryPoint: "sumErrors",
+    bindings: { partial, errors },
+    workgroups: [groups(tokens, 64), 1, 1],
+  };
 }
 
 /** Token errors [B, L, 2] → [B, 2], means over all tokens or, given idsRestore [B, L], over the removed ones. */

@@ -3,9 +3,9 @@ import linearMatrixWgsl from "../../shaders/linear_matrix.wgsl";
 import linearSplitWgsl from "../../shaders/linear_split.wgsl";
 import linearSubgroupWgsl from "../../shaders/linear_subgroup.wgsl";
 import linearTiledWgsl from "../../shaders/linear_tiled.wgsl";
-import type { Target } from "../gpu/gpu.js";
+import rowMomentsWgsl from "../../shaders/row_moments.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import { type ActivationType, elementCount, type Graph, type Op, type Tensor } from "../graph/graph.js";
+import { type ActivationType, elementCount, type Graph, type Kernel, type Op, type Tensor } from "../graph/graph.js";
 import { float32ToHalf, halfToFloat32 } from "../half.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import {
@@ -15,6 +15,7 @@ import {
   linearKey,
   linearStrips,
   linearVariants,
+  matrixTileSizes,
   type Specialized,
 } from "./variants.js";
 
@@ -34,6 +35,7 @@ export interface LinearAttrs {
  * y = norm(x) W + b over batch entries: x [batch, M, K], W [batch, K, N], b [batch, N] → [batch, M, N]; then exact GELU; then in the first row of
  * each sample the residual's LayerNorm instead; then plus the residual, shaped as y. Further inputs, as far as there is such: the weight's column sums
  * [batch, N] for `normalize`, the residual, gamma [N] and beta [N] for `passthroughPeriod`, which is for one batch entry.
+ * With `normalize` a second output [batch, M, 2] has room for the rows' means and scales.
  */
 export const linearOp: Op<LinearAttrs> = {
   name: "linear",
@@ -56,7 +58,8 @@ export const linearOp: Op<LinearAttrs> = {
       expect(residual === true && batch === 1, "what is passed through is one batch entry's residual");
       for (const tensor of extra.slice(-2)) expectShape(tensor, "gamma or beta", [n]);
     }
-    return [{ shape: [batch, m, n], dtype }];
+    const y = { shape: [batch, m, n], dtype };
+    return normalize ? [y, { shape: [batch, m, 2], dtype: "f32" }] : [y];
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
@@ -75,24 +78,26 @@ export const linearOp: Op<LinearAttrs> = {
     };
     const { source, constants, workgroups } = specialization(variant, shape);
     const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: passthroughPeriod, EPSILON: epsilon };
-    return [
-      {
-        label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
-        wgsl: specialize(source, {
-          constants: { ...sizes, ...constants },
-          flags,
-          ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: x.dtype } }),
-        }),
-        entryPoint: "linear",
-        bindings: {
-          ...{ x, weight, bias, y },
-          ...(columnSums && { columnSums, ...(variant.kind === "matrix" && { rows: x }) }),
-          ...(residual && { residual }),
-          ...(gamma && beta && { gamma, beta }),
-        },
-        workgroups,
+    const onUnits = variant.kind === "matrix" || variant.kind === "split";
+    const moments = onUnits && normalize ? outputs[1] : undefined;
+    const linear: Kernel = {
+      label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
+      wgsl: specialize(source, {
+        constants: { ...sizes, ...constants },
+        flags: { ...flags, SIZED: onUnits && variant.unit.requested },
+        ...(!onUnits && { types: { Act: x.dtype } }),
+      }),
+      entryPoint: "linear",
+      bindings: {
+        ...{ x, weight, bias, y },
+        ...(moments && { moments }),
+        ...(columnSums && variant.kind !== "split" && { columnSums }),
+        ...(residual && { residual }),
+        ...(gamma && beta && { gamma, beta }),
       },
-    ];
+      workgroups,
+    };
+    return moments ? [rowMoments(x, moments, epsilon), linear] : [linear];
   },
   variants({ inputs, outputs, attrs: { normalize } }, target) {
     const shape = linearShape(inputs[0] as Tensor, outputs[0] as Tensor);
@@ -111,12 +116,12 @@ export const linearOp: Op<LinearAttrs> = {
   },
 };
 
-/** Sums the columns of weights [batch, K, N], for a normalising layer's fourth input. */
-function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undefined, { k, n }: LinearShape): void {
+/** Sums over K the weights that lie as [batch, N, K], for a normalising layer's fourth input. */
+function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undefined, { k }: LinearShape): void {
   if (!weight || !sums) return;
   sums.fill(0);
   for (const [i, value] of weight.entries()) {
-    const column = Math.floor(i / (k * n)) * n + (i % n);
+    const column = Math.floor(i / k);
     sums[column] = (sums[column] as number) + value;
   }
 }
@@ -124,6 +129,21 @@ function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undef
 function linearShape(x: Tensor, y: Tensor): LinearShape {
   const [batch, m, n] = y.shape as [number, number, number];
   return { dtype: x.dtype as ActivationType, batch, m, k: dim(x, 2), n };
+}
+
+/** Means and scales of x's rows, for the kernels on matrix units: there the rows go past as matrices. */
+function rowMoments(x: Tensor, moments: Tensor, epsilon: number): Kernel {
+  const rows = elementCount(moments.shape) / 2;
+  return {
+    label: "row moments",
+    wgsl: specialize(rowMomentsWgsl, {
+      constants: { ROWS: rows, WIDTH: dim(x, 2), EPSILON: epsilon },
+      types: { Act: x.dtype },
+    }),
+    entryPoint: "rowMoments",
+    bindings: { x, moments },
+    workgroups: [groups(rows, 8), 1, 1],
+  };
 }
 
 /** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
@@ -147,32 +167,25 @@ function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): S
           ...{ TILE_M: tileM, TILE_N4: tileN4, K_STEP: step },
           X_LOADS: groups((tileM * step) / 4, invocations),
           W_LOADS: groups(step * tileN4, invocations),
+          WHOLE: ((tileM * step) / 4) % invocations === 0 && (step * tileN4) % invocations === 0,
         },
         workgroups: [groups(n, 4 * tileN4), groups(m, tileM), batch],
       };
     }
-    case "matrix": {
-      const { tilesM, tilesN, unit } = variant;
-      return {
-        source: linearMatrixWgsl,
-        constants: {
-          ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
-          ...{ LANES: unit.lanes, WORKGROUP: 4 * unit.lanes },
-        },
-        workgroups: [n / (2 * tilesN * unit.n), groups(m, 2 * tilesM * unit.m), batch],
-      };
-    }
+    case "matrix":
     case "split": {
-      const { tilesM, tilesN, unit } = variant;
-      const [tileM, tileN, workgroup] = [2 * tilesM * unit.m, 2 * tilesN * unit.n, 4 * unit.lanes];
+      const { unit, tilesM, tilesN, subgroupsM, subgroupsN, step } = variant;
+      const { tileM, tileN, workgroup } = matrixTileSizes(variant);
+      const loads = (rows: number) => (rows * step) / 8 / workgroup;
       return {
-        source: linearSplitWgsl,
+        source: variant.kind === "matrix" ? linearMatrixWgsl : linearSplitWgsl,
         constants: {
           ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ SUBGROUPS_M: subgroupsM, SUBGROUPS_N: subgroupsN, STEP: step, SUMS: tilesN * unit.n },
           ...{ LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
-          ...{ X_LOADS: groups((tileM * unit.k) / 4, workgroup), W_LOADS: groups((unit.k * tileN) / 4, workgroup) },
+          ...{ X_LOADS: loads(tileM), W_LOADS: loads(tileN) },
         },
-        workgroups: [n / tileN, groups(m, tileM), batch],
+        workgroups: [groups(n, tileN), groups(m, tileM), batch],
       };
     }
     case "plain": {
@@ -212,6 +225,8 @@ export function foldNorm({ weight, bias }: LinearWeights, { gamma, beta }: NormW
 /**
  * Adds the weights of one or more linear layers of the same shape, side by side as batch entries, in the kernel's layout.
  * @param dtype what weights are stored as: the type of the activations that meet them; biases are f32
+ * @param rows what a row of the stored matrix belongs to, where no subgroup kernel wants strips: an output, as in PyTorch ([N, K]: what
+ * {@link linearOp} reads), or an input ([K, N])
  * @returns `columnSums`: of the weights as they are stored, for layers that normalise
  */
 export function linearWeights(
@@ -219,15 +234,18 @@ export function linearWeights(
   name: string,
   layers: readonly LinearWeights[],
   dtype: ActivationType = "f32",
+  rows: "outputs" | "inputs" = "outputs",
 ): { weight: Tensor; bias: Tensor; columnSums: () => Tensor } {
   const first = layers[0] as LinearWeights;
   const n = first.bias.length;
   const k = first.weight.length / n;
-  const tile = weightTile(graph.target, n);
+  const strips = linearStrips(graph.target, n) ?? (rows === "inputs" ? { lanes: 1, strips: n / 4 } : undefined);
   const weight = new Float32Array(layers.length * n * k);
   const bias = new Float32Array(layers.length * n);
   layers.forEach((layer, i) => {
-    packWeight(layer.weight, n, k, tile, weight.subarray(i * n * k));
+    const own = weight.subarray(i * n * k, (i + 1) * n * k);
+    if (strips) packStrips(layer.weight, n, k, strips, own);
+    else own.set(layer.weight);
     bias.set(layer.bias, i * n);
   });
   return {
@@ -250,16 +268,11 @@ function rowSums(layers: readonly LinearWeights[], k: number, dtype: ActivationT
   );
 }
 
-/**
- * The tiles of a weight's layout for the target's kernel: strips of `lanes` vec4s of columns (linear_subgroup.wgsl). The plain
- * kernel's [K, N] is one tile of strips of a single vec4.
- */
-export function weightTile(target: Target, n: number): { lanes: number; strips: number } {
-  return linearStrips(target, n) ?? { lanes: 1, strips: n / 4 };
-}
+/** A layout in tiles of `strips` strips, each `lanes` vec4s of columns (linear_subgroup.wgsl); [K, N] is one tile of strips of a single vec4. */
+type Strips = { lanes: number; strips: number };
 
-/** Where the weight from input k to output n is in the kernel's layout: [N / columns of a tile, K / 4, lanes, 4 k, strips] vec4. */
-function packedIndex(k: number, n: number, inner: number, { lanes, strips }: ReturnType<typeof weightTile>): number {
+/** Where the weight from input k to output n is in strips: [N / columns of a tile, K / 4, lanes, 4 k, strips] vec4. */
+function packedIndex(k: number, n: number, inner: number, { lanes, strips }: Strips): number {
   const columns = 4 * lanes * strips;
   const [tile, within] = [Math.floor(n / columns), n % columns];
   const strip = Math.floor(within / (4 * lanes));
@@ -268,16 +281,10 @@ function packedIndex(k: number, n: number, inner: number, { lanes, strips }: Ret
   return ((block * 4 + (k % 4)) * strips + strip) * 4 + (n % 4);
 }
 
-function packWeight(
-  weight: Float32Array,
-  n: number,
-  k: number,
-  tile: ReturnType<typeof weightTile>,
-  packed: Float32Array,
-): void {
+function packStrips(weight: Float32Array, n: number, k: number, strips: Strips, packed: Float32Array): void {
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < k; column++) {
-      packed[packedIndex(column, row, k, tile)] = weight[row * k + column] as number;
+      packed[packedIndex(column, row, k, strips)] = weight[row * k + column] as number;
     }
   }
 }

@@ -1,9 +1,11 @@
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
+import patchEmbedMatrixWgsl from "../../shaders/patch_embed_matrix.wgsl";
+import patchEmbedSplitWgsl from "../../shaders/patch_embed_split.wgsl";
 import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
 import patchEmbedTiledWgsl from "../../shaders/patch_embed_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
-import type { Op, Tensor } from "../graph/graph.js";
+import type { ActivationType, Kernel, Op, Tensor } from "../graph/graph.js";
 import {
   bytesOf,
   dim,
@@ -14,9 +16,13 @@ import {
   sampleWords,
   sizes as sizesOf,
 } from "./common.js";
+import { partsOf, splitWeight } from "./split_weight.js";
 import {
   choose,
   linearStrips,
+  matrixTileSizes,
+  type PatchEmbedShape,
+  patchEmbedKey,
   patchEmbedVariants,
   type Specialized,
   stepPixels,
@@ -25,7 +31,7 @@ import {
 
 /**
  * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
- * bias [D] → [B, keep, D], of the weight's type.
+ * bias [D] → [B, keep, D], of the weight's type. Of float32 there is a second output, which has room for the weight's parts.
  */
 export const patchEmbedOp: Op<{ patch: number }> = {
   name: "patchEmbed",
@@ -38,7 +44,8 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const width = shape[4] as number;
     expectShape(bias, "bias", [width]);
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-    return [{ shape: [b, keep, width], dtype }];
+    const y = { shape: [b, keep, width], dtype };
+    return dtype === "f32" ? [y, partsOf(shape)] : [y];
   },
   kernels({ inputs, outputs, attrs: { patch } }, target) {
     const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
@@ -46,22 +53,30 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
-    const variant = choose(target, tuningKey(y, patch), patchEmbedVariants(target, keep, width)) as TileVariant;
+    const shape = patchEmbedShape(y, patch);
+    const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
     const { kind } = variant;
     const { source, constants, workgroups } = specialization(variant, b, keep, width);
-    return [
-      {
-        label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
-        wgsl: specialize(source, { constants: { ...sizes, ...constants }, types: { Act: y.dtype } }),
-        entryPoint: "patchEmbed",
-        bindings: { frames, samples, idsKeep, weight, bias, y },
-        workgroups,
-      },
-    ];
+    const embed: Kernel = {
+      label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
+      wgsl: specialize(source, {
+        constants: { ...sizes, ...constants },
+        ...(variant.kind === "matrix" || variant.kind === "split"
+          ? { flags: { SIZED: variant.unit.requested } }
+          : { types: { Act: y.dtype } }),
+      }),
+      entryPoint: "patchEmbed",
+      bindings: { frames, samples, idsKeep, weight, bias, y },
+      workgroups,
+    };
+    if (kind !== "split") return [embed];
+    const parts = outputs[1] as Tensor;
+    const bindings = { frames, samples, idsKeep, parts, bias, y };
+    return [splitWeight(weight, parts, width, true), { ...embed, bindings }];
   },
   variants({ outputs, attrs: { patch } }, target) {
-    const y = outputs[0] as Tensor;
-    return { key: tuningKey(y, patch), names: [...patchEmbedVariants(target, dim(y, 1), dim(y, 2)).keys()] };
+    const shape = patchEmbedShape(outputs[0] as Tensor, patch);
+    return { key: patchEmbedKey(shape), names: [...patchEmbedVariants(target, shape).keys()] };
   },
   cost(call) {
     const [b, keep, width] = sizesOf(call.outputs[0]);
@@ -91,6 +106,22 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
         workgroups: [groups(width, 4 * tileN4), groups(keep, tileM), b],
       };
     }
+    case "matrix":
+    case "split": {
+      const { unit, tilesM, tilesN, subgroupsN, step } = variant;
+      const { tileM, tileN, workgroup } = matrixTileSizes(variant);
+      const isMatrix = variant.kind === "matrix";
+      return {
+        source: isMatrix ? patchEmbedMatrixWgsl : patchEmbedSplitWgsl,
+        constants: {
+          ...{ M: b * keep, SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
+          ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
+          X_LOADS: (2 * tileM) / workgroup,
+          W_LOADS: (isMatrix ? (step * tileN) / 8 : 4 * tileN) / workgroup,
+        },
+        workgroups: [width / tileN, groups(b * keep, tileM), 1],
+      };
+    }
     case "plain": {
       const [rows, lanes] = [4, Math.min(64, width / 4)];
       return {
@@ -102,9 +133,9 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
   }
 }
 
-function tuningKey({ shape, dtype }: Tensor, patch: number): string {
-  const [b, keep, width] = shape as [number, number, number];
-  return `patchEmbed ${dtype} ${b}x${keep}x${9 * patch ** 2}x${width}`;
+function patchEmbedShape({ shape, dtype }: Tensor, patch: number): PatchEmbedShape {
+  const [batch, keep, width] = shape as [number, number, number];
+  return { dtype: dtype as ActivationType, batch, keep, patch, width };
 }
 
 /**

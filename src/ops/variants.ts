@@ -9,22 +9,25 @@ import type { ActivationType, Kernel } from "../graph/graph.js";
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
-/** The candidate of the kind that is forced, else the one that the target's tuning table names, else the first, if there is one. */
+/** The candidate that {@link chosenName} names, if there is one. */
 export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V | undefined {
-  const { forcedKind } = target;
-  if (forcedKind) {
-    const forced = [...candidates].find(([name]) => name.split(" ")[0] === forcedKind);
-    if (forced) return forced[1];
-  }
-  const named = target.tuning?.get(key);
-  const [first] = candidates.values();
-  return (named === undefined ? undefined : candidates.get(named)) ?? first;
+  const name = chosenName(target, key, [...candidates.keys()]);
+  return name === undefined ? undefined : candidates.get(name);
+}
+
+/** The first name of the kind that is forced, else the one that the target's tuning table has, else the first. */
+export function chosenName(target: Target, key: string, names: readonly string[]): string | undefined {
+  const { forcedKind, tuning } = target;
+  const forced = forcedKind && names.find((name) => name.split(" ")[0] === forcedKind);
+  if (forced) return forced;
+  const named = tuning?.get(key);
+  return named !== undefined && names.includes(named) ? named : names[0];
 }
 
 /** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
 export interface Specialized {
   source: string;
-  constants: Record<string, number>;
+  constants: Record<string, number | boolean>;
   workgroups: Kernel["workgroups"];
 }
 
@@ -103,30 +106,146 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
 }
 
 /** How patch embedding, or the heads with their errors, can be computed. */
-export type TileVariant = { kind: "plain" } | ({ kind: "subgroup" } & SubgroupTile) | Tile;
+export type TileVariant =
+  | { kind: "plain" }
+  | ({ kind: "subgroup" } & SubgroupTile)
+  | Tile
+  | ({ kind: "matrix" } & MatrixTile)
+  /** Float32 on a unit of float16. */
+  | ({ kind: "split" } & MatrixTile);
 
-/** The candidates of patch embedding: `keep` rows a sample of `width` columns, {@link stepPixels} at a time. */
-export function patchEmbedVariants(target: Target, keep: number, width: number): Candidates<TileVariant> {
+/** Patch embedding: what its variants depend on. */
+export interface PatchEmbedShape {
+  dtype: ActivationType;
+  batch: number;
+  /** Kept tokens of a sample. */
+  keep: number;
+  patch: number;
+  width: number;
+}
+
+/** Name of a patch embedding in a tuning table. */
+export function patchEmbedKey({ dtype, batch, keep, patch, width }: PatchEmbedShape): string {
+  return `patchEmbed ${dtype} ${batch}x${keep}x${9 * patch ** 2}x${width}`;
+}
+
+/** Pixels of an inner step of patch_embed_tiled.wgsl, and of patch_embed_matrix.wgsl: any patch has a multiple of them. */
+export const stepPixels = 8;
+export const matrixStepPixels = 16;
+
+/** The candidates of patch embedding. */
+export function patchEmbedVariants(target: Target, shape: PatchEmbedShape): Candidates<TileVariant> {
+  const { dtype, keep, patch, width } = shape;
   const values = 3 * stepPixels;
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * (values + 5) + 16 * values * lanesN * columns;
-  return tileVariants(target, keep, width, bytes);
+  const candidates = tileVariants(target, keep, width, bytes);
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const inner = 3 * matrixStepPixels;
+  const tiles = matrixTiles(target, kind, kind === "matrix" ? inner : splitStep, (tile) => {
+    const { unit, tilesN, subgroupsN } = tile;
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const weights = kind === "matrix" ? 2 * inner * (tileN + 8) : splitBytes * tileN;
+    const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
+    // Of the weight's rows, an invocation of patch_embed_matrix.wgsl takes each second, fourth or eighth.
+    const rowsBy = (8 * workgroup) / tileN;
+    return {
+      bytes: Math.max(2 * tileM * (inner + 8) + weights, sums) + 12 * tileM + patch ** 2,
+      whole: [
+        width / tileN,
+        (2 * tileM) / workgroup,
+        ...(kind === "matrix" ? [8 / rowsBy, rowsBy / 2] : [(4 * tileN) / workgroup]),
+      ],
+    };
+  });
+  return new Map([...candidates, ...tiles]);
 }
 
-/** Pixels of an inner step of patch_embed_tiled.wgsl: any patch has a multiple of them. */
-export const stepPixels = 8;
+/** Heads with their errors: what their variants depend on. */
+export interface HeadErrorsShape {
+  dtype: ActivationType;
+  batch: number;
+  /** Of a sample. */
+  tokens: number;
+  /** Of the features. */
+  width: number;
+  patch: number;
+}
 
-/** The candidates of heads and errors: `tokens` rows a sample of `values` columns, from features of `width`. */
-export function headErrorsVariants(
-  target: Target,
-  tokens: number,
-  values: number,
-  width: number,
-): Candidates<TileVariant> {
+/** Name of heads with their errors in a tuning table. */
+export function headErrorsKey({ dtype, batch, tokens, width, patch }: HeadErrorsShape): string {
+  return `headErrors ${dtype} ${batch}x${tokens}x${width}x${4 * patch ** 2}`;
+}
+
+/** The candidates of heads and errors. */
+export function headErrorsVariants(target: Target, shape: HeadErrorsShape): Candidates<TileVariant> {
+  const { dtype, tokens, width, patch } = shape;
   if (subgroupLanes(target) === undefined && width % 16 !== 0) return new Map([["plain", { kind: "plain" }]]);
+  const values = 4 * patch ** 2;
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * 20 + 16 * 16 * lanesN * columns + 8 * lanesM * rows * lanesN;
-  return tileVariants(target, tokens, values, bytes);
+  const candidates = tileVariants(target, tokens, values, bytes);
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const step = kind === "split" ? splitStep : width % 32 === 0 ? 32 : 16;
+  const tiles = matrixTiles(target, kind, step, (tile) => {
+    const { unit, tilesN, subgroupsN } = tile;
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const sharers = unit.lanes / unit.m;
+    const staged = kind === "split" ? splitBytes * (tileM + tileN) : 2 * (tileM * (step + 8) + step * (tileN + 8));
+    const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
+    return {
+      bytes: staged + sums + 4 * tileM * (2 * subgroupsN * sharers + 1),
+      whole: [
+        values / tileN,
+        // Lanes take whole rows of four pixels.
+        (tilesN * unit.n) / 16 / sharers,
+        ...(kind === "split"
+          ? [(2 * tileM) / workgroup, (4 * tileN) / workgroup]
+          : [(tileM * step) / 8 / workgroup, workgroup / (tileN / 8), workgroup / (step / 8)]),
+      ],
+    };
+  });
+  return new Map([...candidates, ...tiles]);
+}
+
+/** Of the inner width at a time, where float32 is split; bytes of a row's so many values in workgroup memory. */
+const splitStep = 16;
+const splitBytes = 80;
+
+/**
+ * Tiles of the kernels on matrix units, the best first: subgroups side by side, which share their rows.
+ * @param check the workgroup memory of a tile, and numbers that have to be whole, and not 0
+ */
+function matrixTiles(
+  target: Target,
+  kind: "matrix" | "split",
+  step: number,
+  check: (tile: MatrixTile) => { bytes: number; whole: readonly number[] },
+): Candidates<TileVariant> {
+  const unit = matrixUnit(target);
+  if (!unit) return new Map();
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  const largest = target.adapter.subgroupMaxSize ?? unit.lanes;
+  const tiles = new Map<string, TileVariant>();
+  for (const [tilesM, tilesN, subgroupsN] of [
+    [4, 2, 4],
+    [4, 2, 2],
+    [2, 2, 2],
+    [2, 4, 2],
+    [2, 2, 1],
+  ] as const) {
+    // Sides of 16 make matrices of 16x16; smaller sides take more of them.
+    const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
+    const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM: 1, subgroupsN, step };
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const { bytes, whole } = check(tile);
+    if (![...whole, workgroup / largest, step / unit.k].every((n) => n > 0 && Number.isInteger(n))) continue;
+    if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
+    tiles.set(`${kind} ${tileM}x${tileN} by ${workgroup}`, { kind, ...tile });
+  }
+  return tiles;
 }
 
 function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<TileVariant> {
@@ -169,9 +288,30 @@ export type LinearVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | (Tile & { step: number })
-  | { kind: "matrix"; tilesM: number; tilesN: number; unit: SizedUnit }
+  | ({ kind: "matrix" } & MatrixTile)
   /** Float32 on a unit of float16. */
-  | { kind: "split"; tilesM: number; tilesN: number; unit: SizedUnit };
+  | ({ kind: "split" } & MatrixTile);
+
+/** What a workgroup's subgroups make together on matrix units. */
+export interface MatrixTile {
+  unit: SizedUnit;
+  /** Matrices of sums of a subgroup. */
+  tilesM: number;
+  tilesN: number;
+  subgroupsM: number;
+  subgroupsN: number;
+  /** Of the inner width at a time. */
+  step: number;
+}
+
+/** The rows, columns and invocations of a workgroup on matrix units. */
+export function matrixTileSizes({ unit, tilesM, tilesN, subgroupsM, subgroupsN }: MatrixTile) {
+  return {
+    tileM: subgroupsM * tilesM * unit.m,
+    tileN: subgroupsN * tilesN * unit.n,
+    workgroup: subgroupsM * subgroupsN * unit.lanes,
+  };
+}
 
 /** Name of a linear layer in a tuning table. */
 export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
@@ -187,29 +327,55 @@ export function linearVariants(target: Target, shape: LinearShape): Candidates<L
   const candidates = new Map<string, LinearVariant>();
   const step = 16;
   const bytesOf = ({ lanesM, lanesN, rows, columns }: Tile) =>
-    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * lanesN * columns * 4) + 2 * lanesM * rows * step;
+    (dtype === "f16" ? 2 : 4) * (lanesM * rows * (step + 4) + step * (lanesN * columns + 1) * 4) +
+    2 * lanesM * rows * step;
   if (k % step === 0)
     for (const [name, tile] of gpuTiles(target, m, n, bytesOf)) candidates.set(name, { ...tile, step });
   candidates.set("plain", { kind: "plain" });
-  const unit = matrixUnit(target);
-  if (unit && k % unit.k === 0) {
-    for (const [tilesM, tilesN] of [
-      [4, 4],
-      [2, 4],
-      [4, 2],
-      [2, 2],
-      [1, 2],
-      [2, 1],
-    ] as const) {
-      if (m < tilesM * unit.m || n % (2 * tilesN * unit.n) !== 0) continue;
-      const kind = dtype === "f16" ? "matrix" : "split";
-      const bytes =
-        8 * unit.k * (tilesM * unit.m + tilesN * unit.n) + 16 * unit.m * unit.n + 4 * tilesM * unit.m * unit.k;
-      if (kind === "split" && bytes > target.limits.maxComputeWorkgroupStorageSize) continue;
-      candidates.set(`${kind} ${tilesM}x${tilesN}`, { kind, tilesM, tilesN, unit });
-    }
-  }
+  const kind = dtype === "f16" ? "matrix" : "split";
+  for (const [name, tile] of matrixLinear(target, shape)) candidates.set(`${kind} ${name}`, { kind, ...tile });
   return candidates;
+}
+
+/** The tiles of linear_matrix.wgsl and linear_split.wgsl, the best first. */
+function matrixLinear(target: Target, { dtype, m, k, n }: LinearShape): Candidates<MatrixTile> {
+  const unit = matrixUnit(target);
+  if (!unit) return new Map();
+  // Float32 takes two float16 values of workgroup memory for each of its own.
+  const parts = dtype === "f16" ? 1 : 2;
+  const largest = target.adapter.subgroupMaxSize ?? unit.lanes;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  // Sides of 16 make matrices of 16x16; smaller sides take more of them.
+  const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
+  const shapes = [
+    ...(parts === 1 ? [[4, 2, 2, 2] as const, [4, 2, 2, 4] as const] : [[4, 2, 2, 4] as const, [4, 2, 2, 2] as const]),
+    [2, 2, 2, 4],
+    [2, 4, 2, 2],
+    [2, 2, 2, 2],
+    [2, 2, 1, 2],
+    [1, 1, 2, 2],
+  ] as const;
+  const tiles = new Map<string, MatrixTile>();
+  for (const [tilesM, tilesN, subgroupsM, subgroupsN] of shapes) {
+    const step = dtype === "f16" && k % 32 === 0 ? 32 : 16;
+    const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM, subgroupsN, step };
+    const { tileM, tileN, workgroup } = matrixTileSizes(tile);
+    const bytes = Math.max(
+      parts * (tileM + tileN) * (2 * step + 16),
+      subgroupsM * subgroupsN * unit.m * 4 * (tile.tilesN * unit.n + 4),
+    );
+    const whole = [
+      k / step,
+      n / 8,
+      (tileM * step) / 8 / workgroup,
+      (tileN * step) / 8 / workgroup,
+      workgroup / largest,
+    ];
+    if (!whole.every(Number.isInteger) || m < tileM || n < tileN) continue;
+    if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
+    tiles.set(`${tileM}x${tileN} by ${workgroup}`, tile);
+  }
+  return tiles;
 }
 
 /** softmax(q kᵀ) v: what its variants depend on. */

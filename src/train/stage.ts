@@ -30,7 +30,8 @@ export interface TrainingState {
   scaler: Float32Array<ArrayBuffer>;
 }
 
-interface BuiltStage {
+/** A stage's graph: both passes with the optimiser, and the data's side. */
+export interface BuiltStage {
   built: TrainingGraph;
   data: DataGraph;
 }
@@ -149,7 +150,8 @@ function partOf({ name, op, phase }: NodeProfile): StepPart {
   return op === "accumulate" || name.includes("gradient of") ? "backward" : "forward";
 }
 
-function buildStage(
+/** Builds the graph of a stage for micro-batches of `samples` samples from a ring of `slots` frames. */
+export function buildStage(
   target: Target,
   sources: readonly Size[],
   config: TrainingConfig,

@@ -206,7 +206,9 @@ describe("every variant compiles", () => {
         [
           ...["attention plain", "attention tiled", "headErrors plain", "headErrors tiled"],
           ...["linear plain", "linear tiled", "patchEmbed plain", "patchEmbed tiled"],
-          ...(dtype === "f16" ? ["attention matrix", "linear matrix"] : ["attention split", "linear split"]),
+          ...(dtype === "f16"
+            ? ["attention matrix", "headErrors matrix", "linear matrix", "patchEmbed matrix"]
+            : ["attention split", "headErrors split", "linear split", "patchEmbed split"]),
         ].sort(),
       );
     });

@@ -1,11 +1,12 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, type TestContext } from "vitest";
 import type { MatrixUnit, Target } from "../../src/gpu/gpu.js";
 import type { Op, Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { attentionOp } from "../../src/ops/attention.js";
-import { type AttentionShape, attentionKey, attentionVariants, matrixUnits } from "../../src/ops/variants.js";
+import { type AttentionShape, attentionKey, attentionVariants } from "../../src/ops/variants.js";
 import { evaluate, useGpu } from "../support/gpu.js";
 import { halfInput, roundedToHalf } from "../support/half.js";
+import { needsMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
 
@@ -38,11 +39,10 @@ async function check(
   variant: string,
   tolerance: number,
   qkv: Float32Array<ArrayBuffer>,
-  skip: (why: string) => void,
+  test: TestContext,
 ): Promise<void> {
   const [kind] = variant.split(" ") as [string];
-  const units = matrixUnits(gpu());
-  if (typeof units === "string") return skip(`no matrix units to use on ${gpu().adapter.description}: ${units}`);
+  needsMatrixUnits(gpu(), test);
   const { samples, tokens, heads, headWidth } = sizes;
   const width = heads * headWidth;
   const half = kind === "matrix";
@@ -96,8 +96,8 @@ describe("attention on the adapter's matrix units", () => {
     [{ samples: 2, tokens: 37, heads: 2, headWidth: 16 }, "split 32 by 2"],
   ] satisfies [Sizes, string][]) {
     const name = `${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}`;
-    it(`${variant}: ${name}`, { timeout: 600_000 }, ({ skip }) =>
-      check(sizes, variant, variant.startsWith("matrix") ? float16 : float32, inputs(sizes), skip),
+    it(`${variant}: ${name}`, { timeout: 600_000 }, (test) =>
+      check(sizes, variant, variant.startsWith("matrix") ? float16 : float32, inputs(sizes), test),
     );
   }
 
@@ -107,7 +107,7 @@ describe("attention on the adapter's matrix units", () => {
     ["matrix 32 by 4", float16],
     ["split 32 by 4", 2e-5],
   ] as const) {
-    it(`${variant}: no row is lost beside rows of much larger scores`, { timeout: 600_000 }, ({ skip }) => {
+    it(`${variant}: no row is lost beside rows of much larger scores`, { timeout: 600_000 }, (test) => {
       // Rows that lie next to each other: spreads from hundreds to a hundredth, about offsets from -40 to 40.
       const spread = [60, 0.01, 5, -30, 1, 0.001, 20, 0.5];
       const qkv = inputs(sizes, (value, plane, token, d) => {
@@ -115,23 +115,23 @@ describe("attention on the adapter's matrix units", () => {
         if (plane === 2) return value;
         return value * (spread[token % 8] as number) + (d === 0 ? (token % 3 === 0 ? -40 : 40) : 0);
       });
-      return check(sizes, variant, tolerance, qkv, skip);
+      return check(sizes, variant, tolerance, qkv, test);
     });
 
     it(`${variant}: a maximum that rises in every tile, slowly or by more than float16 holds`, {
       timeout: 600_000,
-    }, ({ skip }) => {
+    }, (test) => {
       const rise = [-8, -1, 0, 1, 4, 16];
       const qkv = inputs(sizes, (value, plane, token, d) => {
         if (d > 0 || plane === 2) return value;
         return plane === 0 ? (rise[token % 6] as number) : (16 * token) / sizes.tokens;
       });
-      return check(sizes, variant, tolerance, qkv, skip);
+      return check(sizes, variant, tolerance, qkv, test);
     });
 
-    it(`${variant}: the mean, if all scores are equal`, { timeout: 600_000 }, ({ skip }) => {
+    it(`${variant}: the mean, if all scores are equal`, { timeout: 600_000 }, (test) => {
       const qkv = inputs(sizes, (value, plane) => (plane === 0 ? 0 : value));
-      return check(sizes, variant, tolerance, qkv, skip);
+      return check(sizes, variant, tolerance, qkv, test);
     });
   }
 });

@@ -107,7 +107,7 @@ describe.each([
               bench.input([batch, 8], packSamples(Array.from({ length: batch }, (_, b) => ({ target: batch - b })))),
             ];
             const heads = withStudent ? [teacher, student] : [teacher];
-            const { weight, bias } = linearWeights(bench.graph, "heads", heads);
+            const { weight, bias } = linearWeights(bench.graph, "heads", heads, "f32", "inputs");
             inputs.push(weight, bias);
             for (const { features } of heads) inputs.push(bench.input([batch, 1 + tokens, width], features));
             return bench.graph.apply(headErrorsOp, inputs, { patch, norm })[0] as Tensor;
@@ -141,7 +141,7 @@ describe.each([
         { weight, bias },
         { weight, bias },
       ];
-      const packed = linearWeights(bench.graph, "heads", heads);
+      const packed = linearWeights(bench.graph, "heads", heads, "f32", "inputs");
       inputs.push(packed.weight, packed.bias);
       for (const own of [features, moved]) inputs.push(bench.input([1, 1 + tokens, width], own));
       return bench.graph.apply(headErrorsOp, inputs, { patch, norm: "L2" })[0] as Tensor;

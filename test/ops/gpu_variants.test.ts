@@ -3,24 +3,14 @@ import type { Gpu, MatrixUnit, Target } from "../../src/gpu/gpu.js";
 import type { Op, Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { attentionOp } from "../../src/ops/attention.js";
-import { linearOp } from "../../src/ops/linear.js";
-import {
-  type AttentionShape,
-  attentionKey,
-  attentionVariants,
-  type LinearShape,
-  linearKey,
-  linearVariants,
-} from "../../src/ops/variants.js";
+import { type AttentionShape, attentionKey, attentionVariants, linearVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluate, testAdapter, useGpu } from "../support/gpu.js";
-import { halfInput, needsHalf, roundedToHalf } from "../support/half.js";
-import { emulateMatrixUnits } from "../support/matrix_units.js";
+import { needsHalf } from "../support/half.js";
+import { checkLinear, type LinearCase } from "../support/linear_case.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { attention, gelu, layerNorm, linear } from "../support/reference.js";
+import { attention } from "../support/reference.js";
 
-/**
- * The variants for GPUs, on the adapter of the tests, which would choose others: tiles as they are, matrix units emulated.
- */
+/** The tiled variants, which GPUs get, on the adapter of the tests, which would choose others. */
 const gpu = useGpu();
 
 /** A target that has what GPUs have. @param lanes of a subgroup */
@@ -35,85 +25,20 @@ function gpuTarget({ adapter, features, limits }: Gpu, lanes: number, variant: [
 }
 
 /** The op with the kernels of another target. */
-function on<A>(op: Op<A>, target: Target, lanes: number, label: string): Op<A> {
+function on<A>(op: Op<A>, target: Target, label: string): Op<A> {
   return {
     ...op,
-    kernels: (call) =>
-      op.kernels(call, target).map((kernel) => {
-        expect(kernel.label).toBe(label);
-        const emulated = kernel.wgsl.includes("subgroup_matrix");
-        return emulated ? { ...kernel, wgsl: emulateMatrixUnits(kernel.wgsl, lanes) } : kernel;
-      }),
+    kernels: (call) => {
+      const kernels = op.kernels(call, target);
+      for (const kernel of kernels) expect(kernel.label).toBe(label);
+      return kernels;
+    },
   };
 }
 
 const lanes = 32;
 
-interface LinearCase {
-  batch: number;
-  m: number;
-  k: number;
-  n: number;
-  variant: string;
-  normalize?: boolean;
-  gelu?: boolean;
-  residual?: boolean;
-  period?: number;
-}
-
-async function checkLinear(
-  { variant, normalize = false, gelu: withGelu = false, residual = false, period = 0, ...sizes }: LinearCase,
-  half: boolean,
-) {
-  const { batch, m, k, n } = sizes;
-  const shape: LinearShape = { dtype: half ? "f16" : "f32", ...sizes };
-  const target = gpuTarget(gpu(), lanes, [linearKey(shape), variant]);
-  expect([...linearVariants(target, shape).keys()]).toContain(variant);
-  const random = new Random(m + k + n);
-  const rounded = (values: Float32Array<ArrayBuffer>) => (half ? roundedToHalf(values) : values);
-  const x = rounded(random.floats(batch * m * k));
-  const weights = Array.from({ length: batch }, () =>
-    rounded(random.floats(n * k, -2 / Math.sqrt(k), 2 / Math.sqrt(k))),
-  );
-  const bias = random.floats(batch * n);
-  const added = rounded(random.floats(batch * m * n));
-  const past = { gamma: random.floats(n, 0.5, 2), beta: random.floats(n) };
-  const epsilon = 1e-6;
-  let y: Tensor | undefined;
-  const results = await evaluate(gpu(), (bench) => {
-    const input = (of: readonly number[], values: Float32Array<ArrayBuffer>) =>
-      half ? halfInput(bench, of, values) : bench.input(of, values);
-    const columns = new Float32Array(batch * k * n);
-    for (const [b, weight] of weights.entries()) {
-      for (let i = 0; i < n * k; i++) columns[b * n * k + (i % k) * n + Math.floor(i / k)] = weight[i]!;
-    }
-    const inputs = [input([batch, m, k], x), input([batch, k, n], columns), bench.input([batch, n], bias)];
-    const sums = weights.flatMap((weight) =>
-      Array.from({ length: n }, (_, row) => weight.subarray(row * k, (row + 1) * k).reduce((sum, v) => sum + v, 0)),
-    );
-    if (normalize) inputs.push(bench.input([batch, n], Float32Array.from(sums)));
-    if (residual) inputs.push(input([batch, m, n], added));
-    if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
-    const attrs = { normalize, gelu: withGelu, residual, passthroughPeriod: period, epsilon };
-    const label = `linear (${variant.split(" ")[0]})`;
-    [y] = bench.graph.apply(on(linearOp, target, lanes, label), inputs, attrs) as [Tensor];
-    return { y };
-  });
-  const want = weights.flatMap((weight, b) => {
-    const rows = x.subarray(b * m * k, (b + 1) * m * k);
-    const ones = new Float32Array(k).fill(1);
-    const normalized = normalize ? layerNorm(rows, k, ones, new Float32Array(k), epsilon) : rows;
-    const passed = layerNorm(added, n, past.gamma, past.beta, epsilon);
-    const own = linear(normalized, weight, bias.subarray(b * n, (b + 1) * n));
-    return Array.from(own, (value, i) => {
-      const at = b * m * n + i;
-      const inner = withGelu ? gelu(value) : value;
-      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passed[at]! : inner;
-      return kept + (residual ? added[at]! : 0);
-    });
-  });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 1e-3 : 2e-6);
-}
+const tiles = (): Target => gpuTarget(gpu(), lanes, ["", ""]);
 
 describe("linear layers, tiled", () => {
   // Rows, columns that are no whole tile; an inner width of one step, and of many.
@@ -127,72 +52,34 @@ describe("linear layers, tiled", () => {
     ] satisfies LinearCase[] as LinearCase[],
     1,
   )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 120_000 }, () => checkLinear(c, false));
+    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 120_000 }, () =>
+      checkLinear(gpu(), tiles(), c, "f32"),
+    );
   }
 
   it("in float16", { timeout: 120_000 }, async (test) => {
     needsHalf(gpu(), test);
     const variant = "tiled 64x64 by 256";
-    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, residual: true }, true);
-    await checkLinear({ batch: 1, m: 70, k: 32, n: 76, variant, normalize: true }, true);
+    await checkLinear(gpu(), tiles(), { batch: 1, m: 70, k: 32, n: 76, variant, residual: true }, "f16");
+    await checkLinear(gpu(), tiles(), { batch: 1, m: 70, k: 32, n: 76, variant, normalize: true }, "f16");
   });
 });
 
-describe("linear layers on matrix units", () => {
-  for (const c of casesFor(
-    [
-      { batch: 1, m: 40, k: 16, n: 64, variant: "matrix 2x2" },
-      { batch: 1, m: 70, k: 32, n: 64, variant: "matrix 4x2", residual: true, period: 7 },
-      { batch: 2, m: 20, k: 48, n: 64, variant: "matrix 1x2", normalize: true, gelu: true, residual: true },
-      { batch: 1, m: 70, k: 64, n: 64, variant: "matrix 2x2", normalize: true },
-    ] satisfies LinearCase[] as LinearCase[],
-    1,
-  )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkLinear(c, true);
-    });
-  }
-
-  // In float32, and as exact as that.
-  for (const c of casesFor(
-    [
-      { batch: 1, m: 33, k: 16, n: 64, variant: "split 1x2", residual: true, period: 11 },
-      { batch: 2, m: 40, k: 32, n: 32, variant: "split 2x1", residual: true },
-      { batch: 2, m: 70, k: 64, n: 64, variant: "split 2x2", normalize: true, gelu: true },
-    ] satisfies LinearCase[] as LinearCase[],
-    2,
-  )) {
-    it(`${c.variant}: [${c.batch}, ${c.m}, ${c.k}] → ${c.n}`, { timeout: 240_000 }, async (test) => {
-      needsHalf(gpu(), test);
-      await checkLinear(c, false);
-    });
-  }
-});
-
-async function checkAttention(
-  sizes: Omit<AttentionShape, "dtype">,
-  variant: string,
-  half: boolean,
-  subgroup: number,
-  spread = 1,
-) {
+async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: number) {
+  const variant = "tiled 16x32";
   const { samples, tokens, heads, headWidth } = sizes;
   const width = heads * headWidth;
-  const shape: AttentionShape = { dtype: half ? "f16" : "f32", ...sizes };
-  const target = gpuTarget(gpu(), subgroup, [attentionKey(shape), variant]);
+  const shape: AttentionShape = { dtype: "f32", ...sizes };
+  const target = gpuTarget(gpu(), 8, [attentionKey(shape), variant]);
   expect([...attentionVariants(target, shape).keys()]).toContain(variant);
   const random = new Random(tokens + width);
   const plane = samples * tokens * width;
-  const floats = random.floats(3 * plane);
-  for (let i = 0; i < plane; i++) floats[i]! *= spread;
-  const qkv = half ? roundedToHalf(floats) : floats;
+  const qkv = random.floats(3 * plane);
+  for (let i = 0; i < plane; i++) qkv[i]! *= spread;
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
-    const of = [3, samples, tokens, width];
-    const input = half ? halfInput(bench, of, qkv) : bench.input(of, qkv);
-    const label = `attention (${variant.split(" ")[0]})`;
-    [y] = bench.graph.apply(on(attentionOp, target, subgroup, label), [input], { heads }) as [Tensor];
+    const input = bench.input([3, samples, tokens, width], qkv);
+    [y] = bench.graph.apply(on(attentionOp, target, "attention (tiled)"), [input], { heads }) as [Tensor];
     return { y };
   });
   const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [
@@ -201,7 +88,7 @@ async function checkAttention(
     Float32Array,
   ];
   const want = attention(q, k, v, { batch: samples, tokens, width, heads });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 2e-3 : spread > 1 ? 3e-5 : 3e-6);
+  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, spread > 1 ? 3e-5 : 3e-6);
 }
 
 describe("attention, tiled", () => {
@@ -217,7 +104,7 @@ describe("attention, tiled", () => {
     const name = `${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
     it(name, { timeout: 240_000 }, async ({ skip }) => {
       if (gpu().adapter.subgroupSize !== 8) skip(`subgroups of ${gpu().adapter.subgroupSize}`);
-      await checkAttention(sizes, "tiled 16x32", false, 8, spread);
+      await checkAttention(sizes, spread);
     });
   }
 });

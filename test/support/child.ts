@@ -7,14 +7,8 @@ import { reportPageForEsbuild } from "../../tools/report-page.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
-/**
- * Runs a TypeScript text, which may import from `./src/…`, as a program of its own: for what a process decides once (the Vulkan loader's
- * environment) or what may end it.
- */
-export async function runInChild(
-  program: string,
-  environment: Readonly<Record<string, string>> = {},
-): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }> {
+/** Bundles a TypeScript text, which may import from `./src/…`, into a file for Node, which is there while `use` runs. */
+export async function withBundle<T>(program: string, use: (file: string) => Promise<T>): Promise<T> {
   // Inside of the repository, so that node finds node_modules from there.
   const folder = mkdtempSync(join(repository, "node_modules", ".sdmae-test-"));
   try {
@@ -31,7 +25,26 @@ export async function runInChild(
       plugins: [reportPageForEsbuild],
     });
     writeFileSync(file, outputFiles[0]!.text);
-    return await new Promise((resolve, reject) => {
+    return await use(file);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Runs a TypeScript text as a program of its own, see {@link withBundle}: for what a process decides once (the Vulkan loader's environment) or
+ * what may end it.
+ */
+export function runInChild(
+  program: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }> {
+  return withBundle(program, (file) => runFile(file, environment));
+}
+
+function runFile(file: string, environment: Readonly<Record<string, string>>) {
+  return new Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }>(
+    (resolve, reject) => {
       const child = spawn(process.execPath, [file], { cwd: repository, env: { ...process.env, ...environment } });
       let [stdout, stderr] = ["", ""];
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -45,8 +58,6 @@ export async function runInChild(
         clearTimeout(timer);
         resolve({ code, signal, stdout, stderr });
       });
-    });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+    },
+  );
 }

@@ -11,3 +11,8 @@ export function asOnGpu<A>(op: Op<A>): Op<A> {
   });
   return { ...op, kernels: (call, target) => kernels.call(op, call, asGpu(target)) };
 }
+
+/** The target with a tuning table of one choice. */
+export function choosing({ adapter, features, limits }: Target, key: string, name: string): Target {
+  return { adapter, features, limits, tuning: new Map([[key, name]]) };
+}

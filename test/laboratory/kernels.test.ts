@@ -1,0 +1,95 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import type { KernelModel } from "../../src/cli/kernel_list.js";
+import { statisticsSwitches } from "../../src/cli/kernel_stats.js";
+import type { CompiledKernel } from "../../src/cli/kernel_worker.js";
+import { worker } from "../../src/cli/kernels.js";
+import { paperConfig } from "../../src/model/config.js";
+import { withBundle } from "../support/child.js";
+import { laboratory, laboratoryMissing } from "../support/laboratory.js";
+import { tinyConfig } from "../support/model.js";
+
+/** The drivers of these GPUs compile every kernel. NVIDIA's takes as long as all others together: two processes share its kernels. */
+const gpus: Readonly<Record<string, number>> = {
+  rtx3090: 2,
+  rx7900xtx: 1,
+  rx9070xt: 1,
+  rx6800: 1,
+  m1: 1,
+  adreno740: 1,
+};
+
+/** All candidates of the model that scores frames, and what training takes. */
+const models = (["f32", "f16"] as const).flatMap((dtype): KernelModel[] => {
+  const all = { dtype, allOutputs: true, variants: true };
+  return [
+    { ...all, config: paperConfig, size: { height: 320, width: 640 }, batch: 16 },
+    { ...all, config: { ...paperConfig, patch: 8 }, size: { height: 160, width: 320 }, batch: 16 },
+    { ...all, config: tinyConfig, size: { height: 32, width: 48 }, batch: 2 },
+    { config: paperConfig, size: { height: 320, width: 640 }, batch: 16, dtype, training: "alone" },
+  ];
+});
+
+const program = `
+  import { runBenchmark } from "./src/cli/index.ts";
+  process.exitCode = await runBenchmark("kernels", process.argv.slice(2));
+`;
+
+/** What each GPU's driver made of the kernels, or why it ended. */
+const compiled = new Map<string, CompiledKernel[] | Error>();
+
+async function compileOn(gpu: string, part: { index: number; of: number }, file: string): Promise<void> {
+  const kernels: CompiledKernel[] = [];
+  let total = Number.NaN;
+  try {
+    for await (const message of worker(gpu, { models, fewer: true, part }, statisticsSwitches, file)) {
+      if ("total" in message) total = message.total;
+      else if ("kernel" in message) kernels.push(message.kernel);
+    }
+    if (kernels.length !== total) throw new Error(`${kernels.length} of ${total} kernels were compiled`);
+    const others = compiled.get(gpu) ?? [];
+    if (!(others instanceof Error)) compiled.set(gpu, [...others, ...kernels]);
+  } catch (error) {
+    compiled.set(gpu, error as Error);
+  }
+}
+
+const missing = laboratoryMissing();
+
+describe.skipIf(missing !== undefined)(
+  `in the driver laboratory${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    beforeAll(async () => {
+      process.env.GPU_LAB = laboratory;
+      const jobs = Object.entries(gpus).flatMap(([gpu, of]) =>
+        Array.from({ length: of }, (_, index) => ({ gpu, part: { index, of } })),
+      );
+      await withBundle(program, async (file) => {
+        const workOff = async () => {
+          for (let job = jobs.shift(); job; job = jobs.shift()) await compileOn(job.gpu, job.part, file);
+        };
+        await Promise.all([workOff(), workOff()]);
+      });
+    }, 3_600_000);
+
+    it.each(Object.keys(gpus))("every kernel and every variant compiles for %s, without a spill", (gpu) => {
+      const kernels = compiled.get(gpu);
+      if (!Array.isArray(kernels)) throw kernels;
+      expect(kernels.length).toBeGreaterThan(300);
+      const nameOf = ({ label, shape, variant = "" }: CompiledKernel) => [label, shape, variant].join(", ");
+      const faults = kernels.flatMap((kernel) => {
+        const { error, stats } = kernel;
+        if (error !== undefined) return `${nameOf(kernel)}: ${error}`;
+        if (!stats) return `${nameOf(kernel)}: the driver printed nothing of it`;
+        return stats.spills > 0 ? `${nameOf(kernel)}: ${stats.spills} spills` : [];
+      });
+      expect(faults).toEqual([]);
+    });
+
+    it.each(["rtx3090", "rx7900xtx", "rx9070xt"])("matrix units are among the variants for %s", (gpu) => {
+      const labels = new Set((compiled.get(gpu) as CompiledKernel[]).map(({ label }) => label));
+      for (const kind of ["matrix", "split"]) {
+        for (const op of ["linear", "attention"]) expect(labels).toContain(`${op} (${kind})`);
+      }
+    });
+  },
+);
