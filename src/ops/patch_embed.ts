@@ -53,14 +53,15 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const shape = patchEmbedShape(y, patch);
     const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
     const { kind } = variant;
-    const { source, constants, workgroups } = specialization(variant, b, keep, width);
+    const { source, constants, workgroups, flags } = specialization(variant, b, keep, width);
     const isMatrix = variant.kind === "matrix";
     return [
       {
         label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
         wgsl: specialize(source, {
           constants: { ...sizes, ...constants },
-          ...(isMatrix ? { flags: { SIZED: variant.unit.requested } } : { types: { Act: y.dtype } }),
+          flags: { ...flags, SIZED: isMatrix && variant.unit.requested },
+          ...(!isMatrix && { types: { Act: y.dtype } }),
         }),
         entryPoint: "patchEmbed",
         bindings: { frames, samples, idsKeep, weight, bias, y },
@@ -81,10 +82,11 @@ export const patchEmbedOp: Op<{ patch: number }> = {
 function specialization(variant: TileVariant, b: number, keep: number, width: number): Specialized {
   switch (variant.kind) {
     case "subgroup": {
-      const { lanes, rows, strips } = variant;
+      const { lanes, rows, strips, direct } = variant;
       return {
         source: patchEmbedSubgroupWgsl,
         constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        flags: { DIRECT: direct },
         workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
       };
     }
