@@ -54,7 +54,7 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
     }
     // Larger tiles are no faster on lavapipe, which takes three to ten times as long to compile them.
     const rows = evenRows(tokens, 8);
-    const [keys, others] = lanes === 8 ? [2, 1] : [4, 2];
+    const [keys, others] = lanes >= 8 ? [2, 1] : [4, 2];
     const rowGroups = groups(rows, lanes);
     const statisticsTile = { LANES: lanes, QUERIES: rows, QUERY_GROUPS: rowGroups, KEYS: keys };
     const vectors = groups(headWidth, 4 * lanes);
