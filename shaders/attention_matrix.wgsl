@@ -1,12 +1,13 @@
 // softmax(q k^T * SCALE) v in float16 on a GPU's matrix units, with float32 scores and sums.
 //
 // The versions of attention in float16, by the instructions of a lane per score (loop over the
-// keys, heads of 32 / of 64, no clamps, register moves left out) and the warps that registers
-// allow, on an RTX 3090:
+// keys, heads of 32 / of 64, no clamps, register moves left out) and the warps that fit on a
+// multiprocessor of an RTX 3090, by registers:
 //   240 / 464, 20 / 12 warps  attention.wgsl: an invocation owns a query and walks over the keys
 //   123 / 233, 28 / 28 warps  attention_tiled.wgsl: tiles of queries and keys in workgroup memory
 //    24 / 37,  28 / 20 warps  matrices loaded from the buffer, sums rescaled in memory each step
-//    11 / 14,  20 / 16 warps  this file, 64 keys a step: keys and values staged, sums stay matrices
+//    14 / 20,  28 / 16 warps  this file, 32 keys a step: keys and values staged, sums stay matrices
+//    11 / 14,  20 / 16 warps  64 keys a step; workgroup memory leaves 12 / 8 warps
 // attention_subgroup.wgsl serves software adapters, attention_split.wgsl is this file in float32.
 // This file runs where WebGPU has matrix units that multiply float16 and sum in float32.
 //

@@ -6,8 +6,9 @@
 //   176 / 336, 20 / 12 warps  attention.wgsl
 //    99 / 185, 28 / 28 warps  attention_tiled.wgsl
 //    37 / 53,  20 / 16 warps  tiles split at every step, sums rescaled in memory at every step
-//    21 / 32,  16 / 16 warps  this file, 64 / 32 keys a step: sums stay matrices
-// What remains is 6.5 / 5.2 instructions per matrix operation: 4 instructions split each value of a
+//    25 / 32,  20 / 16 warps  this file, 32 keys a step, 4 / 8 subgroups: sums stay matrices
+//    21 / -,   16 warps       64 keys a step; workgroup memory leaves 8 warps
+// What remains is 7.6 / 5.2 instructions per matrix operation: 4 instructions split each value of a
 // tile, 3 each share. attention_subgroup.wgsl serves software adapters.
 // This file runs where attention_matrix.wgsl does.
 //

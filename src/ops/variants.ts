@@ -516,31 +516,25 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
 }
 
 /**
- * Keys of a step and subgroups of a workgroup, the best first. More keys cost fewer instructions per score (14.5 rather
- * than 19.4 with heads of 64), but take workgroup memory: on an RTX 3090 8 warps are resident rather than 16. More
- * subgroups spread the copying of a tile over more lanes.
+ * Keys of a step and subgroups of a workgroup, the best first: tiles of which an RTX 3090 keeps 16 subgroups on a
+ * multiprocessor. More keys cost fewer instructions per score, more subgroups fewer registers; both take memory.
  */
-const matrixAttentionTiles = {
-  f16: [
-    [32, 8],
+function matrixAttentionTiles({ dtype, headWidth }: AttentionShape): [keys: number, subgroups: number][] {
+  const fewRegisters: [number, number] = [32, 8];
+  const rest: [number, number][] = [
     [32, 4],
     [64, 4],
-    [32, 2],
-  ],
-  // A tile of two float16 values each is twice as large, and splitting it is most of the copying.
-  f32: [
-    [32, 8],
-    [64, 4],
-    [32, 4],
-    [32, 2],
-  ],
-} as const;
+  ];
+  const large = dtype === "f32" && headWidth > 32;
+  return [...(large ? [fewRegisters, ...rest] : [...rest, fewRegisters]), [32, 2]];
+}
 
 /** More workgroup memory than this would leave a multiprocessor with one workgroup. */
 const mostAttentionBytes = 49152;
 
 /** The tiles of attention_matrix.wgsl and attention_split.wgsl. */
-function matrixAttention(target: Target, { dtype, headWidth }: AttentionShape): MatrixAttention[] {
+function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention[] {
+  const { dtype, headWidth } = shape;
   const units = matrixUnits(target);
   if (typeof units === "string") return [];
   const [unit] = units as [SizedUnit, ...SizedUnit[]];
@@ -570,7 +564,9 @@ function matrixAttention(target: Target, { dtype, headWidth }: AttentionShape): 
       divides(target.adapter.subgroupMaxSize ?? unit.lanes, subgroups * unit.lanes)
     );
   };
-  return matrixAttentionTiles[dtype].filter(serves).map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
+  return matrixAttentionTiles(shape)
+    .filter(serves)
+    .map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */
