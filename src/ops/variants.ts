@@ -68,7 +68,7 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 /** The most rows of a subgroup's tile, the best first. */
 const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 48] } as const;
 /** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/wide_vectors.ts). */
-const wideLanes = 16;
+export const wideLanes = 16;
 
 /** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
 function subgroupTiles(target: Target, m: number, n: number): Candidates<SubgroupTile> {
@@ -483,15 +483,26 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
 }
 
 /** The tiles of attention_shared.wgsl for subgroups of `lanes` invocations, the best first. */
-function sharedAttention(lanes: number, { tokens, headWidth }: AttentionShape): SharedAttention[] {
-  const keys = 4;
-  const block = 2 ** Math.floor(Math.log2(16384 / (2 * 4 * headWidth)));
-  if (block < keys) return [];
-  const tile = (queries: number, most: number): SharedAttention => {
-    const subgroups = Math.ceil(evenRows(tokens, most * queries) / (queries * lanes));
-    return { workgroup: subgroups * lanes, queries, keys, block };
-  };
-  return headWidth <= 64 ? [tile(2, 256), tile(1, 256), tile(2, 64)] : [tile(1, 256), tile(1, 64)];
+function sharedAttention(lanes: number, shape: AttentionShape): SharedAttention[] {
+  const rowBytes = 2 * 4 * shape.headWidth;
+  const tile = (queries: number, most?: number) => sharedTile(lanes, shape, { queries, keys: 4, rowBytes, most });
+  const tiles = shape.headWidth <= 64 ? [tile(2), tile(1), tile(2, 64)] : [tile(1), tile(1, 64)];
+  return tiles.filter(({ block, keys }) => block >= keys);
+}
+
+/**
+ * A tile of attention_shared.wgsl or its like: whole subgroups, as few as hold the rows.
+ * @param rowBytes what a key, or what else the invocations walk over, takes of workgroup memory
+ * @param most invocations of a workgroup; every device allows 256
+ */
+export function sharedTile(
+  lanes: number,
+  { tokens }: Pick<AttentionShape, "tokens">,
+  { queries, keys, rowBytes, most = 256 }: { queries: number; keys: number; rowBytes: number; most?: number },
+): SharedAttention {
+  const subgroups = Math.ceil(evenRows(tokens, most * queries) / (queries * lanes));
+  const block = 2 ** Math.floor(Math.log2(16384 / rowBytes));
+  return { workgroup: subgroups * lanes, queries, keys, block };
 }
 
 /** The tiles of attention_tiled.wgsl, whose neighbours agree by shuffles: they need to know that they are in one subgroup. */
