@@ -114,7 +114,7 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
       };
     }
     case "plain":
-      return { source: attentionWgsl, constants: {}, queries: 64 };
+      return { source: attentionWgsl, constants: {}, flags: { HELD: headWidth <= 32 }, queries: 64 };
   }
 }
 

@@ -105,11 +105,29 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
       bytes(tile) <= maxComputeWorkgroupStorageSize &&
       tile.lanesM * tile.lanesN <= maxComputeInvocationsPerWorkgroup &&
       m >= tile.lanesM * tile.rows &&
-      n >= tile.lanesN * 4,
+      n >= tile.lanesN * 4 &&
+      tileRegisters(tile) <= laneRegisters(target.adapter) / 2,
   );
   const name = ({ rows, columns, lanesM, lanesN }: Tile) =>
     `tiled ${lanesM * rows}x${lanesN * columns * 4} by ${lanesM * lanesN}`;
   return new Map(fitting.map((tile) => [name(tile), tile]));
+}
+
+/** Registers that a tile's values take of a lane: sums, operands, and what is loaded for the next 16 of the inner width. */
+function tileRegisters({ rows, columns, lanesM, lanesN }: Tile): number {
+  const loads = (count: number) => 4 * Math.ceil(count / (lanesM * lanesN));
+  return 4 * rows * columns + rows + 4 * columns + loads(4 * lanesM * rows) + loads(16 * lanesN * columns);
+}
+
+/**
+ * Registers of 32 bits that a lane can have. Kernels take tiles whose values fit half of them: addresses and what the compiler loads ahead need
+ * the rest, and a lane that takes all of them leaves few to run beside it.
+ */
+function laneRegisters({ vendor, device, description }: Target["adapter"]): number {
+  const text = `${vendor} ${device} ${description}`.toLowerCase();
+  if (text.includes("apple")) return 128;
+  if (/qualcomm|adreno|turnip/.test(text)) return 192;
+  return 255;
 }
 
 /** How patch embedding, or the heads with their errors, can be computed. */
@@ -469,7 +487,8 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   } else {
     for (const tile of tiledAttention(target, shape)) {
-      candidates.set(`tiled ${tile.lanesM * tile.rows}x${4 * tile.lanes}`, { kind: "tiled", ...tile });
+      const { lanes, lanesM, rows } = tile;
+      candidates.set(`tiled ${lanesM * rows}x${4 * lanes} by ${lanesM * lanes}`, { kind: "tiled", ...tile });
     }
   }
   candidates.set("plain", { kind: "plain" });
@@ -520,7 +539,10 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
     ] as const) {
       const stored = (lanesM * rows + 4 * lanes) * (headWidth + 4) * (dtype === "f16" ? 2 : 4);
       const bytes = stored + lanesM * rows * (lanes + 1) * 16;
-      if (bytes <= limits.maxComputeWorkgroupStorageSize) tiles.push({ lanes, columns, lanesM, rows });
+      // Sums, scores, maximum and total of each row; four keys and a query.
+      const registers = rows * (4 * columns + 4 + 2) + 20;
+      const fits = bytes <= limits.maxComputeWorkgroupStorageSize && registers <= laneRegisters(adapter) / 2;
+      if (fits) tiles.push({ lanes, columns, lanesM, rows });
     }
   }
   return tiles;

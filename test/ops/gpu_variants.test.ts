@@ -65,8 +65,7 @@ describe("linear layers, tiled", () => {
   });
 });
 
-async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: number) {
-  const variant = "tiled 16x32";
+async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: number, variant: string) {
   const { samples, tokens, heads, headWidth } = sizes;
   const width = heads * headWidth;
   const shape: AttentionShape = { dtype: "f32", ...sizes };
@@ -93,20 +92,60 @@ async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: numb
 
 describe("attention, tiled", () => {
   // Its shuffles reach 8 lanes, which lavapipe's subgroups have.
-  for (const [sizes, spread] of casesFor(
+  for (const [sizes, spread, variant] of casesFor(
     [
-      [{ samples: 2, tokens: 37, heads: 2, headWidth: 32 }, 1],
-      [{ samples: 1, tokens: 101, heads: 1, headWidth: 64 }, 1],
-      [{ samples: 1, tokens: 70, heads: 2, headWidth: 32 }, 60],
+      [{ samples: 2, tokens: 37, heads: 2, headWidth: 32 }, 1, "tiled 16x32 by 64"],
+      [{ samples: 1, tokens: 101, heads: 1, headWidth: 64 }, 1, "tiled 16x32 by 64"],
+      [{ samples: 1, tokens: 70, heads: 2, headWidth: 32 }, 60, "tiled 16x32 by 32"],
     ] as const,
     1,
   )) {
     const name = `${sizes.samples}×${sizes.tokens} tokens, ${sizes.heads} heads of ${sizes.headWidth}, scores times ${spread}`;
     it(name, { timeout: 240_000 }, async ({ skip }) => {
       if (gpu().adapter.subgroupSize !== 8) skip(`subgroups of ${gpu().adapter.subgroupSize}`);
-      await checkAttention(sizes, spread);
+      await checkAttention(sizes, spread, variant);
     });
   }
+});
+
+describe("a lane's registers", () => {
+  const named = (vendor: string, device = ""): Target => {
+    const target = gpuTarget(gpu(), lanes, ["", ""]);
+    const limits = {
+      ...limitsOf(target),
+      maxComputeWorkgroupStorageSize: 32768,
+      maxComputeInvocationsPerWorkgroup: 256,
+    };
+    return { ...target, adapter: { ...target.adapter, vendor, device, description: "" }, limits };
+  };
+  const limitsOf = ({ limits }: Target) => limits as unknown as Record<string, number> & GPUSupportedLimits;
+
+  it("leave out the tiles that take more than half of them", () => {
+    const shape = { dtype: "f32", batch: 1, m: 6416, k: 256, n: 256 } as const;
+    const tiled = (target: Target) => [...linearVariants(target, shape).keys()].filter((name) => /^tiled/.test(name));
+    const all = ["64x128 by 256", "128x128 by 256", "64x64 by 256", "128x64 by 256", "64x32 by 64", "32x32 by 64"];
+    expect(tiled(named("nvidia"))).toEqual(all.map((tile) => `tiled ${tile}`));
+    expect(tiled(named("qualcomm", "adreno"))).toEqual(all.map((tile) => `tiled ${tile}`));
+    // 64 sums of 128 registers, or 32 with six vec4s that are loaded ahead, do not do.
+    const fewer = all.filter((tile) => !["128x128 by 256", "64x32 by 64"].includes(tile));
+    expect(tiled(named("apple"))).toEqual(fewer.map((tile) => `tiled ${tile}`));
+    expect(tiled(named("mesa", "apple-m1"))).toEqual(fewer.map((tile) => `tiled ${tile}`));
+  });
+
+  it("leave out tiles of attention by the width of a head", () => {
+    const tiled = (target: Target, headWidth: number) => {
+      const shape = { dtype: "f16", samples: 1, tokens: 401, heads: 4, headWidth } as const;
+      return [...attentionVariants(target, shape).keys()].filter((name) => /^tiled/.test(name));
+    };
+    const narrow = ["tiled 32x32 by 64", "tiled 32x32 by 32", "tiled 16x32 by 64", "tiled 16x32 by 32"];
+    expect(tiled(named("amd"), 32)).toEqual(narrow);
+    expect(tiled(named("apple"), 32)).toEqual(narrow.filter((name) => name !== "tiled 32x32 by 32"));
+    // Eight rows of two vec4s each are more than half of any GPU's.
+    expect(tiled(named("amd"), 64)).toContain("tiled 32x64 by 64");
+    expect(tiled(named("amd"), 64)).not.toContain("tiled 32x32 by 32");
+    expect(tiled(named("apple"), 64)).toContain("tiled 32x64 by 128");
+    expect(tiled(named("apple"), 64)).not.toContain("tiled 32x64 by 64");
+  });
 });
 
 describe("without a tuning table", () => {
