@@ -1,23 +1,28 @@
 // softmax(q k^T * SCALE) v in float16 on a GPU's matrix units, with float32 scores and sums.
 //
-// Versions of attention, by what a lane issues per score on an RTX 3090 (heads of 32 / of 64, loop over the keys):
-//   attention.wgsl           one invocation, one query: PLAIN
-//   attention_tiled.wgsl     a tile of queries and keys in workgroup memory: TILED
-//   attention_matrix.wgsl    first version, matrices loaded from the buffer, sums rescaled in memory: 24 / 37
-//   attention_matrix.wgsl    this one, keys and values staged, sums stay matrices: NOW
-//   attention_split.wgsl     this one for float32, each value as two of float16
-// attention_subgroup.wgsl is for software adapters.
+// The versions of attention in float16, by the instructions of a lane per score (loop over the
+// keys, heads of 32 / of 64, no clamps, register moves left out) and the warps that fit on a
+// multiprocessor of an RTX 3090, by registers:
+//   240 / 464, 20 / 12 warps  attention.wgsl: an invocation owns a query and walks over the keys
+//   123 / 233, 28 / 28 warps  attention_tiled.wgsl: tiles of queries and keys in workgroup memory
+//    24 / 37,  28 / 20 warps  matrices loaded from the buffer, sums rescaled in memory each step
+//    14 / 20,  28 / 16 warps  this file, 32 keys a step: keys and values staged, sums stay matrices
+//    11 / 14,  20 / 16 warps  64 keys a step; workgroup memory leaves 12 / 8 warps
+// attention_subgroup.wgsl serves software adapters, attention_split.wgsl is this file in float32.
+// This file runs where WebGPU has matrix units that multiply float16 and sum in float32.
 //
-// 1. A workgroup's SUBGROUPS share tiles of KEYS keys and values, which it copies to workgroup memory, 16 bytes at a
-//    time. The next tile is on its way while this one is used.
-// 2. A subgroup owns SIDE_M queries. It stores a tile's scores to workgroup memory, where SHARERS lanes take a row each
-//    and turn it into shares, exp2(score - rowMax), in the place where the scores lay.
-// 3. The products of shares and values stay matrices in registers. A column of ones beside the values sums up the shares.
-// 4. The reference rowMax of a row is old: it changes only when a score lies LIMIT above it, for the whole workgroup at
-//    once, and then the sums pass through workgroup memory to be rescaled. Each row has its own, so no row loses its
-//    shares however far apart the rows are.
+// 1. The subgroups of a workgroup share a tile of KEYS keys and values. The lanes copy it to
+//    workgroup memory, 16 bytes at a time, and load the next one while this one is used.
+// 2. A subgroup owns SIDE_M queries. It stores their scores to workgroup memory. There SHARERS
+//    lanes take a row each and put exp2(score - rowMax), the shares, in the place of the scores.
+// 3. Products of shares and values stay in registers as matrices. A column of ones beside the
+//    values makes the shares' total.
+// 4. rowMax may be old. It only changes when a score of the workgroup outgrows its row's by LIMIT.
+//    Then the sums pass through workgroup memory and are rescaled. Every row has a rowMax of its
+//    own, so a row keeps its shares however far its scores lie below those of its neighbours.
 //
-// The first tile is the one that may have fewer than KEYS keys. Then the loop needs no bounds.
+// Only the first tile may have fewer than KEYS keys, so the loop needs no bounds. Queries behind
+// the last one are computed from copies of it and not stored.
 enable f16;
 enable subgroups;
 //#if SIZED
@@ -38,29 +43,30 @@ const KEYS: u32 = 32u;  // of a tile
 const LANES: u32 = 32u;  // of a subgroup
 const SUBGROUPS: u32 = 4u;
 const INNER: u32 = 4u;  // HEAD_WIDTH / SIDE_K
-const SCORE_TILES: u32 = 2u;  // matrices of scores that are unrolled: they divide KEYS / SIDE_N
-const SHARE_TILES: u32 = 2u;  // matrices of shares that are unrolled: they divide KEYS / SIDE_K
+const SCORE_TILES: u32 = 2u;  // matrices of scores in the unrolled code: divides KEYS / SIDE_N
+const SHARE_TILES: u32 = 2u;  // matrices of shares in it: divides KEYS / SIDE_K
 const VECTORS: u32 = 4u;  // SHARE / 4: vec4s of scores of a lane
 const PAIRS: u32 = 2u;  // SHARE / 8
 const CHUNKS: u32 = 2u;  // KEYS / ROWS_AT_ONCE, rounded up
-const ROUNDS: u32 = 2u;  // the sums pass through workgroup memory so many columns at a time: KEYS at most
-const ROUND_TILES: u32 = 4u;  // HEAD_WIDTH / ROUNDS / VALUE_N
 const VALUE_TILES: u32 = 8u;  // HEAD_WIDTH / VALUE_N
+const ROUNDS: u32 = 2u;  // in which sums pass through workgroup memory, COLUMNS of them at a time
+const ROUND_TILES: u32 = 4u;  // VALUE_TILES / ROUNDS
 
 const WORKGROUP: u32 = SUBGROUPS * LANES;
 const HEAD8: u32 = HEAD_WIDTH / 8u;
-const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // divides KEYS, or is more
-const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
-const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
-const STAGED: u32 = HEAD8 + 1u;  // a row of keys or values: one more than it holds, so that rows begin in other banks
+const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // of a tile, copied: divides KEYS, or is more
 const SHARERS: u32 = LANES / SIDE_M;  // lanes of a row of scores
 const SHARE: u32 = KEYS / SHARERS;  // scores of a lane: a multiple of SIDE_N, SIDE_K and 8
-const PART: u32 = SHARE / 4u + 1u;
-const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // a row of scores: HEAD8 at least
-const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;
+const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
+const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
+// The rows of workgroup memory, in vec4s. One more than they hold: rows begin in different banks.
+const STAGED: u32 = HEAD8 + 1u;  // keys or values
+const PART: u32 = SHARE / 4u + 1u;  // scores of a lane
+const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // scores or sums: HEAD8 at least
+const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;  // KEYS at most
 const TO_EXPONENT: f32 = SCALE * 1.4426950408889634;
-// Powers of two. A row's largest share is 2^AIM when its reference is new, and 2^LIMIT at most: float16 holds 2^15. So
-// shares down to 2^-18 of the largest are normal numbers, and the rest is off by 2^-29 of it.
+// A row's largest share is 2^AIM when rowMax is new, and 2^LIMIT at most: float16 ends at 2^16.
+// Shares down to 2^-18 of the largest are normal numbers, smaller ones are off by 2^-29 of it.
 const AIM: f32 = 4.0;
 const LIMIT: f32 = 14.0;
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
@@ -69,16 +75,18 @@ alias Scores = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 alias Values = subgroup_matrix_right<f16, VALUE_N, SIDE_K>;
 alias Sums = subgroup_matrix_result<f32, VALUE_N, SIDE_M>;
 
-// 8 values of float16 in each vector; the workgroup's memory in vectors too, since matrices can be loaded from them.
+// A vec4 holds 8 values of float16, or 4 of float32. Matrices load from such arrays too, and
+// offsets and strides count in vec4s.
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<u32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 
 var<workgroup> keyTile: array<vec4<u32>, KEYS * STAGED>;
-// The vector that a row has more holds ones. Of a matrix that begins there, only the first column counts: if it is 16
-// wide it reaches into the next row, and behind the last one.
+// The vec4 at a row's end holds ones. Only the first column of the matrix that begins there counts:
+// a matrix of 16 columns reaches into the next row, and behind the last one.
 var<workgroup> valueTile: array<vec4<u32>, KEYS * STAGED + 1u>;
-var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;  // scores as f32, then shares as f16; or sums
-var<workgroup> outgrown: atomic<u32>;  // whether a row's reference has to change
+// Queries; scores, then shares in their place; sums.
+var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;
+var<workgroup> outgrown: atomic<u32>;  // whether a row needs a new rowMax
 
 fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
@@ -106,7 +114,7 @@ fn attention(
     let query = min(firstQuery + i / HEAD8, TOKENS - 1u);
     scratch[own + (i / HEAD8) * ROW + i % HEAD8] = qkv[first + query * ROW8 + i % HEAD8];
   }
-  // The first tile. Behind its last key there are copies of it, whose values are zeros, even where the ones would be.
+  // The first tile. Copies of its last key fill it up. Their values, and their ones, are zeros.
   for (var i = local; i < KEYS * HEAD8; i += WORKGROUP) {
     let row = i / HEAD8;
     let at = first + PLANE8 + min(row, FIRST_KEYS - 1u) * ROW8 + i % HEAD8;
@@ -126,16 +134,18 @@ fn attention(
   //#end
   var sums: array<Sums, VALUE_TILES>;
   var total: Sums;
-  var rowMax = -3.0e38;  // what is subtracted from the row's scores: their maximum once, minus AIM
+  var rowMax = -3.0e38;  // as exponents of 2: a maximum of the row, minus AIM
   let row = own + (lane / SHARERS) * ROW;
   let mine = row + (lane % SHARERS) * PART;
-  // Where the lane copies from, and to. In a head so small that a tile has fewer rows than lanes for them, some do not.
+  // What the lane copies, and where to. If a tile has fewer vectors than the workgroup lanes, some
+  // lanes copy nothing.
   let copies = ROWS_AT_ONCE <= KEYS || local / HEAD8 < KEYS;
   let source = first + PLANE8 + (FIRST_KEYS + min(local / HEAD8, KEYS - 1u)) * ROW8 + local % HEAD8;
   let slot = (local / HEAD8) * STAGED + local % HEAD8;
   for (var step = 0u; step < STEPS; step++) {
-    workgroupBarrier();  // the shares, or queries, that lie where the scores go were used
-    // The last step takes its own keys again, the first one values that it leaves alone: no loads under conditions.
+    workgroupBarrier();  // shares, or queries, were used: scores take their place
+    // Loads without conditions keep registers free. So the last step loads keys once more, and the
+    // first one values that it does not store.
     var nextKeys: array<vec4<u32>, CHUNKS>;
     if (STEPS > 1u) {
       let at = source + min(step, max(STEPS, 2u) - 2u) * KEYS * ROW8;
@@ -164,7 +174,7 @@ fn attention(
       }
       //#end
     }
-    workgroupBarrier();  // the scores are there; the keys were used, and the values of the tile before
+    workgroupBarrier();  // scores are stored; keys were used, and the values of the step before
     if (step + 1u < STEPS && copies) {
       //#unroll c CHUNKS
       {
@@ -195,7 +205,7 @@ fn attention(
     let largest = max(max(larger.x, larger.y), max(larger.z, larger.w)) * TO_EXPONENT;
     if (largest - rowMax > LIMIT) { atomicStore(&outgrown, 1u); }
     if (workgroupUniformLoad(&outgrown) != 0u) {
-      // Every row gets a new reference, and its sums are rescaled to it. What lies in scratch is in registers now.
+      // The scores are in registers, so scratch is free for the sums.
       atomicStore(&outgrown, 0u);
       var reference = max(rowMax, largest - AIM);
       for (var s = 1u; s < SHARERS; s *= 2u) { reference = max(reference, subgroupShuffleXor(reference, s)); }

@@ -1,13 +1,19 @@
-// attention_matrix.wgsl in float32 on the same matrix units: a value is the sum of two in float16, high + low, and a
-// product is three, high * low + low * high + high * high (as in linear_split.wgsl). That file says how it goes, and
-// which versions of attention there are.
+// attention_matrix.wgsl in float32, on the same units: a value is the sum of two in float16, high +
+// low, and a product is three, high * low + low * high + high * high (as in linear_split.wgsl).
+// How the rest goes stands there.
 //
-// Versions, by what a lane issues per score on an RTX 3090 (heads of 32 / of 64, loop over the keys), and warps:
-//   matrices of sums through workgroup memory in every step: 35 / 50, 20 / 16 warps
-//   sums stay matrices, shares lie where their scores lay: 21 / 32, 16 / 16 warps. Half of it are matrix operations and
-//   what loads them; splitting the tiles is a tenth.
+// The versions of attention in float32, counted as there:
+//   176 / 336, 20 / 12 warps  attention.wgsl
+//    99 / 185, 28 / 28 warps  attention_tiled.wgsl
+//    37 / 53,  20 / 16 warps  tiles split at every step, sums rescaled in memory at every step
+//    25 / 32,  20 / 16 warps  this file, 32 keys a step, 4 / 8 subgroups: sums stay matrices
+//    21 / -,   16 warps       64 keys a step; workgroup memory leaves 8 warps
+// What remains is 7.6 / 5.2 instructions per matrix operation: 4 instructions split each value of a
+// tile, 3 each share. attention_subgroup.wgsl serves software adapters.
+// This file runs where attention_matrix.wgsl does.
 //
-// Values are scaled by a power of two, so that low parts are no subnormals. High parts end at 65504: values at 4094.
+// INPUT_SCALE keeps low parts out of float16's subnormals. A high part ends at 65504, a value at
+// 4094.
 enable f16;
 enable subgroups;
 //#if SIZED
@@ -28,30 +34,31 @@ const KEYS: u32 = 32u;  // of a tile
 const LANES: u32 = 32u;  // of a subgroup
 const SUBGROUPS: u32 = 4u;
 const INNER: u32 = 4u;  // HEAD_WIDTH / SIDE_K
-const SCORE_TILES: u32 = 2u;  // matrices of scores that are unrolled: they divide KEYS / SIDE_N
-const SHARE_TILES: u32 = 2u;  // matrices of shares that are unrolled: they divide KEYS / SIDE_K
+const SCORE_TILES: u32 = 2u;  // matrices of scores in the unrolled code: divides KEYS / SIDE_N
+const SHARE_TILES: u32 = 2u;  // matrices of shares in it: divides KEYS / SIDE_K
 const VECTORS: u32 = 4u;  // SHARE / 4: vec4s of scores of a lane
 const PAIRS: u32 = 2u;  // SHARE / 8
 const CHUNKS: u32 = 2u;  // KEYS / ROWS_AT_ONCE, rounded up
-const ROUNDS: u32 = 2u;  // the sums pass through workgroup memory so many columns at a time: KEYS at most
-const ROUND_TILES: u32 = 4u;  // HEAD_WIDTH / ROUNDS / VALUE_N
 const VALUE_TILES: u32 = 8u;  // HEAD_WIDTH / VALUE_N
+const ROUNDS: u32 = 2u;  // in which sums pass through workgroup memory, COLUMNS of them at a time
+const ROUND_TILES: u32 = 4u;  // VALUE_TILES / ROUNDS
 
 const WORKGROUP: u32 = SUBGROUPS * LANES;
 const HEAD8: u32 = HEAD_WIDTH / 8u;
-const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // divides KEYS, or is more
-const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
-const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
-const STAGED: u32 = HEAD8 + 1u;  // a row of keys or values: one more than it holds, so that rows begin in other banks
+const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // of a tile, copied: divides KEYS, or is more
 const SHARERS: u32 = LANES / SIDE_M;  // lanes of a row of scores
 const SHARE: u32 = KEYS / SHARERS;  // scores of a lane: a multiple of SIDE_N, SIDE_K and 8
-const PART: u32 = SHARE / 4u + 1u;
-const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // a row of scores: HEAD8 at least
-const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;
+const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
+const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
+// The rows of workgroup memory, in vec4s. One more than they hold: rows begin in different banks.
+const STAGED: u32 = HEAD8 + 1u;  // keys or values
+const PART: u32 = SHARE / 4u + 1u;  // scores of a lane
+const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // scores or sums: HEAD8 at least
+const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;  // KEYS at most
 const INPUT_SCALE: f32 = 16.0;
 const TO_EXPONENT: f32 = SCALE * 1.4426950408889634 / (INPUT_SCALE * INPUT_SCALE);
-// Powers of two. A row's largest share is 2^AIM when its reference is new, and 2^LIMIT at most: float16 holds 2^15. So
-// low parts are exact to 2^-35 of the largest share.
+// A row's largest share is 2^AIM when rowMax is new, and 2^LIMIT at most: float16 ends at 2^16.
+// What low parts lose is 2^-35 of the largest share at most.
 const AIM: f32 = 10.0;
 const LIMIT: f32 = 15.0;
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
@@ -65,12 +72,13 @@ alias Sums = subgroup_matrix_result<f32, VALUE_N, SIDE_M>;
 
 var<workgroup> keyHigh: array<vec4<u32>, KEYS * STAGED>;
 var<workgroup> keyLow: array<vec4<u32>, KEYS * STAGED>;
-// The vector that a row has more holds ones. Of a matrix that begins there, only the first column counts: if it is 16
-// wide it reaches into the next row, and behind the last one.
+// The vec4 at a row's end holds ones. Only the first column of the matrix that begins there counts:
+// a matrix of 16 columns reaches into the next row, and behind the last one.
 var<workgroup> valueHigh: array<vec4<u32>, KEYS * STAGED + 1u>;
 var<workgroup> valueLow: array<vec4<u32>, KEYS * STAGED>;
-var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;  // scores as f32, then both parts of shares as f16; or sums
-var<workgroup> outgrown: atomic<u32>;  // whether a row's reference has to change
+// Queries; scores, then both parts of shares in their place; sums.
+var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;
+var<workgroup> outgrown: atomic<u32>;  // whether a row needs a new rowMax
 
 // 8 values: their leading 11 bits, which float16 holds, and what remains.
 struct Halves {
@@ -78,7 +86,7 @@ struct Halves {
   low: vec4<u32>,
 }
 
-// By bits, since compilers leave out a conversion there and back.
+// By bits: compilers may drop a conversion to float16 and back.
 fn leading(value: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) & vec4<u32>(0xffffe000u));
 }
@@ -128,7 +136,7 @@ fn attention(
   }
   //#end
   workgroupBarrier();
-  // The first tile. Behind its last key there are copies of it, whose values are zeros, even where the ones would be.
+  // The first tile. Copies of its last key fill it up. Their values, and their ones, are zeros.
   for (var i = local; i < KEYS * HEAD8; i += WORKGROUP) {
     let row = i / HEAD8;
     let at = first + PLANE4 + min(row, FIRST_KEYS - 1u) * ROW4 + i % HEAD8 * 2u;
@@ -157,16 +165,18 @@ fn attention(
   //#end
   var sums: array<Sums, VALUE_TILES>;
   var total: Sums;
-  var rowMax = -3.0e38;  // what is subtracted from the row's scores: their maximum once, minus AIM
+  var rowMax = -3.0e38;  // as exponents of 2: a maximum of the row, minus AIM
   let row = own + (lane / SHARERS) * ROW;
   let mine = row + (lane % SHARERS) * PART;
-  // Where the lane copies from, and to. In a head so small that a tile has fewer rows than lanes for them, some do not.
+  // What the lane copies, and where to. If a tile has fewer vectors than the workgroup lanes, some
+  // lanes copy nothing.
   let copies = ROWS_AT_ONCE <= KEYS || local / HEAD8 < KEYS;
   let source = first + PLANE4 + (FIRST_KEYS + min(local / HEAD8, KEYS - 1u)) * ROW4 + local % HEAD8 * 2u;
   let slot = (local / HEAD8) * STAGED + local % HEAD8;
   for (var step = 0u; step < STEPS; step++) {
-    workgroupBarrier();  // the shares, or queries, that lie where the scores go were used
-    // The last step takes its own keys again, the first one values that it leaves alone: no loads under conditions.
+    workgroupBarrier();  // shares, or queries, were used: scores take their place
+    // Loads without conditions keep registers free. So the last step loads keys once more, and the
+    // first one values that it does not store.
     var nextKeys: array<array<vec4<f32>, 2>, CHUNKS>;
     if (STEPS > 1u) {
       let at = source + min(step, max(STEPS, 2u) - 2u) * KEYS * ROW4;
@@ -199,7 +209,7 @@ fn attention(
       }
       //#end
     }
-    workgroupBarrier();  // the scores are there; the keys were used, and the values of the tile before
+    workgroupBarrier();  // scores are stored; keys were used, and the values of the step before
     if (step + 1u < STEPS && copies) {
       //#unroll c CHUNKS
       {
@@ -233,7 +243,7 @@ fn attention(
     let largest = max(max(larger.x, larger.y), max(larger.z, larger.w)) * TO_EXPONENT;
     if (largest - rowMax > LIMIT) { atomicStore(&outgrown, 1u); }
     if (workgroupUniformLoad(&outgrown) != 0u) {
-      // Every row gets a new reference, and its sums are rescaled to it. What lies in scratch is in registers now.
+      // The scores are in registers, so scratch is free for the sums.
       atomicStore(&outgrown, 0u);
       var reference = max(rowMax, largest - AIM);
       for (var s = 1u; s < SHARERS; s *= 2u) { reference = max(reference, subgroupShuffleXor(reference, s)); }

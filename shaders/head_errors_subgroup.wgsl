@@ -1,5 +1,6 @@
 // head_errors.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup takes ROWS tokens and goes over their pixels,
-// LANES * STRIPS at a time. A tile of predictions is copied to indexable memory and compared in a loop.
+// LANES * STRIPS at a time. A tile of predictions is compared at once with DIRECT, else copied to indexable memory
+// and compared in a loop.
 enable subgroups;
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
@@ -30,11 +31,25 @@ fn difference(a: vec4<f32>, b: vec4<f32>) -> f32 {
   return dot(d, d);
 }
 
+//#if DIRECT
+fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
+  var result = vec2<f32>(0.0);
+  //#unroll l LANES
+  {
+    const l = 0u;
+    result += subgroupBroadcast(value, l);
+  }
+  //#end
+  return result;
+}
+//#endif
+//#if !DIRECT
 fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
   var result = value;
   for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
   return result;
 }
+//#endif
 
 @compute @workgroup_size(LANES)
 fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -43,7 +58,6 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let width = GRID_WIDTH * PATCH;
   let image = samples[group.y].target_ * TOKENS * PIXELS;
   let row0 = group.x * ROWS;
-  let rows = min(ROWS, TOKENS - row0);  // known at run time only, so that no compiler unrolls the loops over it
   var rowAt: array<u32, ROW_GROUPS>;
   //#unroll j ROW_GROUPS
   {
@@ -51,8 +65,22 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     rowAt[j] = (group.y * (1u + TOKENS) + 1u + min(row0 + j * LANES + lane, TOKENS - 1u)) * W4;
   }
   //#end
-  var error: array<vec2<f32>, ROWS>;
+  //#if DIRECT
+  // Rows beyond the last one are copies of it and are stored over it.
+  var corner: array<u32, ROWS>;
+  //#unroll r ROWS
+  {
+    const r = 0u;
+    let token = min(row0 + r, TOKENS - 1u);
+    corner[r] = image + (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+  }
+  //#end
+  //#endif
+  //#if !DIRECT
+  let rows = min(ROWS, TOKENS - row0);  // known at run time only, so that no compiler unrolls the loops over it
   var tile: array<vec4<f32>, ROWS * STRIPS>;
+  //#endif
+  var error: array<vec2<f32>, ROWS>;
   for (var pixel0 = 0u; pixel0 < PIXELS; pixel0 += LANES * STRIPS) {
     var sums: array<vec4<f32>, ROWS * STRIPS>;
     // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
@@ -95,6 +123,24 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       }
       //#end
     }
+    //#if DIRECT
+    //#unroll s STRIPS
+    {
+      const s = 0u;
+      let pixel = pixel0 + s * LANES + lane;
+      let shift = bias[pixel];
+      let offset = pixel / PATCH * width + pixel % PATCH;
+      //#unroll r ROWS
+      {
+        const r = 0u;
+        let goal = unpack4x8unorm(targets[corner[r] + offset]) * 2.0 - 1.0;
+        error[r].y += difference(goal, sums[r * STRIPS + s] + shift);
+      }
+      //#end
+    }
+    //#end
+    //#endif
+    //#if !DIRECT
     //#unroll r ROWS
     {
       const r = 0u;
@@ -113,6 +159,7 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         error[r].y += difference(goal, tile[r * STRIPS + s] + shift);
       }
     }
+    //#endif
     //#if STUDENT
     for (var k4 = 0u; k4 < W4; k4++) {
       var a: array<vec4<f32>, ROW_GROUPS>;
@@ -146,6 +193,22 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       }
       //#end
     }
+    //#if DIRECT
+    //#unroll s STRIPS
+    {
+      const s = 0u;
+      let pixel = pixel0 + s * LANES + lane;
+      let shift = bias[PIXELS + pixel] - bias[pixel];
+      //#unroll r ROWS
+      {
+        const r = 0u;
+        error[r].x += difference(sums[r * STRIPS + s], shift);
+      }
+      //#end
+    }
+    //#end
+    //#endif
+    //#if !DIRECT
     //#unroll r ROWS
     {
       const r = 0u;
@@ -159,9 +222,21 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       for (var r = 0u; r < rows; r++) { error[r].x += difference(tile[r * STRIPS + s], shift); }
     }
     //#endif
+    //#endif
   }
+  //#if DIRECT
+  //#unroll r ROWS
+  {
+    const r = 0u;
+    let sum = subgroupSum(error[r]);
+    if (lane == 0u) { errors[group.y * TOKENS + min(row0 + r, TOKENS - 1u)] = sum / f32(PIXELS * 4u); }
+  }
+  //#end
+  //#endif
+  //#if !DIRECT
   for (var r = 0u; r < rows; r++) {
     let sum = subgroupSum(error[r]);
     if (lane == 0u) { errors[group.y * TOKENS + row0 + r] = sum / f32(PIXELS * 4u); }
   }
+  //#endif
 }

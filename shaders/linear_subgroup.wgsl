@@ -1,8 +1,10 @@
 // linear.wgsl for the software adapters. There a storage load costs as much as dozens of multiply-adds in registers, whatever its
 // pattern, and a broadcast inside of a subgroup next to nothing. So one subgroup, a whole workgroup, makes a large tile in
 // registers: ROWS rows by LANES * 8 columns (STRIPS = 2 strips of a vec4 a lane). Each lane loads 4 k of its own rows and its own columns' weights;
-// the rows' values go round by broadcast. What follows the sums is a loop over the tile, copied to indexable memory first: unrolled
-// as the sums are, it would be most of the code and the compile time (a minute on lavapipe).
+// the rows' values go round by broadcast.
+//
+// What follows the sums is unrolled as they are with DIRECT. Without, it is a loop over the tile, copied to indexable memory first: older
+// lavapipes take a minute to compile it unrolled. DIRECT goes with subgroups of 16, which only newer ones have.
 enable subgroups;
 const M: u32 = 201u;  // rows of x in one batch entry
 const N: u32 = 256u;  // a multiple of LANES * STRIPS * 4
@@ -130,6 +132,50 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     scale[j] = inverseSqrt(max(dot(rowSquares[j], vec4<f32>(1.0)) / f32(K) - mean[j] * mean[j], 0.0) + EPSILON);
   }
   //#end
+  //#endif
+  //#if DIRECT
+  let rows = min(ROWS, M - row0);
+  //#unroll s STRIPS
+  {
+    const s = 0u;
+    let column = (group.x * STRIPS + s) * LANES + lane;
+    let shift = bias[group.z * N4 + column];
+    //#if NORMALIZE
+    let weights = columnSums[group.z * N4 + column];
+    //#endif
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      // Rows beyond the last one are copies of it and are stored over it.
+      let at = (group.z * M + row0 + min(r, rows - 1u)) * N4 + column;
+      var result = sums[r * STRIPS + s];
+      //#if NORMALIZE
+      result = (result - subgroupBroadcast(mean[r / LANES], r % LANES) * weights) * subgroupBroadcast(scale[r / LANES], r % LANES);
+      //#endif
+      result += shift;
+      //#if GELU
+      result = 0.5 * result * (1.0 + erf(result * 0.70710678));
+      //#endif
+      //#if RESIDUAL
+      result += vec4<f32>(residual[at]);
+      //#endif
+      y[at] = vec4<Act>(result);
+    }
+    //#end
+  }
+  //#end
+  //#if PASSTHROUGH
+  // A workgroup's rows of cls tokens once more.
+  for (var row = (row0 + PERIOD - 1u) / PERIOD * PERIOD; row < row0 + rows; row += PERIOD) {
+    for (var s = 0u; s < STRIPS; s++) {
+      let column = (group.x * STRIPS + s) * LANES + lane;
+      y[row * N4 + column] = vec4<Act>(passed(row, column) + vec4<f32>(residual[row * N4 + column]));
+    }
+  }
+  //#endif
+  //#endif
+  //#if !DIRECT
+  //#if NORMALIZE
   let ownColumn = group.z * N4 + group.x * LANES * STRIPS + lane;
   let sums0 = columnSums[ownColumn];
   let sums1 = columnSums[ownColumn + (STRIPS - 1u) * LANES];
@@ -168,4 +214,5 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     //#endif
     y[at] = vec4<Act>(result);
   }
+  //#endif
 }

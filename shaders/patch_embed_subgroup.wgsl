@@ -1,5 +1,5 @@
 // patch_embed.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup makes ROWS kept tokens by LANES * 8 columns; a
-// lane reads the pixels of its own tokens, normalises them, and they go round by broadcast.
+// lane reads the pixels of its own tokens, normalises them, and they go round by broadcast. DIRECT as there.
 enable subgroups;
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
@@ -74,6 +74,24 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       w += STEP;
     }
   }
+  //#if DIRECT
+  let rows = min(ROWS, KEEP - row0);
+  //#unroll s STRIPS
+  {
+    const s = 0u;
+    let column = (group.x * STRIPS + s) * LANES + lane;
+    let shift = bias[column];
+    //#unroll r ROWS
+    {
+      const r = 0u;
+      // Rows beyond the last one are copies of it and are stored over it.
+      y[(group.z * KEEP + row0 + min(r, rows - 1u)) * W4 + column] = vec4<Act>(sums[r * STRIPS + s] + shift);
+    }
+    //#end
+  }
+  //#end
+  //#endif
+  //#if !DIRECT
   var tile: array<vec4<f32>, ROWS * STRIPS>;
   //#unroll r ROWS
   {
@@ -87,4 +105,5 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let column = group.x * LANES * STRIPS + lane + (i % STRIPS) * LANES;
     y[(group.z * KEEP + row0 + i / STRIPS) * W4 + column] = vec4<Act>(tile[i] + bias[column]);
   }
+  //#endif
 }

@@ -1,6 +1,6 @@
 // weight_gradient.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup makes LANES * 4 rows by
 // LANES * STRIPS * 4 columns of weights in registers. Each lane loads its own columns of x and dy, STEP rows at a time; dy goes
-// round by broadcast.
+// round by broadcast. DIRECT as there.
 enable subgroups;
 const M: u32 = 3208u;  // rows of a batch entry
 const N: u32 = 256u;
@@ -59,6 +59,27 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     }
     //#end
   }
+  //#if DIRECT
+  let n0 = group.y * LANES * 4u;
+  //#unroll s STRIPS
+  {
+    const s = 0u;
+    let k = column + s * LANES;
+    //#unroll l LANES
+    {
+      const l = 0u;
+      //#unroll e 4
+      {
+        const e = 0u;
+        if (k < K4 && n0 + l * 4u + e < N) { partial[(group.z * N + n0 + l * 4u + e) * K4 + k] = sums[(l * 4u + e) * STRIPS + s]; }
+      }
+      //#end
+    }
+    //#end
+  }
+  //#end
+  //#endif
+  //#if !DIRECT
   const TILE = LANES * 4u * STRIPS;
   var tile: array<vec4<f32>, TILE>;
   //#unroll l LANES
@@ -79,4 +100,5 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     let k = column + i % STRIPS * LANES;
     if (k < K4) { partial[(group.z * N + n0 + i / STRIPS) * K4 + k] = tile[i]; }
   }
+  //#endif
 }

@@ -1,5 +1,6 @@
 import attentionWgsl from "../../shaders/attention.wgsl";
 import attentionMatrixWgsl from "../../shaders/attention_matrix.wgsl";
+import attentionSharedWgsl from "../../shaders/attention_shared.wgsl";
 import attentionSplitWgsl from "../../shaders/attention_split.wgsl";
 import attentionSubgroupWgsl from "../../shaders/attention_subgroup.wgsl";
 import attentionTiledWgsl from "../../shaders/attention_tiled.wgsl";
@@ -77,6 +78,14 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
         ...{ LANE_QUADS: lanes / 4, VECTORS: headWidth / (4 * lanes) },
       };
       return { source: attentionSubgroupWgsl, constants, queries };
+    }
+    case "shared": {
+      const { workgroup, queries, keys, block } = variant;
+      const constants = {
+        ...{ WORKGROUP: workgroup, GROUPS: queries, KEYS: keys, BLOCK: block },
+        VECTORS: headWidth / 4,
+      };
+      return { source: attentionSharedWgsl, constants, queries: workgroup * queries };
     }
     case "tiled": {
       const { lanes, columns, lanesM, rows } = variant;

@@ -1,11 +1,13 @@
 import attentionBackwardWgsl from "../../shaders/attention_backward.wgsl";
+import attentionBackwardSharedWgsl from "../../shaders/attention_backward_shared.wgsl";
 import statisticsWgsl from "../../shaders/attention_backward_statistics.wgsl";
+import statisticsSharedWgsl from "../../shaders/attention_backward_statistics_shared.wgsl";
 import statisticsSubgroupWgsl from "../../shaders/attention_backward_statistics_subgroup.wgsl";
 import attentionBackwardSubgroupWgsl from "../../shaders/attention_backward_subgroup.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Kernel, Op, Tensor } from "../graph/graph.js";
 import { bytesOf, expect, expectActivation, groups, sizes as sizesOf } from "./common.js";
-import { evenRows, subgroupLanes } from "./variants.js";
+import { evenRows, type SharedAttention, sharedTile, subgroupLanes, wideLanes } from "./variants.js";
 
 /**
  * The gradient of attention: q, k, v [3, B, N, D], y and its gradient dy [B, N, D] → dq, dk, dv [3, B, N, D]; and of each head and query the
@@ -50,6 +52,39 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
           ...second,
           workgroups: over(32),
         })),
+      ];
+    }
+    if (lanes === wideLanes && headWidth <= 256) {
+      const constants = ({ workgroup, queries, block }: SharedAttention) => ({
+        ...{ ...sizes, VECTORS: headWidth / 4, WORKGROUP: workgroup, GROUPS: queries, BLOCK: block },
+      });
+      const forStatistics = sharedTile(lanes, { tokens }, { queries: 2, keys: 4, rowBytes: 4 * headWidth });
+      // More rows of an invocation do not pay, with all that it holds of them.
+      const rows = headWidth <= 32 ? 2 : 1;
+      return [
+        {
+          label: "attention statistics (shared)",
+          wgsl: specialize(statisticsSharedWgsl, {
+            constants: { ...constants(forStatistics), KEYS: forStatistics.keys },
+            types,
+          }),
+          ...first,
+          workgroups: over(forStatistics.workgroup * forStatistics.queries),
+        },
+        ...[false, true].map((KEYS) => {
+          const rowBytes = 2 * 4 * headWidth + (KEYS ? 8 : 0);
+          const tile = sharedTile(lanes, { tokens }, { queries: rows, keys: 2, rowBytes });
+          return {
+            label: `attention backward (${KEYS ? "keys" : "queries"}, shared)`,
+            wgsl: specialize(attentionBackwardSharedWgsl, {
+              constants: { ...constants(tile), OTHERS: tile.keys },
+              types,
+              flags: { KEYS },
+            }),
+            ...second,
+            workgroups: over(tile.workgroup * tile.queries),
+          };
+        }),
       ];
     }
     // Larger tiles are no faster on lavapipe, which takes three to ten times as long to compile them.

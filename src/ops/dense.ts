@@ -7,7 +7,7 @@ import { elementCount, type Graph, type Kernel, type Op, reshape, type Tensor } 
 import { columnSumKernel, columnSumOp, expectScales, type Scales, scaleConstants } from "./column_sum.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
 import { linearOp } from "./linear.js";
-import { linearStrips, subgroupLanes } from "./variants.js";
+import { linearStrips, subgroupLanes, wideLanes } from "./variants.js";
 
 interface DenseAttrs {
   /** The weight is [batch, K, N] and y = x W. */
@@ -141,12 +141,14 @@ function partialSums(target: Target, x: Tensor, dy: Tensor, partial: Tensor): Ke
   const bindings = { x, dy, partial };
   const lanes = subgroupLanes(target);
   if (lanes !== undefined) {
-    const strips = k % (8 * lanes) === 0 ? 2 : 1;
+    const direct = lanes === wideLanes;
+    const strips = !direct && k % (8 * lanes) === 0 ? 2 : 1;
     return {
       label: "weight gradient (subgroup)",
       wgsl: specialize(weightGradientSubgroupWgsl, {
         constants: { ...constants, LANES: lanes, STRIPS: strips },
         types,
+        flags: { DIRECT: direct },
       }),
       entryPoint: "weightGradient",
       bindings,

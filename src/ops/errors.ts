@@ -138,12 +138,12 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const entryPoint = "headErrors";
     switch (variant.kind) {
       case "subgroup": {
-        const { lanes, rows, strips } = variant;
+        const { lanes, rows, strips, direct } = variant;
         const constants = { ...common, LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips };
         return [
           {
             label: "head errors (subgroup)",
-            wgsl: specialize(headErrorsSubgroupWgsl, { constants, types, flags }),
+            wgsl: specialize(headErrorsSubgroupWgsl, { constants, types, flags: { ...flags, DIRECT: direct } }),
             ...{ entryPoint, bindings: { ...features, errors } },
             workgroups: [groups(tokens, rows), b, 1],
           },

@@ -76,7 +76,7 @@ export const linearOp: Op<LinearAttrs> = {
       RESIDUAL: residual !== undefined,
       PASSTHROUGH: passthroughPeriod > 0,
     };
-    const { source, constants, workgroups } = specialization(variant, shape);
+    const { source, constants, workgroups, flags: own } = specialization(variant, shape);
     const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: passthroughPeriod, EPSILON: epsilon };
     const onUnits = variant.kind === "matrix" || variant.kind === "split";
     const moments = onUnits && normalize ? outputs[1] : undefined;
@@ -84,7 +84,7 @@ export const linearOp: Op<LinearAttrs> = {
       label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
       wgsl: specialize(source, {
         constants: { ...sizes, ...constants },
-        flags: { ...flags, SIZED: onUnits && variant.unit.requested },
+        flags: { ...flags, ...own, SIZED: onUnits && variant.unit.requested },
         ...(!onUnits && { types: { Act: x.dtype } }),
       }),
       entryPoint: "linear",
@@ -150,10 +150,11 @@ function rowMoments(x: Tensor, moments: Tensor, epsilon: number): Kernel {
 function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): Specialized {
   switch (variant.kind) {
     case "subgroup": {
-      const { lanes, rows, strips } = variant;
+      const { lanes, rows, strips, direct } = variant;
       return {
         source: linearSubgroupWgsl,
         constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        flags: { DIRECT: direct },
         workgroups: [n / (4 * lanes * strips), groups(m, rows), batch],
       };
     }

@@ -56,14 +56,14 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const shape = patchEmbedShape(y, patch);
     const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
     const { kind } = variant;
-    const { source, constants, workgroups } = specialization(variant, b, keep, width);
+    const { source, constants, workgroups, flags } = specialization(variant, b, keep, width);
+    const onUnits = variant.kind === "matrix" || variant.kind === "split";
     const embed: Kernel = {
       label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
       wgsl: specialize(source, {
         constants: { ...sizes, ...constants },
-        ...(variant.kind === "matrix" || variant.kind === "split"
-          ? { flags: { SIZED: variant.unit.requested } }
-          : { types: { Act: y.dtype } }),
+        flags: { ...flags, SIZED: onUnits && variant.unit.requested },
+        ...(!onUnits && { types: { Act: y.dtype } }),
       }),
       entryPoint: "patchEmbed",
       bindings: { frames, samples, idsKeep, weight, bias, y },
@@ -87,10 +87,11 @@ export const patchEmbedOp: Op<{ patch: number }> = {
 function specialization(variant: TileVariant, b: number, keep: number, width: number): Specialized {
   switch (variant.kind) {
     case "subgroup": {
-      const { lanes, rows, strips } = variant;
+      const { lanes, rows, strips, direct } = variant;
       return {
         source: patchEmbedSubgroupWgsl,
         constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        flags: { DIRECT: direct },
         workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
       };
     }

@@ -3,8 +3,8 @@ import type { ActivationType, Kernel } from "../graph/graph.js";
 
 /**
  * The one place where kernel variants are chosen. For a call there are candidates by name, of which the first one is taken, unless the
- * target's tuning table names another (src/tuner). `subgroup` variants are for the software adapters, whose subgroups are 4 or 8 wide and whose
- * storage loads are dear; `tiled` ones for GPUs; `matrix` ones for their matrix units, which a table has to have chosen, since only
+ * target's tuning table names another (src/tuner). `subgroup` and `shared` variants are for the software adapters, whose subgroups are 4, 8 or
+ * 16 wide and whose storage loads are dear; `tiled` ones for GPUs; `matrix` ones for their matrix units, which a table has to have chosen, since only
  * the tuner's check against another variant says that they work where it ran (docs/performance.md).
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
@@ -28,6 +28,7 @@ export function chosenName(target: Target, key: string, names: readonly string[]
 export interface Specialized {
   source: string;
   constants: Record<string, number | boolean>;
+  flags?: Record<string, boolean>;
   workgroups: Kernel["workgroups"];
 }
 
@@ -37,7 +38,8 @@ export function subgroupLanes({ adapter, features, forcedKind }: Target): number
   if (forcedKind !== undefined && forcedKind !== "subgroup") return undefined;
   if (adapter.kind !== "swiftshader" && adapter.kind !== "lavapipe") return undefined;
   if (!features.has("subgroups")) return undefined;
-  return adapter.subgroupSize === 4 || adapter.subgroupSize === 8 ? adapter.subgroupSize : undefined;
+  const { subgroupSize } = adapter;
+  return subgroupSize === 4 || subgroupSize === 8 || subgroupSize === 16 ? subgroupSize : undefined;
 }
 
 /** A tile that one subgroup computes. */
@@ -46,6 +48,8 @@ export interface SubgroupTile {
   rows: number;
   /** vec4s of columns that a lane holds. */
   strips: number;
+  /** Whether results are stored out of registers, not out of a copy in a loop: linear_subgroup.wgsl says why. */
+  direct: boolean;
 }
 
 /** Shares `count` rows out evenly over tiles of at most `most` rows. */
@@ -62,14 +66,17 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 }
 
 /** The most rows of a subgroup's tile, the best first. */
-const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8] } as const;
+const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 48] } as const;
+/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/wide_vectors.ts). */
+export const wideLanes = 16;
 
 /** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
 function subgroupTiles(target: Target, m: number, n: number): Candidates<SubgroupTile> {
   const strips = linearStrips(target, n);
   if (!strips) return new Map();
-  const most = mostRows[strips.lanes as 4 | 8];
-  return new Map(most.map((rows) => [`subgroup ${rows}`, { ...strips, rows: evenRows(m, rows) }]));
+  const most = mostRows[strips.lanes as 4 | 8 | 16];
+  const direct = strips.lanes === wideLanes;
+  return new Map(most.map((rows) => [`subgroup ${rows}`, { ...strips, rows: evenRows(m, rows), direct }]));
 }
 
 /** What a workgroup's invocations make together on a GPU: rows are lanesM apart, vec4s of columns lanesN. */
@@ -391,6 +398,7 @@ export interface AttentionShape {
 export type AttentionVariant =
   | { kind: "plain" }
   | { kind: "subgroup"; lanes: number; queries: number; keys: number }
+  | ({ kind: "shared" } & SharedAttention)
   | { kind: "tiled"; lanes: number; columns: number; lanesM: number; rows: number }
   | ({ kind: "matrix" } & MatrixAttention)
   /** Float32 on a unit of float16. */
@@ -406,6 +414,17 @@ export interface MatrixAttention {
   subgroups: number;
 }
 
+/** The tiles of attention_shared.wgsl. */
+export interface SharedAttention {
+  workgroup: number;
+  /** Queries of an invocation. */
+  queries: number;
+  /** Keys of a turn. */
+  keys: number;
+  /** Keys in workgroup memory, of which every device has 16 KB. */
+  block: number;
+}
+
 /** Name of an attention in a tuning table. */
 export function attentionKey({ dtype, samples, tokens, heads, headWidth }: AttentionShape): string {
   return `attention ${dtype} ${samples}x${tokens}x${heads}x${headWidth}`;
@@ -416,7 +435,16 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
   const { dtype, tokens, headWidth } = shape;
   const candidates = new Map<string, AttentionVariant>();
   const lanes = subgroupLanes(target);
-  if (lanes !== undefined) {
+  const shared = lanes === undefined ? [] : sharedAttention(lanes, shape);
+  const addShared = () => {
+    for (const tile of shared) {
+      const { workgroup, queries, keys } = tile;
+      candidates.set(`shared ${workgroup}x${queries} by ${keys}`, { kind: "shared", ...tile });
+    }
+  };
+  if (lanes === wideLanes) {
+    addShared();
+  } else if (lanes !== undefined) {
     if (headWidth % (4 * lanes) === 0) {
       for (const [most, keys] of lanes === 8
         ? ([
@@ -445,11 +473,36 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   }
   candidates.set("plain", { kind: "plain" });
+  // Older lavapipes load what is the same for a subgroup lane by lane: there it is not the default.
+  if (lanes === 8) addShared();
   const kind = dtype === "f16" ? "matrix" : "split";
   for (const tile of matrixAttention(target, shape)) {
     candidates.set(`${kind} ${tile.keys} by ${tile.subgroups}`, { kind, ...tile });
   }
   return candidates;
+}
+
+/** The tiles of attention_shared.wgsl for subgroups of `lanes` invocations, the best first. */
+function sharedAttention(lanes: number, shape: AttentionShape): SharedAttention[] {
+  const rowBytes = 2 * 4 * shape.headWidth;
+  const tile = (queries: number, most?: number) => sharedTile(lanes, shape, { queries, keys: 4, rowBytes, most });
+  const tiles = shape.headWidth <= 64 ? [tile(2), tile(1), tile(2, 64)] : [tile(1), tile(1, 64)];
+  return tiles.filter(({ block, keys }) => block >= keys);
+}
+
+/**
+ * A tile of attention_shared.wgsl or its like: whole subgroups, as few as hold the rows.
+ * @param rowBytes what a key, or what else the invocations walk over, takes of workgroup memory
+ * @param most invocations of a workgroup; every device allows 256
+ */
+export function sharedTile(
+  lanes: number,
+  { tokens }: Pick<AttentionShape, "tokens">,
+  { queries, keys, rowBytes, most = 256 }: { queries: number; keys: number; rowBytes: number; most?: number },
+): SharedAttention {
+  const subgroups = Math.ceil(evenRows(tokens, most * queries) / (queries * lanes));
+  const block = 2 ** Math.floor(Math.log2(16384 / rowBytes));
+  return { workgroup: subgroups * lanes, queries, keys, block };
 }
 
 /** The tiles of attention_tiled.wgsl, whose neighbours agree by shuffles: they need to know that they are in one subgroup. */
@@ -474,30 +527,25 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
 }
 
 /**
- * Keys of a step and subgroups of a workgroup, the best first. More keys cost fewer instructions per score, more
- * subgroups spread the copying of a tile over more lanes, and both take workgroup memory.
+ * Keys of a step and subgroups of a workgroup, the best first: tiles of which an RTX 3090 keeps 16 subgroups on a
+ * multiprocessor. More keys cost fewer instructions per score, more subgroups fewer registers; both take memory.
  */
-const matrixAttentionTiles = {
-  f16: [
-    [64, 4],
+function matrixAttentionTiles({ dtype, headWidth }: AttentionShape): [keys: number, subgroups: number][] {
+  const fewRegisters: [number, number] = [32, 8];
+  const rest: [number, number][] = [
     [32, 4],
-    [32, 8],
-    [32, 2],
-  ],
-  // A tile of two float16 values each is twice as large, and splitting it is most of the copying.
-  f32: [
     [64, 4],
-    [32, 8],
-    [32, 4],
-    [32, 2],
-  ],
-} as const;
+  ];
+  const large = dtype === "f32" && headWidth > 32;
+  return [...(large ? [fewRegisters, ...rest] : [...rest, fewRegisters]), [32, 2]];
+}
 
 /** More workgroup memory than this would leave a multiprocessor with one workgroup. */
 const mostAttentionBytes = 49152;
 
 /** The tiles of attention_matrix.wgsl and attention_split.wgsl. */
-function matrixAttention(target: Target, { dtype, headWidth }: AttentionShape): MatrixAttention[] {
+function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention[] {
+  const { dtype, headWidth } = shape;
   const units = matrixUnits(target);
   if (typeof units === "string") return [];
   const [unit] = units as [SizedUnit, ...SizedUnit[]];
@@ -527,7 +575,9 @@ function matrixAttention(target: Target, { dtype, headWidth }: AttentionShape): 
       divides(target.adapter.subgroupMaxSize ?? unit.lanes, subgroups * unit.lanes)
     );
   };
-  return matrixAttentionTiles[dtype].filter(serves).map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
+  return matrixAttentionTiles(shape)
+    .filter(serves)
+    .map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */

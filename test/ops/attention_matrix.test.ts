@@ -85,8 +85,8 @@ const float32 = 1e-6;
 
 describe("attention on the adapter's matrix units", () => {
   for (const [sizes, variant] of [
-    [{ samples: 1, tokens: 401, heads: 2, headWidth: 64 }, "matrix 64 by 4"],
-    [{ samples: 2, tokens: 101, heads: 2, headWidth: 64 }, "matrix 32 by 8"],
+    [{ samples: 1, tokens: 401, heads: 2, headWidth: 64 }, "matrix 32 by 4"],
+    [{ samples: 2, tokens: 101, heads: 2, headWidth: 64 }, "matrix 64 by 4"],
     [{ samples: 1, tokens: 801, heads: 1, headWidth: 32 }, "matrix 64 by 4"],
     [{ samples: 2, tokens: 64, heads: 2, headWidth: 32 }, "matrix 32 by 4"],
     [{ samples: 3, tokens: 21, heads: 3, headWidth: 16 }, "matrix 32 by 8"],
@@ -156,10 +156,10 @@ describe("which tiles there are", () => {
   const amd = { subgroupMinSize: 32, subgroupMaxSize: 64, matrixUnits: [unit(16, 16, 16)] };
 
   it("as far as they fit into workgroup memory, the best one first", () => {
-    expect(names(nvidia, 49152, {})).toEqual(["matrix 64 by 4", "matrix 32 by 4", "matrix 32 by 8", "matrix 32 by 2"]);
+    expect(names(nvidia, 49152, {})).toEqual(["matrix 32 by 4", "matrix 64 by 4", "matrix 32 by 8", "matrix 32 by 2"]);
     expect(names(nvidia, 49152, { dtype: "f32" })).toEqual(["split 32 by 8", "split 32 by 4", "split 32 by 2"]);
-    expect(names(nvidia, 49152, { dtype: "f32", headWidth: 32 })[0]).toBe("split 64 by 4");
-    expect(names(amd, 65536, {})[0]).toBe("matrix 64 by 4");
+    expect(names(nvidia, 49152, { dtype: "f32", headWidth: 32 })[0]).toBe("split 32 by 4");
+    expect(names(amd, 65536, {})[0]).toBe("matrix 32 by 4");
     expect(names(amd, 65536, { dtype: "f32" })[0]).toBe("split 32 by 8");
     expect(names(nvidia, 16384, {})).toEqual(["matrix 32 by 2"]);
     expect(names(nvidia, 16384, { dtype: "f32" })).toEqual([]);
