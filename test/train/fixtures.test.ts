@@ -16,7 +16,8 @@ describe("two steps of training are the original's: losses, gradients, weights, 
     ] as const,
     1,
   )) {
-    it(name, async () => {
+    // The first one compiles the kernels, twice.
+    it(name, { timeout: 400_000 }, async () => {
       const path = fileURLToPath(new URL(`../fixtures/${name}.safetensors`, import.meta.url));
       const fixture = new FixtureCase(name, readFileSync(path));
       // The same errors to the last digit, with clamped indices and without: the same values.
