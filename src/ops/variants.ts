@@ -67,7 +67,7 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 
 /** The most rows of a subgroup's tile, the best first. */
 const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 48] } as const;
-/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/wide_vectors.ts). */
+/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/lavapipe.ts). */
 export const wideLanes = 16;
 
 /** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
