@@ -21,15 +21,23 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
   let head = id.y * D4;
   let first = id.z * TOKENS * ROW + head;
   let own = first + id.x * ROW;
+  //#if HELD
   var q: array<vec4<f32>, D4>;
-  var sum: array<vec4<f32>, D4>;
   for (var i = 0u; i < D4; i++) { q[i] = vec4<f32>(qkv[own + i]) * SCALE; }
+  //#endif
+  var sum: array<vec4<f32>, D4>;
   var largest = -3.0e38;
   var total = 0.0;
   for (var key = 0u; key < TOKENS; key++) {
     let k = PLANE + first + key * ROW;
     var products = vec4<f32>(0.0);
+    //#if HELD
     for (var i = 0u; i < D4; i++) { products += q[i] * vec4<f32>(qkv[k + i]); }
+    //#endif
+    //#if !HELD
+    // A wide head's query and sums together are more than all registers of some GPUs.
+    for (var i = 0u; i < D4; i++) { products += vec4<f32>(qkv[own + i]) * SCALE * vec4<f32>(qkv[k + i]); }
+    //#endif
     let score = dot(products, vec4<f32>(1.0));
     let larger = max(largest, score);
     let shrink = exp(largest - larger);

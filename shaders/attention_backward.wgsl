@@ -97,17 +97,28 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       let columns = min(STAGED, D4 - column0);
       for (var column = 0u; column < columns; column++) {
         let at = column * SIDE + down;
+        // One product after the other: both operands at once are more than the registers of some GPUs.
         let a = transpose(mat4x4<f32>(ownA[at], ownA[at + 8u], ownA[at + 16u], ownA[at + 24u]));
-        let b = transpose(mat4x4<f32>(ownB[at], ownB[at + 8u], ownB[at + 16u], ownB[at + 24u]));
         //#unroll s 4
         {
           const s = 0u;
           let oa = otherA[column * SIDE + s * 8u + across];
-          let ob = otherB[column * SIDE + s * 8u + across];
           //#unroll e 4
           {
             const e = 0u;
             scores[s] = fma(a[e], vec4<f32>(oa[e]), scores[s]);
+          }
+          //#end
+        }
+        //#end
+        let b = transpose(mat4x4<f32>(ownB[at], ownB[at + 8u], ownB[at + 16u], ownB[at + 24u]));
+        //#unroll s 4
+        {
+          const s = 0u;
+          let ob = otherB[column * SIDE + s * 8u + across];
+          //#unroll e 4
+          {
+            const e = 0u;
             products[s] = fma(b[e], vec4<f32>(ob[e]), products[s]);
           }
           //#end

@@ -1,153 +1,310 @@
-// attention.wgsl on a GPU's matrix units, in float16 with float32 scores and sums. A subgroup owns SIDE_M queries and walks over the keys, KEYS at a time: scores
-// by matrix products, into workgroup memory, where LANES / SIDE_M lanes share a query's row; their exponentials go back as a
-// matrix, whose product with the values is added to what the lanes hold, rescaled by the running maximum (online softmax).
-// Where the last queries or keys are not a whole block, the block begins earlier; keys that were seen count nothing, queries that
-// were done are not stored again. Built-ins: see linear_matrix.wgsl.
+// softmax(q k^T * SCALE) v in float16 on a GPU's matrix units, with float32 scores and sums.
+//
+// The versions of attention in float16, by the instructions of a lane per score (loop over the
+// keys, heads of 32 / of 64, no clamps, register moves left out) and the warps that fit on a
+// multiprocessor of an RTX 3090, by registers:
+//   240 / 464, 20 / 12 warps  attention.wgsl: an invocation owns a query and walks over the keys
+//   123 / 233, 28 / 28 warps  attention_tiled.wgsl: tiles of queries and keys in workgroup memory
+//    24 / 37,  28 / 20 warps  matrices loaded from the buffer, sums rescaled in memory each step
+//    14 / 20,  28 / 16 warps  this file, 32 keys a step: keys and values staged, sums stay matrices
+//    11 / 14,  20 / 16 warps  64 keys a step; workgroup memory leaves 12 / 8 warps
+// attention_subgroup.wgsl serves software adapters, attention_split.wgsl is this file in float32.
+// This file runs where WebGPU has matrix units that multiply float16 and sum in float32.
+//
+// 1. The subgroups of a workgroup share a tile of KEYS keys and values. The lanes copy it to
+//    workgroup memory, 16 bytes at a time, and load the next one while this one is used.
+// 2. A subgroup owns SIDE_M queries. It stores their scores to workgroup memory. There SHARERS
+//    lanes take a row each and put exp2(score - rowMax), the shares, in the place of the scores.
+// 3. Products of shares and values stay in registers as matrices. A column of ones beside the
+//    values makes the shares' total.
+// 4. rowMax may be old. It only changes when a score of the workgroup outgrows its row's by LIMIT.
+//    Then the sums pass through workgroup memory and are rescaled. Every row has a rowMax of its
+//    own, so a row keeps its shares however far its scores lie below those of its neighbours.
+//
+// Only the first tile may have fewer than KEYS keys, so the loop needs no bounds. Queries behind
+// the last one are computed from copies of it and not stored.
 enable f16;
 enable subgroups;
+//#if SIZED
+enable subgroup_size_control;
+//#endif
 enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
 const SAMPLES: u32 = 1u;
-const TOKENS: u32 = 401u;  // KEYS and SIDE_M at least
+const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;
-const HEAD_WIDTH: u32 = 64u;  // a multiple of KEYS and SIDE_K
+const HEAD_WIDTH: u32 = 64u;  // a multiple of SIDE_K and VALUE_N
 const SCALE: f32 = 1.0;
 const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
-const KEYS: u32 = 32u;  // a multiple of SIDE_N, SIDE_K and 4 * SHARERS; also the columns of the values that are added at once
-const CHUNKS: u32 = 2u;  // HEAD_WIDTH / KEYS
-const INNER: u32 = 4u;  // HEAD_WIDTH / SIDE_K
-const KEY_TILES_N: u32 = 2u;  // KEYS / SIDE_N
-const KEY_TILES_K: u32 = 2u;  // KEYS / SIDE_K
-const LANES: u32 = 32u;  // the subgroup's size
-const SHARERS: u32 = 2u;  // LANES / SIDE_M: lanes of a query
-const VECTORS: u32 = 4u;  // KEYS / SHARERS / 4: vec4s of a row of KEYS that a lane holds
-const HELD: u32 = 8u;  // CHUNKS * VECTORS
+const VALUE_N: u32 = 8u;  // columns of a matrix of values
+const KEYS: u32 = 32u;  // of a tile
+const LANES: u32 = 32u;  // of a subgroup
 const SUBGROUPS: u32 = 4u;
-const WORKGROUP: u32 = 128u;  // SUBGROUPS * LANES
+const INNER: u32 = 4u;  // HEAD_WIDTH / SIDE_K
+const SCORE_TILES: u32 = 2u;  // matrices of scores in the unrolled code: divides KEYS / SIDE_N
+const SHARE_TILES: u32 = 2u;  // matrices of shares in it: divides KEYS / SIDE_K
+const VECTORS: u32 = 4u;  // SHARE / 4: vec4s of scores of a lane
+const PAIRS: u32 = 2u;  // SHARE / 8
+const CHUNKS: u32 = 2u;  // KEYS / ROWS_AT_ONCE, rounded up
+const VALUE_TILES: u32 = 8u;  // HEAD_WIDTH / VALUE_N
+const ROUNDS: u32 = 2u;  // in which sums pass through workgroup memory, COLUMNS of them at a time
+const ROUND_TILES: u32 = 4u;  // VALUE_TILES / ROUNDS
+
+const WORKGROUP: u32 = SUBGROUPS * LANES;
+const HEAD8: u32 = HEAD_WIDTH / 8u;
+const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // of a tile, copied: divides KEYS, or is more
+const SHARERS: u32 = LANES / SIDE_M;  // lanes of a row of scores
+const SHARE: u32 = KEYS / SHARERS;  // scores of a lane: a multiple of SIDE_N, SIDE_K and 8
+const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
+const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
+// The rows of workgroup memory, in vec4s. One more than they hold: rows begin in different banks.
+const STAGED: u32 = HEAD8 + 1u;  // keys or values
+const PART: u32 = SHARE / 4u + 1u;  // scores of a lane
+const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // scores or sums: HEAD8 at least
+const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;  // KEYS at most
+const TO_EXPONENT: f32 = SCALE * 1.4426950408889634;
+// A row's largest share is 2^AIM when rowMax is new, and 2^LIMIT at most: float16 ends at 2^16.
+// Shares down to 2^-18 of the largest are normal numbers, smaller ones are off by 2^-29 of it.
+const AIM: f32 = 4.0;
+const LIMIT: f32 = 14.0;
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
-alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
-alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
+alias Keys = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
+alias Scores = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
+alias Values = subgroup_matrix_right<f16, VALUE_N, SIDE_K>;
+alias Sums = subgroup_matrix_result<f32, VALUE_N, SIDE_M>;
 
-@group(0) @binding(0) var<storage, read> qkv: array<f16>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f16>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// A vec4 holds 8 values of float16, or 4 of float32. Matrices load from such arrays too, and
+// offsets and strides count in vec4s.
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<u32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
 
-var<workgroup> scores: array<f32, SUBGROUPS * SIDE_M * KEYS>;  // and the products with the values, KEYS columns at a time
-var<workgroup> shares: array<f16, SUBGROUPS * SIDE_M * KEYS>;
+var<workgroup> keyTile: array<vec4<u32>, KEYS * STAGED>;
+// The vec4 at a row's end holds ones. Only the first column of the matrix that begins there counts:
+// a matrix of 16 columns reaches into the next row, and behind the last one.
+var<workgroup> valueTile: array<vec4<u32>, KEYS * STAGED + 1u>;
+// Queries; scores, then shares in their place; sums.
+var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;
+var<workgroup> outgrown: atomic<u32>;  // whether a row needs a new rowMax
 
-fn scoresAt(at: u32) -> vec4<f32> {
-  return vec4<f32>(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
+fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
 }
 
+//#if SIZED
+@compute @workgroup_size(WORKGROUP) @subgroup_size(LANES)
+//#endif
+//#if !SIZED
 @compute @workgroup_size(WORKGROUP)
+//#endif
 fn attention(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  const ROW = HEADS * HEAD_WIDTH;
-  const PLANE = SAMPLES * TOKENS * ROW;
+  const ROW8 = HEADS * HEAD8;
+  const PLANE8 = SAMPLES * TOKENS * ROW8;
+  const ONES = vec4<u32>(0x3c003c00u);
+  let local = subgroup * LANES + lane;
+  let first = group.z * TOKENS * ROW8 + group.y * HEAD8;
   let firstQuery = (group.x * SUBGROUPS + subgroup) * SIDE_M;
-  let query0 = min(firstQuery, TOKENS - SIDE_M);
-  let first = group.z * TOKENS * ROW + group.y * HEAD_WIDTH;
+  let own = subgroup * SIDE_M * ROW;
+  for (var i = lane; i < SIDE_M * HEAD8; i += LANES) {
+    let query = min(firstQuery + i / HEAD8, TOKENS - 1u);
+    scratch[own + (i / HEAD8) * ROW + i % HEAD8] = qkv[first + query * ROW8 + i % HEAD8];
+  }
+  // The first tile. Copies of its last key fill it up. Their values, and their ones, are zeros.
+  for (var i = local; i < KEYS * HEAD8; i += WORKGROUP) {
+    let row = i / HEAD8;
+    let at = first + PLANE8 + min(row, FIRST_KEYS - 1u) * ROW8 + i % HEAD8;
+    keyTile[row * STAGED + i % HEAD8] = qkv[at];
+    valueTile[row * STAGED + i % HEAD8] = select(vec4<u32>(0u), qkv[at + PLANE8], row < FIRST_KEYS);
+  }
+  for (var i = local; i < KEYS; i += WORKGROUP) {
+    valueTile[i * STAGED + HEAD8] = select(vec4<u32>(0u), ONES, i < FIRST_KEYS);
+  }
+  workgroupBarrier();
   var q: array<Left, INNER>;
   //#unroll i INNER
   {
     const i = 0u;
-    q[i] = subgroupMatrixLoad<Left, row_major>(&qkv, first + query0 * ROW + i * SIDE_K, ROW);
+    q[i] = subgroupMatrixLoad<Left, row_major>(&scratch, own + i * SIDE_K / 8u, ROW);
   }
   //#end
-  let own = subgroup * SIDE_M * KEYS;
-  let mine = own + (lane / SHARERS) * KEYS + (lane % SHARERS) * VECTORS * 4u;
-  var sum: array<vec4<f32>, HELD>;
-  var largest = -3.0e38;
-  var total = 0.0;
-  for (var firstKey = 0u; firstKey < TOKENS; firstKey += KEYS) {
-    let key0 = min(firstKey, TOKENS - KEYS);
-    let keysAt = PLANE + first + key0 * ROW;
-    //#unroll j KEY_TILES_N
-    {
-      const j = 0u;
-      var products = Result();
-      //#unroll i INNER
+  var sums: array<Sums, VALUE_TILES>;
+  var total: Sums;
+  var rowMax = -3.0e38;  // as exponents of 2: a maximum of the row, minus AIM
+  let row = own + (lane / SHARERS) * ROW;
+  let mine = row + (lane % SHARERS) * PART;
+  // What the lane copies, and where to. If a tile has fewer vectors than the workgroup lanes, some
+  // lanes copy nothing.
+  let copies = ROWS_AT_ONCE <= KEYS || local / HEAD8 < KEYS;
+  let source = first + PLANE8 + (FIRST_KEYS + min(local / HEAD8, KEYS - 1u)) * ROW8 + local % HEAD8;
+  let slot = (local / HEAD8) * STAGED + local % HEAD8;
+  for (var step = 0u; step < STEPS; step++) {
+    workgroupBarrier();  // shares, or queries, were used: scores take their place
+    // Loads without conditions keep registers free. So the last step loads keys once more, and the
+    // first one values that it does not store.
+    var nextKeys: array<vec4<u32>, CHUNKS>;
+    if (STEPS > 1u) {
+      let at = source + min(step, max(STEPS, 2u) - 2u) * KEYS * ROW8;
+      //#unroll c CHUNKS
       {
-        const i = 0u;
-        let keys = subgroupMatrixLoad<Right, col_major>(&qkv, keysAt + j * SIDE_N * ROW + i * SIDE_K, ROW);
-        products = subgroupMatrixMultiplyAccumulate(q[i], keys, products);
+        const c = 0u;
+        nextKeys[c] = qkv[at + c * ROWS_AT_ONCE * ROW8];
       }
       //#end
-      subgroupMatrixStore<row_major>(&scores, own + j * SIDE_N, products, KEYS);
     }
-    //#end
-    workgroupBarrier();
-    var share: array<vec4<f32>, VECTORS>;
-    var larger = largest;
-    //#unroll i VECTORS
-    {
-      const i = 0u;
-      let key = vec4<u32>(key0 + (lane % SHARERS) * VECTORS * 4u + i * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-      share[i] = select(vec4<f32>(-3.0e38), scoresAt(mine + i * 4u) * SCALE, key >= vec4<u32>(firstKey));
-      larger = max(larger, max(max(share[i].x, share[i].y), max(share[i].z, share[i].w)));
-    }
-    //#end
-    for (var step = 1u; step < SHARERS; step *= 2u) { larger = max(larger, subgroupShuffleXor(larger, step)); }
-    let shrink = exp(largest - larger);
-    largest = larger;
-    total *= shrink;
-    //#unroll i VECTORS
-    {
-      const i = 0u;
-      let part = exp(share[i] - larger);
-      total += dot(part, vec4<f32>(1.0));
-      shares[mine + i * 4u] = f16(part.x);
-      shares[mine + i * 4u + 1u] = f16(part.y);
-      shares[mine + i * 4u + 2u] = f16(part.z);
-      shares[mine + i * 4u + 3u] = f16(part.w);
-    }
-    //#end
-    workgroupBarrier();
-    //#unroll c CHUNKS
-    {
-      const c = 0u;
-      //#unroll j KEY_TILES_N
+    for (var key0 = 0u; key0 < KEYS; key0 += SCORE_TILES * SIDE_N) {
+      //#unroll j SCORE_TILES
       {
         const j = 0u;
-        var products = Result();
-        //#unroll i KEY_TILES_K
+        let key = key0 + j * SIDE_N;
+        var products = Scores();
+        //#unroll i INNER
         {
           const i = 0u;
-          let part = subgroupMatrixLoad<Left, row_major>(&shares, own + i * SIDE_K, KEYS);
-          let values = subgroupMatrixLoad<Right, row_major>(&qkv, keysAt + PLANE + i * SIDE_K * ROW + c * KEYS + j * SIDE_N, ROW);
-          products = subgroupMatrixMultiplyAccumulate(part, values, products);
+          let keys = subgroupMatrixLoad<Keys, col_major>(&keyTile, key * STAGED + i * SIDE_K / 8u, STAGED);
+          products = subgroupMatrixMultiplyAccumulate(q[i], keys, products);
         }
         //#end
-        subgroupMatrixStore<row_major>(&scores, own + j * SIDE_N, products, KEYS);
+        let at = own + (key / SHARE) * PART + key % SHARE / 4u;
+        subgroupMatrixStore<row_major>(&scratch, at, products, ROW);
       }
       //#end
-      workgroupBarrier();
-      //#unroll i VECTORS
-      {
-        const i = 0u;
-        sum[c * VECTORS + i] = sum[c * VECTORS + i] * shrink + scoresAt(mine + i * 4u);
-      }
-      //#end
-      workgroupBarrier();
     }
-    //#end
-  }
-  for (var step = 1u; step < SHARERS; step *= 2u) { total += subgroupShuffleXor(total, step); }
-  let query = query0 + lane / SHARERS;
-  if (query < firstQuery) { return; }
-  let at = (first + query * ROW) / 4u + (lane % SHARERS) * VECTORS;
-  //#unroll c CHUNKS
-  {
-    const c = 0u;
+    workgroupBarrier();  // scores are stored; keys were used, and the values of the step before
+    if (step + 1u < STEPS && copies) {
+      //#unroll c CHUNKS
+      {
+        const c = 0u;
+        keyTile[slot + c * ROWS_AT_ONCE * STAGED] = nextKeys[c];
+      }
+      //#end
+    }
+    var values: array<vec4<u32>, CHUNKS>;
+    if (STEPS > 1u) {
+      let at = source + PLANE8 + (max(step, 1u) - 1u) * KEYS * ROW8;
+      //#unroll c CHUNKS
+      {
+        const c = 0u;
+        values[c] = qkv[at + c * ROWS_AT_ONCE * ROW8];
+      }
+      //#end
+    }
+    var score: array<vec4<f32>, VECTORS>;
+    var larger = vec4<f32>(-3.0e38);
     //#unroll i VECTORS
     {
       const i = 0u;
-      y[at + c * KEYS / 4u + i] = vec4<f16>(sum[c * VECTORS + i] / total);
+      score[i] = bitcast<vec4<f32>>(scratch[mine + i]);
+      larger = max(larger, score[i]);
     }
     //#end
+    let largest = max(max(larger.x, larger.y), max(larger.z, larger.w)) * TO_EXPONENT;
+    if (largest - rowMax > LIMIT) { atomicStore(&outgrown, 1u); }
+    if (workgroupUniformLoad(&outgrown) != 0u) {
+      // The scores are in registers, so scratch is free for the sums.
+      atomicStore(&outgrown, 0u);
+      var reference = max(rowMax, largest - AIM);
+      for (var s = 1u; s < SHARERS; s *= 2u) { reference = max(reference, subgroupShuffleXor(reference, s)); }
+      let shrink = exp2(rowMax - reference);
+      rowMax = reference;
+      //#unroll r ROUNDS
+      {
+        const r = 0u;
+        //#unroll j ROUND_TILES
+        {
+          const j = 0u;
+          subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, sums[r * ROUND_TILES + j], ROW);
+        }
+        //#end
+        if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, total, ROW); }
+        workgroupBarrier();
+        for (var i = 0u; i < (COLUMNS + VALUE_N) / 4u; i += SHARERS) {
+          let at = row + lane % SHARERS + i;
+          scratch[at] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[at]) * shrink);
+        }
+        workgroupBarrier();
+        //#unroll j ROUND_TILES
+        {
+          const j = 0u;
+          sums[r * ROUND_TILES + j] = subgroupMatrixLoad<Sums, row_major>(&scratch, own + j * VALUE_N / 4u, ROW);
+        }
+        //#end
+        if (r == 0u) { total = subgroupMatrixLoad<Sums, row_major>(&scratch, own + COLUMNS / 4u, ROW); }
+        workgroupBarrier();
+      }
+      //#end
+    }
+    //#unroll i PAIRS
+    {
+      const i = 0u;
+      let low = exp2(score[2u * i] * TO_EXPONENT - rowMax);
+      let high = exp2(score[2u * i + 1u] * TO_EXPONENT - rowMax);
+      scratch[mine + i] = packed(low, high);
+    }
+    //#end
+    if (step > 0u && copies) {
+      //#unroll c CHUNKS
+      {
+        const c = 0u;
+        valueTile[slot + c * ROWS_AT_ONCE * STAGED] = values[c];
+      }
+      //#end
+      if (local % HEAD8 == 0u) {
+        //#unroll c CHUNKS
+        {
+          const c = 0u;
+          valueTile[slot + HEAD8 + c * ROWS_AT_ONCE * STAGED] = ONES;
+        }
+        //#end
+      }
+    }
+    workgroupBarrier();
+    for (var key0 = 0u; key0 < KEYS; key0 += SHARE_TILES * SIDE_K) {
+      //#unroll i SHARE_TILES
+      {
+        const i = 0u;
+        let key = key0 + i * SIDE_K;
+        let shares = subgroupMatrixLoad<Left, row_major>(&scratch, own + (key / SHARE) * PART + key % SHARE / 8u, ROW);
+        //#unroll j VALUE_TILES
+        {
+          const j = 0u;
+          let column = subgroupMatrixLoad<Values, row_major>(&valueTile, key * STAGED + j * VALUE_N / 8u, STAGED);
+          sums[j] = subgroupMatrixMultiplyAccumulate(shares, column, sums[j]);
+        }
+        //#end
+        let ones = subgroupMatrixLoad<Values, row_major>(&valueTile, key * STAGED + HEAD8, STAGED);
+        total = subgroupMatrixMultiplyAccumulate(shares, ones, total);
+      }
+      //#end
+    }
+  }
+  workgroupBarrier();
+  let query = firstQuery + lane / SHARERS;
+  var whole = 1.0;
+  //#unroll r ROUNDS
+  {
+    const r = 0u;
+    //#unroll j ROUND_TILES
+    {
+      const j = 0u;
+      subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, sums[r * ROUND_TILES + j], ROW);
+    }
+    //#end
+    if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, total, ROW); }
+    workgroupBarrier();
+    if (r == 0u) { whole = 1.0 / bitcast<vec4<f32>>(scratch[row + COLUMNS / 4u]).x; }
+    if (query < TOKENS) {
+      for (var i = lane % SHARERS; i < COLUMNS / 8u; i += SHARERS) {
+        let low = bitcast<vec4<f32>>(scratch[row + 2u * i]) * whole;
+        let high = bitcast<vec4<f32>>(scratch[row + 2u * i + 1u]) * whole;
+        y[first + query * ROW8 + r * COLUMNS / 8u + i] = packed(low, high);
+      }
+    }
+    workgroupBarrier();
   }
   //#end
 }

@@ -40,5 +40,5 @@ fn columnSum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   }
   sum = partial[local];
   //#endif
-  if (lane == 0u && column < W4) { sums[(group.z * CHUNKS + group.y) * W4 + column] = sum * SCALES[group.z]; }
+  if (lane == 0u && column < W4) { sums[(group.z * CHUNKS + group.y) * W4 + column] = sum * SCALES[min(group.z, 3u)]; }
 }

@@ -1,20 +1,23 @@
 // head_errors.wgsl on a GPU's matrix units, in float16 with float32 sums.
 //
-// The ladder of this family, for float16 at 320x640 and batch 16 on an RTX 3090 (bench/kernels.js):
-//   head_errors.wgsl           plain: one workgroup makes all pixels of 4 tokens; runs anywhere
+// The ladder of this family, at 320x640 and batch 16 on an RTX 3090 without clamps (bench/kernels.js):
+//   head_errors.wgsl           plain: a workgroup makes all pixels of 4 tokens; runs anywhere.
+//                              2.1 instructions of the loop for a multiply-add
 //   head_errors_subgroup.wgsl  software adapters: a subgroup shares its features by broadcasts
-//   head_errors_tiled.wgsl     tiles in workgroup memory: 8 of 10 instructions of the loop multiply
-//   head_errors_matrix.wgsl    this one: 4.5 instructions for an HMMA of 16x8x16, 12 warps/SM
+//   head_errors_tiled.wgsl     GPUs: tiles in workgroup memory. 1.3 for a multiply-add (float16: 1.5)
+//   head_errors_matrix.wgsl    this one: 4.4 for an HMMA, 2048 multiply-adds of a warp; 128 registers
+//   head_errors_split.wgsl     float32 on the same units: 3.2 for an HMMA, of which three make one
+//                              product; 128 registers
 //
-// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens (of all samples) by TILE_N
-// values of the teacher's prediction, a vec4 of columns being a pixel's B, G, R and anomaly. K_STEP
-// of the features at a time, it copies both operands into workgroup memory, while the next step is on
-// its way to registers. Its subgroups lie side by side: they share tokens, not columns.
+// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
+// samples, by TILE_N values of the teacher's prediction. K_STEP of the features at a time, it copies
+// both operands into workgroup memory, while the next step is on its way to registers. Its subgroups
+// lie side by side: they share tokens, not columns.
 //
-// The sums are compared with the target; then the student's features, their signs turned, go on top.
-// Sums have no elements to access: they go through workgroup memory, a row of matrices at a time. A
-// lane takes pixels of one token there. Each tile of columns has errors of its own, which
-// sum_errors.wgsl adds up.
+// The sums are compared with the target. Then the student's products are subtracted from them, and
+// what is left is the difference of the two. Sums have no elements to access: they go through
+// workgroup memory, a row of matrices at a time, where a lane takes pixels of one token. Each tile
+// of columns has errors of its own, which sum_errors.wgsl adds up.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -91,7 +94,7 @@ fn load(step: u32, xFrom: array<u32, X_LOADS>, wFrom: u32) -> Step {
     const i = 0u;
     //#if STUDENT
     if (step >= K_STEPS) {
-      loaded.x[i] = student[xFrom[i] + (step - K_STEPS) * STEP8] ^ vec4<u32>(0x80008000u);
+      loaded.x[i] = student[xFrom[i] + (step - K_STEPS) * STEP8];
     } else
     //#endif
     { loaded.x[i] = teacher[xFrom[i] + step * STEP8]; }
@@ -106,11 +109,11 @@ fn load(step: u32, xFrom: array<u32, X_LOADS>, wFrom: u32) -> Step {
   return loaded;
 }
 
-fn store(loaded: Step, xTo: u32, wTo: u32) {
+fn store(loaded: Step, sign: u32, xTo: u32, wTo: u32) {
   //#unroll i X_LOADS
   {
     const i = 0u;
-    tile[xTo + i * X_ROWS_BY * X_STRIDE] = loaded.x[i];
+    tile[xTo + i * X_ROWS_BY * X_STRIDE] = loaded.x[i] ^ vec4<u32>(sign);
   }
   //#end
   //#unroll i W_LOADS
@@ -136,8 +139,8 @@ fn headErrors(
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  // Always 0, which compilers do not know: loops over a count that they know are unrolled, epilogue
-  // and all, into more code than an instruction cache holds.
+  // Always 0, which compilers do not know. They would unroll loops whose count they know, with all
+  // that follows the sums, into more code than an instruction cache holds.
   let zero = group.z;
   let row0 = group.y * TILE_M;
   // Rows beyond the last are computed from it, and not stored.
@@ -160,11 +163,7 @@ fn headErrors(
   let wTo = W_AT + local + local / TILE_N8;
   let ownColumn = subgroup * (SUMS / 8u);
   let ownSums = subgroup * SIDE_M * SUMS4;
-  // The pixels that the lane compares, and where their sums lie.
-  let sharer = lane / SIDE_M;
-  let pixel = group.x * (TILE_N / 4u) + subgroup * (SUMS / 4u) + sharer * (4u * FOURS);
-  let sumsAt = ownSums + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
-  store(load(0u, xFrom, wFrom), xTo, wTo);
+  store(load(0u, xFrom, wFrom), 0u, xTo, wTo);
   workgroupBarrier();
   var sums: array<Result, TILES_M * TILES_N>;
   for (var head = 0u; head < HEADS + zero; head++) {
@@ -172,7 +171,8 @@ fn headErrors(
     let end = step + K_STEPS + zero;
     loop {
       // The last turn loads the last step once more, rather than beyond the end.
-      let next = load(min(step + 1u, HEADS * K_STEPS - 1u), xFrom, wFrom);
+      let ahead = min(step + 1u, HEADS * K_STEPS - 1u);
+      let next = load(ahead, xFrom, wFrom);
       for (var k = 0u; k < K_STEP; k += SIDE_K) {
         var a: array<Left, TILES_M>;
         //#unroll i TILES_M
@@ -195,13 +195,17 @@ fn headErrors(
         //#end
       }
       workgroupBarrier();  // what lies there was used
-      store(next, xTo, wTo);
+      store(next, select(0u, 0x80008000u, ahead >= K_STEPS), xTo, wTo);  // the student is subtracted
       workgroupBarrier();
       continuing {
         step++;
         break if step == end;
       }
     }
+    // The pixels that the lane compares, and where their sums lie.
+    let sharer = lane / SIDE_M;
+    let pixel = group.x * (TILE_N / 4u) + subgroup * (SUMS / 4u) + sharer * (4u * FOURS);
+    let sumsAt = ownSums + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
     // What the pixels' sums lack: the bias, less the student's, or less the target's -1.
     var shift: array<vec4<f32>, 4u * FOURS>;
     //#unroll q FOURS

@@ -81,11 +81,16 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 fn unpackLow(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
 fn unpackHigh(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)); }
 
+// Conversions round to the nearest; pack2x16float may round towards zero.
+fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
+}
+
 //#if PASSTHROUGH
 // Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
 // the whole row for each vec4 costs next to nothing.
 fn momentsOfResidual(row: u32) -> vec2<f32> {
-  const N8 = N / 8u;
+  let N8 = min(N / 8u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
   var sum = vec4<f32>(0.0);
   for (var i = 0u; i < N8; i++) {
     let v = residual[row * N8 + i];
@@ -237,8 +242,7 @@ fn linear(
       low += unpackLow(added);
       high += unpackHigh(added);
       //#endif
-      y[row * N8 + column8] =
-        vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+      y[row * N8 + column8] = packed(low, high);
     }
   }
 }

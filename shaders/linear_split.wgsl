@@ -73,7 +73,7 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 // Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
 // the whole row for each vec4 costs next to nothing.
 fn momentsOfResidual(row: u32) -> vec2<f32> {
-  const N4 = N / 4u;
+  let N4 = min(N / 4u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
   var sum = vec4<f32>(0.0);
   for (var i = 0u; i < N4; i++) { sum += residual[row * N4 + i]; }
   let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
@@ -92,8 +92,9 @@ fn highPart(value: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) & vec4<u32>(0xffffe000u));
 }
 
+// Conversions round to the nearest; pack2x16float may round towards zero.
 fn packed(a: vec4<f32>, b: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(a)), bitcast<vec2<u32>>(vec4<f16>(b)));
 }
 
 // Keeps eight values as high parts at highAt and low parts at lowAt.

@@ -28,7 +28,7 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
   let k = id.x / N4;
   let n = id.x % N4;
   let first = id.z * K * N4;
-  let scale = SCALES[id.z];
+  let scale = SCALES[min(id.z, 3u)];
   var block: mat4x4<f32>;  // columns: 4 k, each of 4 n
   if (TRANSPOSED) {
     let at = first + k * 4u * N4 + n;

@@ -1,14 +1,18 @@
 // patch_embed.wgsl on a GPU's matrix units, in float16 with float32 sums.
 //
-// The ladder of this family, for float16 at 320x640 and batch 16 on an RTX 3090 (bench/kernels.js):
-//   patch_embed.wgsl           plain: one invocation makes 4 rows by 4 columns; runs anywhere
+// The ladder of this family, at 320x640 and batch 16 on an RTX 3090 without clamps (bench/kernels.js):
+//   patch_embed.wgsl           plain: an invocation makes 4 rows by 4 columns; runs anywhere.
+//                              2.3 instructions of the loop for a multiply-add
 //   patch_embed_subgroup.wgsl  software adapters: a subgroup shares its pixels by broadcasts
-//   patch_embed_tiled.wgsl     tiles in workgroup memory: 8 of 10 instructions of the loop multiply
-//   patch_embed_matrix.wgsl    this one: 4.8 instructions for an HMMA of 16x8x16, 12 warps/SM
+//   patch_embed_tiled.wgsl     GPUs: tiles in workgroup memory. 1.1 for a multiply-add (float16: 1.4)
+//   patch_embed_matrix.wgsl    this one: 4.8 for an HMMA, 2048 multiply-adds of a warp; 136 registers
+//   patch_embed_split.wgsl     float32 on the same units: 3.0 for an HMMA, of which two make one
+//                              product; 128 registers
 //
-// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens (of all samples) by TILE_N
-// columns. 16 pixels at a time, it copies both operands into workgroup memory, while the next step
-// is on its way to registers. Its subgroups lie side by side: they share tokens, not columns.
+// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
+// samples, by TILE_N columns. 16 pixels at a time, it copies both operands into workgroup memory,
+// while the next step is on its way to registers. Its subgroups lie side by side: they share tokens,
+// not columns.
 //
 // A pixel's value (v - 127.5) / 127.5 is (2v - 255) / 255. The matrices hold the integers 2v - 255,
 // which float16 represents exactly; the sums are divided by 255.
@@ -23,7 +27,7 @@ const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const M: u32 = 6400u;  // kept tokens of all samples
-const WIDTH: u32 = 256u;  // TILE_N at least, a multiple of 8
+const WIDTH: u32 = 256u;  // a multiple of TILE_N
 const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
@@ -71,10 +75,10 @@ struct Step {
   w: array<vec4<u32>, W_LOADS>,
 }
 
-// Loads an invocation's part of a step. Of the tile's rows it takes eight pixels each; of the
-// weight's rows each ROWS_BY-th, in the order in which halves() puts the values of eight pixels.
-// So of 24 rows the first 16 are B and R of one pixel after another, the others are G. Sixteen
-// such rows are 24 of the weight's: from one load to the next it is a constant distance.
+// Loads an invocation's part of a step: eight pixels of each of its tokens, and every ROWS_BY-th row
+// of the weight. The tile has the 24 values of eight pixels in another order than the weight: B and
+// R of one pixel after another, then G of all. So wBlueRed is where the invocation's first row of B
+// or R lies in the weight, wGreen its first row of G; from there on, distances are constants.
 fn load(first: u32, xFrom: u32, half: u32, wBlueRed: u32, wGreen: u32) -> Step {
   var step: Step;
   let frame = first / AREA;
@@ -147,8 +151,7 @@ fn patchEmbed(
 ) {
   const W8 = WIDTH / 8u;
   let row0 = group.y * TILE_M;
-  // The last tile of columns begins early enough to be whole. What two tiles make is the same.
-  let column0 = min(group.x * TILE_N, WIDTH - TILE_N) / 8u;
+  let column0 = group.x * TILE_N8;
   let ownColumn = subgroup * (SUMS / 8u);
   for (var row = local; row < TILE_M; row += WORKGROUP) {
     let own = min(row0 + row, M - 1u);  // rows beyond the last are computed from it, and not stored
@@ -228,8 +231,7 @@ fn patchEmbed(
       let low = bitcast<vec4<f32>>(tile[at]) * (1.0 / 255.0) + bias[2u * column];
       let high = bitcast<vec4<f32>>(tile[at + 1u]) * (1.0 / 255.0) + bias[2u * column + 1u];
       if (row < M) {
-        y[row * W8 + column] =
-          vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+        y[row * W8 + column] = vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
       }
     }
   }

@@ -47,6 +47,11 @@ lavapipe   Mesa's driver for CPUs, which computes; matrix units
 TEXT
 }
 
+# Whether commands can have mounts of their own here.
+own_mounts() {
+  unshare --mount --propagation private true 2>/dev/null
+}
+
 # The mirror that this machine's own apt uses. It is never printed: it may be private.
 debian_mirror() {
   local uri
@@ -70,6 +75,7 @@ setup() {
   [ "$(id -u)" -eq 0 ] || fail "only root can set the laboratory up"
   command -v apt-get >/dev/null || fail "there is no apt-get"
   command -v flock >/dev/null && command -v unshare >/dev/null || fail "there is no flock or unshare (package util-linux)"
+  own_mounts || fail "this machine allows no mounts, which the laboratory needs (a container without the right to?)"
   mkdir -p "$(dirname "$root")" 2>/dev/null || fail "$(dirname "$root") cannot be made"
   # Two that set it up at once would destroy each other's work: the second one waits, then finds it ready.
   { exec 9>"$root.lock"; } 2>/dev/null || fail "$root cannot be written"
@@ -126,6 +132,7 @@ run() {
   esac
   [ -e "$root/.ready" ] || fail "the laboratory in $root is not set up: run tools/gpu-lab.sh setup"
   [ "$(id -u)" -eq 0 ] || fail "only root can run commands in the laboratory"
+  own_mounts || fail "this machine allows no mounts, which the laboratory needs"
   variables+=(VK_DRIVER_FILES="/usr/share/vulkan/icd.d/${driver}_icd.json" HOME=/tmp XDG_RUNTIME_DIR=/tmp)
   [ -z "$shim" ] || variables+=(LD_PRELOAD="lib${shim}_noop_drm_shim.so")
   # Mounts in a namespace of their own: nothing stays mounted, whatever ends the command.

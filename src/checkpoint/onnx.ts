@@ -74,11 +74,18 @@ interface Value {
   shape: readonly number[];
 }
 
-/** A linear layer's matrix in the file's layout, row-major [K, N], one for each batch entry. */
-function matricesOf(weight: Tensor): Float32Array[] {
+/**
+ * Matrices in the file's layout, row-major [K, N], one for each batch entry.
+ * @param rows what a row of the stored matrix belongs to, see linearWeights
+ */
+function matricesOf(weight: Tensor, rows: "outputs" | "inputs"): Float32Array[] {
   const [batch, k, n] = weight.shape as [number, number, number];
   const data = floatsOf(weight);
-  return Array.from({ length: batch }, (_, i) => data.subarray(i * k * n, (i + 1) * k * n));
+  return Array.from({ length: batch }, (_, entry) => {
+    const own = data.subarray(entry * k * n, (entry + 1) * k * n);
+    if (rows === "inputs") return own;
+    return Float32Array.from(own, (_, i) => own[(i % n) * k + Math.floor(i / n)] as number);
+  });
 }
 
 /** The patch embedding's matrix [9·P·P, D], rows as in PyTorch (channel, row, column); the kernel's are (frame, row, column, color). */
@@ -223,7 +230,7 @@ class Lowering {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
     const { normalize, gelu, residual, passthroughPeriod = 0, epsilon = 0 } = attrs as LinearAttrs;
     const { parts, shape } = this.valueOf(x);
-    const matrices = matricesOf(weight);
+    const matrices = matricesOf(weight, "outputs");
     if (parts.length !== matrices.length) {
       throw new Error(`${this.scope}: ${matrices.length} matrices for ${parts.length} values`);
     }
@@ -317,7 +324,7 @@ class Lowering {
       const [, rows, width] = this.valueOf(features).shape as [number, number, number];
       const columns = bias.shape[1] as number;
       const tokens = this.slice(this.single(features), 1, 1, rows);
-      const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight)[which] as Float32Array);
+      const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight, "inputs")[which] as Float32Array);
       const product = this.op("MatMul", [tokens, w]);
       const offset = floatsOf(bias).subarray(which * columns, (which + 1) * columns);
       return this.op("Add", [product, this.float(`${name}.bias`, [columns], offset)]);

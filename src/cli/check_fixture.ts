@@ -15,7 +15,7 @@ import { checkMetrics, isText, metricTolerance } from "./check_metrics.js";
 import { checkPreprocess } from "./check_preprocess.js";
 import { checkTraining, gradientTolerance } from "./check_training.js";
 import { type Comparison, FixtureCase } from "./fixture_case.js";
-import { adapterOption, numberIn, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, numberIn, robustOption, wholeNumber } from "./options.js";
 import { Progress } from "./progress.js";
 
 /** Thrown where a comparison is past its tolerance, so that the exit code is 1. */
@@ -31,6 +31,7 @@ interface CheckOptions {
   heads?: number;
   dtype: ActivationType;
   adapter?: string;
+  robust?: boolean;
 }
 
 /** `check-fixture [CHECKPOINT…] CASE`: the engine against tensors or metrics that the original produced. */
@@ -61,6 +62,7 @@ export function checkFixtureCommand(): Command {
         .default("f32"),
     )
     .addOption(adapterOption())
+    .addOption(robustOption())
     .action(async (files: string[], options: CheckOptions) => {
       const path = files.at(-1) as string;
       const checkpoints = files.slice(0, -1);
@@ -76,7 +78,7 @@ export function checkFixtureCommand(): Command {
       const checkpoint = checkpoints.length > 0 ? await readCheckpoint(checkpoints, options.heads) : undefined;
       const check = checkOf(fixture, options.dtype, checkpoint);
       const gpu = await openNodeGpu({
-        adapter: options.adapter,
+        ...deviceOf(options),
         onNotice: (line) => process.stderr.write(`${line}\n`),
       });
       const progress = new Progress("runs of the case", undefined, false, true);

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { activationType, type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import type { AdapterDescription, Gpu } from "../gpu/gpu.js";
 import type { ActivationType } from "../graph/graph.js";
@@ -10,6 +10,7 @@ import { openNodeGpu } from "../node/gpu.js";
 import { oneLine } from "../node/messages.js";
 import { shownMs } from "../report/bench_page.js";
 import { type ComparisonFigure, comparisonPage } from "../report/comparison.js";
+import { FirstUse } from "../tuner/first_use.js";
 import {
   benchCheckpoint,
   fullPrecisions,
@@ -22,7 +23,7 @@ import {
   refuseMissing,
 } from "./fps.js";
 import { measureRates, rateDigits, summary, timed } from "./measure.js";
-import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, numberIn, parseSize, robustOption, tuneOption, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
 import { type Column, tableHead, tableRow } from "./table.js";
@@ -37,11 +38,15 @@ interface CompareOptions {
   seconds: number;
   checkpoint?: string;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
   json?: string;
   out?: string;
 }
 
 const dtypes: readonly ActivationType[] = ["f32", "f16"];
+
+const onNotice = (line: string) => process.stderr.write(`${line}\n`);
 
 /** What is measured where no option says so. */
 const defaults = {
@@ -109,6 +114,8 @@ export function compareCommand(
     )
     .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
     .option("--json <file>", "write the figures to a file")
     .option("--out <file>", "write a plot to a file, *.html")
     .action(async (options: CompareOptions) => {
@@ -196,13 +203,14 @@ interface Plan {
 
 /** @throws InputError for a type that the adapter does not have, or sizes that contradict each other */
 async function settle(options: CompareOptions, checkpoint: Checkpoint): Promise<Plan> {
-  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
   try {
     const { adapter } = gpu;
+    const asked = options.dtype && (options.dtype.includes("f16") ? "f16" : "f32");
+    if (options.tune) await new FirstUse(gpu, { onNotice }).checkHalf(asked);
     const usual = defaults[adapter.kind === "gpu" ? "gpu" : "software"];
     const size = options.size ?? usual.size;
-    const half = adapter.kind === "gpu" && gpu.features.has("shader-f16");
-    const types = options.dtype ?? (half ? dtypes : (["f32"] as const));
+    const types = options.dtype ?? (activationType("auto", gpu) === "f16" ? dtypes : (["f32"] as const));
     const settings = types.map((dtype) => scoreSettings(checkpoint, { size, dtype }, gpu));
     return { adapter, settings, batches: options.batch ?? usual.batches };
   } finally {
@@ -234,7 +242,7 @@ async function measureBatch(
   const results: PeerResult[] = [];
   const notes: string[] = [];
   try {
-    for (const engine of engines) await engine.open(options.adapter, checkpoint);
+    for (const engine of engines) await engine.open(options, checkpoint);
     for (let turn = 0; turn <= names.length; turn++) {
       for (const engine of engines) {
         await engine.measure(seconds / (names.length + 1));
@@ -282,10 +290,11 @@ class EngineContestant {
     this.name = `sdmae ${settings.dtype}`;
   }
 
-  async open(adapter: string | undefined, checkpoint: Checkpoint): Promise<void> {
+  async open(options: CompareOptions, checkpoint: Checkpoint): Promise<void> {
     await this.trying(async () => {
-      this.gpu = await openNodeGpu({ adapter });
-      const { program, memoryBytes } = await openModel(this.gpu, checkpoint, this.settings, this.batch);
+      this.gpu = await openNodeGpu(deviceOf(options));
+      const firstUse = options.tune ? new FirstUse(this.gpu, { onNotice }) : undefined;
+      const { program, memoryBytes } = await openModel(this.gpu, checkpoint, this.settings, this.batch, firstUse);
       this.program = program;
       this.memoryBytes = memoryBytes;
     });

@@ -15,7 +15,7 @@ import { writeReport } from "../report/write.js";
 import { trainingPresets, trainingScene } from "../train/presets.js";
 import { facts, metrics } from "./eval_summary.js";
 import { interruptible } from "./interrupt.js";
-import { adapterOption, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, robustOption, tuneOption, wholeNumber } from "./options.js";
 import { packageFile } from "./package_files.js";
 import { Progress } from "./progress.js";
 import { percent, table } from "./table.js";
@@ -25,6 +25,8 @@ interface DemoOptions {
   frames: number;
   report: string;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
 }
 
 const { size, test } = trainingPresets.scene;
@@ -40,10 +42,12 @@ export function demoCommand(): Command {
     .addOption(new Option("--frames <n>", "length of a clip").default(70).argParser(wholeNumber(20, 10_000)))
     .option("--report <dir>", "where to write a page to look at", "sdmae-demo")
     .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
     .action((options: DemoOptions) => interruptible((signal) => demo(options, signal)));
 }
 
-async function demo({ seed, frames, report, adapter }: DemoOptions, signal: AbortSignal): Promise<void> {
+async function demo({ seed, frames, report, tune, ...device }: DemoOptions, signal: AbortSignal): Promise<void> {
   // Where it cannot be written, that is found out now.
   const made = await makeFolder(report, `--report ${report}`);
   const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
@@ -51,7 +55,7 @@ async function demo({ seed, frames, report, adapter }: DemoOptions, signal: Abor
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const settings: EvaluationSettings = { ...test.evaluation, rule: test.score, map: "moving-anomaly" };
   const detector = await Detector.open(packageFile("models", "scene.safetensors"), {
-    ...{ size, score: test.score, norm: test.norm, adapter, tokenMaps: true, onNotice: say },
+    ...{ size, score: test.score, norm: test.norm, ...deviceOf(device), tune, tokenMaps: true, onNotice: say },
   });
   const records = await RecordStore.open(undefined, dataset, detector);
   const progress = new Progress("frames", dataset.test.length * frames * test.maskings, false, true);

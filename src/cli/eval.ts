@@ -19,7 +19,17 @@ import { writeReport } from "../report/write.js";
 import { evaluationJson, facts, metrics, summaryLines } from "./eval_summary.js";
 import { interruptible } from "./interrupt.js";
 import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "./measure_options.js";
-import { adapterOption, type ModelOptions, modelOptions, numberIn, scoreOptions, wholeNumber } from "./options.js";
+import {
+  adapterOption,
+  deviceOf,
+  type ModelOptions,
+  modelOptions,
+  numberIn,
+  robustOption,
+  scoreOptions,
+  tuneOption,
+  wholeNumber,
+} from "./options.js";
 import { Progress } from "./progress.js";
 
 interface EvalOptions extends ModelOptions, MeasureOptions {
@@ -30,6 +40,8 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   student?: string;
   heads?: number;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
   batch?: number;
   seed: number;
   map?: MapKind;
@@ -83,6 +95,8 @@ export function evalCommand(): Command {
     new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
     new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
     adapterOption(),
+    robustOption(),
+    tuneOption(),
   ];
   for (const option of options) command.addOption(option);
   return command
@@ -119,7 +133,8 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
       fallback: benchmark.preset,
       seed: options.seed,
       batch: options.batch,
-      adapter: options.adapter,
+      ...deviceOf(options),
+      tune: options.tune,
       tokenMaps: true,
       onNotice: say,
     });

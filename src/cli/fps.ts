@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Frame, FrameSource } from "../data/frame.js";
 import { ClipWindow } from "../detector/clip_window.js";
-import { buildScoreGraph } from "../detector/score_graph.js";
+import { tunedScoreGraph } from "../detector/score_graph.js";
 import { type ScoreOptions, type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
@@ -17,9 +17,19 @@ import { openNodeGpu } from "../node/gpu.js";
 import { noSlot } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { shownMs } from "../report/bench_page.js";
+import { FirstUse } from "../tuner/first_use.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, type Rate, shownRate, summary, timed } from "./measure.js";
-import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import {
+  adapterOption,
+  deviceOf,
+  dtypeOption,
+  numberIn,
+  parseSize,
+  robustOption,
+  tuneOption,
+  wholeNumber,
+} from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
@@ -75,6 +85,8 @@ interface FpsOptions {
   dtype?: ScoreOptions["dtype"];
   checkpoint?: string;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
   listAdapters?: boolean;
   json?: string;
   peer: string[];
@@ -118,6 +130,8 @@ export function fpsCommand(
     .addOption(dtypeOption())
     .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
     .option("--list-adapters", "list the adapters here and stop")
     .addOption(new Option("--peer <name...>", "measure a peer in the same run").choices(peers).default([], "none"))
     .option("--profile", "print where the time of a step goes")
@@ -135,9 +149,12 @@ export function fpsCommand(
 async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
   await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
-  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  const onNotice = (line: string) => process.stderr.write(`${line}\n`);
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
+  const firstUse = options.tune ? new FirstUse(gpu, { onNotice }) : undefined;
   let progress: Progress | undefined;
   try {
+    await firstUse?.checkHalf(options.dtype);
     const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
     const { height, width } = settings.size;
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
@@ -145,8 +162,9 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
     console.log(
       `model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${settings.dtype}`,
     );
+    const opened = await openModel(gpu, checkpoint, settings, batch, firstUse);
     progress = new Progress("measurements", 3 + options.peer.length, false, true);
-    const model = await measureModel(gpu, checkpoint, settings, batch, options.seconds, options.profile ?? false);
+    const model = await measureModel(opened, batch, options.seconds, options.profile ?? false);
     progress.print(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
     progress.advance(1, "the best matmul");
     const { median, min, max } = model.latency;
@@ -164,7 +182,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
       `dispatches    ${model.dispatches} a step, ${(model.bytesPerFrame / 1e6).toPrecision(3)} MB moved a frame at least`,
     );
     progress.print(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
-    const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options.seconds);
+    const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options);
     progress.advance(1, options.peer[0]);
     progress.print(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
     if (model.profile) for (const line of profileTable(model.profile)) progress.print(line);
@@ -223,23 +241,15 @@ export function freshCheckpoint(config: SdMaeConfig): Checkpoint {
 
 const shown = (rate: Rate) => shownRate(rate, "frames");
 
-/** The model alone, as {@link openModel} has it ready. */
-async function measureModel(
-  gpu: Gpu,
-  checkpoint: Checkpoint,
-  settings: ScoreSettings,
-  batch: number,
-  seconds: number,
-  profile: boolean,
-) {
-  const { program, memoryBytes } = await openModel(gpu, checkpoint, settings, batch);
+/** The model alone, as {@link openModel} has it ready; it is closed. */
+async function measureModel({ program, memoryBytes }: OpenModel, batch: number, seconds: number, profile: boolean) {
   try {
     const rate = await measure(seconds, batch, (steps) => timed(program, steps));
     const { flops, bytes: moved } = program.cost;
     const alone: number[] = [];
     for (let i = 0; i < 9; i++) alone.push(1000 * (await timed(program, 1)));
     const profiled: NodeProfile[] | undefined =
-      profile && Profiler.available(gpu) ? await program.profile() : undefined;
+      profile && Profiler.available(program.gpu) ? await program.profile() : undefined;
     return {
       rate,
       /** Of a batch by itself, ms. */
@@ -255,28 +265,29 @@ async function measureModel(
   }
 }
 
+/** What {@link openModel} has made ready. */
+export interface OpenModel {
+  program: Program;
+  /** Of GPU memory. */
+  memoryBytes: number;
+}
+
 /**
  * The model with frames of noise on the device, each of its steps a steady one of a stream: as many frames resized as scored, no upload and no
  * read-back. Whoever opens it closes the program.
- * @returns the program and its bytes of GPU memory
+ * @param firstUse none where kernels are neither checked nor tuned first
  */
 export async function openModel(
   gpu: Gpu,
   { config, weights }: Checkpoint,
   settings: ScoreSettings,
   batch: number,
-): Promise<{ program: Program; memoryBytes: number }> {
+  firstUse?: FirstUse,
+): Promise<OpenModel> {
   const slots = ClipWindow.slotsFor(batch);
   const before = gpu.allocatedBytes;
-  const built = buildScoreGraph(gpu, {
-    config,
-    weights,
-    settings,
-    source: settings.size,
-    batch,
-    slots,
-    anomalyMap: false,
-  });
+  const options = { config, weights, settings, source: settings.size, batch, slots, anomalyMap: false };
+  const built = await tunedScoreGraph(gpu, options, firstUse);
   const program = await Program.compile(gpu, built.graph);
   try {
     const noise = uniformGenerator(7);
@@ -309,9 +320,9 @@ async function measureEndToEnd(
   checkpoint: Checkpoint,
   settings: ScoreSettings,
   batch: number,
-  seconds: number,
+  { seconds, tune }: FpsOptions,
 ): Promise<Rate> {
-  const detector = await Detector.open(checkpoint, { ...settings, gpu, batch });
+  const detector = await Detector.open(checkpoint, { ...settings, gpu, batch, tune });
   const { height, width } = settings.size;
   const random = uniformGenerator(11);
   const data = Uint8Array.from({ length: height * width * 3 }, () => random() * 256);

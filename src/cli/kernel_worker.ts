@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { AdapterDescription, VariantKind } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
+import { halfKey } from "../tuner/half_check.js";
 import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./kernel_list.js";
 import { type KernelStats, parseDriverOutput } from "./kernel_stats.js";
 
@@ -14,9 +15,10 @@ export interface KernelRequest {
   /** Only kernels whose label, node, shape or variant holds this text. */
   filter?: string;
   adapter?: string;
+  robust?: boolean;
   /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
   part?: { index: number; of: number };
-  /** Whether candidates that are not taken are left out if they differ in the sizes of tensors alone. */
+  /** Whether most candidates that are not taken are left out, see {@link fewerCandidates}. */
   fewer?: boolean;
   /** A folder for each kernel's WGSL, and for all that the driver printed of it. */
   listings?: string;
@@ -32,7 +34,7 @@ export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"
 
 /** What the worker says, a line each. */
 export type WorkerMessage =
-  | { adapter: AdapterDescription; dtype: string; total: number }
+  | { adapter: AdapterDescription; dtype: string; kind?: VariantKind; total: number }
   | { begins: string }
   | { kernel: CompiledKernel };
 
@@ -44,18 +46,19 @@ export const messageChannel = 3;
  * to be one file that is appended to: it is read after each kernel, then emptied.
  */
 export async function compileKernels(request: KernelRequest): Promise<void> {
-  const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
+  const { models, kind, filter, adapter, robust, listings, part = { index: 0, of: 1 } } = request;
   const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
-  const gpu = await openNodeGpu({ adapter });
+  const gpu = await openNodeGpu({ adapter, robust });
   try {
-    // What was measured on this machine says nothing of a driver without its GPU.
-    gpu.tuning = new Map();
+    // What was measured on this machine says nothing of a driver without its GPU. Nothing runs here, so
+    // float16 needs no check.
+    gpu.tuning = new Map([[halfKey, "right"]]);
     if (kind) gpu.forcedKind = kind;
     const graphs = models.map((model) => modelNodes(gpu, model));
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));
-    const kernels = (request.fewer ? withoutOtherSizes(listed) : listed).filter((_, i) => i % part.of === part.index);
+    const kernels = (request.fewer ? fewerCandidates(listed) : listed).filter((_, i) => i % part.of === part.index);
     const types = new Set(graphs.map(({ dtype }) => dtype));
-    say({ adapter: gpu.adapter, dtype: [...types].join(", "), total: kernels.length });
+    say({ adapter: gpu.adapter, dtype: [...types].join(", "), kind: gpu.forcedKind, total: kernels.length });
     for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
       say({ begins: `${kernel.node} (${kernel.label})` });
       takePrinted();
@@ -84,18 +87,20 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
   }
 }
 
-/** Leaves out candidates that are not taken and differ from others in the sizes of tensors alone. */
-export function withoutOtherSizes(kernels: readonly ListedKernel[]): ListedKernel[] {
-  // Sizes of tensors are large; those of tiles are small.
-  const shapeOf = ({ wgsl, entryPoint }: ListedKernel) =>
-    `${entryPoint}\n${wgsl.replace(/^(const \w+: u32 = )\d{3,}u;/gm, "$1large;")}`;
-  const shapes = new Set(kernels.filter(({ isChosen }) => isChosen).map(shapeOf));
-  return kernels.filter((kernel) => {
-    const shape = shapeOf(kernel);
-    const isNew = !shapes.has(shape);
-    shapes.add(shape);
-    return kernel.isChosen || isNew;
-  });
+/**
+ * Leaves out most candidates that are not taken. Of those of a name whose calls differ in large sizes alone the longest text stays, which is the
+ * one that does the most besides its product.
+ */
+export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[] {
+  const groups = new Map<string, ListedKernel>();
+  for (const kernel of kernels) {
+    // Large sizes are those of tensors, such as a matmul's rows; a head's width is small, and matters.
+    const group = [kernel.label, kernel.variant, kernel.shape.replace(/\d{3,}/g, "large")].join("\n");
+    const longest = groups.get(group);
+    if (!kernel.isChosen && !(longest && longest.wgsl.length >= kernel.wgsl.length)) groups.set(group, kernel);
+  }
+  const kept = new Set(groups.values());
+  return kernels.filter((kernel) => kernel.isChosen || kept.has(kernel));
 }
 
 function isWanted(filter: string | undefined): (kernel: ListedKernel) => boolean {

@@ -27,7 +27,7 @@ import {
   messageChannel,
   type WorkerMessage,
 } from "./kernel_worker.js";
-import { adapterOption, dtypeOption, parseSize, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, dtypeOption, parseSize, robustOption, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { packageFile } from "./package_files.js";
 import { Progress } from "./progress.js";
@@ -45,6 +45,7 @@ interface KernelsOptions {
   training?: boolean;
   filter?: string;
   adapter?: string;
+  robust?: boolean;
   json?: string;
   compare?: string;
   listings?: string;
@@ -82,6 +83,7 @@ export function kernelsCommand(): Command {
     .option("--training", "compile the kernels of training as well")
     .option("--filter <text>", "only kernels whose label, node, shape or variant holds this text")
     .addOption(adapterOption())
+    .addOption(robustOption())
     .option("--json <file>", "write the figures to a file")
     .option("--compare <file>", "print what changed since an older --json file")
     .option("--listings <folder>", "write each kernel's WGSL, and all that the driver printed of it, to a folder")
@@ -123,7 +125,7 @@ async function kernels(options: KernelsOptions): Promise<void> {
 
 /** Compiles, and prints a table while it does. */
 async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
-  const { gpu, size, patch, batch, dtype, variants, training, kernels: kind, filter, adapter, quiet = false } = options;
+  const { gpu, size, patch, batch, dtype, variants, training, kernels: kind, filter, quiet = false } = options;
   const listings = options.listings === undefined ? undefined : resolve(options.listings);
   const model = { config: { ...paperConfig, patch }, size, batch, dtype, training, variants };
   const measured: MeasuredKernel[] = [];
@@ -134,7 +136,7 @@ async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
   };
   const date = new Date().toISOString();
   try {
-    for await (const message of worker(gpu, { models: [model], kind, filter, adapter, listings })) {
+    for await (const message of worker(gpu, { models: [model], kind, filter, ...deviceOf(options), listings })) {
       if ("total" in message) {
         head = message;
         progress = new Progress("kernels", message.total, quiet, true);
@@ -167,7 +169,7 @@ async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
       ...(gpu !== undefined && { gpu }),
       adapter: head.adapter,
     },
-    ...{ size, patch, batch, dtype: head.dtype, ...(kind && { kind }), kernels: measured },
+    ...{ size, patch, batch, dtype: head.dtype, ...(head.kind && { kind: head.kind }), kernels: measured },
   };
 }
 
@@ -185,7 +187,9 @@ export async function* worker(
   const folder = await mkdtemp(join(tmpdir(), "sdmae-kernels-"));
   const log = await open(join(folder, "printed"), "a");
   try {
-    const command = [program, "--compile-here", JSON.stringify(request)];
+    // The laboratory has one adapter, whatever the environment asks for.
+    const adapter = gpu === undefined ? request.adapter : gpu === "lavapipe" ? gpu : "gpu";
+    const command = [program, "--compile-here", JSON.stringify({ ...request, adapter })];
     // Some drivers print on the standard output, which must not be held back (stdbuf).
     const [file, ...args] =
       gpu === undefined

@@ -12,7 +12,16 @@ import { reasonOf } from "../node/messages.js";
 import { openInput } from "../node/open.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "./measure_options.js";
-import { adapterOption, type ModelOptions, modelOptions, scoreOptions, wholeNumber } from "./options.js";
+import {
+  adapterOption,
+  deviceOf,
+  type ModelOptions,
+  modelOptions,
+  robustOption,
+  scoreOptions,
+  tuneOption,
+  wholeNumber,
+} from "./options.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
 
@@ -21,6 +30,8 @@ interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
   student?: string;
   out?: string;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
   seed: number;
   batch?: number;
   heads?: number;
@@ -38,7 +49,9 @@ export function scoreCommand(): Command {
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
     .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
     .option("-o, --out <file>", "where to write: .csv or .json (default: CSV to the standard output)")
-    .addOption(adapterOption());
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
     .addOption(
@@ -74,7 +87,12 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
-    detector = await Detector.open(checkpoint, { ...settings, adapter: options.adapter, onNotice: say });
+    detector = await Detector.open(checkpoint, {
+      ...settings,
+      ...deviceOf(options),
+      tune: options.tune,
+      onNotice: say,
+    });
     for (const notice of scoringNotices(detector, options)) say(notice);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {

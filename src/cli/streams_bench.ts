@@ -11,8 +11,18 @@ import { oneLine } from "../node/messages.js";
 import type { Size } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { type StreamsFigure, streamsPage } from "../report/streams.js";
+import { FirstUse } from "../tuner/first_use.js";
 import { benchCheckpoint } from "./fps.js";
-import { adapterOption, dtypeOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import {
+  adapterOption,
+  deviceOf,
+  dtypeOption,
+  numberIn,
+  parseSize,
+  robustOption,
+  tuneOption,
+  wholeNumber,
+} from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
 import { type Column, tableHead, tableRow } from "./table.js";
@@ -29,9 +39,13 @@ interface StreamsBenchOptions {
   dtype?: ScoreOptions["dtype"];
   seconds: number;
   adapter?: string;
+  robust?: boolean;
+  tune: boolean;
   json?: string;
   out?: string;
 }
+
+const onNotice = (line: string) => process.stderr.write(`${line}\n`);
 
 /** Frames from the one that is scored to the last one that its score needs (METHOD §1). */
 const ahead = 3;
@@ -73,6 +87,8 @@ export function streamsBenchCommand(): Command {
     .addOption(dtypeOption())
     .addOption(new Option("--seconds <s>", "how long to measure each").default(10).argParser(numberIn(0.5, 3600)))
     .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
     .option("--json <file>", "write the figures to a file")
     .option("--out <file>", "write plots to a file, *.html")
     .action(streamsBench);
@@ -81,8 +97,9 @@ export function streamsBenchCommand(): Command {
 async function streamsBench(options: StreamsBenchOptions): Promise<void> {
   await refuseOutputs(options);
   const checkpoint = await benchCheckpoint(options);
-  let gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  let gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
   try {
+    if (options.tune) await new FirstUse(gpu, { onNotice }).checkHalf(options.dtype);
     const { size, source = size, fps } = options;
     const cameras = `${source.height}x${source.width} at ${fps} frames/s`;
     const network = `${size.height}x${size.width}, patch ${checkpoint.config.patch}`;
@@ -102,7 +119,7 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
         if (!(error instanceof GpuError) || options.streams || results.length === 0) throw error;
         tooMany = streams;
         gpu.close();
-        gpu = await openNodeGpu({ adapter: options.adapter });
+        gpu = await openNodeGpu(deviceOf(options));
         console.log(tableRow(columns, [String(streams), oneLine(error.message)]));
         continue;
       }
@@ -143,11 +160,11 @@ async function measureStreams(
   gpu: Gpu,
   checkpoint: Checkpoint,
   streams: number,
-  { size, source = size, fps, dtype, seconds, ...options }: StreamsBenchOptions,
+  { size, source = size, fps, dtype, seconds, tune, ...options }: StreamsBenchOptions,
   isFirst: boolean,
 ): Promise<StreamsFigure> {
   const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? Math.min(64, streams) : 1);
-  const detector = await Detector.open(checkpoint, { gpu, batch, size, dtype });
+  const detector = await Detector.open(checkpoint, { gpu, batch, size, dtype, tune, onNotice });
   const random = uniformGenerator(3);
   const data = Uint8Array.from({ length: source.height * source.width * 3 }, () => random() * 256);
   const interval = 1000 / fps;

@@ -19,6 +19,7 @@ import { type TrainingPresetName, trainingPresets } from "../train/presets.js";
 import { checkGoesOn, DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../train/trainer.js";
 import { checkAnomalies } from "../train/training_set.js";
 import { Interrupted, interruptible } from "./interrupt.js";
+import { deviceOf } from "./options.js";
 import { percent } from "./table.js";
 import {
   configured,
@@ -131,7 +132,7 @@ async function trainRun(
   if (resume) checkGoesOn(resume.config, config, join(out, latestName));
   const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
   for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
-  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: say });
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
   signal.addEventListener("abort", () =>
     say("stopping after the step that runs, to save it; Ctrl-C again stops at once"),
   );
@@ -146,6 +147,7 @@ async function trainRun(
       gpu,
       init,
       signal,
+      onNotice: say,
       framesFolder: out,
       datasetName: dataset.layout,
       saveEvery: options.saveEvery,

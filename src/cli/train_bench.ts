@@ -14,9 +14,10 @@ import { Sampler } from "../train/sampler.js";
 import { largestMicroBatch, Stage, type StepPart, type TrainingState } from "../train/stage.js";
 import { freshScaler } from "../train/training_graph.js";
 import { TrainingSet } from "../train/training_set.js";
+import { FirstUse } from "../tuner/first_use.js";
 import { adapterLines } from "./adapters.js";
 import { measure, measurePeak, shownRate } from "./measure.js";
-import { adapterOption, numberIn, parseSize, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, numberIn, parseSize, robustOption, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { profileTable } from "./profile_table.js";
 import { Progress } from "./progress.js";
@@ -33,6 +34,7 @@ interface TrainBenchOptions {
   precision: TrainingConfig["precision"];
   seconds: number;
   adapter?: string;
+  robust?: boolean;
   listAdapters?: boolean;
   json?: string;
   profile?: boolean;
@@ -73,6 +75,7 @@ export function trainBenchCommand(): Command {
     .addOption(new Option("--precision <kind>", "of activations").choices(["float32", "mixed"]).default("float32"))
     .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
     .addOption(adapterOption())
+    .addOption(robustOption())
     .option("--list-adapters", "list the adapters here and stop")
     .option("--profile", "print each op's time")
     .option("--json <file>", "write the figures to a file")
@@ -83,8 +86,9 @@ export function trainBenchCommand(): Command {
       }
       await refuseOutputs(options);
       const onNotice = (line: string) => process.stderr.write(`${line}\n`);
-      const gpu = await openNodeGpu({ adapter: options.adapter, onNotice });
+      const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
       try {
+        if (options.precision === "mixed") await new FirstUse(gpu, { onNotice }).checkHalf("f16");
         await bench(gpu, options);
       } finally {
         gpu.close();

@@ -5,7 +5,15 @@ import { type SceneView, sceneViews } from "../data/scene/stage.js";
 import type { TrainingConfig } from "../train/config.js";
 import { type TrainingPresetName, trainingPresets, trainingScene } from "../train/presets.js";
 import { type MeasureOptions, measured, measureOptions } from "./measure_options.js";
-import { adapterOption, anomalyNames, type ModelOptions, modelOptions, numberIn, wholeNumber } from "./options.js";
+import {
+  adapterOption,
+  anomalyNames,
+  type ModelOptions,
+  modelOptions,
+  numberIn,
+  robustOption,
+  wholeNumber,
+} from "./options.js";
 import { pseudoOf, pseudoOptions } from "./pseudo_options.js";
 import { table } from "./table.js";
 
@@ -60,6 +68,7 @@ export interface TrainCommandOptions extends OptionValues {
   memory?: number;
   frameMemory?: number;
   adapter?: string;
+  robust?: boolean;
   quiet?: boolean;
 }
 
@@ -256,6 +265,7 @@ function runOptions(): Option[] {
       "of the GPU, for frames that stay there (default: 8192, 1024 without a GPU)",
     ).argParser(wholeNumber(1, 1e6)),
     adapterOption(),
+    robustOption(),
     new Option("-q, --quiet", "no progress"),
   ];
 }

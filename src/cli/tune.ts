@@ -6,12 +6,14 @@ import { planMemory } from "../graph/plan.js";
 import { makeFolder, writeFileAtomic } from "../node/atomic.js";
 import { openNodeGpu } from "../node/gpu.js";
 import { cacheFolder } from "../node/swiftshader.js";
-import { keepTuning } from "../node/tuning.js";
+import { keepTuning, knownTuning } from "../node/tuning.js";
+import { FirstUse } from "../tuner/first_use.js";
+import { halfKey } from "../tuner/half_check.js";
 import { tuningTable } from "../tuner/table.js";
 import { type TunedCall, tune } from "../tuner/tuner.js";
 import { benchCheckpoint } from "./fps.js";
 import { interruptible } from "./interrupt.js";
-import { adapterOption, dtypeOption, parseSize, wholeNumber } from "./options.js";
+import { adapterOption, deviceOf, dtypeOption, parseSize, robustOption, wholeNumber } from "./options.js";
 import { refuseOutputs } from "./outputs.js";
 import { Progress } from "./progress.js";
 import { table } from "./table.js";
@@ -23,6 +25,7 @@ interface TuneCommandOptions {
   dtype?: ScoreOptions["dtype"];
   checkpoint?: string;
   adapter?: string;
+  robust?: boolean;
   again?: boolean;
   json?: string;
   quiet?: boolean;
@@ -33,7 +36,8 @@ export function tuneCommand(): Command {
   return new Command("tune")
     .description(
       "Measures the variants of each kernel on this adapter, for a model, size and batch, and keeps which are the fastest: " +
-        "whatever runs later here uses them. Variants for matrix units (tensor cores) are used only after this.",
+        "later runs use them. The first use of a model on a GPU does this quickly, for a few variants (see --no-tune of score); this measures all of them. " +
+        "Variants for matrix units (tensor cores) are used only if one of the two found them right.",
     )
     .option("-c, --checkpoint <file>", "the model (default: the paper's sizes)")
     .addOption(
@@ -47,6 +51,7 @@ export function tuneCommand(): Command {
     )
     .addOption(dtypeOption())
     .addOption(adapterOption())
+    .addOption(robustOption())
     .option("--again", "measure also what was measured before")
     .option("--json <file>", "write this adapter's table to a file too")
     .option("-q, --quiet", "no progress, no table")
@@ -58,9 +63,12 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
   // Where it cannot be kept, that is found out before it is measured.
   await makeFolder(cacheFolder());
   const checkpoint = await benchCheckpoint(options);
-  const gpu = await openNodeGpu({ adapter: options.adapter, onNotice: (line) => process.stderr.write(`${line}\n`) });
+  const onNotice = (line: string) => process.stderr.write(`${line}\n`);
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
   const choices = new Map<string, string>();
   try {
+    if (options.again) gpu.tuning = new Map([...gpu.tuning].filter(([key]) => key !== halfKey));
+    await new FirstUse(gpu, { onNotice }).checkHalf(options.dtype);
     const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 16 : 1);
     const { config, weights } = checkpoint;
@@ -80,7 +88,9 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
       progress ??= new Progress("kernels", total, options.quiet ?? false, true);
       progress.advance(1);
     };
-    const known = options.again ? new Map<string, string>() : gpu.tuning;
+    // What a quick first use found is measured again.
+    const measured = await knownTuning(gpu.adapter, "thorough");
+    const known = options.again ? new Map<string, string>() : measured;
     let calls: TunedCall[];
     try {
       calls = await tune(gpu, planMemory(graph).nodes, { known, onCall, signal });
@@ -92,7 +102,7 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
     if (calls.length === 0) say("nothing to measure: all of it is known (--again measures it anew)");
     else if (!options.quiet) for (const line of shown(calls)) console.log(line);
     if (options.json !== undefined) {
-      const all = tuningTable(gpu.adapter, new Map([...gpu.tuning, ...choices]));
+      const all = tuningTable(gpu.adapter, new Map([...measured, ...choices]));
       await writeFileAtomic(options.json, `${JSON.stringify(all, null, 2)}\n`);
       say(`written  ${options.json}`);
     }

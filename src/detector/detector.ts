@@ -8,10 +8,11 @@ import { type NodeProfile, Program, type Results } from "../graph/program.js";
 import { combineErrors, combineTokenErrors } from "../model/presets.js";
 import { sampleWords } from "../ops/common.js";
 import { noSlot, rawSlotWords, type Size, wholeWords } from "../ops/resize.js";
+import { FirstUse } from "../tuner/first_use.js";
 import type { ReadySample } from "./clip_window.js";
 import { Feeds, type SourceFrame } from "./feeds.js";
 import { frameScore, mapOf, tokenMap } from "./frame_score.js";
-import { buildScoreGraph, type ScoreGraph } from "./score_graph.js";
+import { type ScoreGraph, tunedScoreGraph } from "./score_graph.js";
 import { isMeanError, type ScoreOptions, type ScoreSettings, scoreSettings } from "./settings.js";
 import { type ScoreMap, type TokenMaps, tokenMapsOf } from "./token_maps.js";
 
@@ -29,6 +30,14 @@ export interface DetectorOptions extends ScoreOptions {
   anomalyMap?: boolean;
   /** Whether to return {@link TokenMaps} with each frame. */
   tokenMaps?: boolean;
+  /**
+   * Whether the first use of a model and size on a real GPU begins with a check and a quick tuning
+   * of kernels (src/tuner/first_use.ts), 5 seconds at most; default true. Otherwise what is known
+   * is used, else tiles.
+   */
+  tune?: boolean;
+  /** Receives one line for each thing that is done or chosen without being asked for. */
+  onNotice?: (line: string) => void;
 }
 
 /** What the detector says of a frame. */
@@ -94,6 +103,7 @@ export class Detector {
     readonly settings: ScoreSettings,
     private readonly options: DetectorOptions,
     private readonly ownsGpu: boolean,
+    private readonly firstUse?: FirstUse,
   ) {}
 
   /**
@@ -117,14 +127,16 @@ export class Detector {
     if (!Number.isInteger(batch) || batch < 1) throw new InputError(`batch ${batch} is not a whole number from 1`);
     scoreSettings(checkpoint, options); // what is wrong with them is said before a device is opened
     const gpu = options.gpu ?? (await openGpu());
+    const firstUse = (options.tune ?? true) ? new FirstUse(gpu, { onNotice: options.onNotice }) : undefined;
     let settings: ScoreSettings;
     try {
+      await firstUse?.checkHalf(options.dtype);
       settings = scoreSettings(checkpoint, options, gpu);
     } catch (error) {
       if (!options.gpu) gpu.close();
       throw error;
     }
-    const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu);
+    const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu, firstUse);
     detector.seed = seed;
     return detector;
   }
@@ -179,7 +191,7 @@ export class Detector {
     const feeds = new Feeds(this.batch, sources.length);
     let pumps: Promise<void>[] = [];
     try {
-      const { program, built } = await this.prepare({ height, width }, sources.length);
+      const { program, built } = await this.prepare({ height, width }, sources.length, signal);
       if (built.seed) program.write(built.seed, Uint32Array.of(this.ownSeed));
       const slotBytes = 4 * rawSlotWords(first);
       const all = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -234,7 +246,7 @@ export class Detector {
   }
 
   /** The program for raw frames of a size, of a number of sources; made anew where either changes. */
-  private async prepare(source: Size, sources: number): Promise<Pipeline> {
+  private async prepare(source: Size, sources: number, signal?: AbortSignal): Promise<Pipeline> {
     const made = this.pipeline;
     const { height, width } = made?.source ?? {};
     if (made && height === source.height && width === source.width && made.sources === sources) return made;
@@ -242,17 +254,22 @@ export class Detector {
     this.pipeline = undefined;
     const { config, weights } = this.checkpoint;
     const slots = Feeds.slotsFor(this.batch, sources);
-    const built = buildScoreGraph(this.gpu, {
-      config,
-      weights,
-      settings: this.settings,
-      source,
-      batch: this.batch,
-      slots,
-      anomalyMap: this.options.anomalyMap ?? false,
-      tokenMaps: this.options.tokenMaps || !isMeanError(this.settings),
-      cleanedMap: this.options.tokenMaps || this.settings.frameScore.scoring === "cleaned-map",
-    });
+    const built = await tunedScoreGraph(
+      this.gpu,
+      {
+        config,
+        weights,
+        settings: this.settings,
+        source,
+        batch: this.batch,
+        slots,
+        anomalyMap: this.options.anomalyMap ?? false,
+        tokenMaps: this.options.tokenMaps || !isMeanError(this.settings),
+        cleanedMap: this.options.tokenMaps || this.settings.frameScore.scoring === "cleaned-map",
+      },
+      this.firstUse,
+      signal,
+    );
     const program = await Program.compile(this.gpu, built.graph);
     program.openUploads(4 * rawSlotWords(source), slots);
     this.pipeline = { source, sources, built, program };

@@ -1,5 +1,6 @@
-import type { Target } from "../gpu/gpu.js";
+import type { Gpu, Target } from "../gpu/gpu.js";
 import { Graph, type Tensor } from "../graph/graph.js";
+import { planMemory } from "../graph/plan.js";
 import type { SdMaeConfig } from "../model/config.js";
 import { anomalyMap, cleanMap, headErrors, tokenAnomaly } from "../model/heads.js";
 import { type TokenGrid, tokenGrid } from "../model/masking.js";
@@ -8,6 +9,7 @@ import { sampleWords } from "../ops/common.js";
 import { frameScoresOp } from "../ops/errors.js";
 import { noiseOp, patchMotionOp, rankTokensOp } from "../ops/masking.js";
 import { type FrameRing, frameRing, type Size } from "../ops/resize.js";
+import type { FirstUse } from "../tuner/first_use.js";
 import type { ScoreSettings } from "./settings.js";
 
 /** The graph from raw frames to scores, and where the host writes. */
@@ -76,4 +78,20 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
       graph.output("cleaned", cleanMap(graph, network, teacher, student, gradient, settings.size));
   }
   return { graph, grid, ring, samples, seed };
+}
+
+/**
+ * The same graph with the kernels that are best on a device. At the first use of such a graph
+ * there, kernels are checked and tuned first.
+ * @param firstUse undefined if nothing is to be tuned
+ */
+export async function tunedScoreGraph(
+  gpu: Gpu,
+  options: ScoreGraphOptions,
+  firstUse?: FirstUse,
+  signal?: AbortSignal,
+): Promise<ScoreGraph> {
+  const built = buildScoreGraph(gpu, options);
+  const isChanged = await firstUse?.tune(planMemory(built.graph).nodes, signal);
+  return isChanged ? buildScoreGraph(gpu, options) : built;
 }

@@ -7,6 +7,7 @@ import { type MaskingMethod, tokenGrid } from "../model/masking.js";
 import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
 import type { Norm } from "../ops/errors.js";
 import type { Size } from "../ops/resize.js";
+import { halfVerdict, isHalfSuspect, isHalfWrong } from "../tuner/half_check.js";
 import { frameScorings, paperFrameScore, type TokenScoring, tokenChoices } from "./frame_score.js";
 
 /** How frames are scored; each one that is not given comes from the preset, else from the checkpoint, else from the fallback or the original. */
@@ -27,7 +28,10 @@ export interface ScoreOptions {
   maskedOnly?: boolean;
   /** How a frame's score is made of its tokens; as the paper (the mean error) unless the checkpoint says how it was tested. */
   frameScore?: Partial<TokenScoring>;
-  /** What activations and weights are stored as; sums are float32 always. `auto`: f16 on a GPU that has it, else f32. */
+  /**
+   * What activations and weights are stored as; sums are float32 always. `auto`: f16 on a GPU where
+   * it is right, else f32.
+   */
   dtype?: ActivationType | "auto";
 }
 
@@ -116,16 +120,24 @@ function tokenScoring(
 }
 
 /**
- * Settles what activations are stored as.
- * @throws InputError for f16 on a target that has none, or another type
+ * Settles what activations are stored as. If float16 has to be checked (src/tuner/half_check.ts),
+ * `auto` takes it only after that.
+ * @throws InputError for f16 on a target that has none or was found to compute it wrongly, or
+ * another type
  */
 export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: Target | undefined): ActivationType {
   const half = target?.features.has("shader-f16") ?? false;
-  // The software adapters compute float16 by converting each value there and back.
-  if (wanted === "auto") return half && target?.adapter.kind === "gpu" ? "f16" : "f32";
+  if (wanted === "auto") {
+    // The software adapters compute float16 by converting each value there and back.
+    if (!target || !half || target.adapter.kind !== "gpu") return "f32";
+    return !isHalfSuspect(target) || halfVerdict(target) === "right" ? "f16" : "f32";
+  }
   if (wanted !== "f16" && wanted !== "f32") throw new InputError(`dtype ${String(wanted)} is none: auto, f32 or f16`);
   if (wanted === "f16" && target && !half) {
     throw new InputError(`adapter "${target.adapter.description}" has no float16 (shader-f16): use dtype f32 there`);
+  }
+  if (wanted === "f16" && target && isHalfWrong(target)) {
+    throw new InputError(`float16 failed its check on adapter "${target.adapter.description}": use dtype f32 there`);
   }
   return wanted;
 }

@@ -34,7 +34,10 @@ export interface Target {
   readonly adapter: AdapterDescription;
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
-  /** Names of the kernel variants that were measured to be the fastest here, by call; see src/ops/variants.ts. */
+  /**
+   * What was found on this adapter: the fastest kernel variant by call (src/ops/variants.ts), and
+   * whether float16 is right (src/tuner/half_check.ts).
+   */
   readonly tuning?: ReadonlyMap<string, string>;
   /** The kind of variant to take wherever a call has one, unchecked and whatever was measured: for tests and measurements. */
   readonly forcedKind?: VariantKind;
@@ -122,6 +125,11 @@ export class Gpu implements Target {
   readonly limits: GPUSupportedLimits;
   /** See {@link Target.tuning}: to be set before graphs are built. */
   tuning: ReadonlyMap<string, string> = new Map();
+  /**
+   * Keeps what was found of kernel variants for later runs; absent in browsers.
+   * @throws InputError if it cannot be written
+   */
+  keepTuning?: (choices: ReadonlyMap<string, string>) => Promise<unknown>;
   /** See {@link Target.forcedKind}: to be set before graphs are built. */
   forcedKind?: VariantKind;
   /** How to wait where waiting costs a core that the adapter computes on; see {@link patiently}. */

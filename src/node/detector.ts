@@ -8,7 +8,7 @@ import { readCheckpoint } from "./checkpoint_file.js";
 import { type NodeGpuOptions, openNodeGpu } from "./gpu.js";
 
 /** Options of a detector in Node. */
-export type NodeDetectorOptions = DetectorOptions & Pick<NodeGpuOptions, "adapter" | "onNotice">;
+export type NodeDetectorOptions = DetectorOptions & Pick<NodeGpuOptions, "adapter" | "robust">;
 
 /** Scores videos with an SD-MAE checkpoint, on a device that Dawn opens. */
 export class Detector extends CoreDetector {

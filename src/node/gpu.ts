@@ -9,7 +9,7 @@ import {
   loadLibrary,
   unpackSwiftShader,
 } from "./swiftshader.js";
-import { knownTuning } from "./tuning.js";
+import { keepTuning, knownTuning } from "./tuning.js";
 
 /** How to choose an adapter in Node. */
 export interface NodeGpuOptions {
@@ -20,6 +20,12 @@ export interface NodeGpuOptions {
   adapter?: string;
   /** Receives one line where something slower than a GPU was chosen by itself. */
   onNotice?: (line: string) => void;
+  /**
+   * Whether Dawn clamps every index to its buffer or array, as browsers do. Our kernels stay within
+   * bounds (docs/architecture.md, "Indices"), and clamps are half of a GPU's instructions. Default:
+   * the environment variable SDMAE_ROBUST (1 or 0), else false.
+   */
+  robust?: boolean;
   /** The archive that holds SwiftShader; found by itself where npm installed it. */
   swiftShaderArchive?: string | null;
 }
@@ -40,13 +46,22 @@ type Dawn = GPU & { readonly __dawn?: never };
 const alive = new Set<Dawn>();
 
 /**
- * Dawn switches. Unsafe APIs are those that are not standardised yet (subgroup matrices). Dawn offers no float16 on NVIDIA under Vulkan unless asked,
- * since some of its conformance tests fail there. Timestamps are wanted as exact as they come.
+ * Dawn switches. Unsafe APIs are those that are not standardised yet (subgroup matrices). Dawn
+ * offers no float16 on NVIDIA under Vulkan unless asked, since it fails some conformance tests
+ * there. Timestamps are wanted as exact as they come. Without `robust` no index is clamped; all
+ * other checks of Dawn stay.
  */
-const dawnFlags = [
-  "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
-  "disable-dawn-features=timestamp_quantization",
-];
+function dawnFlags(robust: boolean): string[] {
+  const features = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", ...(robust ? [] : ["disable_robustness"])];
+  return [`enable-dawn-features=${features.join(",")}`, "disable-dawn-features=timestamp_quantization"];
+}
+
+/** Whether SDMAE_ROBUST asks for clamps. */
+function robustByEnvironment(): boolean {
+  const wanted = process.env.SDMAE_ROBUST || "0";
+  if (wanted !== "0" && wanted !== "1") throw new InputError(`SDMAE_ROBUST is "${wanted}", not 0 or 1`);
+  return wanted === "1";
+}
 
 /** The kind of kernels that SDMAE_KERNELS forces. */
 function forcedKind(): VariantKind | undefined {
@@ -57,7 +72,7 @@ function forcedKind(): VariantKind | undefined {
   return kind;
 }
 
-async function createDawn(extra: readonly string[] = []): Promise<Dawn> {
+async function createDawn(robust: boolean, extra: readonly string[] = []): Promise<Dawn> {
   const { create, globals } = await import("webgpu").catch((error: unknown) => {
     throw new NoAdapterError(
       `Dawn (npm's webgpu) cannot be loaded on ${process.platform}-${process.arch}: ${reasonOf(error)}`,
@@ -66,7 +81,7 @@ async function createDawn(extra: readonly string[] = []): Promise<Dawn> {
   for (const [name, value] of Object.entries(globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
-  return create([...dawnFlags, ...extra]) as Dawn;
+  return create([...dawnFlags(robust), ...extra]) as Dawn;
 }
 
 /** Runs `use` with Vulkan restricted to one driver. */
@@ -116,6 +131,7 @@ async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
     const gpu = await Gpu.open(adapter, () => alive.delete(dawn));
     if (gpu.adapter.kind !== "gpu") gpu.nap = nap;
     gpu.tuning = await knownTuning(gpu.adapter);
+    gpu.keepTuning = (choices) => keepTuning(gpu.adapter, choices, "quick");
     gpu.forcedKind = forcedKind();
     return gpu;
   } catch (error) {
@@ -125,9 +141,12 @@ async function open(dawn: Dawn, adapter: GPUAdapter): Promise<Gpu> {
 }
 
 /** An adapter of Dawn's choice among the system's drivers, or as `extra` says. */
-async function request(extra: readonly string[] = []): Promise<{ dawn: Dawn; adapter: GPUAdapter } | undefined> {
+async function request(
+  robust: boolean,
+  extra: readonly string[] = [],
+): Promise<{ dawn: Dawn; adapter: GPUAdapter } | undefined> {
   if (!extra.includes("backend=null") && !hasVulkanDriver()) return undefined;
-  const dawn = await createDawn(extra);
+  const dawn = await createDawn(robust, extra);
   try {
     const adapter = await dawn.requestAdapter({ powerPreference: "high-performance" });
     return adapter ? { dawn, adapter } : undefined;
@@ -144,13 +163,14 @@ async function request(extra: readonly string[] = []): Promise<{ dawn: Dawn; ada
 export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   const wanted = options.adapter ?? (process.env.SDMAE_ADAPTER || "auto");
   const notice = options.onNotice ?? (() => {});
+  const robust = options.robust ?? robustByEnvironment();
   if (wanted === "null") {
-    const found = await request(["backend=null"]);
+    const found = await request(robust, ["backend=null"]);
     if (found) return open(found.dawn, found.adapter);
   }
   const swiftShaderIcd = await prepareVulkan(options.swiftShaderArchive);
   if (wanted === "auto" || wanted === "gpu") {
-    const found = await request();
+    const found = await request(robust);
     const kind = found && describeAdapter(found.adapter.info).kind;
     if (found && kind === "gpu") return open(found.dawn, found.adapter);
     if (wanted === "gpu") throw new NoAdapterError(`no GPU found by WebGPU${kind ? ` (only ${kind})` : ""}: ${advice}`);
@@ -159,7 +179,7 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
       return open(found.dawn, found.adapter);
     }
   } else if (wanted !== "swiftshader") {
-    const found = await request([`adapter=${wanted === "lavapipe" ? "llvmpipe" : wanted}`]);
+    const found = await request(robust, [`adapter=${wanted === "lavapipe" ? "llvmpipe" : wanted}`]);
     if (found) return open(found.dawn, found.adapter);
     const names = (await listAdapters(options)).map((a) => a.name).join(", ");
     throw new NoAdapterError(`no adapter named "${wanted}"; there is ${names || "none at all"}`);
@@ -167,7 +187,7 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   const icd = await swiftShaderIcd();
   if (icd) {
     const gpu = await withDriver(icd, async () => {
-      const found = await request();
+      const found = await request(robust);
       return found && open(found.dawn, found.adapter);
     });
     if (gpu) {
@@ -203,10 +223,10 @@ export async function listAdapters(options: NodeGpuOptions = {}): Promise<Listed
     const name = description.kind === "gpu" ? description.device || description.description : description.kind;
     if (!listed.some((a) => a.name === name)) listed.push({ ...description, name, features });
   };
-  add(await request());
-  for (const name of await systemAdapterNames()) add(await request([`adapter=${name}`]));
+  add(await request(true));
+  for (const name of await systemAdapterNames()) add(await request(true, [`adapter=${name}`]));
   const icd = await swiftShaderIcd();
-  if (icd) add(await withDriver(icd, () => request()));
+  if (icd) add(await withDriver(icd, () => request(true)));
   const rank = (a: ListedAdapter) => ["gpu", "lavapipe", "software", "swiftshader"].indexOf(a.kind);
   return listed.sort((a, b) => rank(a) - rank(b));
 }
@@ -215,7 +235,7 @@ export async function listAdapters(options: NodeGpuOptions = {}): Promise<Listed
 async function systemAdapterNames(): Promise<string[]> {
   if (!hasVulkanDriver()) return [];
   try {
-    const dawn = await createDawn(["adapter=no adapter has this name"]);
+    const dawn = await createDawn(true, ["adapter=no adapter has this name"]);
     await dawn.requestAdapter();
   } catch (error) {
     return [...String(error).matchAll(/name: '([^']+)'/g)].map((match) => match[1] as string);

@@ -6,7 +6,7 @@ import { type NodeGpuOptions, openNodeGpu } from "./gpu.js";
 
 /** Options of training in Node. */
 export type NodeTrainOptions = TrainOptions &
-  Pick<NodeGpuOptions, "adapter" | "onNotice"> & {
+  Pick<NodeGpuOptions, "adapter" | "robust"> & {
     /** Where decoded frames are kept while training runs; default the system's folder for temporary files. */
     framesFolder?: string;
   };

@@ -24,13 +24,14 @@ export const attentionOp: Op<{ heads: number }> = {
     const [, b, tokens] = qkv.shape as [number, number, number];
     const shape = attentionShape(qkv, heads);
     const variant = choose(target, attentionKey(shape), attentionVariants(target, shape)) as AttentionVariant;
-    const { source, constants, queries } = specialization(variant, shape);
+    const { source, constants, flags, queries } = specialization(variant, shape);
     const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: shape.headWidth };
     return [
       {
         label: variant.kind === "plain" ? "attention" : `attention (${variant.kind})`,
         wgsl: specialize(source, {
           constants: { ...sizes, ...constants },
+          ...(flags && { flags }),
           ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: qkv.dtype } }),
         }),
         entryPoint: "attention",
@@ -58,8 +59,17 @@ function attentionShape({ shape, dtype }: Tensor, heads: number): AttentionShape
   return { dtype: dtype as ActivationType, samples, tokens, heads, headWidth: width / heads };
 }
 
-/** The WGSL of a variant, its constants beside the sizes, and the queries of a workgroup. */
-function specialization(variant: AttentionVariant, { headWidth }: AttentionShape) {
+/** What a variant is made of. */
+interface Specialized {
+  source: string;
+  /** Beside the sizes. */
+  constants: Record<string, number>;
+  flags?: Record<string, boolean>;
+  /** Of a workgroup. */
+  queries: number;
+}
+
+function specialization(variant: AttentionVariant, { headWidth }: AttentionShape): Specialized {
   switch (variant.kind) {
     case "subgroup": {
       const { lanes, queries, keys } = variant;
@@ -84,22 +94,30 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
     }
     case "matrix":
     case "split": {
-      const { unit, keys, subgroups } = variant;
-      const sharers = unit.lanes / unit.m;
-      const vectors = keys / sharers / 4;
-      const chunks = headWidth / keys;
+      const { unit, valueN, keys, subgroups } = variant;
+      const share = keys / (unit.lanes / unit.m);
+      const columns = commonDivisor(headWidth, keys);
+      // Subgroups of 8 are a CPU driver's, which takes minutes to compile matrix products that are unrolled.
+      const unrolled = (tiles: number) => (unit.lanes > 8 ? tiles : 1);
       const constants = {
-        ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, KEYS: keys, CHUNKS: chunks, INNER: headWidth / unit.k },
-        ...{ KEY_TILES_N: keys / unit.n, KEY_TILES_K: keys / unit.k, LANES: unit.lanes, SHARERS: sharers },
-        ...{ VECTORS: vectors, HELD: chunks * vectors, SUBGROUPS: subgroups, WORKGROUP: subgroups * unit.lanes },
+        ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, VALUE_N: valueN, KEYS: keys, LANES: unit.lanes },
+        ...{ SUBGROUPS: subgroups, INNER: headWidth / unit.k, VALUE_TILES: headWidth / valueN },
+        ...{ SCORE_TILES: unrolled(keys / unit.n), SHARE_TILES: unrolled(keys / unit.k) },
+        ...{ VECTORS: share / 4, PAIRS: share / 8, ROUNDS: headWidth / columns, ROUND_TILES: columns / valueN },
+        CHUNKS: groups(keys * (headWidth / 8), subgroups * unit.lanes),
       };
       return {
         source: variant.kind === "split" ? attentionSplitWgsl : attentionMatrixWgsl,
         constants,
+        flags: { SIZED: unit.requested },
         queries: subgroups * unit.m,
       };
     }
     case "plain":
-      return { source: attentionWgsl, constants: {}, queries: 64 };
+      return { source: attentionWgsl, constants: {}, flags: { HELD: headWidth <= 32 }, queries: 64 };
   }
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }

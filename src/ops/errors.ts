@@ -2,6 +2,7 @@ import anomalyMapWgsl from "../../shaders/anomaly_map.wgsl";
 import frameScoresWgsl from "../../shaders/frame_scores.wgsl";
 import headErrorsWgsl from "../../shaders/head_errors.wgsl";
 import headErrorsMatrixWgsl from "../../shaders/head_errors_matrix.wgsl";
+import headErrorsSplitWgsl from "../../shaders/head_errors_split.wgsl";
 import headErrorsSubgroupWgsl from "../../shaders/head_errors_subgroup.wgsl";
 import headErrorsTiledWgsl from "../../shaders/head_errors_tiled.wgsl";
 import sumErrorsWgsl from "../../shaders/sum_errors.wgsl";
@@ -19,6 +20,7 @@ import {
   sampleWords,
   sizes as sizesOf,
 } from "./common.js";
+import { partsOf, splitWeight } from "./split_weight.js";
 import { tokenErrorsBackwardOp } from "./token_errors_backward.js";
 import {
   choose,
@@ -93,7 +95,7 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
 /**
  * Heads and token errors in one pass: targets, samples, weight [heads, D, P·P·4] and bias [heads, P·P·4] of the teacher's and, where there is
  * one, the student's head, then their features [B, 1 + L, D] (normalised) → [B, L, 2] as {@link tokenErrorsOp}. No prediction
- * is stored; the second output has room for sums over parts of a token.
+ * is stored; the second output has room for sums over parts of a token, a third one, of float32, for the parts of the weights.
  */
 export const headErrorsOp: Op<ErrorAttrs> = {
   name: "headErrors",
@@ -104,12 +106,13 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     const width = dim(expectActivation(teacher, "teacher", [b, 1 + tokens, -1]), 2);
     const values = patch * patch * 4;
     const heads = student ? 2 : 1;
-    expectActivation(weight, "weight", [heads, width, values], teacher);
+    const { shape, dtype } = expectActivation(weight, "weight", [heads, width, values], teacher);
     expectShape(bias, "bias", [heads, values]);
     if (student) expectActivation(student, "student", [b, 1 + tokens, width], teacher);
     return [
       { shape: [b, tokens, 2], dtype: "f32" },
       { shape: [b, tokens, groups(patch * patch, leastPixels), 2], dtype: "f32" },
+      ...(dtype === "f32" ? [partsOf(shape)] : []),
     ];
   },
   kernels({ inputs, outputs, attrs }, target): Kernel[] {
@@ -121,7 +124,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
       Tensor,
       Tensor?,
     ];
-    const [errors, partial] = outputs as [Tensor, Tensor];
+    const [errors, partial, parts] = outputs as [Tensor, Tensor, Tensor?];
     const [b, tokens] = errors.shape as [number, number];
     const width = dim(teacher, 2);
     const pixels = attrs.patch ** 2;
@@ -165,25 +168,33 @@ export const headErrorsOp: Op<ErrorAttrs> = {
           sumErrors(partial, errors, parts, 4 * pixels),
         ];
       }
-      case "matrix": {
+      case "matrix":
+      case "split": {
         const { unit, tilesM, tilesN, subgroupsN, step } = variant;
         const { tileM, tileN, workgroup } = matrixTileSizes(variant);
-        const parts = (4 * pixels) / tileN;
+        const isMatrix = variant.kind === "matrix";
+        const tiles = (4 * pixels) / tileN;
         const constants = {
-          ...{ ...common, M: b * tokens, HEADS: student ? 2 : 1, PARTS: parts, K_STEP: step },
+          ...{ ...common, M: b * tokens, HEADS: student ? 2 : 1, PARTS: tiles },
           ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
           ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
-          ...{ X_LOADS: (tileM * step) / 8 / workgroup, W_LOADS: (step * tileN) / 8 / workgroup },
-          ...{ FOURS: (tilesN * unit.n * unit.m) / unit.lanes / 16 },
+          ...(isMatrix && { K_STEP: step }),
+          X_LOADS: (isMatrix ? (tileM * step) / 8 : 2 * tileM) / workgroup,
+          W_LOADS: (isMatrix ? (step * tileN) / 8 : 4 * tileN) / workgroup,
+          FOURS: (tilesN * unit.n * unit.m) / unit.lanes / 16,
         };
+        const source = isMatrix ? headErrorsMatrixWgsl : headErrorsSplitWgsl;
+        const { weight: _, ...others } = features;
+        const bindings = isMatrix ? { ...features, partial } : { ...others, parts: parts as Tensor, partial };
         return [
+          ...(isMatrix ? [] : [splitWeight(weight, parts as Tensor, 4 * pixels, false)]),
           {
-            label: "head errors (matrix)",
-            wgsl: specialize(headErrorsMatrixWgsl, { constants, flags: { ...flags, SIZED: unit.requested } }),
-            ...{ entryPoint, bindings: { ...features, partial } },
-            workgroups: [parts, groups(b * tokens, tileM), 1],
+            label: `head errors (${variant.kind})`,
+            wgsl: specialize(source, { constants, flags: { ...flags, SIZED: unit.requested } }),
+            ...{ entryPoint, bindings },
+            workgroups: [tiles, groups(b * tokens, tileM), 1],
           },
-          sumErrors(partial, errors, parts, 4 * pixels),
+          sumErrors(partial, errors, tiles, 4 * pixels),
         ];
       }
       case "plain": {

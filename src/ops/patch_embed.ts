@@ -1,10 +1,11 @@
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
 import patchEmbedMatrixWgsl from "../../shaders/patch_embed_matrix.wgsl";
+import patchEmbedSplitWgsl from "../../shaders/patch_embed_split.wgsl";
 import patchEmbedSubgroupWgsl from "../../shaders/patch_embed_subgroup.wgsl";
 import patchEmbedTiledWgsl from "../../shaders/patch_embed_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
-import type { ActivationType, Op, Tensor } from "../graph/graph.js";
+import type { ActivationType, Kernel, Op, Tensor } from "../graph/graph.js";
 import {
   bytesOf,
   dim,
@@ -15,6 +16,7 @@ import {
   sampleWords,
   sizes as sizesOf,
 } from "./common.js";
+import { partsOf, splitWeight } from "./split_weight.js";
 import {
   choose,
   linearStrips,
@@ -29,7 +31,7 @@ import {
 
 /**
  * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
- * bias [D] → [B, keep, D], of the weight's type.
+ * bias [D] → [B, keep, D], of the weight's type. Of float32 there is a second output, which has room for the weight's parts.
  */
 export const patchEmbedOp: Op<{ patch: number }> = {
   name: "patchEmbed",
@@ -42,7 +44,8 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const width = shape[4] as number;
     expectShape(bias, "bias", [width]);
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
-    return [{ shape: [b, keep, width], dtype }];
+    const y = { shape: [b, keep, width], dtype };
+    return dtype === "f32" ? [y, partsOf(shape)] : [y];
   },
   kernels({ inputs, outputs, attrs: { patch } }, target) {
     const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
@@ -54,20 +57,22 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
     const { kind } = variant;
     const { source, constants, workgroups, flags } = specialization(variant, b, keep, width);
-    const isMatrix = variant.kind === "matrix";
-    return [
-      {
-        label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
-        wgsl: specialize(source, {
-          constants: { ...sizes, ...constants },
-          flags: { ...flags, SIZED: isMatrix && variant.unit.requested },
-          ...(!isMatrix && { types: { Act: y.dtype } }),
-        }),
-        entryPoint: "patchEmbed",
-        bindings: { frames, samples, idsKeep, weight, bias, y },
-        workgroups,
-      },
-    ];
+    const onUnits = variant.kind === "matrix" || variant.kind === "split";
+    const embed: Kernel = {
+      label: kind === "plain" ? "patch embed" : `patch embed (${kind})`,
+      wgsl: specialize(source, {
+        constants: { ...sizes, ...constants },
+        flags: { ...flags, SIZED: onUnits && variant.unit.requested },
+        ...(!onUnits && { types: { Act: y.dtype } }),
+      }),
+      entryPoint: "patchEmbed",
+      bindings: { frames, samples, idsKeep, weight, bias, y },
+      workgroups,
+    };
+    if (kind !== "split") return [embed];
+    const parts = outputs[1] as Tensor;
+    const bindings = { frames, samples, idsKeep, parts, bias, y };
+    return [splitWeight(weight, parts, width, true), { ...embed, bindings }];
   },
   variants({ outputs, attrs: { patch } }, target) {
     const shape = patchEmbedShape(outputs[0] as Tensor, patch);
@@ -102,17 +107,20 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
         workgroups: [groups(width, 4 * tileN4), groups(keep, tileM), b],
       };
     }
-    case "matrix": {
+    case "matrix":
+    case "split": {
       const { unit, tilesM, tilesN, subgroupsN, step } = variant;
       const { tileM, tileN, workgroup } = matrixTileSizes(variant);
+      const isMatrix = variant.kind === "matrix";
       return {
-        source: patchEmbedMatrixWgsl,
+        source: isMatrix ? patchEmbedMatrixWgsl : patchEmbedSplitWgsl,
         constants: {
           ...{ M: b * keep, SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, TILES_M: tilesM, TILES_N: tilesN },
           ...{ SUBGROUPS: subgroupsN, LANES: unit.lanes, WORKGROUP: workgroup, TILE_M: tileM, TILE_N: tileN },
-          ...{ X_LOADS: (2 * tileM) / workgroup, W_LOADS: (step * tileN) / 8 / workgroup },
+          X_LOADS: (2 * tileM) / workgroup,
+          W_LOADS: (isMatrix ? (step * tileN) / 8 : 4 * tileN) / workgroup,
         },
-        workgroups: [groups(width, tileN), groups(b * keep, tileM), 1],
+        workgroups: [width / tileN, groups(b * keep, tileM), 1],
       };
     }
     case "plain": {

@@ -105,11 +105,29 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
       bytes(tile) <= maxComputeWorkgroupStorageSize &&
       tile.lanesM * tile.lanesN <= maxComputeInvocationsPerWorkgroup &&
       m >= tile.lanesM * tile.rows &&
-      n >= tile.lanesN * 4,
+      n >= tile.lanesN * 4 &&
+      tileRegisters(tile) <= laneRegisters(target.adapter) / 2,
   );
   const name = ({ rows, columns, lanesM, lanesN }: Tile) =>
     `tiled ${lanesM * rows}x${lanesN * columns * 4} by ${lanesM * lanesN}`;
   return new Map(fitting.map((tile) => [name(tile), tile]));
+}
+
+/** Registers that a tile's values take of a lane: sums, operands, and what is loaded for the next 16 of the inner width. */
+function tileRegisters({ rows, columns, lanesM, lanesN }: Tile): number {
+  const loads = (count: number) => 4 * Math.ceil(count / (lanesM * lanesN));
+  return 4 * rows * columns + rows + 4 * columns + loads(4 * lanesM * rows) + loads(16 * lanesN * columns);
+}
+
+/**
+ * Registers of 32 bits that a lane can have. Kernels take tiles whose values fit half of them: addresses and what the compiler loads ahead need
+ * the rest, and a lane that takes all of them leaves few to run beside it.
+ */
+function laneRegisters({ vendor, device, description }: Target["adapter"]): number {
+  const text = `${vendor} ${device} ${description}`.toLowerCase();
+  if (text.includes("apple")) return 128;
+  if (/qualcomm|adreno|turnip/.test(text)) return 192;
+  return 255;
 }
 
 /** How patch embedding, or the heads with their errors, can be computed. */
@@ -117,7 +135,9 @@ export type TileVariant =
   | { kind: "plain" }
   | ({ kind: "subgroup" } & SubgroupTile)
   | Tile
-  | ({ kind: "matrix" } & MatrixTile);
+  | ({ kind: "matrix" } & MatrixTile)
+  /** Float32 on a unit of float16. */
+  | ({ kind: "split" } & MatrixTile);
 
 /** Patch embedding: what its variants depend on. */
 export interface PatchEmbedShape {
@@ -145,15 +165,23 @@ export function patchEmbedVariants(target: Target, shape: PatchEmbedShape): Cand
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * (values + 5) + 16 * values * lanesN * columns;
   const candidates = tileVariants(target, keep, width, bytes);
-  if (dtype !== "f16" || !candidates.has("plain") || width % 8 !== 0) return candidates;
-  const step = 3 * matrixStepPixels;
-  const tiles = matrixTiles(target, step, (tile) => {
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const inner = 3 * matrixStepPixels;
+  const tiles = matrixTiles(target, kind, kind === "matrix" ? inner : splitStep, (tile) => {
+    const { unit, tilesN, subgroupsN } = tile;
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
-    const sums = tile.subgroupsN * tile.unit.m * (tile.tilesN * tile.unit.n + 4);
+    const weights = kind === "matrix" ? 2 * inner * (tileN + 8) : splitBytes * tileN;
+    const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
+    // Of the weight's rows, an invocation of patch_embed_matrix.wgsl takes each second, fourth or eighth.
+    const rowsBy = (8 * workgroup) / tileN;
     return {
-      bytes: 2 * Math.max(tileM * (step + 8) + step * (tileN + 8), 2 * sums) + 12 * tileM + patch ** 2,
-      // Of the weight's rows, an invocation takes each second, fourth or eighth.
-      isWhole: (2 * tileM) % workgroup === 0 && [2, 4, 8].includes((8 * workgroup) / tileN) && width >= tileN,
+      bytes: Math.max(2 * tileM * (inner + 8) + weights, sums) + 12 * tileM + patch ** 2,
+      whole: [
+        width / tileN,
+        (2 * tileM) / workgroup,
+        ...(kind === "matrix" ? [8 / rowsBy, rowsBy / 2] : [(4 * tileN) / workgroup]),
+      ],
     };
   });
   return new Map([...candidates, ...tiles]);
@@ -183,35 +211,43 @@ export function headErrorsVariants(target: Target, shape: HeadErrorsShape): Cand
   const bytes = ({ lanesM, lanesN, rows, columns }: Tile) =>
     4 * lanesM * rows * 20 + 16 * 16 * lanesN * columns + 8 * lanesM * rows * lanesN;
   const candidates = tileVariants(target, tokens, values, bytes);
-  if (dtype !== "f16" || !candidates.has("plain")) return candidates;
-  const step = width % 32 === 0 ? 32 : 16;
-  const tiles = matrixTiles(target, step, (tile) => {
+  if (!candidates.has("plain")) return candidates;
+  const kind = dtype === "f16" ? "matrix" : "split";
+  const step = kind === "split" ? splitStep : width % 32 === 0 ? 32 : 16;
+  const tiles = matrixTiles(target, kind, step, (tile) => {
     const { unit, tilesN, subgroupsN } = tile;
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
     const sharers = unit.lanes / unit.m;
-    const staged = 2 * (tileM * (step + 8) + step * (tileN + 8));
+    const staged = kind === "split" ? splitBytes * (tileM + tileN) : 2 * (tileM * (step + 8) + step * (tileN + 8));
     const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
-    const whole = [
-      (tileM * step) / 8 / workgroup,
-      workgroup / (tileN / 8),
-      workgroup / (step / 8),
-      values / tileN,
-      // Lanes take whole rows of four pixels.
-      (tilesN * unit.n) / 16 / sharers,
-    ];
     return {
       bytes: staged + sums + 4 * tileM * (2 * subgroupsN * sharers + 1),
-      isWhole: whole.every((count) => count >= 1 && Number.isInteger(count)),
+      whole: [
+        values / tileN,
+        // Lanes take whole rows of four pixels.
+        (tilesN * unit.n) / 16 / sharers,
+        ...(kind === "split"
+          ? [(2 * tileM) / workgroup, (4 * tileN) / workgroup]
+          : [(tileM * step) / 8 / workgroup, workgroup / (tileN / 8), workgroup / (step / 8)]),
+      ],
     };
   });
   return new Map([...candidates, ...tiles]);
 }
 
-/** Tiles of patch_embed_matrix.wgsl and head_errors_matrix.wgsl, the best first: subgroups side by side, which share their rows. */
+/** Of the inner width at a time, where float32 is split; bytes of a row's so many values in workgroup memory. */
+const splitStep = 16;
+const splitBytes = 80;
+
+/**
+ * Tiles of the kernels on matrix units, the best first: subgroups side by side, which share their rows.
+ * @param check the workgroup memory of a tile, and numbers that have to be whole, and not 0
+ */
 function matrixTiles(
   target: Target,
+  kind: "matrix" | "split",
   step: number,
-  check: (tile: MatrixTile) => { bytes: number; isWhole: boolean },
+  check: (tile: MatrixTile) => { bytes: number; whole: readonly number[] },
 ): Candidates<TileVariant> {
   const unit = matrixUnit(target);
   if (!unit) return new Map();
@@ -229,10 +265,10 @@ function matrixTiles(
     const [sideM, sideN] = [16 / unit.m, 16 / unit.n];
     const tile = { unit, tilesM: tilesM * sideM, tilesN: tilesN * sideN, subgroupsM: 1, subgroupsN, step };
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
-    const { bytes, isWhole } = check(tile);
-    if (!isWhole || workgroup % largest !== 0 || step % unit.k !== 0) continue;
+    const { bytes, whole } = check(tile);
+    if (![...whole, workgroup / largest, step / unit.k].every((n) => n > 0 && Number.isInteger(n))) continue;
     if (bytes > maxComputeWorkgroupStorageSize || workgroup > maxComputeInvocationsPerWorkgroup) continue;
-    tiles.set(`matrix ${tileM}x${tileN} by ${workgroup}`, { kind: "matrix", ...tile });
+    tiles.set(`${kind} ${tileM}x${tileN} by ${workgroup}`, { kind, ...tile });
   }
   return tiles;
 }
@@ -382,9 +418,19 @@ export type AttentionVariant =
   | { kind: "subgroup"; lanes: number; queries: number; keys: number }
   | ({ kind: "shared" } & SharedAttention)
   | { kind: "tiled"; lanes: number; columns: number; lanesM: number; rows: number }
-  | { kind: "matrix"; unit: SizedUnit; keys: number; subgroups: number }
+  | ({ kind: "matrix" } & MatrixAttention)
   /** Float32 on a unit of float16. */
-  | { kind: "split"; unit: SizedUnit; keys: number; subgroups: number };
+  | ({ kind: "split" } & MatrixAttention);
+
+/** A tile of attention on matrix units. */
+export interface MatrixAttention {
+  unit: SizedUnit;
+  /** Columns of a matrix of values. */
+  valueN: number;
+  /** Keys of a step, which the subgroups of a workgroup share. */
+  keys: number;
+  subgroups: number;
+}
 
 /** The tiles of attention_shared.wgsl. */
 export interface SharedAttention {
@@ -441,25 +487,16 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   } else {
     for (const tile of tiledAttention(target, shape)) {
-      candidates.set(`tiled ${tile.lanesM * tile.rows}x${4 * tile.lanes}`, { kind: "tiled", ...tile });
+      const { lanes, lanesM, rows } = tile;
+      candidates.set(`tiled ${lanesM * rows}x${4 * lanes} by ${lanesM * lanes}`, { kind: "tiled", ...tile });
     }
   }
   candidates.set("plain", { kind: "plain" });
   // Older lavapipes load what is the same for a subgroup lane by lane: there it is not the default.
   if (lanes === 8) addShared();
-  const unit = matrixUnit(target);
-  if (unit && unit.lanes % unit.m === 0) {
-    for (const keys of [32, 64]) {
-      const sharers = unit.lanes / unit.m;
-      const whole = [headWidth % keys, keys % unit.n, keys % unit.k, keys % (4 * sharers), headWidth % unit.k];
-      const fits = whole.every((rest) => rest === 0) && tokens >= Math.max(keys, unit.m);
-      const kind = dtype === "f16" ? "matrix" : "split";
-      const [shared, each] = kind === "matrix" ? [0, 6 * unit.m * keys] : [8 * keys * headWidth, 8 * unit.m * keys];
-      const room = Math.floor((target.limits.maxComputeWorkgroupStorageSize - shared) / each);
-      // Queries lie where a block of keys and values does afterwards.
-      const subgroups = Math.min(4, room, kind === "split" ? Math.floor((2 * keys) / unit.m) : 4);
-      if (fits && subgroups > 0) candidates.set(`${kind} ${keys}`, { kind, unit, keys, subgroups });
-    }
+  const kind = dtype === "f16" ? "matrix" : "split";
+  for (const tile of matrixAttention(target, shape)) {
+    candidates.set(`${kind} ${tile.keys} by ${tile.subgroups}`, { kind, ...tile });
   }
   return candidates;
 }
@@ -502,10 +539,67 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
     ] as const) {
       const stored = (lanesM * rows + 4 * lanes) * (headWidth + 4) * (dtype === "f16" ? 2 : 4);
       const bytes = stored + lanesM * rows * (lanes + 1) * 16;
-      if (bytes <= limits.maxComputeWorkgroupStorageSize) tiles.push({ lanes, columns, lanesM, rows });
+      // Sums, scores, maximum and total of each row; four keys and a query.
+      const registers = rows * (4 * columns + 4 + 2) + 20;
+      const fits = bytes <= limits.maxComputeWorkgroupStorageSize && registers <= laneRegisters(adapter) / 2;
+      if (fits) tiles.push({ lanes, columns, lanesM, rows });
     }
   }
   return tiles;
+}
+
+/**
+ * Keys of a step and subgroups of a workgroup, the best first: tiles of which an RTX 3090 keeps 16 subgroups on a
+ * multiprocessor. More keys cost fewer instructions per score, more subgroups fewer registers; both take memory.
+ */
+function matrixAttentionTiles({ dtype, headWidth }: AttentionShape): [keys: number, subgroups: number][] {
+  const fewRegisters: [number, number] = [32, 8];
+  const rest: [number, number][] = [
+    [32, 4],
+    [64, 4],
+  ];
+  const large = dtype === "f32" && headWidth > 32;
+  return [...(large ? [fewRegisters, ...rest] : [...rest, fewRegisters]), [32, 2]];
+}
+
+/** More workgroup memory than this would leave a multiprocessor with one workgroup. */
+const mostAttentionBytes = 49152;
+
+/** The tiles of attention_matrix.wgsl and attention_split.wgsl. */
+function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention[] {
+  const { dtype, headWidth } = shape;
+  const units = matrixUnits(target);
+  if (typeof units === "string") return [];
+  const [unit] = units as [SizedUnit, ...SizedUnit[]];
+  // Values lie row by row. NVIDIA's compiler loads such matrices in one instruction if they are 8 wide, else in eight.
+  const narrow = units.find(({ m, n, k }) => m === unit.m && n === 8 && k === unit.k);
+  const valueN = (narrow ?? unit).n;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
+  const sharers = unit.lanes / unit.m;
+  // Powers of two all of them.
+  const divides = (part: number, whole: number) => Number.isInteger(whole / part);
+  const serves = ([keys, subgroups]: readonly [number, number]) => {
+    const rowsAtOnce = (subgroups * unit.lanes) / (headWidth / 8);
+    const share = keys / sharers;
+    const rowOfScores = keys / 4 + Math.max(sharers, valueN / 4);
+    const staged = (dtype === "f16" ? 2 : 4) * keys * (headWidth / 8 + 1) + 1;
+    const bytes = 16 * (staged + subgroups * unit.m * rowOfScores + 1);
+    return (
+      [unit.k, valueN, 8].every((side) => divides(side, headWidth)) &&
+      Number.isInteger(sharers) &&
+      [unit.n, unit.k, 8].every((side) => divides(side, share)) &&
+      Number.isInteger(rowsAtOnce) &&
+      (rowsAtOnce >= keys || divides(rowsAtOnce, keys)) &&
+      rowOfScores >= headWidth / 8 &&
+      bytes <= Math.min(maxComputeWorkgroupStorageSize, mostAttentionBytes) &&
+      subgroups * unit.lanes <= maxComputeInvocationsPerWorkgroup &&
+      // With matrices, Dawn wants whole subgroups of the largest size.
+      divides(target.adapter.subgroupMaxSize ?? unit.lanes, subgroups * unit.lanes)
+    );
+  };
+  return matrixAttentionTiles(shape)
+    .filter(serves)
+    .map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
 }
 
 /** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */

@@ -10,6 +10,7 @@ import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import { elementCount } from "../graph/graph.js";
 import { freshWeights } from "../model/init.js";
 import type { Weights } from "../model/network.js";
+import { FirstUse } from "../tuner/first_use.js";
 import { checkTrainingConfig, parseTrainingConfig, type TrainingConfig } from "./config.js";
 import { type FrameArchive, MemoryArchive } from "./frame_archive.js";
 import { ParameterLayout } from "./parameters.js";
@@ -60,6 +61,11 @@ export type CheckpointKind = "latest" | "best" | "best-student" | "model";
 export interface TrainOptions {
   /** The device to train on, which the caller closes; by default one of its own. */
   gpu?: Gpu;
+  /**
+   * Receives one line for what is checked by itself: float16, where mixed precision needs it and it
+   * may be wrong.
+   */
+  onNotice?: (line: string) => void;
   /** Where decoded frames are kept beside the GPU; by default in memory. Whoever gives one closes it. */
   archive?: FrameArchive;
   /** Goes on from a checkpoint of the same configuration and data; `best` and `bestStudent` are the run's others, as far as there are such. */
@@ -150,6 +156,7 @@ export async function train(
   const gpu = options.gpu ?? (await openNavigatorGpu());
   const archive = options.archive ?? new MemoryArchive();
   try {
+    if (config.precision === "mixed") await new FirstUse(gpu, { onNotice: options.onNotice }).checkHalf("f16");
     const { anomalies } = config;
     const set = await TrainingSet.load(dataset, { archive, anomalies, signal: options.signal, onLoad: options.onLoad });
     const trainer = new Trainer(config, dataset, set, gpu, options);

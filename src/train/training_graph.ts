@@ -12,6 +12,7 @@ import { tokenErrorsOp } from "../ops/errors.js";
 import { nonFiniteOp, scaleLossOp, scalerWords, updateScalerOp } from "../ops/loss_scaling.js";
 import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../ops/losses.js";
 import { patchMotionOp } from "../ops/masking.js";
+import { isHalfWrong } from "../tuner/half_check.js";
 import { ParameterLayout, type ParameterRange } from "./parameters.js";
 
 /** What a step of training is made of. */
@@ -82,9 +83,11 @@ export interface TrainingGraph {
 }
 
 /**
- * Builds a micro-batch's forward and backward pass, whose output is `loss` [1], and the optimiser's step as a phase of its own.
+ * Builds a micro-batch's forward and backward pass, whose output is `loss` [1], and the optimiser's
+ * step as a phase of its own.
  * @param data adds the data's side to the graph
- * @throws GpuError for mixed precision on an adapter that has no float16
+ * @throws GpuError for mixed precision on an adapter that has no float16, or was found to compute
+ * it wrongly
  */
 export function buildTrainingGraph(
   target: Target,
@@ -97,6 +100,11 @@ export function buildTrainingGraph(
   if (mixed && !target.features.has("shader-f16")) {
     throw new GpuError(
       `adapter "${target.adapter.description}" has no float16 (shader-f16), which mixed precision needs: train in float32 there`,
+    );
+  }
+  if (mixed && isHalfWrong(target)) {
+    throw new GpuError(
+      `float16 failed its check on adapter "${target.adapter.description}", and mixed precision needs it: train in float32 there`,
     );
   }
   const graph = new Graph(target);

@@ -28,6 +28,8 @@ export async function validate(
     norm: test.norm,
     score: rule,
     maskedOnly: test.maskedOnly,
+    // Nothing is tuned within a run: a resumed one would go on with other kernels.
+    tune: false,
   } as const;
   const detector = await Detector.open(checkpoint, { gpu, ...score, tokenMaps: true });
   try {

@@ -27,7 +27,12 @@ describe("what drivers print", () => {
       ...{ compiler: "nak", instructions: 216, registers: 32, occupancy: { value: 48, unit: "warps/SM" } },
       ...{ spills: 0, privateBytes: 0, workgroupBytes: 0, invocations: 64, cycles: 3858 },
       // 13 moves: nine in the block that multiplies, four on the way back to its condition.
-      loop: { op: "matrix", ops: 2, instructions: 81, moves: 13, totalOps: 2 },
+      loop: {
+        ...{ op: "matrix", ops: 2, instructions: 81, moves: 13, totalOps: 2 },
+        // Eight loads of a float16; behind the loop eight stores of a float32.
+        memoryBytes: { global: 16, workgroup: 0 },
+      },
+      memoryBytes: { global: 48, workgroup: 0 },
     });
     const code = text.slice(text.lastIndexOf("NAK IR after"), text.indexOf("Stage: compute"));
     const sizes = nakBlocks(code).map(({ instructions }) => instructions.length);

@@ -12,7 +12,7 @@ import {
 } from "../../src/cli/kernel_compare.js";
 import { type KernelModel, listKernels, modelNodes } from "../../src/cli/kernel_list.js";
 import type { KernelStats, LoopStats } from "../../src/cli/kernel_stats.js";
-import { withoutOtherSizes } from "../../src/cli/kernel_worker.js";
+import { fewerCandidates } from "../../src/cli/kernel_worker.js";
 import { comparisonLines, residentWarps, withFigures } from "../../src/cli/kernels.js";
 import type { Target } from "../../src/gpu/gpu.js";
 import { withBundle } from "../support/child.js";
@@ -66,7 +66,7 @@ const kernel = (of: Partial<MeasuredKernel> = {}): MeasuredKernel =>
   withFigures(
     {
       ...{ label: "linear (matrix)", node: "blocks.0.linear", place: 0, shape: "linear f16 1x2x3x4", count: 3 },
-      ...{ variant: "matrix 4x4", isChosen: true, stats: stats() },
+      ...{ variant: "matrix 4x4", isChosen: true, stats: stats(), workgroups: 1, flops: 0, bytes: 0 },
       ...of,
     },
     undefined,
@@ -117,17 +117,18 @@ describe("the kernels of a model", () => {
     expect(labels(false)).not.toContain("adamw");
   });
 
-  it("are fewer without candidates that differ in large sizes alone; what is taken stays", () => {
+  it("are fewer with one candidate of a name for calls that differ in large sizes alone; what is taken stays", () => {
     const one = {
-      ...{ label: "linear", node: "a", place: 0, shape: "s", isChosen: false, count: 1, entryPoint: "linear" },
-      wgsl: "const M: u32 = 640u;\nconst TILE: u32 = 8u;\n",
+      ...{ label: "linear", node: "a", place: 0, variant: "tiled 8", isChosen: false, count: 1, entryPoint: "linear" },
+      ...{ workgroups: 1, flops: 0, bytes: 0 },
+      ...{ shape: "linear f32 1x640x256x64", wgsl: "const M: u32 = 640u;\n" },
     };
-    const larger = { ...one, wgsl: one.wgsl.replace("640u", "1280u") };
-    const wider = { ...one, wgsl: one.wgsl.replace("8u", "16u") };
-    expect(withoutOtherSizes([one, larger, wider])).toEqual([one, wider]);
-    const taken = { ...larger, isChosen: true };
-    expect(withoutOtherSizes([one, taken, wider])).toEqual([taken, wider]);
-    expect(withoutOtherSizes([{ ...one, isChosen: true }, taken]).length).toBe(2);
+    const longer = { ...one, shape: "linear f32 1x1280x128x64", wgsl: "const M: u32 = 640u;\ny = gelu(y);\n" };
+    const narrower = { ...one, shape: "linear f32 1x640x256x32" };
+    const other = { ...one, variant: "tiled 16" };
+    expect(fewerCandidates([one, longer, narrower, other])).toEqual([longer, narrower, other]);
+    const taken = { ...one, isChosen: true };
+    expect(fewerCandidates([taken, longer, { ...one }])).toEqual([taken, longer]);
   });
 });
 

@@ -118,7 +118,8 @@ describe("--help", () => {
     [
       "score",
       [
-        ...[...model, "--masking", "--score", "--checkpoint", "--student", "--out", "--adapter", "--seed", "--batch"],
+        ...[...model, "--masking", "--score", "--checkpoint", "--student", "--out", "--seed", "--batch"],
+        ...["--adapter", "--robust", "--no-tune"],
         ...["--dtype", "--heads", "--profile", "--quiet", "--frame-score", "--tokens", "--top-k", "--min-motion"],
       ],
     ],
@@ -148,7 +149,7 @@ describe("--help", () => {
           "--min-motion",
         ],
         ...["--smoothing", "--range", "--mu", "--sigma", "--normalize", "--no-normalize", "--map", "--region-quantile"],
-        ...["--alpha", "--beta", "--batch", "--dtype", "--heads", "--adapter", "--quiet"],
+        ...["--alpha", "--beta", "--batch", "--dtype", "--heads", "--adapter", "--robust", "--no-tune", "--quiet"],
       ],
     ],
     ["dataset", ["--dataset", "--labels", "--verify", "--json", "--quiet"]],
@@ -172,12 +173,26 @@ describe("--help", () => {
         ...["--preview", "--force", "--quiet"],
       ],
     ],
-    ["demo", ["--seed", "--frames", "--report", "--adapter"]],
+    ["demo", ["--seed", "--frames", "--report", "--adapter", "--robust", "--no-tune"]],
     ["adapters", []],
     ["convert-checkpoint", ["--half", "--heads"]],
     ["export-checkpoint", ["--student", "--heads"]],
-    ["check-fixture", ["--tolerance", "--heads", "--dtype", "--adapter"]],
-    ["tune", ["--checkpoint", "--size", "--patch", "--batch", "--dtype", "--adapter", "--again", "--json", "--quiet"]],
+    ["check-fixture", ["--tolerance", "--heads", "--dtype", "--adapter", "--robust"]],
+    [
+      "tune",
+      [
+        "--checkpoint",
+        "--size",
+        "--patch",
+        "--batch",
+        "--dtype",
+        "--adapter",
+        "--robust",
+        "--again",
+        "--json",
+        "--quiet",
+      ],
+    ],
     ["export-onnx", [...model, "--batch", "--heads", "--predictions", "--fused"]],
   ];
 

@@ -4,10 +4,10 @@ import { sceneDataset } from "../../src/data/scene/dataset.js";
 import { type EvaluationSettings, paperEvaluation } from "../../src/eval/evaluation.js";
 import { Detector } from "../../src/node/detector.js";
 import { evaluate } from "../../src/node/evaluate.js";
-import { useGpu } from "../support/gpu.js";
+import { testAdapter, useGpu } from "../support/gpu.js";
 import { randomWeights, tinyConfig } from "../support/model.js";
 
-const gpu = useGpu();
+const gpu = useGpu(testAdapter, { guarded: false });
 
 describe("the procedural scene, evaluated in memory", () => {
   it("has ground truth for every figure", async () => {

@@ -209,7 +209,7 @@ describe("every variant compiles", () => {
           ...["linear plain", "linear tiled", "patchEmbed plain", "patchEmbed tiled"],
           ...(dtype === "f16"
             ? ["attention matrix", "headErrors matrix", "linear matrix", "patchEmbed matrix"]
-            : ["attention split", "linear split"]),
+            : ["attention split", "headErrors split", "linear split", "patchEmbed split"]),
         ].sort(),
       );
     });

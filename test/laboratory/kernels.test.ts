@@ -1,22 +1,31 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { KernelModel } from "../../src/cli/kernel_list.js";
 import { statisticsSwitches } from "../../src/cli/kernel_stats.js";
-import type { CompiledKernel } from "../../src/cli/kernel_worker.js";
+import type { CompiledKernel, KernelRequest } from "../../src/cli/kernel_worker.js";
 import { worker } from "../../src/cli/kernels.js";
 import { paperConfig } from "../../src/model/config.js";
 import { withBundle } from "../support/child.js";
 import { laboratory, laboratoryMissing } from "../support/laboratory.js";
 import { tinyConfig } from "../support/model.js";
 
-/** The drivers of these GPUs compile every kernel. NVIDIA's takes as long as all others together: two processes share its kernels. */
-const gpus: Readonly<Record<string, number>> = {
-  rtx3090: 2,
-  rx7900xtx: 1,
-  rx9070xt: 1,
-  rx6800: 1,
-  m1: 1,
-  adreno740: 1,
+/**
+ * The drivers of these GPUs compile every kernel. NVIDIA's takes two seconds for one, since it prints each of its steps: two processes share the
+ * kernels, and of candidates that are not taken it gets one of each kind of call.
+ */
+const gpus: Readonly<Record<string, { processes: number; fewer: boolean }>> = {
+  rtx3090: { processes: 2, fewer: true },
+  rx7900xtx: { processes: 1, fewer: false },
+  rx9070xt: { processes: 1, fewer: false },
+  rx6800: { processes: 1, fewer: false },
+  m1: { processes: 1, fewer: false },
+  adreno740: { processes: 1, fewer: false },
 };
+
+/**
+ * Spills that are known and allowed: the most values, by GPU and label. The gradient of 64 columns of keys and values, with the scores between, is
+ * some registers more than Apple's lanes have.
+ */
+const allowed: Readonly<Record<string, number>> = { "m1, attention backward (keys)": 7 };
 
 /** All candidates of the model that scores frames, and what training takes. */
 const models = (["f32", "f16"] as const).flatMap((dtype): KernelModel[] => {
@@ -37,11 +46,11 @@ const program = `
 /** What each GPU's driver made of the kernels, or why it ended. */
 const compiled = new Map<string, CompiledKernel[] | Error>();
 
-async function compileOn(gpu: string, part: { index: number; of: number }, file: string): Promise<void> {
+async function compileOn(gpu: string, request: Omit<KernelRequest, "models">, file: string): Promise<void> {
   const kernels: CompiledKernel[] = [];
   let total = Number.NaN;
   try {
-    for await (const message of worker(gpu, { models, fewer: true, part }, statisticsSwitches, file)) {
+    for await (const message of worker(gpu, { models, ...request }, statisticsSwitches, file)) {
       if ("total" in message) total = message.total;
       else if ("kernel" in message) kernels.push(message.kernel);
     }
@@ -60,12 +69,12 @@ describe.skipIf(missing !== undefined)(
   () => {
     beforeAll(async () => {
       process.env.GPU_LAB = laboratory;
-      const jobs = Object.entries(gpus).flatMap(([gpu, of]) =>
-        Array.from({ length: of }, (_, index) => ({ gpu, part: { index, of } })),
+      const jobs = Object.entries(gpus).flatMap(([gpu, { processes: of, fewer }]) =>
+        Array.from({ length: of }, (_, index) => ({ gpu, request: { fewer, part: { index, of } } })),
       );
       await withBundle(program, async (file) => {
         const workOff = async () => {
-          for (let job = jobs.shift(); job; job = jobs.shift()) await compileOn(job.gpu, job.part, file);
+          for (let job = jobs.shift(); job; job = jobs.shift()) await compileOn(job.gpu, job.request, file);
         };
         await Promise.all([workOff(), workOff()]);
       });
@@ -80,7 +89,8 @@ describe.skipIf(missing !== undefined)(
         const { error, stats } = kernel;
         if (error !== undefined) return `${nameOf(kernel)}: ${error}`;
         if (!stats) return `${nameOf(kernel)}: the driver printed nothing of it`;
-        return stats.spills > 0 ? `${nameOf(kernel)}: ${stats.spills} spills` : [];
+        const most = allowed[`${gpu}, ${kernel.label}`] ?? 0;
+        return stats.spills > most ? `${nameOf(kernel)}: ${stats.spills} spills` : [];
       });
       expect(faults).toEqual([]);
     });

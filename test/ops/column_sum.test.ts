@@ -33,6 +33,7 @@ describe("column sums", () => {
     { batch: 1, m: 1, n: 4, scales: [3] },
     { batch: 3, m: 13, n: 20, scales: [0.125, 1, -2] },
     { batch: 1, m: 40100, n: 8 },
+    { batch: 5, m: 3, n: 8 }, // more batch entries than can have scales
     { batch: 2, m: 1003, n: 260, scales: [1, 0.5] },
   ];
   for (const sizes of casesFor(cases)) {

@@ -59,6 +59,7 @@ const shapes: Case[] = [
   { m: 7, k: 12, n: 36, transposed: true, bias: true, residual: true, scales: [-0.5] },
   { m: 9, k: 16, n: 32, batch: 3, bias: true, scales: [0.25, 1, 1] },
   { m: 6, k: 64, n: 20, residual: true },
+  { m: 3, k: 8, n: 4, batch: 5, bias: true }, // more batch entries than can have scales
   { m: 11, k: 20, n: 32, batch: 2, bias: true, residual: true, scales: [2, 0.125] },
   { m: 5, k: 32, n: 64, bias: true, residual: true },
 ];

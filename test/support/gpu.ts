@@ -1,8 +1,10 @@
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.js";
 import { type DType, Graph, type Tensor } from "../../src/graph/graph.js";
 import { Program, type Results } from "../../src/graph/program.js";
 import { openNodeGpu } from "../../src/node/gpu.js";
+import { Guards } from "./guards.js";
+import { IndexChecks } from "./indices.js";
 
 /** The adapter that the tests run on: SDMAE_ADAPTER, else the one that `npm install` brings along. */
 export const testAdapter = process.env.SDMAE_ADAPTER || "swiftshader";
@@ -17,22 +19,115 @@ export function casesFor<T>(cases: readonly T[], some = 2): readonly T[] {
   return cases.filter((_, i) => (cases.length - 1 - i) % Math.ceil(cases.length / some) === 0);
 }
 
-/** Opens a device for the tests of a file and closes it after them. To be called at the top of the file. */
-export function useGpu(adapter: string = testAdapter): () => Gpu {
+/** What stands beside a device that {@link useGpu} opened. */
+interface Beside {
+  guards: Guards;
+  /**
+   * Another device on the same adapter. It clamps indices, and its kernels count those that lie
+   * outside.
+   */
+  robust(): Promise<{ gpu: Gpu; checks: IndexChecks }>;
+}
+
+const beside = new WeakMap<GPUDevice, Beside>();
+
+/** Options of {@link useGpu}. */
+export interface UseGpuOptions {
+  /**
+   * Whether every dispatch runs between guards (test/support/guards.ts), which takes time; default
+   * true.
+   */
+  guarded?: boolean;
+}
+
+/**
+ * Opens a device for the tests of a file and closes it after them. To be called at the top of the
+ * file. If a kernel writes beyond its buffers, the test that ran it fails.
+ */
+export function useGpu(adapter: string = testAdapter, { guarded = adapter !== "null" }: UseGpuOptions = {}): () => Gpu {
   let gpu: Gpu | undefined;
+  let robust: ReturnType<Beside["robust"]> | undefined;
+  let guards: Guards | undefined;
   beforeAll(async () => {
     gpu = await openNodeGpu({ adapter });
+    if (!guarded) return;
+    guards = new Guards(gpu.device);
+    Object.defineProperty(gpu, "device", { value: guards.device });
+    const open = async () => {
+      const own = await openNodeGpu({ adapter, robust: true });
+      const checks = new IndexChecks(own.device);
+      Object.defineProperty(own, "device", { value: checks.device });
+      return { gpu: own, checks };
+    };
+    const openRobust = () => {
+      robust ??= open();
+      return robust;
+    };
+    beside.set(gpu.device, { guards, robust: openRobust });
   });
-  afterAll(() => gpu?.close());
+  afterEach(() => guards?.check());
+  afterAll(async () => {
+    gpu?.close();
+    (await robust)?.gpu.close();
+  });
   return () => {
     if (!gpu) throw new Error("the device is open inside of tests only");
     return gpu;
   };
 }
 
-/** The same device, taken for a GPU: kernels are chosen as for one. */
+/**
+ * Runs something three times: between guards of one filling, between guards of another, and on a
+ * device that clamps and checks indices. All results must be the same, bit by bit. No guard may
+ * change, no index may lie outside. On a device without guards it runs once.
+ * @returns what it gave
+ */
+export async function boundsChecked<T>(gpu: Gpu, run: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const { guards, robust } = beside.get(gpu.device) ?? {};
+  const result = await run(gpu);
+  if (!guards || !robust) return result;
+  await guards.check();
+  guards.fill("large");
+  try {
+    expect(bitsOf(await run(gpu)), "what lies beyond a buffer was read").toEqual(bitsOf(result));
+    await guards.check();
+  } finally {
+    guards.fill("nan");
+  }
+  const { adapter, tuning, forcedKind, nap } = gpu;
+  const { gpu: other, checks } = await robust();
+  const clamped = Object.create(other, {
+    ...{
+      adapter: { value: adapter },
+      tuning: { value: tuning },
+      forcedKind: { value: forcedKind },
+      nap: { value: nap },
+    },
+  }) as Gpu;
+  const bits = bitsOf(await run(clamped));
+  await checks.check();
+  expect(bits, "clamped indices change the result").toEqual(bitsOf(result));
+  return result;
+}
+
+/** Values with floats as their bits, since a NaN equals every other one. */
+function bitsOf(value: unknown): unknown {
+  if (value instanceof Float32Array) return new Uint32Array(value.buffer, value.byteOffset, value.length);
+  if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
+  if (Array.isArray(value)) return value.map(bitsOf);
+  return Object.fromEntries(Object.entries(value).map(([name, own]) => [name, bitsOf(own)]));
+}
+
+/**
+ * The same device, taken for a GPU: kernels are chosen as for one. What is found of them is not
+ * kept.
+ */
 export function asGpu(gpu: Gpu): Gpu {
-  return Object.create(gpu, { adapter: { value: { ...gpu.adapter, kind: "gpu" } }, nap: { value: undefined } }) as Gpu;
+  return Object.create(gpu, {
+    adapter: { value: { ...gpu.adapter, kind: "gpu" } },
+    nap: { value: undefined },
+    keepTuning: { value: undefined, writable: true },
+  }) as Gpu;
 }
 
 export type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
@@ -70,19 +165,22 @@ function typeOf(data: Values): DType {
 }
 
 /**
- * Runs one step of the graph that `build` makes, on the values that it gives the inputs.
+ * Runs one step of the graph that `build` makes, on the values that it gives the inputs, by {@link
+ * boundsChecked}.
  * @returns the values of the tensors that `build` returned, under their names
  */
 export async function evaluate(gpu: Gpu, build: (bench: Bench) => Record<string, Tensor>): Promise<Results> {
   const bench = new Bench(gpu);
   for (const [name, tensor] of Object.entries(build(bench))) bench.graph.output(name, tensor);
-  const program = await Program.compile(gpu, bench.graph);
-  try {
-    bench.fill(program);
-    return await program.run();
-  } finally {
-    program.close();
-  }
+  return boundsChecked(gpu, async (device) => {
+    const program = await Program.compile(device, bench.graph);
+    try {
+      bench.fill(program);
+      return await program.run();
+    } finally {
+      program.close();
+    }
+  });
 }
 
 /** As {@link evaluate}, for a single output of floats. */

@@ -130,13 +130,15 @@ describe.skipIf(!isDebian)("setting the laboratory up", () => {
     expect(existsSync(join(root, ".ready"))).toBe(false);
   };
 
-  it("needs root, apt-get, debootstrap and a mirror", () => {
+  it("needs root, apt-get, mounts and debootstrap", () => {
     program("id", "echo 1000");
     refused("only root can set the laboratory up");
     program("id", "echo 0");
     refused("there is no apt-get", true);
     program("apt-get", "exit 100");
     program("unshare", "exit 1");
+    refused("this machine allows no mounts", true);
+    program("unshare", "exit 0");
     refused("there is no debootstrap, and apt-get cannot install it", true);
   });
 

@@ -8,15 +8,15 @@ import { adamWHyper, paperAdamW } from "../../src/train/adamw.js";
 import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
 import { train as learn, type TrainOptions } from "../../src/train/trainer.js";
 import { freshScaler, optimizerPhase } from "../../src/train/training_graph.js";
-import { useGpu } from "../support/gpu.js";
+import { testAdapter, useGpu } from "../support/gpu.js";
 import { needsHalf } from "../support/half.js";
 import { tinyConfig } from "../support/model.js";
 import { writeSceneBatch } from "../support/scene_batch.js";
 import { trainingGraph } from "../support/training.js";
 
-const gpu = useGpu();
+const gpu = useGpu(testAdapter, { guarded: false });
 /** Where the float32 that mixed precision is compared with is computed: it compiles at once, which lavapipe does in a minute. */
-const quick = useGpu("swiftshader");
+const quick = useGpu("swiftshader", { guarded: false });
 const size = { height: 32, width: 48 };
 const options = {
   ...({ config: tinyConfig, size, batch: 2, stage: 1, loss: "gradient-weighted" } as const),
@@ -114,6 +114,17 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     expect(made).toBeCloseTo(Math.round(made), 4);
     expect(Math.round(made)).toBeGreaterThan(2);
     expect(Math.round(made)).toBeLessThanOrEqual(6);
+  });
+
+  it("is refused where float16 failed its check", () => {
+    const features = new Set(["shader-f16"]);
+    const target: Target = {
+      ...{ adapter: { ...gpu().adapter, kind: "gpu", vendor: "nvidia" }, limits: gpu().limits, features },
+      tuning: new Map([["float16", "wrong"]]),
+    };
+    expect(() => trainingGraph(target, { ...options, precision: "mixed" })).toThrow(
+      /^float16 failed its check on adapter ".*", and mixed precision needs it: train in float32 there$/,
+    );
   });
 
   it("is refused where the adapter has no float16", () => {

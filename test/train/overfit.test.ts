@@ -3,12 +3,12 @@ import { Program } from "../../src/graph/program.js";
 import { freshWeights } from "../../src/model/init.js";
 import { adamWHyper, paperAdamW } from "../../src/train/adamw.js";
 import { optimizerPhase } from "../../src/train/training_graph.js";
-import { useGpu } from "../support/gpu.js";
+import { testAdapter, useGpu } from "../support/gpu.js";
 import { tinyConfig } from "../support/model.js";
 import { writeSceneBatch } from "../support/scene_batch.js";
 import { trainingGraph } from "../support/training.js";
 
-const gpu = useGpu();
+const gpu = useGpu(testAdapter, { guarded: false });
 const size = { height: 32, width: 48 };
 const batch = 8;
 

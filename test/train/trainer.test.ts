@@ -9,10 +9,10 @@ import {
 import { sceneCollection } from "../../src/data/scene/dataset.js";
 import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
 import { DivergedError, type TrainOptions, train } from "../../src/train/trainer.js";
-import { useGpu } from "../support/gpu.js";
+import { testAdapter, useGpu } from "../support/gpu.js";
 import { tinyConfig } from "../support/model.js";
 
-const gpu = useGpu();
+const gpu = useGpu(testAdapter, { guarded: false });
 const size = { height: 32, width: 48 };
 const dataset = sceneCollection({
   ...{ ...size, fps: 10, trainSeeds: [1, 2], testSeeds: [9], train: 1, test: 1, frames: 26, anomalies: ["runner"] },

@@ -7,10 +7,10 @@ import { attentionVariants, headErrorsVariants, linearVariants, patchEmbedVarian
 import { choicesFor, type TuningTable, tuningTable } from "../../src/tuner/table.js";
 import { shippedTables } from "../../src/tuner/tables/index.js";
 import { fastest, tune } from "../../src/tuner/tuner.js";
-import { asGpu, casesFor, useGpu } from "../support/gpu.js";
+import { asGpu, casesFor, testAdapter, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
-const gpu = useGpu();
+const gpu = useGpu(testAdapter, { guarded: false });
 
 it("measures each call once, keeps the fastest variant, and leaves nothing behind", { timeout: 120_000 }, async () => {
   const before = gpu().allocatedBytes;
@@ -67,7 +67,7 @@ it("measures a normalising layer on sums that are those of its weight", async ()
   const [, weight, , sums] = values;
   for (const [i, sum] of sums!.entries()) {
     const [batch, column] = [Math.floor(i / 36), i % 36];
-    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 64 + k) * 36 + column]!);
+    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 36 + column) * 64 + k]!);
     expect(sum).toBeCloseTo(
       own.reduce((a, b) => a + b),
       4,
@@ -141,7 +141,11 @@ it("a table of another adapter, version or form says nothing", () => {
   ]);
   const table = tuningTable(adapter, choices);
   expect(Object.keys(table.choices)).toEqual(["linear a", "linear b"]);
-  expect(choicesFor(adapter, JSON.parse(JSON.stringify(table)))).toEqual(choices);
+  expect(choicesFor(adapter, JSON.parse(JSON.stringify(table)))).toEqual({ thorough: choices, quick: new Map() });
+  const quick = new Map([["linear c", "matrix"]]);
+  const both = JSON.parse(JSON.stringify(tuningTable(adapter, choices, quick)));
+  expect(choicesFor(adapter, both)).toEqual({ thorough: choices, quick });
+  expect(choicesFor(adapter, { ...both, quick: { a: 1 } })).toBeUndefined();
   expect(choicesFor({ ...adapter, description: "GPU 1, driver 3" }, table)).toBeUndefined();
   const others = [undefined, null, 7, "text", [], {}, { ...table, version: 0 }, { ...table, format: "other" }];
   for (const other of [...others, { ...table, choices: null }, { ...table, choices: { a: 1 } }]) {
@@ -154,7 +158,7 @@ it.for(shippedTables)("the tables of the package are of this version, and name v
   const [vendor, architecture, device, description] = name.split(" | ") as [string, string, string, string];
   const kind = description.startsWith("SwiftShader") ? "swiftshader" : "lavapipe";
   const adapter: AdapterDescription = { vendor, architecture, device, description, kind };
-  const choices = choicesFor(adapter, table);
+  const choices = choicesFor(adapter, table)?.thorough;
   expect(choices?.size).toBeGreaterThan(20);
   const target: Target = {
     adapter: { ...adapter, subgroupSize: kind === "swiftshader" ? 4 : device.includes("512-bits") ? 16 : 8 },

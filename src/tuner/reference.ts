@@ -1,0 +1,187 @@
+/**
+ * Single values of the ops that have kernel variants, computed on the CPU in float64. They show
+ * whether the variant that others are compared with is right itself, and whether the adapter
+ * computes at all.
+ */
+import type { Node, Tensor } from "../graph/graph.js";
+import type { Norm } from "../ops/errors.js";
+import type { LinearAttrs } from "../ops/linear.js";
+
+/** The values of a tensor: floats, or words. */
+export type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+interface Reference {
+  /** For inputs of words: random values have to be below this. */
+  limits?(node: Node): readonly (number | undefined)[];
+  /** The first output's value at a position. Weights lie as the plain kernel reads them. */
+  value(node: Node, inputs: readonly Values[], at: number): number;
+}
+
+/** By the op's name. */
+const references: Readonly<Record<string, Reference>> = {
+  linear: { value: linearValue },
+  attention: { value: attentionValue },
+  patchEmbed: {
+    limits: ({ inputs: [frames], attrs }) => {
+      const [slots, height, width] = shapeOf(frames);
+      const { patch } = attrs as { patch: number };
+      return [2 ** 32, slots, (height * width) / patch ** 2];
+    },
+    value: patchEmbedValue,
+  },
+  headErrors: { limits: ({ inputs: [targets] }) => [2 ** 32, shapeOf(targets)[0]], value: headErrorsValue },
+};
+
+/** The limit that an input's random words have to stay below, if one is known. */
+export function limitOf(node: Node, input: number): number | undefined {
+  return references[node.op.name]?.limits?.(node)[input];
+}
+
+/**
+ * Values of a node's first output at some positions; undefined for ops that are not in the table.
+ */
+export function expectedValues(
+  node: Node,
+  inputs: readonly Values[],
+  positions: readonly number[],
+): Float64Array | undefined {
+  const reference = references[node.op.name];
+  return reference && Float64Array.from(positions, (at) => reference.value(node, inputs, at));
+}
+
+function shapeOf(tensor: Tensor | undefined): [number, number, number, number] {
+  const [a = 1, b = 1, c = 1, d = 1] = tensor?.shape ?? [];
+  return [a, b, c, d];
+}
+
+function linearValue({ inputs: tensors, outputs, attrs }: Node, inputs: readonly Values[], at: number): number {
+  const { normalize, gelu, residual, passthroughPeriod = 0, epsilon = 0 } = attrs as LinearAttrs;
+  const [, m, n] = shapeOf(outputs[0]);
+  const k = shapeOf(tensors[0])[2];
+  const [row, column] = [Math.floor(at / n), at % n];
+  const batch = Math.floor(row / m);
+  const [x, weight, bias, ...extra] = inputs as [Values, Values, Values, ...Values[]];
+  const added = residual ? (extra[normalize ? 1 : 0] as Values) : undefined;
+  const { mean, scale } = normalize ? moments(x, row * k, k, epsilon) : { mean: 0, scale: 1 };
+  let value = bias[batch * n + column] as number;
+  for (let i = 0; i < k; i++) {
+    value += ((x[row * k + i] as number) - mean) * scale * (weight[(batch * n + column) * k + i] as number);
+  }
+  if (gelu) value = 0.5 * value * (1 + erf(value * Math.SQRT1_2));
+  if (added && passthroughPeriod > 0 && row % passthroughPeriod === 0) {
+    const [gamma, beta] = extra.slice(-2) as [Values, Values];
+    const { mean, scale } = moments(added, row * n, n, epsilon);
+    value = ((added[at] as number) - mean) * scale * (gamma[column] as number) + (beta[column] as number);
+  }
+  return value + (added ? (added[at] as number) : 0);
+}
+
+/** LayerNorm's mean, and one over its deviation. */
+function moments(values: Values, first: number, count: number, epsilon: number): { mean: number; scale: number } {
+  let mean = 0;
+  for (let i = 0; i < count; i++) mean += (values[first + i] as number) / count;
+  let variance = 0;
+  for (let i = 0; i < count; i++) variance += ((values[first + i] as number) - mean) ** 2 / count;
+  return { mean, scale: 1 / Math.sqrt(variance + epsilon) };
+}
+
+/** To 1.5e-7 (Abramowitz & Stegun 7.1.26), as the kernels have it. */
+function erf(value: number): number {
+  const t = 1 / (1 + 0.3275911 * Math.abs(value));
+  const poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return Math.sign(value) * (1 - poly * Math.exp(-value * value));
+}
+
+function attentionValue({ inputs: tensors, attrs }: Node, inputs: readonly Values[], at: number): number {
+  const { heads } = attrs as { heads: number };
+  const [, samples, tokens, width] = shapeOf(tensors[0]);
+  const qkv = inputs[0] as Values;
+  const headWidth = width / heads;
+  const plane = samples * tokens * width;
+  const [row, column] = [Math.floor(at / width), at % width];
+  const firstColumn = column - (column % headWidth);
+  const firstRow = row - (row % tokens);
+  const scores = Array.from({ length: tokens }, (_, key) => {
+    let score = 0;
+    for (let i = firstColumn; i < firstColumn + headWidth; i++) {
+      score += (qkv[row * width + i] as number) * (qkv[plane + (firstRow + key) * width + i] as number);
+    }
+    return score;
+  });
+  const largest = scores.reduce((a, b) => Math.max(a, b));
+  let [total, value] = [0, 0];
+  for (const [key, score] of scores.entries()) {
+    const share = Math.exp(score - largest);
+    total += share;
+    value += share * (qkv[2 * plane + (firstRow + key) * width + column] as number);
+  }
+  return value / total;
+}
+
+/** A channel of a packed pixel as −1…1. */
+function channel(word: number, index: number): number {
+  return ((word >>> (8 * index)) & 255) / 127.5 - 1;
+}
+
+function patchEmbedValue({ inputs: tensors, outputs, attrs }: Node, inputs: readonly Values[], at: number): number {
+  const { patch } = attrs as { patch: number };
+  const [frames, samples, idsKeep, weight, bias] = inputs as [Values, Values, Values, Values, Values];
+  const [, height, imageWidth] = shapeOf(tensors[0]);
+  const [, keep, width] = shapeOf(outputs[0]);
+  const sampleWords = shapeOf(tensors[1])[1];
+  const [row, column] = [Math.floor(at / width), at % width];
+  const token = idsKeep[row] as number;
+  const columns = imageWidth / patch;
+  const corner = Math.floor(token / columns) * patch * imageWidth + (token % columns) * patch;
+  let value = bias[column] as number;
+  for (let frame = 0; frame < 3; frame++) {
+    const slot = samples[Math.floor(row / keep) * sampleWords + frame] as number;
+    for (let pixel = 0; pixel < patch * patch; pixel++) {
+      const offset = corner + Math.floor(pixel / patch) * imageWidth + (pixel % patch);
+      const word = frames[slot * height * imageWidth + offset] as number;
+      for (let c = 0; c < 3; c++) {
+        value += channel(word, c) * (weight[((frame * patch * patch + pixel) * 3 + c) * width + column] as number);
+      }
+    }
+  }
+  return value;
+}
+
+function headErrorsValue({ inputs: tensors, outputs, attrs }: Node, inputs: readonly Values[], at: number): number {
+  const { patch, norm } = attrs as { patch: number; norm: Norm };
+  const [targets, samples, weight, bias, teacher, student] = inputs as [
+    ...[Values, Values, Values, Values, Values],
+    Values | undefined,
+  ];
+  const [, height, imageWidth] = shapeOf(tensors[0]);
+  const sampleWords = shapeOf(tensors[1])[1];
+  const [, width, values] = shapeOf(tensors[2]);
+  const tokens = shapeOf(outputs[0])[1];
+  const row = Math.floor(at / 2);
+  const [sample, token] = [Math.floor(row / tokens), row % tokens];
+  const columns = imageWidth / patch;
+  const slot = samples[sample * sampleWords + 5] as number;
+  const corner = Math.floor(token / columns) * patch * imageWidth + (token % columns) * patch;
+  const first = (sample * (1 + tokens) + 1 + token) * width;
+  const predicted = (head: number, features: Values, value: number) => {
+    let sum = bias[head * values + value] as number;
+    for (let i = 0; i < width; i++) {
+      sum += (features[first + i] as number) * (weight[(head * width + i) * values + value] as number);
+    }
+    return sum;
+  };
+  let error = 0;
+  for (let value = 0; value < values; value++) {
+    const own = predicted(0, teacher, value);
+    let other = own;
+    if (at % 2 === 0) {
+      if (student) other = predicted(1, student, value);
+    } else {
+      const pixel = Math.floor(value / 4);
+      const offset = corner + Math.floor(pixel / patch) * imageWidth + (pixel % patch);
+      other = channel(targets[slot * height * imageWidth + offset] as number, value % 4);
+    }
+    error += (norm === "L1" ? Math.abs(own - other) : (own - other) ** 2) / values;
+  }
+  return error;
+}
