@@ -57,6 +57,12 @@ export function evenRows(count: number, most: number): number {
   return Math.ceil(count / Math.ceil(count / most));
 }
 
+/** Tokens one below the other that an invocation of a depthwise convolution makes, out of `rows`. */
+export function convolutionRun(target: Target, rows: number): number {
+  // Weights are loaded once a run. Longer ones take older lavapipes long to compile.
+  return evenRows(rows, subgroupLanes(target) === wideLanes ? 10 : 5);
+}
+
 /** Columns that a weight layout groups: undefined where no subgroup kernel serves, since `n` columns do not divide into strips. */
 export function linearStrips(target: Target, n: number): { lanes: number; strips: number } | undefined {
   const lanes = subgroupLanes(target);
