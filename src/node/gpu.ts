@@ -56,7 +56,7 @@ function dawnFlags(robust: boolean): string[] {
 }
 
 /** Whether SDMAE_ROBUST asks for clamps. */
-function robustByEnvironment(): boolean {
+export function robustByEnvironment(): boolean {
   const wanted = process.env.SDMAE_ROBUST || "0";
   if (wanted !== "0" && wanted !== "1") throw new InputError(`SDMAE_ROBUST is "${wanted}", not 0 or 1`);
   return wanted === "1";
