@@ -16,6 +16,8 @@ export interface KernelRecord {
   patch: number;
   batch: number;
   dtype: string;
+  /** Whether indices were clamped to their buffers; not if absent. */
+  robust?: boolean;
   /** The kind of variants that was forced. */
   kind?: string;
   kernels: MeasuredKernel[];
@@ -85,12 +87,13 @@ function isKernel(value: unknown): boolean {
 
 /** Why two records cannot be compared, if they cannot. */
 export function incomparable(now: KernelRecord, older: KernelRecord): string | undefined {
-  const facts = ({ gpu, size, patch, batch, dtype }: KernelRecord) => ({
+  const facts = ({ gpu, size, patch, batch, dtype, robust }: KernelRecord) => ({
     GPU: gpu ?? "this machine's",
     size: `${size.height}x${size.width}`,
     patch: String(patch),
     batch: String(batch),
     "storage type": dtype,
+    indices: robust ? "clamped" : "free",
   });
   const [own, other] = [Object.entries(facts(now)), Object.values(facts(older))];
   const differing = own.flatMap(([name, value], i) => (value === other[i] ? [] : `${name} ${other[i]}, not ${value}`));

@@ -2,7 +2,7 @@ import { fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { AdapterDescription, VariantKind } from "../gpu/gpu.js";
 import { writeFileAtomic } from "../node/atomic.js";
-import { openNodeGpu } from "../node/gpu.js";
+import { openNodeGpu, robustByEnvironment } from "../node/gpu.js";
 import { halfKey } from "../tuner/half_check.js";
 import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./kernel_list.js";
 import { type KernelStats, parseDriverOutput } from "./kernel_stats.js";
@@ -15,6 +15,7 @@ export interface KernelRequest {
   /** Only kernels whose label, node, shape or variant holds this text. */
   filter?: string;
   adapter?: string;
+  /** Whether indices are clamped to their buffers. */
   robust?: boolean;
   /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
   part?: { index: number; of: number };
@@ -34,7 +35,7 @@ export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"
 
 /** What the worker says, a line each. */
 export type WorkerMessage =
-  | { adapter: AdapterDescription; dtype: string; kind?: VariantKind; total: number }
+  | { adapter: AdapterDescription; dtype: string; robust: boolean; kind?: VariantKind; total: number }
   | { begins: string }
   | { kernel: CompiledKernel };
 
@@ -46,8 +47,9 @@ export const messageChannel = 3;
  * to be one file that is appended to: it is read after each kernel, then emptied.
  */
 export async function compileKernels(request: KernelRequest): Promise<void> {
-  const { models, kind, filter, adapter, robust, listings, part = { index: 0, of: 1 } } = request;
+  const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
   const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
+  const robust = request.robust ?? robustByEnvironment();
   const gpu = await openNodeGpu({ adapter, robust });
   try {
     // What was measured on this machine says nothing of a driver without its GPU. Nothing runs here, so
@@ -58,7 +60,7 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));
     const kernels = (request.fewer ? fewerCandidates(listed) : listed).filter((_, i) => i % part.of === part.index);
     const types = new Set(graphs.map(({ dtype }) => dtype));
-    say({ adapter: gpu.adapter, dtype: [...types].join(", "), kind: gpu.forcedKind, total: kernels.length });
+    say({ adapter: gpu.adapter, dtype: [...types].join(", "), robust, kind: gpu.forcedKind, total: kernels.length });
     for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
       say({ begins: `${kernel.node} (${kernel.label})` });
       takePrinted();
@@ -103,7 +105,10 @@ export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[
   return kernels.filter((kernel) => kernel.isChosen || kept.has(kernel));
 }
 
-function isWanted(filter: string | undefined): (kernel: ListedKernel) => boolean {
+/** Whether a kernel's label, node, shape or variant holds a text. */
+export function isWanted(
+  filter: string | undefined,
+): (kernel: Pick<ListedKernel, "label" | "node" | "shape" | "variant">) => boolean {
   const wanted = filter?.toLowerCase();
   return ({ label, node, shape, variant = "" }) =>
     wanted === undefined || [label, node, shape, variant].some((text) => text.toLowerCase().includes(wanted));

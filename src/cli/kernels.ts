@@ -23,6 +23,7 @@ import { driverSwitches, type KernelStats } from "./kernel_stats.js";
 import {
   type CompiledKernel,
   compileKernels,
+  isWanted,
   type KernelRequest,
   messageChannel,
   type WorkerMessage,
@@ -99,7 +100,10 @@ async function kernels(options: KernelsOptions): Promise<void> {
   await refuseOutputs(options);
   const older = options.compare === undefined ? undefined : await readKernelRecord(options.compare);
   if (options.listings !== undefined) await makeFolder(options.listings);
-  const record = await compileAll(options);
+  const record = await compileAll(options, (begun) => {
+    const reason = older && incomparable(begun, older);
+    if (reason !== undefined) throw new InputError(`${options.compare}: cannot be compared: ${reason}`);
+  });
   const say = (line: string) => {
     if (!options.quiet) console.log(line);
   };
@@ -110,12 +114,10 @@ async function kernels(options: KernelsOptions): Promise<void> {
   const failed = record.kernels.filter(({ error }) => error !== undefined).length;
   const faults = failed > 0 ? [`${failed} of ${record.kernels.length} kernels do not compile`] : [];
   if (older) {
-    const reason = incomparable(record, older);
-    if (reason !== undefined) throw new InputError(`${options.compare}: cannot be compared: ${reason}`);
     if (older.adapter.description !== record.adapter.description) {
       say(`the older figures are another driver's: ${older.adapter.description}`);
     }
-    const comparison = compareKernels(record.kernels, older.kernels);
+    const comparison = compareKernels(record.kernels, older.kernels.filter(isWanted(options.filter)));
     for (const line of comparisonLines(comparison)) say(line);
     const worse = comparison.changed.filter((change) => change.worse.length > 0).length;
     if (worse > 0) faults.push(`${worse} of ${record.kernels.length} kernels are worse than in ${options.compare}`);
@@ -123,54 +125,53 @@ async function kernels(options: KernelsOptions): Promise<void> {
   if (faults.length > 0) throw new KernelsWorse(faults.join("; "));
 }
 
-/** Compiles, and prints a table while it does. */
-async function compileAll(options: KernelsOptions): Promise<KernelRecord> {
+/**
+ * Compiles, and prints a table while it does.
+ * @param begin is told the record's facts before the first kernel
+ */
+async function compileAll(options: KernelsOptions, begin: (record: KernelRecord) => void): Promise<KernelRecord> {
   const { gpu, size, patch, batch, dtype, variants, training, kernels: kind, filter, quiet = false } = options;
   const listings = options.listings === undefined ? undefined : resolve(options.listings);
   const model = { config: { ...paperConfig, patch }, size, batch, dtype, training, variants };
-  const measured: MeasuredKernel[] = [];
-  let head: Extract<WorkerMessage, { total: number }> | undefined;
+  let record: KernelRecord | undefined;
   let progress: Progress | undefined;
   const say = (line: string) => {
     if (!quiet) progress?.print(line);
   };
-  const date = new Date().toISOString();
   try {
     for await (const message of worker(gpu, { models: [model], kind, filter, ...deviceOf(options), listings })) {
       if ("total" in message) {
-        head = message;
-        progress = new Progress("kernels", message.total, quiet, true);
-        say(`adapter  ${message.adapter.description} (${gpu ?? message.adapter.kind})`);
-        say(`model    ${size.height}x${size.width}, patch ${patch}, batch ${batch}, ${message.dtype}`);
+        const { adapter, robust, total } = message;
+        if (total === 0) throw new InputError(`no kernel's label, node, shape or variant holds "${filter}"`);
+        record = {
+          ...{ format: "sdmae kernels", date: new Date().toISOString(), versions: versions() },
+          ...{ ...(gpu !== undefined && { gpu }), adapter, size, patch, batch, dtype: message.dtype },
+          ...{ ...(robust && { robust }), ...(message.kind && { kind: message.kind }), kernels: [] },
+        };
+        begin(record);
+        progress = new Progress("kernels", total, quiet, true);
+        const facts = [`${size.height}x${size.width}`, `patch ${patch}`, `batch ${batch}`, message.dtype];
+        say(`adapter  ${adapter.description} (${gpu ?? adapter.kind})`);
+        say(`model    ${[...facts, ...(robust ? ["indices clamped"] : [])].join(", ")}`);
       } else if ("begins" in message) {
         progress?.advance(0, message.begins);
-      } else {
+      } else if (record) {
         const kernel = withFigures(message.kernel, gpu);
-        if (measured.length === 0) for (const line of tableHead(columnsFor(kernel))) say(line);
-        measured.push(kernel);
+        if (record.kernels.length === 0) for (const line of tableHead(columnsFor(kernel))) say(line);
+        record.kernels.push(kernel);
         say(tableRow(columnsFor(kernel), cells(kernel)));
         if (kernel.error !== undefined) say(`  ${kernel.error}`);
         progress?.advance(1);
       }
     }
-    if (measured.length > 0 && measured.every(({ stats }) => !stats)) {
+    if (record?.kernels.every(({ stats }) => !stats)) {
       say("this driver prints nothing of its machine code: the driver laboratory has some that do (--gpu)");
     }
   } finally {
     progress?.stop();
   }
-  if (!head) throw new GpuError("the process that compiles ended without a word");
-  if (head.total === 0) throw new InputError(`no kernel's label, node, shape or variant holds "${filter}"`);
-  return {
-    ...{
-      format: "sdmae kernels",
-      date,
-      versions: versions(),
-      ...(gpu !== undefined && { gpu }),
-      adapter: head.adapter,
-    },
-    ...{ size, patch, batch, dtype: head.dtype, ...(head.kind && { kind: head.kind }), kernels: measured },
-  };
+  if (!record) throw new GpuError("the process that compiles ended without a word");
+  return record;
 }
 
 /**

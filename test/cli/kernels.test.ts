@@ -223,6 +223,7 @@ describe("a comparison", () => {
     expect(incomparable(record(), record({ gpu: "m1", batch: 1 }))).toBe(
       "it is of GPU m1, not rtx3090, and batch 1, not 16",
     );
+    expect(incomparable(record(), record({ robust: true }))).toBe("it is of indices clamped, not free");
     expect(incomparable(record(), record({ gpu: undefined }))).toContain("this machine's");
   });
 
@@ -333,6 +334,13 @@ describe.skipIf(missing !== undefined)(
       const same = await run(...filtered, "--compare", at("now.json"));
       expect(same.code).toBe(0);
       expect(same.stdout).toContain("compared 0 changed, 0 of them worse; 0 new, 0 gone");
+
+      const other = { ...only, label: "another", node: "elsewhere" };
+      writeFileSync(at("more.json"), JSON.stringify({ ...now, kernels: [only, other] }));
+      expect((await run(...filtered, "--compare", at("more.json"))).stdout).toContain("0 new, 0 gone");
+      const refused = await run(...filtered, "--batch", "3", "--compare", at("now.json"));
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
+      expect(refused.stderr).toMatch(/^error: [^\n]*now\.json: cannot be compared: it is of batch 16, not 3\n$/);
 
       const better = { ...only, stats: { ...only.stats, occupancy: { value: 64, unit: "warps/SM" } } };
       writeFileSync(at("better.json"), JSON.stringify({ ...now, kernels: [better] }));
