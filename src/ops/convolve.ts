@@ -2,12 +2,11 @@ import convolveBackwardWgsl from "../../shaders/convolve_backward.wgsl";
 import convolveWeightsWgsl from "../../shaders/convolve_weights.wgsl";
 import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import transposeWgsl from "../../shaders/transpose.wgsl";
-import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
-import { convolutionRun } from "./variants.js";
+import { evenRows } from "./variants.js";
 
 /** The grid of a sample's tokens but the first. */
 interface Grid {
@@ -29,10 +28,10 @@ export const convolveOp: Op<Grid> = {
       { shape: [9, 3, width], dtype: "f32" },
     ];
   },
-  kernels({ inputs, outputs, attrs }, target) {
+  kernels({ inputs, outputs, attrs }) {
     const [x, weight] = inputs as [Tensor, Tensor];
     const [qkv, taps] = outputs as [Tensor, Tensor];
-    const { constants, workgroups } = runs(target, x, attrs);
+    const { constants, workgroups } = runs(x, attrs);
     return [
       transpose("conv taps", weight, taps, 3 * dim(x, 2), 9),
       {
@@ -63,10 +62,10 @@ export const convolveBackwardOp: Op<Grid> = {
     expectShape(taps, "taps", [9, 3, width]);
     return [{ shape: [b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs }, target) {
+  kernels({ inputs, outputs, attrs }) {
     const [dy, taps] = inputs as [Tensor, Tensor];
     const dx = outputs[0] as Tensor;
-    const { constants, workgroups } = runs(target, dx, attrs);
+    const { constants, workgroups } = runs(dx, attrs);
     return [
       {
         label: "depthwise conv backward",
@@ -118,9 +117,9 @@ export const convolveWeightGradientOp: Op<Grid> = {
 };
 
 /** What the kernels that make runs of tokens one below the other are specialised by; x is [B, 1 + rows·columns, D]. */
-function runs(target: Target, x: Tensor, { rows, columns }: Grid) {
+function runs(x: Tensor, { rows, columns }: Grid) {
   const [b, , width] = x.shape as [number, number, number];
-  const run = convolutionRun(target, rows);
+  const run = evenRows(rows, 5);
   const workgroups: Kernel["workgroups"] = [groups((columns * width) / 4, 64), groups(rows, run), b];
   const grid = { ROWS: rows, COLUMNS: columns };
   return { constants: { WIDTH: width, ...grid, SAMPLES: b, RUN: run, RUN_AND_BORDER: run + 2 }, workgroups };

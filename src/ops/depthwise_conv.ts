@@ -2,7 +2,7 @@ import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
 import { bytesOf, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
-import { convolutionRun } from "./variants.js";
+import { evenRows } from "./variants.js";
 
 /**
  * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 + rows·columns, D]. Weights are
@@ -18,10 +18,10 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
     expectShape(bias, "bias", [3, width]);
     return [{ shape: [3, b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs: { rows, columns } }, target) {
+  kernels({ inputs, outputs, attrs: { rows, columns } }) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
     const [b, , width] = x.shape as [number, number, number];
-    const run = convolutionRun(target, rows);
+    const run = evenRows(rows, 5);
     return [
       {
         label: "depthwise conv",

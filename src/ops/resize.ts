@@ -85,11 +85,7 @@ export function resizeKernel(
         HEIGHT: size.height,
         WIDTH: size.width,
       },
-      flags: {
-        DIFFERENCE: difference,
-        GATHER: gather,
-        SAME: source.height === size.height && source.width === size.width,
-      },
+      flags: { DIFFERENCE: difference, GATHER: gather },
     }),
     entryPoint: "resize",
     bindings,
