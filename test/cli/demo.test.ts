@@ -5,7 +5,9 @@ import { scratch, sdmae } from "./support.js";
 
 const at = scratch();
 
-it("the demo finds what is abnormal in a street that its model has not seen, where motion alone does not tell", async () => {
+it("the demo finds what is abnormal in a street that its model has not seen, where motion alone does not tell", {
+  timeout: 400_000,
+}, async () => {
   const ran = await sdmae(
     "demo",
     "--seed",
