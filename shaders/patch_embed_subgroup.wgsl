@@ -10,6 +10,7 @@ const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
+const PIXELS: u32 = 1u;  // of a turn: a divisor of PATCH
 alias Act = f32;  // what weights and activations are stored as
 
 struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
@@ -40,38 +41,48 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   var w = group.x * 3u * PATCH * PATCH * STEP + lane * 3u * STRIPS;
   for (var t = 0u; t < 3u; t++) {
     let slot = select(select(samples[group.z].next, samples[group.z].current, t == 1u), samples[group.z].previous, t == 0u);
-    for (var i = 0u; i < PATCH * PATCH; i++) {
+    for (var i = 0u; i < PATCH * PATCH; i += PIXELS) {
       let offset = slot * IMAGE + (i / PATCH) * width + i % PATCH;
-      var pixel: array<vec4<f32>, ROW_GROUPS>;
-      //#unroll j ROW_GROUPS
+      var pixel: array<vec4<f32>, ROW_GROUPS * PIXELS>;
+      var w0: array<vec4<f32>, 3u * PIXELS>;
+      var w1: array<vec4<f32>, 3u * PIXELS>;
+      //#unroll p PIXELS
       {
-        const j = 0u;
-        pixel[j] = unpack4x8unorm(frames[offset + corner[j]]) * 2.0 - 1.0;
-      }
-      //#end
-      var w0: array<vec4<f32>, 3>;
-      var w1: array<vec4<f32>, 3>;
-      //#unroll c 3
-      {
-        const c = 0u;
-        w0[c] = vec4<f32>(weight[w + c * STRIPS]);
-        w1[c] = vec4<f32>(weight[w + c * STRIPS + STRIPS - 1u]);
+        const p = 0u;
+        //#unroll j ROW_GROUPS
+        {
+          const j = 0u;
+          pixel[p * ROW_GROUPS + j] = unpack4x8unorm(frames[offset + p + corner[j]]) * 2.0 - 1.0;
+        }
+        //#end
+        //#unroll c 3
+        {
+          const c = 0u;
+          w0[p * 3u + c] = vec4<f32>(weight[w + p * STEP + c * STRIPS]);
+          w1[p * 3u + c] = vec4<f32>(weight[w + p * STEP + c * STRIPS + STRIPS - 1u]);
+        }
+        //#end
       }
       //#end
       //#unroll r ROWS
       {
         const r = 0u;
-        //#unroll c 3
+        //#unroll p PIXELS
         {
-          const c = 0u;
-          let value = vec4<f32>(subgroupBroadcast(pixel[r / LANES][c], r % LANES));
-          sums[r * STRIPS] = fma(value, w0[c], sums[r * STRIPS]);
-          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[c], sums[r * STRIPS + STRIPS - 1u]); }
+          const p = 0u;
+          //#unroll c 3
+          {
+            const c = 0u;
+            let value = vec4<f32>(subgroupBroadcast(pixel[p * ROW_GROUPS + r / LANES][c], r % LANES));
+            sums[r * STRIPS] = fma(value, w0[p * 3u + c], sums[r * STRIPS]);
+            if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[p * 3u + c], sums[r * STRIPS + STRIPS - 1u]); }
+          }
+          //#end
         }
         //#end
       }
       //#end
-      w += STEP;
+      w += PIXELS * STEP;
     }
   }
   //#if DIRECT

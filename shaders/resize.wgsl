@@ -1,6 +1,7 @@
 // Bilinear resize of 8-bit frames exactly as OpenCV's INTER_LINEAR does it: weights of 11 bits, the same shifts and rounding.
 // With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution. With GATHER the frames of
-// the listed slots lie one after the other in the result, not in slots of the same numbers.
+// the listed slots lie one after the other in the result, not in slots of the same numbers. With SAME the source has the result's size:
+// all weights are 0, and a pixel stays what it is.
 // One invocation makes one pixel; a pixel of the result is one word, B in the lowest byte, the highest byte 0. What is listed may be more
 // than the dispatch is deep: each layer of it takes every so-manieth slot up to the first that is none. So a dispatch as deep as frames are
 // new in a usual step wastes nothing then, and can still take all that there are.
@@ -65,6 +66,10 @@ fn resize(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
 
 /// Of what is listed as `id.z`: pixel `id.xy`, into an image of the result.
 fn resizePixel(id: vec3<u32>, image: u32) {
+  //#if SAME
+  let value = vec3<u32>(source(id.z, id.y, id.x));
+  //#endif
+  //#if !SAME
   let column = columns[id.x];
   let row = rows[id.y];
   let x1 = min(column & 0xffffu, SOURCE_WIDTH - 1u);
@@ -79,5 +84,6 @@ fn resizePixel(id: vec3<u32>, image: u32) {
   let shift16 = vec3<u32>(16u);
   let sum = (((upperRow >> shift4) * (2048 - lower)) >> shift16) + (((lowerRow >> shift4) * lower) >> shift16);
   let value = vec3<u32>((sum + 2) >> vec3<u32>(2u));
+  //#endif
   resized[(image * HEIGHT + id.y) * WIDTH + id.x] = value.x | (value.y << 8u) | (value.z << 16u);
 }

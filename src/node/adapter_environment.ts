@@ -1,8 +1,7 @@
-import { readdirSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { NoAdapterError } from "../errors.js";
 import type { AdapterDescription } from "../gpu/gpu.js";
+import { findLavapipe, wideVectorEnvironment } from "./lavapipe.js";
 import { findSwiftShaderArchive, hasVulkanLoader, unpackSwiftShader } from "./swiftshader.js";
 
 /**
@@ -12,7 +11,8 @@ import { findSwiftShaderArchive, hasVulkanLoader, unpackSwiftShader } from "./sw
  */
 export async function adapterEnvironment(kind: AdapterDescription["kind"]): Promise<Record<string, string>> {
   if (process.platform !== "linux") return {};
-  const environment: Record<string, string> = {};
+  // The same width of vectors as here: where it is set by now, it is inherited.
+  const environment: Record<string, string> = kind === "lavapipe" ? wideVectorEnvironment() : {};
   const archive = findSwiftShaderArchive();
   const swiftShader =
     archive && (kind === "swiftshader" || !hasVulkanLoader()) ? await unpackSwiftShader(archive) : undefined;
@@ -28,25 +28,4 @@ export async function adapterEnvironment(kind: AdapterDescription["kind"]): Prom
     environment.VK_ICD_FILENAMES = icd;
   }
   return environment;
-}
-
-/** Lavapipe's manifest, where Vulkan loaders look. */
-function findLavapipe(): string | undefined {
-  const given = (process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES ?? "").split(":");
-  const roots = [
-    process.env.XDG_CONFIG_HOME ?? join(homedir(), ".config"),
-    "/etc/xdg",
-    "/etc",
-    process.env.XDG_DATA_HOME ?? join(homedir(), ".local", "share"),
-    ...(process.env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":"),
-  ];
-  const manifests = roots.flatMap((root) => {
-    const folder = join(root, "vulkan", "icd.d");
-    try {
-      return readdirSync(folder).map((name) => join(folder, name));
-    } catch {
-      return [];
-    }
-  });
-  return [...given, ...manifests].find((path) => /[\\/]lvp_icd[^\\/]*\.json$/.test(path));
 }

@@ -1,5 +1,6 @@
 import { InputError, NoAdapterError } from "../errors.js";
 import { type AdapterDescription, describeAdapter, Gpu, type VariantKind, variantKinds } from "../gpu/gpu.js";
+import { wideVectorEnvironment } from "./lavapipe.js";
 import { reasonOf } from "./messages.js";
 import {
   findSwiftShaderArchive,
@@ -100,8 +101,12 @@ async function withDriver<T>(icd: string, use: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Makes sure that Dawn finds a Vulkan loader on Linux; returns SwiftShader's manifest where it is to be had. */
+/**
+ * Makes sure that Dawn finds a Vulkan loader on Linux, and sets what drivers read when they are loaded; returns SwiftShader's manifest
+ * where it is to be had.
+ */
 async function prepareVulkan(archive: string | null | undefined): Promise<() => Promise<string | undefined>> {
+  Object.assign(process.env, wideVectorEnvironment());
   const found = archive === undefined ? findSwiftShaderArchive() : (archive ?? undefined);
   const unpack = async () => (found ? await unpackSwiftShader(found) : undefined);
   if (process.platform === "linux" && !hasVulkanLoader()) {

@@ -2,11 +2,12 @@ import convolveBackwardWgsl from "../../shaders/convolve_backward.wgsl";
 import convolveWeightsWgsl from "../../shaders/convolve_weights.wgsl";
 import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import transposeWgsl from "../../shaders/transpose.wgsl";
+import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
 import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
-import { evenRows } from "./variants.js";
+import { convolutionRun } from "./variants.js";
 
 /** The grid of a sample's tokens but the first. */
 interface Grid {
@@ -28,10 +29,10 @@ export const convolveOp: Op<Grid> = {
       { shape: [9, 3, width], dtype: "f32" },
     ];
   },
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs, outputs, attrs }, target) {
     const [x, weight] = inputs as [Tensor, Tensor];
     const [qkv, taps] = outputs as [Tensor, Tensor];
-    const { constants, workgroups } = runs(x, attrs);
+    const { constants, workgroups } = runs(target, x, attrs);
     return [
       transpose("conv taps", weight, taps, 3 * dim(x, 2), 9),
       {
@@ -62,10 +63,10 @@ export const convolveBackwardOp: Op<Grid> = {
     expectShape(taps, "taps", [9, 3, width]);
     return [{ shape: [b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs, outputs, attrs }, target) {
     const [dy, taps] = inputs as [Tensor, Tensor];
     const dx = outputs[0] as Tensor;
-    const { constants, workgroups } = runs(dx, attrs);
+    const { constants, workgroups } = runs(target, dx, attrs);
     return [
       {
         label: "depthwise conv backward",
@@ -117,9 +118,9 @@ export const convolveWeightGradientOp: Op<Grid> = {
 };
 
 /** What the kernels that make runs of tokens one below the other are specialised by; x is [B, 1 + rows·columns, D]. */
-function runs(x: Tensor, { rows, columns }: Grid) {
+function runs(target: Target, x: Tensor, { rows, columns }: Grid) {
   const [b, , width] = x.shape as [number, number, number];
-  const run = evenRows(rows, 5);
+  const run = convolutionRun(target, rows);
   const workgroups: Kernel["workgroups"] = [groups((columns * width) / 4, 64), groups(rows, run), b];
   const grid = { ROWS: rows, COLUMNS: columns };
   return { constants: { WIDTH: width, ...grid, SAMPLES: b, RUN: run, RUN_AND_BORDER: run + 2 }, workgroups };

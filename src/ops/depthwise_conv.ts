@@ -2,7 +2,7 @@ import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op, Tensor } from "../graph/graph.js";
 import { bytesOf, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
-import { evenRows } from "./variants.js";
+import { convolutionRun } from "./variants.js";
 
 /**
  * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 + rows·columns, D]. Weights are
@@ -18,10 +18,10 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
     expectShape(bias, "bias", [3, width]);
     return [{ shape: [3, b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs: { rows, columns } }) {
+  kernels({ inputs, outputs, attrs: { rows, columns } }, target) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
     const [b, , width] = x.shape as [number, number, number];
-    const run = evenRows(rows, 5);
+    const run = convolutionRun(target, rows);
     return [
       {
         label: "depthwise conv",

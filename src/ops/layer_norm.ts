@@ -6,6 +6,7 @@ import { specialize } from "../gpu/wgsl.js";
 import { type DType, elementCount, type Op, type Tensor, type TensorSpec } from "../graph/graph.js";
 import { columnSums } from "./column_sums.js";
 import { bytesOf, dim, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
+import { subgroupLanes, wideLanes } from "./variants.js";
 
 /** Invocations that share a row on a GPU; a software adapter gives a row to one, which needs no barrier. */
 const lanesOnGpu = 16;
@@ -36,6 +37,7 @@ export const layerNormOp: Op<{ epsilon: number }> = {
     const width = dim(x, 2);
     const rows = elementCount(x.shape) / width;
     const lanes = lanesOf(target);
+    const isHeld = subgroupLanes(target) === wideLanes && width <= 256;
     return [
       {
         label: "layer norm",
@@ -46,14 +48,15 @@ export const layerNormOp: Op<{ epsilon: number }> = {
             SAMPLE_ROWS: dim(x, 1),
             EPSILON: epsilon,
             LANES: lanes,
-            WORKGROUP: workgroup,
+            WORKGROUP: isHeld ? wideLanes : workgroup,
+            VECTORS: width / 4,
           },
           types: { Act: x.dtype },
-          flags: { PREPEND: token !== undefined, SHARED: lanes > 1 },
+          flags: { PREPEND: token !== undefined, SHARED: lanes > 1, HELD: isHeld },
         }),
         entryPoint: "normalize",
         bindings: { x, gamma, beta, y, ...(token && { token }) },
-        workgroups: [groups(rows, workgroup / lanes), 1, 1],
+        workgroups: [groups(rows, (isHeld ? wideLanes : workgroup) / lanes), 1, 1],
       },
     ];
   },

@@ -90,7 +90,11 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
       const { lanes, rows, strips, direct } = variant;
       return {
         source: patchEmbedSubgroupWgsl,
-        constants: { LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+        constants: {
+          ...{ LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
+          // Two pixels' sums are taken up at once where the code of them is not too long for it.
+          PIXELS: direct ? 2 : 1,
+        },
         flags: { DIRECT: direct },
         workgroups: [width / (4 * lanes * strips), groups(keep, rows), b],
       };

@@ -85,7 +85,11 @@ export function resizeKernel(
         HEIGHT: size.height,
         WIDTH: size.width,
       },
-      flags: { DIFFERENCE: difference, GATHER: gather },
+      flags: {
+        DIFFERENCE: difference,
+        GATHER: gather,
+        SAME: source.height === size.height && source.width === size.width,
+      },
     }),
     entryPoint: "resize",
     bindings,

@@ -57,6 +57,12 @@ export function evenRows(count: number, most: number): number {
   return Math.ceil(count / Math.ceil(count / most));
 }
 
+/** Tokens one below the other that an invocation of a depthwise convolution makes, out of `rows`. */
+export function convolutionRun(target: Target, rows: number): number {
+  // Weights are loaded once a run. Longer ones take older lavapipes long to compile.
+  return evenRows(rows, subgroupLanes(target) === wideLanes ? 10 : 5);
+}
+
 /** Columns that a weight layout groups: undefined where no subgroup kernel serves, since `n` columns do not divide into strips. */
 export function linearStrips(target: Target, n: number): { lanes: number; strips: number } | undefined {
   const lanes = subgroupLanes(target);
@@ -66,17 +72,28 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 }
 
 /** The most rows of a subgroup's tile, the best first. */
-const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 48] } as const;
-/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/wide_vectors.ts). */
+const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 16] } as const;
+/** The same of patch embedding and the heads, which do more at a time. */
+const mostRowsOfPixels = { ...mostRows, 16: [26, 34, 20, 16] } as const;
+/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/lavapipe.ts). */
 export const wideLanes = 16;
 
 /** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
-function subgroupTiles(target: Target, m: number, n: number): Candidates<SubgroupTile> {
+function subgroupTiles(
+  target: Target,
+  m: number,
+  n: number,
+  most: Readonly<Record<4 | 8 | 16, readonly number[]>> = mostRows,
+): Candidates<SubgroupTile> {
   const strips = linearStrips(target, n);
   if (!strips) return new Map();
-  const most = mostRows[strips.lanes as 4 | 8 | 16];
   const direct = strips.lanes === wideLanes;
-  return new Map(most.map((rows) => [`subgroup ${rows}`, { ...strips, rows: evenRows(m, rows), direct }]));
+  return new Map(
+    most[strips.lanes as 4 | 8 | 16].map((rows) => [
+      `subgroup ${rows}`,
+      { ...strips, rows: evenRows(m, rows), direct },
+    ]),
+  );
 }
 
 /** What a workgroup's invocations make together on a GPU: rows are lanesM apart, vec4s of columns lanesN. */
@@ -274,7 +291,7 @@ function matrixTiles(
 }
 
 function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<TileVariant> {
-  const tiles = subgroupTiles(target, m, n);
+  const tiles = subgroupTiles(target, m, n, mostRowsOfPixels);
   // A weight in the subgroup kernels' layout serves no other.
   if (tiles.size > 0) return new Map([...tiles].map(([name, tile]) => [name, { kind: "subgroup", ...tile }]));
   return new Map<string, TileVariant>([...gpuTiles(target, m, n, bytes), ["plain", { kind: "plain" }]]);

@@ -69,16 +69,17 @@ const graphs: [string, ModelOptions][] = [
 /** The targets that kernels may be chosen by: with every feature, and with none. */
 function targets(): [string, Target][] {
   const { adapter, limits, features } = gpu();
-  const of = (kind: Target["adapter"]["kind"], own: ReadonlySet<string>): Target => ({
-    adapter: { ...adapter, kind },
+  const of = (kind: Target["adapter"]["kind"], own: ReadonlySet<string>, subgroupSize?: number): Target => ({
+    adapter: { ...adapter, kind, ...(subgroupSize && { subgroupSize }) },
     features: own,
     limits,
   });
   return [
     ["a GPU with every feature", of("gpu", features)],
     ["a GPU without any", of("gpu", new Set())],
-    ["lavapipe", of("lavapipe", features)],
-    ["SwiftShader", of("swiftshader", new Set(["subgroups", "timestamp-query"]))],
+    ["lavapipe", of("lavapipe", features, 8)],
+    ["lavapipe with 512-bit vectors", of("lavapipe", features, 16)],
+    ["SwiftShader", of("swiftshader", new Set(["subgroups", "timestamp-query"]), 4)],
     ["another software adapter", of("software", new Set())],
   ];
 }

@@ -1,26 +1,39 @@
 import { describe, expect, it } from "vitest";
 import type { Tensor } from "../../src/graph/graph.js";
 import { attentionOp } from "../../src/ops/attention.js";
+import { attentionKey, attentionVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
 
+function shapeOf({ batch, tokens, width, heads }: { batch: number; tokens: number; width: number; heads: number }) {
+  return { dtype: "f32" as const, samples: batch, tokens, heads, headWidth: width / heads };
+}
+
 describe("attention", () => {
   const gpu = useGpu();
 
+  /** @param variant the one to take instead of the default */
   async function check(
     sizes: { batch: number; tokens: number; width: number; heads: number },
     spread: number,
     tolerance: number,
+    variant?: string,
   ): Promise<void> {
     const { batch, tokens, width, heads } = sizes;
+    const { adapter, features, limits } = gpu();
+    const tuning = new Map(variant === undefined ? [] : [[attentionKey(shapeOf(sizes)), variant]]);
+    const op: typeof attentionOp = {
+      ...attentionOp,
+      kernels: (call) => attentionOp.kernels(call, { adapter, features, limits, tuning }),
+    };
     const random = new Random(tokens + width);
     const plane = batch * tokens * width;
     const qkv = random.floats(3 * plane);
     for (let i = 0; i < plane; i++) qkv[i]! *= spread;
     const got = await evaluateOne(gpu(), (bench) => {
       const x = bench.input([3, batch, tokens, width], qkv);
-      return bench.graph.apply(attentionOp, [x], { heads })[0] as Tensor;
+      return bench.graph.apply(op, [x], { heads })[0] as Tensor;
     });
     const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [
       Float32Array,
@@ -46,6 +59,22 @@ describe("attention", () => {
   )) {
     it(`batch ${sizes.batch}, ${sizes.tokens} tokens of ${sizes.width}, ${sizes.heads} heads`, () =>
       check(sizes, 1, 3e-6));
+  }
+
+  // Heads of 16, 48 and 64; keys that are no multiple of a block or a turn.
+  for (const sizes of casesFor(
+    [
+      { batch: 1, tokens: 67, width: 96, heads: 2 },
+      { batch: 2, tokens: 130, width: 32, heads: 2 },
+      { batch: 1, tokens: 35, width: 128, heads: 2 },
+    ],
+    3,
+  )) {
+    it(`${sizes.tokens} tokens, heads of ${sizes.width / sizes.heads}, in every way that there is here`, async () => {
+      const names = [...attentionVariants(gpu(), shapeOf(sizes)).keys()];
+      expect(names).toContain("plain");
+      for (const name of names) if (!/^(matrix|split)/.test(name)) await check(sizes, 2, 5e-6, name);
+    });
   }
 
   it("survives scores far apart, where all but one share vanish", () =>

@@ -81,9 +81,11 @@ describe("linear", () => {
       { m: 26, k: 32, n: 64, period: 13 },
       { m: 99, k: 64, n: 32, period: 33 },
       { m: 1, k: 16, n: 16, period: 1 },
+      // Several tiles of rows, the last one short; one strip of columns with 16 lanes.
+      { m: 101, k: 36, n: 64, period: 25 },
       { m: 2, k: 128, n: 256, period: 1 },
     ],
-    1,
+    2,
   )) {
     it(`[1, ${shape.m}, ${shape.k}] → ${shape.n} with GELU`, () => check({ ...shape, period: 0, gelu: true }));
     it(`[1, ${shape.m}, ${shape.k}] → ${shape.n} plus a residual`, () =>
