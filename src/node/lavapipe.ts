@@ -44,9 +44,12 @@ export interface Host {
   manifest: () => string | undefined;
 }
 
-/** Environment variables for lavapipe to compute with 512-bit vectors where that pays: none where the user has set the width. */
+/** Environment variables for lavapipe to compute with 512-bit vectors where that pays: none where the user has set the width, or asks for
+ * kernels that need narrower ones. */
 export function wideVectors({ platform, arch, environment, processor, manifest }: Host): Record<string, string> {
   if (platform !== "linux" || arch !== "x64" || environment[variable] !== undefined) return {};
+  // Its matrix units go with narrow vectors only.
+  if (/^(matrix|split)$/.test(environment.SDMAE_KERNELS ?? "")) return {};
   try {
     const flags = /^flags\s*:(.*)$/m.exec(processor())?.[1]?.split(" ") ?? [];
     if (!["avx512f", "avx512bw", "avx512dq", "avx512vl"].every((flag) => flags.includes(flag))) return {};

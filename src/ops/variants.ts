@@ -632,6 +632,10 @@ export function matrixUnits(target: Pick<Target, "adapter" | "features">): reado
   if (!features.has("shader-f16")) return "they need float16, which the adapter does not offer";
   const subgroup = knownSubgroup(target);
   if (!subgroup) return "the size of a subgroup is unknown";
+  // Mesa takes its matrices of 8x8 apart by the width of its vectors, and ends the process with wider ones (seen with 26.1).
+  if (adapter.kind === "lavapipe" && subgroup.lanes !== 8) {
+    return `lavapipe has them with subgroups of 8 only, not of ${subgroup.lanes} (LP_NATIVE_VECTOR_WIDTH=256 sets that)`;
+  }
   const all = adapter.matrixUnits ?? [];
   const halves = all.filter(({ input, result }) => input === "f16" && result === "f32");
   if (halves.length === 0) return "none multiplies float16 with sums in float32";

@@ -68,6 +68,10 @@ describe("matrix units", () => {
     expect(usable([32, 32], without("shader-f16"))).toMatch(/float16/);
     expect(usable([32, 32], without("chromium-experimental-subgroup-matrix"))).toBe("WebGPU offers none here");
     expect(usable([32, 32], all, rtx3090.slice(4))).toBe("none multiplies float16 with sums in float32");
+    const lavapipe = { kind: "lavapipe", subgroupSize: 16 } as const;
+    expect(matrixUnits({ adapter: { ...describeAdapter(info({})), ...lavapipe }, features: new Set(all) })).toBe(
+      "lavapipe has them with subgroups of 8 only, not of 16 (LP_NATIVE_VECTOR_WIDTH=256 sets that)",
+    );
     expect(usable([32, 32], all, [{ ...rtx3090[1], N: 32 }])).toBe("the sides are not 8 or 16: 16x32x16");
   });
 });

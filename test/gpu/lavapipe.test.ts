@@ -31,6 +31,13 @@ it("what the user has set stays, be it empty", () => {
   }
 });
 
+it("kernels for matrix units, which need narrow vectors, keep them", () => {
+  const asked = (kind: string) => wideVectors({ ...host, environment: { SDMAE_KERNELS: kind } });
+  expect(asked("matrix")).toEqual({});
+  expect(asked("split")).toEqual({});
+  expect(asked("subgroup")).toEqual(wide);
+});
+
 it("a Mesa that loads lane by lane keeps its own width", () => {
   for (const [version, expected] of [
     ["1.3.289", {}],

@@ -31,11 +31,11 @@ interface Run {
 }
 
 /** Trains the tiny network; in mixed precision `scale` is the loss's at first. */
-async function train(device: Gpu, steps: number, scale?: number): Promise<Run> {
+async function train(device: Gpu, steps: number, scale?: number, seed = 1): Promise<Run> {
   const built = trainingGraph(device, { ...options, precision: scale ? "mixed" : "float32" });
   const program = await Program.compile(device, built.graph);
   try {
-    const { trained, running } = built.layout.flatten(freshWeights(tinyConfig, 1));
+    const { trained, running } = built.layout.flatten(freshWeights(tinyConfig, seed));
     program.write(built.trained, trained);
     program.write(built.running, running);
     if (built.scaler && scale) program.write(built.scaler, Float32Array.of(scale, ...freshScaler.slice(1)));
@@ -60,12 +60,18 @@ async function train(device: Gpu, steps: number, scale?: number): Promise<Run> {
 describe("training in mixed precision", { timeout: 400_000 }, () => {
   it("follows float32's losses", async (test) => {
     needsHalf(gpu(), test);
-    const wanted = await train(quick(), 100);
-    expect(wanted.losses.at(-1)! / wanted.losses[0]!).toBeLessThan(0.2);
-    const { losses, scales } = await train(gpu(), 100, 4096);
-    const apart = losses.map((loss, i) => Math.abs(loss / wanted.losses[i]! - 1));
-    expect(Math.max(...apart)).toBeLessThan(1e-3);
-    expect(new Set(scales)).toEqual(new Set([4096]));
+    const apart: number[] = [];
+    for (let seed = 1; seed <= 5; seed++) {
+      const wanted = await train(quick(), 100, undefined, seed);
+      expect(wanted.losses.at(-1)! / wanted.losses[0]!).toBeLessThan(0.2);
+      const { losses, scales } = await train(gpu(), 100, 4096, seed);
+      apart.push(Math.max(...losses.map((loss, i) => Math.abs(loss / wanted.losses[i]! - 1))));
+      expect(new Set(scales)).toEqual(new Set([4096]));
+    }
+    // Some gradients are next to zero. AdamW makes whole steps of their rounding errors, which lead some seeds further away.
+    apart.sort((x, y) => x - y);
+    expect(apart[2]).toBeLessThan(1e-3);
+    expect(apart[4]).toBeLessThan(1e-2);
   });
 
   it("leaves out steps whose gradients overflow, until the scale fits; the same bits each time", async (test) => {
