@@ -489,8 +489,8 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
             [8, 2],
           ] as const)
         : ([
-            [24, 4],
             [16, 4],
+            [24, 4],
             [12, 4],
             [8, 4],
           ] as const)) {

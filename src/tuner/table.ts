@@ -1,7 +1,7 @@
 import type { AdapterDescription } from "../gpu/gpu.js";
 
 /** To be raised when kernels change so that older measurements say nothing any more. */
-const version = 3;
+const version = 4;
 
 /** Which kernel variants were the fastest on an adapter, as it lies in a file. */
 export interface TuningTable {
