@@ -1,14 +1,16 @@
 // The gradient of attention by queries, or with KEYS by keys and values, without a stored score matrix. With the shares p = exp(q k^T - lse),
 //   ds = p * (dy v^T - delta),  dq = ds k,  dk = ds^T q,  dv = p^T dy.
 // Both directions are one plan: a workgroup owns 32 rows (queries, or keys) and walks over the other rows, 32 at a time. First two tiles of
-// 32 x 32 dot products, own a * other a (scores) and own b * other b (dy v^T), both rows staged in workgroup memory 4 vec4s at a time, 4 x 4
-// products an invocation in registers. They become shares and ds, which go through workgroup memory, and are multiplied with the
+// 32 x 32 dot products, own a * other a (scores) and own b * other b (dy v^T), both rows staged in workgroup memory 4 vec4s at a time, 4 own by
+// OTHERS other rows an invocation in registers. They become shares and ds, which go through workgroup memory, and are multiplied with the
 // other rows, 4 own rows by VECTORS vec4s an invocation. Nobody adds to what another one owns: no atomics, always the same sum.
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;
 const HEAD_WIDTH: u32 = 64u;
-const VECTORS: u32 = 2u;  // HEAD_WIDTH / 32, rounded up
+const ACROSS: u32 = 8u;  // invocations that share four own rows: 8, or 16 for wide heads, whose sums would be too many registers
+const OTHERS: u32 = 4u;  // 32 / ACROSS
+const VECTORS: u32 = 2u;  // HEAD_WIDTH / 4 / ACROSS, rounded up
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
@@ -44,10 +46,12 @@ fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
 fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
 //#endif
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(8u * ACROSS)
 fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let across = local % 8u;  // which four of the other rows; later which columns
-  let down = local / 8u;  // which four of the own rows
+  let across = local % ACROSS;  // which of the other rows; later which columns
+  let down = local / ACROSS;  // which four of the own rows
+  let other1 = across * OTHERS;
+  let otherAt1 = other1 % 4u * 8u + other1 / 4u;  // where the first of them lies in a column of a tile
   let first = group.z * TOKENS * ROW + group.y * D4;
   let firstStatistics = (group.z * HEADS + group.y) * TOKENS;
   let own0 = group.x * SIDE;
@@ -67,9 +71,9 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   let delta = vec4<f32>(stats[0].y, stats[1].y, stats[2].y, stats[3].y);
   //#endif
   for (var other0 = 0u; other0 < TOKENS; other0 += SIDE) {
-    var scores: array<vec4<f32>, 4>;  // [other row] vec4 of own rows
-    var products: array<vec4<f32>, 4>;
-    //#unroll s 4
+    var scores: array<vec4<f32>, OTHERS>;  // [other row] vec4 of own rows
+    var products: array<vec4<f32>, OTHERS>;
+    //#unroll s OTHERS
     {
       const s = 0u;
       scores[s] = vec4<f32>(0.0);
@@ -78,7 +82,7 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     //#end
     for (var column0 = 0u; column0 < D4; column0 += STAGED) {
       workgroupBarrier();
-      for (var i = local; i < STAGED * SIDE; i += 64u) {
+      for (var i = local; i < STAGED * SIDE; i += 8u * ACROSS) {
         let column = i % STAGED;
         let fourth = i / STAGED % 8u;
         let within = i / (STAGED * 8u);
@@ -99,10 +103,10 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         let at = column * SIDE + down;
         // One product after the other: both operands at once are more than the registers of some GPUs.
         let a = transpose(mat4x4<f32>(ownA[at], ownA[at + 8u], ownA[at + 16u], ownA[at + 24u]));
-        //#unroll s 4
+        //#unroll s OTHERS
         {
           const s = 0u;
-          let oa = otherA[column * SIDE + s * 8u + across];
+          let oa = otherA[column * SIDE + s * 8u + otherAt1];
           //#unroll e 4
           {
             const e = 0u;
@@ -112,10 +116,10 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         }
         //#end
         let b = transpose(mat4x4<f32>(ownB[at], ownB[at + 8u], ownB[at + 16u], ownB[at + 24u]));
-        //#unroll s 4
+        //#unroll s OTHERS
         {
           const s = 0u;
-          let ob = otherB[column * SIDE + s * 8u + across];
+          let ob = otherB[column * SIDE + s * 8u + otherAt1];
           //#unroll e 4
           {
             const e = 0u;
@@ -126,10 +130,10 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         //#end
       }
     }
-    //#unroll s 4
+    //#unroll s OTHERS
     {
       const s = 0u;
-      let other = across * 4u + s;
+      let other = other1 + s;
       //#if KEYS
       let query = statistics[firstStatistics + min(other0 + other, TOKENS - 1u)];
       let lse = vec4<f32>(query.x);
@@ -153,7 +157,7 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       //#unroll v VECTORS
       {
         const v = 0u;
-        let at = row + min(across + v * 8u, D4 - 1u);
+        let at = row + min(across + v * ACROSS, D4 - 1u);
         let a = loadOtherA(at);
         //#if KEYS
         let b = loadOtherB(at);
@@ -178,7 +182,7 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     //#unroll v VECTORS
     {
       const v = 0u;
-      let column = across + v * 8u;
+      let column = across + v * ACROSS;
       if (row < TOKENS && column < D4) {
         let at = first + row * ROW + column;
         //#if KEYS

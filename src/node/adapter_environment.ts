@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { NoAdapterError } from "../errors.js";
 import type { AdapterDescription } from "../gpu/gpu.js";
-import { findLavapipe, wideVectorEnvironment } from "./lavapipe.js";
+import { findLavapipe, lavapipeEnvironment } from "./lavapipe.js";
 import { findSwiftShaderArchive, hasVulkanLoader, unpackSwiftShader } from "./swiftshader.js";
 
 /**
@@ -11,8 +11,8 @@ import { findSwiftShaderArchive, hasVulkanLoader, unpackSwiftShader } from "./sw
  */
 export async function adapterEnvironment(kind: AdapterDescription["kind"]): Promise<Record<string, string>> {
   if (process.platform !== "linux") return {};
-  // The same width of vectors as here: where it is set by now, it is inherited.
-  const environment: Record<string, string> = kind === "lavapipe" ? wideVectorEnvironment() : {};
+  // The same vectors and threads as here: what is set by now is inherited.
+  const environment: Record<string, string> = kind === "lavapipe" ? lavapipeEnvironment() : {};
   const archive = findSwiftShaderArchive();
   const swiftShader =
     archive && (kind === "swiftshader" || !hasVulkanLoader()) ? await unpackSwiftShader(archive) : undefined;

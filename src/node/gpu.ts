@@ -1,6 +1,6 @@
 import { InputError, NoAdapterError } from "../errors.js";
 import { type AdapterDescription, describeAdapter, Gpu, type VariantKind, variantKinds } from "../gpu/gpu.js";
-import { wideVectorEnvironment } from "./lavapipe.js";
+import { lavapipeEnvironment } from "./lavapipe.js";
 import { reasonOf } from "./messages.js";
 import {
   findSwiftShaderArchive,
@@ -106,7 +106,7 @@ async function withDriver<T>(icd: string, use: () => Promise<T>): Promise<T> {
  * where it is to be had.
  */
 async function prepareVulkan(archive: string | null | undefined): Promise<() => Promise<string | undefined>> {
-  Object.assign(process.env, wideVectorEnvironment());
+  Object.assign(process.env, lavapipeEnvironment());
   const found = archive === undefined ? findSwiftShaderArchive() : (archive ?? undefined);
   const unpack = async () => (found ? await unpackSwiftShader(found) : undefined);
   if (process.platform === "linux" && !hasVulkanLoader()) {

@@ -1,6 +1,6 @@
-// Mesa's software driver lavapipe: where it is, and with which vectors it should compute.
+// Mesa's software driver lavapipe: where it is, and with which vectors and threads it should compute.
 import { readdirSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 
 /** Lavapipe's manifest, where Vulkan loaders look. */
@@ -33,11 +33,13 @@ const variable = "LP_NATIVE_VECTOR_WIDTH";
  */
 const firstPatch = 309;
 
-/** What {@link wideVectors} goes by. */
+/** What the settings go by. */
 export interface Host {
   platform: string;
   arch: string;
   environment: Readonly<Record<string, string | undefined>>;
+  /** Processors that this process may use. */
+  processors: number;
   /** The text of /proc/cpuinfo. */
   processor: () => string;
   /** The text of lavapipe's manifest. */
@@ -63,16 +65,30 @@ export function wideVectors({ platform, arch, environment, processor, manifest }
   }
 }
 
-/** {@link wideVectors} of this process. */
-export function wideVectorEnvironment(): Record<string, string> {
-  return wideVectors({
+/** Up to so many processors, two threads each were measured to be the better number (docs/performance.md). */
+const fewProcessors = 4;
+
+/**
+ * Environment variables for two threads a processor, where there are few: none where the user has set their number. lavapipe shares out a
+ * dispatch evenly beforehand. With a thread a processor, one that other work holds up holds up the dispatch.
+ */
+export function threads({ platform, environment, processors }: Host): Record<string, string> {
+  const isSet = environment.LP_NUM_THREADS !== undefined;
+  return platform !== "linux" || isSet || processors > fewProcessors ? {} : { LP_NUM_THREADS: `${2 * processors}` };
+}
+
+/** Environment variables for lavapipe in this process and its children, to be set before the driver is loaded. */
+export function lavapipeEnvironment(): Record<string, string> {
+  const host: Host = {
     platform: process.platform,
     arch: process.arch,
     environment: process.env,
+    processors: availableParallelism(),
     processor: () => readFileSync("/proc/cpuinfo", "utf8"),
     manifest: () => {
       const path = findLavapipe();
       return path === undefined ? undefined : readFileSync(path, "utf8");
     },
-  });
+  };
+  return { ...wideVectors(host), ...threads(host) };
 }

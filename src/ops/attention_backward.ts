@@ -38,7 +38,8 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
     const over = (rows: number): Kernel["workgroups"] => [groups(tokens, rows), heads, b];
     const lanes = subgroupLanes(target);
     if (lanes === undefined) {
-      const constants = { ...sizes, VECTORS: groups(headWidth, 32) };
+      const across = headWidth > 32 ? 16 : 8;
+      const tile = { ACROSS: across, OTHERS: 32 / across, VECTORS: groups(headWidth, 4 * across) };
       return [
         {
           label: "attention statistics",
@@ -48,7 +49,7 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
         },
         ...[false, true].map((KEYS) => ({
           label: `attention backward (${KEYS ? "keys" : "queries"})`,
-          wgsl: specialize(attentionBackwardWgsl, { constants, types, flags: { KEYS } }),
+          wgsl: specialize(attentionBackwardWgsl, { constants: { ...sizes, ...tile }, types, flags: { KEYS } }),
           ...second,
           workgroups: over(32),
         })),

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type Host, wideVectors } from "../../src/node/lavapipe.js";
+import { type Host, threads, wideVectors } from "../../src/node/lavapipe.js";
 
 const flags = "fpu sse2 avx2 avx512f avx512dq avx512cd avx512bw avx512vl avx512_vnni";
 /** A Xeon with Debian's Mesa 26.1. */
@@ -7,6 +7,7 @@ const host: Host = {
   platform: "linux",
   arch: "x64",
   environment: {},
+  processors: 2,
   processor: () => `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t:\n`,
   manifest: () => manifestOf("1.4.354"),
 };
@@ -69,4 +70,12 @@ it("elsewhere, or where nothing can be read, nothing is set", () => {
   ]) {
     expect(wideVectors({ ...host, ...other })).toEqual({});
   }
+});
+
+it("few processors get two threads each, unless the user has set their number", () => {
+  expect(threads(host)).toEqual({ LP_NUM_THREADS: "4" });
+  expect(threads({ ...host, processors: 4 })).toEqual({ LP_NUM_THREADS: "8" });
+  expect(threads({ ...host, processors: 5 })).toEqual({});
+  expect(threads({ ...host, environment: { LP_NUM_THREADS: "1" } })).toEqual({});
+  expect(threads({ ...host, platform: "win32" })).toEqual({});
 });

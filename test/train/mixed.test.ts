@@ -61,7 +61,7 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
   it("follows float32's losses", async (test) => {
     needsHalf(gpu(), test);
     const apart: number[] = [];
-    for (let seed = 1; seed <= 5; seed++) {
+    for (let seed = 1; seed <= 3; seed++) {
       const wanted = await train(quick(), 100, undefined, seed);
       expect(wanted.losses.at(-1)! / wanted.losses[0]!).toBeLessThan(0.2);
       const { losses, scales } = await train(gpu(), 100, 4096, seed);
@@ -70,8 +70,8 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     }
     // Some gradients are next to zero. AdamW makes whole steps of their rounding errors, which lead some seeds further away.
     apart.sort((x, y) => x - y);
-    expect(apart[2]).toBeLessThan(1e-3);
-    expect(apart[4]).toBeLessThan(1e-2);
+    expect(apart[1]).toBeLessThan(1e-3);
+    expect(apart[2]).toBeLessThan(1e-2);
   });
 
   it("leaves out steps whose gradients overflow, until the scale fits; the same bits each time", async (test) => {
