@@ -16,8 +16,12 @@ set -uo pipefail
 
 case ${1:-} in
   -h | --help)
-    sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'
     exit 0
+    ;;
+  -*)
+    echo "gpu_run: unknown option $1 (see --help)" >&2
+    exit 2
     ;;
 esac
 

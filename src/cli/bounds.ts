@@ -103,7 +103,7 @@ export function boundsCommand(): Command {
     .option("--json <file>", "write the bounds to a file")
     .action(async (record: string, options: BoundsOptions) => {
       await refuseOutputs(options);
-      const { kernels, batch, size, dtype } = await readKernelRecord(record);
+      const { kernels, batch, size, dtype, filter } = await readKernelRecord(record);
       const gpu = gpuSpeeds[options.gpu] as GpuSpeeds;
       const bounds = kernels.flatMap((kernel) => (kernel.count > 0 ? (kernelBounds(kernel, gpu) ?? []) : []));
       if (bounds.length === 0) {
@@ -123,12 +123,13 @@ export function boundsCommand(): Command {
       const head = ["kernel", "times", "issue µs", "matrix µs", "loads µs", "bytes µs", "tail", "at least µs"];
       for (const line of table(head, rows)) console.log(line);
       const framesPerSecond = (1000 * batch) / total;
+      const all = filter === undefined;
       console.log(
-        `${gpu.name}, ${size.height}x${size.width}, ${dtype}: at least ${us(total)} µs for ${batch} frames, ` +
-          `at most ${framesPerSecond.toFixed(0)} frames/s`,
+        `${gpu.name}, ${size.height}x${size.width}, ${dtype}: at least ${us(total)} µs for ${batch} frames` +
+          (all ? `, at most ${framesPerSecond.toFixed(0)} frames/s` : ` in these kernels (--filter ${filter}) alone`),
       );
       if (options.json !== undefined) {
-        const report = { gpu, size, batch, dtype, bounds, totalMs: total, framesPerSecond };
+        const report = { gpu, size, batch, dtype, bounds, totalMs: total, ...(all && { framesPerSecond }) };
         await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);
       }
     });

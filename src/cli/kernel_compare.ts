@@ -20,6 +20,8 @@ export interface KernelRecord {
   robust?: boolean;
   /** The kind of variants that was forced. */
   kind?: string;
+  /** What the kernels were chosen by, where not all were compiled. */
+  filter?: string;
   kernels: MeasuredKernel[];
 }
 

@@ -146,7 +146,12 @@ async function compileAll(options: KernelsOptions, begin: (record: KernelRecord)
         record = {
           ...{ format: "sdmae kernels", date: new Date().toISOString(), versions: versions() },
           ...{ ...(gpu !== undefined && { gpu }), adapter, size, patch, batch, dtype: message.dtype },
-          ...{ ...(robust && { robust }), ...(message.kind && { kind: message.kind }), kernels: [] },
+          ...{
+            ...(robust && { robust }),
+            ...(message.kind && { kind: message.kind }),
+            ...(filter && { filter }),
+            kernels: [],
+          },
         };
         begin(record);
         progress = new Progress("kernels", total, quiet, true);
