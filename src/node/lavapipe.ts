@@ -46,8 +46,10 @@ export interface Host {
   manifest: () => string | undefined;
 }
 
-/** Environment variables for lavapipe to compute with 512-bit vectors where that pays: none where the user has set the width, or asks for
- * kernels that need narrower ones. */
+/**
+ * Environment variables for lavapipe to compute with 512-bit vectors where that pays: none where the user has set the width, or asks for
+ * kernels that need narrower ones.
+ */
 export function wideVectors({ platform, arch, environment, processor, manifest }: Host): Record<string, string> {
   if (platform !== "linux" || arch !== "x64" || environment[variable] !== undefined) return {};
   // Its matrix units go with narrow vectors only.
@@ -65,12 +67,12 @@ export function wideVectors({ platform, arch, environment, processor, manifest }
   }
 }
 
-/** Up to so many processors, two threads each were measured to be the better number (docs/performance.md). */
+/** Two threads a processor were measured on two (docs/performance.md). With more than so many, nothing is known. */
 const fewProcessors = 4;
 
 /**
- * Environment variables for two threads a processor, where there are few: none where the user has set their number. lavapipe shares out a
- * dispatch evenly beforehand. With a thread a processor, one that other work holds up holds up the dispatch.
+ * Environment variables for two threads a processor, where there are few: none where the user has set their number. lavapipe divides a
+ * dispatch evenly among its threads before it runs. With one thread a processor, a thread that has to wait delays the whole dispatch.
  */
 export function threads({ platform, environment, processors }: Host): Record<string, string> {
   const isSet = environment.LP_NUM_THREADS !== undefined;

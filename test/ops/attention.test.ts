@@ -5,6 +5,7 @@ import { attentionKey, attentionVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
+import { choosing } from "../support/variants.js";
 
 function shapeOf({ batch, tokens, width, heads }: { batch: number; tokens: number; width: number; heads: number }) {
   return { dtype: "f32" as const, samples: batch, tokens, heads, headWidth: width / heads };
@@ -21,12 +22,8 @@ describe("attention", () => {
     variant?: string,
   ): Promise<void> {
     const { batch, tokens, width, heads } = sizes;
-    const { adapter, features, limits } = gpu();
-    const tuning = new Map(variant === undefined ? [] : [[attentionKey(shapeOf(sizes)), variant]]);
-    const op: typeof attentionOp = {
-      ...attentionOp,
-      kernels: (call) => attentionOp.kernels(call, { adapter, features, limits, tuning }),
-    };
+    const target = variant === undefined ? gpu() : choosing(gpu(), attentionKey(shapeOf(sizes)), variant);
+    const op: typeof attentionOp = { ...attentionOp, kernels: (call) => attentionOp.kernels(call, target) };
     const random = new Random(tokens + width);
     const plane = batch * tokens * width;
     const qkv = random.floats(3 * plane);

@@ -58,6 +58,16 @@ describe("heads and errors on matrix units", () => {
         variant: "matrix 64x128 by 32",
       },
       {
+        batch: 1,
+        rows: 5,
+        columns: 7,
+        patch: 8,
+        width: 32,
+        norm: "L1",
+        withStudent: false,
+        variant: "matrix 64x128 by 32",
+      },
+      {
         batch: 3,
         rows: 1,
         columns: 5,
@@ -66,6 +76,16 @@ describe("heads and errors on matrix units", () => {
         norm: "L2",
         withStudent: true,
         variant: "split 32x32 by 8",
+      },
+      {
+        batch: 2,
+        rows: 3,
+        columns: 11,
+        patch: 8,
+        width: 48,
+        norm: "L1",
+        withStudent: true,
+        variant: "split 64x64 by 16",
       },
       {
         batch: 2,
@@ -88,7 +108,7 @@ describe("heads and errors on matrix units", () => {
         variant: "split 32x64 by 16",
       },
     ] as const,
-    7,
+    9,
   )) {
     const what = `${norm}${withStudent ? ", student" : ""}`;
     const name = `${variant}: batch ${batch}, ${rows}×${columns} patches of ${patch} from ${width}, ${what}`;

@@ -161,7 +161,7 @@ it.for(shippedTables)("the tables of the package are of this version, and name v
   const choices = choicesFor(adapter, table)?.thorough;
   expect(choices?.size).toBeGreaterThan(20);
   const target: Target = {
-    adapter: { ...adapter, subgroupSize: kind === "swiftshader" ? 4 : device.includes("512-bits") ? 16 : 8 },
+    adapter: { ...adapter, subgroupSize: kind === "lavapipe" ? 8 : 4 },
     features: new Set(["subgroups"]),
     limits: {} as GPUSupportedLimits,
   };
