@@ -7,7 +7,7 @@ const bitScratch = new Uint32Array(floatScratch.buffer);
 export function halfToFloat32(halves: Uint16Array): Float32Array {
   const floats = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
-    const half = halves[i]!;
+    const half = halves[i];
     const sign = half & 0x8000 ? -1 : 1;
     const exponent = (half >> 10) & 0x1f;
     const fraction = half & 0x3ff;
@@ -21,7 +21,7 @@ export function halfToFloat32(halves: Uint16Array): Float32Array {
 /** bfloat16 to float32; exact: bfloat16 is float32's upper half. */
 export function bfloat16ToFloat32(halves: Uint16Array): Float32Array {
   const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
   return new Float32Array(bits.buffer);
 }
 
@@ -30,7 +30,7 @@ export function float32ToHalf(floats: Float32Array): Uint16Array {
   const halves = new Uint16Array(floats.length);
   for (let i = 0; i < floats.length; i++) {
     floatScratch[0] = floats[i]!;
-    const bits = bitScratch[0]!;
+    const bits = bitScratch[0];
     const sign = (bits >>> 16) & 0x8000;
     const magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000) {
@@ -40,8 +40,8 @@ export function float32ToHalf(floats: Float32Array): Uint16Array {
       halves[i] = sign | 0x7c00;
     } else if (magnitude < 0x38800000) {
       // Below 2^-14: a subnormal, a multiple of 2^-24. Adding 0.5, whose last bit is 2^-24, makes the FPU round.
-      floatScratch[0] = Math.abs(floats[i]!) + 0.5;
-      halves[i] = sign | (bitScratch[0]! - 0x3f000000);
+      floatScratch[0] = Math.abs(floats[i]) + 0.5;
+      halves[i] = sign | (bitScratch[0] - 0x3f000000);
     } else {
       const odd = (magnitude >>> 13) & 1;
       halves[i] = sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
@@ -55,7 +55,7 @@ export function float32ToBfloat16(floats: Float32Array): Uint16Array {
   const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
   const halves = new Uint16Array(floats.length);
   for (let i = 0; i < floats.length; i++) {
-    const value = bits[i]!;
+    const value = bits[i];
     const isNan = (value & 0x7fffffff) > 0x7f800000;
     halves[i] = isNan ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
   }

@@ -69,7 +69,7 @@ function openSafetensors(file: CheckpointFile, heads: number | undefined): Check
   const { name } = file;
   const { tensors, metadata } = parseSafetensors(file.bytes, name);
   for (const tensorName of tensors.keys()) if (tensorName.startsWith(optimizerPrefix)) tensors.delete(tensorName);
-  const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey]!, name, configKey) : undefined;
+  const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey], name, configKey) : undefined;
   if (declared !== undefined && (typeof declared !== "object" || declared === null)) {
     throw new InputError(`${name}: its metadata ${shown(configKey)} is no JSON object`);
   }
@@ -83,7 +83,7 @@ function openSafetensors(file: CheckpointFile, heads: number | undefined): Check
       );
     }
   }
-  const settings = Object.hasOwn(metadata, settingsKey) ? parseJson(metadata[settingsKey]!, name, settingsKey) : {};
+  const settings = Object.hasOwn(metadata, settingsKey) ? parseJson(metadata[settingsKey], name, settingsKey) : {};
   return { tensors, config, settings: settingsFromJson(settings) };
 }
 
@@ -107,7 +107,7 @@ function checkValues(tensorName: string, tensor: StoredTensor, name: string): vo
   const values = asFloat32(tensor)!;
   const isVariance = tensorName.endsWith(".running_var");
   for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
+    const value = values[i];
     if (!Number.isFinite(value)) {
       throw new InputError(
         `${name}: tensor ${shown(tensorName)} holds ${value} at position ${i}; weights must be finite`,

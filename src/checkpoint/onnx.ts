@@ -84,7 +84,7 @@ function matricesOf(weight: Tensor, rows: "outputs" | "inputs"): Float32Array[] 
   return Array.from({ length: batch }, (_, entry) => {
     const own = data.subarray(entry * k * n, (entry + 1) * k * n);
     if (rows === "inputs") return own;
-    return Float32Array.from(own, (_, i) => own[(i % n) * k + Math.floor(i / n)] as number);
+    return Float32Array.from(own, (_, i) => own[(i % n) * k + Math.floor(i / n)]);
   });
 }
 
@@ -107,13 +107,10 @@ function patchMatrixOf(weight: Tensor): Float32Array {
 
 /** The depthwise convolutions' kernels [D, 1, 3, 3], for q, k and v; ours are [9, 3, D]. */
 function convKernelsOf(weight: Tensor): Float32Array[] {
-  const width = weight.shape[2] as number;
+  const width = weight.shape[2];
   const data = floatsOf(weight);
   return [0, 1, 2].map((which) =>
-    Float32Array.from(
-      { length: 9 * width },
-      (_, i) => data[((i % 9) * 3 + which) * width + Math.floor(i / 9)] as number,
-    ),
+    Float32Array.from({ length: 9 * width }, (_, i) => data[((i % 9) * 3 + which) * width + Math.floor(i / 9)]),
   );
 }
 
@@ -141,13 +138,13 @@ class Lowering {
     if (!lower) throw new Error(`${node.name}: the op ${node.op.name} has no counterpart in ONNX here`);
     this.scope = this.scopes.has(node.name) ? `${node.name}#${this.scopes.size}` : node.name;
     this.scopes.add(this.scope);
-    this.values.set((node.outputs[0] as Tensor).id, lower(node));
+    this.values.set(node.outputs[0].id, lower(node));
   }
 
   output(name: string, tensor: Tensor): void {
     const { parts, shape } = this.valueOf(tensor);
     if (parts.length !== 1) throw new Error(`output ${name}: ${tensor.name} is several values in the file`);
-    this.emitOutput(name, parts[0] as string, shape);
+    this.emitOutput(name, parts[0], shape);
   }
 
   encode(): Uint8Array {
@@ -178,7 +175,7 @@ class Lowering {
     const [frames, , idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
     const { patch } = attrs as { patch: number };
     const [, height, width] = frames.shape as [number, number, number];
-    const [batch, keep, columns] = (outputs[0] as Tensor).shape as [number, number, number];
+    const [batch, keep, columns] = outputs[0].shape as [number, number, number];
     const [h, w] = [height / patch, width / patch];
     const values = 9 * patch * patch;
     const image = this.image(batch, height, width);
@@ -193,7 +190,7 @@ class Lowering {
 
   private layerNorm({ inputs, outputs, attrs }: Node): Value {
     const [x, gamma, beta, token] = inputs as [Tensor, Tensor, Tensor, Tensor?];
-    const { shape } = outputs[0] as Tensor;
+    const { shape } = outputs[0];
     const normalised = this.op("LayerNormalization", [this.single(x), this.vector(gamma), this.vector(beta)], {
       axis: -1,
       epsilon: (attrs as { epsilon: number }).epsilon,
@@ -208,12 +205,12 @@ class Lowering {
   private convProjection({ inputs, outputs, attrs }: Node): Value {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
     const { rows, columns } = attrs as { rows: number; columns: number };
-    const [, batch, tokens, width] = (outputs[0] as Tensor).shape as [number, number, number, number];
+    const [, batch, tokens, width] = outputs[0].shape as [number, number, number, number];
     const source = this.single(x);
     const [cls, own] = this.split(source, 1, [1, tokens - 1]) as [string, string];
     const image = this.transpose(this.reshape(own, [batch, rows, columns, width]), [0, 3, 1, 2]);
     const parts = convKernelsOf(weight).map((kernel, i) => {
-      const name = "qkv"[i] as string;
+      const name = "qkv"[i];
       const ownBias = floatsOf(bias).slice(i * width, (i + 1) * width);
       const convolved = this.op(
         "Conv",
@@ -239,7 +236,7 @@ class Lowering {
     const results = matrices.map((matrix, i) => {
       const suffix = matrices.length > 1 ? `.${i}` : "";
       const ownBias = floatsOf(bias).subarray(i * columns, (i + 1) * columns);
-      const own = normalize ? this.normalized(parts[i] as string, k, epsilon) : (parts[i] as string);
+      const own = normalize ? this.normalized(parts[i], k, epsilon) : parts[i];
       const product = this.op("MatMul", [own, this.float(`weight${suffix}`, [k, columns], matrix)]);
       let y = this.op("Add", [product, this.float(`bias${suffix}`, [columns], ownBias)]);
       if (gelu) y = this.op("Gelu", [y]);
@@ -247,14 +244,14 @@ class Lowering {
         if (passthroughPeriod !== rows)
           throw new Error(`${this.scope}: a sample has ${rows} rows, not ${passthroughPeriod}`);
         const [gamma, beta] = extra.slice(-2) as [Tensor, Tensor];
-        const past = this.normalized(this.single(extra[0] as Tensor), columns, epsilon);
+        const past = this.normalized(this.single(extra[0]), columns, epsilon);
         const cls = this.op("Mul", [
           this.op("Gather", [past, this.ints("cls", [1], [0])], { axis: 1 }),
           this.vector(gamma),
         ]);
         y = this.op("Where", [this.firstRow(rows), this.op("Add", [cls, this.vector(beta)]), y]);
       }
-      return residual ? this.op("Add", [y, this.single(extra[normalize ? 1 : 0] as Tensor)]) : y;
+      return residual ? this.op("Add", [y, this.single(extra[normalize ? 1 : 0])]) : y;
     });
     return { parts: results, shape: [batch, rows, columns] };
   }
@@ -272,7 +269,7 @@ class Lowering {
   }
 
   private attention({ inputs, attrs }: Node): Value {
-    const { parts, shape } = this.valueOf(inputs[0] as Tensor);
+    const { parts, shape } = this.valueOf(inputs[0]);
     const [q, k, v] = parts as [string, string, string];
     const { heads } = attrs as { heads: number };
     const [batch, tokens, width] = shape as [number, number, number];
@@ -291,8 +288,8 @@ class Lowering {
   private unshuffle({ inputs, outputs }: Node): Value {
     const [x, maskToken, idsRestore] = inputs as [Tensor, Tensor, Tensor];
     const [batch, kept, width] = this.valueOf(x).shape as [number, number, number];
-    const { shape } = outputs[0] as Tensor;
-    const tokens = (shape[1] as number) - 1;
+    const { shape } = outputs[0];
+    const tokens = shape[1] - 1;
     const table = this.concat(
       [this.reshape(this.single(x), [batch * kept, width]), this.float("mask_token", [1, width], floatsOf(maskToken))],
       0,
@@ -322,9 +319,9 @@ class Lowering {
     ];
     const head = (name: string, features: Tensor, which: number) => {
       const [, rows, width] = this.valueOf(features).shape as [number, number, number];
-      const columns = bias.shape[1] as number;
+      const columns = bias.shape[1];
       const tokens = this.slice(this.single(features), 1, 1, rows);
-      const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight, "inputs")[which] as Float32Array);
+      const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight, "inputs")[which]);
       const product = this.op("MatMul", [tokens, w]);
       const offset = floatsOf(bias).subarray(which * columns, (which + 1) * columns);
       return this.op("Add", [product, this.float(`${name}.bias`, [columns], offset)]);
@@ -339,8 +336,7 @@ class Lowering {
     if ((node.attrs as { normalizeTarget: boolean }).normalizeTarget) {
       throw new Error(`${this.scope}: normalised targets are for training only`);
     }
-    const withoutCls = (tensor: Tensor) =>
-      this.slice(this.single(tensor), 1, 1, this.valueOf(tensor).shape[1] as number);
+    const withoutCls = (tensor: Tensor) => this.slice(this.single(tensor), 1, 1, this.valueOf(tensor).shape[1]);
     return this.errors(node, targets, withoutCls(teacher), student && withoutCls(student));
   }
 
@@ -348,7 +344,7 @@ class Lowering {
   private errors({ outputs, attrs }: Node, targets: Tensor, teacher: string, student: string | undefined): Value {
     const { patch, norm } = attrs as { patch: number; norm: Norm };
     const [, height, width] = targets.shape as [number, number, number];
-    const { shape } = outputs[0] as Tensor;
+    const { shape } = outputs[0];
     const [batch, tokens] = shape as [number, number];
     const values = patch * patch * 4;
     if (this.options.predictions) {
@@ -374,7 +370,7 @@ class Lowering {
 
   private frameScores({ inputs, outputs, attrs }: Node): Value {
     const [errors, idsRestore] = inputs as [Tensor, Tensor?];
-    const { shape } = outputs[0] as Tensor;
+    const { shape } = outputs[0];
     const axis = this.ints("axis", [1], [1]);
     const all = this.single(errors);
     if (!idsRestore) return { parts: [this.op("ReduceMean", [all, axis], { keepdims: 0 })], shape };
@@ -397,7 +393,7 @@ class Lowering {
   private single(tensor: Tensor): string {
     const { parts } = this.valueOf(tensor);
     if (parts.length !== 1) throw new Error(`${this.scope}: ${tensor.name} is several values in the file`);
-    return parts[0] as string;
+    return parts[0];
   }
 
   /** The frames [B, 9, H, W]. */

@@ -148,9 +148,9 @@ function isForbidden(module: string, name: string): boolean {
       .some((part) => pythonModules.has(part))
   )
     return true;
-  if (!pythonModules.has(module.split(".")[0]!)) return false;
-  const canonical = Object.hasOwn(moduleAliases, module) ? moduleAliases[module]! : module;
-  return !(Object.hasOwn(plainGlobals, canonical) && plainGlobals[canonical]!.includes(name));
+  if (!pythonModules.has(module.split(".")[0])) return false;
+  const canonical = Object.hasOwn(moduleAliases, module) ? moduleAliases[module] : module;
+  return !(Object.hasOwn(plainGlobals, canonical) && plainGlobals[canonical].includes(name));
 }
 
 /** A dictionary out of what Python's dict() takes: nothing, a dictionary, or a sequence of pairs. */
@@ -161,7 +161,7 @@ function dictionaryFrom(source: PickleValue | undefined): Map<PickleValue, Pickl
   const dictionary = new Map<PickleValue, PickleValue>();
   for (const pair of source) {
     if (!Array.isArray(pair) || pair.length !== 2) return undefined;
-    dictionary.set(pair[0]!, pair[1]!);
+    dictionary.set(pair[0], pair[1]);
   }
   return dictionary;
 }
@@ -477,7 +477,7 @@ class PickleReader {
   /** `dictionary` with keys and values, which alternate in `items`, set in it. */
   #withItems(dictionary: Map<PickleValue, PickleValue>, items: PickleValue[]): Map<PickleValue, PickleValue> {
     if (items.length % 2 !== 0) this.#fail("a key without a value");
-    for (let i = 0; i < items.length; i += 2) dictionary.set(items[i]!, items[i + 1]!);
+    for (let i = 0; i < items.length; i += 2) dictionary.set(items[i], items[i + 1]);
     return dictionary;
   }
 
@@ -521,7 +521,7 @@ class PickleReader {
   }
 
   #byte(): number {
-    return this.#bytes[this.#take(1)]!;
+    return this.#bytes[this.#take(1)];
   }
 
   #uint32(): number {

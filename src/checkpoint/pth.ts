@@ -148,7 +148,7 @@ function gather(
   let isContiguous = true;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     if (shape[axis] !== 1 && strides[axis] !== expected) isContiguous = false;
-    expected *= shape[axis]!;
+    expected *= shape[axis];
   }
   // Not slice(), which copies nothing if the storage is a part of Node's Buffer.
   if (isContiguous || count === 0) return new Uint8Array(storage.subarray(offset * size, (offset + count) * size));
@@ -159,10 +159,10 @@ function gather(
   for (let to = 0; to < count; to++) {
     for (let byte = 0; byte < size; byte++) gathered[to * size + byte] = storage[from * size + byte]!;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      position[axis]!++;
-      from += strides[axis]!;
-      if (position[axis]! < shape[axis]!) break;
-      from -= strides[axis]! * shape[axis]!;
+      position[axis]++;
+      from += strides[axis];
+      if (position[axis] < shape[axis]) break;
+      from -= strides[axis] * shape[axis];
       position[axis] = 0;
     }
   }
@@ -224,7 +224,7 @@ class TensorLoader {
 
     const storageElementBytes = elementBytes[storageType];
     const storageCount = Math.floor((ref.storage.count * storageElementBytes) / elementBytes[dtype]);
-    const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis]!, offset);
+    const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis], offset);
     if (count > 0 && last >= storageCount) {
       return fail(
         `reaches outside of its storage: shape ${shownShape(shape)}, strides ${shownShape(strides)} and offset ${offset} need ${last + 1} values of ${storageCount}`,
@@ -343,7 +343,7 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
   if (pickles.length !== 1) {
     throw new InputError(`${name}: not a PyTorch checkpoint: a zip archive with ${pickles.length} entries data.pkl`);
   }
-  const folder = pickles[0]!.slice(0, -"data.pkl".length);
+  const folder = pickles[0].slice(0, -"data.pkl".length);
   if (archive.has(`${folder}constants.pkl`)) {
     throw new InputError(`${name}: a TorchScript program, not a checkpoint; torch.save its state_dict() instead`);
   }
@@ -351,12 +351,12 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
     const order = new TextDecoder().decode(archive.read(`${folder}byteorder`).subarray(0, 32)).trim();
     if (order !== "little") throw new InputError(`${name}: byte order ${shown(order)}; only "little" is read`);
   }
-  const pickleBytes = archive.size(pickles[0]!)!;
+  const pickleBytes = archive.size(pickles[0])!;
   if (pickleBytes > maxPickleBytes) {
     throw new InputError(`${name}: its pickle has ${pickleBytes} bytes; ${maxPickleBytes} are the most that are read`);
   }
 
-  const root = readPickle(archive.read(pickles[0]!), name, torchHooks(name));
+  const root = readPickle(archive.read(pickles[0]), name, torchHooks(name));
   const state = findState(root, name);
   const names = [...state.keys()];
   const prefix = names.every((key) => typeof key === "string" && key.startsWith("module.")) ? "module." : "";

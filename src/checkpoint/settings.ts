@@ -57,7 +57,7 @@ function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingS
   if (isShortText(maskingMethod)) settings.maskingMethod = maskingMethod;
   const inputSize = read("inputSize");
   if (Array.isArray(inputSize) && inputSize.length === 2 && inputSize.every(isSize)) {
-    settings.inputSize = [inputSize[0]!, inputSize[1]!];
+    settings.inputSize = [inputSize[0], inputSize[1]];
   }
   const score = read("score");
   if (isShortText(score)) settings.score = [score];

@@ -62,7 +62,7 @@ export function openTrainingCheckpoint(file: CheckpointFile): TrainingCheckpoint
   const { tensors, metadata } = parseSafetensors(file.bytes, name);
   let training: unknown;
   try {
-    training = JSON.parse(metadata[trainingKey]!);
+    training = JSON.parse(metadata[trainingKey]);
   } catch {
     throw new InputError(`${name}: its metadata ${shown(trainingKey)} is not valid JSON`);
   }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { type ListedAdapter, listAdapters } from "../node/gpu.js";
-import { matrixUnits, type SizedUnit, unitName } from "../ops/variants.js";
+import { matrixUnits, unitName } from "../ops/variants.js";
 
 /** Features worth a mention, by the names that people use for them. */
 const shownFeatures: Record<string, string> = {
@@ -29,7 +29,7 @@ export async function adapterLines(): Promise<string[]> {
 function matrixLine(adapter: ListedAdapter): string {
   const units = matrixUnits({ adapter, features: new Set(adapter.features) });
   if (typeof units === "string") return `matrix units: not used, ${units}`;
-  const { lanes, requested } = units[0] as SizedUnit;
+  const { lanes, requested } = units[0];
   const size = requested ? `subgroups set to ${lanes}` : `subgroups of ${lanes}`;
   return `matrix units: float16 with sums in float32, ${units.map(unitName).join(", ")}, ${size}`;
 }

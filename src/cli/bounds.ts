@@ -104,7 +104,7 @@ export function boundsCommand(): Command {
     .action(async (record: string, options: BoundsOptions) => {
       await refuseOutputs(options);
       const { kernels, batch, size, dtype, filter } = await readKernelRecord(record);
-      const gpu = gpuSpeeds[options.gpu] as GpuSpeeds;
+      const gpu = gpuSpeeds[options.gpu];
       const bounds = kernels.flatMap((kernel) => (kernel.count > 0 ? (kernelBounds(kernel, gpu) ?? []) : []));
       if (bounds.length === 0) {
         throw new InputError(

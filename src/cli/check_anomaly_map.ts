@@ -1,6 +1,6 @@
 import { InputError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
-import { Graph, type Tensor } from "../graph/graph.js";
+import { Graph } from "../graph/graph.js";
 import { Program } from "../graph/program.js";
 import { sampleWords } from "../ops/common.js";
 import { tokenErrorsOp } from "../ops/errors.js";
@@ -21,7 +21,7 @@ export async function checkAnomalyMap(gpu: Gpu, fixture: FixtureCase): Promise<C
     throw new InputError(`${fixture.name}: ${height}x${width} does not divide into patches of ${patch}`);
   }
   const tokens = (height * width) / patch ** 2;
-  const batch = fixture.tensor("in.teacher").shape[0] as number;
+  const batch = fixture.tensor("in.teacher").shape[0];
   const shape = [batch, tokens, patch * patch * 4];
   for (const name of ["in.teacher", "in.student"]) fixture.expectShape(name, shape);
   fixture.expectShape("in.gradient", [batch, 3, height, width]);
@@ -33,13 +33,13 @@ export async function checkAnomalyMap(gpu: Gpu, fixture: FixtureCase): Promise<C
   const teacher = graph.input("teacher", rows, "f32");
   const student = graph.input("student", rows, "f32");
   const gradient = graph.input("gradient", [batch, 3, height, width], "f32");
-  const cleaned = graph.apply(cleanMapOp, [teacher, student, gradient], { patch, height, width })[0] as Tensor;
+  const cleaned = graph.apply(cleanMapOp, [teacher, student, gradient], { patch, height, width })[0];
   graph.output("cleaned", cleaned);
   // The targets do not matter to the difference of teacher and student.
   const targets = graph.input("targets", [1, height, width], "u32");
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   const attrs = { patch, norm: "L2", normalizeTarget: false } as const;
-  graph.output("errors", graph.apply(tokenErrorsOp, [targets, samples, teacher, student], attrs)[0] as Tensor);
+  graph.output("errors", graph.apply(tokenErrorsOp, [targets, samples, teacher, student], attrs)[0]);
   const program = await Program.compile(gpu, graph);
   try {
     program.write(teacher, withCls(fixture.floats("in.teacher"), batch, values));

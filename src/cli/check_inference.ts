@@ -36,7 +36,7 @@ export async function checkInference(
   const norm = fixture.text("score", "L2") as Norm;
   if (norm !== "L1" && norm !== "L2") throw new InputError(`${fixture.name}: score "${norm}" is neither L1 nor L2`);
   const frames = fixture.tensor("in.frames_u8");
-  const batch = frames.shape[0] as number;
+  const batch = frames.shape[0];
   fixture.expectShape("in.frames_u8", [batch, 3, 3, size.height, size.width]);
 
   // Inputs: three frames a sample in slots 3b, 3b+1, 3b+2; the targets and the gradient as images of packed words.
@@ -50,9 +50,9 @@ export async function checkInference(
   const idsKeep = graph.input("idsKeep", [batch, grid.keep], "u32");
   const allTokens = graph.input("allTokens", [batch, grid.tokens], "u32");
 
-  const motion = graph.apply(patchMotionOp, [gradient], { patch })[0] as Tensor;
+  const motion = graph.apply(patchMotionOp, [gradient], { patch })[0];
   const byMotion = fixture.text("masking_method", "random_masking") === "grad_masking_v1";
-  graph.output("ids_restore", graph.apply(rankTokensOp, [byMotion ? motion : noise], { keep: grid.keep })[0] as Tensor);
+  graph.output("ids_restore", graph.apply(rankTokensOp, [byMotion ? motion : noise], { keep: grid.keep })[0]);
 
   const deltas = new Map<string, string>();
   const network = new Network(graph, config, weights, dtype, (name, tensor, minus) => {
@@ -81,26 +81,26 @@ export async function checkInference(
   // Scores as in production (no stored predictions), and from stored predictions; losses are of squared differences.
   const where = { targets, samples };
   const fused = headErrors(graph, network, outputs, where, norm);
-  const scoresOf = (errors: Tensor) => graph.apply(frameScoresOp, [errors], { keep: grid.keep })[0] as Tensor;
+  const scoresOf = (errors: Tensor) => graph.apply(frameScoresOp, [errors], { keep: grid.keep })[0];
   graph.output("scores", scoresOf(fused));
   const errorsOf = (by: Norm) =>
     graph.apply(tokenErrorsOp, [targets, samples, ...predictions], {
       patch,
       norm: by,
       normalizeTarget: false,
-    })[0] as Tensor;
+    })[0];
   graph.output("scores of stored predictions", scoresOf(errorsOf(norm)));
   const squared = errorsOf("L2");
   graph.output("scores L2", scoresOf(squared));
-  const lossWeights = graph.apply(lossWeightsOp, [gradient, motion, targets, samples], { patch })[0] as Tensor;
+  const lossWeights = graph.apply(lossWeightsOp, [gradient, motion, targets, samples], { patch })[0];
   const keep = grid.keep;
   graph.output(
     "out.loss_reconstruction",
-    graph.apply(weightedLossOp, [squared, lossWeights], { error: "target", keep })[0] as Tensor,
+    graph.apply(weightedLossOp, [squared, lossWeights], { error: "target", keep })[0],
   );
   graph.output(
     "out.loss_distillation",
-    graph.apply(maskedLossOp, [squared, idsRestore], { error: "student", keep })[0] as Tensor,
+    graph.apply(maskedLossOp, [squared, idsRestore], { error: "student", keep })[0],
   );
   graph.output("anomaly map", anomalyMap(graph, network, outputs, size));
 
@@ -134,12 +134,12 @@ export async function checkInference(
   }
 
   const value = (name: string): Float32Array => {
-    const read = (output: string) => floatsOf(results[output] as Results[string], graph.outputs.get(output) as Tensor);
+    const read = (output: string) => floatsOf(results[output], graph.outputs.get(output) as Tensor);
     if (!graph.outputs.has(name)) throw new InputError(`${fixture.name}: the engine has no output for ${name}`);
     const got = read(name);
     const minus = deltas.get(name);
     const other = minus ? read(minus) : undefined;
-    return other ? got.map((v, i) => v - (other[i] as number)) : got;
+    return other ? got.map((v, i) => v - other[i]) : got;
   };
   const comparisons: Comparison[] = [];
   const mismatched = countMismatched(
@@ -195,11 +195,11 @@ function countMismatched(fixture: FixtureCase, got: Uint32Array, exact: Uint32Ar
     const y = Math.floor(i / width) % height;
     const b = Math.floor(i / (width * height * channels));
     const at = b * tokens + Math.floor(y / patch) * columns + Math.floor(x / patch);
-    motion[at] = Math.max(motion[at] as number, Number(gradient.data[i]));
+    motion[at] = Math.max(motion[at], Number(gradient.data[i]));
   }
   const byRank = (ranks: Uint32Array) => {
     const sorted = new Float64Array(ranks.length);
-    for (const [i, rank] of ranks.entries()) sorted[Math.floor(i / tokens) * tokens + rank] = motion[i] as number;
+    for (const [i, rank] of ranks.entries()) sorted[Math.floor(i / tokens) * tokens + rank] = motion[i];
     return sorted;
   };
   const [wantSorted, gotSorted] = [byRank(want), byRank(got)];
@@ -212,15 +212,14 @@ function tokensFirst(values: Float32Array, batch: number, tokens: number, width:
   const out = new Float32Array(values.length);
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < tokens; t++) {
-      for (let d = 0; d < width; d++)
-        out[(b * width + d) * tokens + t] = values[(b * tokens + t) * width + d] as number;
+      for (let d = 0; d < width; d++) out[(b * width + d) * tokens + t] = values[(b * tokens + t) * width + d];
     }
   }
   return out;
 }
 
 function column(pairs: Float32Array, which: number): Float32Array {
-  return Float32Array.from({ length: pairs.length / 2 }, (_, i) => pairs[2 * i + which] as number);
+  return Float32Array.from({ length: pairs.length / 2 }, (_, i) => pairs[2 * i + which]);
 }
 
 /** The anomaly map that predictions [B, L, P·P·4] hold, 0…1. */
@@ -239,7 +238,7 @@ function mapOf(
     const [b, y, x] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
     const token = Math.floor(y / patch) * columns + Math.floor(x / patch);
     const at = ((b * tokens + token) * patch * patch + (y % patch) * patch + (x % patch)) * channels + channels - 1;
-    map[i] = Math.min(1, Math.max(0, (predictions[at] as number) * 0.5 + 0.5));
+    map[i] = Math.min(1, Math.max(0, predictions[at] * 0.5 + 0.5));
   }
   return map;
 }

@@ -73,12 +73,12 @@ function checkFrameScores(fields: Fields): Comparison[] {
   });
   const videos = Array.from(framesOf, ([video, frames]) => {
     const name = `video ${video}`;
-    const raw = frames.map((frame) => scores[frame] as number);
+    const raw = frames.map((frame) => scores[frame]);
     const filtered = smooth(raw, settings, name);
     return {
       name,
       filtered,
-      labels: frames.map((frame) => labels[frame] as number),
+      labels: frames.map((frame) => labels[frame]),
       scores: normalize ? minMaxNormalize(filtered) : filtered,
     };
   });
@@ -119,7 +119,7 @@ function compareNumbers(name: string, got: ArrayLike<number>, want: readonly num
   if (got.length !== want.length) {
     throw new InputError(`"${name}" has ${want.length} values, not ${got.length}`);
   }
-  const error = want.reduce((worst, value, i) => Math.max(worst, Math.abs(value - (got[i] as number))), 0);
+  const error = want.reduce((worst, value, i) => Math.max(worst, Math.abs(value - got[i])), 0);
   return { name, elements: want.length, error, unit: "at most" };
 }
 

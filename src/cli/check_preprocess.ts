@@ -46,7 +46,7 @@ export async function checkPreprocess(gpu: Gpu, fixture: FixtureCase): Promise<C
     }
     let worst = 0;
     want.forEach((value, i) => {
-      const pixel = got[Math.floor(i / channels)] as number;
+      const pixel = got[Math.floor(i / channels)];
       // A gray image's three channels must all be its value.
       for (let c = 0; c < (isColour ? 1 : 3); c++) {
         const byte = (pixel >> (8 * (isColour ? i % 3 : c))) & 255;

@@ -58,7 +58,7 @@ export async function checkTraining(gpu: Gpu, fixture: FixtureCase, onRun = () =
   for (const options of stage === 2 ? choices.slice(0, 1) : choices) {
     const { losses } = await train(gpu, training, options, 1);
     onRun();
-    const off = Math.abs((losses[0] as number) - (wanted as number));
+    const off = Math.abs(losses[0] - wanted);
     if (!best || off < best.off) best = { options, off };
   }
   const { options } = best as { options: TrainingGraphOptions };
@@ -106,7 +106,7 @@ function readCase(fixture: FixtureCase): TrainingCase {
   const config = inferConfig(weights, fixture.name);
   const size = { height: fixture.integer("height"), width: fixture.integer("width") };
   const grid = tokenGrid(size, config.patch, fixture.number("mask_ratio"));
-  const batch = fixture.tensor("in.frames_u8").shape[0] as number;
+  const batch = fixture.tensor("in.frames_u8").shape[0];
   fixture.expectShape("in.frames_u8", [batch, 3, 3, size.height, size.width]);
   const betas = fixture.text("betas", "").split(",").map(Number);
   if (betas.length !== 2 || betas.some((beta) => !(beta >= 0 && beta < 1))) {
@@ -146,7 +146,7 @@ async function train(gpu: Gpu, training: TrainingCase, options: TrainingGraphOpt
     let prediction = new Float32Array();
     for (let step = 1; step <= steps; step++) {
       const results = await program.run();
-      losses.push((results.loss as Float32Array)[0] as number);
+      losses.push((results.loss as Float32Array)[0]);
       if (step === 1) {
         prediction = withoutCls(results.predictions as Float32Array, batch, grid.tokens);
         gradients = await named(program, built, built.gradients);

@@ -160,7 +160,7 @@ async function compare(
   const checkpoint = await benchCheckpoint(options);
   const plan = await settle(options, checkpoint);
   const { adapter, settings, batches } = plan;
-  const { size } = settings[0] as ScoreSettings;
+  const { size } = settings[0];
   const head = `${size.height}x${size.width}, patch ${checkpoint.config.patch}, batch ${batches.join(", ")}`;
   console.log(`adapter       ${adapter.description} (${adapter.kind})`);
   console.log(`model         ${head}, ${settings.map(({ dtype }) => dtype).join(" and ")}`);
@@ -251,7 +251,7 @@ async function measureBatch(
       const name = names[turn];
       if (name === undefined) break;
       const request: PeerRequest = {
-        ...{ checkpoint, settings: settings[0] as ScoreSettings, batch, seconds, adapterKind: adapter.kind },
+        ...{ checkpoint, settings: settings[0], batch, seconds, adapterKind: adapter.kind },
         precisions: types.includes("f16") ? (types.includes("f32") ? undefined : ["f16"]) : fullPrecisions,
       };
       try {
@@ -417,7 +417,7 @@ interface Found {
 async function save({ json, out, seconds }: CompareOptions, found: Found): Promise<void> {
   const { checkpoint, plan, figures, results, notes, missing, complete } = found;
   const { adapter, settings, batches } = plan;
-  const { size } = settings[0] as ScoreSettings;
+  const { size } = settings[0];
   const { patch } = checkpoint.config;
   const date = new Date().toISOString();
   const peerVersion = peerVersions(results);

@@ -238,7 +238,7 @@ function labelsInShort({ hasLabels, abnormal }: VideoReport): string {
 /** A table without the columns in which no row has anything. */
 function filled(head: readonly string[], rows: readonly string[][]): string[] {
   const columns = head.map((_, c) => c).filter((c) => rows.some((row) => row[c] !== "-"));
-  const pick = (cells: readonly string[]) => columns.map((c) => cells[c] as string);
+  const pick = (cells: readonly string[]) => columns.map((c) => cells[c]);
   return table(pick(head), rows.map(pick));
 }
 

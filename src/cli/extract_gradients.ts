@@ -49,7 +49,7 @@ function splitNames(text: string): Split[] {
   if (!names.every((name) => name === "train" || name === "test")) {
     throw new InvalidArgumentError("It is train, test, or train,test.");
   }
-  return names as Split[];
+  return names;
 }
 
 async function extract(root: string, options: ExtractOptions, signal: AbortSignal): Promise<void> {

@@ -22,8 +22,8 @@ export function compare(name: string, got: Float32Array, want: ArrayLike<number>
   let difference = 0;
   let reference = 0;
   for (let i = 0; i < got.length; i++) {
-    difference += ((got[i] as number) - (want[i] as number)) ** 2;
-    reference += (want[i] as number) ** 2;
+    difference += (got[i] - want[i]) ** 2;
+    reference += want[i] ** 2;
   }
   return { name, elements: got.length, error: Math.sqrt(difference) / (reference > 0 ? Math.sqrt(reference) : 1) };
 }

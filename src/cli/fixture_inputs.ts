@@ -15,7 +15,7 @@ export function masksOf(fixture: FixtureCase, batch: number, tokens: number, kee
     idsRestore = new Uint32Array(batch * tokens);
     for (let b = 0; b < batch; b++) {
       const own = noise.subarray(b * tokens, (b + 1) * tokens);
-      const order = Array.from(own.keys()).sort((i, j) => (own[i] as number) - (own[j] as number));
+      const order = Array.from(own.keys()).sort((i, j) => own[i] - own[j]);
       for (const [rank, token] of order.entries()) idsRestore[b * tokens + token] = rank;
     }
   }
@@ -54,7 +54,7 @@ export function packPlanes(
     for (let c = 0; c < channels; c++) {
       for (let i = 0; i < pixels; i++) {
         const byte = Math.round(toByte(Number(tensor.data[(b * planes + c) * pixels + i])));
-        packed[b * pixels + i] = (packed[b * pixels + i] as number) | (byte << (8 * c));
+        packed[b * pixels + i] = packed[b * pixels + i] | (byte << (8 * c));
       }
     }
   }

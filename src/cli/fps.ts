@@ -295,8 +295,7 @@ export async function openModel(
       { length: 4 * Math.ceil((settings.size.height * settings.size.width * 3) / 4) },
       () => noise() * 256,
     );
-    for (let slot = 0; slot < slots; slot++)
-      program.write(built.ring.raw, bytes, slot * 4 * (built.ring.raw.shape[1] as number));
+    for (let slot = 0; slot < slots; slot++) program.write(built.ring.raw, bytes, slot * 4 * built.ring.raw.shape[1]);
     const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
     program.write(built.samples, Uint32Array.from(rows.flat()));
     const resize = (count: number) =>

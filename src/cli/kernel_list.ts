@@ -2,7 +2,7 @@ import { ClipWindow } from "../detector/clip_window.js";
 import { buildScoreGraph } from "../detector/score_graph.js";
 import { scoreSettings } from "../detector/settings.js";
 import type { Target } from "../gpu/gpu.js";
-import { type ActivationType, byteSize, type Kernel, type Node, type Tensor } from "../graph/graph.js";
+import { type ActivationType, byteSize, type Kernel, type Node } from "../graph/graph.js";
 import { planMemory } from "../graph/plan.js";
 import type { SdMaeConfig } from "../model/config.js";
 import { attentionOp } from "../ops/attention.js";
@@ -109,7 +109,7 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
         ...{ label, node: node.name, place, ...choice, count: choice.isChosen ? 1 : 0 },
         workgroups: workgroups.reduce((product, size) => product * size, 1),
         flops: place === main ? node.op.cost(node).flops : 0,
-        bytes: moved[place] as number,
+        bytes: moved[place],
         ...(scores !== undefined && { scoresPerTurn: scores }),
         ...{ wgsl, entryPoint },
       });
@@ -138,7 +138,7 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
 }
 
 function scoresPerTurn(target: Target, node: Node, name = ""): number | undefined {
-  const { shape, dtype } = node.inputs[0] as Tensor;
+  const { shape, dtype } = node.inputs[0];
   const [, samples = 1, tokens = 1, width = 1] = shape;
   const { heads } = node.attrs as { heads: number };
   const sizes = { dtype: dtype as ActivationType, samples, tokens, heads, headWidth: width / heads };

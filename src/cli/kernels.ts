@@ -188,7 +188,7 @@ export async function* worker(
   gpu: string | undefined,
   request: KernelRequest,
   switches = driverSwitches,
-  program = process.argv[1] as string,
+  program = process.argv[1],
 ): AsyncGenerator<WorkerMessage> {
   const folder = await mkdtemp(join(tmpdir(), "sdmae-kernels-"));
   const log = await open(join(folder, "printed"), "a");
@@ -202,7 +202,7 @@ export async function* worker(
         ? [process.execPath, ...command]
         : ["bash", packageFile("tools", "gpu-lab.sh"), "run", gpu, "stdbuf", "-oL", "node", ...command];
     const folders = [process.env.GPU_LAB_FOLDERS, tmpdir(), request.listings].filter(Boolean).join(":");
-    const child = spawn(file as string, args, {
+    const child = spawn(file, args, {
       env: { ...process.env, ...switches, GPU_LAB_FOLDERS: folders },
       stdio: ["ignore", log.fd, log.fd, "pipe"],
     });

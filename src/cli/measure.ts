@@ -34,8 +34,8 @@ export async function timed(program: Program, steps: number): Promise<number> {
 export function summary(rates: number[]): Rate {
   rates.sort((a, b) => a - b);
   return {
-    median: rates[rates.length >> 1] as number,
-    min: rates[0] as number,
+    median: rates[rates.length >> 1],
+    min: rates[0],
     max: rates.at(-1) as number,
     measurements: rates.length,
   };

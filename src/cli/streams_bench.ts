@@ -195,7 +195,7 @@ async function measureStreams(
     // From one interval before the first score could be made.
     const took = (end - begin - (ahead - 1) * interval) / 1000;
     const sorted = Float64Array.from(latencies).sort();
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number;
+    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
     const lags = isLagging(latencies, (frames * interval) / 1000);
     return {
       ...{ streams, batch, fps: latencies.length / took, lags },

@@ -101,7 +101,7 @@ export function presetTable(): string {
     "frame score",
   ];
   const rows = Object.entries(trainingPresets).map(([name, config]) => {
-    const { model, size, optimizer, epochs, teacherEpochs, test } = config as TrainingConfig;
+    const { model, size, optimizer, epochs, teacherEpochs, test } = config;
     return [
       name,
       `${size.height}x${size.width}`,

@@ -33,6 +33,6 @@ export async function* withNeighbours(frames: AsyncIterable<Frame>): AsyncGenera
 export function motionGradient({ before, after }: FrameWithNeighbours): Uint8Array<ArrayBuffer> {
   const [a, b] = [before.data, after.data];
   const out = new Uint8Array(a.length);
-  for (let i = 0; i < out.length; i++) out[i] = Math.abs((a[i] as number) - (b[i] as number));
+  for (let i = 0; i < out.length; i++) out[i] = Math.abs(a[i] - b[i]);
   return out;
 }

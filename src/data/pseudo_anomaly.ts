@@ -78,7 +78,7 @@ export interface PseudoAnomaly {
 type Random = () => number;
 
 const between = (random: Random, [least, most]: readonly [number, number]) => least + (most - least) * random();
-const pick = <T>(random: Random, items: readonly T[]) => items[Math.floor(random() * items.length)] as T;
+const pick = <T>(random: Random, items: readonly T[]) => items[Math.floor(random() * items.length)];
 const degrees = Math.PI / 180;
 
 /**
@@ -94,7 +94,7 @@ export function drawPseudoAnomaly(
   { clip, frame }: { clip: number; frame: number },
   options: PseudoAnomalyOptions = pseudoAnomalyDefaults,
 ): PseudoAnomaly | undefined {
-  const scene = library.clips[clip] as LibraryClip;
+  const scene = library.clips[clip];
   const others = library.clips.filter((other) => other !== scene && other.objects.length > 0);
   const kind = random();
   if (kind < options.speedup || others.length === 0) {

@@ -52,7 +52,7 @@ export class ClipWindow<F extends { number: number }> {
   readyCount(ended: boolean): number {
     if (ended) return this.unscored.length;
     let count = 0;
-    while (count < this.unscored.length && (this.unscored[count] as F).number + sampleStride <= this.newest) count++;
+    while (count < this.unscored.length && this.unscored[count].number + sampleStride <= this.newest) count++;
     return count;
   }
 

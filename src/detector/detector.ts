@@ -288,7 +288,7 @@ export class Detector {
     const words = new Uint32Array(this.batch * sampleWords);
     for (let b = 0; b < this.batch; b++) {
       // A batch that the video's end leaves short is filled up with its last sample.
-      const s = samples[Math.min(b, samples.length - 1)] as ReadySample<SourceFrame>;
+      const s = samples[Math.min(b, samples.length - 1)];
       words.set(
         [s.previous, s.current, s.next, s.before, s.after, s.current, s.frame.number >>> 0, 0],
         b * sampleWords,
@@ -304,7 +304,7 @@ export class Detector {
     const anomaly = results.anomalyMap as Float32Array | undefined;
     const pixels = size.height * size.width;
     return samples.map(({ frame }, b): StreamScore => {
-      const [studentError, targetError] = [scores[2 * b] as number, scores[2 * b + 1] as number];
+      const [studentError, targetError] = [scores[2 * b], scores[2 * b + 1]];
       if (dtype === "f16" && !Number.isFinite(studentError + targetError)) {
         throw new InputError(
           `frame ${frame.number} has no score: values of this model go beyond float16; use dtype f32`,

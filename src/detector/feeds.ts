@@ -39,7 +39,7 @@ export class Feeds {
 
   /** Reads a source to its end; where its window is full, it waits for {@link take}. */
   async pump(index: number, source: FrameSource, signal: AbortSignal, upload: Upload): Promise<void> {
-    const window = this.windows[index] as ClipWindow<SourceFrame>;
+    const window = this.windows[index];
     try {
       for await (const { data, ...frame } of source.frames(signal)) {
         signal.throwIfAborted();
@@ -88,7 +88,7 @@ export class Feeds {
         if (ready === 0) continue;
         // A single source gives all of its frames at once; of several, each gives one a round.
         const count = windows.length === 1 ? Math.min(ready, this.batch) : 1;
-        samples.push(...(windows[index] as ClipWindow<SourceFrame>).take(count));
+        samples.push(...windows[index].take(count));
         left = true;
       }
     }
@@ -119,7 +119,7 @@ export class Feeds {
   }
 
   private ready(index: number): number {
-    return (this.windows[index] as ClipWindow<SourceFrame>).readyCount(this.ended[index] ?? false);
+    return this.windows[index].readyCount(this.ended[index] ?? false);
   }
 
   private announce(): void {

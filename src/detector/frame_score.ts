@@ -68,17 +68,17 @@ export function tokenMap(maps: TokenMaps, rule: ScoreRule, kind: MapKind): Float
     if (!maps.cleaned) throw new InputError("the cleaned-up map needs a student, which this model does not have");
     return maps.cleaned;
   }
-  const error = maps.target.map((target, i) => combineErrors(rule, maps.student[i] as number, target));
-  return kind === "error" ? error : error.map((e, i) => e * (maps.motion[i] as number));
+  const error = maps.target.map((target, i) => combineErrors(rule, maps.student[i], target));
+  return kind === "error" ? error : error.map((e, i) => e * maps.motion[i]);
 }
 
 /** {@link tokenMap} of a frame, averaged over several maskings. */
 export function meanTokenMap(maskings: readonly TokenMaps[], rule: ScoreRule, kind: MapKind): ScoreMap {
-  const { rows, columns } = maskings[0] as TokenMaps;
+  const { rows, columns } = maskings[0];
   const data = new Float32Array(rows * columns);
   for (const maps of maskings) {
     for (const [i, value] of tokenMap(maps, rule, kind).entries()) {
-      data[i] = (data[i] as number) + value / maskings.length;
+      data[i] = data[i] + value / maskings.length;
     }
   }
   return { rows, columns, data };
@@ -108,7 +108,7 @@ export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): numbe
   const values: number[] = [];
   for (const [i, value] of map.entries()) {
     if (settings.tokens !== "all" && (maps.visible[i] === 1) !== (settings.tokens === "visible")) continue;
-    const still = settings.minMotion > 0 && (maps.largestMotion[i] as number) <= settings.minMotion;
+    const still = settings.minMotion > 0 && maps.largestMotion[i] <= settings.minMotion;
     values.push(still ? 0 : value);
   }
   // Where nothing is left to count (a mask ratio of 0 removes no token), there is nothing abnormal.

@@ -57,17 +57,17 @@ export function buildScoreGraph(target: Target, options: ScoreGraphOptions): Sco
   const needsMotion = settings.masking === "gradient" || options.tokenMaps === true;
   const gradient = needsMotion ? ring.motionGradient(samples) : undefined;
   if (gradient && settings.masking === "gradient") {
-    keys = graph.apply(patchMotionOp, [gradient], { patch: config.patch })[0] as Tensor;
+    keys = graph.apply(patchMotionOp, [gradient], { patch: config.patch })[0];
   } else {
     seed = graph.input("seed", [1], "u32");
-    keys = graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens })[0] as Tensor;
+    keys = graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens })[0];
   }
   const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep: grid.keep }) as [Tensor, Tensor];
   const network = new Network(graph, config, options.weights, settings.dtype);
   const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
   const errors = headErrors(graph, network, outputs, { targets: ring.resized, samples }, settings.norm);
   const scored = settings.maskedOnly ? [errors, idsRestore] : [errors];
-  graph.output("scores", graph.apply(frameScoresOp, scored, { keep: grid.keep })[0] as Tensor);
+  graph.output("scores", graph.apply(frameScoresOp, scored, { keep: grid.keep })[0]);
   graph.output("errors", errors);
   if (options.anomalyMap) graph.output("anomalyMap", anomalyMap(graph, network, outputs, settings.size));
   if (gradient && options.tokenMaps) {

@@ -38,7 +38,7 @@ export function tokenMapsOf(results: Results, b: number, { rows, columns, tokens
   const cleaned = results.cleaned as Float32Array | undefined;
   const idsRestore = (results.idsRestore as Uint32Array).subarray(b * tokens, (b + 1) * tokens);
   const every = (values: Float32Array, n: number, first: number) =>
-    Float32Array.from({ length: tokens }, (_, i) => values[n * i + first] as number);
+    Float32Array.from({ length: tokens }, (_, i) => values[n * i + first]);
   return {
     rows,
     columns,

@@ -102,7 +102,7 @@ export class Evaluation {
    * @throws InputError for ground truth that cannot be read or does not fit the video
    */
   async add(video: DatasetVideo, records: readonly VideoRecord[]): Promise<void> {
-    const record = records[0] as VideoRecord;
+    const record = records[0];
     const raw = meanScores(records, this.settings);
     const notNumbers = countNaN(raw);
     if (notNumbers > 0)
@@ -169,9 +169,9 @@ export class Evaluation {
   private async addRegions(video: DatasetVideo, records: readonly VideoRecord[]): Promise<void> {
     if (!video.mask && !video.tracks) return;
     const { rule, map: kind, regionQuantile } = this.settings;
-    const record = records[0] as VideoRecord;
+    const record = records[0];
     const maps = record.tokens.map((_, frame) => {
-      const maskings = records.map(({ tokens }) => tokens[frame] as (typeof tokens)[number]);
+      const maskings = records.map(({ tokens }) => tokens[frame]);
       return meanTokenMap(maskings, rule, kind);
     });
     const threshold = quantile(concatenate(maps.map((map) => map.data)), regionQuantile);
@@ -206,7 +206,7 @@ function meanScores(records: readonly VideoRecord[], settings: FrameScoreSetting
   for (const { tokens } of records) {
     if (tokens.length !== count) throw new Error(`records of one video have ${count} and ${tokens.length} frames`);
     for (const [i, maps] of tokens.entries()) {
-      scores[i] = (scores[i] as number) + frameScore(maps, settings) / records.length;
+      scores[i] = scores[i] + frameScore(maps, settings) / records.length;
     }
   }
   return scores;

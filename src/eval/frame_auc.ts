@@ -71,7 +71,7 @@ function checkVideo({ name, labels, scores }: ScoredVideo): void {
     throw new InputError(`${name} has ${labels.length} labels, but ${scores.length} scores`);
   }
   for (let i = 0; i < labels.length; i++) {
-    const label = labels[i] as number;
+    const label = labels[i];
     if (label !== 0 && label !== 1) {
       throw new InputError(`${name}: the label of frame ${i} is ${label}, neither 0 (normal) nor 1 (abnormal)`);
     }

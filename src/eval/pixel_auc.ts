@@ -37,7 +37,7 @@ export class PixelAuc {
       const row = cellOf(y, map.rows, mask.height) * map.columns;
       for (let x = 0; x < mask.width; x++) {
         if (mask.data[y * mask.width + x] === 0) continue;
-        inCell[row + (columns[x] as number)]++;
+        inCell[row + columns[x]]++;
         abnormal++;
       }
     }
@@ -54,12 +54,12 @@ export class PixelAuc {
 /** The highest threshold at which cells with the wanted share of the abnormal pixels are at or above it. */
 function coveringThreshold(values: Float32Array, inCell: Uint32Array, abnormal: number): number {
   const cells = Array.from(inCell.keys()).filter((cell) => inCell[cell]);
-  cells.sort((a, b) => (values[b] as number) - (values[a] as number));
+  cells.sort((a, b) => values[b] - values[a]);
   let covered = 0;
   for (const cell of cells) {
-    covered += inCell[cell] as number;
+    covered += inCell[cell];
     // As a quotient: it is exactly 0.4 where two of five pixels are found.
-    if (covered / abnormal >= FOUND_SHARE) return values[cell] as number;
+    if (covered / abnormal >= FOUND_SHARE) return values[cell];
   }
   throw new Error("all cells together cover all abnormal pixels");
 }

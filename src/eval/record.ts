@@ -52,7 +52,7 @@ export function encodeRecord(record: VideoRecord, metadata: Readonly<Record<stri
   const { rows, columns } = first;
   const shape = [record.tokens.length, rows, columns];
   const tensors = new Map<string, StoredTensor>();
-  tensors.set("frames", { dtype: "F64", shape: [shape[0] as number], data: Float64Array.from(record.frames) });
+  tensors.set("frames", { dtype: "F64", shape: [shape[0]], data: Float64Array.from(record.frames) });
   if (record.times) {
     tensors.set("times", { dtype: "F64", shape: [record.times.length], data: Float64Array.from(record.times) });
   }

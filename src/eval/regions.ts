@@ -27,7 +27,7 @@ export function findRegions(map: ScoreMap, threshold: number, size: { width: num
   return connectedComponents(inside, map.columns).map(({ box, cells }) => {
     const [x1, x2] = pixelsOf(box.x1, box.x2, map.columns, size.width);
     const [y1, y2] = pixelsOf(box.y1, box.y2, map.rows, size.height);
-    const score = cells.reduce((most, cell) => Math.max(most, map.data[cell] as number), 0);
+    const score = cells.reduce((most, cell) => Math.max(most, map.data[cell]), 0);
     return { x1, y1, x2, y2, score };
   });
 }
@@ -68,7 +68,7 @@ export function connectedComponents(inside: Uint8Array, columns: number): Compon
     queue[end++] = first;
     left[first] = 0;
     for (let next = start; next < end; next++) {
-      const cell = queue[next] as number;
+      const cell = queue[next];
       const x = cell % columns;
       const y = (cell - x) / columns;
       box.x1 = Math.min(box.x1, x);
@@ -100,8 +100,8 @@ export function quantile(values: Float32Array | Float64Array, q: number): number
   // NaN sorts last.
   if (Number.isNaN(sorted.at(-1))) throw new InputError("a quantile of values with NaN among them cannot be taken");
   const at = q * (sorted.length - 1);
-  const below = sorted[Math.floor(at)] as number;
-  const above = sorted[Math.ceil(at)] as number;
+  const below = sorted[Math.floor(at)];
+  const above = sorted[Math.ceil(at)];
   return above === below ? below : below + (at % 1) * (above - below);
 }
 

@@ -97,7 +97,7 @@ function byClass(labels: ArrayLike<number>, scores: ArrayLike<number>) {
   const abnormal = new Float64Array(labels.length);
   let [normals, abnormals] = [0, 0];
   for (let i = 0; i < labels.length; i++) {
-    const score = scores[i] as number;
+    const score = scores[i];
     if (Number.isNaN(score)) throw new InputError(`score ${i} is NaN: it cannot be ranked`);
     if (labels[i] === 0) normal[normals++] = score;
     else if (labels[i] === 1) abnormal[abnormals++] = score;

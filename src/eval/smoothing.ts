@@ -46,7 +46,7 @@ export function paperKernel(range: number, mu: number): Float64Array {
  */
 export function smooth(scores: ArrayLike<number>, settings: Smoothing, name = "a video"): Float64Array {
   for (let i = 0; i < scores.length; i++) {
-    const score = scores[i] as number;
+    const score = scores[i];
     if (score === Infinity || score === -Infinity) {
       throw new InputError(`${name}: the score of frame ${i} is ${score}; a score must be finite`);
     }
@@ -97,7 +97,7 @@ function correlate(
   const result = new Float64Array(scores.length);
   for (let i = 0; i < result.length; i++) {
     let sum = 0;
-    for (let k = 0; k < kernel.length; k++) sum += (kernel[k] as number) * (padded[i + k] as number);
+    for (let k = 0; k < kernel.length; k++) sum += kernel[k] * padded[i + k];
     result[i] = sum;
   }
   return result;

@@ -55,7 +55,7 @@ export class Profiler {
     this.staging.unmap();
     const times = this.labels.map((label, i) => ({
       label,
-      ms: Number((ticks[2 * i + 1] as bigint) - (ticks[2 * i] as bigint)) / 1e6,
+      ms: Number(ticks[2 * i + 1] - ticks[2 * i]) / 1e6,
     }));
     this.labels = [];
     return times;

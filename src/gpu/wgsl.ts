@@ -42,7 +42,7 @@ export function specialize(source: string, { constants = {}, types = {}, flags =
 function unroll(lines: readonly string[], text: string): string[] {
   const out: string[] = [];
   for (let i = 0; i < lines.length; i++) {
-    const line = lines[i] as string;
+    const line = lines[i];
     const directive = /^\s*\/\/#unroll (\w+) (\w+)/.exec(line);
     if (!directive) {
       if (/^\s*\/\/#end\b/.test(line)) throw new Error("the WGSL file has an //#end without an //#unroll");
@@ -53,8 +53,8 @@ function unroll(lines: readonly string[], text: string): string[] {
     const first = i + 1;
     for (let depth = 1; depth > 0; ) {
       if (++i >= lines.length) throw new Error(`the WGSL file has no //#end for //#unroll ${name}`);
-      if (/^\s*\/\/#unroll /.test(lines[i] as string)) depth++;
-      else if (/^\s*\/\/#end\b/.test(lines[i] as string)) depth--;
+      if (/^\s*\/\/#unroll /.test(lines[i])) depth++;
+      else if (/^\s*\/\/#end\b/.test(lines[i])) depth--;
     }
     const value = /^\d+$/.test(count) ? count : new RegExp(`^const ${count}: u32 = (\\d+)u;`, "m").exec(text)?.[1];
     if (value === undefined) throw new Error(`//#unroll ${name}: the WGSL file has no constant ${count}`);
@@ -101,7 +101,7 @@ export interface DeclaredBinding {
 export function declaredBindings(wgsl: string): DeclaredBinding[] {
   const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage, read_write|storage, read|storage|uniform)>\s+(\w+)/g;
   return [...wgsl.matchAll(pattern)].map(([, binding, space, name]) => ({
-    name: name as string,
+    name: name,
     binding: Number(binding),
     type: space === "uniform" ? "uniform" : space === "storage, read_write" ? "storage" : "read-only-storage",
   }));

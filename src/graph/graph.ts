@@ -162,7 +162,7 @@ export class Graph {
       const place = aliasOf && { aliasOf, ...(aliasOf.offset !== undefined && { offset: aliasOf.offset }) };
       return this.add({ name: `${name}${suffix}`, shape: spec.shape, dtype: spec.dtype, role: "value", ...place });
     });
-    this.nodes.push({ name, op: op as Op, inputs, outputs, attrs, phase: this.currentPhase });
+    this.nodes.push({ name, op: op, inputs, outputs, attrs, phase: this.currentPhase });
     return outputs;
   }
 

@@ -44,7 +44,7 @@ export function planMemory(graph: Graph): MemoryPlan {
       slot = slotBytes.push(life.bytes) - 1;
       tenants.push([]);
     }
-    (tenants[slot] as Life[]).push(life);
+    tenants[slot].push(life);
     slots.set(life.id, slot);
   }
   return { nodes, slots, slotBytes };

@@ -86,7 +86,7 @@ export class Program {
     for (const tensor of graph.tensors) {
       const slot = plan.slots.get(tensor.id);
       if (slot !== undefined) {
-        buffers.set(tensor.id, slotBuffers[slot] as GPUBuffer);
+        buffers.set(tensor.id, slotBuffers[slot]);
       } else if (!tensor.aliasOf && tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
         const buffer = gpu.createBuffer(tensor.name, byteSize(tensor), storage);
         if (tensor.data) gpu.device.queue.writeBuffer(buffer, 0, tensor.data as Float32Array<ArrayBuffer>);

@@ -23,19 +23,19 @@ export function headErrors(
   if (student) layers.push(network.layer("decoder_student_pred"));
   const { weight, bias } = linearWeights(graph, "heads", layers, network.activations, "inputs");
   const inputs = [targets, samples, weight, bias, teacher, ...(student ? [student] : [])];
-  return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0] as Tensor;
+  return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0];
 }
 
 /** The teacher's predicted anomaly map [B, H, W], 0…1: only that channel of the head is computed. */
 export function anomalyMap(graph: Graph, network: Network, outputs: NetworkOutputs, size: Size): Tensor {
   const prediction = predictAnomaly(network, outputs);
-  return graph.apply(anomalyMapOp, [prediction], { patch: network.config.patch, ...size })[0] as Tensor;
+  return graph.apply(anomalyMapOp, [prediction], { patch: network.config.patch, ...size })[0];
 }
 
 /** What each token's pixels say of it, from the predicted anomaly map and a motion gradient: [B, L, 4], see {@link tokenAnomalyOp}. */
 export function tokenAnomaly(graph: Graph, network: Network, outputs: NetworkOutputs, gradient: Tensor): Tensor {
   const prediction = predictAnomaly(network, outputs);
-  return graph.apply(tokenAnomalyOp, [prediction, gradient], { patch: network.config.patch })[0] as Tensor;
+  return graph.apply(tokenAnomalyOp, [prediction, gradient], { patch: network.config.patch })[0];
 }
 
 /** The cleaned-up map of teacher against student, a mean a token [B, L]; it needs their predictions stored. */
@@ -48,7 +48,7 @@ export function cleanMap(
   size: Size,
 ): Tensor {
   const predictions = [network.linear("decoder_pred", teacher), network.linear("decoder_student_pred", student)];
-  return graph.apply(cleanMapOp, [...predictions, gradient], { patch: network.config.patch, ...size })[0] as Tensor;
+  return graph.apply(cleanMapOp, [...predictions, gradient], { patch: network.config.patch, ...size })[0];
 }
 
 function predictAnomaly(network: Network, { teacher }: NetworkOutputs): Tensor {
@@ -67,7 +67,7 @@ function everyNthRow({ weight, bias }: LinearWeights, n: number, first: number):
   for (let row = 0; row < rows; row++) {
     const from = row * n + first;
     picked.weight.set(weight.subarray(from * width, (from + 1) * width), row * width);
-    picked.bias[row] = bias[from] as number;
+    picked.bias[row] = bias[from];
   }
   return picked;
 }

@@ -68,7 +68,7 @@ export class Network {
     for (const name of names.encoder) x = this.block(name, x, grid.rows, grid.keptColumns);
     const latent = this.tapNorm("norm", x);
     const embedded = this.normalizedLinear("decoder_embed", "norm", x);
-    let y = graph.apply(unshuffleOp, [embedded, this.vector("mask_token"), inputs.idsRestore], {})[0] as Tensor;
+    let y = graph.apply(unshuffleOp, [embedded, this.vector("mask_token"), inputs.idsRestore], {})[0];
     let branch: Tensor | undefined;
     for (const [i, name] of names.decoder.entries()) {
       y = this.block(name, y, grid.rows, grid.columns);
@@ -90,7 +90,7 @@ export class Network {
     const [x] = this.graph.apply(patchEmbedOp, [frames, samples, idsKeep, weight, bias], { patch }) as [Tensor];
     const inputs = [x, this.vector("patch_embed.norm.weight"), this.vector("patch_embed.norm.bias")];
     if (withCls) inputs.push(this.vector("cls_token"));
-    return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0] as Tensor;
+    return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0];
   }
 
   /** x + attn(norm1(x)), then that + mlp(norm2(that)); convolutions on a grid of rows × columns. */

@@ -55,7 +55,7 @@ export function combineTokenErrors(rule: ScoreRule, errors: Float32Array, first:
   const scores = new Float32Array(count);
   // Some thousand frames a second have some million tokens: a plain loop is ten times as fast as Float32Array.from.
   for (let i = 0, at = 2 * first; i < count; i++, at += 2) {
-    scores[i] = combineErrors(rule, errors[at] as number, errors[at + 1] as number);
+    scores[i] = combineErrors(rule, errors[at], errors[at + 1]);
   }
   return scores;
 }

@@ -63,7 +63,7 @@ export class TrainingNetwork {
     const latent = this.norm("norm", x);
     const embedded = this.linear("decoder_embed", latent, config.decoderWidth);
     const maskToken = this.trained.tensor("mask_token", [config.decoderWidth]);
-    let y = graph.apply(unshuffleOp, [embedded, maskToken, inputs.idsRestore], {})[0] as Tensor;
+    let y = graph.apply(unshuffleOp, [embedded, maskToken, inputs.idsRestore], {})[0];
     let branch: Tensor | undefined;
     for (const [i, name] of names.decoder.entries()) {
       y = this.block(name, y, grid.rows, grid.columns, inputs.seed);
@@ -92,7 +92,7 @@ export class TrainingNetwork {
         this.trained.tensor(name, [width]),
       );
       const attrs = { epsilon: layerNormEpsilon };
-      return this.graph.apply(layerNormOp, [reshape(x, [b, keep, width]), ...inputs], attrs)[0] as Tensor;
+      return this.graph.apply(layerNormOp, [reshape(x, [b, keep, width]), ...inputs], attrs)[0];
     });
   }
 
@@ -120,7 +120,7 @@ export class TrainingNetwork {
       const dropout = { rate: this.dropout, layer: this.dropouts++ };
       const [active] = graph.apply(geluDropoutOp, [hidden, seed], dropout) as [Tensor];
       const mlp = this.linear(`${name}.mlp.net.3`, active, width);
-      return graph.apply(mlpResidualOp, [x1, norm2, mlp], {})[0] as Tensor;
+      return graph.apply(mlpResidualOp, [x1, norm2, mlp], {})[0];
     });
   }
 
@@ -139,7 +139,7 @@ export class TrainingNetwork {
   private norm(name: string, x: Tensor): Tensor {
     const width = x.shape.at(-1) as number;
     const inputs = [x, ...["weight", "bias"].map((t) => this.trained.tensor(`${name}.${t}`, [width]))];
-    return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0] as Tensor;
+    return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0];
   }
 }
 

@@ -44,7 +44,7 @@ export class FileArchive implements FrameArchive {
   }
 
   async read(frame: number): Promise<Uint8Array> {
-    const [offset, end] = [this.offsets[frame] as number, this.offsets[frame + 1] as number];
+    const [offset, end] = [this.offsets[frame], this.offsets[frame + 1]];
     const bytes = new Uint8Array(end - offset);
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await this.file.read(bytes, done, bytes.length - done, offset + done);

@@ -81,7 +81,7 @@ async function createDawn(robust: boolean, extra: readonly string[] = []): Promi
   for (const [name, value] of Object.entries(globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
-  return create([...dawnFlags(robust), ...extra]) as Dawn;
+  return create([...dawnFlags(robust), ...extra]);
 }
 
 /** Runs `use` with Vulkan restricted to one driver. */
@@ -238,7 +238,7 @@ async function systemAdapterNames(): Promise<string[]> {
     const dawn = await createDawn(true, ["adapter=no adapter has this name"]);
     await dawn.requestAdapter();
   } catch (error) {
-    return [...String(error).matchAll(/name: '([^']+)'/g)].map((match) => match[1] as string);
+    return [...String(error).matchAll(/name: '([^']+)'/g)].map((match) => match[1]);
   }
   return [];
 }

@@ -40,7 +40,7 @@ export async function readPngValues(path: string): Promise<ValueImage> {
   const { data, width, height } = await decodeImage(isIndexed ? withIdentityPalette(bytes, bits) : bytes, path);
   const values = new Uint8Array(width * height);
   for (let i = 0, at = 0; i < values.length; i++, at += 3) {
-    const value = data[at] as number;
+    const value = data[at];
     if (data[at + 1] !== value || data[at + 2] !== value) {
       throw new InputError(
         `${shown} is in colour at ${i % width},${Math.floor(i / width)}; a gray or palette PNG is needed`,

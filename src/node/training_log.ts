@@ -204,7 +204,7 @@ function placeOf(list: readonly LogEntry[], entry: LogEntry): { at: number; repl
   if (Number.isNaN(own)) return { at, replaces: false };
   // What is placed belongs near the end.
   for (let i = list.length - 1; i >= 0; i--) {
-    const other = list[i] as LogEntry;
+    const other = list[i];
     if (other.type !== entry.type) continue;
     const its = numberOf(other);
     if (its === own) return { at: i, replaces: true };

@@ -31,7 +31,7 @@ export const accumulateOp: Op<Record<string, never>> = {
     ];
   },
   cost({ outputs }) {
-    const total = outputs[0] as Tensor;
+    const total = outputs[0];
     return { flops: elementCount(total.shape), bytes: 3 * byteSize(total) };
   },
 };

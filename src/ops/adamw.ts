@@ -34,7 +34,7 @@ export const adamWOp: Op<Record<string, never>> = {
     ];
   },
   cost({ outputs }) {
-    const parameters = outputs[0] as Tensor;
+    const parameters = outputs[0];
     return { flops: 16 * elementCount(parameters.shape), bytes: 8 * byteSize(parameters) };
   },
 };

@@ -14,7 +14,7 @@ export const addOp: Op<Record<string, never>> = {
   },
   kernels({ inputs, outputs }, target) {
     const [a, b] = inputs as [Tensor, Tensor];
-    const y = outputs[0] as Tensor;
+    const y = outputs[0];
     const count = elementCount(y.shape);
     const vectors = count % 4 === 0;
     const { constants, workgroups } = sweep(target, vectors ? count / 4 : count);
@@ -34,4 +34,4 @@ export const addOp: Op<Record<string, never>> = {
 };
 
 /** Adds two tensors by {@link addOp}: what differentiation sums gradients with. */
-export const addTo: Add = (graph, a, b) => graph.apply(addOp, [a, b], {})[0] as Tensor;
+export const addTo: Add = (graph, a, b) => graph.apply(addOp, [a, b], {})[0];

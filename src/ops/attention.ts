@@ -35,13 +35,13 @@ export const attentionOp: Op<{ heads: number }> = {
           ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: qkv.dtype } }),
         }),
         entryPoint: "attention",
-        bindings: { qkv, y: outputs[0] as Tensor },
+        bindings: { qkv, y: outputs[0] },
         workgroups: [groups(tokens, queries), heads, b],
       },
     ];
   },
   variants({ inputs, attrs: { heads } }, target) {
-    const shape = attentionShape(inputs[0] as Tensor, heads);
+    const shape = attentionShape(inputs[0], heads);
     return { key: attentionKey(shape), names: [...attentionVariants(target, shape).keys()] };
   },
   cost(call) {
@@ -49,7 +49,7 @@ export const attentionOp: Op<{ heads: number }> = {
     return { flops: 4 * b * tokens * tokens * width, bytes: bytesOf(call) };
   },
   gradient({ inputs, outputs, attrs }, [dy], graph) {
-    const [qkv, y] = [inputs[0] as Tensor, outputs[0] as Tensor];
+    const [qkv, y] = [inputs[0], outputs[0]];
     return dy ? graph.apply(attentionBackwardOp, [qkv, y, dy], attrs).slice(0, 1) : [];
   },
 };

@@ -74,12 +74,12 @@ export const batchNormOp: Op<{ epsilon: number; momentum: number }> = {
     ];
   },
   cost(call) {
-    const x = call.inputs[0] as Tensor;
+    const x = call.inputs[0];
     return { flops: 8 * elementCount(x.shape), bytes: bytesOf(call) + byteSize(x) };
   },
   gradient({ inputs, outputs }, [dy], graph) {
     const [x, gamma] = inputs as [Tensor, Tensor];
-    const stats = outputs[1] as Tensor;
+    const stats = outputs[1];
     return graph.apply(batchNormBackwardOp, [x, stats, gamma, dy as Tensor], {}).slice(0, 3);
   },
 };
@@ -127,7 +127,7 @@ export const batchNormBackwardOp: Op<Record<string, never>> = {
     ];
   },
   cost(call) {
-    const x = call.inputs[0] as Tensor;
+    const x = call.inputs[0];
     return { flops: 10 * elementCount(x.shape), bytes: bytesOf(call) + 2 * byteSize(x) };
   },
 };

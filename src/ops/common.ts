@@ -24,7 +24,7 @@ export function expectActivation(
   const fits = tensor?.shape.length === shape.length && shape.every((n, i) => n === -1 || n === tensor.shape[i]);
   expect(fits, `${name} has the shape [${tensor?.shape}], not [${shape.map((n) => (n === -1 ? "any" : n))}]`);
   expect(tensor?.dtype === other?.dtype, `${name} is ${tensor?.dtype}, not ${other?.dtype}`);
-  return tensor as TensorSpec;
+  return tensor;
 }
 
 /** Workgroups of `size` that cover `count`. */

@@ -46,8 +46,8 @@ export const convolveOp: Op<Grid> = {
   },
   cost: (call) => ({ flops: 18 * elementCount(call.outputs[0]?.shape ?? []), bytes: bytesOf(call) }),
   gradient({ inputs, outputs, attrs }, [dy], graph, needed) {
-    const x = inputs[0] as Tensor;
-    const taps = outputs[1] as Tensor;
+    const x = inputs[0];
+    const taps = outputs[1];
     return [
       needed[0] ? graph.apply(convolveBackwardOp, [dy as Tensor, taps], attrs)[0] : undefined,
       needed[1] ? graph.apply(convolveWeightGradientOp, [x, dy as Tensor], attrs)[0] : undefined,
@@ -65,7 +65,7 @@ export const convolveBackwardOp: Op<Grid> = {
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [dy, taps] = inputs as [Tensor, Tensor];
-    const dx = outputs[0] as Tensor;
+    const dx = outputs[0];
     const { constants, workgroups } = runs(target, dx, attrs);
     return [
       {

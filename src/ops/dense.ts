@@ -72,14 +72,14 @@ export const denseOp: Op<DenseAttrs> = {
           flags: { BIAS: attrs.bias, STRIPS: strips !== undefined },
         }),
         entryPoint: "pack",
-        bindings: { weight, packedWeight, packedBias, ...(attrs.bias && { bias: extra[0] as Tensor }) },
+        bindings: { weight, packedWeight, packedBias, ...(attrs.bias && { bias: extra[0] }) },
         workgroups: [groups((k * n) / 16, 64), 1, batch],
       },
       ...linearOp.kernels(linear, target),
     ];
   },
   cost(call) {
-    const y = call.outputs[0] as Tensor;
+    const y = call.outputs[0];
     return { flops: 2 * elementCount(y.shape) * dim(call.inputs[0], 2), bytes: bytesOf(call) };
   },
   gradient({ inputs, attrs }, [dy], graph, needed) {
@@ -98,7 +98,7 @@ export const denseOp: Op<DenseAttrs> = {
 };
 
 function weightGradient(graph: Graph, inputs: readonly Tensor[], scales: Scales): Tensor {
-  return graph.apply(weightGradientOp, inputs, { scales })[0] as Tensor;
+  return graph.apply(weightGradientOp, inputs, { scales })[0];
 }
 
 /**

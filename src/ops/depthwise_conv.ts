@@ -30,7 +30,7 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
           types: { Act: x.dtype },
         }),
         entryPoint: "convolve",
-        bindings: { x, weight, bias, qkv: outputs[0] as Tensor },
+        bindings: { x, weight, bias, qkv: outputs[0] },
         workgroups: [groups((columns * width) / 4, 64), groups(rows, run), b],
       },
     ];
@@ -62,10 +62,10 @@ export function foldBatchNorm(
   const bias = new Float32Array(3 * width);
   projections.forEach((p, which) => {
     for (let d = 0; d < width; d++) {
-      const scale = (p.gamma[d] as number) / Math.sqrt((p.variance[d] as number) + epsilon);
-      bias[which * width + d] = (p.beta[d] as number) - (p.mean[d] as number) * scale;
+      const scale = p.gamma[d] / Math.sqrt(p.variance[d] + epsilon);
+      bias[which * width + d] = p.beta[d] - p.mean[d] * scale;
       for (let tap = 0; tap < 9; tap++) {
-        weight[(tap * 3 + which) * width + d] = (p.weight[d * 9 + tap] as number) * scale;
+        weight[(tap * 3 + which) * width + d] = p.weight[d * 9 + tap] * scale;
       }
     }
   });

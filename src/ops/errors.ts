@@ -56,7 +56,7 @@ export const tokenErrorsOp: Op<ErrorAttrs & { normalizeTarget: boolean }> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [targets, samples, teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor?];
-    const errors = outputs[0] as Tensor;
+    const errors = outputs[0];
     const [b, tokens] = errors.shape as [number, number];
     return [
       {
@@ -211,7 +211,7 @@ export const headErrorsOp: Op<ErrorAttrs> = {
     }
   },
   variants({ inputs, outputs, attrs: { patch } }, target) {
-    const shape = headErrorsShape(inputs[4] as Tensor, outputs[0] as Tensor, patch);
+    const shape = headErrorsShape(inputs[4], outputs[0], patch);
     return { key: headErrorsKey(shape), names: [...headErrorsVariants(target, shape).keys()] };
   },
   cost(call) {
@@ -260,7 +260,7 @@ export const frameScoresOp: Op<{ keep: number }> = {
           flags: { MASKED_ONLY: idsRestore !== undefined },
         }),
         entryPoint: "frameScores",
-        bindings: { errors, scores: outputs[0] as Tensor, ...(idsRestore && { idsRestore }) },
+        bindings: { errors, scores: outputs[0], ...(idsRestore && { idsRestore }) },
         workgroups: [b, 1, 1],
       },
     ];
@@ -291,7 +291,7 @@ export const anomalyMapOp: Op<{ patch: number; height: number; width: number }> 
           types: { Act: prediction.dtype },
         }),
         entryPoint: "layOut",
-        bindings: { prediction, map: outputs[0] as Tensor },
+        bindings: { prediction, map: outputs[0] },
         workgroups: [groups(width, 64), height, dim(prediction, 0)],
       },
     ];

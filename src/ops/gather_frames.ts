@@ -25,7 +25,7 @@ function gatherOp(name: string, difference: boolean): Op<ResizeAttrs> {
         columns,
         rows,
         [difference ? "samples" : "slots"]: listed,
-        resized: outputs[0] as Tensor,
+        resized: outputs[0],
       };
       return [resizeKernel({ difference, gather: true }, dim(listed, 0), dim(raw, 1), attrs, bindings)];
     },

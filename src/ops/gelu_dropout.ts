@@ -47,7 +47,7 @@ export const geluDropoutOp: Op<DropoutAttrs> = {
         label: "gelu dropout",
         wgsl: specialize(geluDropoutWgsl, specialization),
         entryPoint: "geluDropout",
-        bindings: { x, y: outputs[0] as Tensor, ...(attrs.rate > 0 && { seed }) },
+        bindings: { x, y: outputs[0], ...(attrs.rate > 0 && { seed }) },
         workgroups,
       },
     ];
@@ -74,7 +74,7 @@ export const geluDropoutBackwardOp: Op<DropoutAttrs> = {
         label: "gelu dropout backward",
         wgsl: specialize(geluDropoutBackwardWgsl, specialization),
         entryPoint: "geluDropoutBackward",
-        bindings: { x, dy, dx: outputs[0] as Tensor, ...(attrs.rate > 0 && { seed }) },
+        bindings: { x, dy, dx: outputs[0], ...(attrs.rate > 0 && { seed }) },
         workgroups,
       },
     ];

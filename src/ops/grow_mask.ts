@@ -14,7 +14,7 @@ export const growMaskOp: Op<GrowAttrs> = {
   name: "growMask",
   outputs: ([targets]) => [expectShape(targets, "targets", [-1, -1, -1])],
   kernels({ inputs, outputs, attrs: { radius, along } }) {
-    const [targets, grown] = [inputs[0] as Tensor, outputs[0] as Tensor];
+    const [targets, grown] = [inputs[0], outputs[0]];
     const [b, height, width] = grown.shape as [number, number, number];
     return [
       {
@@ -36,5 +36,5 @@ export const growMaskOp: Op<GrowAttrs> = {
 export function growMasks(graph: Graph, targets: Tensor, radius: number): Tensor {
   if (radius === 0) return targets;
   const [rows] = graph.apply(growMaskOp, [targets], { radius, along: "rows" }) as [Tensor];
-  return graph.apply(growMaskOp, [rows], { radius, along: "columns" })[0] as Tensor;
+  return graph.apply(growMaskOp, [rows], { radius, along: "columns" })[0];
 }

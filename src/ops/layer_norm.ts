@@ -33,7 +33,7 @@ export const layerNormOp: Op<{ epsilon: number }> = {
   },
   kernels({ inputs, outputs, attrs: { epsilon } }, target) {
     const [x, gamma, beta, token] = inputs as [Tensor, Tensor, Tensor, Tensor?];
-    const y = outputs[0] as Tensor;
+    const y = outputs[0];
     const width = dim(x, 2);
     const rows = elementCount(x.shape) / width;
     const lanes = lanesOf(target);
@@ -101,7 +101,7 @@ export const layerNormBackwardOp: Op<{ epsilon: number }> = {
           flags: { SHARED: lanes > 1 },
         }),
         entryPoint: "layerNormBackward",
-        bindings: { x, gamma, dy, dx: outputs[0] as Tensor },
+        bindings: { x, gamma, dy, dx: outputs[0] },
         workgroups: [groups(rows, workgroup / lanes), 1, 1],
       },
     ];

@@ -63,7 +63,7 @@ export const linearOp: Op<LinearAttrs> = {
   },
   kernels({ inputs, outputs, attrs }, target) {
     const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const y = outputs[0] as Tensor;
+    const y = outputs[0];
     const { normalize = false, gelu = false, passthroughPeriod = 0, epsilon = 0 } = attrs;
     const columnSums = normalize ? extra[0] : undefined;
     const residual = attrs.residual ? extra[normalize ? 1 : 0] : undefined;
@@ -100,7 +100,7 @@ export const linearOp: Op<LinearAttrs> = {
     return moments ? [rowMoments(x, moments, epsilon), linear] : [linear];
   },
   variants({ inputs, outputs, attrs: { normalize } }, target) {
-    const shape = linearShape(inputs[0] as Tensor, outputs[0] as Tensor);
+    const shape = linearShape(inputs[0], outputs[0]);
     const candidates = linearVariants(target, shape);
     const isRows = [...candidates.values()].every(({ kind }) => kind !== "subgroup");
     return {
@@ -111,7 +111,7 @@ export const linearOp: Op<LinearAttrs> = {
     };
   },
   cost(call) {
-    const y = call.outputs[0] as Tensor;
+    const y = call.outputs[0];
     return { flops: 2 * elementCount(y.shape) * dim(call.inputs[0], 2), bytes: bytesOf(call) };
   },
 };
@@ -122,7 +122,7 @@ function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undef
   sums.fill(0);
   for (const [i, value] of weight.entries()) {
     const column = Math.floor(i / k);
-    sums[column] = (sums[column] as number) + value;
+    sums[column] = sums[column] + value;
   }
 }
 
@@ -217,10 +217,10 @@ export function foldNorm({ weight, bias }: LinearWeights, { gamma, beta }: NormW
   const k = gamma.length;
   const shifted = bias.map((value, row) => {
     let sum = value;
-    for (let i = 0; i < k; i++) sum += (weight[row * k + i] as number) * (beta[i] as number);
+    for (let i = 0; i < k; i++) sum += weight[row * k + i] * beta[i];
     return sum;
   });
-  return { weight: weight.map((value, i) => value * (gamma[i % k] as number)), bias: shifted };
+  return { weight: weight.map((value, i) => value * gamma[i % k]), bias: shifted };
 }
 
 /**
@@ -237,7 +237,7 @@ export function linearWeights(
   dtype: ActivationType = "f32",
   rows: "outputs" | "inputs" = "outputs",
 ): { weight: Tensor; bias: Tensor; columnSums: () => Tensor } {
-  const first = layers[0] as LinearWeights;
+  const first = layers[0];
   const n = first.bias.length;
   const k = first.weight.length / n;
   const strips = linearStrips(graph.target, n) ?? (rows === "inputs" ? { lanes: 1, strips: n / 4 } : undefined);
@@ -285,7 +285,7 @@ function packedIndex(k: number, n: number, inner: number, { lanes, strips }: Str
 function packStrips(weight: Float32Array, n: number, k: number, strips: Strips, packed: Float32Array): void {
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < k; column++) {
-      packed[packedIndex(column, row, k, strips)] = weight[row * k + column] as number;
+      packed[packedIndex(column, row, k, strips)] = weight[row * k + column];
     }
   }
 }

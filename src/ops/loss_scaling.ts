@@ -26,7 +26,7 @@ export const scaleLossOp: Op<Record<string, never>> = {
         label: "scale loss",
         wgsl: scaleLossWgsl,
         entryPoint: "scaleLoss",
-        bindings: { share, scaler, seed: outputs[0] as Tensor },
+        bindings: { share, scaler, seed: outputs[0] },
         workgroups: [1, 1, 1],
       },
     ];
@@ -42,7 +42,7 @@ export const nonFiniteOp: Op<Record<string, never>> = {
     return [{ shape: [Math.min(256, groups(n, 256))], dtype: "u32" }];
   },
   kernels({ inputs, outputs }) {
-    const [gradients, found] = [inputs[0] as Tensor, outputs[0] as Tensor];
+    const [gradients, found] = [inputs[0], outputs[0]];
     const parts = dim(found, 0);
     return [
       {

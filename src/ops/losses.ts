@@ -28,7 +28,7 @@ export const lossWeightsOp: Op<{ patch: number }> = {
           constants: { PATCH: patch, GRID_WIDTH: dim(gradient, 2) / patch, TOKENS: tokens },
         }),
         entryPoint: "lossWeights",
-        bindings: { gradient, motion, targets, samples, weights: outputs[0] as Tensor },
+        bindings: { gradient, motion, targets, samples, weights: outputs[0] },
         workgroups: [groups(tokens, 64), b, 1],
       },
     ];
@@ -43,7 +43,7 @@ interface LossAttrs {
 }
 
 function lossKernel(tensors: Record<string, Tensor>, attrs: LossAttrs) {
-  const errors = tensors.errors as Tensor;
+  const errors = tensors.errors;
   return {
     label: "loss",
     wgsl: specialize(lossesWgsl, {
@@ -71,7 +71,7 @@ export const weightedLossOp: Op<LossAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [errors, weights] = inputs as [Tensor, Tensor];
-    return [lossKernel({ errors, weights, loss: outputs[0] as Tensor }, attrs)];
+    return [lossKernel({ errors, weights, loss: outputs[0] }, attrs)];
   },
   cost: (call) => ({ flops: elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
   gradient: ({ inputs: [, weights], attrs }, [dLoss], graph) =>
@@ -88,7 +88,7 @@ export const maskedLossOp: Op<LossAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [errors, idsRestore] = inputs as [Tensor, Tensor];
-    return [lossKernel({ errors, idsRestore, loss: outputs[0] as Tensor }, attrs)];
+    return [lossKernel({ errors, idsRestore, loss: outputs[0] }, attrs)];
   },
   cost: (call) => ({ flops: elementCount(call.inputs[0]?.shape ?? []), bytes: bytesOf(call) }),
   gradient: ({ inputs: [, idsRestore], attrs }, [dLoss], graph) =>
@@ -114,7 +114,7 @@ function lossBackwardOp(name: string, binding: "weights" | "idsRestore"): Op<Los
             flags: { WEIGHTED: binding === "weights" },
           }),
           entryPoint: "lossesBackward",
-          bindings: { [binding]: perToken, dLoss, dErrors: outputs[0] as Tensor },
+          bindings: { [binding]: perToken, dLoss, dErrors: outputs[0] },
           workgroups: [b, 1, 1],
         },
       ];

@@ -20,7 +20,7 @@ export const noiseOp: Op<{ tokens: number }> = {
         label: "noise",
         wgsl: specialize(noiseWgsl, { constants: { TOKENS: tokens } }),
         entryPoint: "fill",
-        bindings: { samples, seed, noise: outputs[0] as Tensor },
+        bindings: { samples, seed, noise: outputs[0] },
         workgroups: [groups(tokens, 64), dim(samples, 0), 1],
       },
     ];

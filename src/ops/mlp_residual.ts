@@ -32,7 +32,7 @@ export const mlpResidualOp: Op<Record<string, never>> = {
   },
   kernels({ inputs, outputs }, target) {
     const [x1, norm2, mlp] = inputs as [Tensor, Tensor, Tensor];
-    const y = outputs[0] as Tensor;
+    const y = outputs[0];
     const { specialization, workgroups } = dispatch(target, y);
     return [
       {

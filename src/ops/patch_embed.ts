@@ -41,7 +41,7 @@ export const patchEmbedOp: Op<{ patch: number }> = {
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const keep = dim(expectShape(idsKeep, "idsKeep", [b, -1]), 1);
     const { shape, dtype } = expectActivation(weight, "weight", [3, patch, patch, 3, -1]);
-    const width = shape[4] as number;
+    const width = shape[4];
     expectShape(bias, "bias", [width]);
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     const y = { shape: [b, keep, width], dtype };
@@ -49,7 +49,7 @@ export const patchEmbedOp: Op<{ patch: number }> = {
   },
   kernels({ inputs, outputs, attrs: { patch } }, target) {
     const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
-    const y = outputs[0] as Tensor;
+    const y = outputs[0];
     const [b, keep, width] = y.shape as [number, number, number];
     const [, h, w] = frames.shape as [number, number, number];
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
@@ -70,12 +70,12 @@ export const patchEmbedOp: Op<{ patch: number }> = {
       workgroups,
     };
     if (kind !== "split") return [embed];
-    const parts = outputs[1] as Tensor;
+    const parts = outputs[1];
     const bindings = { frames, samples, idsKeep, parts, bias, y };
     return [splitWeight(weight, parts, width, true), { ...embed, bindings }];
   },
   variants({ outputs, attrs: { patch } }, target) {
-    const shape = patchEmbedShape(outputs[0] as Tensor, patch);
+    const shape = patchEmbedShape(outputs[0], patch);
     return { key: patchEmbedKey(shape), names: [...patchEmbedVariants(target, shape).keys()] };
   },
   cost(call) {
@@ -162,7 +162,7 @@ export function packPatchWeight(target: Target, weight: Float32Array, width: num
           const at = strips
             ? ((((tile * 3 * area + t * area + pixel) * lanes + lane) * 3 + c) * count + strip) * 4 + (d % 4)
             : ((t * area + pixel) * 3 + c) * width + d;
-          packed[at] = weight[(d * 9 + t * 3 + c) * area + pixel] as number;
+          packed[at] = weight[(d * 9 + t * 3 + c) * area + pixel];
         }
       }
     }

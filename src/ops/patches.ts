@@ -28,14 +28,14 @@ export const patchesOp: Op<{ patch: number; dtype: "f32" | "f16" }> = {
         label: "patches",
         wgsl: specialize(patchesWgsl, { constants, types: { Act: dtype } }),
         entryPoint: "patchRows",
-        bindings: { frames, samples, idsKeep, patches: outputs[0] as Tensor },
+        bindings: { frames, samples, idsKeep, patches: outputs[0] },
         workgroups: [groups((keep * 3 * patch * patch) / 4, 64), b, 1],
       },
     ];
   },
   // All frames may be in the ring; those of the samples count.
   cost(call) {
-    const patches = call.outputs[0] as Tensor;
+    const patches = call.outputs[0];
     const count = elementCount(patches.shape);
     return { flops: 2 * count, bytes: byteSize(patches) + (4 * count) / 3 };
   },

@@ -110,7 +110,7 @@ export const resizeFramesOp: Op<ResizeFramesAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [raw, columns, rows, slots] = inputs as [Tensor, Tensor, Tensor, Tensor];
-    const bindings = { raw, columns, rows, slots, resized: outputs[0] as Tensor };
+    const bindings = { raw, columns, rows, slots, resized: outputs[0] };
     return [resizeKernel({}, attrs.perStep, dim(raw, 1), attrs, bindings)];
   },
   cost({ attrs: { source, size, perStep } }) {
@@ -130,7 +130,7 @@ export const motionGradientOp: Op<ResizeAttrs> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const [raw, columns, rows, samples] = inputs as [Tensor, Tensor, Tensor, Tensor];
-    const bindings = { raw, columns, rows, samples, resized: outputs[0] as Tensor };
+    const bindings = { raw, columns, rows, samples, resized: outputs[0] };
     return [resizeKernel({ difference: true }, dim(samples, 0), dim(raw, 1), attrs, bindings)];
   },
   cost(call) {
@@ -171,6 +171,6 @@ export function frameRing(graph: Graph, source: Size, size: Size, slots: number,
     raw,
     slots: newSlots,
     resized,
-    motionGradient: (samples) => graph.apply(motionGradientOp, [raw, columns, rows, samples], attrs)[0] as Tensor,
+    motionGradient: (samples) => graph.apply(motionGradientOp, [raw, columns, rows, samples], attrs)[0],
   };
 }

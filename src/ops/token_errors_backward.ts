@@ -47,7 +47,7 @@ export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
         bindings: {
           dErrors,
           teacher,
-          dPrediction: outputs[0] as Tensor,
+          dPrediction: outputs[0],
           ...(student && { student }),
           ...(flags.TARGET && { targets, samples }),
         },

@@ -69,7 +69,7 @@ export const tokenAnomalyOp: Op<{ patch: number }> = {
   },
   kernels({ inputs, outputs, attrs: { patch } }) {
     const [prediction, gradient] = inputs as [Tensor, Tensor];
-    const maps = outputs[0] as Tensor;
+    const maps = outputs[0];
     const [b, tokens] = maps.shape as [number, number];
     return [
       {

@@ -29,7 +29,7 @@ export const unshuffleOp: Op<Record<string, never>> = {
           types: { Act: x.dtype },
         }),
         entryPoint: "unshuffle",
-        bindings: { x, maskToken, idsRestore, y: outputs[0] as Tensor },
+        bindings: { x, maskToken, idsRestore, y: outputs[0] },
         workgroups: [groups(((1 + tokens) * width) / 4, 64), b, 1],
       },
     ];
@@ -54,7 +54,7 @@ export const unshuffleBackwardOp: Op<{ keep: number }> = {
   outputs([dy, idsRestore], { keep }) {
     const [b, tokens] = expectShape(idsRestore, "idsRestore", [-1, -1]).shape as [number, number];
     const { shape, dtype } = expectActivation(dy, "dy", [b, 1 + tokens, -1]);
-    const width = shape[2] as number;
+    const width = shape[2];
     expect(width % 4 === 0, `width ${width} is no multiple of 4`);
     expect(keep <= tokens, `${keep} tokens cannot be kept of ${tokens}`);
     return [

@@ -116,7 +116,7 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
     [8, 1, 16, 16],
     [8, 1, 8, 8],
     [4, 1, 8, 8],
-  ].map(([rows, columns, lanesM, lanesN]) => ({ kind: "tiled", rows, columns, lanesM, lanesN }) as Tile);
+  ].map(([rows, columns, lanesM, lanesN]): Tile => ({ kind: "tiled", rows, columns, lanesM, lanesN }));
   const fitting = tiles.filter(
     (tile) =>
       bytes(tile) <= maxComputeWorkgroupStorageSize &&

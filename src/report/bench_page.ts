@@ -169,7 +169,7 @@ function drawing(axes: PlotAxes, lines: readonly PlotLine[]): string {
   const points = drawn.flatMap((line) => line.points);
   const xs = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
   const { width, height, left, right, top, bottom } = plot;
-  const x = logarithmic((xs[0] as number) / 1.4, (xs.at(-1) as number) * 1.4, left, width - right);
+  const x = logarithmic(xs[0] / 1.4, (xs.at(-1) as number) * 1.4, left, width - right);
   const low = Math.min(...points.map(({ y }) => y.min)) / 1.3;
   const high = Math.max(...points.map(({ y }) => y.max)) * 1.3;
   const y = logarithmic(low, high, height - bottom, top);

@@ -34,7 +34,7 @@ function checkPicture({ index, image, map }: ReportPicture, where: string): void
 function thinned(curve: ReportCurve): ReportCurve {
   const [x, y]: [number[], number[]] = [[], []];
   for (let i = 0; i < curve.x.length; i++) {
-    const [atX, atY] = [curve.x[i] as number, curve.y[i] as number];
+    const [atX, atY] = [curve.x[i], curve.y[i]];
     const distance = Math.abs(atX - (x.at(-1) ?? Infinity)) + Math.abs(atY - (y.at(-1) ?? Infinity));
     if (distance < CURVE_STEP && i < curve.x.length - 1) continue;
     x.push(atX);

@@ -31,15 +31,15 @@ export function heatmap(map: ScoreMap, low: number, high: number): HeatmapImage 
   const { rows, columns, data } = map;
   const rgba = new Uint8Array(rows * columns * 4);
   for (let i = 0; i < rows * columns; i++) {
-    const value = data[i] as number;
+    const value = data[i];
     if (!(value > low)) continue;
     const t = value >= high ? 1 : (value - low) / (high - low);
     const place = t * (RAMP.length - 1);
     const below = Math.min(Math.floor(place), RAMP.length - 2);
     const [from, to] = [RAMP[below] as readonly number[], RAMP[below + 1] as readonly number[]];
     for (let c = 0; c < 3; c++) {
-      const a = from[c] as number;
-      rgba[i * 4 + c] = Math.round(a + ((to[c] as number) - a) * (place - below));
+      const a = from[c];
+      rgba[i * 4 + c] = Math.round(a + (to[c] - a) * (place - below));
     }
     rgba[i * 4 + 3] = Math.round(255 * t);
   }

@@ -45,14 +45,14 @@ function pick(videos: readonly VideoResult[], kind: Moment["kind"], isMeant: Cho
 
 function extremes({ name, frames, scores, labels }: VideoResult, kind: Moment["kind"], isMeant: Choice, sign: 1 | -1) {
   const order = Array.from(scores.keys())
-    .filter((index) => isMeant(scores[index] as number, labels?.[index]))
-    .sort((a, b) => sign * ((scores[b] as number) - (scores[a] as number)));
+    .filter((index) => isMeant(scores[index], labels?.[index]))
+    .sort((a, b) => sign * (scores[b] - scores[a]));
   const found: Moment[] = [];
   for (const index of order) {
     if (found.length === most) break;
     if (found.some((other) => Math.abs(other.index - index) < apart)) continue;
     const own = labels?.[index];
-    const [frame, score] = [frames[index] as number, scores[index] as number];
+    const [frame, score] = [frames[index], scores[index]];
     found.push({ kind, video: name, index, frame, score, ...(own !== undefined && { label: own }) });
   }
   return found;

@@ -47,7 +47,7 @@ export class TrainingCurves {
       this.width = 1;
       for (const list of [this.buckets, this.epochs, this.tests, this.notes, this.runs]) list.length = 0;
     }
-    for (; this.read < log.length; this.read++) this.take(log[this.read] as LogEntry);
+    for (; this.read < log.length; this.read++) this.take(log[this.read]);
   }
 
   /** The data as JSON, with six significant digits. */

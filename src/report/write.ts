@@ -1,6 +1,6 @@
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { meanTokenMap } from "../detector/frame_score.js";
-import type { ScoreMap, TokenMaps } from "../detector/token_maps.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 import type { EvaluationResult, EvaluationSettings, VideoResult } from "../eval/evaluation.js";
 import type { VideoRecord } from "../eval/record.js";
 import { quantile } from "../eval/regions.js";
@@ -116,7 +116,7 @@ function evenly(length: number, count: number): number[] {
 /** The map of a frame, the mean over maskings. */
 function mapOf(records: readonly VideoRecord[], index: number, { rule, map }: EvaluationSettings): ScoreMap {
   return meanTokenMap(
-    records.map(({ tokens }) => tokens[index] as TokenMaps),
+    records.map(({ tokens }) => tokens[index]),
     rule,
     map,
   );

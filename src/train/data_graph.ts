@@ -64,7 +64,7 @@ export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGra
   const [keys] = maskSeed
     ? graph.apply(noiseOp, [samples, maskSeed], { tokens: grid.tokens })
     : graph.apply(patchMotionOp, [store.gradient], { patch });
-  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys as Tensor], { keep: grid.keep }) as [Tensor, Tensor];
+  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep: grid.keep }) as [Tensor, Tensor];
   const batch = { frames, samples, targets, gradient: store.gradient, idsKeep, idsRestore };
   return { store, framesEach, samples, ...(pastes && { pastes }), ...(maskSeed && { maskSeed }), batch };
 }

@@ -19,7 +19,7 @@ export class MemoryArchive implements FrameArchive {
   }
 
   async read(frame: number): Promise<Uint8Array> {
-    return this.frames[frame] as Uint8Array;
+    return this.frames[frame];
   }
 
   async close(): Promise<void> {

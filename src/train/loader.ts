@@ -50,8 +50,8 @@ export class Loader {
       // In the `before` and `after` of a sample.
       moving[set.sizeIndex(before)]?.set([slot(before), slot(after)], b * sampleWords + 3);
     }
-    for (const [i, tensor] of store.slots.entries()) program.write(tensor, slots[i] as Uint32Array<ArrayBuffer>);
-    for (const [i, tensor] of store.moving.entries()) program.write(tensor, moving[i] as Uint32Array<ArrayBuffer>);
+    for (const [i, tensor] of store.slots.entries()) program.write(tensor, slots[i]);
+    for (const [i, tensor] of store.moving.entries()) program.write(tensor, moving[i]);
     const numbers = samples.map(({ number }) => number >>> 0);
     // Pasting gives each sample three frames and a target of its own.
     program.write(this.data.samples, packSamples(samples.length, 3, this.data.pastes ? 1 : 3, numbers));
@@ -71,9 +71,9 @@ export class Loader {
     if (slot === undefined) {
       const bytes = await (this.reading.get(frame) ?? this.set.archive.read(frame));
       const [oldest] = this.slotOf.keys();
-      const full = this.slotOf.size >= (raw.shape[0] as number);
-      slot = full ? (this.slotOf.get(oldest as number) as number) : this.slotOf.size;
-      if (full) this.slotOf.delete(oldest as number);
+      const full = this.slotOf.size >= raw.shape[0];
+      slot = full ? this.slotOf.get(oldest)! : this.slotOf.size;
+      if (full) this.slotOf.delete(oldest);
       // What was submitted before still sees the older frame: the queue keeps the order.
       this.program.write(raw, wholeWords(bytes), 4 * slot * slotWords);
     }

@@ -58,7 +58,7 @@ export class ParameterLayout {
       for (const decays of [true, false]) {
         const begin = offset;
         for (const names of all) {
-          const first = names[0] as string;
+          const first = names[0];
           const shape = shapes.get(first) as number[];
           if (isStudentTensor(first) !== student || (shape.length > 1 && !first.endsWith(".bias")) !== decays) continue;
           this.stacks.set(first, { names, shape, offset });
@@ -73,7 +73,7 @@ export class ParameterLayout {
       const names = ["mean", "var"].flatMap((s) =>
         projections.map((p) => `${block}.attn.conv_proj_${p}.bn.running_${s}`),
       );
-      const shape = shapes.get(names[0] as string) as number[];
+      const shape = shapes.get(names[0]) as number[];
       this.running.set(block, { names, shape, offset });
       offset = aligned(offset + names.length * elementCount(shape));
     }

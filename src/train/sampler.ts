@@ -43,8 +43,8 @@ export class Sampler {
   /** @param number counts the samples of the run, @param epoch from 0, @param index which of the epoch's samples */
   draw(number: number, epoch: number, index: number): DrawnSample {
     const { set, options } = this;
-    const { clip, position } = set.locate(this.shuffled(epoch)[index] as number);
-    const own = set.clips[clip] as (typeof set.clips)[number];
+    const { clip, position } = set.locate(this.shuffled(epoch)[index]);
+    const own = set.clips[clip];
     const { frames, before, after } = set.framesOf(own, position);
     const sample: DrawnSample = { number, frames: [...frames], before, after };
     const random = uniformGenerator(mix(options.seed, 2, number));
@@ -60,7 +60,7 @@ export class Sampler {
       if (drawn) {
         sample.anomaly = pasteFor(drawn, options.size, {
           frame: (of, at) => take((set.clips[numberOf(of)]?.first ?? 0) + at),
-          background: (of) => take(set.backgrounds[numberOf(of)] as number),
+          background: (of) => take(set.backgrounds[numberOf(of)]),
         });
       }
     }
@@ -74,7 +74,7 @@ export class Sampler {
       const random = uniformGenerator(mix(this.options.seed, 1, epoch));
       for (let i = samples.length - 1; i > 0; i--) {
         const j = Math.floor(random() * (i + 1));
-        [samples[i], samples[j]] = [samples[j] as number, samples[i] as number];
+        [samples[i], samples[j]] = [samples[j], samples[i]];
       }
       this.order = { epoch, samples };
     }

@@ -60,8 +60,7 @@ export class Stage {
     const program = await Program.compile(gpu, built.graph);
     program.write(built.trained, state.trained);
     program.write(built.running, state.running);
-    for (const [i, tensor] of built.moments.entries())
-      program.write(tensor, state.moments[i] as Float32Array<ArrayBuffer>);
+    for (const [i, tensor] of built.moments.entries()) program.write(tensor, state.moments[i]);
     if (built.scaler) program.write(built.scaler, state.scaler);
     program.write(built.lossScale, Float32Array.of(shareOfLoss(config, stage)));
     return new Stage(stage, config, program, built, new Loader(program, data, set, config.seed));
@@ -91,7 +90,7 @@ export class Stage {
       await program.ready();
       await loader.write(samples.slice(first, first + microBatch));
       program.write(dropoutSeed, Uint32Array.of(seed, firstMicroStep + first / microBatch));
-      const loss = program.run().then((results) => (results.loss as Float32Array)[0] as number);
+      const loss = program.run().then((results) => (results.loss as Float32Array)[0]);
       loss.catch(() => {}); // seen when the step's is awaited
       losses.push(loss);
     }

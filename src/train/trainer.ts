@@ -325,7 +325,7 @@ class Trainer {
 
   /** Waits for the oldest step that was not reported. @throws DivergedError */
   private async reportStep(): Promise<void> {
-    const { report, loss: promised } = this.pending[0] as (typeof this.pending)[number];
+    const { report, loss: promised } = this.pending[0];
     const loss = await promised;
     this.pending.shift();
     if (!Number.isFinite(loss)) throw new DivergedError(report.step, report.epoch, `the loss is ${loss}`);
@@ -455,7 +455,7 @@ class Trainer {
     const moments: TrainingCheckpoint["optimizer"]["moments"] = new Map();
     for (const { name, shape, offset } of layout.tensors()) {
       const [first, second] = state.moments.map((flat) => flat.slice(offset, offset + elementCount(shape)));
-      moments.set(name, { shape, first: first as Float32Array, second: second as Float32Array });
+      moments.set(name, { shape, first: first, second: second });
     }
     const training = { config, data: set.fingerprint, progress, scaler: [...state.scaler] };
     return { checkpoint, optimizer: { moments }, training };
@@ -548,8 +548,7 @@ export function checkGoesOn(began: TrainingConfig, wanted: TrainingConfig, sourc
 function differences(saved: object, wanted: object, path: string): string[] {
   return Object.entries(saved).flatMap(([key, value]) => {
     const other = (wanted as Record<string, unknown>)[key];
-    if (typeof value === "object" && value !== null)
-      return differences(value, (other ?? {}) as object, `${path}${key}.`);
+    if (typeof value === "object" && value !== null) return differences(value, other ?? {}, `${path}${key}.`);
     return value === other ? [] : [`${path}${key} was ${value}, not ${other}`];
   });
 }

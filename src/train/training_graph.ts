@@ -152,7 +152,7 @@ export function buildTrainingGraph(
   const isLearnt = (tensor: Tensor) =>
     learns.some(({ offset, length }) => (tensor.offset ?? 0) >= offset && (tensor.offset ?? 0) < offset + length);
   const wanted = [...used].filter(([, tensor]) => isLearnt(tensor));
-  const start = scaler ? (graph.apply(scaleLossOp, [lossScale, scaler], {})[0] as Tensor) : lossScale;
+  const start = scaler ? graph.apply(scaleLossOp, [lossScale, scaler], {})[0] : lossScale;
   const found = differentiate(
     graph,
     loss,
@@ -192,7 +192,7 @@ function scaledHyper(
   const learnt = graph.slice("learnt gradients", gradients, first, [end - first]);
   const [found] = graph.apply(nonFiniteOp, [learnt], {}) as [Tensor];
   const numbers = graph.apply(updateScalerOp, [scaler, found, decays, plain], { interval: scaleInterval });
-  return { decays: numbers[1] as Tensor, plain: numbers[2] as Tensor };
+  return { decays: numbers[1], plain: numbers[2] };
 }
 
 type Quadruple = [Tensor, Tensor, Tensor, Tensor];

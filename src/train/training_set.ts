@@ -114,7 +114,7 @@ export class TrainingSet {
 
   /** Which of {@link sizes} a frame of the archive has. */
   sizeIndex(frame: number): number {
-    return this.sizeOf[frame] as number;
+    return this.sizeOf[frame];
   }
 
   /** A sample's clip and position, samples being counted through all clips. */
@@ -131,12 +131,12 @@ export class TrainingSet {
   framesOf(video: StoredVideo, position: number): SampleFrames {
     const { first, numbers } = video;
     const at = (offset: number) => {
-      const wanted = (numbers[position] as number) + offset;
+      const wanted = numbers[position] + offset;
       // Numbers rise, so that a neighbour lies within as many positions.
       const step = Math.sign(offset);
       for (let p = position + step; step !== 0 && p >= 0 && p < numbers.length; p += step) {
         if (numbers[p] === wanted) return first + p;
-        if (Math.sign((numbers[p] as number) - wanted) === step) break;
+        if (Math.sign(numbers[p] - wanted) === step) break;
       }
       return first + position;
     };
@@ -159,14 +159,14 @@ export class TrainingSet {
   }
 
   private async findForeground(dataset: Dataset, signal: AbortSignal | undefined, onLoad: OnLoad): Promise<void> {
-    const videos = this.clips.map((clip, i) => this.asVideo(clip, (dataset.train[i] as DatasetVideo).path));
+    const videos = this.clips.map((clip, i) => this.asVideo(clip, dataset.train[i].path));
     let searched = 0;
     const onFrame = () => onLoad("searched", ++searched, 2 * this.sampleCount);
     this.library = await buildForegroundLibrary(videos, { signal, onFrame });
     for (const [i, { background }] of this.library.clips.entries()) {
       this.backgrounds.push(this.frameCount);
       await this.archive.add(background.data);
-      this.sizeOf.push(this.sizeIndex((this.clips[i] as TrainingClip).first));
+      this.sizeOf.push(this.sizeIndex(this.clips[i].first));
     }
   }
 

@@ -80,7 +80,7 @@ export class CallBench {
   /** The variant that is the easiest to see through. Others are compared with it. */
   get plainest(): string {
     const { names } = this.call;
-    return names.includes("plain") ? "plain" : (names[0] as string);
+    return names.includes("plain") ? "plain" : names[0];
   }
 
   /** Begins to compile a variant: so several compile at once. */
@@ -99,7 +99,7 @@ export class CallBench {
       const { program, output } = await this.open(name);
       await program.ready();
       const { first } = await program.run();
-      got = floatsOf(first as Float32Array, output);
+      got = floatsOf(first, output);
     } catch (error) {
       this.gpu.check();
       return (error as Error).message;
@@ -123,7 +123,7 @@ export class CallBench {
     const expected = positions.length > 0 ? expectedValues(this.call.node, floats, positions) : undefined;
     if (expected) {
       const away = distance(
-        positions.map((at) => got[at] as number),
+        positions.map((at) => got[at]),
         expected,
       );
       if (!(away <= this.most)) return `its result is ${away.toPrecision(2)} away from the CPU's`;
@@ -230,8 +230,8 @@ function spread(length: number): number[] {
 export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [squares, whole] = [0, 0];
   for (let i = 0; i < b.length; i++) {
-    squares += ((a[i] as number) - (b[i] as number)) ** 2;
-    whole += (b[i] as number) ** 2;
+    squares += (a[i] - b[i]) ** 2;
+    whole += b[i] ** 2;
   }
   return Math.sqrt(squares / (whole || 1));
 }

@@ -167,7 +167,7 @@ class Chooser {
 
   /** For a call that there is no time for: the default, unless it was wrong elsewhere. */
   unchecked(call: TunableCall): string {
-    return call.names.find((name) => !this.wrong.has(`${familyOf(call)} ${name}`)) ?? (call.names[0] as string);
+    return call.names.find((name) => !this.wrong.has(`${familyOf(call)} ${name}`)) ?? call.names[0];
   }
 
   /** @returns a variant's name; undefined if the adapter computes none rightly */

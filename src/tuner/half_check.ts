@@ -70,7 +70,7 @@ export async function checkHalf(gpu: Gpu): Promise<HalfCheck> {
     if (fault !== undefined) return { computes: false };
   }
   for (const [name, want] of Object.entries(full.results)) {
-    const got = half.results[name] as Float32Array;
+    const got = half.results[name];
     const away = distance(got, want);
     if (!(away <= tolerance)) return { computes: true, fault: `${away.toPrecision(2)} away from float32` };
   }

@@ -61,27 +61,27 @@ function linearValue({ inputs: tensors, outputs, attrs }: Node, inputs: readonly
   const [row, column] = [Math.floor(at / n), at % n];
   const batch = Math.floor(row / m);
   const [x, weight, bias, ...extra] = inputs as [Values, Values, Values, ...Values[]];
-  const added = residual ? (extra[normalize ? 1 : 0] as Values) : undefined;
+  const added = residual ? extra[normalize ? 1 : 0] : undefined;
   const { mean, scale } = normalize ? moments(x, row * k, k, epsilon) : { mean: 0, scale: 1 };
-  let value = bias[batch * n + column] as number;
+  let value = bias[batch * n + column];
   for (let i = 0; i < k; i++) {
-    value += ((x[row * k + i] as number) - mean) * scale * (weight[(batch * n + column) * k + i] as number);
+    value += (x[row * k + i] - mean) * scale * weight[(batch * n + column) * k + i];
   }
   if (gelu) value = 0.5 * value * (1 + erf(value * Math.SQRT1_2));
   if (added && passthroughPeriod > 0 && row % passthroughPeriod === 0) {
     const [gamma, beta] = extra.slice(-2) as [Values, Values];
     const { mean, scale } = moments(added, row * n, n, epsilon);
-    value = ((added[at] as number) - mean) * scale * (gamma[column] as number) + (beta[column] as number);
+    value = (added[at] - mean) * scale * gamma[column] + beta[column];
   }
-  return value + (added ? (added[at] as number) : 0);
+  return value + (added ? added[at] : 0);
 }
 
 /** LayerNorm's mean, and one over its deviation. */
 function moments(values: Values, first: number, count: number, epsilon: number): { mean: number; scale: number } {
   let mean = 0;
-  for (let i = 0; i < count; i++) mean += (values[first + i] as number) / count;
+  for (let i = 0; i < count; i++) mean += values[first + i] / count;
   let variance = 0;
-  for (let i = 0; i < count; i++) variance += ((values[first + i] as number) - mean) ** 2 / count;
+  for (let i = 0; i < count; i++) variance += (values[first + i] - mean) ** 2 / count;
   return { mean, scale: 1 / Math.sqrt(variance + epsilon) };
 }
 
@@ -95,7 +95,7 @@ function erf(value: number): number {
 function attentionValue({ inputs: tensors, attrs }: Node, inputs: readonly Values[], at: number): number {
   const { heads } = attrs as { heads: number };
   const [, samples, tokens, width] = shapeOf(tensors[0]);
-  const qkv = inputs[0] as Values;
+  const qkv = inputs[0];
   const headWidth = width / heads;
   const plane = samples * tokens * width;
   const [row, column] = [Math.floor(at / width), at % width];
@@ -104,7 +104,7 @@ function attentionValue({ inputs: tensors, attrs }: Node, inputs: readonly Value
   const scores = Array.from({ length: tokens }, (_, key) => {
     let score = 0;
     for (let i = firstColumn; i < firstColumn + headWidth; i++) {
-      score += (qkv[row * width + i] as number) * (qkv[plane + (firstRow + key) * width + i] as number);
+      score += qkv[row * width + i] * qkv[plane + (firstRow + key) * width + i];
     }
     return score;
   });
@@ -113,7 +113,7 @@ function attentionValue({ inputs: tensors, attrs }: Node, inputs: readonly Value
   for (const [key, score] of scores.entries()) {
     const share = Math.exp(score - largest);
     total += share;
-    value += share * (qkv[2 * plane + (firstRow + key) * width + column] as number);
+    value += share * qkv[2 * plane + (firstRow + key) * width + column];
   }
   return value / total;
 }
@@ -130,17 +130,17 @@ function patchEmbedValue({ inputs: tensors, outputs, attrs }: Node, inputs: read
   const [, keep, width] = shapeOf(outputs[0]);
   const sampleWords = shapeOf(tensors[1])[1];
   const [row, column] = [Math.floor(at / width), at % width];
-  const token = idsKeep[row] as number;
+  const token = idsKeep[row];
   const columns = imageWidth / patch;
   const corner = Math.floor(token / columns) * patch * imageWidth + (token % columns) * patch;
-  let value = bias[column] as number;
+  let value = bias[column];
   for (let frame = 0; frame < 3; frame++) {
-    const slot = samples[Math.floor(row / keep) * sampleWords + frame] as number;
+    const slot = samples[Math.floor(row / keep) * sampleWords + frame];
     for (let pixel = 0; pixel < patch * patch; pixel++) {
       const offset = corner + Math.floor(pixel / patch) * imageWidth + (pixel % patch);
-      const word = frames[slot * height * imageWidth + offset] as number;
+      const word = frames[slot * height * imageWidth + offset];
       for (let c = 0; c < 3; c++) {
-        value += channel(word, c) * (weight[((frame * patch * patch + pixel) * 3 + c) * width + column] as number);
+        value += channel(word, c) * weight[((frame * patch * patch + pixel) * 3 + c) * width + column];
       }
     }
   }
@@ -160,13 +160,13 @@ function headErrorsValue({ inputs: tensors, outputs, attrs }: Node, inputs: read
   const row = Math.floor(at / 2);
   const [sample, token] = [Math.floor(row / tokens), row % tokens];
   const columns = imageWidth / patch;
-  const slot = samples[sample * sampleWords + 5] as number;
+  const slot = samples[sample * sampleWords + 5];
   const corner = Math.floor(token / columns) * patch * imageWidth + (token % columns) * patch;
   const first = (sample * (1 + tokens) + 1 + token) * width;
   const predicted = (head: number, features: Values, value: number) => {
-    let sum = bias[head * values + value] as number;
+    let sum = bias[head * values + value];
     for (let i = 0; i < width; i++) {
-      sum += (features[first + i] as number) * (weight[(head * width + i) * values + value] as number);
+      sum += features[first + i] * weight[(head * width + i) * values + value];
     }
     return sum;
   };
@@ -179,7 +179,7 @@ function headErrorsValue({ inputs: tensors, outputs, attrs }: Node, inputs: read
     } else {
       const pixel = Math.floor(value / 4);
       const offset = corner + Math.floor(pixel / patch) * imageWidth + (pixel % patch);
-      other = channel(targets[slot * height * imageWidth + offset] as number, value % 4);
+      other = channel(targets[slot * height * imageWidth + offset], value % 4);
     }
     error += (norm === "L1" ? Math.abs(own - other) : (own - other) ** 2) / values;
   }

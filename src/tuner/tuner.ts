@@ -70,7 +70,7 @@ export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOption
  */
 export function fastest(variants: readonly Measured[]): string {
   const right = variants.filter(({ fault }) => fault === undefined);
-  const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0] as Measured);
+  const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0]);
   const [usual] = variants as readonly [Measured];
   return usual.fault === undefined && usual.ms < clearly * best.ms ? usual.name : best.name;
 }

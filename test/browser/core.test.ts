@@ -74,7 +74,7 @@ beforeAll(async () => {
     target: "es2022",
     loader: { ".wgsl": "text" },
   });
-  core = outputFiles[0]!.text;
+  core = outputFiles[0].text;
   server = createServer(async (request, response) => {
     const answer = (type: string, body: string | Uint8Array) => response.setHeader("content-type", type).end(body);
     if (request.url === "/") answer("text/html; charset=utf-8", page);
@@ -136,11 +136,11 @@ test("the core stands alone and scores in a browser as it does in Node", async (
   expect(rows!.map(({ frame }) => frame)).toEqual(expected.map(({ frame }) => frame));
   expect(rows).toHaveLength(count);
   for (const [i, row] of rows!.entries()) {
-    const [seen, wanted] = [numbersOf(row), numbersOf(expected[i]!)];
+    const [seen, wanted] = [numbersOf(row), numbersOf(expected[i])];
     expect(seen.length).toBe(wanted.length);
     for (const [j, value] of seen.entries()) {
-      expect(Math.abs(value - wanted[j]!), `frame ${row.frame}, number ${j}`).toBeLessThanOrEqual(
-        1e-4 * Math.abs(wanted[j]!),
+      expect(Math.abs(value - wanted[j]), `frame ${row.frame}, number ${j}`).toBeLessThanOrEqual(
+        1e-4 * Math.abs(wanted[j]),
       );
     }
   }

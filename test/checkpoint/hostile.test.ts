@@ -172,7 +172,7 @@ describe("a damaged archive", () => {
     const bytes = fixture("checkpoint/views.pth");
     const at = Buffer.from(bytes).indexOf(Buffer.from(Float32Array.of(21, 22, 23).buffer));
     expect(at).toBeGreaterThan(0);
-    bytes[at + 2]! ^= 4;
+    bytes[at + 2] ^= 4;
     expect(problem(bytes)).toBe('x.pth: not a readable zip archive: entry "views/data/0" fails its checksum');
   });
 

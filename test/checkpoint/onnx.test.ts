@@ -86,15 +86,15 @@ const value = (shape: number[], at: (i: number) => number): Value => ({
 });
 const stridesOf = (shape: readonly number[]) => shape.map((_, axis) => count(shape.slice(axis + 1)));
 const indexOf = (i: number, shape: readonly number[]) =>
-  stridesOf(shape).map((stride, axis) => Math.floor(i / stride) % shape[axis]!);
+  stridesOf(shape).map((stride, axis) => Math.floor(i / stride) % shape[axis]);
 const offsetOf = (index: readonly number[], shape: readonly number[]) =>
-  stridesOf(shape).reduce((sum, stride, axis) => sum + stride * index[axis]!, 0);
+  stridesOf(shape).reduce((sum, stride, axis) => sum + stride * index[axis], 0);
 
 /** Elementwise with ONNX's broadcasting. */
 function elementwise(f: (...values: number[]) => number, inputs: Value[]): Value {
   const rank = Math.max(...inputs.map((x) => x.shape.length));
   const padded = inputs.map((x) => [...Array<number>(rank - x.shape.length).fill(1), ...x.shape]);
-  const shape = Array.from({ length: rank }, (_, axis) => Math.max(...padded.map((s) => s[axis]!)));
+  const shape = Array.from({ length: rank }, (_, axis) => Math.max(...padded.map((s) => s[axis])));
   return value(shape, (i) => {
     const index = indexOf(i, shape);
     const at = padded.map((own) =>
@@ -103,17 +103,17 @@ function elementwise(f: (...values: number[]) => number, inputs: Value[]): Value
         own,
       ),
     );
-    return f(...inputs.map((x, which) => x.data[at[which]!]!));
+    return f(...inputs.map((x, which) => x.data[at[which]]));
   });
 }
 
 function reduce({ shape, data }: Value, axis: number, keep: boolean, f: (values: number[]) => number): Value {
-  const [outer, inner, length] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1)), shape[axis]!];
+  const [outer, inner, length] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1)), shape[axis]];
   const reduced = [...shape.slice(0, axis), ...(keep ? [1] : []), ...shape.slice(axis + 1)];
   expect(outer * inner).toBe(count(reduced));
   return value(reduced, (i) => {
     const first = Math.floor(i / inner) * length * inner + (i % inner);
-    return f(Array.from({ length }, (_, k) => data[first + k * inner]!));
+    return f(Array.from({ length }, (_, k) => data[first + k * inner]));
   });
 }
 
@@ -121,22 +121,22 @@ function part(x: Value, axis: number, start: number, end: number): Value {
   const shape = x.shape.with(axis, end - start);
   return value(shape, (i) => {
     const index = indexOf(i, shape);
-    return x.data[offsetOf(index.with(axis, index[axis]! + start), x.shape)]!;
+    return x.data[offsetOf(index.with(axis, index[axis] + start), x.shape)];
   });
 }
 
 function concat(inputs: Value[], axis: number): Value {
-  const shape = inputs[0]!.shape.with(
+  const shape = inputs[0].shape.with(
     axis,
-    inputs.reduce((sum, x) => sum + x.shape[axis]!, 0),
+    inputs.reduce((sum, x) => sum + x.shape[axis], 0),
   );
   return value(shape, (i) => {
     const index = indexOf(i, shape);
-    let own = index[axis]!;
+    let own = index[axis];
     let which = 0;
-    while (own >= inputs[which]!.shape[axis]!) own -= inputs[which++]!.shape[axis]!;
-    const source = inputs[which]!;
-    return source.data[offsetOf(index.with(axis, own), source.shape)]!;
+    while (own >= inputs[which].shape[axis]) own -= inputs[which++].shape[axis];
+    const source = inputs[which];
+    return source.data[offsetOf(index.with(axis, own), source.shape)];
   });
 }
 
@@ -147,7 +147,7 @@ function matmul(a: Value, b: Value): Value {
     const [column, row] = [i % n, Math.floor(i / n)];
     const second = shared ? 0 : Math.floor(row / m) * k * n;
     let sum = 0;
-    for (let j = 0; j < k; j++) sum += a.data[row * k + j]! * b.data[second + j * n + column]!;
+    for (let j = 0; j < k; j++) sum += a.data[row * k + j] * b.data[second + j * n + column];
     return sum;
   });
 }
@@ -157,11 +157,11 @@ function conv(x: Value, weight: Value, bias: Value): Value {
   const [, channels, rows, columns] = x.shape as [number, number, number, number];
   return value(x.shape, (i) => {
     const [b, d, y, column] = indexOf(i, x.shape) as [number, number, number, number];
-    let sum = bias.data[d]!;
+    let sum = bias.data[d];
     for (let tap = 0; tap < 9; tap++) {
       const [r, c] = [y + Math.floor(tap / 3) - 1, column + (tap % 3) - 1];
       if (r < 0 || r >= rows || c < 0 || c >= columns) continue;
-      sum += weight.data[d * 9 + tap]! * x.data[((b * channels + d) * rows + r) * columns + c]!;
+      sum += weight.data[d * 9 + tap] * x.data[((b * channels + d) * rows + r) * columns + c];
     }
     return sum;
   });
@@ -180,8 +180,8 @@ type Attributes = Record<string, number | number[]>;
 
 /** What ONNX's specification says of each operator, as far as it is used. */
 const operators: Record<string, (inputs: Value[], attributes: Attributes) => Value | Value[]> = {
-  Identity: ([x]) => x!,
-  Cast: ([x]) => x!,
+  Identity: ([x]) => x,
+  Cast: ([x]) => x,
   Add: (inputs) => elementwise((a, b) => a + b, inputs),
   Sub: (inputs) => elementwise((a, b) => a - b, inputs),
   Mul: (inputs) => elementwise((a, b) => a * b, inputs),
@@ -190,61 +190,61 @@ const operators: Record<string, (inputs: Value[], attributes: Attributes) => Val
   GreaterOrEqual: (inputs) => elementwise((a, b) => Number(a >= b), inputs),
   Where: (inputs) => elementwise((condition, a, b) => (condition ? a : b), inputs),
   Gelu: (inputs) => elementwise((x) => 0.5 * x * (1 + erf(x / Math.SQRT2)), inputs),
-  Reshape: ([x, shape]) => ({ shape: [...shape!.data], data: x!.data }),
-  Expand: ([x, shape]) => elementwise((v) => v, [x!, value([...shape!.data], () => 0)]),
+  Reshape: ([x, shape]) => ({ shape: [...shape.data], data: x.data }),
+  Expand: ([x, shape]) => elementwise((v) => v, [x, value([...shape.data], () => 0)]),
   Transpose([x], { perm }) {
     const order = perm as number[];
-    const shape = order.map((axis) => x!.shape[axis]!);
-    const strides = order.map((axis) => stridesOf(x!.shape)[axis]!);
-    return value(shape, (i) => x!.data[indexOf(i, shape).reduce((sum, n, axis) => sum + n * strides[axis]!, 0)]!);
+    const shape = order.map((axis) => x.shape[axis]);
+    const strides = order.map((axis) => stridesOf(x.shape)[axis]);
+    return value(shape, (i) => x.data[indexOf(i, shape).reduce((sum, n, axis) => sum + n * strides[axis], 0)]);
   },
   Gather([table, rows], { axis }) {
     if (axis === 1) {
       // Of one row from each sample.
-      expect(rows!.shape).toEqual([1]);
-      return part(table!, 1, rows!.data[0]!, rows!.data[0]! + 1);
+      expect(rows.shape).toEqual([1]);
+      return part(table, 1, rows.data[0], rows.data[0] + 1);
     }
     expect(axis).toBe(0);
-    const width = count(table!.shape.slice(1));
-    const shape = [...rows!.shape, ...table!.shape.slice(1)];
-    return value(shape, (i) => table!.data[rows!.data[Math.floor(i / width)]! * width + (i % width)]!);
+    const width = count(table.shape.slice(1));
+    const shape = [...rows.shape, ...table.shape.slice(1)];
+    return value(shape, (i) => table.data[rows.data[Math.floor(i / width)] * width + (i % width)]);
   },
-  Slice: ([x, start, end, axis]) => part(x!, axis!.data[0]!, start!.data[0]!, end!.data[0]!),
+  Slice: ([x, start, end, axis]) => part(x, axis.data[0], start.data[0], end.data[0]),
   Split([x, lengths], { axis }) {
-    const ends = [...lengths!.data].map((_, i, all) => all.slice(0, i + 1).reduce((a, b) => a + b));
-    return ends.map((end, i) => part(x!, axis as number, end - lengths!.data[i]!, end));
+    const ends = [...lengths.data].map((_, i, all) => all.slice(0, i + 1).reduce((a, b) => a + b));
+    return ends.map((end, i) => part(x, axis as number, end - lengths.data[i], end));
   },
   Concat: (inputs, { axis }) => concat(inputs, axis as number),
   Pad([x, pads, fill]) {
-    const rank = x!.shape.length;
-    const shape = x!.shape.map((n, axis) => n + pads!.data[axis]! + pads!.data[axis + rank]!);
+    const rank = x.shape.length;
+    const shape = x.shape.map((n, axis) => n + pads.data[axis] + pads.data[axis + rank]);
     return value(shape, (i) => {
-      const index = indexOf(i, shape).map((n, axis) => n - pads!.data[axis]!);
-      const inside = index.every((n, axis) => n >= 0 && n < x!.shape[axis]!);
-      return inside ? x!.data[offsetOf(index, x!.shape)]! : fill!.data[0]!;
+      const index = indexOf(i, shape).map((n, axis) => n - pads.data[axis]);
+      const inside = index.every((n, axis) => n >= 0 && n < x.shape[axis]);
+      return inside ? x.data[offsetOf(index, x.shape)] : fill.data[0];
     });
   },
-  MatMul: ([a, b]) => matmul(a!, b!),
-  Conv: ([x, weight, bias]) => conv(x!, weight!, bias!),
+  MatMul: ([a, b]) => matmul(a, b),
+  Conv: ([x, weight, bias]) => conv(x, weight, bias),
   LayerNormalization([x, scale, bias], { axis, epsilon }) {
     expect(axis).toBe(-1);
-    return elementwise((v, s, b) => v * s + b, [normalized(x!, epsilon as number), scale!, bias!]);
+    return elementwise((v, s, b) => v * s + b, [normalized(x, epsilon as number), scale, bias]);
   },
   Softmax([x], { axis }) {
     expect(axis).toBe(-1);
-    const last = x!.shape.length - 1;
-    const largest = reduce(x!, last, true, (row) => Math.max(...row));
-    const powers = elementwise((v, m) => Math.exp(v - m), [x!, largest]);
+    const last = x.shape.length - 1;
+    const largest = reduce(x, last, true, (row) => Math.max(...row));
+    const powers = elementwise((v, m) => Math.exp(v - m), [x, largest]);
     const sums = reduce(powers, last, true, (row) => row.reduce((a, b) => a + b));
     return elementwise((p, sum) => p / sum, [powers, sums]);
   },
-  ReduceSum: ([x, axis], { keepdims }) => reduce(x!, axis!.data[0]!, keepdims === 1, (v) => v.reduce((a, b) => a + b)),
+  ReduceSum: ([x, axis], { keepdims }) => reduce(x, axis.data[0], keepdims === 1, (v) => v.reduce((a, b) => a + b)),
   ReduceMean: ([x, axis], { keepdims }) =>
-    reduce(x!, axis!.data[0]!, keepdims === 1, (v) => v.reduce((a, b) => a + b) / v.length),
+    reduce(x, axis.data[0], keepdims === 1, (v) => v.reduce((a, b) => a + b) / v.length),
   ReduceSumSquare: ([x, axis], { keepdims }) =>
-    reduce(x!, axis!.data[0]!, keepdims === 1, (v) => v.reduce((a, b) => a + b * b, 0)),
+    reduce(x, axis.data[0], keepdims === 1, (v) => v.reduce((a, b) => a + b * b, 0)),
   ReduceL1: ([x, axis], { keepdims }) =>
-    reduce(x!, axis!.data[0]!, keepdims === 1, (v) => v.reduce((a, b) => a + Math.abs(b), 0)),
+    reduce(x, axis.data[0], keepdims === 1, (v) => v.reduce((a, b) => a + Math.abs(b), 0)),
 };
 
 function initial({ dims = [], data_type, raw_data }: Model["graph"]["initializer"][number]): Value {
@@ -254,7 +254,7 @@ function initial({ dims = [], data_type, raw_data }: Model["graph"]["initializer
     7: () => new BigInt64Array(buffer),
     9: () => new Uint8Array(buffer),
   };
-  const data = Float64Array.from(types[data_type]!() as ArrayLike<number>, Number);
+  const data = Float64Array.from(types[data_type]() as ArrayLike<number>, Number);
   expect(data.length).toBe(count(dims));
   return { shape: dims, data };
 }
@@ -274,7 +274,7 @@ function evaluate({ graph }: Model, feeds: Record<string, Value>): Record<string
     const results = [operator(inputs, attributes)].flat();
     for (const [i, name] of output.entries()) {
       expect(values.has(name)).toBe(false);
-      values.set(name, results[i]!);
+      values.set(name, results[i]);
     }
   }
   return Object.fromEntries(graph.output.map(({ name }) => [name, values.get(name)!]));
@@ -316,7 +316,7 @@ function exported(batch: number, changes: Partial<ScoreSettings> = {}, options: 
 /** ‖got − want‖ / ‖want‖ */
 function distance(got: Float64Array, want: ArrayLike<number>): number {
   expect(got.length).toBe(want.length);
-  const [difference, size] = [got.map((v, i) => (v - want[i]!) ** 2), Array.from(want, (v) => v ** 2)];
+  const [difference, size] = [got.map((v, i) => (v - want[i]) ** 2), Array.from(want, (v) => v ** 2)];
   return Math.sqrt(difference.reduce((a, b) => a + b) / size.reduce((a, b) => a + b));
 }
 
@@ -324,13 +324,13 @@ describe("exportOnnx", () => {
   it.each([1, samples])("writes the network that the original computes, batch %i", (batch) => {
     const out = evaluate(exported(batch, {}, { predictions: true }), feedsOf(batch));
     for (const name of ["teacher", "student"]) {
-      expect(out[name]!.shape).toEqual([batch, tokens, 256]);
-      expect(distance(out[name]!.data, given(`out.${name}`, batch).data)).toBeLessThan(2e-6);
+      expect(out[name].shape).toEqual([batch, tokens, 256]);
+      expect(distance(out[name].data, given(`out.${name}`, batch).data)).toBeLessThan(2e-6);
     }
-    const column = (which: number) => out.scores!.data.filter((_, i) => i % 2 === which);
+    const column = (which: number) => out.scores.data.filter((_, i) => i % 2 === which);
     expect(distance(column(0), given("out.score_student_teacher", batch).data)).toBeLessThan(2e-6);
     expect(distance(column(1), given("out.score_teacher", batch).data)).toBeLessThan(2e-6);
-    expect(out.errors!.shape).toEqual([batch, tokens, 2]);
+    expect(out.errors.shape).toEqual([batch, tokens, 2]);
   });
 
   it("measures absolute errors of removed tokens", () => {
@@ -340,13 +340,13 @@ describe("exportOnnx", () => {
     const want = Array.from({ length: samples }, (_, b) => {
       let sum = 0;
       for (let i = b * tokens * 256; i < (b + 1) * tokens * 256; i++) {
-        if (feeds.ids_restore!.data[Math.floor(i / 256)]! >= keep) sum += Math.abs(teacher[i]! - student[i]!);
+        if (feeds.ids_restore.data[Math.floor(i / 256)] >= keep) sum += Math.abs(teacher[i] - student[i]);
       }
       return sum / ((tokens - keep) * 256);
     });
     expect(
       distance(
-        scores!.data.filter((_, i) => i % 2 === 0),
+        scores.data.filter((_, i) => i % 2 === 0),
         want,
       ),
     ).toBeLessThan(2e-6);
@@ -354,11 +354,11 @@ describe("exportOnnx", () => {
 
   it("keeps an image for all samples where one is given", () => {
     const { image, ...ids } = feedsOf(samples);
-    const pixels = image!.data.length / samples;
-    const first = Float32Array.from(image!.data.subarray(0, pixels));
-    const twice = value(image!.shape, (i) => image!.data[i % pixels]!);
-    const want = evaluate(exported(samples), { ...ids, image: twice }).scores!.data;
-    expect(evaluate(exported(samples, {}, { image: first }), ids).scores!.data).toEqual(want);
+    const pixels = image.data.length / samples;
+    const first = Float32Array.from(image.data.subarray(0, pixels));
+    const twice = value(image.shape, (i) => image.data[i % pixels]);
+    const want = evaluate(exported(samples), { ...ids, image: twice }).scores.data;
+    expect(evaluate(exported(samples, {}, { image: first }), ids).scores.data).toEqual(want);
   });
 
   it("declares versions, inputs and outputs", () => {
@@ -381,7 +381,7 @@ describe("exportOnnx", () => {
       Array(encoderDepth + decoderDepth + studentDepth).fill("MultiHeadAttention"),
     );
     // Scale 1: the attention's own is in the weights.
-    expect(fused[0]!.attribute!.map(({ name, i, f }) => [name, i ?? f])).toEqual([
+    expect(fused[0].attribute!.map(({ name, i, f }) => [name, i ?? f])).toEqual([
       ["num_heads", 4],
       ["scale", 1],
     ]);

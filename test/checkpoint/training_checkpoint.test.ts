@@ -56,7 +56,7 @@ describe("a training checkpoint", () => {
 
   it("holds AdamW's moments of every trained tensor beside the model, and the trainer's JSON", () => {
     const { tensors, metadata } = parseSafetensors(saveTrainingCheckpoint(saved), "x");
-    expect(JSON.parse(metadata["sdmae.training"] as string)).toEqual(training);
+    expect(JSON.parse(metadata["sdmae.training"])).toEqual(training);
     expect(metadata["sdmae.config"]).toBe(JSON.stringify(micro.config));
     const trained = [...micro.weights.keys()].filter((name) => !name.includes("running"));
     const state = trained.flatMap((name) => [`optimizer.exp_avg.${name}`, `optimizer.exp_avg_sq.${name}`]);
@@ -157,7 +157,7 @@ describe("a checkpoint in float16", () => {
         // 11 significant bits, or multiples of 2^-24: half a unit in the last place at most.
         const far = data.filter((value, i) => {
           const unit = 2 ** Math.max(Math.floor(Math.log2(Math.abs(value))) - 10, -24);
-          return Math.abs((rounded[i] as number) - value) > unit / 2;
+          return Math.abs(rounded[i] - value) > unit / 2;
         });
         expect([...far], name).toEqual([]);
       }

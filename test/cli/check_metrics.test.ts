@@ -32,7 +32,7 @@ describe("check-fixture on metrics", () => {
     const found = rows(stdout);
     expect(found).toHaveLength(cases.length * metrics.length);
     for (const [i, row] of found.entries()) {
-      const [number, metric] = [Math.floor(i / metrics.length), metrics[i % metrics.length] as string];
+      const [number, metric] = [Math.floor(i / metrics.length), metrics[i % metrics.length]];
       const count = metric === "filtered_first_video" ? cases[number][metric].length : 1;
       expect(row).toMatchObject({ verdict: "ok", number: `${number + 1}`, name: metric, count });
       expect(row.error).toBeLessThanOrEqual(1e-9);

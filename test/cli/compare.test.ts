@@ -138,21 +138,21 @@ describe("the page", () => {
 
   it("draws a line a contestant on logarithmic axes", () => {
     const svg = comparisonPlot(figures);
-    const paths = [...svg.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) => pointsOf(d as string));
+    const paths = [...svg.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) => pointsOf(d));
     expect(paths.map((points) => points.length)).toEqual([3, 1]);
     const [[first, second, third], [other]] = paths as [[number, number][], [number, number][]];
     // The same factor is the same distance: 4 times the batch to the right, 10 times the frames up.
-    expect(second![0] - first![0]).toBeCloseTo(third![0] - second![0], 0);
-    expect(first![1] - second![1]).toBeCloseTo(second![1] - third![1], 0);
-    expect(second![0]).toBeGreaterThan(first![0]);
-    expect(second![1]).toBeLessThan(first![1]);
+    expect(second[0] - first[0]).toBeCloseTo(third[0] - second[0], 0);
+    expect(first[1] - second[1]).toBeCloseTo(second[1] - third[1], 0);
+    expect(second[0]).toBeGreaterThan(first[0]);
+    expect(second[1]).toBeLessThan(first[1]);
     expect(other).toEqual(second);
     // From half to twice the median is log10(4) of the way to ten times it.
     const range = /<path class="range" d="M[\d.]+ ([\d.]+)V([\d.]+)/.exec(svg)!.slice(1).map(Number) as [
       number,
       number,
     ];
-    expect((range[0] - range[1]) / (first![1] - second![1])).toBeCloseTo(Math.log10(4), 1);
+    expect((range[0] - range[1]) / (first[1] - second[1])).toBeCloseTo(Math.log10(4), 1);
     for (const [x, y] of paths.flat()) {
       expect(x > 0 && x < 860).toBe(true);
       expect(y > 0 && y < 460).toBe(true);
@@ -160,7 +160,7 @@ describe("the page", () => {
     const labels = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
     // What the engine's points say of the best peer; those without one say nothing.
     const values = [
-      ...comparisonPlot([figures[0]!, ...withRatios([figures[1]!, figures[3]!])]).matchAll(
+      ...comparisonPlot([figures[0], ...withRatios([figures[1], figures[3]])]).matchAll(
         /<text class="value"[^>]*>([^<]*)/g,
       ),
     ];
@@ -168,7 +168,7 @@ describe("the page", () => {
     expect(labels).toEqual(
       expect.arrayContaining(["1", "4", "16", "10", "100", "1000", "batch size, frames", "frames/s"]),
     );
-    expect(comparisonPlot([figures[4] as ComparisonFigure])).toBe("<p>Nothing could be measured.</p>");
+    expect(comparisonPlot([figures[4]])).toBe("<p>Nothing could be measured.</p>");
   });
 
   it("draws a single point", () => {
@@ -177,7 +177,7 @@ describe("the page", () => {
 
   it("has every figure in a table", () => {
     const rows = [...comparisonTable(withRatios(figures)).matchAll(/<tr[^>]*>(<th scope="row".*?)<\/tr>/g)].map(
-      ([, row]) => [...(row as string).matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell),
+      ([, row]) => [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell),
     );
     expect(rows).toHaveLength(5);
     expect(rows[1]).toEqual(["own", "4", "100.0", "50.00", "200.0", "1.00×", "–", "–", "–", ""]);

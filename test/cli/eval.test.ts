@@ -98,7 +98,7 @@ describe("eval", () => {
       ["01", 6],
       ["02", 5],
     ]);
-    expect(result.videos[1]!.frames).toEqual([0, 1, 2, 3, 5]);
+    expect(result.videos[1].frames).toEqual([0, 1, 2, 3, 5]);
     const figure = (name: string) => result.metrics.find((m) => m.name === name)?.value;
     const labels = result.videos.flatMap((v) => v.labels ?? []);
     const scores = result.videos.flatMap((v) => v.scores);
@@ -109,7 +109,7 @@ describe("eval", () => {
       expect(video.auc).toBeCloseTo(100 * auc(video.labels!, video.scores), 9);
     }
     const padded = result.videos.map((v) => 100 * auc([0, ...v.labels!, 1], [0, ...v.scores, 1]));
-    expect(figure("macro-AUC")).toBeCloseTo((padded[0]! + padded[1]!) / 2, 9);
+    expect(figure("macro-AUC")).toBeCloseTo((padded[0] + padded[1]) / 2, 9);
     for (const name of ["pixel AUC", "RBDC", "TBDC", "EER"]) expect(figure(name)).toBeGreaterThanOrEqual(0);
     expect(result.printed).toContain(`micro-AUC`);
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
@@ -126,34 +126,34 @@ describe("eval", () => {
       const { frames } = JSON.parse(readFileSync(out, "utf8")) as { frames: { score: number }[] };
       scores.push(frames.map((frame) => frame.score));
     }
-    both.videos[0]!.raw.forEach((raw, i) => {
-      expect(raw / (scores[0]![i]! + scores[1]![i]!)).toBeCloseTo(0.5, 5);
+    both.videos[0].raw.forEach((raw, i) => {
+      expect(raw / (scores[0][i] + scores[1][i])).toBeCloseTo(0.5, 5);
     });
     const how = ["--frame-score", "maximum", "--smoothing", "gaussian", "--sigma", "2"];
     const top = await evaluated(root, ...work, "--seed", "5", ...how);
-    expect(top.videos[0]!.raw[0]!).toBeGreaterThan(scores[0]![0]!);
+    expect(top.videos[0].raw[0]).toBeGreaterThan(scores[0][0]);
     expect(top.settings).toMatchObject({ scoring: "maximum", smoothing: { kind: "gaussian", sigma: 2 } });
     // A Gaussian that keeps its sum stays between the extremes.
-    expect(Math.max(...top.videos[0]!.scores)).toBeLessThan(Math.max(...top.videos[0]!.raw));
+    expect(Math.max(...top.videos[0].scores)).toBeLessThan(Math.max(...top.videos[0].raw));
   });
 
   it("goes on from what an earlier run kept", async () => {
     const work = at("work");
     const first = await evaluated(root, "--work", work, "--seed", "3");
     const [own] = filesIn(work);
-    const files = filesIn(join(work, own!));
+    const files = filesIn(join(work, own));
     expect(files).toEqual(["01.3.safetensors", "02.3.safetensors"]);
-    const times = files.map((file) => statSync(join(work, own!, file)).mtimeMs);
-    rmSync(join(work, own!, "02.3.safetensors"));
+    const times = files.map((file) => statSync(join(work, own, file)).mtimeMs);
+    rmSync(join(work, own, "02.3.safetensors"));
     const again = await evaluated(root, "--work", work, "--seed", "3");
     expect(again.videos).toEqual(first.videos);
-    expect(statSync(join(work, own!, "01.3.safetensors")).mtimeMs).toBe(times[0]);
-    expect(filesIn(join(work, own!))).toEqual(files);
+    expect(statSync(join(work, own, "01.3.safetensors")).mtimeMs).toBe(times[0]);
+    expect(filesIn(join(work, own))).toEqual(files);
     // Other settings of the model have records of their own.
     await evaluated(root, "--work", work, "--seed", "3", "--norm", "L1", "--videos", "02");
     expect(filesIn(work)).toHaveLength(2);
     // A record that was damaged meanwhile is named.
-    truncateSync(join(work, own!, "01.3.safetensors"), 100);
+    truncateSync(join(work, own, "01.3.safetensors"), 100);
     const json = at("never.json");
     const damaged = await sdmae("eval", "--root", root, ...model, "--work", work, "--seed", "3", "--json", json);
     expectRefusal(damaged, /01\.3\.safetensors/);
@@ -189,7 +189,7 @@ describe("eval", () => {
     await videoFile(join(own, "test", "yard.avi"), 4, "-c:v", "ffv1");
     const result = await evaluated(own, "--dataset", "folder");
     expect(result.videos.map((v) => v.name)).toEqual(["yard"]);
-    expect(result.videos[0]!.labels).toBeUndefined();
+    expect(result.videos[0].labels).toBeUndefined();
     expect(result.metrics.find((m) => m.name === "micro-AUC")?.value).toBeUndefined();
     expect(result.printed).toContain("needs labels");
   });

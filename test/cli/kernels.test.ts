@@ -200,7 +200,7 @@ describe("a comparison", () => {
 
   it("pairs candidates by name, and lists what is new or gone", () => {
     const [a, b, c] = ["a", "b", "c"].map((variant) => kernel({ variant, isChosen: false }));
-    const { changed, added, gone } = compareKernels([a!, b!], [b!, c!]);
+    const { changed, added, gone } = compareKernels([a, b], [b, c]);
     expect({ changed, added, gone }).toEqual({ changed: [], added: [a], gone: [c] });
     expect(comparisonLines({ changed, added, gone })).toEqual([
       "new      linear (matrix), linear f16 1x2x3x4, a",

@@ -208,7 +208,7 @@ describe("score", () => {
   it("warns in a line about a video that is damaged in the middle, and scores what there is", async () => {
     const path = await videoFile(at("damaged.avi"), 6, "-c:v", "mpeg4", "-qscale", "2");
     const bytes = readFileSync(path);
-    for (let i = bytes.length >> 2; i < bytes.length * 0.7; i += 97) bytes[i] = (bytes[i] as number) ^ 0x5a;
+    for (let i = bytes.length >> 2; i < bytes.length * 0.7; i += 97) bytes[i] = bytes[i] ^ 0x5a;
     writeFileSync(path, bytes);
     const { code, stdout, stderr } = await sdmae("score", path, "--checkpoint", patch8, ...small);
     expect(code).toBe(0);
@@ -436,7 +436,7 @@ describe("score as a process of its own", () => {
     const long = at("long");
     mkdirSync(long);
     const images = filesIn(frames).map((name) => join(frames, name));
-    for (let i = 0; i < 2000; i++) copyFileSync(images[i % images.length] as string, join(long, `${i}.png`));
+    for (let i = 0; i < 2000; i++) copyFileSync(images[i % images.length], join(long, `${i}.png`));
     const text = `${program(long, ...teacherAndStudent, "--quiet", "--out", join(out, "x.csv"))}
       let rows = 0;
       const watch = setInterval(() => {

@@ -127,16 +127,16 @@ it("streams: plots frames a second and latency against cameras", () => {
     ...{ figures: [figure(4, 0.1), figure(1, 0.01), figure(16, 1)], facts: [["size", "<b>"]], complete: true },
   });
   const paths = [...html.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) =>
-    [...(d as string).matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]),
+    [...d.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]),
   );
   expect(paths.map((points) => points.length)).toEqual([3, 3, 3, 3, 3, 3]);
-  const [scored, given, p50, p90] = paths as [number, number][][];
+  const [scored, given, p50, p90] = paths;
   // In the order of their number. Cameras give ten times what is scored: ten times the latency is as far in the other plot's own measure.
-  expect(scored!.map(([x]) => x)).toEqual([...scored!.map(([x]) => x)].sort((a, b) => a - b));
-  const perDecade = (p50![0]![1] - p50![2]![1]) / 2;
+  expect(scored.map(([x]) => x)).toEqual([...scored.map(([x]) => x)].sort((a, b) => a - b));
+  const perDecade = (p50[0][1] - p50[2][1]) / 2;
   for (let i = 0; i < 3; i++) {
-    expect(p50![i]![1] - p90![i]![1]).toBeCloseTo(perDecade, 0);
-    expect(scored![i]![1] - given![i]![1]).toBeGreaterThan(0);
+    expect(p50[i][1] - p90[i][1]).toBeCloseTo(perDecade, 0);
+    expect(scored[i][1] - given[i][1]).toBeGreaterThan(0);
   }
   expect(html).toContain("4 cameras, p90: 1000 ms");
   expect(html).not.toContain("<b>");
@@ -151,7 +151,7 @@ it("tune: measures, keeps, knows the second time; what runs later takes it", { t
   expect(first.code).toBe(0);
   expect(first.stdout).toMatch(/^linear f32 .* [\d.]+( +\*)?$/m);
   const [name] = filesIn(at("cache")).filter((file) => file.startsWith("tuning-"));
-  const kept = JSON.parse(readFileSync(at("cache", name as string), "utf8"));
+  const kept = JSON.parse(readFileSync(at("cache", name), "utf8"));
   const keys = Object.keys(kept.choices);
   expect(keys.length).toBeGreaterThan(3);
   for (const key of keys) expect(first.stdout).toContain(key);

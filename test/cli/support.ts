@@ -125,7 +125,7 @@ export function readCsv(text: string): Row[] {
       number,
       number,
     ];
-    return { frame, time: cells[1] as string, student, target, score };
+    return { frame, time: cells[1], student, target, score };
   });
 }
 

@@ -17,7 +17,7 @@ describe("check-fixture", () => {
   /** The rows that are printed: a verdict, what was compared, how many values, the error. */
   const rows = (stdout: string) =>
     [...stdout.matchAll(/^(ok|FAILED) +(\S.*?) +(\d+) values {2}(\S.*)$/gm)].map(([, verdict, name, count, error]) => {
-      return { verdict, name: name as string, count: Number(count), error: error as string };
+      return { verdict, name: name, count: Number(count), error: error };
     });
 
   it("knows a training case by itself", async () => {
@@ -47,7 +47,7 @@ describe("check-fixture", () => {
     // One wrong value in one of the file's tensors; and a tolerance of nothing, so that roundings fail as well.
     const { tensors, metadata } = parseSafetensors(new Uint8Array(readFileSync(inference)), inference);
     const wrong = tensors.get("act.blocks.1")?.data as Float32Array;
-    wrong[7] = (wrong[7] as number) + 1;
+    wrong[7] = wrong[7] + 1;
     writeFileSync(at("wrong.safetensors"), serializeSafetensors(tensors, metadata));
     const { code, stdout, stderr } = await check(patch8, at("wrong.safetensors"), "--tolerance", "0");
     const found = rows(stdout);

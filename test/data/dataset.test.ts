@@ -45,7 +45,7 @@ describe("the authors' layout", () => {
     const source = await video.open();
     expect(source).toMatchObject({ ...size, frameCount: 4 });
     const values: number[] = [];
-    for await (const frame of source.frames()) values.push(frame.data[0] as number);
+    for await (const frame of source.frames()) values.push(frame.data[0]);
     expect(values).toEqual([0, 1, 2, 3]);
     expect([...((await video.labels?.()) ?? [])]).toEqual([0, 1, 1, 0]);
     expect(await video.mask?.(1)).toEqual({ ...size, data: Uint8Array.from(rectangles([1, 3, 2, 5, 4])) });

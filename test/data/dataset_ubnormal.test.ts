@@ -40,7 +40,7 @@ describe("UBnormal", () => {
     expect(layout).toBe("ubnormal");
     expect(train.map((video) => video.name)).toEqual([abnormal, normal]);
     expect(notes).toEqual(["there is no test/"]);
-    const video = train[0] as DatasetVideo;
+    const video = train[0];
     expect([...((await video.labels?.()) ?? [])]).toEqual([0, 1, 1, 1, 0]);
     expect(await video.mask?.(0)).toEqual(pixels());
     expect(await video.mask?.(1)).toEqual(pixels([1, 4, 3, 5, 4]));

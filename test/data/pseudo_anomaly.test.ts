@@ -34,7 +34,7 @@ describe("resizeBilinear", () => {
   for (const size of ["24x30", "32x64", "320x640"]) {
     it(`is OpenCV's at ${size}`, () => {
       const [height, width] = size.split("x").map(Number) as [number, number];
-      const image = { height: shape[0]!, width: shape[1]!, data: data as Uint8Array };
+      const image = { height: shape[0], width: shape[1], data: data as Uint8Array };
       const want = tensors.get(`bgr.resized_${size}`)!.data;
       const got = resizeBilinear(image, { height, width }).data;
       expect(got.length).toBe(want.length);
@@ -89,7 +89,7 @@ describe("background", () => {
     for (const length of [1, 7, 8, 9, 100, 1000]) {
       const sample = new EvenSample<number>(4);
       for (let i = 0; i < length; i++) sample.add(i);
-      const step = (sample.items[1] ?? 1) - sample.items[0]!;
+      const step = (sample.items[1] ?? 1) - sample.items[0];
       expect(sample.items).toEqual(sample.items.map((_, i) => i * step));
       expect(sample.items.length).toBeLessThanOrEqual(8);
       expect(sample.items.at(-1)! + step).toBeGreaterThanOrEqual(length);
@@ -184,7 +184,7 @@ describe("the library", () => {
   it("finds what moves, where it is, in each of the three frames", async () => {
     const { clips } = await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e6 });
     const [clip] = clips as [LibraryClip];
-    expect([clip.frameCount, clip.gray, clip.background.data[(40 * 120 + 60) * 3]! >> 2]).toEqual([40, true, 30]);
+    expect([clip.frameCount, clip.gray, clip.background.data[(40 * 120 + 60) * 3] >> 2]).toEqual([40, true, 30]);
     expect(clip.objects.length).toBeGreaterThan(20);
     for (const { frame, boxes, crop } of clip.objects) {
       for (const [i, box] of boxes.entries()) {
@@ -193,7 +193,7 @@ describe("the library", () => {
         expect(Math.abs(box.y - 42)).toBeLessThanOrEqual(1);
         expect([box.rx >= 5 && box.rx <= 7.5, box.ry >= 12 && box.ry <= 14.5]).toEqual([true, true]);
         // The crop shows it there.
-        const image = crop!.frames[3 * i]!;
+        const image = crop!.frames[3 * i];
         const inCrop = ((42 - crop!.y) * image.width + (x - crop!.x)) * 3;
         expect(image.data[inCrop]).toBe(20);
         expect(crop!.background.data[inCrop]).toBeGreaterThan(100);
@@ -202,9 +202,9 @@ describe("the library", () => {
   });
 
   it("keeps as many crops as fit", async () => {
-    const all = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e9 })).clips[0]!.objects;
+    const all = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e9 })).clips[0].objects;
     const size = all.reduce((sum, { crop }) => sum + 8 * crop!.background.data.length, 0);
-    const half = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: size / 2 })).clips[0]!.objects;
+    const half = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: size / 2 })).clips[0].objects;
     expect(half.length).toBe(Math.floor(all.length / 2));
   });
 
@@ -250,11 +250,11 @@ describe("drawPseudoAnomaly", () => {
         const back = mat2d.invert(mat2d.create(), affine)!;
         return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
       });
-      const way = Math.hypot(centres[2]![0] - centres[0]![0], centres[2]![1] - centres[0]![1]) / 2 / 80;
+      const way = Math.hypot(centres[2][0] - centres[0][0], centres[2][1] - centres[0][1]) / 2 / 80;
       expect(way).toBeGreaterThan(options.shift[0] - 1e-4);
       expect(way).toBeLessThan(options.shift[1] + 1e-4);
       expect(layers.map(({ frame }) => frame - anomaly.object.frame)).toEqual([-3, 0, 3]);
-      const { affine } = layers[1]!;
+      const { affine } = layers[1];
       const size = 1 / Math.sqrt(Math.abs(mat2d.determinant(affine)));
       expect(size).toBeGreaterThan(0.9 - 1e-4);
       expect(size).toBeLessThan(2.2 + 1e-4);
@@ -273,11 +273,11 @@ describe("drawPseudoAnomaly", () => {
     for (const anomaly of await draws(1)) {
       expect(anomaly.kind).toBe("speedup");
       const [before, now, after] = [-3, 0, 3].map((offset) => anomaly.layer(offset));
-      const k = (20 - before!.frame) / 3;
+      const k = (20 - before.frame) / 3;
       speeds.add(k);
-      expect([now!.frame, after!.frame]).toEqual([20, 20 + 3 * k]);
-      const { box } = now!;
-      for (const frame of [before!.frame, after!.frame]) {
+      expect([now.frame, after.frame]).toEqual([20, 20 + 3 * k]);
+      const { box } = now;
+      for (const frame of [before.frame, after.frame]) {
         const x = 20 + 1.5 * frame + 5;
         expect(Math.abs(x - box.x)).toBeLessThan(box.rx);
       }
@@ -304,7 +304,7 @@ describe("drawPseudoAnomaly", () => {
       expect(source).toBe(clips[1]);
       const own = object.boxes[1];
       const layers = [-3, 0, 3].map((offset) => layer(offset));
-      const { box, plain } = layers[1]!;
+      const { box, plain } = layers[1];
       expect([box.rx, plain]).toEqual([box.ry, false]);
       expect(box.ry / own.ry).toBeGreaterThan(options.pieceSize[0] - 1e-6);
       expect(box.ry / own.ry).toBeLessThan(options.pieceSize[1] + 1e-6);
@@ -341,8 +341,8 @@ describe("drawPseudoAnomaly", () => {
 
   it("means the same in frames that were resized", async () => {
     const [anomaly] = await draws(0);
-    const layer = anomaly!.layer(0);
-    const view = toView(layer, anomaly!.scene, anomaly!.source, { height: 40, width: 240 });
+    const layer = anomaly.layer(0);
+    const view = toView(layer, anomaly.scene, anomaly.source, { height: 40, width: 240 });
     // The scene's pixel (30, 50) of 120×80 is (60, 25) in the view; the source's points are scaled alike.
     const at = ({ affine: m }: { affine: mat2d }, x: number, y: number) => [
       m[0] * x + m[2] * y + m[4],

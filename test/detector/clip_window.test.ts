@@ -9,7 +9,7 @@ function neighbours(numbers: readonly number[], batch: number): Record<number, n
   const seen: Record<number, number[]> = {};
   const take = (count: number) => {
     for (const s of window.take(count)) {
-      seen[s.frame.number] = [s.previous, s.current, s.next, s.before, s.after].map((slot) => inSlot[slot] as number);
+      seen[s.frame.number] = [s.previous, s.current, s.next, s.before, s.after].map((slot) => inSlot[slot]);
     }
   };
   for (const number of numbers) {

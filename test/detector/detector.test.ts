@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
-import { type FrameSource, fromIterable } from "../../src/data/frame.js";
+import { fromIterable } from "../../src/data/frame.js";
 import type { DetectorOptions, FrameScore, StreamScore } from "../../src/detector/detector.js";
 import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
@@ -49,10 +49,7 @@ describe("the detector", () => {
     const pixels = size.height * size.width;
     const interleaved = (name: string, first: number) => {
       const data = tensors.get(name)?.data as ArrayLike<number>;
-      return Uint8Array.from(
-        { length: 3 * pixels },
-        (_, i) => data[first + (i % 3) * pixels + Math.floor(i / 3)] as number,
-      );
+      return Uint8Array.from({ length: 3 * pixels }, (_, i) => data[first + (i % 3) * pixels + Math.floor(i / 3)]);
     };
     for (let b = 0; b < 3; b++) {
       // Frames 0, 3 and 6 are the sample; the gradient |frame 2 − frame 4| is the fixture's, since frame 4 is black.
@@ -72,7 +69,7 @@ describe("the detector", () => {
         batch: 2,
       });
       const want = (name: string) => (tensors.get(name) as StoredTensor).data[b] as number;
-      const scored = results[3] as FrameScore;
+      const scored = results[3];
       // Tokens that move equally may be ranked either way: the original's sort is not stable, and a few in each sample do.
       expect(Math.abs(scored.studentError / want("out.score_student_teacher") - 1)).toBeLessThan(1e-3);
       expect(Math.abs(scored.targetError / want("out.score_teacher") - 1)).toBeLessThan(1e-3);
@@ -91,9 +88,9 @@ describe("the detector", () => {
     const [plain, all] = [await detect(video, size, {}), await detect(video, size, { tokenMaps: true })];
     const own = await detect(video, size, {}, trained);
     for (const [i, { score, map, tokens, studentError }] of own.entries()) {
-      const { anomaly, visible, ...maps } = (all[i] as FrameScore).tokens as TokenMaps;
+      const { anomaly, visible, ...maps } = all[i].tokens as TokenMaps;
       const kept = [...anomaly].filter((_, token) => visible[token] === 1).sort((a, b) => b - a);
-      expect(score).toBe(((kept[0] as number) + (kept[1] as number)) / 2);
+      expect(score).toBe((kept[0] + kept[1]) / 2);
       expect(map).toEqual({ rows: maps.rows, columns: maps.columns, data: anomaly });
       expect([tokens, studentError]).toEqual([undefined, plain[i]?.studentError]);
     }
@@ -102,7 +99,7 @@ describe("the detector", () => {
     const mean = await detect(video, size, { preset: "avenue" }, trained);
     for (const [i, { tokens, score }] of all.entries()) {
       const { student, target, visible } = tokens as TokenMaps;
-      const errors = [...student].map((error, token) => (visible[token] ? error + (target[token] as number) : 0));
+      const errors = [...student].map((error, token) => (visible[token] ? error + target[token] : 0));
       expect(maximum[i]?.score).toBeCloseTo(Math.max(...errors), 6);
       expect([score, mean[i]?.score]).toEqual([plain[i]?.score, plain[i]?.score]);
     }
@@ -116,7 +113,7 @@ describe("the detector", () => {
     for (const batch of [2, 4, 16]) {
       const results = await detect(video, size, { seed: 5, batch });
       results.forEach((r, i) => {
-        expect(r.score / (one[i] as FrameScore).score).toBeCloseTo(1, 5);
+        expect(r.score / one[i].score).toBeCloseTo(1, 5);
       });
     }
     expect(await detect(video, size, { seed: 5, batch: 1 })).toEqual(one);
@@ -145,7 +142,7 @@ describe("the detector", () => {
     let released = false;
     async function* endless() {
       try {
-        for (;;) yield waves(1, size)[0] as Uint8Array;
+        for (;;) yield waves(1, size)[0];
       } finally {
         released = true;
       }
@@ -201,7 +198,7 @@ describe("the detector", () => {
         fromIterable(
           (async function* () {
             try {
-              for (;;) yield waves(1, size)[0] as Uint8Array;
+              for (;;) yield waves(1, size)[0];
             } finally {
               released[i] = true;
             }
@@ -236,9 +233,7 @@ describe("the detector", () => {
       };
       await expect(all([fromIterable(waves(50, size), size), failing])).rejects.toThrow("the camera is gone");
       const other = { height: 16, width: 64 };
-      await expect(
-        all([sources()[0] as FrameSource, fromIterable(waves(3, other), { ...other, name: "b" })]),
-      ).rejects.toThrow(
+      await expect(all([sources()[0], fromIterable(waves(3, other), { ...other, name: "b" })])).rejects.toThrow(
         new InputError("b is 64×16 pixels, camera 0 64×32: streams that are scored together have one size"),
       );
       await all([]);

@@ -64,7 +64,7 @@ it("a detector checks and tunes at a GPU's first use, not at the second, and not
   expect(lines).toEqual([`checking kernels on ${own.adapter.description}: at most 5 s, once for this model and size`]);
   expect([...own.tuning.keys()]).toEqual(kept);
   expect(kept.some((key) => key.startsWith("linear f32 "))).toBe(true);
-  for (const [i, score] of tuned.entries()) expect(Math.abs(score / untuned[i]! - 1)).toBeLessThan(1e-5);
+  for (const [i, score] of tuned.entries()) expect(Math.abs(score / untuned[i] - 1)).toBeLessThan(1e-5);
 
   lines.length = 0;
   expect(await scores(own, { onNotice })).toEqual(tuned);

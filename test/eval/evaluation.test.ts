@@ -72,18 +72,18 @@ describe("an evaluation", () => {
     await evaluation.add(video("a", [0, 0, 1]), [even(1, 1, 4)]);
     await evaluation.add(video("b", [0, 0, 1]), [even(10, 10, 40)]);
     const [a, b] = evaluation.finish().videos;
-    expect(Math.min(...a!.scores)).toBe(0);
-    expect(Math.max(...a!.scores)).toBe(1);
-    a!.scores.forEach((score, i) => {
-      expect(b!.scores[i]).toBeCloseTo(score, 12);
+    expect(Math.min(...a.scores)).toBe(0);
+    expect(Math.max(...a.scores)).toBe(1);
+    a.scores.forEach((score, i) => {
+      expect(b.scores[i]).toBeCloseTo(score, 12);
     });
-    expect([...b!.raw]).toEqual([10, 10, 40]);
+    expect([...b.raw]).toEqual([10, 10, 40]);
   });
 
   it("averages scores over several maskings", async () => {
     const evaluation = new Evaluation(plain);
     await evaluation.add(video("a", [0, 1]), [even(1, 2), even(3, 6)]);
-    expect([...evaluation.finish().videos[0]!.raw]).toEqual([2, 4]);
+    expect([...evaluation.finish().videos[0].raw]).toEqual([2, 4]);
   });
 
   it("finds pixels and regions: perfect maps get everything", async () => {
@@ -137,7 +137,7 @@ describe("an evaluation", () => {
       await evaluation.add(video("a", [1, 1]), [even(0.5, 0.2)]);
       await evaluation.add(video("b", [0, 1]), [even(0.1, 0.3)]);
       const result = evaluation.finish();
-      expect(result.videos[0]!.auc).toBeUndefined();
+      expect(result.videos[0].auc).toBeUndefined();
       expect(result.notes).toEqual(["a: every frame is abnormal: no AUC of its own"]);
       expect(result.microAuc).toBe(1);
       expect(result.macroAuc).toBe(1);
@@ -157,7 +157,7 @@ describe("an evaluation", () => {
       await evaluation.add(video("a", [0, 1, 0]), [even(0.2, 0.4, Number.NaN)]);
       const result = evaluation.finish();
       expect(result.notes[0]).toContain("a: 1 scores are not numbers");
-      expect([...result.videos[0]!.scores].map((v) => Math.fround(v))).toEqual([0.2, 0.4, 0].map(Math.fround));
+      expect([...result.videos[0].scores].map((v) => Math.fround(v))).toEqual([0.2, 0.4, 0].map(Math.fround));
     });
   });
 

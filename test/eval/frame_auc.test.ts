@@ -20,7 +20,7 @@ describe("frame-level AUC", () => {
     const aucs = videoAucs([mixed, abnormal, normal]);
     expect(aucs.map(({ name }) => name)).toEqual(["01", "02", "03"]);
     expect(aucs.map(({ auc }) => auc)).toEqual([0.75, undefined, undefined]);
-    for (const [i, { paddedAuc }] of aucs.entries()) expect(paddedAuc).toBeCloseTo(padded[i] as number, 14);
+    for (const [i, { paddedAuc }] of aucs.entries()) expect(paddedAuc).toBeCloseTo(padded[i], 14);
     expect(macroAuc([mixed, abnormal, normal])).toBeCloseTo((8 / 9 + 2) / 3, 14);
     // A score beyond the added points: normal 0 and 2, abnormal 1: one of two.
     expect(macroAuc([{ name: "04", labels: [0], scores: [2] }])).toBe(0.5);

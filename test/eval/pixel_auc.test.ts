@@ -50,7 +50,7 @@ describe("the pixel-level criterion", () => {
       );
       pixels.add(map(rows, columns, ...values), truth);
       const at = (x: number, y: number) =>
-        values[Math.floor(((y + 0.5) / height) * rows) * columns + Math.floor(((x + 0.5) / width) * columns)] as number;
+        values[Math.floor(((y + 0.5) / height) * rows) * columns + Math.floor(((x + 0.5) / width) * columns)];
       return { truth, at };
     });
     // ROC points of the criterion itself, from the highest threshold down.
@@ -62,7 +62,7 @@ describe("the pixel-level criterion", () => {
         for (let i = 0; i < width * height; i++) {
           const isFound = at(i % width, Math.floor(i / width)) >= threshold;
           any ||= isFound;
-          abnormal += truth.data[i] as number;
+          abnormal += truth.data[i];
           if (truth.data[i] && isFound) found++;
         }
         if (abnormal === 0) falseAlarms += any ? 1 / 20 : 0;

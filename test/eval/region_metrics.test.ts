@@ -30,7 +30,7 @@ function bruteForce(videos: readonly RegionVideo[], frameCount: number, alpha: n
     const first = sorted.slice(0, count);
     const found = regions.map((r) => first.some((entry) => finds(entry, r)));
     const shares = keys.map((key) => {
-      const own = found.filter((_, i) => `${regions[i]!.video} ${regions[i]!.truth.track}` === key);
+      const own = found.filter((_, i) => `${regions[i].video} ${regions[i].truth.track}` === key);
       return own.filter(Boolean).length / own.length;
     });
     return {
@@ -42,7 +42,7 @@ function bruteForce(videos: readonly RegionVideo[], frameCount: number, alpha: n
   const last = points.at(-1)!;
   const cut = [...points.filter(({ fpr }) => fpr <= 1), ...(last.fpr < 1 ? [{ ...last, fpr: 1 }] : [])];
   const areaOf = (key: "rbdr" | "tbdr") =>
-    cut.reduce((sum, p, i) => sum + (i ? ((p.fpr - cut[i - 1]!.fpr) * (p[key] + cut[i - 1]![key])) / 2 : 0), 0);
+    cut.reduce((sum, p, i) => sum + (i ? ((p.fpr - cut[i - 1].fpr) * (p[key] + cut[i - 1][key])) / 2 : 0), 0);
   return { rbdc: areaOf("rbdr"), tbdc: areaOf("tbdr"), falsePositives: Math.round(last.fpr * frameCount) };
 }
 
@@ -59,15 +59,15 @@ function pixelIou(a: Detection, b: { x1: number; y1: number; x2: number; y2: num
 }
 
 const areaUnder = (x: readonly number[], y: readonly number[]) =>
-  x.reduce((sum, v, i) => sum + (i ? ((v - x[i - 1]!) * (y[i]! + y[i - 1]!)) / 2 : 0), 0);
+  x.reduce((sum, v, i) => sum + (i ? ((v - x[i - 1]) * (y[i] + y[i - 1])) / 2 : 0), 0);
 
 describe("RBDC and TBDC", () => {
   it("agree with the definition on random detections, ties and other α and β too", () => {
     const random = new Random(11);
     let beyondOne = 0;
     for (let round = 0; round < 40; round++) {
-      const alpha = [0.1, 0.5, 1, 0.01 + 0.99 * random.next()][round % 4] as number;
-      const beta = [0.1, 0.3, 0.01 + 0.99 * random.next()][round % 3] as number;
+      const alpha = [0.1, 0.5, 1, 0.01 + 0.99 * random.next()][round % 4];
+      const beta = [0.1, 0.3, 0.01 + 0.99 * random.next()][round % 3];
       const videos = Array.from({ length: 1 + random.integer(3) }, (_, v) => {
         const tracks = Array.from({ length: random.integer(8) + (v === 0 ? 1 : 0) }, (_, i) => {
           const [x, y] = [random.integer(10), random.integer(10)];

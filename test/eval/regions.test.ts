@@ -5,7 +5,7 @@ import { Random } from "../support/numbers.js";
 /** A map, or a mask, drawn in rows: digits are values. */
 function draw(...rows: string[]) {
   const data = Float32Array.from(rows.join(""), Number);
-  return { rows: rows.length, columns: rows[0]!.length, data };
+  return { rows: rows.length, columns: rows[0].length, data };
 }
 
 describe("regions of a map", () => {
@@ -80,8 +80,7 @@ describe("connected components", () => {
         for (let i = 0; i < label.length; i++) {
           for (let j = 0; j < label.length; j++) {
             const [dx, dy] = [(i % columns) - (j % columns), Math.floor(i / columns) - Math.floor(j / columns)];
-            if (label[i]! < 0 || label[j]! < 0 || Math.abs(dx) > 1 || Math.abs(dy) > 1 || label[j]! >= label[i]!)
-              continue;
+            if (label[i] < 0 || label[j] < 0 || Math.abs(dx) > 1 || Math.abs(dy) > 1 || label[j] >= label[i]) continue;
             label[i] = label[j]!;
             changed = true;
           }

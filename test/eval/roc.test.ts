@@ -9,7 +9,7 @@ function pairwiseAuc(labels: readonly number[], scores: readonly number[]): numb
   for (const [i, a] of labels.entries()) {
     for (const [j, b] of labels.entries()) {
       if (a !== 1 || b !== 0) continue;
-      const difference = (scores[i] as number) - (scores[j] as number);
+      const difference = scores[i] - scores[j];
       wins += difference > 0 ? 1 : difference === 0 ? 0.5 : 0;
       pairs++;
     }
@@ -18,7 +18,7 @@ function pairwiseAuc(labels: readonly number[], scores: readonly number[]): numb
 }
 
 const trapezoid = ({ fpr, tpr }: RocCurve) =>
-  fpr.reduce((sum, x, i) => sum + (i === 0 ? 0 : ((x - fpr[i - 1]!) * (tpr[i]! + tpr[i - 1]!)) / 2), 0);
+  fpr.reduce((sum, x, i) => sum + (i === 0 ? 0 : ((x - fpr[i - 1]) * (tpr[i] + tpr[i - 1])) / 2), 0);
 
 /** Random frames, abnormal ones scoring higher; with few levels there are many ties. */
 function frames(seed: number, count: number, levels = Infinity) {

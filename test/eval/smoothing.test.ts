@@ -6,8 +6,7 @@ import { fixturePath } from "../cli/support.js";
 
 const close = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-12) => {
   expect(got.length).toBe(want.length);
-  for (let i = 0; i < want.length; i++)
-    expect(Math.abs((got[i] as number) - (want[i] as number))).toBeLessThan(tolerance);
+  for (let i = 0; i < want.length; i++) expect(Math.abs(got[i] - want[i])).toBeLessThan(tolerance);
 };
 
 /** numpy.correlate(numpy.pad(scores, len // 2), kernel, "valid"), from its definition. */

@@ -11,7 +11,7 @@ import { Guards } from "../support/guards.js";
 function graphOf(target: Gpu, more: string, globals: string): { graph: Graph; x: Tensor } {
   const op: Op<object> = {
     name: "copy",
-    outputs: ([x]) => [x!],
+    outputs: ([x]) => [x],
     kernels: ({ inputs, outputs }) => [
       {
         label: "copy",
@@ -23,7 +23,7 @@ ${globals}
   if (i == 3u) { ${more} }
 }`,
         entryPoint: "copy",
-        bindings: { x: inputs[0] as Tensor, y: outputs[0] as Tensor },
+        bindings: { x: inputs[0], y: outputs[0] },
         workgroups: [1, 1, 1],
       },
     ],
@@ -31,7 +31,7 @@ ${globals}
   };
   const graph = new Graph(target);
   const x = graph.input("x", [4], "u32");
-  graph.output("y", graph.apply(op, [x], {})[0] as Tensor);
+  graph.output("y", graph.apply(op, [x], {})[0]);
   return { graph, x };
 }
 

@@ -46,7 +46,7 @@ for (const file of readdirSync(folder)) {
     // where a matrix lies.
     for (const [, name] of code.matchAll(/var<(?:storage, \w+|workgroup)> (\w+): array</g)) {
       expect(
-        sites.some((site) => new RegExp(`^${name}\\[|\\(${name},`).test(site)) || isConstant(code, name!),
+        sites.some((site) => new RegExp(`^${name}\\[|\\(${name},`).test(site)) || isConstant(code, name),
         name,
       ).toBe(true);
     }
@@ -57,5 +57,5 @@ for (const file of readdirSync(folder)) {
 function isConstant(code: string, name: string): boolean {
   const indices = [...code.matchAll(new RegExp(`\\b${name}\\[([^\\]]*)\\]`, "g"))];
   if (indices.length === 0) return code.match(new RegExp(`\\b${name}\\b`, "g"))?.length === 1;
-  return indices.every(([, index]) => /^\w+$/.test(index!));
+  return indices.every(([, index]) => /^\w+$/.test(index));
 }

@@ -104,7 +104,7 @@ describe("the files in shaders/", () => {
     it(`${name}: every binding is recognised, none twice`, () => {
       const text = readFileSync(new URL(name, folder), "utf8");
       expect(declaredBindings(text).length).toBe(text.match(/@binding\(/g)?.length);
-      const flags = [...text.matchAll(/\/\/#if !?(\w+)/g)].map((match) => match[1] as string);
+      const flags = [...text.matchAll(/\/\/#if !?(\w+)/g)].map((match) => match[1]);
       for (const on of [true, false]) {
         const chosen = Object.fromEntries(flags.map((flag) => [flag, on]));
         const numbers = declaredBindings(specialize(text, { flags: chosen })).map((d) => d.binding);

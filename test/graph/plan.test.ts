@@ -23,7 +23,7 @@ const anyOp: Op<{ sizes: readonly number[] }> = {
 const updateOp: Op<{ input: number }> = {
   name: "update",
   inPlace: [0],
-  outputs: ([x]) => [x!],
+  outputs: ([x]) => [x],
   kernels: () => [],
   cost: () => ({ flops: 0, bytes: 0 }),
 };
@@ -87,7 +87,7 @@ describe("memory plan", () => {
       const { graph } = modelGraph(target, { ...sizes, config: paperConfig, size, batch });
       return planMemory(graph).slotBytes.reduce((a, b) => a + b, 0) / batch;
     });
-    for (const each of bytes) expect(each / (bytes[0] as number)).toBeCloseTo(1, 2);
+    for (const each of bytes) expect(each / bytes[0]).toBeCloseTo(1, 2);
   });
 
   it("of a tiny network with every op and output", () => {
@@ -104,7 +104,7 @@ describe("memory plan", () => {
       const graph = new Graph(target);
       const state = graph.state("state", [16], "f32");
       const tensors: Tensor[] = [graph.input("x", [8], "f32"), graph.weight("w", [4], new Float32Array(4)), state];
-      const pick = () => tensors[random.integer(tensors.length)]!;
+      const pick = () => tensors[random.integer(tensors.length)];
       for (let i = 0; i < 25; i++) {
         const values = tensors.filter((t) => t.role === "value" && storageOf(t).role === "value");
         const newest = values.at(-1);
@@ -120,12 +120,12 @@ describe("memory plan", () => {
           sizes: Array.from({ length: count }, () => 4 * (1 + random.integer(20))),
         });
         tensors.push(...outputs);
-        if (random.next() < 0.2) tensors.push(reshape(outputs[0]!, [2, outputs[0]!.shape[0]! / 2]));
+        if (random.next() < 0.2) tensors.push(reshape(outputs[0], [2, outputs[0].shape[0] / 2]));
       }
       // The state and what was not updated since.
       const values = tensors.filter((t) => t.role === "value");
       graph.output("last", values.at(-1)!);
-      graph.output("some", values[random.integer(values.length)]!);
+      graph.output("some", values[random.integer(values.length)]);
       const plan = planMemory(graph);
       checkPlan(graph, plan);
 
@@ -162,7 +162,7 @@ describe("memory plan", () => {
   it("runs a long chain in two buffers", () => {
     const graph = new Graph(target);
     let t = graph.input("x", [8], "f32");
-    for (let i = 0; i < 10; i++) t = graph.apply(anyOp, [t], { sizes: [8] })[0] as Tensor;
+    for (let i = 0; i < 10; i++) t = graph.apply(anyOp, [t], { sizes: [8] })[0];
     graph.output("y", t);
     expect(planMemory(graph).slotBytes).toEqual([32, 32]);
   });

@@ -44,7 +44,7 @@ function tinyModel(seed = 1): ModelGraph {
 function writeStep(program: Program, { raw, slots, samples, seed }: ModelGraph, step: number): void {
   const random = new Random(step);
   const images = Array.from({ length: 6 }, () => randomImage(random, 20, 30, 3));
-  program.write(raw, rawSlots(images, raw.shape[1]!));
+  program.write(raw, rawSlots(images, raw.shape[1]));
   program.write(slots, Uint32Array.of(0, 1, 2, 3, 4, 5));
   program.write(samples, Uint32Array.of(0, 1, 2, 0, 2, 1, step, 0, 3, 4, 5, 3, 5, 4, step + 1, 0));
   program.write(seed, Uint32Array.of(7));
@@ -63,7 +63,7 @@ describe("program", () => {
       writeStep(one, model, 1);
       const first = copy(await one.run());
       for (const values of Object.values(first)) expect(values.every(Number.isFinite)).toBe(true);
-      expect(first.scores!.every((v) => v > 0)).toBe(true);
+      expect(first.scores.every((v) => v > 0)).toBe(true);
       writeStep(one, model, 2);
       const second = copy(await one.run());
       expect(second.scores).not.toEqual(first.scores);
@@ -90,7 +90,7 @@ describe("program", () => {
         program.close();
       }
     });
-    expect(scores!.every((v) => v > 0)).toBe(true);
+    expect(scores.every((v) => v > 0)).toBe(true);
   });
 
   it("a sample's result does not depend on its place in the batch", async () => {
@@ -101,9 +101,9 @@ describe("program", () => {
       const first = copy(await program.run());
       program.write(model.samples, Uint32Array.of(3, 4, 5, 3, 5, 4, 2, 0, 0, 1, 2, 0, 2, 1, 1, 0));
       const swapped = copy(await program.run());
-      expect(swapped.scores).toEqual([...first.scores!.slice(2), ...first.scores!.slice(0, 2)]);
-      const half = first.map!.length / 2;
-      expect(swapped.map).toEqual([...first.map!.slice(half), ...first.map!.slice(0, half)]);
+      expect(swapped.scores).toEqual([...first.scores.slice(2), ...first.scores.slice(0, 2)]);
+      const half = first.map.length / 2;
+      expect(swapped.map).toEqual([...first.map.slice(half), ...first.map.slice(0, half)]);
     } finally {
       program.close();
     }
@@ -150,7 +150,7 @@ describe("program", () => {
         program.write(x, new Float32Array(64));
       }
       const results = await Promise.all(running);
-      for (const [i, { y }] of results.entries()) expectClose(y as Float32Array, normOf(inputs[i]!), 2e-6);
+      for (const [i, { y }] of results.entries()) expectClose(y, normOf(inputs[i]), 2e-6);
     } finally {
       program.close();
     }
@@ -169,7 +169,7 @@ describe("program", () => {
       expect(isReady).toBe(false);
       await Promise.all(running);
       await ready;
-      expect((await program.run()).y!.length).toBe(64);
+      expect((await program.run()).y.length).toBe(64);
     } finally {
       program.close();
     }
@@ -184,7 +184,7 @@ describe("program", () => {
       program.write(x, given);
       given.fill(Number.NaN);
       program.write(x, input.slice(48), 4 * 48);
-      expectClose((await program.run()).y as Float32Array, normOf(input), 2e-6);
+      expectClose((await program.run()).y, normOf(input), 2e-6);
     } finally {
       program.close();
     }
@@ -211,12 +211,12 @@ describe("program", () => {
     graph.output("other", other);
     const program = await Program.compile(gpu(), graph);
     try {
-      expect((await program.run()).state!.every((v) => v === 0)).toBe(true);
+      expect((await program.run()).state.every((v) => v === 0)).toBe(true);
       program.write(state, new Float32Array(32).fill(3));
       await program.run();
       const { state: kept, other: untouched } = await program.run();
-      expect(kept!.every((v) => v === 3)).toBe(true);
-      expect(untouched!.every((v) => v === 0)).toBe(true);
+      expect(kept.every((v) => v === 3)).toBe(true);
+      expect(untouched.every((v) => v === 0)).toBe(true);
     } finally {
       program.close();
     }
@@ -225,7 +225,7 @@ describe("program", () => {
   it("names kernel and binding where an op and its WGSL do not fit together", async () => {
     const broken = (bindings: Record<string, Tensor>, workgroups: [number, number, number]): Op<object> => ({
       name: "broken",
-      outputs: ([x]) => [x!],
+      outputs: ([x]) => [x],
       kernels: () => [
         {
           label: "copy",

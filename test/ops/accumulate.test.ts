@@ -22,7 +22,7 @@ describe("accumulate", () => {
       program.submit();
       await program.finish();
       const want = before.map((v, i) => {
-        const own = i >= 64 && i < 64 + 129 ? value[i - 64]! : 0;
+        const own = i >= 64 && i < 64 + 129 ? value[i - 64] : 0;
         return Math.fround(Math.fround(v + own) + own);
       });
       expect(await program.read(state)).toEqual(want);

@@ -36,20 +36,20 @@ async function onGpu(
   const program = await Program.compile(gpu(), graph);
   try {
     const filled = new Float32Array(64 + n + margin).fill(7);
-    program.write(flat[0]!, filled);
-    program.write(slices[0]!, Float32Array.from(start));
-    program.write(flat[1]!, filled);
+    program.write(flat[0], filled);
+    program.write(slices[0], Float32Array.from(start));
+    program.write(flat[1], filled);
     const steps = [];
     for (const [i, gradient] of gradients.entries()) {
-      program.write(slices[1]!, Float32Array.from(gradient));
+      program.write(slices[1], Float32Array.from(gradient));
       program.write(numbers, hyper(settings, i + 1));
       program.submit();
       const [p, g, m, v] = (await Promise.all(flat.map((tensor) => program.read(tensor)))) as Float32Array[];
-      for (const beside of [p!, g!]) {
+      for (const beside of [p, g]) {
         expect([...beside.subarray(0, 64), ...beside.subarray(64 + n)].every((value) => value === 7)).toBe(true);
       }
-      const [parameters, left, first, second] = [p!, g!, m!, v!].map((own) => own.slice(64, 64 + n));
-      steps.push({ parameters: parameters!, gradients: left!, m: first!, v: second! });
+      const [parameters, left, first, second] = [p, g, m, v].map((own) => own.slice(64, 64 + n));
+      steps.push({ parameters: parameters, gradients: left, m: first, v: second });
     }
     return steps;
   } finally {
@@ -76,16 +76,16 @@ describe("AdamW", () => {
     const settings = { rate: 0.01, betas: [0.9, 0.95] as const, epsilon: 1e-8, decay: 0.05, scale: 1 };
     const steps = await onGpu(start, gradients, settings);
     for (const [i, step] of steps.entries()) {
-      expectClose(step.parameters, parameters[i]!, 1e-6);
+      expectClose(step.parameters, parameters[i], 1e-6);
       expect(step.gradients.every((g) => g === 0)).toBe(true);
     }
     for (const [got, want] of [
-      [steps[2]!.m, m],
-      [steps[2]!.v, v],
-      [steps[2]!.parameters.map((p, i) => p - start[i]!), parameters[2]!.map((p, i) => p - start[i]!)],
+      [steps[2].m, m],
+      [steps[2].v, v],
+      [steps[2].parameters.map((p, i) => p - start[i]), parameters[2].map((p, i) => p - start[i])],
     ] as const) {
       // One by one: they differ by orders of magnitude.
-      for (const [i, value] of want.entries()) expect(Math.abs(got[i]! / value - 1)).toBeLessThan(1e-4);
+      for (const [i, value] of want.entries()) expect(Math.abs(got[i] / value - 1)).toBeLessThan(1e-4);
     }
   });
 
@@ -102,17 +102,17 @@ describe("AdamW", () => {
       const { rate, betas, epsilon, decay, scale } = settings;
       const t = i + 1;
       for (let j = 0; j < n; j++) {
-        const g = gradient[j]! * scale;
-        m[j] = betas[0] * m[j]! + (1 - betas[0]) * g;
-        v[j] = betas[1] * v[j]! + (1 - betas[1]) * g * g;
-        const [mean, square] = [m[j]! / (1 - betas[0] ** t), v[j]! / (1 - betas[1] ** t)];
-        p[j] = p[j]! * (1 - rate * decay) - (rate * mean) / (Math.sqrt(square) + epsilon);
+        const g = gradient[j] * scale;
+        m[j] = betas[0] * m[j] + (1 - betas[0]) * g;
+        v[j] = betas[1] * v[j] + (1 - betas[1]) * g * g;
+        const [mean, square] = [m[j] / (1 - betas[0] ** t), v[j] / (1 - betas[1] ** t)];
+        p[j] = p[j] * (1 - rate * decay) - (rate * mean) / (Math.sqrt(square) + epsilon);
       }
-      expectClose(steps[i]!.m, m, 1e-6);
-      expectClose(steps[i]!.v, v, 1e-6);
+      expectClose(steps[i].m, m, 1e-6);
+      expectClose(steps[i].v, v, 1e-6);
       expectClose(
-        steps[i]!.parameters.map((value, j) => value - start[j]!),
-        p.map((value, j) => value - start[j]!),
+        steps[i].parameters.map((value, j) => value - start[j]),
+        p.map((value, j) => value - start[j]),
         1e-5,
       );
     }

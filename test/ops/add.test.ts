@@ -20,9 +20,9 @@ describe("add", () => {
         const [da, db] = differentiate(graph, twice, seed, [ta, tb], addTo) as [Tensor, Tensor];
         return { y, da, db };
       });
-      expect(Array.from(got.y!)).toEqual(Array.from(a, (v, i) => Math.fround(v + b[i]!)));
-      expect(Array.from(got.da!)).toEqual(Array.from(dy, (v) => Math.fround(2 * v)));
-      expect(Array.from(got.db!)).toEqual(Array.from(dy));
+      expect(Array.from(got.y)).toEqual(Array.from(a, (v, i) => Math.fround(v + b[i])));
+      expect(Array.from(got.da)).toEqual(Array.from(dy, (v) => Math.fround(2 * v)));
+      expect(Array.from(got.db)).toEqual(Array.from(dy));
     });
   }
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { attentionOp } from "../../src/ops/attention.js";
 import { attentionKey, attentionVariants } from "../../src/ops/variants.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
@@ -27,10 +26,10 @@ describe("attention", () => {
     const random = new Random(tokens + width);
     const plane = batch * tokens * width;
     const qkv = random.floats(3 * plane);
-    for (let i = 0; i < plane; i++) qkv[i]! *= spread;
+    for (let i = 0; i < plane; i++) qkv[i] *= spread;
     const got = await evaluateOne(gpu(), (bench) => {
       const x = bench.input([3, batch, tokens, width], qkv);
-      return bench.graph.apply(op, [x], { heads })[0] as Tensor;
+      return bench.graph.apply(op, [x], { heads })[0];
     });
     const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [
       Float32Array,
@@ -82,11 +81,11 @@ describe("attention", () => {
     const v = new Random(1).floats(tokens * width);
     const got = await evaluateOne(gpu(), (bench) => {
       const x = bench.input([3, 1, tokens, width], Float32Array.of(...new Float32Array(2 * tokens * width), ...v));
-      return bench.graph.apply(attentionOp, [x], { heads: 4 })[0] as Tensor;
+      return bench.graph.apply(attentionOp, [x], { heads: 4 })[0];
     });
     const want = Array.from({ length: tokens * width }, (_, i) => {
       let sum = 0;
-      for (let t = 0; t < tokens; t++) sum += v[t * width + (i % width)]!;
+      for (let t = 0; t < tokens; t++) sum += v[t * width + (i % width)];
       return sum / tokens;
     });
     expectClose(got, want, 3e-6);

@@ -23,7 +23,7 @@ describe("attention's gradient", () => {
     const random = new Random(tokens + width);
     const plane = batch * tokens * width;
     const qkv = random.floats(3 * plane);
-    for (let i = 0; i < plane; i++) qkv[i]! *= spread;
+    for (let i = 0; i < plane; i++) qkv[i] *= spread;
     return { qkv, dy: random.floats(plane) };
   }
 
@@ -89,7 +89,7 @@ describe("attention's gradient", () => {
       const x = bench.input([3, batch, tokens, width], values.qkv);
       const [y] = bench.graph.apply(attentionOp, [x], { heads }) as [Tensor];
       const inputs = [x, y, bench.input(y.shape, values.dy)];
-      return bench.graph.apply(asOnGpu(attentionBackwardOp), inputs, { heads })[0] as Tensor;
+      return bench.graph.apply(asOnGpu(attentionBackwardOp), inputs, { heads })[0];
     });
     expectClose(got, closedForm(values.qkv, values.dy, sizes), 2e-6);
   });
@@ -121,7 +121,7 @@ function closedForm(qkv: Float32Array, dy: Float32Array, { batch, tokens, width,
       const at = (token: number) => (b * tokens + token) * width + h * headWidth;
       const dot = (x: Float32Array, i: number, y: Float32Array, j: number) => {
         let sum = 0;
-        for (let d = 0; d < headWidth; d++) sum += x[at(i) + d]! * y[at(j) + d]!;
+        for (let d = 0; d < headWidth; d++) sum += x[at(i) + d] * y[at(j) + d];
         return sum;
       };
       for (let i = 0; i < tokens; i++) {
@@ -131,13 +131,13 @@ function closedForm(qkv: Float32Array, dy: Float32Array, { batch, tokens, width,
         const total = exponentials.reduce((a, e) => a + e, 0);
         const shares = exponentials.map((e) => e / total);
         const dShares = shares.map((_, j) => dot(dy, i, v, j));
-        const mean = shares.reduce((a, share, j) => a + share * dShares[j]!, 0);
+        const mean = shares.reduce((a, share, j) => a + share * dShares[j], 0);
         for (const [j, share] of shares.entries()) {
-          const dScore = share * (dShares[j]! - mean);
+          const dScore = share * (dShares[j] - mean);
           for (let d = 0; d < headWidth; d++) {
-            dq[at(i) + d]! += dScore * k[at(j) + d]!;
-            dk[at(j) + d]! += dScore * q[at(i) + d]!;
-            dv[at(j) + d]! += share * dy[at(i) + d]!;
+            dq[at(i) + d] += dScore * k[at(j) + d];
+            dk[at(j) + d] += dScore * q[at(i) + d];
+            dv[at(j) + d] += share * dy[at(i) + d];
           }
         }
       }

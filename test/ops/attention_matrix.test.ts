@@ -64,7 +64,7 @@ async function check(
     Float32Array,
   ];
   const want = attention(q, k, v, { batch: samples, tokens, width, heads });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, tolerance);
+  expectClose(floatsOf(results.y, y as Tensor), want, tolerance);
 }
 
 /** Values in [-1, 1), changed by `change`, which is told the plane (0: q, 1: k, 2: v), the token and the column in the head. */
@@ -113,7 +113,7 @@ describe("attention on the adapter's matrix units", () => {
       const qkv = inputs(sizes, (value, plane, token, d) => {
         if (plane === 1) return d === 0 ? 1 : value;
         if (plane === 2) return value;
-        return value * (spread[token % 8] as number) + (d === 0 ? (token % 3 === 0 ? -40 : 40) : 0);
+        return value * spread[token % 8] + (d === 0 ? (token % 3 === 0 ? -40 : 40) : 0);
       });
       return check(sizes, variant, tolerance, qkv, test);
     });
@@ -124,7 +124,7 @@ describe("attention on the adapter's matrix units", () => {
       const rise = [-8, -1, 0, 1, 4, 16];
       const qkv = inputs(sizes, (value, plane, token, d) => {
         if (d > 0 || plane === 2) return value;
-        return plane === 0 ? (rise[token % 6] as number) : (16 * token) / sizes.tokens;
+        return plane === 0 ? rise[token % 6] : (16 * token) / sizes.tokens;
       });
       return check(sizes, variant, tolerance, qkv, test);
     });

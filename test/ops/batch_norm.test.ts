@@ -30,12 +30,12 @@ function batchNorm(x: ArrayLike<number>, gamma: ArrayLike<number>, beta: ArrayLi
         return ((p * batch + sample) * (1 + tokens) + 1 + (i % tokens)) * width + d;
       });
       const c = p * width + d;
-      for (const i of at) mean[c]! += x[i]! / n;
+      for (const i of at) mean[c] += x[i] / n;
       let squares = 0;
-      for (const i of at) squares += (x[i]! - mean[c]!) ** 2;
+      for (const i of at) squares += (x[i] - mean[c]) ** 2;
       unbiased[c] = squares / (n - 1);
       const scale = 1 / Math.sqrt(squares / n + attrs.epsilon);
-      for (const i of at) y[i] = (x[i]! - mean[c]!) * scale * gamma[c]! + beta[c]!;
+      for (const i of at) y[i] = (x[i] - mean[c]) * scale * gamma[c] + beta[c];
     }
   }
   return { y, mean, unbiased };
@@ -60,13 +60,13 @@ describe("batch norm of the projections in training", () => {
   function run({ batch, tokens, width }: Sizes, { x, gamma, beta, running, dy }: Record<string, Values>) {
     return evaluate(gpu(), (bench) => {
       const inputs = [
-        bench.input([3, batch, 1 + tokens, width], x!),
-        bench.input([3, width], gamma!),
-        bench.input([3, width], beta!),
+        bench.input([3, batch, 1 + tokens, width], x),
+        bench.input([3, width], gamma),
+        bench.input([3, width], beta),
       ];
-      const state = bench.state([2, 3, width], running!);
+      const state = bench.state([2, 3, width], running);
       const [y, , updated] = bench.graph.apply(batchNormOp, [...inputs, state], attrs) as [Tensor, Tensor, Tensor];
-      const seed = bench.input([3, batch, 1 + tokens, width], dy!);
+      const seed = bench.input([3, batch, 1 + tokens, width], dy);
       const [dx, dgamma, dbeta] = differentiate(bench.graph, y, seed, inputs, () => {
         throw new Error("nothing to add");
       }) as [Tensor, Tensor, Tensor];
@@ -85,13 +85,13 @@ describe("batch norm of the projections in training", () => {
       const got = await run(sizes, values);
       const { x, gamma, beta, dy } = values;
       const want = batchNorm(x, gamma, beta, sizes);
-      expectClose(got.y as Float32Array, want.y, 2e-6);
-      const running = [...want.mean, ...want.unbiased].map((v, i) => 0.9 * values.running[i]! + 0.1 * v);
-      expectClose(got.updated as Float32Array, running, 1e-6);
-      const reference = (...[x, gamma, beta]: Float64Array[]) => batchNorm(x!, gamma!, beta!, sizes).y;
+      expectClose(got.y, want.y, 2e-6);
+      const running = [...want.mean, ...want.unbiased].map((v, i) => 0.9 * values.running[i] + 0.1 * v);
+      expectClose(got.updated, running, 1e-6);
+      const reference = (...[x, gamma, beta]: Float64Array[]) => batchNorm(x, gamma, beta, sizes).y;
       for (const [i, name] of ["dx", "dgamma", "dbeta"].entries()) {
         const differences = finiteDifferences(reference, [x, gamma, beta], i, dy);
-        expectClose(got[name] as Float32Array, differences, 2e-5);
+        expectClose(got[name], differences, 2e-5);
       }
     });
   }
@@ -102,22 +102,22 @@ describe("batch norm of the projections in training", () => {
     const got = await run(sizes, values);
     const { x, gamma, beta, dy } = values;
     const want = batchNorm(x, gamma, beta, sizes);
-    expectClose(got.y as Float32Array, want.y, 1e-5);
-    const running = [...want.mean, ...want.unbiased].map((v, i) => 0.9 * values.running[i]! + 0.1 * v);
+    expectClose(got.y, want.y, 1e-5);
+    const running = [...want.mean, ...want.unbiased].map((v, i) => 0.9 * values.running[i] + 0.1 * v);
     const updated = got.updated as Float32Array;
     expectClose(updated.subarray(0, 12), running.slice(0, 12), 1e-6);
     expectClose(updated.subarray(12), running.slice(12), 1e-6);
-    const weights = (...[gamma, beta]: Float64Array[]) => batchNorm(x, gamma!, beta!, sizes).y;
-    expectClose(got.dgamma as Float32Array, finiteDifferences(weights, [gamma, beta], 0, dy), 1e-5);
-    expectClose(got.dbeta as Float32Array, finiteDifferences(weights, [gamma, beta], 1, dy), 1e-5);
+    const weights = (...[gamma, beta]: Float64Array[]) => batchNorm(x, gamma, beta, sizes).y;
+    expectClose(got.dgamma, finiteDifferences(weights, [gamma, beta], 0, dy), 1e-5);
+    expectClose(got.dbeta, finiteDifferences(weights, [gamma, beta], 1, dy), 1e-5);
     // dx by its slope along one direction, which is not orthogonal to it.
-    const direction = dy.map((v, i) => v * (1 + x[i]! - 100));
+    const direction = dy.map((v, i) => v * (1 + x[i] - 100));
     const along = (s: Float64Array) => {
-      const shifted = Float64Array.from(x, (v, i) => v + s[0]! * direction[i]!);
+      const shifted = Float64Array.from(x, (v, i) => v + s[0] * direction[i]);
       return batchNorm(shifted, gamma, beta, sizes).y;
     };
     const dx = got.dx as Float32Array;
-    const slope = dx.reduce((sum, v, i) => sum + v * direction[i]!, 0);
+    const slope = dx.reduce((sum, v, i) => sum + v * direction[i], 0);
     expect(relativeError([slope], finiteDifferences(along, [[0]], 0, dy))).toBeLessThan(1e-5);
   });
 
@@ -132,7 +132,7 @@ describe("batch norm of the projections in training", () => {
       );
       const state = bench.graph.slice("running", all, 64, [2, 3, 8]);
       const inputs = [bench.input([3, 2, 7, 8], x), bench.input([3, 8], gamma), bench.input([3, 8], beta), state];
-      bench.graph.output("y", bench.graph.apply(batchNormOp, inputs, attrs)[0] as Tensor);
+      bench.graph.output("y", bench.graph.apply(batchNormOp, inputs, attrs)[0]);
       const program = await Program.compile(gpu(), bench.graph);
       try {
         bench.fill(program);
@@ -145,7 +145,7 @@ describe("batch norm of the projections in training", () => {
     };
     const got = await steps();
     const { mean, unbiased } = batchNorm(x, gamma, beta, sizes);
-    const twice = [...mean, ...unbiased].map((v, i) => 0.9 * (0.9 * running[i]! + 0.1 * v) + 0.1 * v);
+    const twice = [...mean, ...unbiased].map((v, i) => 0.9 * (0.9 * running[i] + 0.1 * v) + 0.1 * v);
     expectClose(got.subarray(64, 112), twice, 1e-6);
     expect([...got.subarray(0, 64), ...got.subarray(112)].every((v) => v === 7)).toBe(true);
     expect(await steps()).toEqual(got);

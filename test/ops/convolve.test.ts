@@ -31,9 +31,9 @@ describe("convolutions of the projections in training", () => {
   function run({ batch, rows, columns, width }: Sizes, [x, weight, dy]: Float32Array<ArrayBuffer>[]) {
     const tokens = 1 + rows * columns;
     return evaluate(gpu(), (bench) => {
-      const inputs = [bench.input([batch, tokens, width], x!), bench.input([3, width, 9], weight!)];
-      const y = bench.graph.apply(convolveOp, inputs, { rows, columns })[0] as Tensor;
-      const seed = bench.input([3, batch, tokens, width], dy!);
+      const inputs = [bench.input([batch, tokens, width], x), bench.input([3, width, 9], weight)];
+      const y = bench.graph.apply(convolveOp, inputs, { rows, columns })[0];
+      const seed = bench.input([3, batch, tokens, width], dy);
       const [dx, dweight] = differentiate(bench.graph, y, seed, inputs, () => {
         throw new Error("nothing to add");
       }) as [Tensor, Tensor];
@@ -57,10 +57,10 @@ describe("convolutions of the projections in training", () => {
     it(`batch ${sizes.batch}, ${sizes.rows}×${sizes.columns} tokens of ${sizes.width}, and its gradients`, async () => {
       const [x, weight, dy] = randomValues(sizes);
       const got = await run(sizes, [x, weight, dy]);
-      expectClose(got.y as Float32Array, convolve(x, weight, sizes), 1e-6);
-      const reference = (...[x, weight]: Float64Array[]) => convolve(x!, weight!, sizes);
-      expectClose(got.dx as Float32Array, finiteDifferences(reference, [x, weight], 0, dy), 1e-6);
-      expectClose(got.dweight as Float32Array, finiteDifferences(reference, [x, weight], 1, dy), 1e-6);
+      expectClose(got.y, convolve(x, weight, sizes), 1e-6);
+      const reference = (...[x, weight]: Float64Array[]) => convolve(x, weight, sizes);
+      expectClose(got.dx, finiteDifferences(reference, [x, weight], 0, dy), 1e-6);
+      expectClose(got.dweight, finiteDifferences(reference, [x, weight], 1, dy), 1e-6);
     });
   }
 
@@ -70,15 +70,15 @@ describe("convolutions of the projections in training", () => {
     const got = await run(sizes, [x, weight, dy]);
     // A convolution is linear in either argument: the slope along one is the value with it alone.
     const y = convolve(x, weight, sizes);
-    const value = y.reduce((sum, v, i) => sum + v * dy[i]!, 0);
+    const value = y.reduce((sum, v, i) => sum + v * dy[i], 0);
     const cls = (i: number) => Math.floor(i / sizes.width) % (1 + sizes.rows * sizes.columns) === 0;
-    const copied = y.reduce((sum, v, i) => sum + (cls(i) ? v * dy[i]! : 0), 0);
-    const dot = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((sum, v, i) => sum + v * b[i]!, 0);
+    const copied = y.reduce((sum, v, i) => sum + (cls(i) ? v * dy[i] : 0), 0);
+    const dot = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((sum, v, i) => sum + v * b[i], 0);
     const scale = Math.sqrt(dot(y, y));
     expect(Math.abs(dot(got.dx as Float32Array, x) - value) / scale).toBeLessThan(1e-5);
     expect(Math.abs(dot(got.dweight as Float32Array, weight) - (value - copied)) / scale).toBeLessThan(1e-5);
-    const reference = (...[weight]: Float64Array[]) => convolve(x, weight!, sizes);
-    expectClose(got.dweight as Float32Array, finiteDifferences(reference, [weight], 0, dy), 2e-6);
+    const reference = (...[weight]: Float64Array[]) => convolve(x, weight, sizes);
+    expectClose(got.dweight, finiteDifferences(reference, [weight], 0, dy), 2e-6);
   });
 
   it("refuses a grid that does not fit the tokens", () => {

@@ -40,14 +40,14 @@ function prepare({ m, k, n, batch = 1, transposed = false, bias = false, residua
     for (let entry = 0; entry < batch; entry++) {
       const own = (values: Float64Array, size: number) => values.subarray(entry * size, (entry + 1) * size);
       const w = own(weight, n * k);
-      const straight = transposed ? w.map((_, i) => w[(i % k) * n + Math.floor(i / k)]!) : w;
-      const product = linear(own(x, m * k), straight, bias ? own(inputs[2]!, n) : new Float64Array(n));
+      const straight = transposed ? w.map((_, i) => w[(i % k) * n + Math.floor(i / k)]) : w;
+      const product = linear(own(x, m * k), straight, bias ? own(inputs[2], n) : new Float64Array(n));
       y.set(
         product.map((value) => value * (scales?.[entry] ?? 1)),
         entry * m * n,
       );
     }
-    return residual ? y.map((value, i) => value + inputs.at(-1)![i]!) : y;
+    return residual ? y.map((value, i) => value + inputs.at(-1)![i]) : y;
   };
   return { attrs, operands, reference, seed: { shape: [batch, m, n], data: random.floats(batch * m * n) } };
 }
@@ -79,9 +79,9 @@ describe("dense", () => {
       const { attrs, operands, reference } = prepare(shape);
       const got = await evaluate(gpu(), (bench) => {
         const inputs = operands.map((operand) => bench.input(operand.shape, operand.data));
-        return { y: bench.graph.apply(denseOp, inputs, attrs)[0] as Tensor };
+        return { y: bench.graph.apply(denseOp, inputs, attrs)[0] };
       });
-      expectClose(got.y!, reference(...operands.map(({ data }) => Float64Array.from(data))), 2e-6);
+      expectClose(got.y, reference(...operands.map(({ data }) => Float64Array.from(data))), 2e-6);
     });
   }
 
@@ -98,7 +98,7 @@ describe("dense", () => {
       for (const which of values.keys()) {
         // It is linear in each input: a large step costs nothing.
         const want = finiteDifferences(reference, values, which, seed.data, 1e-2);
-        expectClose(got[which]!, want, 2e-6);
+        expectClose(got[which], want, 2e-6);
       }
     });
   }
@@ -147,16 +147,16 @@ describe("gradient of a weight", () => {
     const scales = Array.from({ length: batch }, (_, b) => 1 / (b + 2));
     const got = await evaluate(gpu(), (bench) => {
       const inputs = [bench.input([batch, m, k], x), bench.input([batch, m, n], dy)];
-      return { dw: bench.graph.apply(op, inputs, { scales })[0] as Tensor };
+      return { dw: bench.graph.apply(op, inputs, { scales })[0] };
     });
     const want = new Float64Array(batch * n * k);
     for (let row = 0; row < batch * m; row++) {
       const b = Math.floor(row / m);
       for (let i = 0; i < n; i++) {
-        for (let j = 0; j < k; j++) want[(b * n + i) * k + j]! += scales[b]! * dy[row * n + i]! * x[row * k + j]!;
+        for (let j = 0; j < k; j++) want[(b * n + i) * k + j] += scales[b] * dy[row * n + i] * x[row * k + j];
       }
     }
-    expectClose(got.dw!, want, 2e-6);
+    expectClose(got.dw, want, 2e-6);
   }
 
   for (const sizes of casesFor([

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { depthwiseConvOp, foldBatchNorm } from "../../src/ops/depthwise_conv.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -35,7 +34,7 @@ describe("depthwise convolutions of the projections", () => {
           bench.graph.weight("weight", [9, 3, width], weight),
           bench.graph.weight("bias", [3, width], bias),
         ];
-        return bench.graph.apply(depthwiseConvOp, inputs, { rows, columns })[0] as Tensor;
+        return bench.graph.apply(depthwiseConvOp, inputs, { rows, columns })[0];
       });
       const want = projections.flatMap((p) => [...convProjection(x, { batch, rows, columns, width }, p, 1e-5)]);
       expectClose(got, want, 2e-6);

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.js";
-import type { Tensor } from "../../src/graph/graph.js";
 import { anomalyMapOp, frameScoresOp, headErrorsOp, type Norm, tokenErrorsOp } from "../../src/ops/errors.js";
 import { linearWeights } from "../../src/ops/linear.js";
 import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
@@ -12,7 +11,7 @@ const gpu = useGpu();
 
 /** Interleaves the two errors of each token. */
 function pairs(student: ArrayLike<number>, target: ArrayLike<number>): number[] {
-  return Array.from({ length: target.length }, (_, i) => [student[i] ?? 0, target[i]!]).flat();
+  return Array.from({ length: target.length }, (_, i) => [student[i] ?? 0, target[i]]).flat();
 }
 
 /** The rows of [B, 1 + L, width] without each sample's first. */
@@ -51,14 +50,14 @@ describe("token errors from stored predictions", () => {
                 bench.input(shape, taught),
                 ...(student ? [bench.input(shape, learned)] : []),
               ];
-              return bench.graph.apply(tokenErrorsOp, inputs, { patch, norm, normalizeTarget })[0] as Tensor;
+              return bench.graph.apply(tokenErrorsOp, inputs, { patch, norm, normalizeTarget })[0];
             });
             const learnedRows = withoutCls(learned, batch, values);
             const want = withoutCls(taught, batch, values).flatMap((prediction, b) => {
-              const target = targetTokens(images[b + 1]!, patch);
+              const target = targetTokens(images[b + 1], patch);
               const goal = normalizeTarget ? normalizeTokens(target, values) : target;
               return pairs(
-                student ? meanDifference(prediction, learnedRows[b]!, values, norm) : [],
+                student ? meanDifference(prediction, learnedRows[b], values, norm) : [],
                 meanDifference(goal, prediction, values, norm),
               );
             });
@@ -110,15 +109,15 @@ describe.each([
             const { weight, bias } = linearWeights(bench.graph, "heads", heads, "f32", "inputs");
             inputs.push(weight, bias);
             for (const { features } of heads) inputs.push(bench.input([batch, 1 + tokens, width], features));
-            return bench.graph.apply(headErrorsOp, inputs, { patch, norm })[0] as Tensor;
+            return bench.graph.apply(headErrorsOp, inputs, { patch, norm })[0];
           });
           const predict = ({ weight, bias, features }: typeof teacher) =>
             withoutCls(features, batch, width).map((rows) => linear(rows, weight, bias));
           const learned = predict(student);
           const want = predict(teacher).flatMap((prediction, b) =>
             pairs(
-              withStudent ? meanDifference(prediction, learned[b]!, values, norm) : [],
-              meanDifference(targetTokens(images[batch - b]!, patch), prediction, values, norm),
+              withStudent ? meanDifference(prediction, learned[b], values, norm) : [],
+              meanDifference(targetTokens(images[batch - b], patch), prediction, values, norm),
             ),
           );
           expectClose(got, want, 3e-6);
@@ -144,12 +143,12 @@ describe.each([
       const packed = linearWeights(bench.graph, "heads", heads, "f32", "inputs");
       inputs.push(packed.weight, packed.bias);
       for (const own of [features, moved]) inputs.push(bench.input([1, 1 + tokens, width], own));
-      return bench.graph.apply(headErrorsOp, inputs, { patch, norm: "L2" })[0] as Tensor;
+      return bench.graph.apply(headErrorsOp, inputs, { patch, norm: "L2" })[0];
     });
     const predict = (rows: Float32Array) => linear(rows.subarray(width), weight, bias);
     const want = meanDifference(predict(features), predict(moved), values, "L2");
     expectClose(
-      want.map((_, i) => got[2 * i]!),
+      want.map((_, i) => got[2 * i]),
       want,
       1e-3,
     );
@@ -175,11 +174,11 @@ describe("frame scores", () => {
         const got = await evaluateOne(gpu(), (bench) => {
           const inputs = [bench.input([batch, tokens, 2], errors)];
           if (maskedOnly) inputs.push(bench.input([batch, tokens], Uint32Array.from(ids.flat())));
-          return bench.graph.apply(frameScoresOp, inputs, { keep })[0] as Tensor;
+          return bench.graph.apply(frameScoresOp, inputs, { keep })[0];
         });
         const want = ids.flatMap((own, b) =>
           [0, 1].map((which) => {
-            const column = own.map((_, token) => errors[(b * tokens + token) * 2 + which]!);
+            const column = own.map((_, token) => errors[(b * tokens + token) * 2 + which]);
             return maskedOnly ? frameScore(column, own, keep) : frameScore(column);
           }),
         );
@@ -205,7 +204,7 @@ describe("anomaly map", () => {
       const prediction = random.floats(batch * (1 + tokens) * patch ** 2, -1.3, 1.3);
       const got = await evaluateOne(gpu(), (bench) => {
         const input = bench.input([batch, 1 + tokens, patch ** 2], prediction);
-        return bench.graph.apply(anomalyMapOp, [input], { patch, height, width })[0] as Tensor;
+        return bench.graph.apply(anomalyMapOp, [input], { patch, height, width })[0];
       });
       const want = withoutCls(prediction, batch, patch ** 2).flatMap((rows) => [
         ...anomalyMap(rows, height, width, patch),

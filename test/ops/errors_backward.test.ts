@@ -40,27 +40,27 @@ describe("gradient of token errors", () => {
           ...tensors,
         ];
         const attrs = { patch, norm: "L2" as const, normalizeTarget };
-        const errors = bench.graph.apply(tokenErrorsOp, inputs, attrs)[0] as Tensor;
+        const errors = bench.graph.apply(tokenErrorsOp, inputs, attrs)[0];
         const seed = bench.input([batch, tokens, 2], dErrors);
         const [d0, d1] = differentiate(bench.graph, errors, seed, tensors, addTo) as [Tensor, Tensor?];
         return { d0, ...(d1 && { d1 }) };
       });
       const goals = Array.from({ length: batch }, (_, b) => {
-        const target = targetTokens(images[b + 1]!, patch);
+        const target = targetTokens(images[b + 1], patch);
         return normalizeTarget ? normalizeTokens(target, values) : target;
       });
       const reference = (...[teacher, learner]: Float64Array[]) =>
         goals.flatMap((goal, b) => {
           const own = (p: Float64Array) => p.subarray((b * (1 + tokens) + 1) * values, (b + 1) * (1 + tokens) * values);
-          const target = meanDifference(goal, own(teacher!), values, "L2");
-          const apart = learner ? meanDifference(own(teacher!), own(learner), values, "L2") : target.map(() => 0);
-          return Array.from(target, (error, i) => [apart[i]!, error]).flat();
+          const target = meanDifference(goal, own(teacher), values, "L2");
+          const apart = learner ? meanDifference(own(teacher), own(learner), values, "L2") : target.map(() => 0);
+          return Array.from(target, (error, i) => [apart[i], error]).flat();
         });
       for (const which of predictions.keys()) {
         const want = finiteDifferences(reference, predictions, which, dErrors);
-        expectClose(got[`d${which}`]!, want, 1e-6);
+        expectClose(got[`d${which}`], want, 1e-6);
         for (let b = 0; b < batch; b++) {
-          const cls = got[`d${which}`]!.subarray(b * (1 + tokens) * values, (b * (1 + tokens) + 1) * values);
+          const cls = got[`d${which}`].subarray(b * (1 + tokens) * values, (b * (1 + tokens) + 1) * values);
           expect(cls.every((v) => v === 0)).toBe(true);
         }
       }

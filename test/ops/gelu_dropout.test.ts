@@ -20,7 +20,7 @@ function pcg4d(key: readonly [number, number, number, number]): number[] {
     v[3] = (v[3] + Math.imul(v[1], v[2])) >>> 0;
   };
   mix();
-  for (const i of [0, 1, 2, 3]) v[i] = (v[i]! ^ (v[i]! >>> 16)) >>> 0;
+  for (const i of [0, 1, 2, 3]) v[i] = (v[i] ^ (v[i] >>> 16)) >>> 0;
   mix();
   return v;
 }
@@ -34,7 +34,7 @@ interface Key {
 /** What each of `count` values is multiplied by: 0, or 1 / (1 − rate). */
 function mask(count: number, rate: number, { seed, step, layer }: Key): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => {
-    const word = pcg4d([seed, step, layer, Math.floor(i / 4)])[i % 4]!;
+    const word = pcg4d([seed, step, layer, Math.floor(i / 4)])[i % 4];
     return word < rate * 2 ** 32 ? 0 : 1 / (1 - rate);
   });
 }
@@ -43,7 +43,7 @@ function mask(count: number, rate: number, { seed, step, layer }: Key): Float64A
 async function drawn(count: number, rate: number, { seed, step, layer }: Key): Promise<number[]> {
   const y = await evaluateOne(gpu(), (bench) => {
     const x = bench.input([count], new Float32Array(count).fill(8));
-    return bench.graph.apply(geluDropoutOp, [x, bench.input([2], Uint32Array.of(seed, step))], { rate, layer })[0]!;
+    return bench.graph.apply(geluDropoutOp, [x, bench.input([2], Uint32Array.of(seed, step))], { rate, layer })[0];
   });
   return Array.from(y, (v) => (v > 0 ? 1 : 0));
 }
@@ -68,14 +68,14 @@ describe("GELU and dropout", () => {
         const { graph } = bench;
         const input = bench.input(shape, x);
         const seed = bench.input([2], Uint32Array.of(key.seed, key.step));
-        const y = graph.apply(geluDropoutOp, [input, seed], { rate, layer: key.layer })[0] as Tensor;
+        const y = graph.apply(geluDropoutOp, [input, seed], { rate, layer: key.layer })[0];
         const [dx] = differentiate(graph, y, bench.input(shape, dy), [input], addTo) as [Tensor];
         return { y, dx };
       });
       const factors = mask(count, rate, key);
-      const reference = (values: ArrayLike<number>) => Float64Array.from(values, (v, i) => gelu(v) * factors[i]!);
-      expectClose(got.y!, reference(x), 1e-6);
-      expectClose(got.dx!, finiteDifferences(reference, [x], 0, dy), 1e-6);
+      const reference = (values: ArrayLike<number>) => Float64Array.from(values, (v, i) => gelu(v) * factors[i]);
+      expectClose(got.y, reference(x), 1e-6);
+      expectClose(got.dx, finiteDifferences(reference, [x], 0, dy), 1e-6);
     });
   }
 
@@ -120,13 +120,13 @@ describe("GELU and dropout", () => {
       const seed = bench.input([2], Uint32Array.of(3, 17));
       const dy = bench.input([count], new Float32Array(count).fill(8));
       return {
-        y: bench.graph.apply(geluDropoutOp, [x, seed], attrs)[0] as Tensor,
-        dx: bench.graph.apply(geluDropoutBackwardOp, [x, seed, dy], attrs)[0] as Tensor,
+        y: bench.graph.apply(geluDropoutOp, [x, seed], attrs)[0],
+        dx: bench.graph.apply(geluDropoutBackwardOp, [x, seed, dy], attrs)[0],
       };
     });
-    expectClose(dx!, y!, 1e-6);
-    expect(Array.from(y!).filter((v) => v === 0).length).toBeGreaterThan(0.25 * count);
-    expect(Array.from(dx!, (v) => v === 0)).toEqual(Array.from(y!, (v) => v === 0));
+    expectClose(dx, y, 1e-6);
+    expect(Array.from(y).filter((v) => v === 0).length).toBeGreaterThan(0.25 * count);
+    expect(Array.from(dx, (v) => v === 0)).toEqual(Array.from(y, (v) => v === 0));
   });
 
   it("refuses what is no multiple of 4, and a rate of 1", () => {

@@ -74,7 +74,7 @@ async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: numb
   const random = new Random(tokens + width);
   const plane = samples * tokens * width;
   const qkv = random.floats(3 * plane);
-  for (let i = 0; i < plane; i++) qkv[i]! *= spread;
+  for (let i = 0; i < plane; i++) qkv[i] *= spread;
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
     const input = bench.input([3, samples, tokens, width], qkv);
@@ -87,7 +87,7 @@ async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: numb
     Float32Array,
   ];
   const want = attention(q, k, v, { batch: samples, tokens, width, heads });
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, spread > 1 ? 3e-5 : 3e-6);
+  expectClose(floatsOf(results.y, y as Tensor), want, spread > 1 ? 3e-5 : 3e-6);
 }
 
 describe("attention, tiled", () => {

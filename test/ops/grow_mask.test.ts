@@ -29,7 +29,7 @@ it.each(
     let mask = 0;
     for (let v = Math.max(0, line - radius); v <= Math.min(height - 1, line + radius); v++) {
       for (let u = Math.max(0, x - radius); u <= Math.min(width - 1, x + radius); u++) {
-        mask = Math.max(mask, words[(sample * height + v) * width + u]! >>> 24);
+        mask = Math.max(mask, words[(sample * height + v) * width + u] >>> 24);
       }
     }
     return (word & 0xffffff) + mask * 2 ** 24;

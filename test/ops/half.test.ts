@@ -34,7 +34,7 @@ interface Case {
 
 const random = new Random(16);
 const one = <A>(bench: Bench, op: Op<A>, tensors: readonly Tensor[], attrs: A) =>
-  bench.graph.apply(op, tensors, attrs)[0] as Tensor;
+  bench.graph.apply(op, tensors, attrs)[0];
 const [batch, rows, columns, width] = [2, 3, 4, 16];
 const tokens = 1 + rows * columns;
 const ids = Array.from({ length: batch }, () => random.permutation(tokens - 1));
@@ -55,10 +55,10 @@ function batchNorm(x: Float64Array, gamma: Float64Array, beta: Float64Array): Fl
   const y = x.slice();
   for (let d = 0; d < width; d++) {
     const at = Array.from({ length: batch * tokens }, (_, i) => i).filter((i) => i % tokens !== 0);
-    const own = at.map((i) => x[i * width + d]!);
+    const own = at.map((i) => x[i * width + d]);
     const [ones, zeros] = [own.map(() => 1), own.map(() => 0)];
     const normal = reference.layerNorm(own, own.length, ones, zeros, 1e-5);
-    for (const [j, i] of at.entries()) y[i * width + d] = normal[j]! * gamma[d]! + beta[d]!;
+    for (const [j, i] of at.entries()) y[i * width + d] = normal[j] * gamma[d] + beta[d];
   }
   return y;
 }
@@ -70,7 +70,7 @@ const cases: Case[] = [
     weights: [[width], [width], [width]],
     apply: (bench, tensors) => one(bench, layerNormOp, tensors, { epsilon: 1e-6 }),
     expected: (x, gamma, beta, token) =>
-      inParts(batch, [x!], (own) => [...token!, ...reference.layerNorm(own!, width, gamma!, beta!, 1e-6)]),
+      inParts(batch, [x], (own) => [...token, ...reference.layerNorm(own, width, gamma, beta, 1e-6)]),
   },
   {
     name: "convolutions",
@@ -78,13 +78,13 @@ const cases: Case[] = [
     weights: [[3, width, 9]],
     apply: (bench, tensors) => one(bench, convolveOp, tensors, { rows, columns }),
     expected: (x, weights) =>
-      inParts(3, [weights!], (weight) => {
+      inParts(3, [weights], (weight) => {
         const [ones, zeros] = [1, 0].map((value) => new Float64Array(width).fill(value)) as [
           Float64Array,
           Float64Array,
         ];
-        const plain = { weight: weight!, gamma: ones, beta: zeros, mean: zeros, variance: ones };
-        return reference.convProjection(x!, { batch, rows, columns, width }, plain, 0);
+        const plain = { weight: weight, gamma: ones, beta: zeros, mean: zeros, variance: ones };
+        return reference.convProjection(x, { batch, rows, columns, width }, plain, 0);
       }),
   },
   {
@@ -95,7 +95,7 @@ const cases: Case[] = [
       [3, width],
     ],
     apply: (bench, tensors) => one(bench, batchNormOp, [...tensors, states(bench)], { epsilon: 1e-5, momentum: 0.1 }),
-    expected: (...inputs) => inParts(3, inputs, (x, gamma, beta) => batchNorm(x!, gamma!, beta!)),
+    expected: (...inputs) => inParts(3, inputs, (x, gamma, beta) => batchNorm(x, gamma, beta)),
   },
   {
     name: "dense with a residual",
@@ -108,13 +108,13 @@ const cases: Case[] = [
       [2, 32],
     ],
     apply: (bench, [x, residual, weight, bias]) =>
-      one(bench, denseOp, [x!, weight!, bias!, residual!], {
+      one(bench, denseOp, [x, weight, bias, residual], {
         ...{ transposed: false, bias: true, residual: true },
         scales: [0.25, 1],
       }),
     expected: (x, residual, weight, bias) =>
-      inParts(2, [x!, weight!, bias!], (...own) => reference.linear(own[0]!, own[1]!, own[2]!)).map(
-        (value, i) => value * (i < 13 * 32 ? 0.25 : 1) + residual![i]!,
+      inParts(2, [x, weight, bias], (...own) => reference.linear(own[0], own[1], own[2])).map(
+        (value, i) => value * (i < 13 * 32 ? 0.25 : 1) + residual[i],
       ),
   },
   {
@@ -122,8 +122,8 @@ const cases: Case[] = [
     activations: [[3, batch, tokens, 32]],
     apply: (bench, tensors) => one(bench, attentionOp, tensors, { heads: 2 }),
     expected: (qkv) => {
-      const [q, k, v] = [0, 1, 2].map((i) => qkv!.subarray((i * qkv!.length) / 3, ((i + 1) * qkv!.length) / 3));
-      return reference.attention(q!, k!, v!, { batch, tokens, width: 32, heads: 2 });
+      const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray((i * qkv.length) / 3, ((i + 1) * qkv.length) / 3));
+      return reference.attention(q, k, v, { batch, tokens, width: 32, heads: 2 });
     },
   },
   {
@@ -131,9 +131,9 @@ const cases: Case[] = [
     activations: [[batch, tokens, width]],
     apply: (bench, [x]) => {
       const seed = bench.input([2], Uint32Array.of(1, 2));
-      return one(bench, geluDropoutOp, [x!, seed], { rate: 0, layer: 0 });
+      return one(bench, geluDropoutOp, [x, seed], { rate: 0, layer: 0 });
     },
-    expected: (x) => x!.map(reference.gelu),
+    expected: (x) => x.map(reference.gelu),
   },
   {
     name: "residual of the MLP",
@@ -144,7 +144,7 @@ const cases: Case[] = [
     ],
     apply: (bench, tensors) => one(bench, mlpResidualOp, tensors, {}),
     expected: (x1, norm2, mlp) =>
-      x1!.map((value, i) => value + (Math.floor(i / width) % tokens === 0 ? norm2![i]! : mlp![i]!)),
+      x1.map((value, i) => value + (Math.floor(i / width) % tokens === 0 ? norm2[i] : mlp[i])),
   },
   {
     name: "unshuffling",
@@ -155,7 +155,7 @@ const cases: Case[] = [
       return one(bench, unshuffleOp, [...tensors, restore], {});
     },
     expected: (x, mask) =>
-      ids.flatMap((own, b) => [...reference.unshuffle(x!.subarray(b * 6 * width, (b + 1) * 6 * width), mask!, own)]),
+      ids.flatMap((own, b) => [...reference.unshuffle(x.subarray(b * 6 * width, (b + 1) * 6 * width), mask, own)]),
   },
   {
     name: "token errors",
@@ -172,11 +172,8 @@ const cases: Case[] = [
       return images.flatMap((image, b) => {
         const own = predictions.map((p) => p.subarray((7 * b + 1) * values, 7 * (b + 1) * values));
         const goal = reference.normalizeTokens(reference.targetTokens(image, patch), values);
-        const apart = reference.meanDifference(own[0]!, own[1]!, values, "L2");
-        return Array.from(reference.meanDifference(goal, own[0]!, values, "L2"), (error, i) => [
-          apart[i]!,
-          error,
-        ]).flat();
+        const apart = reference.meanDifference(own[0], own[1], values, "L2");
+        return Array.from(reference.meanDifference(goal, own[0], values, "L2"), (error, i) => [apart[i], error]).flat();
       });
     },
   },
@@ -186,8 +183,8 @@ const cases: Case[] = [
       [3, 5],
       [3, 5],
     ],
-    apply: (bench, [a, b]) => one(bench, addOp, [one(bench, addOp, [a!, b!], {}), b!], {}),
-    expected: (a, b) => a!.map((value, i) => value + 2 * b![i]!),
+    apply: (bench, [a, b]) => one(bench, addOp, [one(bench, addOp, [a, b], {}), b], {}),
+    expected: (a, b) => a.map((value, i) => value + 2 * b[i]),
   },
 ];
 
@@ -221,7 +218,7 @@ describe("ops of training in float16", () => {
       let outputs: Record<string, Tensor> = {};
       const got = await evaluate(device(asOnGpu), (bench) => {
         const tensors = shapes.map((shape, i) =>
-          i < activations.length ? halfInput(bench, shape, inputs[i]!) : bench.input(shape, inputs[i]!),
+          i < activations.length ? halfInput(bench, shape, inputs[i]) : bench.input(shape, inputs[i]),
         );
         const y = apply(bench, tensors);
         const seed = y.dtype === "f16" ? halfInput(bench, y.shape, dy) : bench.input(y.shape, dy);
@@ -229,7 +226,7 @@ describe("ops of training in float16", () => {
         outputs = { y, ...Object.fromEntries(gradients.map((gradient, i) => [`d${i}`, gradient])) };
         return outputs;
       });
-      const values = (key: string) => floatsOf(got[key]!, outputs[key]!);
+      const values = (key: string) => floatsOf(got[key], outputs[key]);
       // A half's rounding is up to 2^-11 of a value, 2^-12.5 in the mean.
       expectClose(values("y"), expected(...inputs.map((v) => Float64Array.from(v))), 5e-4);
       for (const which of shapes.keys()) {
@@ -263,13 +260,13 @@ describe("ops of training in float16", () => {
                 Math.floor(token / 3) * patch + Math.floor(pixel / patch),
                 (token % 3) * patch + (pixel % patch),
               ];
-              return (reference.pixel(images[frame]!, y, x, channel) - 127.5) / 127.5;
+              return (reference.pixel(images[frame], y, x, channel) - 127.5) / 127.5;
             }),
           ),
         ),
       ),
     );
-    expectClose(floatsOf(got.patches!, patches as Tensor), want, 5e-4);
+    expectClose(floatsOf(got.patches, patches as Tensor), want, 5e-4);
   });
 
   it("does not mix types, nor take halves where it reads words", () => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { headErrorsOp } from "../../src/ops/errors.js";
 import { headErrorsKey, headErrorsVariants } from "../../src/ops/variants.js";
 import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
@@ -136,7 +135,7 @@ describe("heads and errors on matrix units", () => {
           dtype === "f16" ? halfInput(bench, of, floats) : bench.input(of, floats);
         // Weights lie by inputs: [heads, width, values].
         const weights = heads.flatMap(({ weight }) =>
-          Array.from(weight, (_, i) => weight[(i % values) * width + Math.floor(i / values)] as number),
+          Array.from(weight, (_, i) => weight[(i % values) * width + Math.floor(i / values)]),
         );
         const inputs = [
           bench.input([batch + 1, image.height, image.width], packImages(images)),
@@ -153,7 +152,7 @@ describe("heads and errors on matrix units", () => {
             return kernels;
           },
         };
-        return bench.graph.apply(op, inputs, { patch, norm })[0] as Tensor;
+        return bench.graph.apply(op, inputs, { patch, norm })[0];
       });
       const [taught, learned] = heads.map(({ weight, bias, features }) =>
         Array.from({ length: batch }, (_, b) => {
@@ -162,8 +161,8 @@ describe("heads and errors on matrix units", () => {
         }),
       ) as [Float64Array[], Float64Array[]?];
       const want = taught.flatMap((prediction, b) => {
-        const toTarget = meanDifference(targetTokens(images[batch - b]!, patch), prediction, values, norm);
-        const toStudent = learned && meanDifference(prediction, learned[b]!, values, norm);
+        const toTarget = meanDifference(targetTokens(images[batch - b], patch), prediction, values, norm);
+        const toStudent = learned && meanDifference(prediction, learned[b], values, norm);
         return Array.from(toTarget, (error, i) => [toStudent?.[i] ?? 0, error]).flat();
       });
       expectClose(got, want, 3e-6);

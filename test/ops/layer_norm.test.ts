@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -30,7 +29,7 @@ describe("layer norm", () => {
             bench.input([width], beta),
             ...(withToken ? [bench.input([width], token)] : []),
           ];
-          return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0] as Tensor;
+          return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0];
         });
         const want: number[] = [];
         for (let b = 0; b < batch; b++) {
@@ -51,7 +50,7 @@ describe("layer norm", () => {
     const zero = new Float32Array(width);
     const got = await evaluateOne(gpu(), (bench) => {
       const inputs = [bench.input([1, 2, width], x), bench.input([width], one), bench.input([width], zero)];
-      return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0] as Tensor;
+      return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0];
     });
     expectClose(got, layerNorm(x, width, one, zero, 1e-6), 1e-4);
     expect(got.subarray(width).every((v) => v === 0)).toBe(true);

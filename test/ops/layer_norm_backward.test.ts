@@ -31,23 +31,23 @@ describe("gradient of layer norm", () => {
       const beta = random.floats(width);
       const token = random.floats(width);
       const shape = [batch, rows + (withToken ? 1 : 0), width];
-      const dy = random.floats(batch * (shape[1] as number) * width);
+      const dy = random.floats(batch * shape[1] * width);
       const values = [x, gamma, beta, ...(withToken ? [token] : [])];
       const got = await evaluate(gpu(), (bench) => {
         const shapes = [[batch, rows, width], [width], [width], [width]];
-        const inputs = values.map((data, i) => bench.input(shapes[i] as number[], data));
-        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0] as Tensor;
+        const inputs = values.map((data, i) => bench.input(shapes[i], data));
+        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0];
         const gradients = differentiate(bench.graph, y, bench.input(shape, dy), inputs, add);
         return Object.fromEntries(gradients.map((gradient, i) => [i, gradient as Tensor]));
       });
       const reference = (...[x, gamma, beta, token]: Float64Array[]) => {
-        const y = layerNorm(x!, width, gamma!, beta!, epsilon);
+        const y = layerNorm(x, width, gamma, beta, epsilon);
         if (!token) return y;
         const sample = (b: number) => [...token, ...y.subarray(b * rows * width, (b + 1) * rows * width)];
         return Array.from({ length: batch }, (_, b) => sample(b)).flat();
       };
       values.forEach((_, i) => {
-        expectClose(got[i] as Float32Array, finiteDifferences(reference, values, i, dy), 2e-6);
+        expectClose(got[i], finiteDifferences(reference, values, i, dy), 2e-6);
       });
     });
   }
@@ -57,15 +57,15 @@ describe("gradient of layer norm", () => {
       const ops: string[] = [];
       return evaluate(gpu(), (bench) => {
         const data = new Float32Array(16).fill(1);
-        const inputs = [[1, 2, 8], [8], [8]].map((shape) => bench.input(shape, data.subarray(0, shape.at(-1)!)));
-        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0] as Tensor;
+        const inputs = [[1, 2, 8], [8], [8]].map((shape) => bench.input(shape, data.subarray(0, shape.at(-1))));
+        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0];
         differentiate(bench.graph, y, y, wanted(inputs), add);
         ops.push(...bench.graph.nodes.map((node) => node.op.name));
         return { y };
       }).then(() => ops);
     };
-    expect(await names(([x]) => [x!])).toEqual(["layerNorm", "layerNormBackward"]);
-    expect(await names(([, gamma, beta]) => [gamma!, beta!])).toEqual(["layerNorm", "layerNormWeightGradient"]);
+    expect(await names(([x]) => [x])).toEqual(["layerNorm", "layerNormBackward"]);
+    expect(await names(([, gamma, beta]) => [gamma, beta])).toEqual(["layerNorm", "layerNormWeightGradient"]);
   });
 
   it("refuses gradients that do not fit", () => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { foldNorm, linearOp, linearWeights } from "../../src/ops/linear.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -43,7 +42,7 @@ describe("linear", () => {
       if (flags.residual) inputs.push(bench.input([layers, m, n], residual));
       if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
       const attrs = { ...flags, passthroughPeriod: period, epsilon };
-      return bench.graph.apply(linearOp, inputs, attrs)[0] as Tensor;
+      return bench.graph.apply(linearOp, inputs, attrs)[0];
     });
     const own = flags.normalize ? layerNorm(x, k, norm.gamma, norm.beta, epsilon) : x;
     const want = weights.flatMap(({ weight, bias }, i) => [
@@ -52,8 +51,8 @@ describe("linear", () => {
     const passthrough = layerNorm(residual, n, past.gamma, past.beta, epsilon);
     const finished = want.map((value, i) => {
       const inner = flags.gelu ? gelu(value) : value;
-      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passthrough[i]! : inner;
-      return kept + (flags.residual ? residual[i]! : 0);
+      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passthrough[i] : inner;
+      return kept + (flags.residual ? residual[i] : 0);
     });
     expectClose(got, finished, offset > 0 ? 2e-4 : 2e-6);
   }
@@ -113,10 +112,10 @@ describe("linear", () => {
         { weight: identity, bias: new Float32Array(4) },
       ]);
       const x = bench.input([1, 1024, 4], values);
-      return bench.graph.apply(linearOp, [x, weight, bias], { gelu: true })[0] as Tensor;
+      return bench.graph.apply(linearOp, [x, weight, bias], { gelu: true })[0];
     });
     let worst = 0;
-    for (const [i, v] of values.entries()) worst = Math.max(worst, Math.abs(got[i]! - gelu(v)));
+    for (const [i, v] of values.entries()) worst = Math.max(worst, Math.abs(got[i] - gelu(v)));
     expect(worst).toBeLessThan(2e-6);
   });
 

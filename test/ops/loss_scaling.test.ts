@@ -11,9 +11,9 @@ describe("loss scaling", () => {
   it("scales the loss's gradient", async () => {
     const { seed } = await evaluate(gpu(), (bench) => {
       const inputs = [bench.input([1], Float32Array.of(0.25)), bench.state([4], Float32Array.of(4096, 3, 0, 0))];
-      return { seed: bench.graph.apply(scaleLossOp, inputs, {})[0]! };
+      return { seed: bench.graph.apply(scaleLossOp, inputs, {})[0] };
     });
-    expect([...seed!]).toEqual([1024]);
+    expect([...seed]).toEqual([1024]);
   });
 
   it("finds a gradient that is not finite, wherever it is", async () => {
@@ -26,9 +26,9 @@ describe("loss scaling", () => {
       const gradients = new Random(n).floats(n, -1e30, 1e30);
       gradients[at] = value;
       const { found } = await evaluate(gpu(), (bench) => ({
-        found: bench.graph.apply(nonFiniteOp, [bench.input([n], gradients)], {})[0]!,
+        found: bench.graph.apply(nonFiniteOp, [bench.input([n], gradients)], {})[0],
       }));
-      expect([...found!].reduce((sum, one) => sum + one, 0)).toBe(Number.isFinite(value) ? 0 : 1);
+      expect([...found].reduce((sum, one) => sum + one, 0)).toBe(Number.isFinite(value) ? 0 : 1);
     }
   });
 
@@ -39,24 +39,24 @@ describe("loss scaling", () => {
     const scaler = bench.state([4], Float32Array.of(2 ** 24, 0, 0, 0));
     const [parameters, gradients, m, v] = ["p", "g", "m", "v"].map((name) => graph.state(name, [n], "f32"));
     const [decays, plain] = ["decays", "plain"].map((name) => graph.input(name, [8], "f32"));
-    const [found] = graph.apply(nonFiniteOp, [gradients!], {});
-    const scaled = graph.apply(updateScalerOp, [scaler, found!, decays!, plain!], { interval: 3 });
-    graph.apply(adamWOp, [parameters!, gradients!, m!, v!, scaled[2]!], {});
-    graph.output("decays", scaled[1]!);
-    graph.output("plain", scaled[2]!);
+    const [found] = graph.apply(nonFiniteOp, [gradients], {});
+    const scaled = graph.apply(updateScalerOp, [scaler, found, decays, plain], { interval: 3 });
+    graph.apply(adamWOp, [parameters, gradients, m, v, scaled[2]], {});
+    graph.output("decays", scaled[1]);
+    graph.output("plain", scaled[2]);
     const program = await Program.compile(gpu(), graph);
     try {
       bench.fill(program);
       // What the host says of the step's number does not count.
-      program.write(decays!, Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0.05, 7, 7, 0.5));
-      program.write(plain!, Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0, 7, 7, 0.5));
+      program.write(decays, Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0.05, 7, 7, 0.5));
+      program.write(plain, Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0, 7, 7, 0.5));
       const overflows = [true, false, false, true, false, false, false, false, false, false, false, false, false];
       let [scale, good, made] = [2 ** 24, 0, 0];
       const start = [0.5, -1, 2, 0, 1];
       let before = start;
-      program.write(parameters!, Float32Array.from(start));
+      program.write(parameters, Float32Array.from(start));
       for (const overflow of overflows) {
-        program.write(gradients!, Float32Array.of(1, -2, overflow ? Number.NaN : 3, 0, 5));
+        program.write(gradients, Float32Array.of(1, -2, overflow ? Number.NaN : 3, 0, 5));
         const results = await program.run();
         const undo = overflow ? 0 : 0.5 / scale;
         if (overflow) [scale, good] = [scale / 2, 0];
@@ -71,13 +71,13 @@ describe("loss scaling", () => {
         ] as const) {
           const wanted = [1e-3, 0.9, 0.95, 1e-8, decay, first, second, undo];
           for (const [i, value] of wanted.entries()) {
-            expect(Math.abs(results[name]![i]! - value), `${name} ${i}`).toBeLessThanOrEqual(1e-6 * value);
+            expect(Math.abs(results[name][i] - value), `${name} ${i}`).toBeLessThanOrEqual(1e-6 * value);
           }
         }
-        const after = [...(await program.read(parameters!))];
+        const after = [...(await program.read(parameters))];
         expect(after.every(Number.isFinite)).toBe(true);
         expect(after.every((value, i) => value === before[i])).toBe(overflow);
-        expect([...(await program.read(gradients!))]).toEqual([0, 0, 0, 0, 0]);
+        expect([...(await program.read(gradients))]).toEqual([0, 0, 0, 0, 0]);
         before = after;
       }
       // Halved twice, doubled twice, and a third time no more.
@@ -85,7 +85,7 @@ describe("loss scaling", () => {
       expect(made).toBe(11);
       // A scale of 1 is not halved.
       program.write(scaler, Float32Array.of(1, 0, 0, 0));
-      program.write(gradients!, new Float32Array(n).fill(Number.POSITIVE_INFINITY));
+      program.write(gradients, new Float32Array(n).fill(Number.POSITIVE_INFINITY));
       await program.run();
       expect((await program.read(scaler))[0]).toBe(1);
     } finally {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
 import { patchMotionOp } from "../../src/ops/masking.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
@@ -11,18 +10,18 @@ const gpu = useGpu();
 
 /** The weights that the GPU computes; sample b's target is in slot b + 1. */
 async function weightsOnGpu(gradients: readonly Image[], targets: readonly Image[], patch: number) {
-  const { height, width } = gradients[0]!;
+  const { height, width } = gradients[0];
   const batch = gradients.length;
   return evaluateOne(gpu(), (bench) => {
     const gradient = bench.input([batch, height, width], packImages(gradients));
-    const motion = bench.graph.apply(patchMotionOp, [gradient], { patch })[0] as Tensor;
+    const motion = bench.graph.apply(patchMotionOp, [gradient], { patch })[0];
     const inputs = [
       gradient,
       motion,
       bench.input([targets.length, height, width], packImages(targets)),
       bench.input([batch, 8], packSamples(gradients.map((_, b) => ({ target: b + 1 })))),
     ];
-    return bench.graph.apply(lossWeightsOp, inputs, { patch })[0] as Tensor;
+    return bench.graph.apply(lossWeightsOp, inputs, { patch })[0];
   });
 }
 
@@ -49,7 +48,7 @@ describe("weights of the gradient-weighted loss", () => {
         const data = Array.from(image.data, (v, i) => (i % 4 === 3 ? (random.next() < 0.97 ? 0 : v | 192) : v));
         return { ...image, data };
       });
-      const want = gradients.flatMap((g, b) => [...lossWeights(g, targets[b + 1]!, patch)]);
+      const want = gradients.flatMap((g, b) => [...lossWeights(g, targets[b + 1], patch)]);
       expectClose(await weightsOnGpu(gradients, targets, patch), want, 1e-6);
     });
   }
@@ -68,7 +67,7 @@ describe("weights of the gradient-weighted loss", () => {
 function column(errors: Float32Array, batch: number, which: number): number[][] {
   const tokens = errors.length / 2 / batch;
   return Array.from({ length: batch }, (_, b) =>
-    Array.from({ length: tokens }, (_, t) => errors[(b * tokens + t) * 2 + which]!),
+    Array.from({ length: tokens }, (_, t) => errors[(b * tokens + t) * 2 + which]),
   );
 }
 
@@ -90,9 +89,9 @@ describe("weighted loss", () => {
     const tokens = weights.length / batch;
     const [loss] = await evaluateOne(gpu(), (bench) => {
       const inputs = [bench.input([batch, tokens, 2], errors), bench.input([batch, tokens], weights)];
-      return bench.graph.apply(weightedLossOp, inputs, { error: kinds[which], keep: 1 })[0] as Tensor;
+      return bench.graph.apply(weightedLossOp, inputs, { error: kinds[which], keep: 1 })[0];
     });
-    return loss!;
+    return loss;
   }
 
   for (const { batch, tokens } of casesFor(shapes)) {
@@ -115,7 +114,7 @@ describe("weighted loss", () => {
     weights.fill(0, 20, 40);
     const split = [0, 1, 2].map((b) => weights.subarray(b * 20, (b + 1) * 20));
     expectClose([await onGpu(errors, weights, 3, 1)], [weightedLoss(column(errors, 3, 1), split)], 1e-6);
-    const mean = column(errors, 3, 1)[1]!.reduce((a, v) => a + v / 20, 0);
+    const mean = column(errors, 3, 1)[1].reduce((a, v) => a + v / 20, 0);
     const still = errors.slice(40, 80);
     expectClose([await onGpu(still, new Float32Array(20), 1, 1)], [mean], 1e-6);
   });
@@ -131,7 +130,7 @@ describe("masked loss", () => {
         const got = await evaluateOne(gpu(), (bench) => {
           const idsRestore = bench.input([batch, tokens], Uint32Array.from(ids.flat()));
           const inputs = [bench.input([batch, tokens, 2], errors), idsRestore];
-          return bench.graph.apply(maskedLossOp, inputs, { error: kinds[which], keep })[0] as Tensor;
+          return bench.graph.apply(maskedLossOp, inputs, { error: kinds[which], keep })[0];
         });
         expectClose(got, [maskedLoss(column(errors, batch, which), ids, keep)], 1e-6);
       });

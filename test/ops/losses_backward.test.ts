@@ -23,7 +23,7 @@ const kinds = ["student", "target"] as const;
 function column(errors: ArrayLike<number>, batch: number, which: number): number[][] {
   const tokens = errors.length / 2 / batch;
   return Array.from({ length: batch }, (_, b) =>
-    Array.from({ length: tokens }, (_, i) => errors[(b * tokens + i) * 2 + which]!),
+    Array.from({ length: tokens }, (_, i) => errors[(b * tokens + i) * 2 + which]),
   );
 }
 
@@ -39,7 +39,7 @@ describe("gradients of the losses with respect to errors, against finite differe
         const got = await evaluateOne(gpu(), (bench) => {
           const tensor = bench.input([batch, tokens, 2], errors);
           const inputs = [tensor, bench.input([batch, tokens], weights)];
-          const loss = bench.graph.apply(weightedLossOp, inputs, { error, keep })[0] as Tensor;
+          const loss = bench.graph.apply(weightedLossOp, inputs, { error, keep })[0];
           const seed = bench.input([1], Float32Array.of(0.75));
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;
         });
@@ -55,7 +55,7 @@ describe("gradients of the losses with respect to errors, against finite differe
         const got = await evaluateOne(gpu(), (bench) => {
           const tensor = bench.input([batch, tokens, 2], errors);
           const inputs = [tensor, bench.input([batch, tokens], Uint32Array.from(ids.flat()))];
-          const loss = bench.graph.apply(maskedLossOp, inputs, { error, keep })[0] as Tensor;
+          const loss = bench.graph.apply(maskedLossOp, inputs, { error, keep })[0];
           const seed = bench.input([1], Float32Array.of(-1.5));
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;
         });

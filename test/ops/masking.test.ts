@@ -10,15 +10,15 @@ const gpu = useGpu();
 
 describe("ranking tokens", () => {
   async function check(keys: readonly Float32Array[], keep: number): Promise<void> {
-    const tokens = keys[0]!.length;
+    const tokens = keys[0].length;
     const { idsRestore, idsKeep } = await evaluate(gpu(), (bench) => {
       const input = bench.input([keys.length, tokens], Float32Array.from(keys.flatMap((k) => [...k])));
       const [restore, kept] = bench.graph.apply(rankTokensOp, [input], { keep }) as [Tensor, Tensor];
       return { idsRestore: restore, idsKeep: kept };
     });
     const want = keys.map(rank);
-    expect(Array.from(idsRestore!)).toEqual(want.flatMap((w) => w.idsRestore));
-    expect(Array.from(idsKeep!)).toEqual(want.flatMap((w) => w.idsShuffle.slice(0, keep)));
+    expect(Array.from(idsRestore)).toEqual(want.flatMap((w) => w.idsRestore));
+    expect(Array.from(idsKeep)).toEqual(want.flatMap((w) => w.idsShuffle.slice(0, keep)));
   }
 
   for (const { batch, tokens, keep } of casesFor(
@@ -73,7 +73,7 @@ describe("motion of a patch", () => {
       });
       const got = await evaluateOne(gpu(), (bench) => {
         const gradient = bench.input([batch, rows * patch, columns * patch], packImages(images));
-        return bench.graph.apply(patchMotionOp, [gradient], { patch })[0] as Tensor;
+        return bench.graph.apply(patchMotionOp, [gradient], { patch })[0];
       });
       expectClose(
         got,
@@ -88,11 +88,11 @@ describe("motion of a patch", () => {
     for (let i = 0; i < 512; i++) image.data[((i % 8) * 8 * 512 + i * 8) * 3 + (i % 3)] = i % 256;
     const got = await evaluateOne(gpu(), (bench) => {
       const gradient = bench.input([1, 8, 8 * 512], packImages([image]));
-      return bench.graph.apply(patchMotionOp, [gradient], { patch: 8 })[0] as Tensor;
+      return bench.graph.apply(patchMotionOp, [gradient], { patch: 8 })[0];
     });
     expect(got[0]).toBe(0);
     for (let level = 0; level < 256; level++) {
-      expect(Math.abs(got[level]! - level)).toBeLessThan(1e-4);
+      expect(Math.abs(got[level] - level)).toBeLessThan(1e-4);
       expect(got[256 + level]).toBe(got[level]);
     }
   });
@@ -109,7 +109,7 @@ describe("noise", () => {
     const got = await evaluateOne(gpu(), (bench) => {
       const samples = bench.input([frames.length, 8], packSamples(frames.map((frame) => ({ frame }))));
       const seeds = bench.input([1], Uint32Array.of(seed));
-      return bench.graph.apply(noiseOp, [samples, seeds], { tokens })[0] as Tensor;
+      return bench.graph.apply(noiseOp, [samples, seeds], { tokens })[0];
     });
     return frames.map((_, i) => Array.from(got.subarray(i * tokens, (i + 1) * tokens)));
   }
@@ -127,7 +127,7 @@ describe("noise", () => {
     expect(Math.abs(variance - 1 / 12)).toBeLessThan(5 * Math.sqrt(1 / 180 / n));
     // χ² over 64 bins has mean 63 and σ √126.
     const bins = new Array<number>(64).fill(0);
-    for (const v of values) bins[Math.floor(v * 64)]! += 1;
+    for (const v of values) bins[Math.floor(v * 64)] += 1;
     const chi2 = bins.reduce((a, count) => a + (count - n / 64) ** 2 / (n / 64), 0);
     expect(Math.abs(chi2 - 63)).toBeLessThan(5 * Math.sqrt(126));
   });
@@ -137,7 +137,7 @@ describe("noise", () => {
     const [a, b] = (await noise(7, [100, 101], tokens)) as [number[], number[]];
     const [c] = (await noise(8, [100], tokens)) as [number[]];
     // Noise shifted by one token or one frame would repeat masks: look at shifted copies as well.
-    const shifted = [...a.slice(1), a[0]!];
+    const shifted = [...a.slice(1), a[0]];
     for (const [x, y] of [
       [a, b],
       [a, c],
@@ -145,7 +145,7 @@ describe("noise", () => {
       [a, shifted],
       [b, shifted],
     ] as const) {
-      const correlation = x.reduce((sum, v, i) => sum + (v - 0.5) * (y[i]! - 0.5), 0) / (tokens / 12);
+      const correlation = x.reduce((sum, v, i) => sum + (v - 0.5) * (y[i] - 0.5), 0) / (tokens / 12);
       expect(Math.abs(correlation)).toBeLessThan(5 / Math.sqrt(tokens));
     }
     expect(new Set([...a, ...b, ...c]).size).toBeGreaterThan(3 * tokens - 10);
@@ -164,7 +164,7 @@ describe("noise", () => {
     const frames = Array.from({ length: 400 }, (_, i) => i);
     const counts = new Array<number>(tokens).fill(0);
     for (const keys of await noise(3, frames, tokens)) {
-      for (const token of rank(keys).idsShuffle.slice(0, tokens / 2)) counts[token]! += 1;
+      for (const token of rank(keys).idsShuffle.slice(0, tokens / 2)) counts[token] += 1;
     }
     // Binomial(400, 1/2): σ = 10.
     for (const count of counts) expect(Math.abs(count - 200)).toBeLessThan(50);

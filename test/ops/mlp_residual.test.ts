@@ -27,18 +27,18 @@ describe("residual of the MLP", () => {
       const dy = random.floats(count);
       const got = await evaluate(gpu(), (bench) => {
         const inputs = values.map((v) => bench.input(shape, v));
-        const y = bench.graph.apply(mlpResidualOp, inputs, {})[0] as Tensor;
+        const y = bench.graph.apply(mlpResidualOp, inputs, {})[0];
         const [d0, d1, d2] = differentiate(bench.graph, y, bench.input(shape, dy), inputs, addTo) as Triple;
         return { y, d0, d1, d2 };
       });
       const reference = (...[x1, norm2, mlp]: ArrayLike<number>[]) =>
         Float64Array.from({ length: count }, (_, i) => {
           const first = Math.floor(i / width) % tokens === 0;
-          return x1![i]! + (first ? norm2![i]! : mlp![i]!);
+          return x1[i] + (first ? norm2[i] : mlp[i]);
         });
-      expectClose(got.y!, reference(...values), 1e-7);
+      expectClose(got.y, reference(...values), 1e-7);
       for (const which of [0, 1, 2]) {
-        expectClose(got[`d${which}`]!, finiteDifferences(reference, values, which, dy), 1e-7);
+        expectClose(got[`d${which}`], finiteDifferences(reference, values, which, dy), 1e-7);
       }
     });
   }

@@ -20,7 +20,7 @@ function turned(random: Random, { height, width }: { height: number; width: numb
 /** Frames that are foreground here and there: a background with smooth blocks on it. */
 function scene(random: Random, height: number, width: number) {
   const background = randomImage(random, height, width, 3);
-  const data = Uint8Array.from(background.data, (v) => 100 + (v as number) / 8);
+  const data = Uint8Array.from(background.data, (v) => 100 + v / 8);
   const still = { ...background, data };
   const moving = Array.from({ length: 4 }, () => {
     const own = data.slice();
@@ -82,7 +82,7 @@ describe("paste, against the plain version", () => {
           bench.input([3, pasteWords], packPastes(pastes)),
         ];
         const [pasted, targets] = bench.graph.apply(pasteOp, inputs, undefined);
-        return { pasted: pasted!, targets: targets! };
+        return { pasted: pasted, targets: targets };
       });
 
       const pixels = height * width;
@@ -97,23 +97,23 @@ describe("paste, against the plain version", () => {
           const want = own
             ? pasteLayer(
                 clean,
-                { frame: images[own.slot] as BgrImage, background: images[0] as BgrImage },
+                { frame: images[own.slot], background: images[0] },
                 { ...own, affine: own.affine as never },
-                paste as Paste,
+                paste,
               )
             : { frame: clean, mask: new Uint8Array(pixels) };
-          const got = bytes(pasted!, 3 * b + t);
-          const target = bytes(targets!, b);
+          const got = bytes(pasted, 3 * b + t);
+          const target = bytes(targets, b);
           let [worst, masksApart, covered] = [0, 0, 0];
           for (let i = 0; i < pixels; i++) {
             for (let c = 0; c < 3; c++) {
-              worst = Math.max(worst, Math.abs(got[4 * i + c]! - want.frame.data[3 * i + c]!));
+              worst = Math.max(worst, Math.abs(got[4 * i + c] - want.frame.data[3 * i + c]));
               if (want.frame.data[3 * i + c] !== clean.data[3 * i + c]) changed++;
               if (t === 1) expect(target[4 * i + c]).toBe(clean.data[3 * i + c]);
             }
             expect(got[4 * i + 3]).toBe(0);
             if (t !== 1) continue;
-            covered += want.mask[i]! / 255;
+            covered += want.mask[i] / 255;
             if (target[4 * i + 3] !== want.mask[i]) masksApart++;
           }
           expect(worst, `sample ${b}, frame ${t}`).toBeLessThanOrEqual(1);

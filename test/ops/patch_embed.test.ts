@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.js";
-import type { Tensor } from "../../src/graph/graph.js";
 import { packPatchWeight, patchEmbedOp } from "../../src/ops/patch_embed.js";
 import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
@@ -48,11 +47,11 @@ describe.each([
           ),
           bench.graph.weight("bias", [width], bias),
         ];
-        return bench.graph.apply(patchEmbedOp, inputs, { patch })[0] as Tensor;
+        return bench.graph.apply(patchEmbedOp, inputs, { patch })[0];
       });
       const want = samples.flatMap(({ previous, current, next }, b) => {
-        const all = patchEmbed([images[previous]!, images[current]!, images[next]!], weight, bias, patch);
-        return kept[b]!.flatMap((token) => [...all.subarray(token * width, (token + 1) * width)]);
+        const all = patchEmbed([images[previous], images[current], images[next]], weight, bias, patch);
+        return kept[b].flatMap((token) => [...all.subarray(token * width, (token + 1) * width)]);
       });
       expectClose(got, want, 3e-6);
     });

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { denseOp } from "../../src/ops/dense.js";
 import { patchesOp } from "../../src/ops/patches.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
@@ -32,29 +31,29 @@ describe("patches of kept tokens", () => {
           bench.input([batch, 8], packSamples(samples)),
           bench.input([batch, keep], Uint32Array.from(kept.flat())),
         ];
-        const patches = bench.graph.apply(patchesOp, inputs, { patch, dtype: "f32" })[0] as Tensor;
+        const patches = bench.graph.apply(patchesOp, inputs, { patch, dtype: "f32" })[0];
         const layer = [patches, bench.input([1, d, values], weight), bench.input([1, d], bias)];
         const attrs = { transposed: false, bias: true, residual: false };
-        return { patches, embedded: bench.graph.apply(denseOp, layer, attrs)[0] as Tensor };
+        return { patches, embedded: bench.graph.apply(denseOp, layer, attrs)[0] };
       });
       const frames = ({ previous, current, next }: (typeof samples)[0]) =>
-        [images[previous]!, images[current]!, images[next]!] as const;
+        [images[previous], images[current], images[next]] as const;
       const want = samples.flatMap((sample, b) =>
-        kept[b]!.flatMap((token) =>
+        kept[b].flatMap((token) =>
           Array.from({ length: values }, (_, i) => {
             const [channel, within] = [Math.floor(i / patch ** 2), i % patch ** 2];
             const y = Math.floor(token / columns) * patch + Math.floor(within / patch);
             const x = (token % columns) * patch + (within % patch);
-            return (pixel(frames(sample)[Math.floor(channel / 3)]!, y, x, channel % 3) - 127.5) / 127.5;
+            return (pixel(frames(sample)[Math.floor(channel / 3)], y, x, channel % 3) - 127.5) / 127.5;
           }),
         ),
       );
-      expectClose(got.patches!, want, 2e-7);
+      expectClose(got.patches, want, 2e-7);
       const embedded = samples.flatMap((sample, b) => {
         const all = patchEmbed(frames(sample), weight, bias, patch);
-        return kept[b]!.flatMap((token) => [...all.subarray(token * d, (token + 1) * d)]);
+        return kept[b].flatMap((token) => [...all.subarray(token * d, (token + 1) * d)]);
       });
-      expectClose(got.embedded!, embedded, 3e-6);
+      expectClose(got.embedded, embedded, 3e-6);
     });
   }
 

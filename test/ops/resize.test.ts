@@ -14,8 +14,8 @@ function unpack(words: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(words.length * 3);
   let fourth = 0;
   for (let i = 0; i < words.length; i++) {
-    for (let c = 0; c < 3; c++) bytes[i * 3 + c] = words[i]! >>> (8 * c);
-    fourth |= words[i]! >>> 24;
+    for (let c = 0; c < 3; c++) bytes[i * 3 + c] = words[i] >>> (8 * c);
+    fourth |= words[i] >>> 24;
   }
   expect(fourth).toBe(0);
   return bytes;
@@ -29,7 +29,7 @@ async function resizeAll(
   pairs: readonly { before: number; after: number }[] = [{ before: 0, after: 0 }],
 ): Promise<{ frames: Uint8Array[]; gradients: Uint8Array[] }> {
   const { resized, gradient } = await evaluate(gpu(), (bench) => {
-    const source = { height: images[0]!.height, width: images[0]!.width };
+    const source = { height: images[0].height, width: images[0].width };
     const ring = frameRing(bench.graph, source, { height, width }, images.length, images.length);
     bench.keep(ring.raw, rawSlots(images, rawSlotWords(source)));
     bench.keep(
@@ -41,7 +41,7 @@ async function resizeAll(
   });
   const split = (words: Float32Array | Uint32Array, count: number) =>
     Array.from({ length: count }, (_, i) => unpack(words.subarray(i * height * width, (i + 1) * height * width)));
-  return { frames: split(resized!, images.length), gradients: split(gradient!, pairs.length) };
+  return { frames: split(resized, images.length), gradients: split(gradient, pairs.length) };
 }
 
 /** How many values differ, and by how much at most. */
@@ -49,7 +49,7 @@ function differences(got: Uint8Array, want: Uint8Array): { count: number; larges
   expect(got.length).toBe(want.length);
   let [count, largest] = [0, 0];
   for (let i = 0; i < want.length; i++) {
-    const d = Math.abs(got[i]! - want[i]!);
+    const d = Math.abs(got[i] - want[i]);
     if (d > 0) count++;
     largest = Math.max(largest, d);
   }
@@ -76,9 +76,9 @@ describe("resize, against OpenCV", () => {
     it(`48x86 in color to ${size}`, async () => {
       const [height, width] = size.split("x").map(Number) as [number, number];
       const { shape, data } = tensor("bgr.image");
-      const image = { height: shape[0]!, width: shape[1]!, channels: 3, data };
+      const image = { height: shape[0], width: shape[1], channels: 3, data };
       const { frames } = await resizeAll([image], height, width);
-      expectOpenCv(frames[0]!, tensor(`bgr.resized_${size}`).data);
+      expectOpenCv(frames[0], tensor(`bgr.resized_${size}`).data);
     });
   }
 
@@ -89,11 +89,11 @@ describe("resize, against OpenCV", () => {
       const { data } = tensor("gray.frames_prev_cur_next_m1_p1");
       const want = tensor(`gray.resized_${size}`).data;
       const mix = (planes: Uint8Array, plane: number, first: number) =>
-        Uint8Array.from({ length: plane * 3 }, (_, i) => planes[(first + (i % 3)) * plane + Math.floor(i / 3)]!);
+        Uint8Array.from({ length: plane * 3 }, (_, i) => planes[(first + (i % 3)) * plane + Math.floor(i / 3)]);
       for (const first of [0, 2]) {
         const image = { height: 240, width: 360, channels: 3, data: mix(data, 240 * 360, first) };
         const { frames } = await resizeAll([image], height, width);
-        expectOpenCv(frames[0]!, mix(want, height * width, first));
+        expectOpenCv(frames[0], mix(want, height * width, first));
       }
     });
   }
@@ -105,11 +105,11 @@ describe("resize, against OpenCV", () => {
       height: 240,
       width: 360,
       channels: 3,
-      data: Uint8Array.from({ length: pixels * 3 }, (_, i) => data[frame * pixels + Math.floor(i / 3)]!),
+      data: Uint8Array.from({ length: pixels * 3 }, (_, i) => data[frame * pixels + Math.floor(i / 3)]),
     }));
     const { gradients } = await resizeAll(images, 240, 360, [{ before: 0, after: 1 }]);
     const want = tensor("gray.motion_gradient").data;
-    const got = Uint8Array.from({ length: pixels }, (_, i) => gradients[0]![i * 3]!);
+    const got = Uint8Array.from({ length: pixels }, (_, i) => gradients[0][i * 3]);
     expect(differences(got, want)).toEqual({ count: 0, largest: 0 });
   });
 });
@@ -134,15 +134,15 @@ describe("resize, against real arithmetic", () => {
       // Weights of 11 bits: within half a level of rounding, and a little.
       const check = (got: Uint8Array, image: Image) => {
         const want = resize(image, to[0], to[1]);
-        const worst = want.reduce((a, v, i) => Math.max(a, Math.abs(got[i]! - v)), 0);
+        const worst = want.reduce((a, v, i) => Math.max(a, Math.abs(got[i] - v)), 0);
         expect(worst).toBeLessThan(0.8);
       };
       images.forEach((image, i) => {
-        check(frames[i]!, image);
+        check(frames[i], image);
       });
-      check(gradients[0]!, motionGradient(images[0]!, images[2]!));
-      expect(gradients[1]!.every((v) => v === 0)).toBe(true);
-      if (from.join() === to.join()) expect(Array.from(frames[1]!)).toEqual(Array.from(images[1]!.data));
+      check(gradients[0], motionGradient(images[0], images[2]));
+      expect(gradients[1].every((v) => v === 0)).toBe(true);
+      if (from.join() === to.join()) expect(Array.from(frames[1])).toEqual(Array.from(images[1].data));
     });
   }
 
@@ -159,8 +159,8 @@ describe("resize, against real arithmetic", () => {
       return { resized: ring.resized };
     });
     for (let slot = 0; slot < 4; slot++) {
-      const got = resized!.subarray(slot * 64, (slot + 1) * 64);
-      if (slot % 2 === 0) expect(Array.from(unpack(got))).toEqual(Array.from(images[slot]!.data));
+      const got = resized.subarray(slot * 64, (slot + 1) * 64);
+      if (slot % 2 === 0) expect(Array.from(unpack(got))).toEqual(Array.from(images[slot].data));
       else expect(Array.from(got)).toEqual(Array.from(before.subarray(slot * 64, (slot + 1) * 64)));
     }
   });

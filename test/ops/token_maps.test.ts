@@ -40,8 +40,7 @@ describe("the cleaned-up map", () => {
       ) as [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>];
       const images = Array.from({ length: batch }, () => randomImage(random, height, width, 3));
       // A column in which nothing moves.
-      for (let y = 0; y < height; y++)
-        (images[0]!.data as Uint8Array).fill(9, (y * width + 2) * 3, (y * width + 3) * 3);
+      for (let y = 0; y < height; y++) (images[0].data as Uint8Array).fill(9, (y * width + 2) * 3, (y * width + 3) * 3);
       const got = await evaluate(gpu(), (bench) => {
         const inputs = [bench.input(shape, teacher), bench.input(shape, student)];
         inputs.push(bench.input([batch, height, width], packImages(images)));
@@ -55,16 +54,16 @@ describe("the cleaned-up map", () => {
         for (let x = 0; x < width; x++) {
           const motion = Array.from({ length: height }, (_, y) => {
             const at = (y * width + x) * 3;
-            const [blue, green, red] = (images[b]!.data as Uint8Array).subarray(at, at + 3);
-            return (blue! + green! + red!) / 3;
+            const [blue, green, red] = (images[b].data as Uint8Array).subarray(at, at + 3);
+            return (blue + green + red) / 3;
           });
           const [low, high] = [Math.min(...motion), Math.max(...motion)];
           for (let y = 0; y < height; y++) {
             const token = cls + Math.floor(y / patch) * columns + Math.floor(x / patch);
-            const at = ((b * shape[1]! + token) * patch * patch + (y % patch) * patch + (x % patch)) * 4;
-            const weight = high > low ? (motion[y]! - low) / (high - low) : 0;
-            const moving = [0, 1, 2, 3].map((c) => (teacher[at + c]! - student[at + c]!) ** 2 * weight);
-            planes[0][y * width + x] = Math.min(moving[0]!, moving[1]!, moving[2]!);
+            const at = ((b * shape[1] + token) * patch * patch + (y % patch) * patch + (x % patch)) * 4;
+            const weight = high > low ? (motion[y] - low) / (high - low) : 0;
+            const moving = [0, 1, 2, 3].map((c) => (teacher[at + c] - student[at + c]) ** 2 * weight);
+            planes[0][y * width + x] = Math.min(moving[0], moving[1], moving[2]);
             planes[1][y * width + x] = moving[3]!;
           }
         }
@@ -73,7 +72,7 @@ describe("the cleaned-up map", () => {
             const values = offsets.flatMap((dy) =>
               offsets.map((dx) => {
                 const [y, x] = [Math.floor(i / width) + dy, (i % width) + dx];
-                return y >= 0 && x >= 0 && y < height && x < width ? plane[y * width + x]! : 0;
+                return y >= 0 && x >= 0 && y < height && x < width ? plane[y * width + x] : 0;
               }),
             );
             return choose(...values);
@@ -87,12 +86,12 @@ describe("the cleaned-up map", () => {
           for (let i = 0; i < patch * patch; i++) {
             const y = Math.floor(token / columns) * patch + Math.floor(i / patch);
             const at = y * width + (token % columns) * patch + (i % patch);
-            sum += (3 * joint[at]! + anomaly[at]!) / 4;
+            sum += (3 * joint[at] + anomaly[at]) / 4;
           }
           want.push(sum / patch ** 2);
         }
       }
-      expectClose(got.cleaned as Float32Array, want, 1e-5);
+      expectClose(got.cleaned, want, 1e-5);
     });
   }
 });
@@ -115,7 +114,7 @@ describe("what a token's pixels say", () => {
           bench.input([batch, 1 + tokens, patch ** 2], prediction),
           bench.input([batch, height, width], packImages(images)),
         ];
-        return bench.graph.apply(tokenAnomalyOp, inputs, { patch })[0] as Tensor;
+        return bench.graph.apply(tokenAnomalyOp, inputs, { patch })[0];
       });
       const want: number[] = [];
       for (let b = 0; b < batch; b++) {
@@ -124,14 +123,14 @@ describe("what a token's pixels say", () => {
           for (let i = 0; i < patch ** 2; i++) {
             const y = Math.floor(token / columns) * patch + Math.floor(i / patch);
             const at = (y * width + (token % columns) * patch + (i % patch)) * 3;
-            const channels = [...(images[b]!.data as Uint8Array).subarray(at, at + 3)];
+            const channels = [...(images[b].data as Uint8Array).subarray(at, at + 3)];
             const motion = channels.reduce((a, v) => a + v, 0) / 3;
-            const predicted = prediction[(b * (1 + tokens) + 1 + token) * patch ** 2 + i]!;
+            const predicted = prediction[(b * (1 + tokens) + 1 + token) * patch ** 2 + i];
             const anomaly = Math.min(1, Math.max(0, predicted / 2 + 0.5));
-            sums[0]! += anomaly / patch ** 2;
-            sums[1]! += motion / patch ** 2;
-            sums[2]! += (anomaly * motion) / patch ** 2;
-            sums[3] = Math.max(sums[3]!, ...channels);
+            sums[0] += anomaly / patch ** 2;
+            sums[1] += motion / patch ** 2;
+            sums[2] += (anomaly * motion) / patch ** 2;
+            sums[3] = Math.max(sums[3], ...channels);
           }
           want.push(...sums);
         }

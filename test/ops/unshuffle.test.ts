@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/graph/graph.js";
 import { unshuffleOp } from "../../src/ops/unshuffle.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
@@ -29,7 +28,7 @@ describe("unshuffle", () => {
           bench.input([width], maskToken),
           bench.input([batch, tokens], Uint32Array.from(ids.flat())),
         ];
-        return bench.graph.apply(unshuffleOp, inputs, {})[0] as Tensor;
+        return bench.graph.apply(unshuffleOp, inputs, {})[0];
       });
       const rows = (1 + keep) * width;
       const want = ids.flatMap((own, b) => [...unshuffle(x.subarray(b * rows, (b + 1) * rows), maskToken, own)]);

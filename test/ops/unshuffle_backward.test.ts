@@ -30,16 +30,16 @@ describe("gradient of unshuffling", () => {
           bench.input([width], maskToken),
           bench.input([batch, tokens], Uint32Array.from(ids.flat())),
         ];
-        const y = bench.graph.apply(unshuffleOp, inputs, {})[0] as Tensor;
+        const y = bench.graph.apply(unshuffleOp, inputs, {})[0];
         const seed = bench.input([batch, 1 + tokens, width], dy);
         const [dx, dMask] = differentiate(bench.graph, y, seed, inputs.slice(0, 2), addTo) as [Tensor, Tensor];
         return { dx, dMask };
       });
       const rows = (1 + keep) * width;
       const reference = (...[own, mask]: Float64Array[]) =>
-        ids.flatMap((order, b) => [...unshuffle(own!.subarray(b * rows, (b + 1) * rows), mask!, order)]);
-      expectClose(got.dx!, finiteDifferences(reference, [x, maskToken], 0, dy), 1e-6);
-      expectClose(got.dMask!, finiteDifferences(reference, [x, maskToken], 1, dy), 1e-6);
+        ids.flatMap((order, b) => [...unshuffle(own.subarray(b * rows, (b + 1) * rows), mask, order)]);
+      expectClose(got.dx, finiteDifferences(reference, [x, maskToken], 0, dy), 1e-6);
+      expectClose(got.dMask, finiteDifferences(reference, [x, maskToken], 1, dy), 1e-6);
     });
   }
 
@@ -61,14 +61,14 @@ describe("gradient of unshuffling", () => {
     ids.forEach((own, b) => {
       [-1, ...own].forEach((place, row) => {
         for (let d = 0; d < width; d++) {
-          const value = dy[(b * (1 + tokens) + row) * width + d]!;
+          const value = dy[(b * (1 + tokens) + row) * width + d];
           if (place < keep) dx[(b * (1 + keep) + 1 + place) * width + d] = value;
-          else dMask[d]! += value;
+          else dMask[d] += value;
         }
       });
     });
-    expect(Array.from(got.dx!)).toEqual(Array.from(dx));
-    expectClose(got.dMask!, dMask, 1e-6);
+    expect(Array.from(got.dx)).toEqual(Array.from(dx));
+    expectClose(got.dMask, dMask, 1e-6);
   });
 
   it("refuses more kept tokens than there are", () => {

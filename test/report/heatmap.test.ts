@@ -17,7 +17,7 @@ const row = (values: number[], low: number, high: number) => {
 /** CIE lightness of an 8-bit sRGB colour. */
 function lightness(rgb: number[]): number {
   const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-  const y = 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  const y = 0.2126 * r + 0.7152 * g + 0.0722 * b;
   return y > 216 / 24389 ? 116 * Math.cbrt(y) - 16 : (y * 24389) / 27;
 }
 
@@ -30,9 +30,9 @@ test("the ramp is plasma", () => {
   for (const [i, hex] of plasma.entries()) {
     const expected = [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
     for (const [c, value] of expected.entries()) {
-      expect(Math.abs(pixels[i]![c]! - value), `colour ${i}, channel ${c}`).toBeLessThanOrEqual(6);
+      expect(Math.abs(pixels[i][c] - value), `colour ${i}, channel ${c}`).toBeLessThanOrEqual(6);
     }
-    expect(pixels[i]![3]).toBe(Math.round((255 * i) / 9));
+    expect(pixels[i][3]).toBe(Math.round((255 * i) / 9));
   }
 });
 
@@ -43,10 +43,10 @@ test("lightness and opacity rise with the value", () => {
     100,
   );
   for (let i = 1; i < pixels.length; i++) {
-    expect(lightness(pixels[i]!.slice(0, 3))).toBeGreaterThan(lightness(pixels[i - 1]!.slice(0, 3)) - 0.2);
-    expect(pixels[i]![3]).toBeGreaterThan(pixels[i - 1]![3]!);
+    expect(lightness(pixels[i].slice(0, 3))).toBeGreaterThan(lightness(pixels[i - 1].slice(0, 3)) - 0.2);
+    expect(pixels[i][3]).toBeGreaterThan(pixels[i - 1][3]);
   }
-  expect(lightness(pixels[99]!.slice(0, 3)) - lightness(pixels[0]!.slice(0, 3))).toBeGreaterThan(70);
+  expect(lightness(pixels[99].slice(0, 3)) - lightness(pixels[0].slice(0, 3))).toBeGreaterThan(70);
 });
 
 test("what is low, NaN or beyond the ends", () => {

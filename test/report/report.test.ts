@@ -69,13 +69,13 @@ async function reportData(): Promise<ReportData> {
       { ...unlabelled, scores: unlabelled.scores.map((score, i) => (i < 5 ? Number.NaN : score)) },
       ...Array.from({ length: 8 }, (_, i) => video(`other ${i}`, strip)),
     ],
-    moments: [{ ...(strip[1] as ReportPicture), kind: "detected", video: hostile, frame: 130, score: 0.8, label: 1 }],
+    moments: [{ ...strip[1], kind: "detected", video: hostile, frame: 130, score: 0.8, label: 1 }],
     notes: [`A note ${hostile}`],
   };
 }
 
 const embedded = (html: string) =>
-  JSON.parse(/<script type="application\/json" id="report">(.*?)<\/script>/s.exec(html)![1]!) as ReportData;
+  JSON.parse(/<script type="application\/json" id="report">(.*?)<\/script>/s.exec(html)![1]) as ReportData;
 
 describe("as text", () => {
   test("no name breaks out of its place", async () => {
@@ -87,12 +87,12 @@ describe("as text", () => {
     expect(/id="report">(.*?)<\/script>/s.exec(html)![1]).not.toMatch(/[<>&\u2028\u2029]/);
     expect(html.match(/<img|<!--/g)).toBeNull();
     const { title, videos } = embedded(html);
-    expect([title, videos[0]!.name]).toEqual([data.title, hostile]);
+    expect([title, videos[0].name]).toEqual([data.title, hostile]);
   });
 
   test("it is whole in itself", async () => {
     const html = reportPage(await reportData());
-    const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1]!;
+    const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1];
     expect(policy).toMatch(/^default-src 'none'; img-src data:; script-src 'sha256-[^']*'; style-src 'sha256-[^']*'; /);
     expect(html.match(/\b(?:src|href|action|data)\s*=\s*["'](?!data:)/)).toBeNull();
     expect(html.match(/@import|url\((?!#)|\bimport\s*\(|fetch\(|XMLHttpRequest|WebSocket/)).toBeNull();
@@ -138,19 +138,19 @@ describe("as text", () => {
     const x = Array.from({ length: 50_001 }, (_, i) => i / 50_000);
     const long = { name: "long", xLabel: "x", yLabel: "y", x, y: x.map(Math.sqrt), area: 200 / 3 };
     const { curves } = embedded(reportPage({ ...(await reportData()), curves: [long] }));
-    const curve = curves[0]!;
+    const curve = curves[0];
     expect(curve.x.length).toBeLessThan(2100);
     expect([curve.x[0], curve.y[0], curve.x.at(-1), curve.y.at(-1)]).toEqual([0, 0, 1, 1]);
     let area = 0;
     for (let i = 1; i < curve.x.length; i++) {
-      area += ((curve.x[i]! - curve.x[i - 1]!) * (curve.y[i]! + curve.y[i - 1]!)) / 2;
+      area += ((curve.x[i] - curve.x[i - 1]) * (curve.y[i] + curve.y[i - 1])) / 2;
     }
     expect(area).toBeCloseTo(2 / 3, 4);
   });
 
   test("an image from elsewhere is refused", async () => {
     const data = await reportData();
-    const moment = { ...data.moments[0]!, image: "https://example.org/a.jpg" };
+    const moment = { ...data.moments[0], image: "https://example.org/a.jpg" };
     expect(() => reportPage({ ...data, moments: [moment] })).toThrow(
       new InputError(
         `report: moment in video ${JSON.stringify(hostile)}, frame index 30: the image is "https://example.org/a.jpg", not a data: URL in base64`,
@@ -225,11 +225,11 @@ describe("in a browser", () => {
       });
     })()`);
 
-  const near = (a: number[], b: number[], tolerance: number) => a.every((v, i) => Math.abs(v - b[i]!) <= tolerance);
+  const near = (a: number[], b: number[], tolerance: number) => a.every((v, i) => Math.abs(v - b[i]) <= tolerance);
   /** The middle of the rows that have a colour. */
   const rowOf = (column: number[][], colour: number[]) => {
     const rows = column.flatMap((pixel, i) => (near(pixel, [...colour, 255], 3) ? [i] : []));
-    return rows.length === 0 ? Number.NaN : (rows[0]! + rows.at(-1)!) / 2;
+    return rows.length === 0 ? Number.NaN : (rows[0] + rows.at(-1)!) / 2;
   };
 
   // The colours of the style sheet.
@@ -246,14 +246,14 @@ describe("in a browser", () => {
     const [normal, inside] = await columns(browser, [13, 33]);
     // Small values of alpha leave few steps for the colour.
     const shaded = (column: number[][]) => column.filter((pixel) => near(pixel, [...shade], 4)).length / column.length;
-    expect(shaded(inside!)).toBeGreaterThan(0.8);
-    expect(shaded(normal!)).toBe(0);
+    expect(shaded(inside)).toBeGreaterThan(0.8);
+    expect(shaded(normal)).toBe(0);
     // Just inside and just outside of the range, which goes from frame 19.5 to 39.5.
     const edges = await columns(browser, [19.2, 19.8, 39.2, 39.8]);
     expect(edges.map((column) => shaded(column) > 0.5)).toEqual([false, true, true, false]);
 
     // The axis is linear: the threshold of 0.5 stands half-way between the scores, 0.2 and 0.8.
-    const halfWay = (rowOf(normal!, [...score]) + rowOf(inside!, [...score])) / 2;
+    const halfWay = (rowOf(normal, [...score]) + rowOf(inside, [...score])) / 2;
     const all = await columns(
       browser,
       Array.from({ length: 60 }, (_, i) => i + 0.37),
@@ -265,7 +265,7 @@ describe("in a browser", () => {
     await browser.evaluate("document.querySelector('.theme').click()");
     await browser.evaluate(frame);
     const [other] = await columns(browser, [13]);
-    expect(rowOf(other!, [...schemes[scheme === "light" ? "dark" : "light"].score])).toBe(rowOf(normal!, [...score]));
+    expect(rowOf(other, [...schemes[scheme === "light" ? "dark" : "light"].score])).toBe(rowOf(normal, [...score]));
 
     const sizes = await browser.evaluate<number[][]>(
       `(async () => { document.querySelector(".curves").scrollIntoView(); await new Promise(r => setTimeout(r, 200));
@@ -281,7 +281,7 @@ describe("in a browser", () => {
   test("scrubbing by mouse, keys and a moment", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const browser = await open(1280, "light");
-    const [first, second, third] = data.videos[0]!.strip.map(({ image }) => image);
+    const [first, second, third] = data.videos[0].strip.map(({ image }) => image);
     const state = () =>
       browser.evaluate(`(() => ({
         image: document.querySelector(".screen .frame").src,
@@ -389,7 +389,7 @@ describe("in a browser", () => {
       moments: [],
       notes: [],
       facts: [],
-      videos: [data.videos[1]!, { name: "empty", frames: [], raw: [], scores: [], strip: [] }],
+      videos: [data.videos[1], { name: "empty", frames: [], raw: [], scores: [], strip: [] }],
     };
     writeFileSync(join(folder, "bare.html"), reportPage(bare));
     const browser = await open(1280, "light", "bare.html");

@@ -63,7 +63,7 @@ describe("as text", () => {
 
   test("the page loads scripts from its folder, and nothing else", async () => {
     const html = readFileSync(join(folder, "index.html"), "utf8");
-    const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1]!;
+    const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1];
     expect(policy).toMatch(
       /^default-src 'none'; img-src data:; script-src 'sha256-[^']*' 'self' file:; style-src 'sha256-[^']*'; base-uri 'none'; form-action 'none'$/,
     );
@@ -137,7 +137,7 @@ describe("as text", () => {
         own.at(-1)!.seconds,
       ];
       for (const [i, value] of [loss, low, high, rate, speed, seconds].entries()) {
-        expect(Math.abs(value! / expected[i]! - 1)).toBeLessThan(6e-6);
+        expect(Math.abs(value! / expected[i] - 1)).toBeLessThan(6e-6);
       }
       expect(epoch).toBe(own.at(-1)!.epoch);
     }

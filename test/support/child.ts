@@ -24,7 +24,7 @@ export async function withBundle<T>(program: string, use: (file: string) => Prom
       loader: { ".wgsl": "text" },
       plugins: [reportPageForEsbuild],
     });
-    writeFileSync(file, outputFiles[0]!.text);
+    writeFileSync(file, outputFiles[0].text);
     return await use(file);
   } finally {
     rmSync(folder, { recursive: true, force: true });

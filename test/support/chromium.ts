@@ -90,7 +90,7 @@ export class Chromium {
     const message = { id, method, params, ...(this.session && { sessionId: this.session }) };
     (this.process.stdio[3] as Writable).write(`${JSON.stringify(message)}\0`);
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve: resolve as (result: unknown) => void, reject });
+      this.waiting.set(id, { resolve: resolve, reject });
     });
   }
 

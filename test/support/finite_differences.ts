@@ -15,7 +15,7 @@ export function finiteDifferences(
   const objective = () => {
     const y = f(...own);
     let sum = 0;
-    for (let i = 0; i < y.length; i++) sum += (y[i] as number) * (cotangent[i] as number);
+    for (let i = 0; i < y.length; i++) sum += y[i] * cotangent[i];
     return sum;
   };
   return varied.map((value, i) => {

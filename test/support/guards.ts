@@ -114,9 +114,9 @@ export class Guards {
     if (count === 0) return;
     const found = await readAndClear(this.real, this.found, 8 * count);
     const faults = this.names.flatMap((name, slot) => {
-      const words = found[2 * slot] as number;
+      const words = found[2 * slot];
       if (words === 0) return [];
-      const first = 0xffffffff - (found[2 * slot + 1] as number) - guardWords;
+      const first = 0xffffffff - found[2 * slot + 1] - guardWords;
       return [`${name}: ${words} guard words changed, the first at word ${first}`];
     });
     if (faults.length > 0) throw new Error(`kernels wrote beyond their buffers:\n${[...new Set(faults)].join("\n")}`);

@@ -13,7 +13,7 @@ export function packImages(images: readonly Image[]): Uint32Array<ArrayBuffer> {
   for (const { data, channels } of images) {
     for (let i = 0; i < data.length; i += channels) {
       let word = 0;
-      for (let c = 0; c < channels; c++) word += data[i + c]! * 256 ** c;
+      for (let c = 0; c < channels; c++) word += data[i + c] * 256 ** c;
       words.push(word);
     }
   }

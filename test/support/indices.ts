@@ -88,7 +88,7 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
 
   const isConstant = (index: string) =>
     [...index.matchAll(/[A-Za-z_]\w*/g)].every(({ 0: word, index: at }) => {
-      const isSuffix = at > 0 && /[\d.]/.test(index[at - 1] as string);
+      const isSuffix = at > 0 && /[\d.]/.test(index[at - 1]);
       return isSuffix || lookUp(word)?.isConstant === true;
     });
 
@@ -110,7 +110,7 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
   const rewriteMatrix = (call: string, template: string, list: string): string | undefined => {
     const given = split(list);
     const [pointer, offset] = given as [string, string];
-    const stride = given[call.endsWith("Load") ? 2 : 3] as string;
+    const stride = given[call.endsWith("Load") ? 2 : 3];
     const name = pointer.replace(/^&/, "");
     const buffer = lookUp(name)?.type;
     const value = /^\w+/.exec(given[2] ?? "")?.[0] ?? "";
@@ -185,7 +185,7 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
         }
         continue;
       }
-      const char = text[at] as string;
+      const char = text[at];
       if (char === "{") scopes.push(new Map());
       if (char === "}") scopes.pop();
       out += char;

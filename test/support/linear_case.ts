@@ -86,11 +86,11 @@ export async function checkLinear(
     return Array.from(own, (value, i) => {
       const at = b * m * n + i;
       const inner = withGelu ? gelu(value) : value;
-      const kept = period > 0 && Math.floor(i / n) % period === 0 ? (passed[at] as number) : inner;
-      return kept + (residual ? (added[at] as number) : 0);
+      const kept = period > 0 && Math.floor(i / n) % period === 0 ? passed[at] : inner;
+      return kept + (residual ? added[at] : 0);
     });
   }).flat();
-  expectClose(floatsOf(results.y as Float32Array, y as Tensor), want, half ? 1e-3 : offset > 0 ? 2e-4 : 2e-6);
+  expectClose(floatsOf(results.y, y as Tensor), want, half ? 1e-3 : offset > 0 ? 2e-4 : 2e-6);
 }
 
 function withoutGetters({ adapter, features, limits, forcedKind }: Target): Target {

@@ -31,7 +31,7 @@ export function randomWeights(config: SdMaeConfig, seed: number): Weights {
   const random = new Random(seed);
   const entries = [...tensorShapes(config)].map(([name, shape]) => {
     const count = shape.reduce((a, b) => a * b, 1);
-    const spread = 1 / Math.sqrt(shape.length > 1 ? count / shape[0]! : 16);
+    const spread = 1 / Math.sqrt(shape.length > 1 ? count / shape[0] : 16);
     const aroundOne = /running_var$|(norm\d?|bn)\.weight$/.test(name);
     const data = aroundOne ? random.floats(count, 0.6, 1.4) : random.floats(count, -spread, spread);
     return [name, { shape, data }] as const;
@@ -73,7 +73,7 @@ export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
   const ring = frameRing(graph, options.source, size, 3 * batch, 3 * batch);
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   const seed = graph.input("seed", [1], "u32");
-  const one = (tensors: Tensor[]) => tensors[0] as Tensor;
+  const one = (tensors: Tensor[]) => tensors[0];
   const gradient = ring.motionGradient(samples);
   const motion = one(graph.apply(patchMotionOp, [gradient], { patch }));
   const noise = one(graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens }));

@@ -35,7 +35,7 @@ export class Random {
     const order = Array.from({ length: count }, (_, i) => i);
     for (let i = count - 1; i > 0; i--) {
       const j = this.integer(i + 1);
-      [order[i], order[j]] = [order[j] as number, order[i] as number];
+      [order[i], order[j]] = [order[j], order[i]];
     }
     return order;
   }
@@ -46,8 +46,8 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   let difference = 0;
   let reference = 0;
   for (let i = 0; i < want.length; i++) {
-    difference += (got[i]! - want[i]!) ** 2;
-    reference += want[i]! ** 2;
+    difference += (got[i] - want[i]) ** 2;
+    reference += want[i] ** 2;
   }
   return Math.sqrt(difference / (reference || 1));
 }
@@ -58,8 +58,8 @@ export function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, tol
   let largest = 0;
   let worst = 0;
   for (let i = 0; i < want.length; i++) {
-    largest = Math.max(largest, Math.abs(want[i]!));
-    const difference = Math.abs(got[i]! - want[i]!);
+    largest = Math.max(largest, Math.abs(want[i]));
+    const difference = Math.abs(got[i] - want[i]);
     // Not Math.max: a NaN is the worst of all.
     if (!(difference <= worst)) worst = difference;
   }

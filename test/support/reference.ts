@@ -34,11 +34,11 @@ export function layerNorm(x: Numbers, width: number, gamma: Numbers, beta: Numbe
   const y = new Float64Array(x.length);
   for (let row = 0; row < x.length; row += width) {
     let mean = 0;
-    for (let i = 0; i < width; i++) mean += x[row + i]! / width;
+    for (let i = 0; i < width; i++) mean += x[row + i] / width;
     let variance = 0;
-    for (let i = 0; i < width; i++) variance += (x[row + i]! - mean) ** 2 / width;
+    for (let i = 0; i < width; i++) variance += (x[row + i] - mean) ** 2 / width;
     for (let i = 0; i < width; i++) {
-      y[row + i] = ((x[row + i]! - mean) / Math.sqrt(variance + epsilon)) * gamma[i]! + beta[i]!;
+      y[row + i] = ((x[row + i] - mean) / Math.sqrt(variance + epsilon)) * gamma[i] + beta[i];
     }
   }
   return y;
@@ -76,11 +76,11 @@ export function convProjection(
             for (let kx = -1; kx <= 1; kx++) {
               const [r, c] = [row + ky, column + kx];
               if (r < 0 || r >= rows || c < 0 || c >= columns) continue;
-              sum += x[at(r, c, d)]! * p.weight[d * 9 + (ky + 1) * 3 + (kx + 1)]!;
+              sum += x[at(r, c, d)] * p.weight[d * 9 + (ky + 1) * 3 + (kx + 1)];
             }
           }
-          const normalized = (sum - p.mean[d]!) / Math.sqrt(p.variance[d]! + epsilon);
-          y[at(row, column, d)] = normalized * p.gamma[d]! + p.beta[d]!;
+          const normalized = (sum - p.mean[d]) / Math.sqrt(p.variance[d] + epsilon);
+          y[at(row, column, d)] = normalized * p.gamma[d] + p.beta[d];
         }
       }
     }
@@ -96,8 +96,8 @@ export function linear(x: Numbers, weight: Numbers, bias: Numbers): Float64Array
   const y = new Float64Array(m * n);
   for (let row = 0; row < m; row++) {
     for (let column = 0; column < n; column++) {
-      let sum = bias[column]!;
-      for (let i = 0; i < k; i++) sum += x[row * k + i]! * weight[column * k + i]!;
+      let sum = bias[column];
+      for (let i = 0; i < k; i++) sum += x[row * k + i] * weight[column * k + i];
       y[row * n + column] = sum;
     }
   }
@@ -119,13 +119,13 @@ export function attention(
       for (let i = 0; i < tokens; i++) {
         const scores = new Float64Array(tokens);
         for (let j = 0; j < tokens; j++) {
-          for (let d = 0; d < headWidth; d++) scores[j]! += q[at(i, d)]! * k[at(j, d)]!;
+          for (let d = 0; d < headWidth; d++) scores[j] += q[at(i, d)] * k[at(j, d)];
         }
         const largest = scores.reduce((a, s) => Math.max(a, s), Number.NEGATIVE_INFINITY);
         const shares = scores.map((s) => Math.exp(s - largest));
         const total = shares.reduce((a, s) => a + s, 0);
         for (let j = 0; j < tokens; j++) {
-          for (let d = 0; d < headWidth; d++) y[at(i, d)]! += (shares[j]! / total) * v[at(j, d)]!;
+          for (let d = 0; d < headWidth; d++) y[at(i, d)] += (shares[j] / total) * v[at(j, d)];
         }
       }
     }
@@ -135,7 +135,7 @@ export function attention(
 
 /** ids_shuffle = a stable argsort of one sample's keys, ids_restore = its argsort. */
 export function rank(keys: Numbers): { idsShuffle: number[]; idsRestore: number[] } {
-  const idsShuffle = Array.from({ length: keys.length }, (_, i) => i).sort((i, j) => keys[i]! - keys[j]! || i - j);
+  const idsShuffle = Array.from({ length: keys.length }, (_, i) => i).sort((i, j) => keys[i] - keys[j] || i - j);
   const idsRestore: number[] = [];
   for (const [position, token] of idsShuffle.entries()) idsRestore[token] = position;
   return { idsShuffle, idsRestore };
@@ -148,9 +148,9 @@ export function unshuffle(x: Numbers, maskToken: Numbers, idsRestore: Numbers): 
   const y = new Float64Array((1 + idsRestore.length) * width);
   for (let d = 0; d < width; d++) y[d] = x[d]!;
   for (let token = 0; token < idsRestore.length; token++) {
-    const from = idsRestore[token]!;
+    const from = idsRestore[token];
     for (let d = 0; d < width; d++) {
-      y[(1 + token) * width + d] = from < keep ? x[(1 + from) * width + d]! : maskToken[d]!;
+      y[(1 + token) * width + d] = from < keep ? x[(1 + from) * width + d] : maskToken[d];
     }
   }
   return y;
@@ -165,7 +165,7 @@ export interface Image {
 }
 
 export function pixel(image: Image, y: number, x: number, channel: number): number {
-  return image.data[(y * image.width + x) * image.channels + channel]!;
+  return image.data[(y * image.width + x) * image.channels + channel];
 }
 
 /** Conv2d(9 → D, kernel P, stride P) of the stacked, normalised frames (previous, current, next): [L, D], row-major. */
@@ -181,13 +181,13 @@ export function patchEmbed(
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       for (let d = 0; d < bias.length; d++) {
-        let sum = bias[d]!;
+        let sum = bias[d];
         for (let channel = 0; channel < 9; channel++) {
-          const frame = frames[Math.floor(channel / 3)]!;
+          const frame = frames[Math.floor(channel / 3)];
           for (let ky = 0; ky < patch; ky++) {
             for (let kx = 0; kx < patch; kx++) {
               const value = pixel(frame, row * patch + ky, column * patch + kx, channel % 3);
-              sum += ((value - 127.5) / 127.5) * weight[((d * 9 + channel) * patch + ky) * patch + kx]!;
+              sum += ((value - 127.5) / 127.5) * weight[((d * 9 + channel) * patch + ky) * patch + kx];
             }
           }
         }
@@ -200,7 +200,7 @@ export function patchEmbed(
 
 /** |before − after|, by value. */
 export function motionGradient(before: Image, after: Image): Image {
-  return { ...before, data: Array.from(before.data, (v, i) => Math.abs(v - after.data[i]!)) };
+  return { ...before, data: Array.from(before.data, (v, i) => Math.abs(v - after.data[i])) };
 }
 
 /** Bilinear resize with half-pixel centres and replicated border, as real numbers, not rounded. */
@@ -235,7 +235,7 @@ export function patchMaximum(image: Image, patch: number, channel?: number): Flo
     for (let column = 0; column < image.width; column++) {
       const token = Math.floor(row / patch) * columns + Math.floor(column / patch);
       for (let c = 0; c < image.channels; c++) {
-        if (channel === undefined || c === channel) y[token] = Math.max(y[token]!, pixel(image, row, column, c));
+        if (channel === undefined || c === channel) y[token] = Math.max(y[token], pixel(image, row, column, c));
       }
     }
   }
@@ -262,10 +262,10 @@ export function normalizeTokens(tokens: Numbers, values: number): Float64Array {
   const y = new Float64Array(tokens.length);
   for (let first = 0; first < tokens.length; first += values) {
     let mean = 0;
-    for (let i = 0; i < values; i++) mean += tokens[first + i]! / values;
+    for (let i = 0; i < values; i++) mean += tokens[first + i] / values;
     let variance = 0;
-    for (let i = 0; i < values; i++) variance += (tokens[first + i]! - mean) ** 2 / (values - 1);
-    for (let i = 0; i < values; i++) y[first + i] = (tokens[first + i]! - mean) / Math.sqrt(variance + 1e-6);
+    for (let i = 0; i < values; i++) variance += (tokens[first + i] - mean) ** 2 / (values - 1);
+    for (let i = 0; i < values; i++) y[first + i] = (tokens[first + i] - mean) / Math.sqrt(variance + 1e-6);
   }
   return y;
 }
@@ -274,8 +274,8 @@ export function normalizeTokens(tokens: Numbers, values: number): Float64Array {
 export function meanDifference(a: Numbers, b: Numbers, values: number, norm: "L1" | "L2"): Float64Array {
   const y = new Float64Array(a.length / values);
   for (let i = 0; i < a.length; i++) {
-    const d = a[i]! - b[i]!;
-    y[Math.floor(i / values)]! += (norm === "L1" ? Math.abs(d) : d * d) / values;
+    const d = a[i] - b[i];
+    y[Math.floor(i / values)] += (norm === "L1" ? Math.abs(d) : d * d) / values;
   }
   return y;
 }
@@ -285,8 +285,8 @@ export function frameScore(errors: Numbers, idsRestore?: Numbers, keep = 0): num
   let sum = 0;
   let count = 0;
   for (let token = 0; token < errors.length; token++) {
-    if (idsRestore && idsRestore[token]! < keep) continue;
-    sum += errors[token]!;
+    if (idsRestore && idsRestore[token] < keep) continue;
+    sum += errors[token];
     count++;
   }
   return sum / count;
@@ -295,23 +295,23 @@ export function frameScore(errors: Numbers, idsRestore?: Numbers, keep = 0): num
 /** One sample's weights of the gradient-weighted loss, not normalised. `target` has 4 channels, `gradient` 3. */
 export function lossWeights(gradient: Image, target: Image, patch: number): Float64Array {
   let strongest = 128;
-  for (let i = 0; i < gradient.data.length; i++) strongest = Math.max(strongest, gradient.data[i]!);
+  for (let i = 0; i < gradient.data.length; i++) strongest = Math.max(strongest, gradient.data[i]);
   const data = Float64Array.from(gradient.data, (g, i) => {
-    const anomaly = (target.data[Math.floor(i / 3) * 4 + 3]! - 127.5) / 127.5;
+    const anomaly = (target.data[Math.floor(i / 3) * 4 + 3] - 127.5) / 127.5;
     return g + Math.min(1, Math.max(0, anomaly)) * strongest;
   });
   const maxima = [0, 1, 2].map((c) => patchMaximum({ ...gradient, data }, patch, c));
-  return maxima[0]!.map((m, i) => (m + maxima[1]![i]! + maxima[2]![i]!) / 3);
+  return maxima[0].map((m, i) => (m + maxima[1][i] + maxima[2][i]) / 3);
 }
 
 /** Σ over tokens and samples of error · weight / (the sample's sum of weights); uniform weights where that sum is 0. */
 export function weightedLoss(errors: readonly Numbers[], weights: readonly Numbers[]): number {
   let loss = 0;
   for (const [sample, own] of errors.entries()) {
-    const w = weights[sample]!;
+    const w = weights[sample];
     let total = 0;
-    for (let i = 0; i < own.length; i++) total += w[i]!;
-    for (let i = 0; i < own.length; i++) loss += own[i]! * (total === 0 ? 1 / own.length : w[i]! / total);
+    for (let i = 0; i < own.length; i++) total += w[i];
+    for (let i = 0; i < own.length; i++) loss += own[i] * (total === 0 ? 1 / own.length : w[i] / total);
   }
   return loss;
 }
@@ -322,8 +322,8 @@ export function maskedLoss(errors: readonly Numbers[], idsRestore: readonly Numb
   let count = 0;
   for (const [sample, own] of errors.entries()) {
     for (let i = 0; i < own.length; i++) {
-      const mask = idsRestore[sample]![i]! < keep ? 0 : 1;
-      sum += own[i]! * mask;
+      const mask = idsRestore[sample][i] < keep ? 0 : 1;
+      sum += own[i] * mask;
       count += mask;
     }
   }
@@ -336,7 +336,7 @@ export function anomalyMap(prediction: Numbers, height: number, width: number, p
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {
       const token = Math.floor(row / patch) * (width / patch) + Math.floor(column / patch);
-      const value = prediction[token * patch * patch + (row % patch) * patch + (column % patch)]!;
+      const value = prediction[token * patch * patch + (row % patch) * patch + (column % patch)];
       y[row * width + column] = Math.min(1, Math.max(0, (value + 1) / 2));
     }
   }

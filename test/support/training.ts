@@ -31,5 +31,5 @@ export function trainingGraph(
     inputs = { raw: ring.raw, slots: ring.slots, ...batchInputs };
     return { frames: ring.resized, ...batchInputs };
   });
-  return { ...built, inputs: inputs as never };
+  return { ...built, inputs: inputs };
 }

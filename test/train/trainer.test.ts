@@ -91,7 +91,7 @@ it("trains both stages, tests them, keeps the best; allocates nothing from step 
     const own = losses.slice(6 * epoch - 6, 6 * epoch);
     expect(loss).toBeCloseTo(own.reduce((a, b) => a + b) / 6, 10);
   }
-  expect((epochs[1]?.loss as number) / (epochs[0]?.loss as number)).toBeLessThan(0.9);
+  expect(epochs[1]?.loss / epochs[0]?.loss).toBeLessThan(0.9);
   expect(tests.map(({ epoch, stage, best }) => [epoch, stage, best])).toEqual([
     [2, 1, true],
     [3, 2, true],
@@ -108,7 +108,7 @@ it("trains both stages, tests them, keeps the best; allocates nothing from step 
   }
   expect(checkpoint.weights).toEqual(model.weights);
   // The teacher does not change while the student learns, but for what BatchNorm has seen; and the student does.
-  const changed = [...(best as Checkpoint).weights].filter(
+  const changed = [...best.weights].filter(
     ([name, { data }]) => !data.every((value, i) => value === student?.weights.get(name)?.data[i]),
   );
   expect(changed.every(([name]) => name.includes("student") || name.includes(".running_"))).toBe(true);

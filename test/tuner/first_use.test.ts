@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { activationType } from "../../src/detector/settings.js";
 import { InputError } from "../../src/errors.js";
 import type { Gpu, Target } from "../../src/gpu/gpu.js";
-import { Graph, type Node, type Op, type Tensor } from "../../src/graph/graph.js";
+import { Graph, type Node, type Op } from "../../src/graph/graph.js";
 import { planMemory } from "../../src/graph/plan.js";
 import { linearOp } from "../../src/ops/linear.js";
 import { FirstUse, type FirstUseOptions } from "../../src/tuner/first_use.js";
@@ -32,9 +32,9 @@ function device(of = gpu()): { gpu: Gpu; kept: Map<string, string>[] } {
 function scaleOp(key: string, ways: Record<string, string>, flops = 1, compiled: (name: string) => void = () => {}) {
   const op: Op<object> = {
     name: "scale",
-    outputs: ([spec]) => [{ shape: spec!.shape, dtype: "f32" }],
+    outputs: ([spec]) => [{ shape: spec.shape, dtype: "f32" }],
     kernels: ({ inputs, outputs }, target) => {
-      const name = target.tuning?.get(key) ?? (Object.keys(ways)[0] as string);
+      const name = target.tuning?.get(key) ?? Object.keys(ways)[0];
       compiled(name);
       return [
         {
@@ -43,7 +43,7 @@ function scaleOp(key: string, ways: Record<string, string>, flops = 1, compiled:
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(32) fn scale(@builtin(global_invocation_id) id: vec3<u32>) { let value = x[id.x]; ${ways[name]} }`,
           entryPoint: "scale",
-          bindings: { x: inputs[0] as Tensor, y: outputs[0] as Tensor },
+          bindings: { x: inputs[0], y: outputs[0] },
           workgroups: [1, 1, 1],
         },
       ];
@@ -64,7 +64,7 @@ const wrong = "y[id.x] = 2.1 * value;";
 function nodesOf(target: Target, ops: readonly Op<object>[]): readonly Node[] {
   const graph = new Graph(target);
   const x = graph.input("x", [32], "f32");
-  for (const [i, op] of ops.entries()) graph.output(`y${i}`, graph.apply(op, [x], {})[0] as Tensor);
+  for (const [i, op] of ops.entries()) graph.output(`y${i}`, graph.apply(op, [x], {})[0]);
   return graph.nodes;
 }
 
@@ -112,7 +112,7 @@ describe("the first use of a GPU", () => {
       [1, 32],
     ]; // prettier-ignore
     const inputs = shapes.map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
-    graph.output("y", graph.apply(corrupted, inputs, {})[0] as Tensor);
+    graph.output("y", graph.apply(corrupted, inputs, {})[0]);
     expect(linearOp.variants!(graph.nodes[0] as never, own).names.slice(0, 2)).toEqual([broken, "plain"]);
     const { use, lines } = firstUse(own);
     await use.tune(graph.nodes);

@@ -20,27 +20,27 @@ it("measures each call once, keeps the fastest variant, and leaves nothing behin
   const { weight, bias } = linearWeights(graph, "layer", [layer]);
   let [x] = [graph.input("x", [1, 40, 64], "f32")];
   for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, [x, weight, bias], {}) as [Tensor];
-  graph.output("y", graph.apply(addOp, [x, x], {})[0] as Tensor);
+  graph.output("y", graph.apply(addOp, [x, x], {})[0]);
   const seen: string[] = [];
   const calls = await tune(gpu(), graph.nodes, { onCall: ({ key }, total) => seen.push(`${key} of ${total}`) });
   expect(seen).toEqual(["linear f32 1x40x64x64 of 1"]);
   const [call] = calls;
   expect(call).toMatchObject({ key: "linear f32 1x40x64x64", count: 2 });
   const names = linearOp.variants?.(graph.nodes[0] as never, gpu()).names;
-  expect(call!.variants.map((v) => v.name)).toEqual(names);
-  for (const { ms, fault } of call!.variants) {
+  expect(call.variants.map((v) => v.name)).toEqual(names);
+  for (const { ms, fault } of call.variants) {
     expect(fault).toBeUndefined();
     expect(ms).toBeGreaterThan(0);
     expect(ms).toBeLessThan(60_000);
   }
-  const shortest = Math.min(...call!.variants.map((v) => v.ms));
-  const best = call!.variants.find((v) => v.name === call!.best)!;
-  if (best === call!.variants[0]) expect(best.ms).toBeLessThan(1.05 * shortest);
+  const shortest = Math.min(...call.variants.map((v) => v.ms));
+  const best = call.variants.find((v) => v.name === call.best)!;
+  if (best === call.variants[0]) expect(best.ms).toBeLessThan(1.05 * shortest);
   else expect(best.ms).toBe(shortest);
   expect(gpu().allocatedBytes).toBe(before);
-  expect(await tune(gpu(), graph.nodes, { known: new Map([[call!.key, call!.best]]) })).toEqual([]);
+  expect(await tune(gpu(), graph.nodes, { known: new Map([[call.key, call.best]]) })).toEqual([]);
   // A name that no variant has is no knowledge.
-  expect(await tune(gpu(), graph.nodes, { known: new Map([[call!.key, "subgroup 999"]]) })).toHaveLength(1);
+  expect(await tune(gpu(), graph.nodes, { known: new Map([[call.key, "subgroup 999"]]) })).toHaveLength(1);
 });
 
 it("takes the fastest that is right, and leaves the default only for one that is clearly faster", () => {
@@ -61,20 +61,20 @@ it("measures a normalising layer on sums that are those of its weight", async ()
     [2, 36],
   ];
   const inputs = shapes.map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
-  graph.output("y", graph.apply(linearOp, inputs, { normalize: true, epsilon: 1e-6 })[0] as Tensor);
+  graph.output("y", graph.apply(linearOp, inputs, { normalize: true, epsilon: 1e-6 })[0]);
   const values = shapes.map((shape) => new Random(3).floats(shape.reduce((a, b) => a * b)));
   linearOp.variants!(graph.nodes[0] as never, device).agree!(values);
   const [, weight, , sums] = values;
-  for (const [i, sum] of sums!.entries()) {
+  for (const [i, sum] of sums.entries()) {
     const [batch, column] = [Math.floor(i / 36), i % 36];
-    const own = Array.from({ length: 64 }, (_, k) => weight![(batch * 36 + column) * 64 + k]!);
+    const own = Array.from({ length: 64 }, (_, k) => weight[(batch * 36 + column) * 64 + k]);
     expect(sum).toBeCloseTo(
       own.reduce((a, b) => a + b),
       4,
     );
   }
   const [call] = await tune(device, graph.nodes);
-  expect(call!.variants.map(({ fault }) => fault)).toEqual(call!.variants.map(() => undefined));
+  expect(call.variants.map(({ fault }) => fault)).toEqual(call.variants.map(() => undefined));
 });
 
 it("a variant whose result is wrong, or that does not run, is out however fast it is", async () => {
@@ -92,18 +92,18 @@ it("a variant whose result is wrong, or that does not run, is out however fast i
   const ways: Record<string, string> = { plain: "2.0 * x[id.x]", wrong: "2.1 * x[id.x]", broken: "nonsense" };
   const op: Op<object> = {
     name: "scale",
-    outputs: ([spec]) => [{ shape: spec!.shape, dtype: "f32" }],
+    outputs: ([spec]) => [{ shape: spec.shape, dtype: "f32" }],
     kernels: ({ inputs, outputs }, target) => {
-      const own = kernel(outputs[0] as Tensor, ways[target.tuning?.get("scale") ?? "plain"] as string);
-      return [{ ...own, bindings: { ...own.bindings, x: inputs[0] as Tensor } }];
+      const own = kernel(outputs[0], ways[target.tuning?.get("scale") ?? "plain"]);
+      return [{ ...own, bindings: { ...own.bindings, x: inputs[0] } }];
     },
     cost: () => ({ flops: 32, bytes: 256 }),
     variants: () => ({ key: "scale", names: ["wrong", "broken", "plain"] }),
   };
-  graph.output("y", graph.apply(op, [x], {})[0] as Tensor);
+  graph.output("y", graph.apply(op, [x], {})[0]);
   const [call] = await tune(gpu(), graph.nodes);
   expect(call?.best).toBe("plain");
-  const [wrong, broken] = call!.variants;
+  const [wrong, broken] = call.variants;
   expect(wrong?.fault).toBe('its result is 0.050 away from that of "plain"');
   expect(broken?.fault).toMatch(/^kernel scale does not compile: /);
 });
@@ -117,7 +117,7 @@ it("a table's choice is what runs; one that names no variant leaves the default"
       [1, 64],
     ].map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
     graph.apply(linearOp, specs, {});
-    const node = graph.nodes[0]!;
+    const node = graph.nodes[0];
     const { key, names } = linearOp.variants!(node as never, device);
     const wgsl = (choice?: string) => {
       const { adapter, features, limits } = device;

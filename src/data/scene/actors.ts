@@ -170,8 +170,7 @@ function thrower(person: Person, walk: LaneWalk, release: number, draw: Draw): A
   };
   const motion = walkOn(walk);
   const { parts, pose, ...someone } = pedestrian({ ...person, bag: "none" }, motion, walk.speed, false, gesture);
-  const handAt = (time: number) =>
-    vec3.transformMat4(vec3.create(), pose(time).hands[1] as vec3, placement(motion(time)));
+  const handAt = (time: number) => vec3.transformMat4(vec3.create(), pose(time).hands[1], placement(motion(time)));
   const ball = (x: number, y: number, z: number) => capsule([x, y, z], [x, y, z], radius, color);
 
   const angle = motion(release).heading + draw.number(-0.2, 0.2);

@@ -108,6 +108,6 @@ async function pasteInto(
     return pasteLayer(frame, { frame: then, background: source.background }, layer, lookOf(anomaly));
   }
   const crop = object.crop as ObjectCrop;
-  const pixels = crop.frames[layer.frame - object.frame + sampleStride] as BgrImage;
+  const pixels = crop.frames[layer.frame - object.frame + sampleStride];
   return pasteLayer(frame, { frame: pixels, background: crop.background }, toCrop(layer, crop), lookOf(anomaly));
 }

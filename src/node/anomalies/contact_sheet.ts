@@ -28,7 +28,7 @@ export class MomentFinder {
     this.recent.push(frame);
     if (this.recent.length > 2 * sampleStride + 1) this.recent.shift();
     if (this.recent.length < 2 * sampleStride + 1 || this.seen++ < this.from) return undefined;
-    const [previous, current, next] = [0, sampleStride, 2 * sampleStride].map((i) => this.recent[i] as AnomalyFrame);
+    const [previous, current, next] = [0, sampleStride, 2 * sampleStride].map((i) => this.recent[i]);
     if (!current.mask.data.some((value) => value >= 128)) return undefined;
     return { previous: previous.frame, current: current.frame, next: next.frame, mask: current.mask };
   }
@@ -39,7 +39,7 @@ export async function contactSheet(moments: readonly Moment[]): Promise<Buffer> 
   const heights = moments.map(({ current }) => Math.round((current.height * pictureWidth) / current.width));
   const rowHeight = Math.max(...heights);
   const pictures = moments.flatMap((moment, column) => {
-    const height = heights[column] as number;
+    const height = heights[column];
     const { previous, current, next } = moment;
     return [previous, current, next, overlay(moment)].map((image, row) => ({
       image: resizeBilinear(image, { height, width: pictureWidth }),

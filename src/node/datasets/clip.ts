@@ -66,7 +66,7 @@ export function frameNumber({ path, numbers }: Clip, frame: number): number {
 /** What is missing between the first and the last frame number, in a line; undefined if nothing is. */
 export function gapNote({ numbers }: Clip): string | undefined {
   if (!numbers) return undefined;
-  const [first, last] = [numbers[0] as number, numbers.at(-1) as number];
+  const [first, last] = [numbers[0], numbers.at(-1) as number];
   const missing = last - first + 1 - numbers.length;
   if (missing === 0) return undefined;
   const at = numbers.findIndex((number, i) => number !== first + i);
@@ -119,7 +119,7 @@ export async function findClips(
   if (images.length > 0) {
     onFault(
       new InputError(
-        `${oneLine(folder)} holds ${images.length} image${images.length > 1 ? "s" : ""} itself (${oneLine(images[0] as string)}): ` +
+        `${oneLine(folder)} holds ${images.length} image${images.length > 1 ? "s" : ""} itself (${oneLine(images[0])}): ` +
           "the frames of a video need a folder of their own",
       ),
     );

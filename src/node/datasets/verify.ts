@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
-import { type FrameFile, listFrameFiles } from "../frame-folder.js";
+import { listFrameFiles } from "../frame-folder.js";
 import { readImage } from "../images.js";
 import { inFlight } from "../in_flight.js";
 import { oneLine } from "../messages.js";
@@ -160,8 +160,8 @@ async function verifyFolder(
   for (const [i, size] of sizes.entries()) {
     if (!size || (size.width === own.width && size.height === own.height)) continue;
     findings.faults.push(
-      `${oneLine((files[i] as FrameFile).path)} is ${size.width}×${size.height} pixels, ` +
-        `but ${oneLine((files[reference] as FrameFile).name)} is ${own.width}×${own.height}`,
+      `${oneLine(files[i].path)} is ${size.width}×${size.height} pixels, ` +
+        `but ${oneLine(files[reference].name)} is ${own.width}×${own.height}`,
     );
   }
 }

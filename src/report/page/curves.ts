@@ -64,9 +64,9 @@ function figure(group: readonly Curve[]): HTMLElement {
 function drawKey(canvas: HTMLCanvasElement, i: number): void {
   const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
   ctx.clearRect(0, 0, canvas.width, canvas.height);
-  ctx.strokeStyle = color(COLORS[i % COLORS.length] as string);
+  ctx.strokeStyle = color(COLORS[i % COLORS.length]);
   ctx.lineWidth = 4;
-  ctx.setLineDash((DASHES[i % DASHES.length] as number[]).map((dash) => dash * 2));
+  ctx.setLineDash(DASHES[i % DASHES.length].map((dash) => dash * 2));
   ctx.beginPath();
   ctx.moveTo(0, 12);
   ctx.lineTo(56, 12);
@@ -113,7 +113,7 @@ function curvePlot(host: HTMLElement, group: readonly Curve[]): Plot {
       cursor: {
         drag: { x: false, y: false },
         y: false,
-        points: { size: 7, fill: (_, i) => color(COLORS[(i - 1) % COLORS.length] as string) },
+        points: { size: 7, fill: (_, i) => color(COLORS[(i - 1) % COLORS.length]) },
       },
       scales: { x: { time: false, range: [0, most] }, y: { range: [0, 1.02] } },
       axes: [axis({ label: xLabel, space: 50, size: 34 }), axis({ label: yLabel, space: 50, size: axisWidth(40) })],
@@ -121,9 +121,9 @@ function curvePlot(host: HTMLElement, group: readonly Curve[]): Plot {
         {},
         ...group.map(
           (curve, i): uPlot.Series => ({
-            stroke: () => color(COLORS[i % COLORS.length] as string),
+            stroke: () => color(COLORS[i % COLORS.length]),
             width: 2,
-            dash: DASHES[i % DASHES.length] as number[],
+            dash: DASHES[i % DASHES.length],
             paths: path(curve),
             points: { show: false },
           }),
@@ -134,7 +134,7 @@ function curvePlot(host: HTMLElement, group: readonly Curve[]): Plot {
     [grid, ...rows],
     (width) => Math.round(Math.min(400, Math.max(260, width * 0.85))),
     (i) => [
-      `${xLabel} ${(grid[i] as number).toFixed(3)}`,
+      `${xLabel} ${(grid[i]).toFixed(3)}`,
       ...group.map(({ name }, j) => `${name} ${rows[j]?.[i]?.toFixed(3) ?? "\u2013"}`),
     ],
   );

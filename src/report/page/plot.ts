@@ -6,7 +6,7 @@ import { color, onTheme } from "./theme.js";
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
 /** Steps of an axis of frames, epochs, and what else has nothing between whole numbers. */
-export const WHOLE = Array.from({ length: 27 }, (_, i) => ([1, 2, 5][i % 3] as number) * 10 ** Math.floor(i / 3));
+export const WHOLE = Array.from({ length: 27 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 
 /** An axis in the colours of the page. */
 export function axis(options: uPlot.Axis): uPlot.Axis {

@@ -29,7 +29,7 @@ export class ScorePlot {
       const { ctx, bbox } = u;
       ctx.save();
       for (const { first, last } of ranges) {
-        const [from, to] = [(x[first] as number) - 0.5, (x[last] as number) + 0.5].map((value) =>
+        const [from, to] = [x[first] - 0.5, x[last] + 0.5].map((value) =>
           Math.max(bbox.left, Math.min(bbox.left + bbox.width, u.valToPos(value, "x", true))),
         ) as [number, number];
         const width = Math.max(to - from, uPlot.pxRatio);
@@ -78,7 +78,7 @@ export class ScorePlot {
         padding: [8, 20, 0, 0],
         cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
         scales: {
-          x: { time: false, range: [(x[0] as number) - 0.5, (x.at(-1) as number) + 0.5] },
+          x: { time: false, range: [x[0] - 0.5, (x.at(-1) as number) + 0.5] },
           y: { range: scoreRange(video, threshold) },
         },
         axes: [
@@ -117,7 +117,7 @@ export class ScorePlot {
     // Hooks run while the plot is being made.
     if (!this.plot) return;
     const { u } = this.plot;
-    const [left, score] = [u.valToPos(u.data[0][this.index] as number, "x"), this.video.scores[this.index]];
+    const [left, score] = [u.valToPos(u.data[0][this.index], "x"), this.video.scores[this.index]];
     this.head.style.left = `${left}px`;
     const dot = this.head.firstElementChild as HTMLElement;
     dot.hidden = score == null;
@@ -126,7 +126,7 @@ export class ScorePlot {
     const [first, last] = [u.data[0][0], u.data[0].at(-1)].map((x) => u.over.offsetLeft + u.valToPos(x as number, "x"));
     const player = u.root.parentElement?.parentElement;
     player?.style.setProperty("--plot-left", `${first}px`);
-    player?.style.setProperty("--plot-right", `${u.width - (last as number)}px`);
+    player?.style.setProperty("--plot-right", `${u.width - last}px`);
   }
 
   private scrubbing(host: HTMLElement, seek: (index: number) => void): void {

@@ -7,10 +7,7 @@ const [WIDTH, HEIGHT] = [120, 28];
 export function sharedRange(videos: readonly Video[]): [low: number, high: number] {
   const all = Float64Array.from(videos.flatMap(({ scores }) => scores.filter((score) => score !== null))).sort();
   if (all.length === 0) return [0, 1];
-  const [low, high] = [0.01, 0.99].map((part) => all[Math.round(part * (all.length - 1))] as number) as [
-    number,
-    number,
-  ];
+  const [low, high] = [0.01, 0.99].map((part) => all[Math.round(part * (all.length - 1))]) as [number, number];
   return high > low ? [low, high] : [low - 1, high + 1];
 }
 

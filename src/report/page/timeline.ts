@@ -51,7 +51,7 @@ export function timeline({ videos, threshold, thresholdNote }: Data): Timeline |
       const order = h("select", { "aria-label": "Order of the videos" });
       order.append(h("option", {}, "in order"), h("option", {}, "worst AUC first"), h("option", {}, "best AUC first"));
       order.addEventListener("change", () => {
-        const sign = [0, 1, -1][order.selectedIndex] as number;
+        const sign = [0, 1, -1][order.selectedIndex];
         // Those without an AUC come last.
         const place = ({ auc }: Video) => (sign === 0 ? 0 : auc == null ? Infinity : sign * auc);
         fill(videos.toSorted((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b))));

@@ -107,7 +107,7 @@ function show(data: Data): void {
   );
   put(place.stages, h("ul", { class: "key" }, ...means, line("steps", "steps, from the least to the largest")));
   put(place.table, table(data));
-  put(place.notes, notes(data.notes as string[]));
+  put(place.notes, notes(data.notes));
   put(place.facts, facts(data.facts));
   plots.show(data);
 }

@@ -71,7 +71,7 @@ export class Plots {
     this.auc,
     () => this.aucOptions(),
     (width) => (width < 500 ? 240 : 300),
-    (i) => testLines(this.tests[i] as Test),
+    (i) => testLines(this.tests[i]),
   );
   private readonly ratePlot = new LivePlot(
     this.rate,
@@ -130,7 +130,7 @@ export class Plots {
 
   private showLoss(): void {
     const { points, first, last, stage } = this.steps;
-    const sizes = points.map((_, i) => (last[i] as number) - (first[i] as number) + 1);
+    const sizes = points.map((_, i) => last[i] - first[i] + 1);
     const values = (at: typeof LOSS | typeof LOW | typeof HIGH, of: number) =>
       points.map((point) => (point[STAGE] === of ? this.drawable(point[at]) : null));
     const rows: Row[] = [];
@@ -235,7 +235,7 @@ export class Plots {
     ctx.textBaseline = "top";
     for (let i = 1; i < stages.length; i++) {
       if (stages[i] === stages[i - 1]) continue;
-      const at = Math.round(u.valToPos(((x[i - 1] as number) + (x[i] as number)) / 2, "x", true));
+      const at = Math.round(u.valToPos((x[i - 1] + x[i]) / 2, "x", true));
       if (at < bbox.left || at > bbox.left + bbox.width) continue;
       ctx.beginPath();
       ctx.moveTo(at, bbox.top);

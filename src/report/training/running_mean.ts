@@ -11,7 +11,7 @@ export function runningMeans(
     if (value === null) return null;
     let [sum, weight] = [0, 0];
     for (let i = last; i >= 0 && weight < window; i--) {
-      const [its, own] = [values[i], weights[i] as number];
+      const [its, own] = [values[i], weights[i]];
       if (its == null) continue;
       sum += its * own;
       weight += own;
