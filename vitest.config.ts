@@ -15,7 +15,7 @@ export default defineConfig({
   ],
   test: {
     include: ["test/**/*.test.ts"],
-    reporters: ["default", "./test/support/plain-line-reporter.ts"],
+    reporters: ["default", "./test/support/plain_line_reporter.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Software adapters use every core already.

@@ -1,4 +1,4 @@
 // How fast the kernels can be at best on an NVIDIA card: `node bench/bounds.js kernels.json [--gpu rtx3090|h100]`, from bench/kernels.js --json.
-import { runBenchmark } from "../dist/cli.js";
+import { runBenchmark } from "../dist/bench.js";
 
 process.exitCode = await runBenchmark("bounds", process.argv.slice(2));

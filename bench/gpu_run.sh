@@ -30,7 +30,7 @@ out=${1:-gpu-results}
 limit=${LIMIT_S:-570}
 fixtures=${FIXTURES:-test/fixtures}
 export SDMAE_ADAPTER=${SDMAE_ADAPTER:-gpu}
-[ -f dist/cli.js ] || { echo "gpu_run: dist/ is missing: npm run build" >&2; exit 2; }
+[ -f dist/bench.js ] || { echo "gpu_run: dist/ is missing: npm run build" >&2; exit 2; }
 [[ $limit =~ ^[0-9]+$ ]] || { echo "gpu_run: LIMIT_S is \"$limit\", not a number of seconds" >&2; exit 2; }
 mkdir -p "$out/done" || exit 2
 

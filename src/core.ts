@@ -7,6 +7,13 @@ export {
   saveTrainingCheckpoint,
   type TrainingCheckpoint,
 } from "./checkpoint/training_checkpoint.js";
+export { buildForegroundLibrary, type ForegroundLibrary, type LibraryOptions } from "./data/anomalies/library.js";
+export {
+  drawPseudoAnomaly,
+  type PseudoAnomaly,
+  type PseudoAnomalyOptions,
+  pseudoAnomalyDefaults,
+} from "./data/anomalies/pseudo_anomaly.js";
 export type { Dataset, DatasetVideo, PixelMask, TrackBox } from "./data/dataset.js";
 export {
   type Frame,
@@ -17,13 +24,6 @@ export {
   type RawSourceOptions,
 } from "./data/frame.js";
 export { motionGradient, withNeighbours } from "./data/motion_gradient.js";
-export {
-  drawPseudoAnomaly,
-  type PseudoAnomaly,
-  type PseudoAnomalyOptions,
-  pseudoAnomalyDefaults,
-} from "./data/pseudo_anomaly.js";
-export { buildForegroundLibrary, type ForegroundLibrary, type LibraryOptions } from "./data/pseudo_library.js";
 export { type SceneAnomaly, sceneAnomalies } from "./data/scene/actors.js";
 export {
   type SceneCollectionOptions,

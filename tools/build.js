@@ -32,7 +32,7 @@ await build({
 });
 await build({
   ...shared,
-  entryPoints: { node: "src/node/index.ts", cli: "src/cli/index.ts" },
+  entryPoints: { node: "src/node/index.ts", cli: "src/cli/index.ts", bench: "src/bench/index.ts" },
   platform: "node",
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",

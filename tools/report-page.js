@@ -1,13 +1,13 @@
 // The report's page and a training run's are browser programs that are written into files: this bundles each, script and style, into a
-// module of two strings (declared in src/report/page.d.ts), for esbuild and for Vite.
+// module of two strings (declared in src/report/web/virtual.d.ts), for esbuild and for Vite.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /** Folders with a main.ts and a style.css. */
 const pages = new Map([
-  ["virtual:report-page", "src/report/page"],
-  ["virtual:training-page", "src/report/training"],
+  ["virtual:report-page", "src/report/evaluation/page"],
+  ["virtual:training-page", "src/report/training/page"],
 ]);
 const root = fileURLToPath(new URL("..", import.meta.url));
 

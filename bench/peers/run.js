@@ -5,13 +5,13 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { adapterEnvironment, exportNetwork, exportPth } from "../../dist/cli.js";
+import { adapterEnvironment, exportNetwork, exportPth } from "../../dist/bench.js";
 import { collect, lastLine, runChild } from "./child.js";
 import { pyTorchMissing, runPyTorch } from "./pytorch/run.js";
 
 /**
- * What a peer is asked to do, as src/cli/fps.ts has it.
- * @typedef {import("../../src/cli/fps.js").PeerRequest} PeerRequest
+ * What a peer is asked to do, as src/bench/peers.ts has it.
+ * @typedef {import("../../src/bench/peers.js").PeerRequest} PeerRequest
  */
 
 /**

@@ -26,7 +26,7 @@ const microsoft = "com.microsoft";
 
 /**
  * Writes the network of a graph as an .onnx file of float32 operators (opset 20), for comparisons with other runtimes. What
- * reads 8-bit frames and draws masks is the engine's own and stays behind; in its place are the inputs `image` [B, 9, H, W] (METHOD §1,
+ * reads 8-bit frames and draws masks is the engine's own and stays behind; in its place are the inputs `image` [B, 9, H, W] (docs/method.md §1,
  * normalised; the prediction target is its middle frame with an anomaly channel of −1), `ids_keep` [B, keep] and, where
  * the network needs it, `ids_restore` [B, L], both int64.
  * @param outputs what to compute, of the graph's outputs; their names are the file's

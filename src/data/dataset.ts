@@ -39,7 +39,7 @@ export interface DatasetVideo {
   mask?(frame: number): Promise<PixelMask>;
   /** Every region of every track. @throws InputError */
   tracks?(): Promise<TrackBox[]>;
-  /** The same video with something abnormal pasted in (METHOD §7), and masks of it, not 0 where abnormal; frames have the video's numbers. */
+  /** The same video with something abnormal pasted in (docs/method.md §7), and masks of it, not 0 where abnormal; frames have the video's numbers. */
   abnormal?: { frames(): Promise<FrameSource>; masks(): Promise<FrameSource> };
 }
 

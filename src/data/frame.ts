@@ -16,7 +16,7 @@ export interface Frame {
   time?: number;
 }
 
-/** Frames between a sample's frames, by frame number (METHOD §1). */
+/** Frames between a sample's frames, by frame number (docs/method.md §1). */
 export const sampleStride = 3;
 
 /** A video: frames in order, all of one size. */

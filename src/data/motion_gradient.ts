@@ -11,7 +11,7 @@ export interface FrameWithNeighbours {
 
 /**
  * Each frame of a video with its neighbours t − 1 and t + 1, by frame number; one that does not exist (at either end, at a gap) is
- * the frame itself (METHOD §1). Holds three frames at a time.
+ * the frame itself (docs/method.md §1). Holds three frames at a time.
  */
 export async function* withNeighbours(frames: AsyncIterable<Frame>): AsyncGenerator<FrameWithNeighbours> {
   let before: Frame | undefined;
@@ -29,7 +29,7 @@ export async function* withNeighbours(frames: AsyncIterable<Frame>): AsyncGenera
   if (frame) yield neighboured(frame);
 }
 
-/** |frame[t − 1] − frame[t + 1]|, value by value (METHOD §1): how much moves where. Both are B, G, R bytes of one size. */
+/** |frame[t − 1] − frame[t + 1]|, value by value (docs/method.md §1): how much moves where. Both are B, G, R bytes of one size. */
 export function motionGradient({ before, after }: FrameWithNeighbours): Uint8Array<ArrayBuffer> {
   const [a, b] = [before.data, after.data];
   const out = new Uint8Array(a.length);

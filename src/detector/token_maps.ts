@@ -25,7 +25,7 @@ export interface TokenMaps {
   movingAnomaly: Float32Array;
   /** The largest motion gradient of any pixel and channel, 0…255. */
   largestMotion: Float32Array;
-  /** Mean of the cleaned-up map (METHOD §5), which needs a student. */
+  /** Mean of the cleaned-up map (docs/method.md §5), which needs a student. */
   cleaned?: Float32Array;
   /** 1 where the token was kept, 0 where it was removed. */
   visible: Uint8Array;

@@ -22,7 +22,7 @@ export interface Benchmark {
 
 const paperSmoothing: Smoothing = { kind: "paper", range: 38, mu: 11 };
 
-/** The field's data sets by layout (METHOD §6, §8). Where the original has no settings, those of Avenue stand in. */
+/** The field's data sets by layout (docs/method.md §6, §8). Where the original has no settings, those of Avenue stand in. */
 export const benchmarks = {
   avenue: {
     title: "CUHK Avenue",

@@ -20,7 +20,7 @@ export interface VideoAuc {
 }
 
 /**
- * ROC-AUC over all frames of all videos together (METHOD §6).
+ * ROC-AUC over all frames of all videos together (docs/method.md §6).
  * @returns undefined where all labels are the same (the original says 1 there)
  * @throws InputError naming the video whose labels and scores are not equally many, or hold what they cannot
  */
@@ -31,7 +31,7 @@ export function microAuc(videos: readonly ScoredVideo[]): number | undefined {
 
 /**
  * Mean over the videos of the ROC-AUC of labels [0, …, 1] and scores [0, …, 1]: one point added at each end, so that a video of
- * one class counts as well (METHOD §6).
+ * one class counts as well (docs/method.md §6).
  * @returns undefined for no videos
  * @throws InputError as {@link microAuc}
  */

@@ -36,7 +36,7 @@ export interface RegionMetrics {
 }
 
 /**
- * The region- and the track-based detection criterion (Ramachandra & Jones, "Street Scene", WACV 2020; METHOD §6). Detections of all
+ * The region- and the track-based detection criterion (Ramachandra & Jones, "Street Scene", WACV 2020; docs/method.md §6). Detections of all
  * videos go by score, from the highest down, equal ones in the order given (videos, then detections). One that overlaps any region of its
  * frame by an IoU of β or more finds all those that were not found yet; one that overlaps none is a false positive. A track is found as
  * soon as a share α of its regions is. Track numbers are a video's own; a detection outside of the video's frames overlaps nothing.

@@ -3,7 +3,7 @@ import { InputError } from "../errors.js";
 /** How the scores of one video are smoothed over time. */
 export type Smoothing =
   | {
-      /** As the original does (METHOD §6): {@link paperKernel}, with zeros before the first frame and after the last. */
+      /** As the original does (docs/method.md §6): {@link paperKernel}, with zeros before the first frame and after the last. */
       kind: "paper";
       /** One more than the kernel's length, in frames. */
       range: number;
@@ -19,7 +19,7 @@ export type Smoothing =
   | { kind: "none" };
 
 /**
- * The original's kernel (METHOD §6), not renormalised: x = 1…range−1, c = x[len//2 − 1],
+ * The original's kernel (docs/method.md §6), not renormalised: x = 1…range−1, c = x[len//2 − 1],
  * exp(−½((x−c)/mu)²)/(mu√2π). Its peak stands left of its middle, so that smoothed scores come one frame late.
  * @throws InputError for a range that is no whole number from 2, or a mu that is not above 0
  */

@@ -4,8 +4,8 @@ import {
   type DetectorSource,
   fetchCheckpoint,
 } from "../detector/detector.js";
-import { readCheckpoint } from "./checkpoint_file.js";
-import { type NodeGpuOptions, openNodeGpu } from "./gpu.js";
+import { type NodeGpuOptions, openNodeGpu } from "./adapters/gpu.js";
+import { readCheckpoint } from "./files/checkpoint_file.js";
 
 /** Options of a detector in Node. */
 export type NodeDetectorOptions = DetectorOptions & Pick<NodeGpuOptions, "adapter" | "robust">;

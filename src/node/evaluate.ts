@@ -3,7 +3,7 @@ import { InputError } from "../errors.js";
 import { Evaluation, type EvaluationResult, type EvaluationSettings } from "../eval/evaluation.js";
 import { recordVideo, type VideoRecord } from "../eval/record.js";
 import type { Detector } from "./detector.js";
-import { RecordStore } from "./record_store.js";
+import { RecordStore } from "./files/record_store.js";
 
 /** How a data set is evaluated. */
 export interface EvaluateOptions {

@@ -1,8 +1,8 @@
 import type { Dataset } from "../data/dataset.js";
 import type { TrainingConfig } from "../train/config.js";
 import { train as coreTrain, type TrainOptions, type TrainResult } from "../train/trainer.js";
-import { FileArchive } from "./file_archive.js";
-import { type NodeGpuOptions, openNodeGpu } from "./gpu.js";
+import { type NodeGpuOptions, openNodeGpu } from "./adapters/gpu.js";
+import { FileArchive } from "./files/file_archive.js";
 
 /** Options of training in Node. */
 export type NodeTrainOptions = TrainOptions &

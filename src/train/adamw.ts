@@ -1,4 +1,4 @@
-/** AdamW's settings (METHOD §3). */
+/** AdamW's settings (docs/method.md §3). */
 export interface AdamWSettings {
   learningRate: number;
   betas: readonly [number, number];

@@ -1,4 +1,4 @@
-import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
+import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
 import { InputError } from "../errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
 import { checkConfig, paperConfig, type SdMaeConfig } from "../model/config.js";
@@ -64,7 +64,7 @@ export interface TestConfig {
   evaluation: EvaluationSettings;
 }
 
-/** The original's settings for Avenue (METHOD §1 to §3). */
+/** The original's settings for Avenue (docs/method.md §1 to §3). */
 export const paperTraining: TrainingConfig = {
   model: paperConfig,
   size: presets.avenue.size,

@@ -26,7 +26,7 @@ export interface ParameterRange {
 /**
  * Where a model's tensors lie in flat states: one for all that is trained, in PyTorch's layouts, and one for BatchNorm's running statistics.
  * Trained tensors are grouped by who learns them (stage 1 trains everything but the student, stage 2 the student) and by weight decay, which is for
- * tensors of more than one dimension that are not biases (METHOD §3), so that AdamW is one dispatch a range.
+ * tensors of more than one dimension that are not biases (docs/method.md §3), so that AdamW is one dispatch a range.
  */
 export class ParameterLayout {
   readonly ranges: ParameterRange[] = [];

@@ -1,4 +1,4 @@
-import { pseudoAnomalyDefaults } from "../data/pseudo_anomaly.js";
+import { pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
 import type { SceneCollectionOptions } from "../data/scene/dataset.js";
 import { benchmarks } from "../eval/benchmarks.js";
 import { paperEvaluation } from "../eval/evaluation.js";
@@ -54,7 +54,7 @@ const scene: TrainingConfig = {
   },
 };
 
-/** How each data set is trained on, by its layout; the original's settings for its own (METHOD §1, §3, §6), those of Avenue where it has none. */
+/** How each data set is trained on, by its layout; the original's settings for its own (docs/method.md §1, §3, §6), those of Avenue where it has none. */
 export const trainingPresets = {
   avenue: withEvaluation(paperTrainingOf("avenue"), avenue),
   shanghai: withEvaluation(paperTrainingOf("shanghai"), shanghai),

@@ -1,6 +1,6 @@
-import { drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/pseudo_anomaly.js";
-import type { LibraryClip } from "../data/pseudo_library.js";
-import { pasteFor } from "../data/pseudo_paste.js";
+import type { LibraryClip } from "../data/anomalies/library.js";
+import { pasteFor } from "../data/anomalies/paste.js";
+import { drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/anomalies/pseudo_anomaly.js";
 import type { GivenAnomaly, Paste } from "../ops/paste.js";
 import type { Size } from "../ops/resize.js";
 import { mix, uniformGenerator } from "../random.js";

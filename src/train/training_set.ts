@@ -1,6 +1,6 @@
+import { buildForegroundLibrary, type ForegroundLibrary } from "../data/anomalies/library.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
-import { buildForegroundLibrary, type ForegroundLibrary } from "../data/pseudo_library.js";
 import { InputError } from "../errors.js";
 import type { Size } from "../ops/resize.js";
 import type { FrameArchive } from "./frame_archive.js";
@@ -127,7 +127,7 @@ export class TrainingSet {
     throw new Error(`there is no sample ${sample} among ${this.sampleCount}`);
   }
 
-  /** The frames of a sample: neighbours go by frame number, and one that does not exist is the frame itself (METHOD §1). */
+  /** The frames of a sample: neighbours go by frame number, and one that does not exist is the frame itself (docs/method.md §1). */
   framesOf(video: StoredVideo, position: number): SampleFrames {
     const { first, numbers } = video;
     const at = (offset: number) => {

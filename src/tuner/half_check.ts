@@ -15,7 +15,7 @@ export const halfKey = "float16";
 
 /**
  * Whether float16 has to be checked on a device before it is used. On NVIDIA it fails some of
- * Dawn's conformance tests, so Dawn offers it only if asked (src/node/gpu.ts).
+ * Dawn's conformance tests, so Dawn offers it only if asked (src/node/adapters/gpu.ts).
  */
 export function isHalfSuspect({ adapter, features, forcedKind }: Target): boolean {
   return (

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import type { TensorData } from "../../src/checkpoint/tensor.js";
-import { convertCheckpointCommand } from "../../src/cli/convert.js";
+import { convertCheckpointCommand } from "../../src/cli/commands/convert_checkpoint.js";
 import { InputError } from "../../src/errors.js";
-import { writeFileAtomic } from "../../src/node/atomic.js";
+import { writeFileAtomic } from "../../src/node/files/atomic.js";
 import { digest, fixturePath } from "./support.js";
 
 let folder: string;

@@ -16,7 +16,7 @@ import { parsePth } from "../../src/checkpoint/pth.js";
 import { type AdamWState, exportPth } from "../../src/checkpoint/pth_write.js";
 import { saveTrainingCheckpoint } from "../../src/checkpoint/training_checkpoint.js";
 import { ZipArchive } from "../../src/checkpoint/zip.js";
-import { exportCheckpointCommand } from "../../src/cli/export_checkpoint.js";
+import { exportCheckpointCommand } from "../../src/cli/commands/export_checkpoint.js";
 import { InputError } from "../../src/errors.js";
 import { paperTraining } from "../../src/train/config.js";
 import { digest, fixture, fixturePath, inputErrorOf, momentsOf } from "./support.js";

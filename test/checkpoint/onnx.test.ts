@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import type { OnnxOptions } from "../../src/checkpoint/onnx.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
-import { exportNetwork, exportOnnxCommand } from "../../src/cli/export_onnx.js";
+import { exportNetwork, exportOnnxCommand } from "../../src/cli/commands/export_onnx.js";
 import { type ScoreSettings, scoreSettings } from "../../src/detector/settings.js";
 import { InputError } from "../../src/errors.js";
 import { erf } from "../support/reference.js";

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
+import { expectRefusal, filesIn, fixturePath, fps, scratch, sdmae, tool, withoutPatience } from "../support/cli.js";
 import { testAdapter } from "../support/gpu.js";
-import { expectRefusal, filesIn, fixturePath, fps, scratch, sdmae, tool, withoutPatience } from "./support.js";
 
 const at = scratch();
 const adapter = ["--adapter", testAdapter];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { macroAuc, microAuc, videoAucs } from "../../src/eval/frame_auc.js";
 
-// Micro- and macro-AUC of the original are held against its fixture in test/cli/check_metrics.test.ts.
+// Micro- and macro-AUC of the original are held against its fixture in test/fixture/metrics.test.ts.
 const mixed = { name: "01", labels: [0, 0, 1, 1], scores: [0.1, 0.5, 0.3, 0.6] };
 const abnormal = { name: "02", labels: [1, 1], scores: [0.2, 0.4] };
 const normal = { name: "03", labels: [0, 0, 0], scores: [0.1, 0.2, 0] };

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { boxIou, type Detection, type RegionVideo, regionMetrics } from "../../src/eval/region_metrics.js";
 import { Random } from "../support/numbers.js";
 
-// The original's RBDC and TBDC are held against its fixture in test/cli/check_metrics.test.ts.
+// The original's RBDC and TBDC are held against its fixture in test/fixture/metrics.test.ts.
 const box = (x: number, size = 9) => ({ x1: x, y1: 0, x2: x + size, y2: size });
 const region = (track: number, frame: number, x = 0) => ({ track, frame, ...box(x) });
 const detection = (frame: number, score: number, x = 0) => ({ frame, score, ...box(x) });

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { KernelModel } from "../../src/cli/kernel_list.js";
-import { statisticsSwitches } from "../../src/cli/kernel_stats.js";
-import type { CompiledKernel, KernelRequest } from "../../src/cli/kernel_worker.js";
-import { worker } from "../../src/cli/kernels.js";
+import { worker } from "../../src/bench/kernels/command.js";
+import type { KernelModel } from "../../src/bench/kernels/list.js";
+import { statisticsSwitches } from "../../src/bench/kernels/stats.js";
+import type { CompiledKernel, KernelRequest } from "../../src/bench/kernels/worker.js";
 import { paperConfig } from "../../src/model/config.js";
 import { withBundle } from "../support/child.js";
 import { laboratory, laboratoryMissing } from "../support/laboratory.js";
@@ -33,7 +33,7 @@ const models = (["f32", "f16"] as const).flatMap((dtype): KernelModel[] => {
 });
 
 const program = `
-  import { runBenchmark } from "./src/cli/index.ts";
+  import { runBenchmark } from "./src/bench/index.ts";
   process.exitCode = await runBenchmark("kernels", process.argv.slice(2));
 `;
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
-import { checkInference } from "../../src/cli/check_inference.js";
-import { FixtureCase } from "../../src/cli/fixture_case.js";
+import { FixtureCase } from "../../src/fixture/case.js";
+import { checkInference } from "../../src/fixture/inference.js";
 import { testAdapter, useGpu } from "../support/gpu.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 

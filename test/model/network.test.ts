@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
-import { checkInference } from "../../src/cli/check_inference.js";
-import { FixtureCase } from "../../src/cli/fixture_case.js";
 import { InputError } from "../../src/errors.js";
+import { FixtureCase } from "../../src/fixture/case.js";
+import { checkInference } from "../../src/fixture/inference.js";
 import { Graph } from "../../src/graph/graph.js";
 import { tensorShapes } from "../../src/model/config.js";
 import { headErrors } from "../../src/model/heads.js";

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.js";
 import { type DType, Graph, type Tensor } from "../../src/graph/graph.js";
 import { Program, type Results } from "../../src/graph/program.js";
-import { openNodeGpu } from "../../src/node/gpu.js";
+import { openNodeGpu } from "../../src/node/adapters/gpu.js";
 import { Guards } from "./guards.js";
 import { IndexChecks } from "./indices.js";
 

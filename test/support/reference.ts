@@ -1,5 +1,5 @@
 /**
- * Plain float64 references of every op, written from the method's description (METHOD.md), with PyTorch's layouts of weights. They
+ * Plain float64 references of every op, written from the method's description (docs/method.md), with PyTorch's layouts of weights. They
  * are slow, obvious, and know nothing of the kernels.
  */
 type Numbers = ArrayLike<number>;

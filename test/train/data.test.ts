@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
 import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
 import { type Frame, fromIterable } from "../../src/data/frame.js";
-import { pseudoAnomalyDefaults } from "../../src/data/pseudo_anomaly.js";
 import { resizeBilinear } from "../../src/data/resize.js";
 import { Graph } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";

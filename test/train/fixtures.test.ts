@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { checkTraining } from "../../src/cli/check_training.js";
-import { FixtureCase } from "../../src/cli/fixture_case.js";
+import { FixtureCase } from "../../src/fixture/case.js";
+import { checkTraining } from "../../src/fixture/training.js";
 import { boundsChecked, casesFor, useGpu } from "../support/gpu.js";
 
 const gpu = useGpu();

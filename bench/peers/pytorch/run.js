@@ -34,9 +34,9 @@ export async function pyTorchMissing() {
 
 /**
  * Measures PyTorch on the request's checkpoint and settings: on CUDA where the engine runs on a GPU, else on the CPU.
- * @param {import("../../../src/cli/fps.js").PeerRequest} request
+ * @param {import("../../../src/bench/peers.js").PeerRequest} request
  * @param {(checkpoint: import("../../../src/checkpoint/checkpoint.js").Checkpoint) => Uint8Array} exportPth
- * @returns {Promise<import("../../../src/cli/fps.js").PeerResult>} with `device`, and the last batch's `scores` [B, 2]
+ * @returns {Promise<import("../../../src/bench/peers.js").PeerResult>} with `device`, and the last batch's `scores` [B, 2]
  */
 export async function runPyTorch({ checkpoint, settings, batch, seconds, adapterKind, precisions }, exportPth) {
   const missing = await pyTorchMissing();

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
-import { listFrameFiles } from "../frame-folder.js";
-import { oneLine, reasonOf } from "../messages.js";
+import { oneLine, reasonOf } from "../files/messages.js";
+import { listFrameFiles } from "../media/frame_folder.js";
 
 /** A track of UBnormal: an object's number in the annotation images, and the positions of its frames, `last` exclusive. */
 export interface ObjectTrack {

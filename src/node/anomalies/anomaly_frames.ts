@@ -1,14 +1,14 @@
-import type { DatasetVideo } from "../../data/dataset.js";
-import { sampleStride, toBgr } from "../../data/frame.js";
+import type { ForegroundLibrary, ObjectCrop } from "../../data/anomalies/library.js";
+import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/anomalies/paste.js";
 import {
   drawPseudoAnomaly,
   mostSpedUp,
   type PseudoAnomaly,
   type PseudoAnomalyOptions,
-} from "../../data/pseudo_anomaly.js";
-import type { ForegroundLibrary, ObjectCrop } from "../../data/pseudo_library.js";
-import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/pseudo_paste.js";
-import { anomalySize, pasteCutOut } from "../../data/pseudo_ubnormal.js";
+} from "../../data/anomalies/pseudo_anomaly.js";
+import { anomalySize, pasteCutOut } from "../../data/anomalies/ubnormal.js";
+import type { DatasetVideo } from "../../data/dataset.js";
+import { sampleStride, toBgr } from "../../data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
 import { uniformGenerator } from "../../random.js";
 import { FrameWindow } from "./frame_window.js";
@@ -34,7 +34,7 @@ function generatorFor(seed: number, name: string): () => number {
 }
 
 /**
- * Step 2 of METHOD §7 for one training video: frames at {@link anomalySize} with cut-out sequences pasted, one after the other.
+ * Step 2 of docs/method.md §7 for one training video: frames at {@link anomalySize} with cut-out sequences pasted, one after the other.
  * @throws InputError as the video and {@link SequenceReader} do
  */
 export async function* pasteSequences(

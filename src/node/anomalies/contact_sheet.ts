@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import { sampleStride } from "../../data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
-import { encodePng } from "../png_write.js";
+import { encodePng } from "../media/png_write.js";
 import type { AnomalyFrame } from "./anomaly_frames.js";
 
 /** Width of a picture, and of the gap between pictures, in pixels. */

@@ -2,9 +2,9 @@ import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { BgrImage } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
-import { mkdirs } from "../atomic.js";
-import { oneLine, reasonOf } from "../messages.js";
-import { encodePng } from "../png_write.js";
+import { mkdirs } from "../files/atomic.js";
+import { oneLine, reasonOf } from "../files/messages.js";
+import { encodePng } from "../media/png_write.js";
 
 /** Images that are encoded and written at once. */
 const writesInFlight = 4;

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { BgrImage } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
-import { mkdirs, writeFileAtomic } from "../atomic.js";
-import { oneLine, reasonOf } from "../messages.js";
+import { mkdirs, writeFileAtomic } from "../files/atomic.js";
+import { oneLine, reasonOf } from "../files/messages.js";
 import { ImageFolder, namesIn } from "./folders.js";
 
 /** Beside the folders: which settings made them. */

@@ -1,11 +1,11 @@
 import { join } from "node:path";
-import { anomalySize, coveredValues, cutObject, mostCoveredValues } from "../../data/pseudo_ubnormal.js";
+import { anomalySize, coveredValues, cutObject, mostCoveredValues } from "../../data/anomalies/ubnormal.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
 import { InputError } from "../../errors.js";
-import { listFrameFiles } from "../frame-folder.js";
-import { readImage } from "../images.js";
-import { oneLine } from "../messages.js";
-import { readPngValues } from "../png_values.js";
+import { oneLine } from "../files/messages.js";
+import { listFrameFiles } from "../media/frame_folder.js";
+import { readImage } from "../media/images.js";
+import { readPngValues } from "../media/png_values.js";
 import { readAnnotations } from "./annotations.js";
 import { ImageFolder, namesIn } from "./folders.js";
 
@@ -40,7 +40,7 @@ export async function abnormalVideos(root: string): Promise<string[]> {
 }
 
 /**
- * Step 1 of METHOD §7 for one video of UBnormal: each of its tracks becomes `<folder>/<video>/sequence_<track>/anomalies/<n>.png` and
+ * Step 1 of docs/method.md §7 for one video of UBnormal: each of its tracks becomes `<folder>/<video>/sequence_<track>/anomalies/<n>.png` and
  * `…/masks/<n>.png`. Sequences that are there are left as they are. Frames and annotations go together by position.
  * @returns how many of its tracks there are
  * @throws InputError for files that are missing, cannot be read or do not fit

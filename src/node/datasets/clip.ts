@@ -1,9 +1,9 @@
 import { join, parse } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
-import { listFrameFiles, openFrameFolder } from "../frame-folder.js";
-import { oneLine } from "../messages.js";
-import { openVideo } from "../video.js";
+import { oneLine } from "../files/messages.js";
+import { listFrameFiles, openFrameFolder } from "../media/frame_folder.js";
+import { openVideo } from "../media/video.js";
 import { listFolder } from "./listing.js";
 
 /** A video of a data set without its ground truth. */

@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import type { Dataset } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
 import { avenue } from "./avenue.js";
 import { folder } from "./folder.js";
 import { type Layout, type LayoutName, lookedFor, type OpenDatasetOptions, type Root } from "./layout.js";

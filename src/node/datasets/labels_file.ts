@@ -1,5 +1,5 @@
 import { InputError } from "../../errors.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
 import { numbersOf, readLines } from "./text_file.js";
 
 /**

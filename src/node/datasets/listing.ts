@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
-import { oneLine, reasonOf } from "../messages.js";
+import { oneLine, reasonOf } from "../files/messages.js";
 
 /** What lies in a folder, hidden entries (".DS_Store", macOS's "._…") left out. Names in natural order: "2" before "10". */
 export interface Listing {

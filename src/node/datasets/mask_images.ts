@@ -1,8 +1,8 @@
 import type { PixelMask } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { listFrameFiles } from "../frame-folder.js";
-import { readImage } from "../images.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
+import { listFrameFiles } from "../media/frame_folder.js";
+import { readImage } from "../media/images.js";
 import { type Clip, frameNumber } from "./clip.js";
 import { namesInShort } from "./listing.js";
 

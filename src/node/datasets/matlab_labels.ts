@@ -1,5 +1,5 @@
 import { InputError } from "../../errors.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
 import { readText } from "./text_file.js";
 
 /** The abnormal frames of a video as ranges of positions from 1, both ends inclusive. */

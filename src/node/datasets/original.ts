@@ -1,8 +1,8 @@
 import { join, resolve } from "node:path";
 import { checkLabelCount, type Dataset, type DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { openFrameFolder } from "../frame-folder.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
+import { openFrameFolder } from "../media/frame_folder.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
 import { readLabels } from "./labels_file.js";
 import { type LayoutName, lookedFor, type OpenDatasetOptions, type Root } from "./layout.js";
@@ -36,7 +36,7 @@ export interface Findings {
 }
 
 /**
- * The layout of the authors' repository (METHOD §7): `{train,test}/frames/<video>/<number>.png`, labels `<video>.txt` in test/labels, test/gt,
+ * The layout of the authors' repository (docs/method.md §7): `{train,test}/frames/<video>/<number>.png`, labels `<video>.txt` in test/labels, test/gt,
  * test/ground_truth, labels, gt or ground_truth, pixel masks `test/masks/<video>/<number>.png`, tracks `test/tracks/<video>.txt`.
  * Videos may be files as well, and may lie in `videos/` or right in the split, labels beside them.
  * @throws InputError where no video is found, or for a video whose files are at fault

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { InputError } from "../../errors.js";
-import { oneLine, reasonOf } from "../messages.js";
+import { oneLine, reasonOf } from "../files/messages.js";
 
 /** Beyond it a file of labels or tracks is taken to be something else. */
 const MAX_BYTES = 64 * 2 ** 20;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Dataset, DatasetVideo, PixelMask, TrackBox } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { inFlight } from "../in_flight.js";
-import { oneLine } from "../messages.js";
-import { readPngValues, type ValueImage } from "../png_values.js";
+import { oneLine } from "../files/messages.js";
+import { inFlight } from "../media/in_flight.js";
+import { readPngValues, type ValueImage } from "../media/png_values.js";
 import { type Clip, frameNumber } from "./clip.js";
 import type { Layout, OpenDatasetOptions, Root } from "./layout.js";
 import { listFolder, namesInShort } from "./listing.js";
@@ -12,7 +12,7 @@ import { type Findings, findSplit, finishDataset, type Split, startFindings } fr
 import { numbersOf, readLines } from "./text_file.js";
 
 /**
- * UBnormal (Acsintoae et al., CVPR 2022) as METHOD §7 has it: `{train,test}/frames/<video>` or `<video>.mp4`,
+ * UBnormal (Acsintoae et al., CVPR 2022) as docs/method.md §7 has it: `{train,test}/frames/<video>` or `<video>.mp4`,
  * `{train,test}/annotations/<video>_annotations/…<frame>_gt.png` with the object's number for a pixel value, and `<video>_tracks.txt` there or in annotations/.
  * Told by its annotations, or the folder's name.
  */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
 import type { Layout, OpenDatasetOptions, Root } from "./layout.js";
 import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";

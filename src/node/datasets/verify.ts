@@ -2,10 +2,10 @@ import { stat } from "node:fs/promises";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
-import { listFrameFiles } from "../frame-folder.js";
-import { readImage } from "../images.js";
-import { inFlight } from "../in_flight.js";
-import { oneLine } from "../messages.js";
+import { oneLine } from "../files/messages.js";
+import { listFrameFiles } from "../media/frame_folder.js";
+import { readImage } from "../media/images.js";
+import { inFlight } from "../media/in_flight.js";
 
 /** What a video turned out to hold. What the data set does not have, or what cannot be read, is absent. */
 export interface VideoFindings {

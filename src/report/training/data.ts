@@ -1,4 +1,4 @@
-import type { EpochEntry, TestEntry } from "../../node/training_log.js";
+import type { EpochEntry, TestEntry } from "../../node/files/training_log.js";
 
 /** How a training run stands. */
 export interface TrainingState {

@@ -1,0 +1,204 @@
+import { Command, Option } from "commander";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { adapterLines } from "../cli/commands/adapters.js";
+import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
+import { checkpointOrFresh, dtypeOption } from "../cli/options/model.js";
+import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { refuseOutputs } from "../cli/terminal/outputs.js";
+import { profileTable } from "../cli/terminal/profile_table.js";
+import { Progress } from "../cli/terminal/progress.js";
+import type { Frame, FrameSource } from "../data/frame.js";
+import { type ScoreOptions, type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import type { Gpu } from "../gpu/gpu.js";
+import { openNodeGpu } from "../node/adapters/gpu.js";
+import { Detector } from "../node/detector.js";
+import { writeFileAtomic } from "../node/files/atomic.js";
+import { versions } from "../node/files/versions.js";
+import { uniformGenerator } from "../random.js";
+import { shownMs } from "../report/bench/page.js";
+import { FirstUse } from "../tuner/first_use.js";
+import { measurePeak, type Rate, shownRate, summary } from "./measure.js";
+import { measureModel, openModel } from "./model.js";
+import { fullPrecisions, type PeerMissing, type PeerResult, type RunPeer, refuseMissing } from "./peers.js";
+
+interface FpsOptions {
+  size: { height: number; width: number };
+  patch?: number;
+  batch?: number;
+  seconds: number;
+  dtype?: ScoreOptions["dtype"];
+  checkpoint?: string;
+  adapter?: string;
+  robust?: boolean;
+  tune: boolean;
+  listAdapters?: boolean;
+  json?: string;
+  peer: string[];
+  profile?: boolean;
+}
+
+/** `fps`: how fast the model runs here. */
+export function fpsCommand(
+  peers: readonly string[] = [],
+  runPeer?: RunPeer,
+  peerMissing: PeerMissing = async () => undefined,
+): Command {
+  return new Command("fps")
+    .description("Measures frames per second of the full model (teacher, student, scores), GPU-synchronised.")
+    .addOption(
+      new Option("--size <HxW>", "input size of the network")
+        .default({ height: 320, width: 640 }, "320x640")
+        .argParser(parseSize),
+    )
+    .addOption(
+      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+    )
+    .addOption(
+      new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+    )
+    .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
+    .addOption(dtypeOption())
+    .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
+    .option("--list-adapters", "list the adapters here and stop")
+    .addOption(new Option("--peer <name...>", "measure a peer in the same run").choices(peers).default([], "none"))
+    .option("--profile", "print where the time of a step goes")
+    .option("--json <file>", "write the figures to a file")
+    .action(async (options: FpsOptions) => {
+      if (options.listAdapters) {
+        for (const line of await adapterLines()) console.log(line);
+        return;
+      }
+      await refuseMissing(options.peer, peerMissing);
+      await fps(options, runPeer);
+    });
+}
+
+async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<void> {
+  await refuseOutputs(options);
+  const checkpoint = await checkpointOrFresh(options);
+  const onNotice = (line: string) => process.stderr.write(`${line}\n`);
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
+  const firstUse = options.tune ? new FirstUse(gpu, { onNotice }) : undefined;
+  let progress: Progress | undefined;
+  try {
+    await firstUse?.checkHalf(options.dtype);
+    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const { height, width } = settings.size;
+    const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
+    console.log(`adapter       ${gpu.adapter.description} (${gpu.adapter.kind})`);
+    console.log(
+      `model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${settings.dtype}`,
+    );
+    const opened = await openModel(gpu, checkpoint, settings, batch, firstUse);
+    progress = new Progress("measurements", 3 + options.peer.length, false, true);
+    const model = await measureModel(opened, batch, options.seconds, options.profile ?? false);
+    progress.print(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    progress.advance(1, "the best matmul");
+    const { median, min, max } = model.latency;
+    progress.print(
+      `latency       ${shownMs(median)} ms (${shownMs(min)} to ${shownMs(max)}) of a batch by itself, from submission until it is done`,
+    );
+    const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
+    const peak = await measurePeak(gpu, Math.min(options.seconds, 3));
+    progress.advance(1, "end to end");
+    progress.print(
+      `arithmetic    ${(model.flopsPerFrame / 1e9).toPrecision(3)} GFLOP a frame, ${achieved.toPrecision(3)} GFLOP/s, ` +
+        `${((100 * achieved) / peak).toFixed(0)} % of ${peak.toPrecision(3)} GFLOP/s, the best matmul here`,
+    );
+    progress.print(
+      `dispatches    ${model.dispatches} a step, ${(model.bytesPerFrame / 1e6).toPrecision(3)} MB moved a frame at least`,
+    );
+    progress.print(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
+    const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options);
+    progress.advance(1, options.peer[0]);
+    progress.print(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
+    if (model.profile) for (const line of profileTable(model.profile)) progress.print(line);
+    const peers: PeerResult[] = [];
+    for (const [i, name] of options.peer.entries()) {
+      const request = {
+        ...{ checkpoint, settings, batch, seconds: options.seconds, adapterKind: gpu.adapter.kind },
+        precisions: settings.dtype === "f32" ? fullPrecisions : undefined,
+      };
+      const result = await (runPeer as RunPeer)(name, request);
+      peers.push(result);
+      progress.advance(1, options.peer[i + 1]);
+      progress.print(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
+      progress.print(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
+    }
+    if (options.json !== undefined) {
+      const report = {
+        date: new Date().toISOString(),
+        adapter: gpu.adapter,
+        versions: versions(),
+        size: settings.size,
+        patch: checkpoint.config.patch,
+        batch,
+        dtype: settings.dtype,
+        model: model.rate,
+        latencyMs: model.latency,
+        endToEnd,
+        gflopPerFrame: model.flopsPerFrame / 1e9,
+        gflopPerSecond: achieved,
+        peakGflopPerSecond: peak,
+        dispatches: model.dispatches,
+        memoryBytes: model.memoryBytes,
+        profile: model.profile,
+        peers,
+      };
+      await writeFileAtomic(options.json, `${JSON.stringify(report, null, 2)}\n`);
+      progress.print(`written       ${options.json}`);
+    }
+  } finally {
+    progress?.stop();
+    gpu.close();
+  }
+}
+
+const shown = (rate: Rate) => shownRate(rate, "frames");
+
+/** A stream of frames through the detector: upload, compute and read-back overlapped. */
+async function measureEndToEnd(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+  { seconds, tune }: FpsOptions,
+): Promise<Rate> {
+  const detector = await Detector.open(checkpoint, { ...settings, gpu, batch, tune });
+  const { height, width } = settings.size;
+  const random = uniformGenerator(11);
+  const data = Uint8Array.from({ length: height * width * 3 }, () => random() * 256);
+  const controller = new AbortController();
+  const source: FrameSource = {
+    name: "noise",
+    height,
+    width,
+    async *frames(): AsyncGenerator<Frame> {
+      for (let i = 0; !controller.signal.aborted; i++) yield { data, height, width, index: i, number: i };
+    },
+  };
+  const rates: number[] = [];
+  try {
+    let frames = 0;
+    let last = 0;
+    let end = Number.POSITIVE_INFINITY;
+    for await (const { index } of detector.stream(source)) {
+      if ((index + 1) % batch !== 0) continue;
+      const now = performance.now();
+      if (last === 0) end = now + seconds * 1000; // the first batch is the warm-up
+      frames += batch;
+      if (last === 0 || now - last > 500) {
+        if (last > 0) rates.push((frames * 1000) / (now - last));
+        last = now;
+        frames = 0;
+      }
+      if (now > end && rates.length >= 3) controller.abort();
+    }
+  } finally {
+    detector.close();
+  }
+  return summary(rates);
+}

@@ -1,0 +1,35 @@
+import { run } from "../cli/run.js";
+import { compareCommand } from "./compare.js";
+import { fpsCommand } from "./fps.js";
+import { boundsCommand } from "./kernels/bounds.js";
+import { kernelsCommand } from "./kernels/command.js";
+import type { PeerMissing, RunPeer } from "./peers.js";
+import { streamsBenchCommand } from "./streams.js";
+import { trainBenchCommand } from "./train.js";
+
+// What the peers need of the engine.
+export { exportPth } from "../checkpoint/pth_write.js";
+export { exportNetwork } from "../cli/commands/export_onnx.js";
+export { adapterEnvironment } from "../node/adapters/environment.js";
+
+/**
+ * Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}.
+ * @param peerMissing tells which of them cannot be measured here
+ */
+export function runBenchmark(
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds",
+  args: readonly string[],
+  peers: readonly string[] = [],
+  runPeer?: RunPeer,
+  peerMissing?: PeerMissing,
+): Promise<number> {
+  const benchmarks = {
+    fps: () => fpsCommand(peers, runPeer, peerMissing),
+    train: trainBenchCommand,
+    streams: streamsBenchCommand,
+    kernels: kernelsCommand,
+    bounds: boundsCommand,
+    compare: () => compareCommand(peers, runPeer, peerMissing),
+  };
+  return run(benchmarks[name]().name(`node bench/${name}.js`), args);
+}

@@ -1,0 +1,123 @@
+import { fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { AdapterDescription, VariantKind } from "../../gpu/gpu.js";
+import { openNodeGpu, robustByEnvironment } from "../../node/adapters/gpu.js";
+import { writeFileAtomic } from "../../node/files/atomic.js";
+import { halfKey } from "../../tuner/half_check.js";
+import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./list.js";
+import { type KernelStats, parseDriverOutput } from "./stats.js";
+
+/** What is compiled. */
+export interface KernelRequest {
+  models: readonly KernelModel[];
+  /** The kind of variants to take, see {@link Target.forcedKind}. */
+  kind?: VariantKind;
+  /** Only kernels whose label, node, shape or variant holds this text. */
+  filter?: string;
+  adapter?: string;
+  /** Whether indices are clamped to their buffers. */
+  robust?: boolean;
+  /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
+  part?: { index: number; of: number };
+  /** Whether most candidates that are not taken are left out, see {@link fewerCandidates}. */
+  fewer?: boolean;
+  /** A folder for each kernel's WGSL, and for all that the driver printed of it. */
+  listings?: string;
+}
+
+/** A kernel that was compiled. */
+export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"> {
+  /** Absent where the driver prints none. */
+  stats?: KernelStats;
+  /** Why it does not compile. */
+  error?: string;
+}
+
+/** What the worker says, a line each. */
+export type WorkerMessage =
+  | { adapter: AdapterDescription; dtype: string; robust: boolean; kind?: VariantKind; total: number }
+  | { begins: string }
+  | { kernel: CompiledKernel };
+
+/** The file descriptor of the worker's messages: drivers print on both standard streams. */
+export const messageChannel = 3;
+
+/**
+ * Compiles kernels, one at a time and each text once. What the driver makes of them it prints on the standard streams of this process. These have
+ * to be one file that is appended to: it is read after each kernel, then emptied.
+ */
+export async function compileKernels(request: KernelRequest): Promise<void> {
+  const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
+  const say = (message: WorkerMessage) => writeSync(messageChannel, `${JSON.stringify(message)}\n`);
+  const robust = request.robust ?? robustByEnvironment();
+  const gpu = await openNodeGpu({ adapter, robust });
+  try {
+    // What was measured on this machine says nothing of a driver without its GPU. Nothing runs here, so
+    // float16 needs no check.
+    gpu.tuning = new Map([[halfKey, "right"]]);
+    if (kind) gpu.forcedKind = kind;
+    const graphs = models.map((model) => modelNodes(gpu, model));
+    const listed = listKernels(gpu, graphs).filter(isWanted(filter));
+    const kernels = (request.fewer ? fewerCandidates(listed) : listed).filter((_, i) => i % part.of === part.index);
+    const types = new Set(graphs.map(({ dtype }) => dtype));
+    say({ adapter: gpu.adapter, dtype: [...types].join(", "), robust, kind: gpu.forcedKind, total: kernels.length });
+    for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
+      say({ begins: `${kernel.node} (${kernel.label})` });
+      takePrinted();
+      let error: string | undefined;
+      await gpu.pipeline(kernel.label, wgsl, entryPoint).catch((reason: Error) => {
+        error = reason.message;
+      });
+      const printed = takePrinted();
+      if (listings !== undefined) {
+        const words = [String(i).padStart(3, "0"), kernel.label, kernel.variant ?? ""];
+        const path = join(
+          listings,
+          words
+            .join(" ")
+            .trim()
+            .replace(/[^\w.]+/g, "-"),
+        );
+        await writeFileAtomic(`${path}.wgsl`, wgsl);
+        await writeFileAtomic(`${path}.txt`, printed);
+      }
+      const stats = parseDriverOutput(printed);
+      say({ kernel: { ...kernel, ...(stats && { stats }), ...(error !== undefined && { error }) } });
+    }
+  } finally {
+    gpu.close();
+  }
+}
+
+/**
+ * Leaves out most candidates that are not taken. Of those of a name whose calls differ in large sizes alone the longest text stays, which is the
+ * one that does the most besides its product.
+ */
+export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[] {
+  const groups = new Map<string, ListedKernel>();
+  for (const kernel of kernels) {
+    // Large sizes are those of tensors, such as a matmul's rows; a head's width is small, and matters.
+    const group = [kernel.label, kernel.variant, kernel.shape.replace(/\d{3,}/g, "large")].join("\n");
+    const longest = groups.get(group);
+    if (!kernel.isChosen && !(longest && longest.wgsl.length >= kernel.wgsl.length)) groups.set(group, kernel);
+  }
+  const kept = new Set(groups.values());
+  return kernels.filter((kernel) => kernel.isChosen || kept.has(kernel));
+}
+
+/** Whether a kernel's label, node, shape or variant holds a text. */
+export function isWanted(
+  filter: string | undefined,
+): (kernel: Pick<ListedKernel, "label" | "node" | "shape" | "variant">) => boolean {
+  const wanted = filter?.toLowerCase();
+  return ({ label, node, shape, variant = "" }) =>
+    wanted === undefined || [label, node, shape, variant].some((text) => text.toLowerCase().includes(wanted));
+}
+
+/** What was printed on the standard streams since the last call. */
+function takePrinted(): string {
+  if (!fstatSync(2).isFile()) return "";
+  const printed = readFileSync("/proc/self/fd/2", "utf8");
+  ftruncateSync(2, 0);
+  return printed;
+}

@@ -1,0 +1,88 @@
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { ClipWindow } from "../detector/clip_window.js";
+import { tunedScoreGraph } from "../detector/score_graph.js";
+import type { ScoreSettings } from "../detector/settings.js";
+import type { Gpu } from "../gpu/gpu.js";
+import { Profiler } from "../gpu/profiler.js";
+import { type NodeProfile, Program } from "../graph/program.js";
+import { noSlot } from "../ops/resize.js";
+import { uniformGenerator } from "../random.js";
+import type { FirstUse } from "../tuner/first_use.js";
+import { measure, summary, timed } from "./measure.js";
+
+/** What {@link openModel} has made ready. */
+export interface OpenModel {
+  program: Program;
+  /** Of GPU memory. */
+  memoryBytes: number;
+}
+
+/**
+ * The model with frames of noise on the device, each of its steps a steady one of a stream: as many frames resized as scored, no upload and no
+ * read-back. Whoever opens it closes the program.
+ * @param firstUse none where kernels are neither checked nor tuned first
+ */
+export async function openModel(
+  gpu: Gpu,
+  { config, weights }: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+  firstUse?: FirstUse,
+): Promise<OpenModel> {
+  const slots = ClipWindow.slotsFor(batch);
+  const before = gpu.allocatedBytes;
+  const options = { config, weights, settings, source: settings.size, batch, slots, anomalyMap: false };
+  const built = await tunedScoreGraph(gpu, options, firstUse);
+  const program = await Program.compile(gpu, built.graph);
+  try {
+    const noise = uniformGenerator(7);
+    const bytes = Uint8Array.from(
+      { length: 4 * Math.ceil((settings.size.height * settings.size.width * 3) / 4) },
+      () => noise() * 256,
+    );
+    for (let slot = 0; slot < slots; slot++) program.write(built.ring.raw, bytes, slot * 4 * built.ring.raw.shape[1]);
+    const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
+    program.write(built.samples, Uint32Array.from(rows.flat()));
+    const resize = (count: number) =>
+      program.write(
+        built.ring.slots,
+        Uint32Array.from({ length: slots }, (_, i) => (i < count ? i : noSlot)),
+      );
+    resize(slots);
+    await timed(program, 1);
+    resize(batch); // a steady step resizes as many frames as it scores
+    return { program, memoryBytes: gpu.allocatedBytes - before };
+  } catch (error) {
+    program.close();
+    throw error;
+  }
+}
+
+/** The model alone, as {@link openModel} has it ready; it is closed. */
+export async function measureModel(
+  { program, memoryBytes }: OpenModel,
+  batch: number,
+  seconds: number,
+  profile: boolean,
+) {
+  try {
+    const rate = await measure(seconds, batch, (steps) => timed(program, steps));
+    const { flops, bytes: moved } = program.cost;
+    const alone: number[] = [];
+    for (let i = 0; i < 9; i++) alone.push(1000 * (await timed(program, 1)));
+    const profiled: NodeProfile[] | undefined =
+      profile && Profiler.available(program.gpu) ? await program.profile() : undefined;
+    return {
+      rate,
+      /** Of a batch by itself, ms. */
+      latency: summary(alone),
+      flopsPerFrame: flops / batch,
+      bytesPerFrame: moved / batch,
+      dispatches: program.dispatchCount,
+      memoryBytes,
+      profile: profiled,
+    };
+  } finally {
+    program.close();
+  }
+}

@@ -1,0 +1,135 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { activationType } from "../../detector/settings.js";
+import { InputError } from "../../errors.js";
+import { checkAnomalyMap } from "../../fixture/anomaly_map.js";
+import { type Comparison, FixtureCase } from "../../fixture/case.js";
+import { checkInference } from "../../fixture/inference.js";
+import { checkMetrics, isText, metricTolerance } from "../../fixture/metrics.js";
+import { checkPreprocess } from "../../fixture/preprocess.js";
+import { checkTraining, gradientTolerance } from "../../fixture/training.js";
+import type { Gpu } from "../../gpu/gpu.js";
+import type { ActivationType } from "../../graph/graph.js";
+import { openNodeGpu } from "../../node/adapters/gpu.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { reasonOf } from "../../node/files/messages.js";
+import { CheckFailed } from "../check_failed.js";
+import { adapterOption, deviceOf, robustOption } from "../options/device.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
+import { Progress } from "../terminal/progress.js";
+
+/** The most that ‖a−b‖/‖b‖ of a tensor may be. */
+const tensorTolerance = { f32: 1e-4, f16: 1e-2 };
+
+interface CheckOptions {
+  tolerance?: number;
+  heads?: number;
+  dtype: ActivationType;
+  adapter?: string;
+  robust?: boolean;
+}
+
+/** `check-fixture [CHECKPOINT…] CASE`: the engine against tensors or metrics that the original produced. */
+export function checkFixtureCommand(): Command {
+  return new Command("check-fixture")
+    .description(
+      "Runs the engine on a fixture's inputs and compares every activation, output or metric with the file's.",
+    )
+    .usage("[options] [CHECKPOINT [STUDENT]] CASE")
+    .argument(
+      "<files...>",
+      "the model's checkpoint (and its student's), then the case: a safetensors file of an inference, or without checkpoint " +
+        "one of two steps of training, the preprocessing or the map clean-up, or a JSON list of frame scores or regions",
+    )
+    .addOption(
+      new Option(
+        "--tolerance <t>",
+        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance.f32}, of f16 ${tensorTolerance.f16}; gradients: ${gradientTolerance}), ` +
+          `or the difference of a metric (default: ${metricTolerance})`,
+      ).argParser(numberIn(0, 1)),
+    )
+    .addOption(
+      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    )
+    .addOption(
+      new Option("--dtype <type>", "storage of activations and weights, of an inference")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .action(async (files: string[], options: CheckOptions) => {
+      const path = files.at(-1) as string;
+      const checkpoints = files.slice(0, -1);
+      const bytes = await readFile(path).catch((error: unknown) => {
+        throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
+      });
+      if (isText(bytes)) {
+        if (checkpoints.length > 0) throw new InputError(`${path} is a case of metrics: name no checkpoint before it`);
+        report(basename(path), checkMetrics(path, bytes), options.tolerance ?? metricTolerance);
+        return;
+      }
+      const fixture = new FixtureCase(path, bytes);
+      const checkpoint = checkpoints.length > 0 ? await readCheckpoint(checkpoints, options.heads) : undefined;
+      const check = checkOf(fixture, options.dtype, checkpoint);
+      const gpu = await openNodeGpu({
+        ...deviceOf(options),
+        onNotice: (line) => process.stderr.write(`${line}\n`),
+      });
+      const progress = new Progress("runs of the case", undefined, false, true);
+      try {
+        const comparisons = await check(gpu, () => progress.advance());
+        progress.stop();
+        report(basename(path), comparisons, options.tolerance ?? tensorTolerance[options.dtype]);
+      } finally {
+        progress.stop();
+        gpu.close();
+      }
+    });
+}
+
+/** Tells by its tensors what a safetensors case is of. @throws InputError where none of the checks is for it */
+function checkOf(
+  fixture: FixtureCase,
+  dtype: ActivationType,
+  checkpoint?: Checkpoint,
+): (gpu: Gpu, onRun: () => void) => Promise<Comparison[]> {
+  const isTraining = fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."));
+  if (isTraining) {
+    if (checkpoint)
+      throw new InputError(`${fixture.name} is a training case, with weights of its own: name no checkpoint`);
+    if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+    return (gpu, onRun) => checkTraining(gpu, fixture, onRun);
+  }
+  if (fixture.has("in.frames_u8")) {
+    if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
+    return (gpu) => checkInference(gpu, checkpoint, fixture, activationType(dtype, gpu));
+  }
+  if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+  if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
+  if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);
+  throw new InputError(
+    `${fixture.name} is neither an inference case (in.frames_u8) nor a preprocessing one (*.resized_HxW) nor one of the map ` +
+      "clean-up (in.teacher, in.student)",
+  );
+}
+
+function report(name: string, comparisons: readonly Comparison[], tolerance: number): void {
+  const width = Math.max(...comparisons.map((c) => c.name.length));
+  const failed = comparisons.filter((c) => !(c.error <= (c.tolerance ?? tolerance)));
+  for (const c of comparisons) {
+    const verdict = failed.includes(c) ? "FAILED" : "ok";
+    const error = c.unit ? `${c.error} ${c.unit}` : c.error.toExponential(2);
+    const limit = c.tolerance === undefined || c.unit ? "" : ` (its tolerance ${c.tolerance})`;
+    console.log(
+      `${verdict.padEnd(6)}  ${c.name.padEnd(width)}  ${String(c.elements).padStart(9)} values  ${error}${limit}`,
+    );
+  }
+  console.log(
+    `${name}: ${comparisons.length - failed.length} of ${comparisons.length} within tolerance (${tolerance})`,
+  );
+  if (failed.length > 0)
+    throw new CheckFailed(`${failed.length} of ${comparisons.length} comparisons are past the tolerance`);
+}

@@ -1,0 +1,84 @@
+import { basename, resolve } from "node:path";
+import { Command } from "commander";
+import { type Checkpoint, saveCheckpoint } from "../../checkpoint/checkpoint.js";
+import { shown } from "../../checkpoint/text.js";
+import { InputError } from "../../errors.js";
+import { writeFileAtomic } from "../../node/files/atomic.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+
+/** Trained values: everything but BatchNorm's running statistics. */
+function countParameters(checkpoint: Checkpoint): number {
+  let count = 0;
+  for (const [name, { data }] of checkpoint.weights) if (!/\.running_(mean|var)$/.test(name)) count += data.length;
+  return count;
+}
+
+function blocks(count: number): string {
+  return count === 1 ? "1 block" : `${count} blocks`;
+}
+
+/** The lines that the command prints about a checkpoint. */
+function describe(checkpoint: Checkpoint): string[] {
+  const { config, settings, weights, extras, overlaid } = checkpoint;
+  const parameters = countParameters(checkpoint);
+  const told: string[] = [];
+  if (settings.dataset !== undefined) told.push(`data set ${shown(settings.dataset)}`);
+  if (settings.inputSize) told.push(`input ${settings.inputSize.join(" x ")}`);
+  if (settings.maskRatio !== undefined) told.push(`mask ratio ${settings.maskRatio}`);
+  if (settings.maskingMethod !== undefined) told.push(`masking ${shown(settings.maskingMethod)}`);
+  if (settings.score) told.push(`score ${settings.score.map(shown).join(", ")}`);
+  if (settings.normPixLoss !== undefined) told.push(`normPixLoss ${settings.normPixLoss}`);
+  if (settings.onlyMaskedTokens !== undefined) told.push(`onlyMaskedTokens ${settings.onlyMaskedTokens}`);
+  if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch} (from 0)`);
+  const student = config.studentDepth === 0 ? "no student" : `student ${blocks(config.studentDepth)}`;
+  return [
+    `read           ${checkpoint.source}`,
+    `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${config.heads} heads, MLP ratio ${config.mlpRatio}`,
+    `               encoder width ${config.encoderWidth}, ${blocks(config.encoderDepth)}; decoder width ${config.decoderWidth}, ${blocks(config.decoderDepth)}; ${student}`,
+    `tensors        ${weights.size} of the network, all names and shapes as expected; ${extras.size} counters and constants`,
+    `student        ${overlaid === 0 ? "as in the one file" : `${overlaid} tensors taken from the second file`}`,
+    `parameters     ${(parameters / 1e6).toFixed(parameters < 1e5 ? 4 : 2)} M`,
+    `settings       ${told.length > 0 ? told.join(", ") : "none in the file"}`,
+  ];
+}
+
+/**
+ * `convert-checkpoint IN.pth [STUDENT.pth] OUT.safetensors`: the original's checkpoints as one safetensors file.
+ * Running it throws InputError for bad input, and leaves no half-written file.
+ * @param print takes the summary's lines
+ */
+export function convertCheckpointCommand(print: (line: string) => void = console.log): Command {
+  return new Command("convert-checkpoint")
+    .description("Converts checkpoints of the original PyTorch code to safetensors, teacher and student merged.")
+    .usage("[options] IN.pth [STUDENT.pth] OUT.safetensors")
+    .argument("<files...>", "the checkpoint, that of the student if there is one, and the file to write")
+    .option("--heads <n>", "attention heads, which a .pth does not tell (default: the original's 4)")
+    .option("--half", "weights as float16: half the size, for use and not for further training")
+    .action(async (paths: string[], options: { heads?: string; half?: boolean }) => {
+      const output = paths.at(-1)!;
+      const inputs = paths.slice(0, -1);
+      if (inputs.length < 1 || inputs.length > 2) {
+        throw new InputError(
+          `convert-checkpoint takes IN.pth [STUDENT.pth] OUT.safetensors, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+        );
+      }
+      // Otherwise a forgotten OUT would mean that the student's checkpoint is overwritten.
+      if (!basename(output).endsWith(".safetensors")) {
+        throw new InputError(`${output}: the file to write comes last and must be named *.safetensors`);
+      }
+      if (inputs.some((path) => resolve(path) === resolve(output))) {
+        throw new InputError(`${output}: is both read and written; name another file to write`);
+      }
+      if (options.heads !== undefined && !/^[1-9]\d{0,5}$/.test(options.heads)) {
+        throw new InputError(`--heads ${shown(options.heads)}: a whole number from 1 is needed`);
+      }
+      const heads = options.heads === undefined ? undefined : Number(options.heads);
+      const checkpoint = await readCheckpoint(inputs, heads);
+      const bytes = saveCheckpoint(checkpoint, { half: options.half });
+      await writeFileAtomic(output, bytes);
+      for (const line of describe(checkpoint)) print(line);
+      print(
+        `written        ${output}, ${(bytes.length / 1e6).toFixed(2)} MB${options.half ? ", weights as float16" : ""}`,
+      );
+    });
+}

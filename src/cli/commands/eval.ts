@@ -1,0 +1,249 @@
+import { rmdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command, Option } from "commander";
+import { hasTrainedStudent } from "../../checkpoint/extras.js";
+import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../../detector/frame_score.js";
+import { InputError } from "../../errors.js";
+import { type Benchmark, type BenchmarkName, benchmarks } from "../../eval/benchmarks.js";
+import { type EvaluationSettings, paperEvaluation } from "../../eval/evaluation.js";
+import type { VideoRecord } from "../../eval/record.js";
+import { testedBy } from "../../eval/tested_by.js";
+import { openDataset } from "../../node/datasets/index.js";
+import { Detector } from "../../node/detector.js";
+import { evaluate } from "../../node/evaluate.js";
+import { AtomicFile, makeFolder } from "../../node/files/atomic.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { RecordStore } from "../../node/files/record_store.js";
+import { writeReport } from "../../report/evaluation/write.js";
+import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "../options/measure.js";
+import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
+import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
+import { interruptible } from "../terminal/interrupt.js";
+import { Progress } from "../terminal/progress.js";
+
+interface EvalOptions extends ModelOptions, MeasureOptions {
+  dataset?: BenchmarkName;
+  root: string;
+  labels?: string;
+  checkpoint: string;
+  student?: string;
+  heads?: number;
+  adapter?: string;
+  robust?: boolean;
+  tune: boolean;
+  batch?: number;
+  seed: number;
+  map?: MapKind;
+  regionQuantile: number;
+  alpha: number;
+  beta: number;
+  videos?: string[];
+  json?: string;
+  report?: string;
+  work?: string;
+  quiet?: boolean;
+}
+
+/** `eval --root DIR --checkpoint FILE`: a data set's test videos, measured as the field does. */
+export function evalCommand(): Command {
+  const command = new Command("eval")
+    .description(
+      "Measures a model on a data set: frame-level AUC, pixel-level AUC, RBDC and TBDC, as far as its ground truth goes.",
+    )
+    .addOption(
+      new Option("--dataset <name>", "the data set's layout (default: found out)").choices(Object.keys(benchmarks)),
+    )
+    .requiredOption("--root <dir>", "the data set's folder")
+    .option("--labels <dir>", "where the frame labels are, if not where the layout has them")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
+    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
+    .option("--videos <names>", "only these test videos, separated by commas", (text) =>
+      text.split(",").filter(Boolean),
+    )
+    .option("--json <file>", "write figures and scores; - is the standard output, in place of the tables")
+    .option("--report <dir>", "write a report to look at: one HTML file")
+    .option(
+      "--work <dir>",
+      "keep the token maps of each video that is done, so that a later run goes on from them or measures them otherwise",
+    );
+  for (const option of [...modelOptions(), ...measureOptions()]) command.addOption(option);
+  const { alpha, beta, regionQuantile } = paperEvaluation;
+  const options = [
+    new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
+    new Option(
+      "--map <kind>",
+      "what regions are found in (default: cleaned-map; moving-error without a student that was trained; moving-anomaly where the predicted map scores)",
+    ).choices([...mapKinds]),
+    new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
+      .default(regionQuantile)
+      .argParser(numberIn(0, 1)),
+    new Option("--alpha <share>", "RBDC, TBDC: a track is found with this share of its regions")
+      .default(alpha)
+      .argParser(numberIn(0, 1)),
+    new Option("--beta <iou>", "RBDC, TBDC: least overlap with a region").default(beta).argParser(numberIn(0, 1)),
+    new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
+    new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    adapterOption(),
+    robustOption(),
+    tuneOption(),
+  ];
+  for (const option of options) command.addOption(option);
+  return command
+    .option("-q, --quiet", "no progress")
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
+}
+
+async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
+  const say = (line: string) => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  const { dataset: layout, labels } = options;
+  const whole = await openDataset(options.root, { layout, labels });
+  const dataset = onlyVideos(whole, options.videos);
+  const left = whole.test.length - dataset.test.length;
+  const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
+  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
+  const checkpoint = await readCheckpoint(paths, options.heads);
+  // A preset is the paper's way.
+  const tested = options.preset ? {} : testedBy(checkpoint.settings);
+  const maskings = options.maskings ?? tested.maskings ?? 1;
+  // Where they cannot be written, that is found out now and not after an hour.
+  const report = options.report === undefined ? undefined : await reportFolder(options.report);
+  const toStdout = options.json === "-";
+  const json = options.json === undefined || toStdout ? undefined : await AtomicFile.create(options.json);
+  let done = false;
+  let detector: Detector | undefined;
+  let store: RecordStore | undefined;
+  let progress: Progress | undefined;
+  try {
+    detector = await Detector.open(checkpoint, {
+      ...scoreOptions(options),
+      frameScore: frameScoreOf(options),
+      fallback: benchmark.preset,
+      seed: options.seed,
+      batch: options.batch,
+      ...deviceOf(options),
+      tune: options.tune,
+      tokenMaps: true,
+      onNotice: say,
+    });
+    for (const notice of scoringNotices(detector, options)) say(notice);
+    const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
+    progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
+    const onFrames = (count: number) => progress?.advance(count);
+    store = await RecordStore.open(options.work, dataset, detector);
+    const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
+    progress.stop();
+    if (left > 0) {
+      const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
+      result.notes.unshift(`only ${chosen}: not to be held against the paper's figures`);
+    }
+    const all = { result, settings, benchmark, dataset, detector, maskings };
+    if (toStdout) console.log(JSON.stringify(evaluationJson(all)));
+    else for (const line of summaryLines(all)) console.log(line);
+    if (json) {
+      await json.write(`${JSON.stringify(evaluationJson(all))}\n`);
+      await json.commit();
+      say(`figures and scores: ${options.json}`);
+    }
+    if (report !== undefined) {
+      progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
+      const page = join(report.folder, "index.html");
+      await writeReport(page, {
+        title: `${benchmark.title}, ${basename(options.checkpoint)}`,
+        dataset,
+        result,
+        settings,
+        metrics: metrics(all),
+        facts: facts(all),
+        records: (video) => readRecords(store as RecordStore, video, options.seed, maskings),
+        onVideo: () => progress?.advance(),
+        signal,
+      });
+      progress.stop();
+      say(`report: ${page}`);
+    }
+    done = true;
+  } finally {
+    progress?.stop();
+    // Nothing of a run that failed stays; a folder that holds something is left.
+    if (!done && report?.made) await rmdir(report.folder).catch(() => undefined);
+    await json?.discard();
+    await store?.close();
+    detector?.close();
+  }
+}
+
+/** The frames that are to be scored, if all videos tell. */
+function frameTotal(dataset: Dataset, maskings: number): number | undefined {
+  let total = 0;
+  for (const { frameCount } of dataset.test) {
+    if (frameCount === undefined) return undefined;
+    total += frameCount * maskings;
+  }
+  return total;
+}
+
+function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dataset {
+  if (!names) return dataset;
+  if (names.length === 0) throw new InputError("--videos names no video");
+  for (const name of names) {
+    if (!dataset.test.some((video) => video.name === name)) {
+      const all = dataset.test.map((video) => video.name).join(", ");
+      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; there is ${all || "none"}`);
+    }
+  }
+  return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
+}
+
+function evaluationSettings(
+  options: EvalOptions,
+  { smoothing, normalize }: Pick<EvaluationSettings, "smoothing" | "normalize">,
+  detector: Detector,
+): EvaluationSettings {
+  const { regionQuantile, alpha, beta } = options;
+  const { score: rule, maskedOnly, frameScore } = detector.settings;
+  const { config, extras } = detector.checkpoint;
+  const hasStudent = config.studentDepth > 0;
+  const map = options.map ?? mapFor(frameScore.scoring, hasTrainedStudent(config, extras));
+  if (!hasStudent && map === "cleaned-map") {
+    throw new InputError("--map cleaned-map needs a student, which this model does not have");
+  }
+  if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
+    throw new InputError(`--masked-only takes removed tokens, --tokens ${options.tokens} others: one of them`);
+  }
+  return measured(options, {
+    ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
+    ...{ map, regionQuantile, alpha, beta },
+  });
+}
+
+/** Where regions are looked for unless told: by the error as the paper does, by the predicted map where that is what scores. */
+function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
+  const own = mapOf[scoring];
+  if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
+  return hasStudent ? "cleaned-map" : "moving-error";
+}
+
+/** The report's folder, and whether it was made now. */
+async function reportFolder(folder: string): Promise<{ folder: string; made: boolean }> {
+  return { folder, made: await makeFolder(folder, `--report ${folder}`) };
+}
+
+async function readRecords(
+  store: RecordStore,
+  video: DatasetVideo,
+  seed: number,
+  maskings: number,
+): Promise<VideoRecord[]> {
+  const records: VideoRecord[] = [];
+  for (let i = 0; i < maskings; i++) {
+    const record = await store.read(video.name, seed + i);
+    if (!record) throw new InputError(`the record of ${video.name} has gone while the report was made`);
+    records.push(record);
+  }
+  return records;
+}

@@ -1,0 +1,98 @@
+import { basename, resolve } from "node:path";
+import { Command, Option } from "commander";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { exportOnnx, type OnnxOptions } from "../../checkpoint/onnx.js";
+import { buildScoreGraph } from "../../detector/score_graph.js";
+import { type ScoreSettings, scoreSettings } from "../../detector/settings.js";
+import { InputError } from "../../errors.js";
+import type { Target } from "../../gpu/gpu.js";
+import { writeFileAtomic } from "../../node/files/atomic.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { wholeNumber } from "../options/parse.js";
+
+/** No adapter at all: nothing runs, and what is chosen by an adapter gets what every WebGPU device has. */
+const noAdapter: Target = {
+  adapter: { vendor: "", architecture: "", device: "", description: "none", kind: "software" },
+  features: new Set(),
+  limits: {} as GPUSupportedLimits,
+};
+
+/**
+ * The network that a detector would run, as an .onnx file (see {@link exportOnnx}) with the outputs `scores` [B, 2] and `errors` [B, L, 2]:
+ * teacher–student, target–teacher. Needs no adapter.
+ */
+export function exportNetwork(
+  { config, weights }: Checkpoint,
+  settings: ScoreSettings,
+  batch: number,
+  options: OnnxOptions = {},
+): Uint8Array {
+  const { graph } = buildScoreGraph(noAdapter, {
+    config,
+    weights,
+    settings,
+    source: settings.size,
+    batch,
+    slots: 3 * batch,
+    anomalyMap: false,
+  });
+  return exportOnnx(graph, ["scores", "errors"], options);
+}
+
+interface ExportOptions extends Omit<ModelOptions, "masking" | "score"> {
+  batch: number;
+  heads?: number;
+  predictions?: boolean;
+  fused?: boolean;
+}
+
+/**
+ * `export-onnx CHECKPOINT [STUDENT] OUT.onnx`: the network for other runtimes.
+ * Running it throws InputError for bad input, and leaves no half-written file.
+ * @param print takes the summary's line
+ */
+export function exportOnnxCommand(print: (line: string) => void = console.log): Command {
+  const command = new Command("export-onnx")
+    .description("Writes a checkpoint's network as an .onnx file (opset 20), for comparisons with other runtimes.")
+    .usage("[options] CHECKPOINT [STUDENT] OUT.onnx")
+    .argument("<files...>", "the checkpoint, that of the student if it has a file of its own, and the file to write")
+    .addOption(new Option("--batch <n>", "samples in a run").default(1).argParser(wholeNumber(1, 4096)))
+    .addOption(
+      new Option("--heads <n>", "attention heads, where the file does not tell (default: the original's 4)").argParser(
+        wholeNumber(1, 1024),
+      ),
+    )
+    .option("--predictions", "also output the predictions of teacher and student")
+    .option("--fused", "attention as ONNX Runtime's own fused operator: only ONNX Runtime reads the file");
+  // Masks are inputs of the file, and how the two errors become one score is left to whoever reads them.
+  for (const option of modelOptions()) {
+    if (!["masking", "score", "dtype"].includes(option.attributeName())) command.addOption(option);
+  }
+  return command.action(async (paths: string[], options: ExportOptions) => {
+    const output = paths.at(-1) as string;
+    const inputs = paths.slice(0, -1);
+    if (inputs.length < 1 || inputs.length > 2) {
+      throw new InputError(
+        `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+      );
+    }
+    // Otherwise a forgotten OUT would mean that a checkpoint is overwritten.
+    if (!basename(output).endsWith(".onnx")) {
+      throw new InputError(`${output}: the file to write comes last and must be named *.onnx`);
+    }
+    if (inputs.some((path) => resolve(path) === resolve(output))) {
+      throw new InputError(`${output}: is both read and written; name another file to write`);
+    }
+    const checkpoint = await readCheckpoint(inputs, options.heads);
+    const settings = scoreSettings(checkpoint, scoreOptions(options));
+    const { predictions, fused: fusedAttention, batch } = options;
+    const bytes = exportNetwork(checkpoint, settings, batch, { predictions, fusedAttention });
+    await writeFileAtomic(output, bytes);
+    const { size, maskRatio, norm, maskedOnly } = settings;
+    print(
+      `written ${output}, ${(bytes.length / 1e6).toFixed(2)} MB: ${checkpoint.source} at ${size.height}x${size.width}, batch ${batch}, ` +
+        `mask ratio ${maskRatio}, ${norm} errors${maskedOnly ? " of removed tokens" : ""}`,
+    );
+  });
+}

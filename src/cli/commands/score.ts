@@ -1,0 +1,183 @@
+import { stat } from "node:fs/promises";
+import { extname } from "node:path";
+import { Command, Option } from "commander";
+import type { DetectorOptions, FrameScore } from "../../detector/detector.js";
+import { isOfErrors } from "../../detector/frame_score.js";
+import { InputError } from "../../errors.js";
+import { Profiler } from "../../gpu/profiler.js";
+import { Detector } from "../../node/detector.js";
+import { AtomicFile } from "../../node/files/atomic.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { reasonOf } from "../../node/files/messages.js";
+import { openInput } from "../../node/media/open.js";
+import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
+import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { wholeNumber } from "../options/parse.js";
+import { Interrupted, interruptible } from "../terminal/interrupt.js";
+import { profileTable } from "../terminal/profile_table.js";
+import { Progress } from "../terminal/progress.js";
+
+interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
+  checkpoint: string;
+  student?: string;
+  out?: string;
+  adapter?: string;
+  robust?: boolean;
+  tune: boolean;
+  seed: number;
+  batch?: number;
+  heads?: number;
+  profile?: boolean;
+  quiet?: boolean;
+}
+
+const columns = "frame,time,student_error,target_error,score\n";
+
+/** `score INPUT --checkpoint FILE`: every frame's score, as CSV or JSON. */
+export function scoreCommand(): Command {
+  const command = new Command("score")
+    .description("Scores every frame of a video or of a folder of frames: the higher, the less normal.")
+    .argument("<input>", "a video file, or a folder of numbered images")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
+    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
+    .option("-o, --out <file>", "where to write: .csv or .json (default: CSV to the standard output)")
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption());
+  for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  return command
+    .addOption(
+      new Option("--seed <n>", "of the random masks: the same seed gives the same scores")
+        .default(0)
+        .argParser(wholeNumber(0)),
+    )
+    .addOption(
+      new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
+        wholeNumber(1, 1024),
+      ),
+    )
+    .addOption(
+      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
+    )
+    .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
+    .option("-q, --quiet", "no progress, no summary")
+    .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
+}
+
+async function score(input: string, options: ScoreCommandOptions, signal: AbortSignal): Promise<void> {
+  const format = await outputFormat(options.out);
+  const say = (line: string) => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
+  const checkpoint = await readCheckpoint(paths, options.heads);
+  const source = await openInput(input);
+  const frameScore = frameScoreOf(options);
+  const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
+  const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
+  const write = (text: string) => (file ? file.write(text) : print(text));
+  let detector: Detector | undefined;
+  let progress: Progress | undefined;
+  try {
+    detector = await Detector.open(checkpoint, {
+      ...settings,
+      ...deviceOf(options),
+      tune: options.tune,
+      onNotice: say,
+    });
+    for (const notice of scoringNotices(detector, options)) say(notice);
+    const { adapter } = detector.gpu;
+    if (options.profile && !Profiler.available(detector.gpu)) {
+      throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
+    }
+    signal.throwIfAborted();
+    // Rows on a terminal are progress enough.
+    const quiet = options.quiet || (!file && process.stdout.isTTY);
+    progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
+    await write(format === "csv" ? columns : jsonHead(input, detector, options));
+    let count = 0;
+    let top: FrameScore | undefined;
+    for await (const result of detector.stream(source, signal)) {
+      await write(
+        format === "csv" ? csvLine(result) : `${count > 0 ? ",\n" : ""}    ${JSON.stringify(record(result))}`,
+      );
+      count++;
+      if (!top || result.score > top.score) top = result;
+      progress.advance();
+    }
+    if (format === "json") await write("\n  ]\n}\n");
+    progress.stop();
+    if (options.profile) {
+      for (const line of profileTable(await detector.profile())) process.stderr.write(`${line}\n`);
+    }
+    signal.throwIfAborted();
+    await file?.commit();
+    for (const warning of source.warnings ?? []) say(`warning: ${warning}`);
+    const { height, width } = detector.settings.size;
+    const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
+    say(
+      `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s after the first), ` +
+        `${memory} MB of GPU memory, on ${adapter.description}`,
+    );
+    if (top)
+      say(
+        `highest score ${top.score.toPrecision(6)} at frame ${top.frame}${options.out ? `; written to ${options.out}` : ""}`,
+      );
+  } finally {
+    progress?.stop();
+    await file?.discard();
+    detector?.close();
+  }
+}
+
+/** Writes to the standard output and waits until it was taken; a reader that leaves (`| head`) ends the command as Ctrl-C does. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => {
+      if (!error) resolve();
+      else if ("code" in error && error.code === "EPIPE") reject(new Interrupted("nobody reads the output"));
+      else reject(new InputError(`the standard output cannot be written (${reasonOf(error)})`));
+    });
+  });
+}
+
+async function outputFormat(out: string | undefined): Promise<"csv" | "json"> {
+  // Otherwise it would be found at the end, when the file gets its name.
+  if (out !== undefined && (await stat(out).catch(() => undefined))?.isDirectory()) {
+    throw new InputError(`${out}: cannot be written (it is a folder)`);
+  }
+  const extension = out === undefined ? ".csv" : extname(out).toLowerCase();
+  if (extension === ".csv") return "csv";
+  if (extension === ".json") return "json";
+  throw new InputError(`--out ${out}: the name must end in .csv or .json`);
+}
+
+function csvLine(result: FrameScore): string {
+  const { frame, time, studentError, targetError, score } = record(result);
+  return `${[frame, time ?? "", studentError, targetError, score].join(",")}\n`;
+}
+
+/** A frame's row; float32 values with the digits that they have. */
+function record({ frame, time, studentError, targetError, score }: FrameScore) {
+  const digits = (value: number) => Number(value.toPrecision(9));
+  return {
+    frame,
+    ...(time !== undefined && { time: Number(time.toFixed(6)) }),
+    studentError: digits(studentError),
+    targetError: digits(targetError),
+    score: digits(score),
+  };
+}
+
+function jsonHead(input: string, detector: Detector, { seed }: ScoreCommandOptions): string {
+  const { score: rule, norm, ...settings } = detector.settings;
+  const head = {
+    input,
+    checkpoint: detector.checkpoint.source,
+    seed,
+    settings: { ...settings, ...(isOfErrors(settings.frameScore.scoring) && { score: rule, norm }) },
+    adapter: detector.gpu.adapter,
+  };
+  return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "frames": [\n`;
+}

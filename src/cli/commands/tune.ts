@@ -1,0 +1,127 @@
+import { Command, Option } from "commander";
+import { ClipWindow } from "../../detector/clip_window.js";
+import { buildScoreGraph } from "../../detector/score_graph.js";
+import { type ScoreOptions, scoreSettings } from "../../detector/settings.js";
+import { planMemory } from "../../graph/plan.js";
+import { openNodeGpu } from "../../node/adapters/gpu.js";
+import { cacheFolder } from "../../node/adapters/swiftshader.js";
+import { keepTuning, knownTuning } from "../../node/adapters/tuning.js";
+import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
+import { FirstUse } from "../../tuner/first_use.js";
+import { halfKey } from "../../tuner/half_check.js";
+import { tuningTable } from "../../tuner/table.js";
+import { type TunedCall, tune } from "../../tuner/tuner.js";
+import { adapterOption, deviceOf, robustOption } from "../options/device.js";
+import { checkpointOrFresh, dtypeOption } from "../options/model.js";
+import { parseSize, wholeNumber } from "../options/parse.js";
+import { interruptible } from "../terminal/interrupt.js";
+import { refuseOutputs } from "../terminal/outputs.js";
+import { Progress } from "../terminal/progress.js";
+import { table } from "../terminal/table.js";
+
+interface TuneCommandOptions {
+  size?: { height: number; width: number };
+  patch?: number;
+  batch?: number;
+  dtype?: ScoreOptions["dtype"];
+  checkpoint?: string;
+  adapter?: string;
+  robust?: boolean;
+  again?: boolean;
+  json?: string;
+  quiet?: boolean;
+}
+
+/** `tune`: which kernel variants are the fastest here. */
+export function tuneCommand(): Command {
+  return new Command("tune")
+    .description(
+      "Measures the variants of each kernel on this adapter, for a model, size and batch, and keeps which are the fastest: " +
+        "later runs use them. The first use of a model on a GPU does this quickly, for a few variants (see --no-tune of score); this measures all of them. " +
+        "Variants for matrix units (tensor cores) are used only if one of the two found them right.",
+    )
+    .option("-c, --checkpoint <file>", "the model (default: the paper's sizes)")
+    .addOption(
+      new Option("--size <HxW>", "input size of the network (default: the model's, else 320x640)").argParser(parseSize),
+    )
+    .addOption(
+      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+    )
+    .addOption(
+      new Option("--batch <n>", "frames in a step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+    )
+    .addOption(dtypeOption())
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .option("--again", "measure also what was measured before")
+    .option("--json <file>", "write this adapter's table to a file too")
+    .option("-q, --quiet", "no progress, no table")
+    .action((options: TuneCommandOptions) => interruptible((signal) => tuneModel(options, signal)));
+}
+
+async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Promise<void> {
+  await refuseOutputs(options);
+  // Where it cannot be kept, that is found out before it is measured.
+  await makeFolder(cacheFolder());
+  const checkpoint = await checkpointOrFresh(options);
+  const onNotice = (line: string) => process.stderr.write(`${line}\n`);
+  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
+  const choices = new Map<string, string>();
+  try {
+    if (options.again) gpu.tuning = new Map([...gpu.tuning].filter(([key]) => key !== halfKey));
+    await new FirstUse(gpu, { onNotice }).checkHalf(options.dtype);
+    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 16 : 1);
+    const { config, weights } = checkpoint;
+    const { graph } = buildScoreGraph(gpu, {
+      ...{ config, weights, settings, source: settings.size, batch, anomalyMap: false },
+      slots: ClipWindow.slotsFor(batch),
+    });
+    const { height, width } = settings.size;
+    const say = (line: string) => {
+      if (!options.quiet) process.stdout.write(`${line}\n`);
+    };
+    say(`adapter  ${gpu.adapter.description} (${gpu.adapter.kind})`);
+    say(`model    ${height}x${width}, patch ${config.patch}, batch ${batch}, ${settings.dtype}`);
+    let progress: Progress | undefined;
+    const onCall = ({ key, best }: TunedCall, total: number) => {
+      choices.set(key, best);
+      progress ??= new Progress("kernels", total, options.quiet ?? false, true);
+      progress.advance(1);
+    };
+    // What a quick first use found is measured again.
+    const measured = await knownTuning(gpu.adapter, "thorough");
+    const known = options.again ? new Map<string, string>() : measured;
+    let calls: TunedCall[];
+    try {
+      calls = await tune(gpu, planMemory(graph).nodes, { known, onCall, signal });
+    } finally {
+      progress?.stop();
+      // What was measured before an interruption counts too.
+      if (choices.size > 0) say(`kept     ${await keepTuning(gpu.adapter, choices)}`);
+    }
+    if (calls.length === 0) say("nothing to measure: all of it is known (--again measures it anew)");
+    else if (!options.quiet) for (const line of shown(calls)) console.log(line);
+    if (options.json !== undefined) {
+      const all = tuningTable(gpu.adapter, new Map([...measured, ...choices]));
+      await writeFileAtomic(options.json, `${JSON.stringify(all, null, 2)}\n`);
+      say(`written  ${options.json}`);
+    }
+  } finally {
+    gpu.close();
+  }
+}
+
+/** A row for each variant: its time, and how it compares with the default. */
+function shown(calls: readonly TunedCall[]): string[] {
+  const rows = calls.flatMap(({ key, variants, best, count }) =>
+    variants.map(({ name, ms, fault }, i) => [
+      i === 0 ? `${key}${count > 1 ? ` (${count} times)` : ""}` : "",
+      name,
+      fault === undefined ? ms.toPrecision(3) : "-",
+      fault === undefined ? ((variants[0]?.ms ?? ms) / ms).toFixed(2) : "-",
+      fault ?? (name === best ? "*" : ""),
+    ]),
+  );
+  return table(["kernel", "variant", "ms", "times the default", ""], rows);
+}

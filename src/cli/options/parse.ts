@@ -1,0 +1,53 @@
+import { InvalidArgumentError } from "commander";
+import { type SceneAnomaly, sceneAnomalies } from "../../data/scene/actors.js";
+import type { Size } from "../../ops/resize.js";
+
+/** Parses `HEIGHTxWIDTH`. */
+export function parseSize(text: string): Size {
+  const match = /^(\d{1,5})x(\d{1,5})$/i.exec(text);
+  if (!match) throw new InvalidArgumentError("A size is HEIGHTxWIDTH in pixels, such as 320x640.");
+  return { height: Number(match[1]), width: Number(match[2]) };
+}
+
+/** A parser of whole numbers from `least`. */
+export function wholeNumber(least: number, most = 0xffffffff): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`A whole number from ${least} to ${most} is needed.`);
+    }
+    return value;
+  };
+}
+
+/** A parser of numbers in a range. */
+export function numberIn(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`A number from ${least} to ${most} is needed.`);
+    }
+    return value;
+  };
+}
+
+/** A parser of numbers from 0 to below a limit. */
+export function numberBelow(limit: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0 && value < limit)) {
+      throw new InvalidArgumentError(`A number from 0 to below ${limit} is needed.`);
+    }
+    return value;
+  };
+}
+
+/** Parses names of the scene's anomalies, separated by commas. */
+export function anomalyNames(text: string): SceneAnomaly[] {
+  const names = text.split(",");
+  const known = (name: string): name is SceneAnomaly => (sceneAnomalies as readonly string[]).includes(name);
+  if (!names.every(known) || new Set(names).size < names.length) {
+    throw new InvalidArgumentError(`Some of ${sceneAnomalies.join(",")} are needed, each once.`);
+  }
+  return names;
+}

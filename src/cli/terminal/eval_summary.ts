@@ -1,0 +1,170 @@
+import type { Dataset } from "../../data/dataset.js";
+import { isOfErrors, topScorings } from "../../detector/frame_score.js";
+import type { Benchmark } from "../../eval/benchmarks.js";
+import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
+import type { Detector } from "../../node/detector.js";
+import { versions } from "../../node/files/versions.js";
+import type { ReportMetric } from "../../report/evaluation/page_file.js";
+import { percent, table } from "./table.js";
+
+/** An evaluation and all that it was made with. */
+export interface Evaluated {
+  result: EvaluationResult;
+  settings: EvaluationSettings;
+  benchmark: Benchmark;
+  dataset: Dataset;
+  detector: Detector;
+  maskings: number;
+}
+
+/** The figures of merit, in percent, beside the paper's. */
+export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
+  const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
+  const hasMasks = dataset.test.some((video) => video.mask);
+  const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
+  const noLabels = "needs labels of both classes";
+  const rows: [string, number | undefined, number | undefined, string, string][] = [
+    ["micro-AUC", result.microAuc, published.microAuc, "all frames together", noLabels],
+    [
+      "macro-AUC",
+      result.macroAuc,
+      published.macroAuc,
+      "mean over videos, one point added to each at both ends",
+      noLabels,
+    ],
+    ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate of all frames; less is better", noLabels],
+    [
+      "pixel AUC",
+      result.pixelAuc,
+      undefined,
+      "40 % of the abnormal pixels found",
+      hasMasks ? "needs normal and abnormal frames" : "needs pixel masks",
+    ],
+    [
+      "RBDC",
+      result.rbdc,
+      published.rbdc,
+      "regions found",
+      hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
+    ],
+    [
+      "TBDC",
+      result.tbdc,
+      published.tbdc,
+      "tracks found",
+      hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
+    ],
+  ];
+  return rows.map(([name, value, paper, meaning, absent]) => ({
+    name,
+    ...inPercent(value),
+    ...(paper !== undefined && { published: paper }),
+    note: value === undefined ? absent : meaning,
+  }));
+}
+
+/** What is printed. */
+export function summaryLines(evaluated: Evaluated): string[] {
+  const { result, benchmark, dataset, detector } = evaluated;
+  const videos = result.videos.map(({ name, frames, labels, auc }) => [
+    name,
+    String(frames.length),
+    labels ? percent(mean(labels)) : "-",
+    percent(auc),
+  ]);
+  const rows = metrics(evaluated).map(({ name, value, published, note }) => [
+    name,
+    value?.toFixed(2) ?? "-",
+    published?.toFixed(2) ?? "-",
+    `  ${note}`,
+  ]);
+  return [
+    `${benchmark.title}, ${dataset.root}: ${result.videos.length} test videos`,
+    "",
+    ...table(["video", "frames", "abnormal %", "AUC %"], videos),
+    "",
+    ...table(["%", "here", "paper", ""], rows),
+    "",
+    ...result.notes.map((note) => `note: ${note}`),
+    settingsLine(evaluated),
+    `on ${detector.gpu.adapter.description}`,
+  ];
+}
+
+function mean(values: ArrayLike<number>): number {
+  return values.length === 0 ? Number.NaN : Array.from(values).reduce((a, b) => a + b, 0) / values.length;
+}
+
+function settingsLine({ settings, detector, maskings }: Evaluated): string {
+  const { size, maskRatio, masking, norm } = detector.settings;
+  const model = `${size.height}x${size.width}, ${masking} masks of ${maskRatio}, seed ${detector.seed}`;
+  const times = maskings > 1 ? `, ${maskings} maskings` : "";
+  return `settings: ${model}${times}; frame score ${frameScoreText(settings, norm)}; smoothing ${smoothingText(settings)}; regions in ${settings.map}`;
+}
+
+function frameScoreText({ scoring, rule, tokens, topK, minMotion }: EvaluationSettings, norm: string): string {
+  const which = topScorings.has(scoring) ? scoring.replace(/^top(-k)?/, `top-${topK}`) : scoring;
+  const gate = minMotion > 0 ? ` that move by more than ${minMotion}` : "";
+  const errors = isOfErrors(scoring) ? ` (${rule}, ${norm})` : "";
+  return `${which}${errors} of ${tokens} tokens${gate}`;
+}
+
+function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
+  const filter =
+    smoothing.kind === "paper"
+      ? `paper's, range ${smoothing.range}, mu ${smoothing.mu}`
+      : smoothing.kind === "gaussian"
+        ? `Gaussian, sigma ${smoothing.sigma}`
+        : "none";
+  return normalize ? `${filter}, each video to 0…1` : filter;
+}
+
+/** Settings and versions, to be shown in a report. */
+export function facts(evaluated: Evaluated): [string, string][] {
+  const { settings, dataset, detector, benchmark, maskings } = evaluated;
+  const { size, maskRatio, masking, norm } = detector.settings;
+  const { sdmae, node } = versions();
+  return [
+    ["data set", `${benchmark.title} (${dataset.layout}), ${dataset.root}`],
+    ["model", detector.checkpoint.source],
+    ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
+    ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}${maskings > 1 ? `, ${maskings} maskings` : ""}`],
+    ["frame score", frameScoreText(settings, norm)],
+    ["smoothing", smoothingText(settings)],
+    [
+      "regions",
+      `${settings.map}, above the quantile ${settings.regionQuantile}; alpha ${settings.alpha}, beta ${settings.beta}`,
+    ],
+    ["adapter", detector.gpu.adapter.description],
+    ["sdmae", sdmae],
+    ["node", node],
+  ];
+}
+
+/** The file that `--json` writes: figures in percent, settings, and every frame. */
+export function evaluationJson(evaluated: Evaluated): object {
+  const { result, settings, dataset, detector, maskings } = evaluated;
+  const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));
+  return {
+    dataset: { layout: dataset.layout, root: dataset.root, videos: dataset.test.map((video) => video.name) },
+    checkpoint: detector.checkpoint.source,
+    model: detector.settings,
+    seed: detector.seed,
+    maskings,
+    settings,
+    metrics: metrics(evaluated),
+    threshold: result.equalErrorRate?.threshold,
+    notes: result.notes,
+    adapter: detector.gpu.adapter,
+    versions: versions(),
+    videos: result.videos.map(({ name, frames, times, raw, scores, labels, auc }) => ({
+      name,
+      auc: auc === undefined ? undefined : 100 * auc,
+      frames,
+      times,
+      raw: digits(raw),
+      scores: digits(scores),
+      labels: labels && Array.from(labels),
+    })),
+  };
+}

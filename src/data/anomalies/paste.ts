@@ -1,0 +1,137 @@
+import { mat2d } from "gl-matrix";
+import type { Paste, PasteLook } from "../../ops/paste.js";
+import type { Size } from "../../ops/resize.js";
+import { sampleStride } from "../frame.js";
+import type { BgrImage } from "../resize.js";
+import { type LibraryClip, windowEdge } from "./library.js";
+import type { PasteLayer, PseudoAnomaly } from "./pseudo_anomaly.js";
+
+/** A frame with something pasted into it. */
+export interface Pasted {
+  frame: BgrImage;
+  /** 255 where more than half of a pixel is foreground that was pasted, else 0; one byte a pixel. */
+  mask: Uint8Array;
+}
+
+/** Shares of foreground about a point at which it begins to be pasted, is pasted wholly, and has no background in it. */
+const [coverLow, coverHigh, coverInside] = [0.35, 0.65, 0.9];
+
+/**
+ * Pastes one layer into one frame: the reference of `shaders/paste.wgsl`. For each pixel (centres at +0.5) the affine gives a point of
+ * the source. The source's colours there are bilinear. A source pixel is foreground by its difference from the background, the largest of
+ * three channels: from `low` to `high` as 0…1. The share of foreground in 5×5 pixels about the point, from {@link coverLow} to
+ * {@link coverHigh} as 0…1, is the opacity, times the window's: it fills holes of an object where it looks like what is behind it, and
+ * has its edge where the object's is, whatever the contrast. Pixels of the edge are partly background, f F + (1 − f) B for a
+ * foreground F, and would make a rim: with f estimated by their contrast, the share 1 − f of them gets its colour as the frame's plus the
+ * source's difference from its background, which together is f F and 1 − f of the frame.
+ * @param source the source's frame and background, of one size; the layer's coordinates are those of this image
+ */
+export function pasteLayer(
+  frame: BgrImage,
+  source: { frame: BgrImage; background: BgrImage },
+  { affine, box, plain }: Pick<PasteLayer, "affine" | "box" | "plain">,
+  { gain, bias, low, high }: PasteLook,
+): Pasted {
+  const { width, height } = frame;
+  const { width: sourceWidth, height: sourceHeight, data: colors } = source.frame;
+  const still = source.background.data;
+  const data = frame.data.slice();
+  const mask = new Uint8Array(width * height);
+  const ramp = (value: number, from: number, to: number) => Math.min(1, Math.max(0, (value - from) / (to - from)));
+  const within = (distance: number, r: number) => ramp(distance, (1 + windowEdge) * r, r);
+  const isForeground = (at: number) => {
+    const [b, g, r] = [colors[at] - still[at], colors[at + 1] - still[at + 1], colors[at + 2] - still[at + 2]];
+    return ramp(Math.max(Math.abs(b), Math.abs(g), Math.abs(r)), low, high);
+  };
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const sx = affine[0] * (x + 0.5) + affine[2] * (y + 0.5) + affine[4];
+      const sy = affine[1] * (x + 0.5) + affine[3] * (y + 0.5) + affine[5];
+      const window = within(Math.abs(sx - box.x), box.rx) * within(Math.abs(sy - box.y), box.ry);
+      if (window === 0 || sx < 0 || sy < 0 || sx >= sourceWidth || sy >= sourceHeight) continue;
+      const [left, top] = [Math.floor(sx - 0.5), Math.floor(sy - 0.5)];
+      const [fx, fy] = [sx - 0.5 - left, sy - 0.5 - top];
+      const columns = taps(left, sourceWidth, 3);
+      const rows = taps(top, sourceHeight, sourceWidth * 3);
+      let cover = 0;
+      for (let j = 0; j < 6; j++) {
+        const weight = tapWeight(j, fy) / 25;
+        for (let i = 0; i < 6; i++) cover += weight * tapWeight(i, fx) * isForeground(rows[j] + columns[i]);
+      }
+      const foreground = window * ramp(cover, coverLow, coverHigh);
+      const opacity = plain ? window : foreground;
+      const at = y * width + x;
+      if (foreground > 0.5) mask[at] = 255;
+      const bilinear = (image: Uint8Array, c: number) => {
+        const upper = image[rows[2] + columns[2] + c] * (1 - fx) + image[rows[2] + columns[3] + c] * fx;
+        const lower = image[rows[3] + columns[2] + c] * (1 - fx) + image[rows[3] + columns[3] + c] * fx;
+        return upper * (1 - fy) + lower * fy;
+      };
+      const color = [0, 1, 2].map((c) => bilinear(colors, c));
+      const added = color.map((value, c) => value - bilinear(still, c));
+      const contrast = Math.max(...added.map(Math.abs)) / (2 * high);
+      const own = plain ? 1 : Math.min(1, Math.max(contrast, ramp(cover, coverHigh, coverInside)));
+      for (let c = 0; c < 3; c++) {
+        const base = data[3 * at + c];
+        const inside = clampByte(color[c] * gain[c] + bias);
+        const edge = clampByte(base + added[c]);
+        const mixed = edge + (inside - edge) * own;
+        data[3 * at + c] = Math.floor(base + (mixed - base) * opacity + 0.5);
+      }
+    }
+  }
+  return { frame: { data, width, height }, mask };
+}
+
+function clampByte(value: number): number {
+  return Math.min(255, Math.max(0, value));
+}
+
+/** Offsets of the six source pixels from `first` − 2 on, those beyond the border taken from the border. */
+function taps(first: number, count: number, stride: number): number[] {
+  return [-2, -1, 0, 1, 2, 3].map((i) => Math.min(Math.max(first + i, 0), count - 1) * stride);
+}
+
+/** Five bilinear samples, a pixel apart, added up: the outer taps count by the fraction. */
+function tapWeight(i: number, fraction: number): number {
+  return i === 0 ? 1 - fraction : i === 5 ? fraction : 1;
+}
+
+/** A layer in frames that were all resized to one size, as on the GPU. */
+export function toView(layer: PasteLayer, scene: LibraryClip, source: LibraryClip, view: Size): PasteLayer {
+  const [sx, sy] = [view.width / source.width, view.height / source.height];
+  const affine = mat2d.fromScaling(mat2d.create(), [sx, sy]);
+  mat2d.multiply(affine, affine, layer.affine);
+  mat2d.scale(affine, affine, [scene.width / view.width, scene.height / view.height]);
+  const { x, y, rx, ry } = layer.box;
+  return { ...layer, affine, box: { x: x * sx, y: y * sy, rx: rx * sx, ry: ry * sy } };
+}
+
+/** A layer whose source is a crop that begins at x, y. */
+export function toCrop(layer: PasteLayer, { x, y }: { x: number; y: number }): PasteLayer {
+  const affine = mat2d.multiply(mat2d.create(), mat2d.fromTranslation(mat2d.create(), [-x, -y]), layer.affine);
+  return { ...layer, affine, box: { ...layer.box, x: layer.box.x - x, y: layer.box.y - y } };
+}
+
+/** How an anomaly's pixels are blended in. */
+export function lookOf({ gain, bias, source: { low, high } }: PseudoAnomaly): PasteLook {
+  return { gain, bias, low, high };
+}
+
+/**
+ * What the GPU needs to paste an anomaly into a sample's three frames.
+ * @param view the size of the frames on the GPU
+ * @param slots where a clip's frames, and its background, are on the GPU
+ */
+export function pasteFor(
+  anomaly: PseudoAnomaly,
+  view: Size,
+  slots: { frame(clip: LibraryClip, frame: number): number; background(clip: LibraryClip): number },
+): Paste {
+  const { scene, source } = anomaly;
+  const [previous, current, next] = [-sampleStride, 0, sampleStride].map((offset) => {
+    const layer = toView(anomaly.layer(offset), scene, source, view);
+    return { affine: layer.affine, box: layer.box, plain: layer.plain, slot: slots.frame(source, layer.frame) };
+  });
+  return { ...lookOf(anomaly), background: slots.background(source), layers: [previous, current, next] };
+}

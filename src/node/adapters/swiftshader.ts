@@ -1,0 +1,124 @@
+import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { constants, homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { brotliDecompressSync } from "node:zlib";
+import { extract } from "tar-stream";
+import { mkdirs } from "../files/atomic.js";
+
+/** SwiftShader, a Vulkan driver on the CPU, unpacked. */
+export interface SwiftShader {
+  /** The driver's manifest, for VK_DRIVER_FILES. */
+  icd: string;
+  /** The Vulkan loader that comes with it, for machines that have none. */
+  loader: string;
+}
+
+const files = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"];
+
+/** Finds the archive that npm's optional package carries, if it is installed and this platform can use it. */
+export function findSwiftShaderArchive(): string | undefined {
+  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
+  try {
+    let folder = dirname(createRequire(import.meta.url).resolve("@sparticuz/chromium"));
+    while (folder !== dirname(folder)) {
+      const archive = join(folder, "bin", "swiftshader.tar.br");
+      if (existsSync(archive)) return archive;
+      folder = dirname(folder);
+    }
+  } catch {
+    // Not installed: it is an optional dependency.
+  }
+  return undefined;
+}
+
+/** The folder for things that are made once and used again: SDMAE_CACHE, or the user's cache folder. */
+export function cacheFolder(): string {
+  return process.env.SDMAE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sdmae");
+}
+
+/** Unpacks the archive once into the cache folder (or, where that cannot be written, a private temporary folder). */
+export async function unpackSwiftShader(archive: string): Promise<SwiftShader> {
+  const packageJson = await readFile(join(dirname(archive), "..", "package.json"), "utf8");
+  const { version } = JSON.parse(packageJson) as { version: string };
+  const folder = join(cacheFolder(), `swiftshader-${version}`);
+  if (isComplete(folder)) return locate(folder);
+  let scratch: string;
+  try {
+    await mkdirs(cacheFolder());
+    scratch = await mkdtemp(join(cacheFolder(), "unpacking-"));
+  } catch {
+    scratch = await mkdtemp(join(tmpdir(), "sdmae-swiftshader-"));
+    await unpackInto(archive, scratch);
+    return locate(scratch);
+  }
+  try {
+    await unpackInto(archive, scratch);
+    // Another process may have been faster; what it unpacked is the same.
+    await rename(scratch, folder).catch((error: unknown) => {
+      if (!isComplete(folder)) throw error;
+    });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  return locate(folder);
+}
+
+function isComplete(folder: string): boolean {
+  return files.every((file) => existsSync(join(folder, file)));
+}
+
+function locate(folder: string): SwiftShader {
+  return { icd: join(folder, "vk_swiftshader_icd.json"), loader: join(folder, "libvulkan.so.1") };
+}
+
+async function unpackInto(archive: string, folder: string): Promise<void> {
+  const entries = Readable.from([brotliDecompressSync(await readFile(archive))]).pipe(extract());
+  for await (const entry of entries) {
+    if (!files.includes(entry.header.name)) {
+      entry.resume();
+      continue;
+    }
+    const parts: Uint8Array[] = [];
+    for await (const part of entry) parts.push(part as Uint8Array);
+    await writeFile(join(folder, entry.header.name), Buffer.concat(parts), { mode: 0o755 });
+  }
+  if (!isComplete(folder)) throw new Error(`${archive} does not hold ${files.join(", ")}`);
+}
+
+/** Whether the system has any Vulkan driver to offer: without one, asking for adapters would print warnings and find none. */
+export function hasVulkanDriver(): boolean {
+  if (process.platform !== "linux") return true;
+  if (["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"].some((name) => process.env[name])) return true;
+  const home = process.env.XDG_DATA_HOME ?? join(homedir(), ".local", "share");
+  const shared = (process.env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":");
+  const config = (process.env.XDG_CONFIG_DIRS || "/etc/xdg").split(":");
+  return [home, ...shared, ...config, "/etc"].some((folder) => {
+    try {
+      return readdirSync(join(folder, "vulkan", "icd.d")).some((file) => file.endsWith(".json"));
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Whether the system's own Vulkan loader can be loaded. */
+export function hasVulkanLoader(): boolean {
+  return loadLibrary("libvulkan.so.1");
+}
+
+/**
+ * Loads a shared library for good, so that a later dlopen of its name by Dawn finds it although it is on no search path
+ * (glibc looks among loaded libraries by soname first). `process.dlopen` then says that it is no Node addon, which is so.
+ */
+export function loadLibrary(path: string): boolean {
+  const nodelete = 0x1000; // RTLD_NODELETE: Node closes what is no addon
+  try {
+    process.dlopen({ exports: {} }, path, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | nodelete);
+    return true;
+  } catch (error) {
+    return /did not self-register/.test(String(error));
+  }
+}

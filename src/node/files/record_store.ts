@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Dataset } from "../../data/dataset.js";
+import { InputError } from "../../errors.js";
+import { decodeRecord, encodeRecord, type VideoRecord } from "../../eval/record.js";
+import type { Weights } from "../../model/network.js";
+import type { Detector } from "../detector.js";
+import { mkdirs, writeFileAtomic } from "./atomic.js";
+import { reasonOf } from "./messages.js";
+
+/** Records of scored videos as files, so that only one video's is in memory, and a run that was stopped goes on where it was. */
+export class RecordStore {
+  private constructor(
+    private readonly folder: string,
+    private readonly temporary: boolean,
+    private readonly made: Readonly<Record<string, string>>,
+  ) {}
+
+  /**
+   * @param folder where records stay, in a folder of their own for each model, settings and data set; without it they are removed by {@link close}
+   * @throws InputError where it cannot be written
+   */
+  static async open(folder: string | undefined, dataset: Dataset, detector: Detector): Promise<RecordStore> {
+    // How frames are scored from their tokens does not matter here.
+    const { frameScore: _, ...computed } = detector.settings;
+    const made = {
+      model: hashOf(detector.checkpoint.weights),
+      settings: JSON.stringify(computed),
+      adapter: detector.gpu.adapter.description,
+      dataset: `${dataset.layout} ${resolve(dataset.root)}`,
+    };
+    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 16);
+    try {
+      if (folder === undefined) return new RecordStore(await mkdtemp(join(tmpdir(), "sdmae-eval-")), true, made);
+      const own = join(folder, key);
+      await mkdirs(own);
+      return new RecordStore(own, false, made);
+    } catch (error) {
+      throw new InputError(`${folder ?? tmpdir()}: cannot be written (${reasonOf(error)})`);
+    }
+  }
+
+  /** The record of a video with a masking's seed, if there is one. @throws InputError for a damaged file */
+  async read(video: string, seed: number): Promise<VideoRecord | undefined> {
+    const path = this.path(video, seed);
+    const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
+    });
+    return bytes && decodeRecord(bytes, path);
+  }
+
+  /** Keeps a record. @throws InputError where it cannot be written */
+  async write(video: string, seed: number, record: VideoRecord): Promise<void> {
+    await writeFileAtomic(this.path(video, seed), encodeRecord(record, { ...this.made, video, seed: String(seed) }));
+  }
+
+  /** Removes what was kept for this run only. */
+  async close(): Promise<void> {
+    if (this.temporary) await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private path(video: string, seed: number): string {
+    return join(this.folder, `${encodeURIComponent(video)}.${seed}.safetensors`);
+  }
+}
+
+function hashOf(weights: Weights): string {
+  const hash = createHash("sha256");
+  for (const [name, { shape, data }] of weights) {
+    hash.update(`${name} ${shape.join()} `).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
+}

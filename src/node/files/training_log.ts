@@ -1,0 +1,245 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { readFile, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { InputError } from "../../errors.js";
+import { cannotWrite, writeFileAtomic } from "./atomic.js";
+import { oneLine, reasonOf } from "./messages.js";
+
+/** A start of the run: there is another one for each resume. */
+export interface RunEntry {
+  type: "run";
+  /** ISO 8601. */
+  time: string;
+  title: string;
+  settings: Readonly<Record<string, unknown>>;
+  adapter: string;
+  versions: Readonly<Record<string, string>>;
+}
+
+/** An optimiser's step. Epochs and steps count from 1, steps on over epochs. */
+export interface StepEntry {
+  type: "step";
+  epoch: number;
+  stage: number;
+  step: number;
+  /** NaN, which the file holds as null, where the loss was not finite. */
+  loss: number;
+  learningRate: number;
+  samplesPerSecond: number;
+  /** Since the run began; goes on over resumes. */
+  seconds: number;
+}
+
+/** The end of an epoch. */
+export interface EpochEntry {
+  type: "epoch";
+  epoch: number;
+  stage: number;
+  /** The mean over the epoch. */
+  loss: number;
+  seconds: number;
+  /** How many it had. */
+  steps: number;
+}
+
+/** A test of the model as it is after an epoch. */
+export interface TestEntry {
+  type: "test";
+  epoch: number;
+  stage: number;
+  /** 0…1; absent where the data set's labels do not allow it. */
+  microAuc?: number;
+  macroAuc?: number;
+  /** Better than all before it in its stage. */
+  best: boolean;
+  seconds: number;
+}
+
+/** Something that happened, for a reader. */
+export interface NoteEntry {
+  type: "note";
+  text: string;
+}
+
+export type LogEntry = RunEntry | StepEntry | EpochEntry | TestEntry | NoteEntry;
+
+type Check = (value: unknown) => boolean;
+const whole: Check = (value) => Number.isInteger(value) && (value as number) >= 1;
+/** What is not finite is null in JSON. */
+const number: Check = (value) => typeof value === "number" || value === null;
+const maybeNumber: Check = (value) => value === undefined || number(value);
+const text: Check = (value) => typeof value === "string";
+const record: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+const fields: {
+  readonly [K in LogEntry["type"]]: Readonly<Record<Exclude<keyof Extract<LogEntry, { type: K }>, "type">, Check>>;
+} = {
+  run: { time: text, title: text, settings: record, adapter: text, versions: record },
+  step: {
+    epoch: whole,
+    stage: whole,
+    step: whole,
+    loss: number,
+    learningRate: number,
+    samplesPerSecond: number,
+    seconds: number,
+  },
+  epoch: { epoch: whole, stage: whole, loss: number, seconds: number, steps: whole },
+  test: {
+    epoch: whole,
+    stage: whole,
+    microAuc: maybeNumber,
+    macroAuc: maybeNumber,
+    best: (v) => typeof v === "boolean",
+    seconds: number,
+  },
+  note: { text },
+};
+
+/**
+ * The log of a training run: `log.jsonl` in its folder, a JSON object a line. A line is there for good once {@link append} is back,
+ * whatever becomes of the process.
+ */
+export class TrainingLog {
+  private constructor(
+    readonly path: string,
+    private list: LogEntry[],
+    private file: number,
+  ) {}
+
+  /**
+   * Reads the log of a run's folder, or begins one. A last line without its end, which a kill leaves behind, is cut off.
+   * @throws InputError for a damaged line, with its number, or a file that cannot be read or written
+   */
+  static async open(folder: string): Promise<TrainingLog> {
+    const path = join(folder, "log.jsonl");
+    const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return Buffer.alloc(0);
+      throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
+    });
+    const end = bytes.lastIndexOf("\n") + 1;
+    const list: LogEntry[] = [];
+    const lines = bytes.toString("utf8", 0, Math.max(0, end - 1));
+    if (end > 0) {
+      for (const [i, line] of lines.split("\n").entries()) {
+        const entry = parse(line, `${path}:${i + 1}`);
+        const { at, replaces } = placeOf(list, entry);
+        list.splice(at, replaces ? 1 : 0, entry);
+      }
+    }
+    if (end < bytes.length) {
+      await truncate(path, end).catch((error) => {
+        throw cannotWrite(path, error);
+      });
+    }
+    return new TrainingLog(path, list, openToAppend(path));
+  }
+
+  /**
+   * What happened, in order, without what was done again later. The same array grows while new entries come at its end;
+   * where older ones are replaced or dropped, another array takes its place.
+   */
+  entries(): readonly LogEntry[] {
+    return this.list;
+  }
+
+  /** Adds a line, which replaces an earlier one of the same step or epoch. @throws InputError where it cannot be written */
+  append(entry: LogEntry): void {
+    const line = Buffer.from(`${JSON.stringify(entry)}\n`);
+    try {
+      // One write, so that lines stay whole whoever else reads or writes.
+      if (writeSync(this.file, line) < line.length) throw new Error("the disk is full");
+    } catch (error) {
+      throw cannotWrite(this.path, error);
+    }
+    const { at, replaces } = placeOf(this.list, entry);
+    if (at < this.list.length) this.list = [...this.list];
+    this.list.splice(at, replaces ? 1 : 0, entry);
+  }
+
+  /**
+   * Forgets what came after a global step, in the file too: for a resume from a save after that step. The epoch of the first step that
+   * is forgotten was not complete, so its end and its test go along. Runs and notes stay: they did happen.
+   * @throws InputError where the file cannot be written
+   */
+  async rewindTo(step: number): Promise<void> {
+    let epoch = Infinity;
+    for (const entry of this.list) if (entry.type === "step" && entry.step > step) epoch = Math.min(epoch, entry.epoch);
+    if (epoch === Infinity) return;
+    const kept = this.list.filter((entry) => {
+      if (entry.type === "step") return entry.step <= step;
+      return entry.type === "run" || entry.type === "note" || entry.epoch < epoch;
+    });
+    await this.replaceBy(kept);
+  }
+
+  /** Forgets everything, in the file too: for a run that begins. @throws InputError where the file cannot be written */
+  async clear(): Promise<void> {
+    if (this.list.length > 0) await this.replaceBy([]);
+  }
+
+  private async replaceBy(entries: LogEntry[]): Promise<void> {
+    await writeFileAtomic(this.path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
+    this.list = entries;
+    // The open file is the one that was replaced.
+    closeSync(this.file);
+    this.file = openToAppend(this.path);
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+}
+
+/** What tells an entry from others of its type: a step or an epoch; runs and notes are all different. */
+function numberOf(entry: LogEntry): number {
+  if (entry.type === "step") return entry.step;
+  return entry.type === "epoch" || entry.type === "test" ? entry.epoch : Number.NaN;
+}
+
+/** Where an entry belongs: among those of its type by number, else at the end. */
+function placeOf(list: readonly LogEntry[], entry: LogEntry): { at: number; replaces: boolean } {
+  const own = numberOf(entry);
+  let at = list.length;
+  if (Number.isNaN(own)) return { at, replaces: false };
+  // What is placed belongs near the end.
+  for (let i = list.length - 1; i >= 0; i--) {
+    const other = list[i];
+    if (other.type !== entry.type) continue;
+    const its = numberOf(other);
+    if (its === own) return { at: i, replaces: true };
+    if (its < own) break;
+    at = i;
+  }
+  return { at, replaces: false };
+}
+
+function parse(line: string, where: string): LogEntry {
+  const damaged = (what: string) =>
+    new InputError(
+      `${where}: ${what}, so it is no line of a training log; mend or remove it: ${oneLine(line.slice(0, 80))}`,
+    );
+  let entry: Record<string, unknown>;
+  try {
+    entry = JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    throw damaged("not JSON");
+  }
+  const type = record(entry) ? entry.type : undefined;
+  if (typeof type !== "string" || !Object.hasOwn(fields, type)) {
+    throw damaged(`"type" is none of ${Object.keys(fields).join(", ")}`);
+  }
+  for (const [name, check] of Object.entries<Check>(fields[type as LogEntry["type"]])) {
+    if (!check(entry[name])) throw damaged(`"${name}" is ${JSON.stringify(entry[name]) ?? "missing"}`);
+    if (entry[name] === null) entry[name] = Number.NaN;
+  }
+  return entry as unknown as LogEntry;
+}
+
+function openToAppend(path: string): number {
+  try {
+    return openSync(path, "a");
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}

@@ -1,0 +1,185 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { constants } from "node:fs";
+import { access, chmod, copyFile, rename, rm, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, isAbsolute, join } from "node:path";
+import type { Readable } from "node:stream";
+import { InputError } from "../../errors.js";
+import { mkdirs } from "../files/atomic.js";
+import { oneLine, reasonOf } from "../files/messages.js";
+
+export interface FfmpegLookup {
+  /** Default process.env; SDMAE_FFMPEG, PATH and the cache folders are read from it. */
+  env?: Record<string, string | undefined>;
+  /** Path of npm's binary, or undefined where there is none; default asks @ffmpeg-installer/ffmpeg. */
+  npmBinary?: () => Promise<string | undefined>;
+}
+
+/**
+ * The path of an ffmpeg that can be run: SDMAE_FFMPEG if set, else the first on the PATH, else npm's
+ * @ffmpeg-installer/ffmpeg.
+ * @throws InputError saying what to install where there is none, or that SDMAE_FFMPEG names no program.
+ */
+export async function findFfmpeg({ env = process.env, npmBinary = npmFfmpeg }: FfmpegLookup = {}): Promise<string> {
+  const named = env.SDMAE_FFMPEG;
+  if (named) {
+    if (await isProgram(named)) return named;
+    throw new InputError(`SDMAE_FFMPEG is ${oneLine(named)}, which is not a program that can be run`);
+  }
+  const program = process.platform === "win32" ? "ffmpeg.exe" : "ffmpeg";
+  // On Windows the variable may be spelt "Path"; process.env does not mind, a copy of it does.
+  for (const folder of (env.PATH ?? env.Path ?? "").split(delimiter)) {
+    // A relative entry would run whatever lies in the current folder.
+    if (isAbsolute(folder) && (await isProgram(join(folder, program)))) return join(folder, program);
+  }
+  const binary = await npmBinary();
+  const usable = binary === undefined ? undefined : await makeRunnable(binary, env);
+  if (usable !== undefined) return usable;
+  throw new InputError(
+    "reading or writing video needs ffmpeg, and none was found: install it (apt install ffmpeg, brew install ffmpeg, " +
+      "winget install ffmpeg), or run npm install @ffmpeg-installer/ffmpeg, or set SDMAE_FFMPEG to its path",
+  );
+}
+
+async function npmFfmpeg(): Promise<string | undefined> {
+  try {
+    // Throws a string where the package for this platform is not installed.
+    const { default: installer } = await import("@ffmpeg-installer/ffmpeg");
+    return installer.path;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Package managers that block install scripts leave the binary without its executable bit. */
+async function makeRunnable(binary: string, env: Record<string, string | undefined>): Promise<string | undefined> {
+  const original = await stat(binary).catch(() => undefined);
+  if (!original?.isFile()) return undefined;
+  if (await isProgram(binary)) return binary;
+  await chmod(binary, 0o755).catch(() => {});
+  if (await isProgram(binary)) return binary;
+  const cache = join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "sdmae");
+  // The size and the date stand for the version, so that an update is copied anew.
+  const copy = join(cache, `ffmpeg-${original.size}-${Math.trunc(original.mtimeMs)}`);
+  if (await isProgram(copy)) return copy;
+  const unfinished = `${copy}.${process.pid}`;
+  try {
+    await mkdirs(cache);
+    await copyFile(binary, unfinished);
+    await chmod(unfinished, 0o755);
+    await rename(unfinished, copy);
+    return copy;
+  } catch {
+    await rm(unfinished, { force: true }).catch(() => {});
+    return undefined;
+  }
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  try {
+    if (!(await stat(path)).isFile()) return false;
+    await access(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** How a run of ffmpeg ended. */
+export interface FfmpegEnd {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** Set where it could not be started at all. */
+  startError?: Error;
+}
+
+export interface FfmpegRun {
+  child: ChildProcessByStdio<null, Readable, Readable>;
+  log: FfmpegLog;
+  /** Settles when the process is gone and its pipes are closed; never rejects. */
+  ended: Promise<FfmpegEnd>;
+  /** Kills the process if it still runs and waits until it is gone. */
+  stop(): Promise<void>;
+}
+
+const LONGEST_LINE = 4000;
+const MOST_LINES = 400;
+const MOST_ERRORS = 50;
+
+/** What ffmpeg printed on stderr (run with "-v repeat+level+…"), bounded, however much it prints. */
+export class FfmpegLog {
+  /** The first lines, of all levels. */
+  readonly lines: string[] = [];
+  /** Messages of level error or worse, without the level and the sender; the first few. */
+  readonly errors: string[] = [];
+  errorCount = 0;
+  private partial = "";
+
+  push(text: string): void {
+    const parts = (this.partial + text).split(/[\r\n]+/);
+    this.partial = parts.pop()!.slice(0, LONGEST_LINE);
+    for (const line of parts) this.add(line);
+  }
+
+  end(): void {
+    if (this.partial) this.add(this.partial);
+    this.partial = "";
+  }
+
+  private add(line: string): void {
+    const match = /^((?:\[[^\]]* @ [^\]]*\] )*)\[(\w+)\] ?(.*)$/.exec(line);
+    const level = match?.[2];
+    if (this.lines.length < MOST_LINES) this.lines.push(match ? `${match[1]}${match[3]}` : line);
+    if (!match || !(level === "error" || level === "fatal" || level === "panic")) return;
+    this.errorCount++;
+    if (this.errors.length < MOST_ERRORS) this.errors.push(match[3]);
+  }
+}
+
+/** Starts ffmpeg with nothing on its stdin; stdout is the caller's to read, stderr goes into the log. */
+export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun {
+  const child = spawn(program, ["-nostdin", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    windowsHide: true,
+    // FFREPORT would have it write a log file; colours would be in the way of the parsing.
+    env: { ...process.env, FFREPORT: undefined, AV_LOG_FORCE_NOCOLOR: "1" },
+  });
+  const log = new FfmpegLog();
+  child.stderr.setEncoding("utf8");
+  child.stderr.on("data", (text: string) => log.push(text));
+  const ended = new Promise<FfmpegEnd>((resolve) => {
+    child.on("error", (startError) => {
+      if (child.pid === undefined) resolve({ code: null, signal: null, startError });
+    });
+    child.once("close", (code, signal) => {
+      log.end();
+      resolve({ code, signal });
+    });
+  });
+  return {
+    child,
+    log,
+    ended,
+    async stop() {
+      // Pipes that nobody reads would keep "close" from coming.
+      child.stdout.destroy();
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+/** ffmpeg's own account of a failure, in short: its first error messages without the file's name. */
+export function ffmpegReason(log: FfmpegLog, end: FfmpegEnd, path: string): string {
+  if (end.startError) return `ffmpeg cannot be run: ${reasonOf(end.startError)}`;
+  const said: string[] = [];
+  for (const error of log.errors) {
+    const text = oneLine(error.replaceAll(`file:${path}`, "").replaceAll(path, ""))
+      .replace(/^Error opening input( files?)?:?\s*/i, "")
+      .replace(/^[:\s]+|[.\s]+$/g, "");
+    if (text && !said.some((other) => other.includes(text))) said.push(text);
+    if (said.length === 2) break;
+  }
+  if (said.length > 0) return oneLine(said.join("; "));
+  return end.signal ? `ffmpeg was ended by ${end.signal}` : `ffmpeg ended with code ${end.code} and said nothing`;
+}

@@ -1,0 +1,33 @@
+import { open, stat } from "node:fs/promises";
+import sharp from "sharp";
+import { toBgr } from "../../data/frame.js";
+import { pngSize } from "./png.js";
+
+const HEADER_BYTES = 33;
+const END_BYTES = 12;
+
+/** B, G, R bytes as an 8-bit RGB PNG, from which OpenCV's imread gives the same bytes. */
+export function encodePng(bgr: Uint8Array, width: number, height: number): Promise<Buffer> {
+  const rgb = toBgr(bgr, "rgb"); // the same swap both ways
+  // Files a tenth larger than at the default level 6, made in less than half of the time.
+  return sharp(rgb, { raw: { width, height, channels: 3 } })
+    .png({ compressionLevel: 3 })
+    .toBuffer();
+}
+
+/** Whether a file is a PNG of this size that was written to its end, by its first and last bytes. */
+export async function isWholePng(path: string, width: number, height: number): Promise<boolean> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info?.isFile() || info.size < HEADER_BYTES + END_BYTES) return false;
+  const file = await open(path);
+  try {
+    const bytes = Buffer.alloc(HEADER_BYTES + END_BYTES);
+    await file.read(bytes, 0, HEADER_BYTES, 0);
+    await file.read(bytes, HEADER_BYTES, END_BYTES, info.size - END_BYTES);
+    const size = pngSize(bytes);
+    const hasEnds = bytes.toString("latin1", 1, 4) === "PNG" && bytes.toString("latin1", 37, 41) === "IEND";
+    return hasEnds && size.width === width && size.height === height;
+  } finally {
+    await file.close();
+  }
+}

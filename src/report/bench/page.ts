@@ -1,0 +1,251 @@
+import { style as pageStyle } from "virtual:training-page";
+import { score } from "../web/format.js";
+import { htmlPage } from "../web/html.js";
+
+/** What a benchmark's page holds, besides the plots and tables of its own. */
+export interface BenchPage {
+  title: string;
+  /** ISO 8601. */
+  created: string;
+  /** Markup, each under a heading of its own. */
+  sections: readonly { id: string; heading: string; markup: string }[];
+  /** What was not measured and why, and other remarks. */
+  notes?: readonly string[];
+  /** Whether all was measured: a page is written again and again, and a run may be stopped. */
+  complete: boolean;
+  /** Settings and versions. */
+  facts: readonly (readonly [name: string, value: string])[];
+}
+
+/** A value in the middle of others. */
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+
+/** A line of a plot. */
+export interface PlotLine {
+  name: string;
+  /** Whether it is the engine's own: a thick line. */
+  own: boolean;
+  points: readonly {
+    x: number;
+    /** A spread is drawn as a bar beside its median. */
+    y: number | Spread;
+    /** What is said of it where one points at it. */
+    title: string;
+    /** What is written above it. */
+    label?: string;
+  }[];
+}
+
+/** What a plot's axes are. */
+export interface PlotAxes {
+  /** Tells the plots of a page apart, in markup. */
+  id: string;
+  title: string;
+  x: string;
+  y: string;
+  /** For those who cannot see it. */
+  description: string;
+}
+
+/** A note on a page that was written before the end. */
+const unfinished = "This is what was measured until now; the run was not at its end yet.";
+
+/** The plot in units of its view box. */
+const plot = { width: 860, height: 460, left: 70, right: 24, top: 16, bottom: 52 };
+
+/** Colours of base.css; further lines are dashed. */
+const colors = 5;
+
+const style = `${pageStyle}
+.chart { overflow-x: auto; }
+.chart svg { display: block; width: 100%; min-width: 560px; height: auto; }
+.chart text { fill: var(--muted); font: 13px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+.chart .grid { stroke: var(--grid); }
+.chart text.value { fill: currentcolor; font-weight: 600; }
+.chart .line, .chart .range, .key svg path { fill: none; stroke: currentcolor; stroke-width: 2; }
+.chart .range { stroke-width: 1.5; opacity: 0.6; }
+.chart .own, .key svg .own { stroke-width: 3.5; }
+.chart circle { fill: currentcolor; stroke: var(--surface); stroke-width: 1.5; }
+.line.dashed, .key .dashed { stroke-dasharray: 7 5; }
+${Array.from({ length: colors }, (_, i) => `.color-${i + 1} { color: var(--curve-${i + 1}); }`).join("\n")}
+.scroll { max-height: none; }
+.scroll th:first-child, .scroll td:first-child, .scroll .words { text-align: left; }
+.scroll th:last-child, .scroll td:last-child { display: table-cell; }
+.scroll .words { white-space: normal; min-width: 8em; }
+.scroll caption { text-align: left; color: var(--muted); padding-bottom: 8px; }
+.scroll tr.own th, .scroll tr.own td { font-weight: 600; background: var(--raised); }
+.scroll tbody th { font-weight: inherit; }
+`;
+
+/** The button that the other pages have; without scripts the system's choice of colours stays. */
+const script = `
+const button = document.createElement("button");
+button.type = "button";
+button.className = "theme";
+const system = matchMedia("(prefers-color-scheme: dark)");
+let dark;
+const show = () => {
+  const now = dark ?? system.matches;
+  document.documentElement.style.colorScheme = now ? "dark" : "light";
+  button.textContent = now ? "Light" : "Dark";
+  button.setAttribute("aria-label", "Show in " + (now ? "light" : "dark") + " colours");
+};
+button.addEventListener("click", () => { dark = !(dark ?? system.matches); show(); });
+system.addEventListener("change", show);
+show();
+document.querySelector("header").append(button);
+`;
+
+/** A benchmark's results as one HTML file that loads nothing. */
+export function benchPage({ title, created, sections, notes = [], complete, facts }: BenchPage): string {
+  const remarks = complete ? notes : [...notes, unfinished];
+  const date = `<p class="date"><time datetime="${escaped(created)}">${escaped(created.slice(0, 16).replace("T", " "))} UTC</time></p>`;
+  const list = remarks.map((note) => `<li>${escaped(note)}</li>`).join("\n");
+  const rows = facts.map(
+    ([name, value]) => `<div><dt>${escaped(name)}</dt><dd><bdi>${escaped(value)}</bdi></dd></div>`,
+  );
+  const body = `<main>
+<header><div><h1>${escaped(title)}</h1>${date}</div></header>
+${sections.map(({ id, heading, markup }) => section(id, heading, markup)).join("\n")}
+${remarks.length > 0 ? section("notes", "Notes", `<ul>${list}</ul>`) : ""}
+${section("facts", "Settings and versions", `<dl class="facts">${rows.join("\n")}</dl>`)}
+</main>`;
+  return htmlPage({ title, script, style, body });
+}
+
+function section(id: string, heading: string, content: string): string {
+  return `<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>\n${content}</section>`;
+}
+
+/** A line's classes: its place among the others gives its colour. */
+function classesOf({ own }: PlotLine, i: number): string {
+  return `${own ? "own" : "peer"}${i >= colors ? " dashed" : ""} color-${(i % colors) + 1}`;
+}
+
+/** A plot on logarithmic axes, below the names of its lines; a sentence where there is no point. */
+export function logarithmicPlot(axes: PlotAxes, lines: readonly PlotLine[]): string {
+  if (lines.every(({ points }) => points.length === 0)) return "<p>Nothing could be measured.</p>";
+  return `${legend(lines)}\n<div class="chart" tabindex="0">${drawing(axes, lines)}</div>`;
+}
+
+function legend(lines: readonly PlotLine[]): string {
+  const items = lines.map((line, i) => {
+    const swatch = `<svg width="28" height="12" aria-hidden="true"><path class="${classesOf(line, i)}" d="M0 6H28"/></svg>`;
+    return `<li>${swatch}<span>${escaped(line.name)}</span></li>`;
+  });
+  return `<ul class="key">${items.join("\n")}</ul>`;
+}
+
+/** A logarithmic axis: maps its range to a length. */
+function logarithmic(low: number, high: number, from: number, to: number): (value: number) => number {
+  const [a, b] = [Math.log(low), Math.log(high)];
+  return (value) => from + ((Math.log(value) - a) / (b - a)) * (to - from);
+}
+
+/** 1, 2, 5 and their tenfolds in a range; the powers of ten alone where that are many, more of them where they are few. */
+function logarithmicTicks(low: number, high: number): number[] {
+  const first = Math.floor(Math.log10(low));
+  const last = Math.ceil(Math.log10(high));
+  const within = (factors: readonly number[]) =>
+    Array.from({ length: last - first + 1 }, (_, i) => first + i)
+      .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
+      .filter((value) => value >= low && value <= high);
+  const all = within([1, 2, 5]);
+  if (all.length > 10) return within([1]);
+  return all.length > 2 ? all : within([1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+const spreadOf = (y: number | Spread): Spread => (typeof y === "number" ? { median: y, min: y, max: y } : y);
+
+function drawing(axes: PlotAxes, lines: readonly PlotLine[]): string {
+  const drawn = lines.map((line, i) => {
+    const points = line.points.map((point) => ({ ...point, y: spreadOf(point.y) })).sort((a, b) => a.x - b.x);
+    return { classes: classesOf(line, i), points };
+  });
+  const points = drawn.flatMap((line) => line.points);
+  const xs = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
+  const { width, height, left, right, top, bottom } = plot;
+  const x = logarithmic(xs[0] / 1.4, (xs.at(-1) as number) * 1.4, left, width - right);
+  const low = Math.min(...points.map(({ y }) => y.min)) / 1.3;
+  const high = Math.max(...points.map(({ y }) => y.max)) * 1.3;
+  const y = logarithmic(low, high, height - bottom, top);
+  const at = (value: number) => value.toFixed(1);
+  const text = (rest: string, content: string) => `<text ${rest} text-anchor="middle">${content}</text>`;
+  const marks = [
+    ...logarithmicTicks(low, high).map(
+      (value) =>
+        `<path class="grid" d="M${left} ${at(y(value))}H${width - right}"/>` +
+        `<text x="${left - 8}" y="${at(y(value) + 4)}" text-anchor="end">${value}</text>`,
+    ),
+    ...xs.map(
+      (value) =>
+        `<path class="grid" d="M${at(x(value))} ${top}V${height - bottom}"/>` +
+        text(`x="${at(x(value))}" y="${height - bottom + 20}"`, String(value)),
+    ),
+    text(`x="${(left + width - right) / 2}" y="${height - 8}"`, escaped(axes.x)),
+    text(`transform="translate(16 ${(top + height - bottom) / 2}) rotate(-90)"`, escaped(axes.y)),
+  ];
+  const curves = drawn.map(({ classes, points }) => {
+    const path = points.map((point, i) => `${i === 0 ? "M" : "L"}${at(x(point.x))} ${at(y(point.y.median))}`).join("");
+    const ranges = points.map((point) => `M${at(x(point.x))} ${at(y(point.y.min))}V${at(y(point.y.max))}`).join("");
+    const dots = points.map(
+      (point) =>
+        `<circle cx="${at(x(point.x))}" cy="${at(y(point.y.median))}" r="4.5"><title>${escaped(point.title)}</title></circle>`,
+    );
+    const labels = points.map(({ label, ...point }) =>
+      label === undefined
+        ? ""
+        : `<text class="value" x="${at(x(point.x) + 9)}" y="${at(y(point.y.median) - 9)}">${escaped(label)}</text>`,
+    );
+    return `<g class="${classes}"><path class="range" d="${ranges}"/><path class="line ${classes}" d="${path}"/>${dots.join("")}${labels.join("")}</g>`;
+  });
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${axes.id}-title ${axes.id}-text">
+<title id="${axes.id}-title">${escaped(axes.title)}</title>
+<desc id="${axes.id}-text">${escaped(axes.description)}</desc>
+${[...marks, ...curves].join("\n")}
+</svg>`;
+}
+
+/** A median with its spread, in words. */
+export function shownSpread({ median, min, max }: Spread, unit: string): string {
+  return `${score(median)} ${unit} (${score(min)} to ${score(max)})`;
+}
+
+/** Milliseconds in three digits. */
+export function shownMs(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** A table in markup: the first cell of a row is its head, and the last column holds words where `words` is set. Cells are text. */
+export function benchTable(options: {
+  /** The id of the section that it stands in. */
+  section: string;
+  caption: string;
+  head: readonly string[];
+  rows: readonly { cells: readonly string[]; own?: boolean }[];
+  words?: boolean;
+}): string {
+  const { head, rows, words } = options;
+  const classOf = (i: number) => (words && i === head.length - 1 ? ' class="words"' : "");
+  const heads = head.map((name, i) => `<th scope="col"${classOf(i)}>${escaped(name)}</th>`);
+  const lines = rows.map(({ cells, own }) => {
+    const [first = "", ...rest] = cells;
+    const others = rest.map((cell, i) => `<td${classOf(i + 1)}>${escaped(cell)}</td>`);
+    return `<tr${own ? ' class="own"' : ""}><th scope="row">${escaped(first)}</th>${others.join("")}</tr>`;
+  });
+  return `<div class="scroll" tabindex="0" role="region" aria-labelledby="${options.section}-heading"><table>
+<caption>${escaped(options.caption)}</caption>
+<thead><tr>${heads.join("")}</tr></thead>
+<tbody>
+${lines.join("\n")}
+</tbody></table></div>`;
+}
+
+/** Text for markup, quoted attributes included. */
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}

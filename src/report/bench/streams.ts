@@ -1,0 +1,80 @@
+import { score } from "../web/format.js";
+import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs } from "./page.js";
+
+/** What was seen of a detector that scores a number of cameras at once. */
+export interface StreamsFigure {
+  streams: number;
+  /** Frames of a step, at most. */
+  batch: number;
+  /** Frames scored a second, of all cameras. */
+  fps: number;
+  /** Seconds from when the last frame that a score needs was there to when the score was. */
+  latency: { p50: number; p90: number; p99: number; max: number };
+  /** Whether frames came faster than they were scored. */
+  lags: boolean;
+}
+
+/** What a page of streams shows. */
+export interface StreamsData {
+  title: string;
+  /** ISO 8601. */
+  created: string;
+  /** Frames a second of a camera. */
+  cameraFps: number;
+  figures: readonly StreamsFigure[];
+  /** Settings and versions. */
+  facts: readonly (readonly [name: string, value: string])[];
+  /** Whether all was measured. */
+  complete: boolean;
+}
+
+const percentiles = ["p50", "p90", "p99", "max"] as const;
+
+/** Frames a second and latency against the number of cameras, as one HTML file that loads nothing. */
+export function streamsPage({ title, created, cameraFps, figures, facts, complete }: StreamsData): string {
+  const sorted = [...figures].sort((a, b) => a.streams - b.streams);
+  const cameras = (streams: number) => (streams === 1 ? "1 camera" : `${streams} cameras`);
+  const given: PlotLine = {
+    ...{ name: "what the cameras give", own: false },
+    points: sorted.map(({ streams }) => {
+      return { x: streams, y: streams * cameraFps, title: `${cameras(streams)} give ${streams * cameraFps} frames/s` };
+    }),
+  };
+  const scored: PlotLine = {
+    ...{ name: "scored", own: true },
+    points: sorted.map(({ streams, fps, lags }) => {
+      const state = lags ? "lags" : "keeps up";
+      const title = `${cameras(streams)}: ${score(fps)} frames/s, ${state}`;
+      return { x: streams, y: fps, title, label: lags ? state : undefined };
+    }),
+  };
+  const latencies = percentiles.map((name): PlotLine => {
+    const points = sorted.map(({ streams, latency }) => {
+      const ms = 1000 * latency[name];
+      return { x: streams, y: ms, title: `${cameras(streams)}, ${name}: ${shownMs(ms)} ms` };
+    });
+    return { name, own: name === "p50", points };
+  });
+  const shared = { x: "cameras", description: "Logarithmic axes. The table below has the figures." };
+  const speed = { ...shared, id: "speed-plot", title: "Frames a second by cameras", y: "frames/s" };
+  const latency = { ...shared, id: "latency-plot", title: "Latency by cameras", y: "latency, ms" };
+  const sections = [
+    { id: "speed", heading: speed.title, markup: logarithmicPlot(speed, [scored, given]) },
+    { id: "latency", heading: latency.title, markup: logarithmicPlot(latency, latencies) },
+    { id: "figures", heading: "Figures", markup: streamsTable(sorted) },
+  ];
+  return benchPage({ title, created, sections, complete, facts });
+}
+
+function streamsTable(figures: readonly StreamsFigure[]): string {
+  return benchTable({
+    section: "figures",
+    caption: "Latency is from when the last frame that a score needs is there to when the score is.",
+    head: ["Cameras", "Batch", "Frames/s", "Latency p50, ms", "p90, ms", "p99, ms", "Longest, ms", ""],
+    rows: figures.map(({ streams, batch, fps, latency, lags }) => {
+      const ms = percentiles.map((name) => shownMs(1000 * latency[name]));
+      return { cells: [String(streams), String(batch), score(fps), ...ms, lags ? "lags" : "keeps up"] };
+    }),
+    words: true,
+  });
+}

@@ -1,0 +1,44 @@
+import { InputError } from "../../errors.js";
+import type { ReportCurve, ReportData, ReportPicture } from "./data.js";
+
+/** A curve's points are left out where they lie closer than this to the last one, |Δx| + |Δy|: less than a pixel. */
+const CURVE_STEP = 1e-3;
+
+/**
+ * The data as JSON that can stand in a `<script>` of a page. Fractions have six significant digits; what is not finite is null. Long
+ * curves lose points that nobody could see.
+ * @throws InputError for an image that is no `data:` URL: the page loads nothing from outside
+ */
+export function reportJson(data: ReportData): string {
+  for (const { name, strip } of data.videos)
+    for (const picture of strip) checkPicture(picture, `video ${JSON.stringify(name)}`);
+  for (const moment of data.moments) checkPicture(moment, `moment in video ${JSON.stringify(moment.video)}`);
+  const json = JSON.stringify({ ...data, curves: data.curves.map(thinned) }, (_, value: unknown) =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value,
+  );
+  // No name may end the script, open a comment, or break a line where JavaScript's older grammar would.
+  return json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+function checkPicture({ index, image, map }: ReportPicture, where: string): void {
+  for (const [what, url] of Object.entries({ image, map })) {
+    if (!/^data:image\/[a-z]+;base64,[A-Za-z0-9+/=]+$/.test(url)) {
+      const found = JSON.stringify(url.slice(0, 40));
+      throw new InputError(
+        `report: ${where}, frame index ${index}: the ${what} is ${found}, not a data: URL in base64`,
+      );
+    }
+  }
+}
+
+function thinned(curve: ReportCurve): ReportCurve {
+  const [x, y]: [number[], number[]] = [[], []];
+  for (let i = 0; i < curve.x.length; i++) {
+    const [atX, atY] = [curve.x[i], curve.y[i]];
+    const distance = Math.abs(atX - (x.at(-1) ?? Infinity)) + Math.abs(atY - (y.at(-1) ?? Infinity));
+    if (distance < CURVE_STEP && i < curve.x.length - 1) continue;
+    x.push(atX);
+    y.push(atY);
+  }
+  return { ...curve, x, y };
+}

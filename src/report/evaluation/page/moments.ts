@@ -1,0 +1,42 @@
+import { h, named, section } from "../../web/dom.js";
+import * as format from "../../web/format.js";
+import type { Moment } from "./model.js";
+import { LayeredPicture } from "./picture.js";
+
+/** The colour that stands for a kind of moment; others are grey. */
+const KINDS = new Set(["detected", "false alarm", "missed", "quiet"]);
+
+/** Cards of the best and worst moments; `show` goes to one in its video. */
+export function moments(
+  list: readonly Moment[],
+  known: ReadonlySet<string>,
+  show: (moment: Moment) => void,
+): HTMLElement | undefined {
+  if (list.length === 0) return undefined;
+  const hint = h("p", { class: "hint" }, "Point at a picture, or tap it, to see it without its anomaly map.");
+  const cards = list.map((moment) => card(moment, known.has(moment.video) ? show : undefined));
+  return section("moments", "Best and worst moments", hint, h("ul", { class: "cards" }, ...cards));
+}
+
+function card(moment: Moment, show: ((moment: Moment) => void) | undefined): HTMLElement {
+  const { kind, video, frame, score, label } = moment;
+  const layers = new LayeredPicture(true);
+  layers.show(moment, `${kind}: frame ${frame} of ${video}`);
+  const picture = h("button", { type: "button", class: "peek", "aria-pressed": "true" }, layers.box);
+  picture.setAttribute("aria-label", `Anomaly map over frame ${frame} of ${video}`);
+  picture.addEventListener("click", () => {
+    picture.setAttribute("aria-pressed", String(picture.getAttribute("aria-pressed") !== "true"));
+  });
+  const badge = h("span", { class: "badge", "data-kind": KINDS.has(kind) ? kind : undefined }, kind);
+  const title = h("span", { class: "where" }, named(video), ` \u00b7 frame ${frame}`);
+  const jump = show && h("button", { type: "button", class: "jump" }, title);
+  jump?.setAttribute("aria-label", `Show frame ${frame} of ${video} in its timeline`);
+  jump?.addEventListener("click", () => show?.(moment));
+  const detail = `score ${format.score(score)}${label == null ? "" : ` \u00b7 ${format.label(label)}`}`;
+  return h(
+    "li",
+    {},
+    picture,
+    h("div", { class: "caption" }, badge, jump ?? title, h("span", { class: "detail" }, detail)),
+  );
+}

@@ -1,0 +1,47 @@
+import { h, named, section } from "../../web/dom.js";
+import * as format from "../../web/format.js";
+import { themeToggle } from "../../web/theme.js";
+import type { Data, Metric } from "./model.js";
+
+export function header({ title, created }: Data): HTMLElement {
+  const date = new Date(created);
+  const shown = Number.isNaN(date.getTime())
+    ? created
+    : date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+  return h(
+    "header",
+    {},
+    h("div", {}, h("h1", {}, named(title)), h("p", { class: "date" }, h("time", { datetime: created }, shown))),
+    themeToggle(),
+  );
+}
+
+/** Figures of merit beside the published ones. */
+export function metrics(list: readonly Metric[]): HTMLElement | undefined {
+  if (list.length === 0) return undefined;
+  return section("metrics", "Figures of merit", h("ul", { class: "tiles" }, ...list.map(tile)));
+}
+
+function tile({ name, value, published, note }: Metric): HTMLElement {
+  const children = [h("h3", {}, name)];
+  if (value == null) children.push(h("p", { class: "value absent" }, "not computed"));
+  else children.push(h("p", { class: "value" }, format.percent(value), h("small", {}, "%")));
+  if (published != null) {
+    const comparison = h("p", { class: "published" }, h("span", {}, `paper ${format.percent(published)}`));
+    if (value != null) comparison.append(h("b", { title: "percentage points" }, format.difference(value - published)));
+    children.push(comparison);
+  }
+  if (note) children.push(h("p", { class: "note" }, note));
+  return h("li", {}, ...children);
+}
+
+export function notes(list: readonly string[]): HTMLElement | undefined {
+  if (list.length === 0) return undefined;
+  return section("notes", "Notes", h("ul", {}, ...list.map((note) => h("li", {}, note))));
+}
+
+export function facts(list: Data["facts"]): HTMLElement | undefined {
+  if (list.length === 0) return undefined;
+  const rows = list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, named(value))));
+  return section("facts", "Settings and versions", h("dl", { class: "facts" }, ...rows));
+}

@@ -1,0 +1,54 @@
+import sharp from "sharp";
+import type { DatasetVideo } from "../../data/dataset.js";
+import { toBgr } from "../../data/frame.js";
+import type { ScoreMap } from "../../detector/token_maps.js";
+import type { ReportPicture } from "./data.js";
+import { heatmap } from "./heatmap.js";
+
+/** Which frames of a video are wanted, and how wide. */
+export interface PictureWish {
+  index: number;
+  /** Pixels. */
+  width: number;
+}
+
+/**
+ * Pictures of a video's frames with the map of each laid over, in the order of the wishes.
+ * @param mapAt the map of a frame by its position
+ * @param range map values of no and of full opacity
+ * @throws InputError as the video does
+ */
+export async function takePictures(
+  video: DatasetVideo,
+  wishes: readonly PictureWish[],
+  mapAt: (index: number) => ScoreMap,
+  range: { low: number; high: number },
+  signal?: AbortSignal,
+): Promise<ReportPicture[]> {
+  const pictures = new Map<PictureWish, ReportPicture>();
+  if (wishes.length === 0) return [];
+  const last = Math.max(...wishes.map((wish) => wish.index));
+  for await (const { index, data, width, height } of (await video.open()).frames(signal)) {
+    for (const wish of wishes.filter((w) => w.index === index)) {
+      const image = await jpeg(data, width, height, wish.width);
+      pictures.set(wish, { index, image, map: await overlay(mapAt(index), range) });
+    }
+    if (index >= last) break;
+  }
+  return wishes.flatMap((wish) => pictures.get(wish) ?? []);
+}
+
+async function jpeg(bgr: Uint8Array, width: number, height: number, wanted: number): Promise<string> {
+  const rgb = toBgr(bgr, "rgb"); // the same swap both ways
+  const image = sharp(rgb, { raw: { width, height, channels: 3 } });
+  const bytes = await image.resize({ width: wanted, withoutEnlargement: true }).jpeg({ quality: 72 }).toBuffer();
+  return `data:image/jpeg;base64,${bytes.toString("base64")}`;
+}
+
+async function overlay(map: ScoreMap, { low, high }: { low: number; high: number }): Promise<string> {
+  const { width, height, rgba } = heatmap(map, low, high);
+  const bytes = await sharp(rgba, { raw: { width, height, channels: 4 } })
+    .png()
+    .toBuffer();
+  return `data:image/png;base64,${bytes.toString("base64")}`;
+}

@@ -1,0 +1,140 @@
+import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { meanTokenMap } from "../../detector/frame_score.js";
+import type { ScoreMap } from "../../detector/token_maps.js";
+import type { EvaluationResult, EvaluationSettings, VideoResult } from "../../eval/evaluation.js";
+import type { VideoRecord } from "../../eval/record.js";
+import { quantile } from "../../eval/regions.js";
+import { writeFileAtomic } from "../../node/files/atomic.js";
+import type { ReportCurve, ReportMetric, ReportMoment, ReportVideo } from "./data.js";
+import { findMoments } from "./moments.js";
+import { reportPage } from "./page_file.js";
+import { type PictureWish, takePictures } from "./pictures.js";
+
+/** What a report is made of. */
+export interface ReportSource {
+  title: string;
+  dataset: Dataset;
+  result: EvaluationResult;
+  settings: EvaluationSettings;
+  metrics: readonly ReportMetric[];
+  facts: readonly (readonly [string, string])[];
+  /** The records of a video, for its maps. */
+  records: (video: DatasetVideo) => Promise<VideoRecord[]>;
+  /** Called after each video. */
+  onVideo?: () => void;
+  signal?: AbortSignal;
+}
+
+/** Pictures of all videos' strips together: some 14 kB each. */
+const stripBudget = 1200;
+const stripWidth = 400;
+const momentWidth = 400;
+
+/**
+ * Writes an evaluation's report: one HTML file with everything inside.
+ * @throws InputError for frames that cannot be read any more, or a file that cannot be written
+ */
+export async function writeReport(path: string, source: ReportSource): Promise<void> {
+  const { dataset, result, settings, signal } = source;
+  const range = await mapRange(source);
+  const found = findMoments(result.videos, result.equalErrorRate?.threshold);
+  const moments = new Map<(typeof found)[number], ReportMoment>();
+  const perStrip = Math.max(8, Math.min(40, Math.floor(stripBudget / Math.max(1, result.videos.length))));
+  const videos: ReportVideo[] = [];
+  for (const video of result.videos) {
+    const from = dataset.test.find(({ name }) => name === video.name) as DatasetVideo;
+    const records = await source.records(from);
+    const mapAt = (index: number) => mapOf(records, index, settings);
+    const strip = evenly(video.frames.length, perStrip).map((index): PictureWish => ({ index, width: stripWidth }));
+    const own = found.filter((moment) => moment.video === video.name);
+    const wishes = [...strip, ...own.map(({ index }): PictureWish => ({ index, width: momentWidth }))];
+    const pictures = await takePictures(from, wishes, mapAt, range, signal);
+    for (const [i, moment] of own.entries()) {
+      const picture = pictures[strip.length + i];
+      if (picture) moments.set(moment, { ...moment, ...picture });
+    }
+    videos.push(reportVideo(video, pictures.slice(0, strip.length)));
+    source.onVideo?.();
+  }
+  const page = reportPage({
+    title: source.title,
+    created: new Date().toISOString(),
+    facts: source.facts,
+    metrics: source.metrics,
+    ...(result.equalErrorRate && {
+      threshold: result.equalErrorRate.threshold,
+      thresholdNote: "where as many normal frames are alarmed as abnormal ones missed (equal-error rate)",
+    }),
+    curves: curves(result),
+    videos,
+    moments: found.flatMap((moment) => moments.get(moment) ?? []),
+    notes: result.notes,
+  });
+  await writeFileAtomic(path, page);
+}
+
+function reportVideo(video: VideoResult, strip: ReportVideo["strip"]): ReportVideo {
+  const { name, frames, times, raw, scores, labels, auc } = video;
+  return {
+    name,
+    frames,
+    ...(times && { times }),
+    raw: Array.from(raw),
+    scores: Array.from(scores),
+    ...(labels && { labels: Array.from(labels) }),
+    ...(auc !== undefined && { auc: 100 * auc }),
+    strip,
+  };
+}
+
+function curves({ roc, microAuc, regionCurves, rbdc, tbdc }: EvaluationResult): ReportCurve[] {
+  const all: ReportCurve[] = [];
+  if (roc && microAuc !== undefined) {
+    const [x, y] = [Array.from(roc.fpr), Array.from(roc.tpr)];
+    const labels = { xLabel: "normal frames alarmed", yLabel: "abnormal frames detected" };
+    all.push({ name: "ROC of all frames", ...labels, x, y, area: 100 * microAuc, chance: true });
+  }
+  if (regionCurves) {
+    const x = regionCurves.fpr;
+    const xLabel = "false positives a frame";
+    if (rbdc !== undefined) {
+      all.push({ name: "RBDC", xLabel, yLabel: "regions found", x, y: regionCurves.rbdr, area: 100 * rbdc });
+    }
+    if (tbdc !== undefined) {
+      all.push({ name: "TBDC", xLabel, yLabel: "tracks found", x, y: regionCurves.tbdr, area: 100 * tbdc });
+    }
+  }
+  return all;
+}
+
+/** `count` positions, or all there are, from the first to the last. */
+function evenly(length: number, count: number): number[] {
+  if (length <= count) return Array.from({ length }, (_, i) => i);
+  return Array.from({ length: count }, (_, i) => Math.round((i * (length - 1)) / (count - 1)));
+}
+
+/** The map of a frame, the mean over maskings. */
+function mapOf(records: readonly VideoRecord[], index: number, { rule, map }: EvaluationSettings): ScoreMap {
+  return meanTokenMap(
+    records.map(({ tokens }) => tokens[index]),
+    rule,
+    map,
+  );
+}
+
+/** Map values of no and of full opacity: the median video's 90 % quantile and the highest 99.8 % quantile of any video. */
+async function mapRange({ dataset, result, settings, records }: ReportSource): Promise<{ low: number; high: number }> {
+  const lows: number[] = [];
+  let high = 0;
+  for (const { name } of result.videos) {
+    const own = await records(dataset.test.find((video) => video.name === name) as DatasetVideo);
+    const count = own[0]?.tokens.length ?? 0;
+    // A hundred frames tell as much of a video's values as all.
+    const maps = evenly(count, 100).map((index) => mapOf(own, index, settings).data);
+    const values = Float32Array.from(maps.flatMap((map) => Array.from(map)));
+    lows.push(quantile(values, 0.9));
+    high = Math.max(high, quantile(values, 0.998));
+  }
+  const low = lows.sort((a, b) => a - b)[lows.length >> 1] ?? 0;
+  return { low, high: Math.max(high, low) };
+}

@@ -1,0 +1,189 @@
+import type { EpochEntry, LogEntry, RunEntry, StepEntry, TestEntry } from "../../node/files/training_log.js";
+import { bestOf } from "./best.js";
+import type { StepPoint, TrainingData, TrainingState } from "./data.js";
+
+/** Points of a curve at most. */
+const MOST = 2000;
+
+/** Steps that share a point. */
+interface Bucket {
+  first: number;
+  last: number;
+  stage: number;
+  epoch: number;
+  losses: Moments;
+  learningRates: Moments;
+  speeds: Moments;
+  seconds: number;
+  /** Its JSON, once it has been asked for. */
+  json?: string;
+}
+
+/** Of the finite ones among some values. */
+interface Moments {
+  count: number;
+  sum: number;
+  low: number;
+  high: number;
+}
+
+/** The curves of a training log, in few points. Follows a growing log: what was read once is not read again. */
+export class TrainingCurves {
+  private log: readonly LogEntry[] = [];
+  private read = 0;
+  private buckets: Bucket[] = [];
+  /** How many steps share a point: a power of two. */
+  private width = 1;
+  private epochs: EpochEntry[] = [];
+  private tests: TestEntry[] = [];
+  private notes: string[] = [];
+  private runs: RunEntry[] = [];
+
+  /** Reads on in the log, or from its start where it is another array than the last time. */
+  follow(log: readonly LogEntry[]): void {
+    if (log !== this.log || log.length < this.read) {
+      this.log = log;
+      this.read = 0;
+      this.width = 1;
+      for (const list of [this.buckets, this.epochs, this.tests, this.notes, this.runs]) list.length = 0;
+    }
+    for (; this.read < log.length; this.read++) this.take(log[this.read]);
+  }
+
+  /** The data as JSON, with six significant digits. */
+  json(state: TrainingState, updated: Date): string {
+    const rest: Omit<TrainingData, "steps"> = {
+      updated: updated.toISOString(),
+      state,
+      epochs: thinned(this.epochs),
+      tests: thinned(this.tests, bestOf(this.tests)),
+      // Each test may say the same.
+      notes: [...new Set(this.notes)].slice(-100),
+      facts: factsOf(this.runs),
+    };
+    // Points that are full stay as they are, so their text is made once.
+    const steps = this.buckets.map((bucket) => {
+      bucket.json ??= toJson(pointOf(bucket));
+      return bucket.json;
+    });
+    return `${toJson(rest).slice(0, -1)},"steps":[${steps.join(",\n")}]}`;
+  }
+
+  private take(entry: LogEntry): void {
+    switch (entry.type) {
+      case "step":
+        this.takeStep(entry);
+        break;
+      case "epoch":
+        this.epochs.push(entry);
+        break;
+      case "test":
+        this.tests.push(entry);
+        break;
+      case "note":
+        this.notes.push(entry.text);
+        break;
+      case "run":
+        this.runs.push(entry);
+    }
+  }
+
+  private takeStep({ step, stage, epoch, loss, learningRate, samplesPerSecond, seconds }: StepEntry): void {
+    const bucket: Bucket = {
+      first: step,
+      last: step,
+      stage,
+      epoch,
+      losses: momentsOf(loss),
+      learningRates: momentsOf(learningRate),
+      speeds: momentsOf(samplesPerSecond),
+      seconds,
+    };
+    const open = this.buckets.at(-1);
+    if (open && this.together(open, bucket)) join(open, bucket);
+    else this.buckets.push(bucket);
+    while (this.buckets.length > MOST) {
+      this.width *= 2;
+      const halved: Bucket[] = [];
+      for (const each of this.buckets) {
+        const before = halved.at(-1);
+        if (before && this.together(before, each)) join(before, each);
+        else halved.push(each);
+      }
+      this.buckets = halved;
+    }
+  }
+
+  /** Losses of the two stages are different quantities. */
+  private together(a: Bucket, b: Bucket): boolean {
+    const place = ({ first }: Bucket) => Math.floor((first - 1) / this.width);
+    return a.stage === b.stage && place(a) === place(b);
+  }
+}
+
+function momentsOf(value: number): Moments {
+  return Number.isFinite(value)
+    ? { count: 1, sum: value, low: value, high: value }
+    : { count: 0, sum: 0, low: Infinity, high: -Infinity };
+}
+
+/** Adds what comes after a bucket to it. */
+function join(bucket: Bucket, next: Bucket): void {
+  for (const name of ["losses", "learningRates", "speeds"] as const) {
+    const [a, b] = [bucket[name], next[name]];
+    a.count += b.count;
+    a.sum += b.sum;
+    a.low = Math.min(a.low, b.low);
+    a.high = Math.max(a.high, b.high);
+  }
+  bucket.last = next.last;
+  bucket.epoch = next.epoch;
+  bucket.seconds = next.seconds;
+  bucket.json = undefined;
+}
+
+function pointOf({ first, last, stage, epoch, losses, learningRates, speeds, seconds }: Bucket): StepPoint {
+  const mean = ({ sum, count }: Moments) => sum / count;
+  const { low, high } = losses;
+  return [first, last, stage, epoch, mean(losses), low, high, mean(learningRates), mean(speeds), seconds];
+}
+
+/** What is not finite becomes null. */
+function toJson(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) =>
+    typeof item === "number" && !Number.isInteger(item) ? Number(item.toPrecision(6)) : item,
+  );
+}
+
+/** As few as a curve may have, the last of all and those to keep among them. */
+function thinned<T>(list: readonly T[], keep: readonly T[] = []): readonly T[] {
+  if (list.length <= MOST) return list;
+  const every = Math.ceil(list.length / MOST);
+  return list.filter((item, i) => (list.length - 1 - i) % every === 0 || keep.includes(item));
+}
+
+/** Settings and versions of the last start, and when the others were. */
+function factsOf(runs: readonly RunEntry[]): TrainingData["facts"] {
+  const run = runs.at(-1);
+  if (!run) return [];
+  return [
+    ...runs.map(({ time }, i): [string, string] => [i === 0 ? "started" : "resumed", date(time)]),
+    ["adapter", run.adapter],
+    ...flat(run.settings),
+    ...flat(run.versions),
+  ];
+}
+
+function date(time: string): string {
+  const at = new Date(time);
+  return Number.isNaN(at.getTime()) ? time : `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+/** Values by their names, those inside of others as "outer.inner". */
+function flat(value: unknown, name = ""): [string, string][] {
+  if (typeof value !== "object" || value === null) return [[name, String(value)]];
+  if (Array.isArray(value) && value.every((item) => typeof item !== "object" || item === null)) {
+    return [[name, value.join(", ")]];
+  }
+  return Object.entries(value).flatMap(([inner, item]) => flat(item, name ? `${name}.${inner}` : inner));
+}

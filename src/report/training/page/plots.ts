@@ -1,0 +1,329 @@
+import uPlot from "uplot";
+import type { Parsed } from "../../evaluation/page/model.js";
+import { h } from "../../web/dom.js";
+import * as format from "../../web/format.js";
+import { axis, axisWidth, WHOLE } from "../../web/plot.js";
+import { color } from "../../web/theme.js";
+import { bestOf } from "../best.js";
+import {
+  EPOCH,
+  FIRST,
+  HIGH,
+  LAST,
+  LOSS,
+  LOW,
+  RATE,
+  SECONDS,
+  SPEED,
+  STAGE,
+  type StepPoint,
+  type TrainingData,
+} from "../data.js";
+import { LivePlot } from "./live_plot.js";
+import { runningMeans } from "./running_mean.js";
+
+export type Data = Parsed<TrainingData>;
+export type Test = Data["tests"][number];
+type Row = (number | null)[];
+
+/** Points of steps by what they say. */
+interface Steps {
+  points: readonly StepPoint[];
+  first: number[];
+  last: number[];
+  stage: number[];
+}
+
+const stepsOf = ({ steps }: Data): Steps => {
+  const points = steps as unknown as readonly StepPoint[];
+  return {
+    points,
+    first: points.map((point) => point[FIRST]),
+    last: points.map((point) => point[LAST]),
+    stage: points.map((point) => point[STAGE]),
+  };
+};
+
+/** Colours of a stage: of its mean, its steps and their range. There are two. */
+const stageColor = (index: number, kind: "" | "-step" | "-range" = "") => color(`--stage-${(index % 2) + 1}${kind}`);
+
+/** All curves of a run. */
+export class Plots {
+  readonly loss = h("div", { class: "plot", role: "img", "aria-label": "Loss over steps" });
+  readonly auc = h("div", { class: "plot", role: "img", "aria-label": "AUC of the tests over epochs" });
+  readonly rate = h("div", { class: "plot", role: "img", "aria-label": "Learning rate over steps" });
+  readonly speed = h("div", { class: "plot", role: "img", "aria-label": "Samples a second over time" });
+
+  private steps: Steps = { points: [], first: [], last: [], stage: [] };
+  private means: Row = [];
+  private tests: readonly Test[] = [];
+  /** The stages there are, in order. */
+  private stages: number[] = [];
+  private logarithmic = false;
+
+  private readonly lossPlot = new LivePlot(
+    this.loss,
+    () => this.lossOptions(),
+    (width) => (width < 500 ? 240 : 340),
+    (i) => this.stepLines(i, "loss"),
+  );
+  private readonly aucPlot = new LivePlot(
+    this.auc,
+    () => this.aucOptions(),
+    (width) => (width < 500 ? 240 : 300),
+    (i) => testLines(this.tests[i]),
+  );
+  private readonly ratePlot = new LivePlot(
+    this.rate,
+    () => ({
+      padding: [8, 24, 0, 0],
+      cursor: cursor(),
+      scales: { x: { time: false }, y: { range: fromZero } },
+      axes: [axis({ label: "step", space: 60, size: 34, incrs: WHOLE }), axis({ size: axisWidth(52) })],
+      series: [{}, { stroke: () => color("--score"), width: 2, points: { show: false } }],
+      hooks: { draw: [(u) => this.drawStages(u, this.steps.last)] },
+    }),
+    () => 210,
+    (i) => this.stepLines(i, "rate"),
+  );
+  private readonly speedPlot = new LivePlot(
+    this.speed,
+    () => ({
+      padding: [8, 24, 0, 0],
+      cursor: cursor(),
+      scales: { x: { time: false }, y: { range: fromZero } },
+      axes: [
+        axis({ label: "time", space: 55, size: 34, incrs: TIMES, values: (_, times) => times.map(format.duration) }),
+        axis({ size: axisWidth(52) }),
+      ],
+      series: [{}, { stroke: () => color("--score"), width: 1.5, points: { show: false } }],
+    }),
+    () => 210,
+    (i) => this.stepLines(i, "speed"),
+  );
+
+  /** Shows what is new. The page has the elements by then: plots measure their places. */
+  show(data: Data): void {
+    this.steps = stepsOf(data);
+    this.tests = data.tests.filter(({ microAuc, macroAuc }) => microAuc != null || macroAuc != null);
+    this.stages = [...new Set(this.steps.stage)];
+    this.showLoss();
+    const { last, points } = this.steps;
+    this.ratePlot.show([last, points.map((point) => point[RATE])]);
+    // A run that was resumed on another machine may have a clock that goes back.
+    const times = points.map((point) => point[SECONDS] ?? Number.NaN);
+    const timed = times.every((time, i) => time >= (times[i - 1] ?? 0));
+    this.speedPlot.show([timed ? times : last, points.map((point) => point[SPEED])]);
+    const percent = (value: number | null | undefined) => (value == null ? null : 100 * value);
+    this.aucPlot.show([
+      this.tests.map(({ epoch }) => epoch as number),
+      this.tests.map(({ microAuc }) => percent(microAuc)),
+      this.tests.map(({ macroAuc }) => percent(macroAuc)),
+    ]);
+  }
+
+  /** A logarithmic axis for the loss, or a linear one. */
+  setLogarithmic(logarithmic: boolean): void {
+    this.logarithmic = logarithmic;
+    this.showLoss();
+  }
+
+  private showLoss(): void {
+    const { points, first, last, stage } = this.steps;
+    const sizes = points.map((_, i) => last[i] - first[i] + 1);
+    const values = (at: typeof LOSS | typeof LOW | typeof HIGH, of: number) =>
+      points.map((point) => (point[STAGE] === of ? this.drawable(point[at]) : null));
+    const rows: Row[] = [];
+    this.means = points.map(() => null);
+    for (const of of this.stages) {
+      const losses = values(LOSS, of);
+      const steps = sizes.reduce((sum, size, i) => sum + (stage[i] === of ? size : 0), 0);
+      const means = runningMeans(losses, sizes, Math.max(10, steps / 50));
+      for (const [i, mean] of means.entries()) if (mean !== null) this.means[i] = mean;
+      rows.push(values(HIGH, of), values(LOW, of), losses, means);
+    }
+    this.lossPlot.show([last, ...rows], `${this.stages.join()} ${this.logarithmic}`);
+  }
+
+  /** A logarithmic axis has no place for 0. */
+  private drawable(value: number | null): number | null {
+    return this.logarithmic && value !== null && value <= 0 ? null : value;
+  }
+
+  private lossOptions(): Omit<uPlot.Options, "width" | "height"> {
+    const several = this.stages.length > 1;
+    const scale: uPlot.Scale = this.logarithmic ? { distr: 3, range: (_, min, max) => [min / 1.15, max * 1.15] } : {};
+    return {
+      padding: [8, several ? 0 : 24, 0, 0],
+      cursor: cursor(),
+      scales: { x: { time: false }, ...Object.fromEntries(this.stages.map((_, i) => [yScale(i), scale])) },
+      // Losses of the two stages are different quantities: each has an axis, in its colour.
+      axes: [
+        axis({ label: "step", space: 60, size: 34, incrs: WHOLE }),
+        ...this.stages.map((stage, i) =>
+          axis({
+            scale: yScale(i),
+            side: i === 0 ? 3 : 1,
+            size: axisWidth(48),
+            ...(several && { stroke: () => stageColor(i), label: `stage ${stage}` }),
+            ...(this.logarithmic && logarithmicAxis),
+            ...(i > 0 && { grid: { show: false } }),
+          }),
+        ),
+      ],
+      series: [
+        {},
+        ...this.stages.flatMap((_, i): uPlot.Series[] => [
+          { scale: yScale(i), width: 0, points: { show: false } },
+          { scale: yScale(i), width: 0, points: { show: false } },
+          {
+            scale: yScale(i),
+            stroke: () => stageColor(i, "-step"),
+            width: 1,
+            points: { size: 4, stroke: () => stageColor(i, "-step"), fill: () => stageColor(i, "-step") },
+          },
+          { scale: yScale(i), stroke: () => stageColor(i), width: 2.5, points: { show: false } },
+        ]),
+      ],
+      bands: this.stages.map((_, i) => ({ series: [4 * i + 1, 4 * i + 2], fill: () => stageColor(i, "-range") })),
+      hooks: { draw: [(u) => this.drawStages(u, this.steps.last)] },
+    };
+  }
+
+  private aucOptions(): Omit<uPlot.Options, "width" | "height"> {
+    const series = (name: string, dash: number[]): uPlot.Series => ({
+      stroke: () => color(name),
+      width: 2,
+      dash,
+      spanGaps: true,
+      points: { show: true, size: 4, stroke: () => color(name), fill: () => color(name) },
+    });
+    return {
+      padding: [14, 14, 0, 0],
+      cursor: cursor(),
+      scales: { x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) } },
+      axes: [
+        axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }),
+        axis({ label: "AUC, %", size: axisWidth(44) }),
+      ],
+      series: [{}, series("--curve-1", []), series("--curve-2", [6, 4])],
+      hooks: {
+        draw: [
+          (u) => {
+            this.drawStages(
+              u,
+              this.tests.map(({ epoch }) => epoch as number),
+              this.tests.map(({ stage }) => stage as number),
+            );
+            this.drawBest(u);
+          },
+        ],
+      },
+    };
+  }
+
+  /** A line before the first point of a further stage. */
+  private drawStages(u: uPlot, x: readonly number[], stages: readonly number[] = this.steps.stage): void {
+    const { ctx, bbox } = u;
+    const px = uPlot.pxRatio;
+    ctx.save();
+    ctx.strokeStyle = color("--muted");
+    ctx.fillStyle = color("--muted");
+    ctx.lineWidth = px;
+    ctx.setLineDash([4 * px, 4 * px]);
+    ctx.font = `${12 * px}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    for (let i = 1; i < stages.length; i++) {
+      if (stages[i] === stages[i - 1]) continue;
+      const at = Math.round(u.valToPos((x[i - 1] + x[i]) / 2, "x", true));
+      if (at < bbox.left || at > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(at, bbox.top);
+      ctx.lineTo(at, bbox.top + bbox.height);
+      ctx.stroke();
+      const text = `stage ${stages[i]}`;
+      const fits = at + ctx.measureText(text).width + 6 * px < bbox.left + bbox.width;
+      ctx.textAlign = fits ? "left" : "right";
+      ctx.fillText(text, at + (fits ? 5 : -5) * px, bbox.top + 2 * px);
+    }
+    ctx.restore();
+  }
+
+  /** Rings around the best test of each stage. */
+  private drawBest(u: uPlot): void {
+    const { ctx, bbox } = u;
+    const px = uPlot.pxRatio;
+    ctx.save();
+    ctx.strokeStyle = color("--ink");
+    ctx.lineWidth = 2 * px;
+    for (const { epoch, microAuc, macroAuc } of bestOf(this.tests)) {
+      for (const auc of [microAuc, macroAuc]) {
+        if (auc == null) continue;
+        const [x, y] = [u.valToPos(epoch as number, "x", true), u.valToPos(100 * auc, "y", true)];
+        if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
+        ctx.beginPath();
+        ctx.arc(x, y, 6 * px, 0, 2 * Math.PI);
+        ctx.stroke();
+      }
+    }
+    ctx.restore();
+  }
+
+  private stepLines(i: number, what: "loss" | "rate" | "speed"): string[] {
+    const point = this.steps.points[i];
+    if (!point) return [];
+    const [first, last] = [point[FIRST], point[LAST]];
+    const several = last > first;
+    const lines = [
+      several ? `steps ${first} to ${last}` : `step ${last}`,
+      `epoch ${point[EPOCH]}, stage ${point[STAGE]}, ${format.duration(point[SECONDS])}`,
+    ];
+    if (what === "rate") lines.push(`learning rate ${format.score(point[RATE])}`);
+    if (what === "speed") lines.push(`${format.score(point[SPEED])} samples/s`);
+    if (what === "loss") {
+      lines.push(`loss ${format.score(point[LOSS])}`);
+      if (several) lines.push(`from ${format.score(point[LOW])} to ${format.score(point[HIGH])}`);
+      lines.push(`running mean ${format.score(this.means[i])}`);
+    }
+    return lines;
+  }
+}
+
+/** Steps of a time axis, in seconds. */
+const TIMES = [1, 2, 5, 10, 20, 30]
+  .flatMap((n) => [n, 60 * n])
+  .concat([1, 2, 3, 6, 12, 24, 48, 96, 192].map((n) => 3600 * n))
+  .sort((a, b) => a - b);
+
+const yScale = (index: number) => (index === 0 ? "y" : `y${index + 1}`);
+
+/** Lines at the powers of ten, where there are some in sight, and between them where there are few. */
+const logarithmicAxis: Partial<uPlot.Axis> = {
+  values: (_, splits) => splits.map((value) => (value === null ? "" : format.score(value).replace(/\.?0+$/, ""))),
+  grid: {
+    stroke: () => color("--grid"),
+    width: 1,
+    filter: (_, splits) => {
+      const powers = splits.map((value) =>
+        Number.isInteger(Math.round(1e6 * Math.log10(value)) / 1e6) ? value : null,
+      );
+      return powers.filter((value) => value !== null).length > 1 ? powers : splits;
+    },
+  },
+};
+
+const fromZero: uPlot.Range.Function = (_, __, max) => [0, max > 0 ? 1.2 * max : 1];
+
+/** A drag along the x axis zooms in, a double click out. */
+function cursor(): uPlot.Cursor {
+  return { drag: { x: true, y: false, dist: 5 }, y: false, points: { show: false } };
+}
+
+function testLines({ epoch, stage, microAuc, macroAuc, best }: Test): string[] {
+  return [
+    `epoch ${epoch}, stage ${stage}`,
+    `micro-AUC ${format.percent(microAuc == null ? null : 100 * microAuc)} %`,
+    `macro-AUC ${format.percent(macroAuc == null ? null : 100 * macroAuc)} %`,
+    ...(best ? ["best until then"] : []),
+  ];
+}

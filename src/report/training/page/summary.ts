@@ -1,0 +1,112 @@
+import { h } from "../../web/dom.js";
+import * as format from "../../web/format.js";
+import { bestOf } from "../best.js";
+import { LAST, SECONDS } from "../data.js";
+import type { Data, Test } from "./plots.js";
+
+/** After so many seconds without news something is wrong. */
+const LATE = 120;
+/** Tests in the table. */
+const LISTED = 200;
+
+const names = { running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" } as const;
+
+/** What the run does, in a line. */
+export function status({ state: { state, text } }: Data): HTMLElement {
+  return h("p", { class: "status", "data-state": state }, h("b", {}, names[state]), h("span", {}, text));
+}
+
+/** How old the news are. */
+export function news({ updated, state }: Data): HTMLElement {
+  const at = new Date(updated);
+  const seconds = Math.max(0, (Date.now() - at.getTime()) / 1000);
+  if (state.state === "running" && seconds > LATE) {
+    return h("p", { class: "news late" }, `No news for ${format.duration(seconds)}: the run may have been killed.`);
+  }
+  const shown = at.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  return h("p", { class: "news" }, "As of ", h("time", { datetime: updated }, shown));
+}
+
+/** The part of the time that has passed; undefined where it is not known. */
+export function partDone({ state, steps }: Data): number | undefined {
+  const passed = steps.at(-1)?.[SECONDS];
+  if (state.state === "done") return 1;
+  return passed == null || state.secondsLeft == null ? undefined : passed / (passed + state.secondsLeft);
+}
+
+/** Figures of the run. */
+export function tiles(data: Data): HTMLElement {
+  const { state, steps, epochs, tests } = data;
+  const running = state.state === "running";
+  const last = steps.at(-1);
+  const list: (HTMLElement | undefined)[] = [
+    state.epoch == null
+      ? undefined
+      : tile("Epoch", String(state.epoch), state.epochs == null ? "" : `of ${state.epochs}`),
+    running && state.secondsLeft != null
+      ? tile("Time left", format.duration(state.secondsLeft), "an estimate")
+      : undefined,
+    last?.[SECONDS] == null
+      ? undefined
+      : tile("Time passed", format.duration(last[SECONDS]), last[LAST] == null ? "" : `${last[LAST]} steps`),
+    running && state.samplesPerSecond != null ? tile("Samples/s", round(state.samplesPerSecond)) : undefined,
+    lossTile(epochs),
+    ...bestOf(tests).map((test) => bestTile(test, bestOf(tests).length > 1)),
+  ];
+  return h("ul", { class: "tiles" }, ...list.filter((item) => item !== undefined));
+}
+
+function lossTile(epochs: Data["epochs"]): HTMLElement | undefined {
+  const [before, last] = [epochs.at(-2), epochs.at(-1)];
+  if (!last) return undefined;
+  const shown = (loss: number | null) =>
+    loss === null ? "\u2013" : Math.abs(loss) < 1e6 ? String(Number(loss.toPrecision(3))) : format.score(loss);
+  const compared = before?.stage === last.stage ? `, ${shown(before.loss)} before` : "";
+  return tile("Mean loss", shown(last.loss), `epoch ${last.epoch}${compared}`);
+}
+
+function bestTile({ epoch, stage, microAuc, macroAuc }: Test, several: boolean): HTMLElement {
+  const [name, value] = microAuc == null ? ["macro", macroAuc] : ["micro", microAuc];
+  const place = `${several ? `stage ${stage}, ` : ""}epoch ${epoch}`;
+  const other = microAuc == null || macroAuc == null ? "" : `; macro ${format.percent(100 * macroAuc)}\u00a0%`;
+  return tile(`Best ${name}-AUC`, format.percent(value == null ? null : 100 * value), `${place}${other}`, "%");
+}
+
+function tile(name: string, value: string, note = "", unit = ""): HTMLElement {
+  return h(
+    "li",
+    {},
+    h("h3", {}, name),
+    h("p", { class: "value" }, value, unit ? h("small", {}, unit) : undefined),
+    note ? h("p", { class: "note" }, note) : undefined,
+  );
+}
+
+function round(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** The latest tests and the best, with the losses of their epochs; the last one first. */
+export function table({ tests, epochs }: Data): HTMLElement | undefined {
+  if (tests.length === 0) return undefined;
+  const losses = new Map(epochs.map(({ epoch, loss }) => [epoch, loss]));
+  const several = new Set(tests.map(({ stage }) => stage)).size > 1;
+  const best = new Set(bestOf(tests));
+  const percent = (value: number | null | undefined) => format.percent(value == null ? null : 100 * value);
+  const cell = (tag: "th" | "td", text: string) => h(tag, tag === "th" ? { scope: "col" } : {}, text);
+  const row = (tag: "th" | "td", [epoch, stage, ...rest]: string[]) =>
+    h("tr", {}, ...[epoch, ...(several ? [stage] : []), ...rest].map((text) => cell(tag, text ?? "")));
+  const listed = tests.filter((test, i) => i >= tests.length - LISTED || best.has(test));
+  const body = listed.toReversed().map((test) => {
+    const { epoch, stage, microAuc, macroAuc, seconds } = test;
+    const values = [percent(microAuc), percent(macroAuc), format.score(losses.get(epoch)), format.duration(seconds)];
+    const line = row("td", [String(epoch), String(stage), ...values]);
+    if (best.has(test)) {
+      line.className = "best";
+      line.title = several ? `the best of stage ${stage}` : "the best";
+    }
+    return line;
+  });
+  const head = row("th", ["epoch", "stage", "micro", "macro", "loss", "time"]);
+  return h("table", {}, h("thead", {}, head), h("tbody", {}, ...body));
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from "node:fs";
+import { afterAll, expect, it } from "vitest";
+import { runBenchmark } from "../../src/bench/index.js";
+import { isLagging, nextNumber } from "../../src/bench/streams.js";
+import { type StreamsFigure, streamsPage } from "../../src/report/bench/streams.js";
+import type { TuningTable } from "../../src/tuner/table.js";
+import { shippedTables } from "../../src/tuner/tables/index.js";
+import { captured, expectRefusal, filesIn, fixturePath, scratch, sdmae } from "../support/cli.js";
+import { testAdapter } from "../support/gpu.js";
+
+const at = scratch();
+const streams = (...args: string[]) =>
+  captured(() => runBenchmark("streams", [...args, "--size", "32x64", "--patch", "8", "--adapter", testAdapter]));
+
+const cache = process.env.SDMAE_CACHE;
+afterAll(() => {
+  if (cache === undefined) delete process.env.SDMAE_CACHE;
+  else process.env.SDMAE_CACHE = cache;
+});
+
+it("streams: frames a second and latencies of each number of cameras, in a table and a file", {
+  timeout: 120_000,
+}, async () => {
+  const [json, out] = [at("streams.json"), at("streams.html")];
+  const files = ["--json", json, "--out", out];
+  const { code, stdout } = await streams("--streams", "1,3", "--fps", "8", "--seconds", "1", ...files);
+  expect(code).toBe(0);
+  const { results, cameraFps, complete, dtype } = JSON.parse(readFileSync(json, "utf8"));
+  expect(cameraFps).toBe(8);
+  expect([complete, dtype]).toEqual([true, "f32"]);
+  expect(results.map((r: { streams: number }) => r.streams)).toEqual([1, 3]);
+  for (const { fps, latency, lags } of results) {
+    expect(fps).toBeGreaterThan(0);
+    expect(latency.p50).toBeGreaterThan(0);
+    expect(latency.p90).toBeGreaterThanOrEqual(latency.p50);
+    expect(latency.p99).toBeGreaterThanOrEqual(latency.p90);
+    expect(latency.max).toBeGreaterThanOrEqual(latency.p99);
+    expect(typeof lags).toBe("boolean");
+  }
+  expect(stdout).toMatch(/^ +3 +1 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +(keeps up|lags)$/m);
+  const html = readFileSync(out, "utf8");
+  // Two numbers of cameras in two lines of frames a second and four of latency, and a row each.
+  expect(html.match(/<circle/g)).toHaveLength(12);
+  expect(html.match(/<th scope="row">/g)).toHaveLength(2);
+  expectRefusal(await streams("--streams", "1,0"), "--streams");
+  expectRefusal(await streams("--fps", "0"), "--fps");
+  expectRefusal(await streams("--out", at("streams.png")), "must be named *.html");
+  expectRefusal(await streams("--json", at("none", "streams.json")), "there is no folder");
+  expectRefusal(await streams("--json", at()), "it is a folder");
+});
+
+it("streams: looks for the most cameras that do not lag", () => {
+  const figure = (streams: number, lags: boolean): StreamsFigure => {
+    return { streams, batch: 1, fps: 1, latency: { p50: 1, p90: 1, p99: 1, max: 1 }, lags };
+  };
+  const tried = (most: number) => {
+    const results: StreamsFigure[] = [];
+    for (let next = nextNumber({}, results); next !== undefined; next = nextNumber({}, results))
+      results.push(figure(next, next > most));
+    return results.map(({ streams }) => streams);
+  };
+  expect(tried(0)).toEqual([1]);
+  expect(tried(1)).toEqual([1, 2]);
+  expect(tried(5)).toEqual([1, 2, 4, 8, 6, 5]);
+  expect(tried(20)).toEqual([1, 2, 4, 8, 16, 32, 24, 20, 22]);
+  expect(tried(5000)).toEqual(Array.from({ length: 13 }, (_, i) => 2 ** i));
+  // No room for 40 and more, which none of fewer needs to lag for.
+  const roomy = [1, 2, 4, 8, 16, 32].map((streams) => figure(streams, false));
+  expect(nextNumber({}, roomy, 64)).toBe(48);
+  expect(nextNumber({}, roomy, 48)).toBe(40);
+  expect(nextNumber({}, [...roomy, figure(36, false)], 40)).toBeUndefined();
+  // What is asked for, and nothing else.
+  expect(nextNumber({ streams: [5, 3] }, [])).toBe(5);
+  expect(nextNumber({ streams: [5, 3] }, [figure(5, true)])).toBe(3);
+  expect(nextNumber({ streams: [5] }, [figure(5, true)])).toBeUndefined();
+});
+
+it("streams: lags where the queue grows, not where scores take long or one is late", () => {
+  const latencies = (each: (t: number) => number) => Array.from({ length: 250 }, (_, i) => each(i / 25));
+  expect(
+    isLagging(
+      latencies(() => 0.03),
+      10,
+    ),
+  ).toBe(false);
+  expect(
+    isLagging(
+      latencies(() => 2.5),
+      10,
+    ),
+  ).toBe(false);
+  expect(
+    isLagging(
+      latencies((t) => (t === 5 ? 3 : 0.02)),
+      10,
+    ),
+  ).toBe(false);
+  // A twentieth more frames than can be scored.
+  expect(
+    isLagging(
+      latencies((t) => 0.02 + 0.1 * t),
+      10,
+    ),
+  ).toBe(true);
+  // A hundredth: seen where it is measured for long.
+  expect(
+    isLagging(
+      latencies((t) => 0.02 + 0.01 * t),
+      10,
+    ),
+  ).toBe(false);
+  expect(
+    isLagging(
+      latencies((t) => 0.02 + 0.15 * t),
+      150,
+    ),
+  ).toBe(true);
+});
+
+it("streams: plots frames a second and latency against cameras", () => {
+  const figure = (streams: number, seconds: number): StreamsFigure => {
+    const latency = { p50: seconds, p90: 10 * seconds, p99: 10 * seconds, max: 10 * seconds };
+    return { streams, batch: 1, fps: 10 * streams, latency, lags: false };
+  };
+  const html = streamsPage({
+    ...{ title: "cameras <at once>", created: "2026-01-02T03:04:05.678Z", cameraFps: 100 },
+    ...{ figures: [figure(4, 0.1), figure(1, 0.01), figure(16, 1)], facts: [["size", "<b>"]], complete: true },
+  });
+  const paths = [...html.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) =>
+    [...d.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]),
+  );
+  expect(paths.map((points) => points.length)).toEqual([3, 3, 3, 3, 3, 3]);
+  const [scored, given, p50, p90] = paths;
+  // In the order of their number. Cameras give ten times what is scored: ten times the latency is as far in the other plot's own measure.
+  expect(scored.map(([x]) => x)).toEqual([...scored.map(([x]) => x)].sort((a, b) => a - b));
+  const perDecade = (p50[0][1] - p50[2][1]) / 2;
+  for (let i = 0; i < 3; i++) {
+    expect(p50[i][1] - p90[i][1]).toBeCloseTo(perDecade, 0);
+    expect(scored[i][1] - given[i][1]).toBeGreaterThan(0);
+  }
+  expect(html).toContain("4 cameras, p90: 1000 ms");
+  expect(html).not.toContain("<b>");
+  expect(html).not.toContain("not at its end");
+});
+
+it("tune: measures, keeps, knows the second time; what runs later takes it", { timeout: 300_000 }, async () => {
+  const model = ["--checkpoint", fixturePath("tiny-checkpoint-best.pth"), "--size", "32x64"];
+  const options = [...model, "--adapter", testAdapter];
+  process.env.SDMAE_CACHE = at("cache");
+  const first = await sdmae("tune", ...options, "--json", at("table.json"));
+  expect(first.code).toBe(0);
+  expect(first.stdout).toMatch(/^linear f32 .* [\d.]+( +\*)?$/m);
+  const [name] = filesIn(at("cache")).filter((file) => file.startsWith("tuning-"));
+  const kept = JSON.parse(readFileSync(at("cache", name), "utf8"));
+  const keys = Object.keys(kept.choices);
+  expect(keys.length).toBeGreaterThan(3);
+  for (const key of keys) expect(first.stdout).toContain(key);
+  // What is known of the adapter: what was measured now, over the package's own table.
+  const shipped = shippedTables.map((table) => table as TuningTable).find(({ adapter }) => adapter === kept.adapter);
+  expect(JSON.parse(readFileSync(at("table.json"), "utf8"))).toEqual({
+    ...kept,
+    choices: { ...shipped?.choices, ...kept.choices },
+  });
+  const again = await sdmae("tune", ...options);
+  expect(again.stdout).toContain("nothing to measure");
+  // SwiftShader is unpacked there too.
+  expect(filesIn(at("cache")).filter((file) => file.endsWith(".json"))).toEqual([name]);
+});

@@ -1,0 +1,30 @@
+import { existsSync } from "node:fs";
+import { expect, it } from "vitest";
+import { scratch, sdmae } from "../../support/cli.js";
+import { testAdapter } from "../../support/gpu.js";
+
+const at = scratch();
+
+it("the demo finds what is abnormal in a street that its model has not seen, where motion alone does not tell", {
+  timeout: 400_000,
+}, async () => {
+  const ran = await sdmae(
+    "demo",
+    "--seed",
+    "4242",
+    "--frames",
+    "70",
+    "--report",
+    at("report"),
+    "--adapter",
+    testAdapter,
+  );
+  expect(ran.code).toBe(0);
+  const [, auc, motion] =
+    /AUC of all frames \(micro\): ([\d.]+) %; by the largest motion alone it would be ([\d.]+) %/.exec(
+      ran.stdout,
+    ) as unknown as [string, string, string];
+  expect(Number(auc)).toBeGreaterThanOrEqual(95);
+  expect(Number(auc)).toBeGreaterThan(Number(motion) + 10);
+  expect(existsSync(at("report/index.html"))).toBe(true);
+});

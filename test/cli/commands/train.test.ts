@@ -1,0 +1,269 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, it } from "vitest";
+import { openTrainingCheckpoint } from "../../../src/checkpoint/training_checkpoint.js";
+import { runInChild } from "../../support/child.js";
+import { expectRefusal, filesIn, frameFolder, scratch, sdmae, tool } from "../../support/cli.js";
+import { testAdapter } from "../../support/gpu.js";
+
+const at = scratch();
+const network = [
+  ...[
+    "--size",
+    "32x64",
+    "--patch",
+    "8",
+    "--width",
+    "16",
+    "--decoder-width",
+    "16",
+    "--depth",
+    "1",
+    "--decoder-depth",
+    "2",
+  ],
+  ...["--batch", "4", "--epochs", "3", "--teacher-epochs", "2", "--anomalies", "none", "--lr", "0.001"],
+];
+const data = () => ["--root", at("data")];
+/** Another way to score frames than the paper's. */
+const scoring = [
+  ...["--frame-score", "top-k", "--top-k", "2", "--tokens", "visible"],
+  ...["--smoothing", "gaussian", "--sigma", "1", "--normalize"],
+];
+const run = ["--adapter", testAdapter, "--save-every", "0.1", ...scoring];
+
+beforeAll(async () => {
+  for (const folder of ["data/train/frames", "data/test/frames", "data/test/labels"]) {
+    mkdirSync(at(folder), { recursive: true });
+  }
+  const size = { height: 40, width: 72 };
+  await frameFolder(at("data/train/frames/01"), [...Array(14).keys()], size);
+  await frameFolder(at("data/train/frames/02"), [...Array(15).keys()], size);
+  await frameFolder(at("data/test/frames/01"), [0, 1, 2, 3, 4, 5], size);
+  writeFileSync(at("data/test/labels/01.txt"), "0\n0\n0\n1\n1\n1\n");
+});
+
+/** A training checkpoint's content without the time that it took. */
+function stateOf(folder: string, name = "checkpoint-latest.safetensors") {
+  const path = join(folder, name);
+  const state = openTrainingCheckpoint({ name: path, bytes: readFileSync(path) });
+  (state.training as { progress: { seconds: number } }).progress.seconds = 0;
+  return { ...state, checkpoint: { ...state.checkpoint, source: "" } };
+}
+
+const entriesOf = (folder: string): Record<string, unknown>[] =>
+  readFileSync(join(folder, "log.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be scored with", async () => {
+  const ran = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
+  expect(ran.stderr).toMatch(/epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+, the best so far/);
+  expect(ran).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/best teacher: .*; best with student: .*\nmodel: /),
+  });
+  expect(filesIn(at("whole"))).toEqual([
+    ...["checkpoint-best-student.safetensors", "checkpoint-best.safetensors", "checkpoint-latest.safetensors"],
+    ...["curves.js", "index.html", "log.jsonl", "model.safetensors", "settings.json"],
+  ]);
+  const entries = entriesOf(at("whole"));
+  const steps = entries.filter(({ type }) => type === "step");
+  expect(steps.map(({ step, epoch, stage }) => [step, epoch, stage])).toEqual(
+    Array.from({ length: 21 }, (_, i) => [i + 1, 1 + Math.floor(i / 7), i < 14 ? 1 : 2]),
+  );
+  expect(entries.filter(({ type }) => type === "epoch").length).toBe(3);
+  expect(entries.filter(({ type }) => type === "test").length).toBe(3);
+  expect(readFileSync(at("whole/curves.js"), "utf8")).toMatch(/"state":"done"/);
+
+  const scored = await sdmae(
+    "score",
+    at("data/test/frames/01"),
+    "-c",
+    at("whole/model.safetensors"),
+    "-q",
+    "--adapter",
+    testAdapter,
+  );
+  expect(scored.code).toBe(0);
+  expect(scored.stdout.trim().split("\n").length).toBe(7);
+  // It is measured as it was tested, unless told otherwise.
+  const json = at("measured.json");
+  const model = ["-c", at("whole/model.safetensors"), "--adapter", testAdapter, "--json", json];
+  const measured = await sdmae("eval", ...data(), ...model);
+  expect(measured.stderr).toMatch(/frames are scored as this model was tested in training: top-k of 2, visible tokens/);
+  const result = JSON.parse(readFileSync(json, "utf8")) as {
+    settings: Record<string, unknown>;
+    metrics: { name: string; value: number }[];
+  };
+  expect(result.settings).toMatchObject({ scoring: "top-k", tokens: "visible", topK: 2, normalize: true });
+  expect(result.settings).toMatchObject({ smoothing: { kind: "gaussian", sigma: 1 } });
+  const best = entries.findLast((entry) => entry.type === "test" && entry.stage === 2 && entry.best);
+  expect(result.metrics.find(({ name }) => name === "micro-AUC")?.value).toBeCloseTo(
+    100 * (best?.microAuc as number),
+    9,
+  );
+  const exported = await tool("export-checkpoint", at("whole/checkpoint-latest.safetensors"), at("latest.pth"));
+  expect(exported.code).toBe(0);
+
+  const again = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
+  expectRefusal(again, "holds a run already: --resume goes on with it");
+});
+
+it("a run that SIGKILL ended and --resume continued ends with the same bits", async () => {
+  const folder = at("killed");
+  const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
+  // As soon as something was saved and some steps more are in the log.
+  const { signal, stderr } = await runInChild(`
+    import { existsSync, readFileSync } from "node:fs";
+    import { runCli } from "./src/cli/index.js";
+    const latest = ${JSON.stringify(join(folder, "checkpoint-latest.safetensors"))};
+    let saved = 0;
+    setInterval(() => {
+      if (!existsSync(latest)) return;
+      const steps = readFileSync(${JSON.stringify(join(folder, "log.jsonl"))}, "utf8").split('"step","').length;
+      saved ||= steps;
+      if (steps > saved + 1) process.kill(process.pid, "SIGKILL");
+    }, 5);
+    await runCli(${JSON.stringify(args)});
+  `);
+  expect(signal, stderr).toBe("SIGKILL");
+  const before = entriesOf(folder).filter(({ type }) => type === "step").length;
+  expect(before).toBeLessThan(21);
+  const ran = await sdmae("train", "--out", folder, "--resume", "--adapter", testAdapter, "--quiet");
+  expect(ran).toMatchObject({ code: 0 });
+  for (const name of ["latest", "best", "best-student"].map((kind) => `checkpoint-${kind}.safetensors`)) {
+    expect(stateOf(folder, name)).toEqual(stateOf(at("whole"), name));
+  }
+  expect(readFileSync(join(folder, "model.safetensors"))).toEqual(readFileSync(at("whole/model.safetensors")));
+  const losses = (of: string) => {
+    // Steps that were done again stand twice; the later one counts.
+    const steps = entriesOf(of).filter(({ type }) => type === "step");
+    return new Map(steps.map(({ step, loss }) => [step, loss]));
+  };
+  expect(losses(folder)).toEqual(losses(at("whole")));
+  // Nothing half-written stays.
+  expect(filesIn(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+it("says where the last good checkpoint is when the loss is no number any more", async () => {
+  const folder = at("diverged");
+  const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
+  const ran = await sdmae(
+    ...args,
+    "--lr",
+    "10",
+    "--betas",
+    "0,0",
+    "--eps",
+    "1e-30",
+    "--epochs",
+    "50",
+    "--teacher-epochs",
+    "50",
+  );
+  expect(ran).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^error: the loss is (NaN|Infinity|-Infinity) at step \d+, in epoch \d+: .*lower learning rate.*; (the last good checkpoint is .*checkpoint-latest.safetensors, of step \d+|no checkpoint was written yet)\n$/,
+    ),
+  });
+  expect(readFileSync(join(folder, "curves.js"), "utf8")).toMatch(/"state":"failed"/);
+});
+
+it("begins anew in the folder of a run that came to nothing, and tells a teacher alone from a whole model", async () => {
+  const folder = at("anew");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "log.jsonl"), '{"type":"note","text":"of a start that failed"}\n');
+  const ran = await sdmae(
+    "train",
+    ...data(),
+    "--out",
+    folder,
+    ...network,
+    ...run,
+    "--epochs",
+    "1",
+    "--teacher-epochs",
+    "1",
+  );
+  expect(ran.code).toBe(0);
+  expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student, which is not trained/);
+  expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
+  const scored = (...options: string[]) =>
+    sdmae(
+      "score",
+      at("data/test/frames/01"),
+      "-c",
+      join(folder, "model.safetensors"),
+      "--adapter",
+      testAdapter,
+      ...options,
+    );
+  const mean = ["--frame-score", "mean", "--tokens", "all"];
+  const alone = await scored(...mean);
+  expect(alone.stderr).toMatch(/^this model's student was not trained/m);
+  for (const row of alone.stdout.trim().split("\n").slice(1)) {
+    const [target, score] = row.split(",").slice(-2);
+    expect(score).toBe(target);
+  }
+  expect((await scored(...mean, "--score", "sum")).stderr).toMatch(/^warning: this model's student was not trained/m);
+});
+
+it("says what is wrong with the command line or the data", async () => {
+  const out = ["--out", at("refused")];
+  const refused = async (message: string, ...args: string[]) => {
+    expectRefusal(await sdmae("train", ...args, "--quiet", "--adapter", testAdapter), message);
+    // Nothing of it stays.
+    expect(existsSync(at("refused"))).toBe(false);
+  };
+  await refused("name the data set's folder by --root DIR", ...out);
+  await refused("--dataset scene has no files", ...out, "--dataset", "scene", ...data());
+  await refused("holds no run to go on with", ...out, "--resume");
+  // Node's recursive mkdir would never end there.
+  const nowhere = "/proc/sdmae/run";
+  if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
+  await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
+  const scene = ["--dataset", "scene", "--size", "64x96"];
+  await refused("mask ratio 0.11 leaves no grid at 64x96: 21 of 24 tokens", ...out, ...scene);
+  await refused("mask ratio 0.3 leaves one", ...out, ...scene, "--mask-ratio", "0.4");
+  await refused("the width of the encoder, 33, is no multiple of 16", ...out, ...data(), ...network, "--width", "33");
+  await refused("each of 3 attention heads takes a multiple of 4", ...out, ...data(), ...network, "--heads", "3");
+  const init = ["--init", at("whole/model.safetensors"), "--width", "32"];
+  await refused(
+    "the checkpoint is of another network: it has --width 16, not 32",
+    ...out,
+    ...data(),
+    ...network,
+    ...init,
+  );
+  await refused("are shares of more than 1 together", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
+  const none = [...out, ...data(), ...network];
+  await refused("--speedup does nothing with --anomalies none", ...none, "--speedup", "0.3");
+  await refused("--anomaly-share does nothing with --anomalies none", ...none, "--anomaly-share", "0.3");
+  await refused("--speedup does nothing with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
+  await refused("--scene-seeds does nothing without --dataset scene", ...none, "--scene-seeds", "1-3");
+  await refused("stage 2 is over removed tokens, and mask ratio 0 removes none", ...none, "--mask-ratio", "0");
+  await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
+  await refused(
+    "teacher epochs 4 (stage 1) are more than epochs 3",
+    ...out,
+    ...data(),
+    ...network,
+    "--teacher-epochs",
+    "4",
+  );
+  await refused("has no train/frames_abnormal", ...out, ...data(), ...network, "--anomalies", "files");
+  const page = () => ["curves.js", "log.jsonl"].map((name) => readFileSync(join(at("whole"), name), "utf8"));
+  const before = page();
+  await refused(
+    "a run is continued with the settings that it began with; optimizer.learningRate was 0.001, not 0.5",
+    "--out",
+    at("whole"),
+    "--resume",
+    "--lr",
+    "0.5",
+  );
+  expect(page()).toEqual(before);
+});

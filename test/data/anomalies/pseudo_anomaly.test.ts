@@ -1,0 +1,357 @@
+import { readFileSync } from "node:fs";
+import { mat2d } from "gl-matrix";
+import { describe, expect, it } from "vitest";
+import { parseSafetensors } from "../../../src/checkpoint/safetensors.js";
+import { EvenSample, medianImage } from "../../../src/data/anomalies/foreground.js";
+import { buildForegroundLibrary, type LibraryClip } from "../../../src/data/anomalies/library.js";
+import { pasteFor, pasteLayer, toView } from "../../../src/data/anomalies/paste.js";
+import { drawPseudoAnomaly, pseudoAnomalyDefaults } from "../../../src/data/anomalies/pseudo_anomaly.js";
+import { coveredValues, cutObject, pasteCutOut } from "../../../src/data/anomalies/ubnormal.js";
+import type { DatasetVideo } from "../../../src/data/dataset.js";
+import { fromIterable } from "../../../src/data/frame.js";
+import { type BgrImage, resizeBilinear } from "../../../src/data/resize.js";
+import { InputError } from "../../../src/errors.js";
+import { uniformGenerator } from "../../../src/random.js";
+
+function flat(width: number, height: number, value: number): BgrImage {
+  return { data: new Uint8Array(width * height * 3).fill(value), width, height };
+}
+
+/** Sets the pixels of a box, corners x1, y1 inclusive, x2, y2 exclusive. */
+function fill(
+  image: BgrImage,
+  [x1, y1, x2, y2]: readonly [number, number, number, number],
+  ...bgr: number[]
+): BgrImage {
+  for (let y = y1; y < y2; y++) for (let x = x1; x < x2; x++) image.data.set(bgr, (y * image.width + x) * 3);
+  return image;
+}
+
+describe("resizeBilinear", () => {
+  const url = new URL("../../fixtures/preprocess.safetensors", import.meta.url);
+  const { tensors } = parseSafetensors(new Uint8Array(readFileSync(url)), "preprocess.safetensors");
+  const { shape, data } = tensors.get("bgr.image")!;
+  for (const size of ["24x30", "32x64", "320x640"]) {
+    it(`is OpenCV's at ${size}`, () => {
+      const [height, width] = size.split("x").map(Number) as [number, number];
+      const image = { height: shape[0], width: shape[1], data: data as Uint8Array };
+      const want = tensors.get(`bgr.resized_${size}`)!.data;
+      const got = resizeBilinear(image, { height, width }).data;
+      expect(got.length).toBe(want.length);
+      expect(got.filter((value, i) => value !== want[i]).length).toBe(0);
+    });
+  }
+});
+
+describe("the UBnormal procedure", () => {
+  it("cuts out an object's pixels, from 800 values on; an annotation may be larger than its frame", () => {
+    const frame = flat(30, 20, 77);
+    const numbers = { width: 32, height: 21, data: new Uint8Array(32 * 21) };
+    // 267 pixels are 801 values, one pixel fewer 798.
+    for (let i = 0; i < 267; i++) numbers.data[Math.floor(i / 30) * 32 + (i % 30)] = 4;
+    numbers.data[31] = 4;
+    numbers.data[20 * 32] = 4;
+    const cut = cutObject(frame, numbers, 4);
+    expect(coveredValues(cut!.mask)).toBe(801);
+    expect(cut!.mask.data[266 * 3]).toBe(255);
+    expect([cut!.cutOut.data[266 * 3], cut!.cutOut.data[267 * 3]]).toEqual([77, 0]);
+    numbers.data[0] = 5;
+    expect(cutObject(frame, numbers, 4)).toBeUndefined();
+  });
+
+  it("pastes in grayscale, blurred, saturating; every soft value of the mask takes the frame away", () => {
+    const cutOut = fill(flat(5, 5, 0), [2, 2, 3, 3], 40, 200, 120);
+    const mask = fill(flat(5, 5, 0), [2, 2, 3, 3], 1, 1, 1);
+    // libpng's luma: (3737·40 + 19234·200 + 9797·120) >> 15; a 3×3 kernel (1 2 1)²/16 about the pixel.
+    const luma = (3737 * 40 + 19234 * 200 + 9797 * 120) >> 15;
+    const share = (weight: number) => (luma * weight + 8) >> 4;
+    const { data } = pasteCutOut(flat(5, 5, 250), mask, cutOut);
+    const at = (x: number, y: number) => data[(y * 5 + x) * 3 + 1];
+    expect([at(2, 2), at(1, 2), at(1, 1), at(0, 0)]).toEqual([share(4), 255, Math.min(255, 250 + share(1)), 250]);
+    const dark = pasteCutOut(flat(5, 5, 10), mask, cutOut).data;
+    expect([dark[(2 * 5 + 1) * 3], dark[(3 * 5 + 3) * 3]]).toEqual([10 + share(2), 10 + share(1)]);
+  });
+
+  it("reflects at the border without repeating it", () => {
+    const cutOut = fill(flat(3, 3, 0), [1, 0, 2, 1], 160, 160, 160);
+    const { data } = pasteCutOut(flat(3, 3, 0), flat(3, 3, 0), cutOut);
+    expect([data[3], data[0], data[12]]).toEqual([(160 * 4 + 8) >> 4, (160 * 4 + 8) >> 4, (160 * 2 + 8) >> 4]);
+  });
+});
+
+describe("background", () => {
+  it("is the median over time", async () => {
+    const images = [9, 200, 11, 10, 10].map((value) => flat(4, 3, value));
+    expect((await medianImage(images)).data).toEqual(flat(4, 3, 10).data);
+  });
+
+  it("comes from frames that are evenly spread, whatever the length", () => {
+    for (const length of [1, 7, 8, 9, 100, 1000]) {
+      const sample = new EvenSample<number>(4);
+      for (let i = 0; i < length; i++) sample.add(i);
+      const step = (sample.items[1] ?? 1) - sample.items[0];
+      expect(sample.items).toEqual(sample.items.map((_, i) => i * step));
+      expect(sample.items.length).toBeLessThanOrEqual(8);
+      expect(sample.items.at(-1)! + step).toBeGreaterThanOrEqual(length);
+    }
+  });
+});
+
+describe("pasteLayer", () => {
+  const look = { gain: [1, 1, 1], bias: 0, low: 10, high: 20 } as const;
+  const background = flat(40, 30, 100);
+  const block = fill(flat(40, 30, 100), [10, 8, 20, 22], 30, 40, 50);
+  const box = { x: 15, y: 15, rx: 8, ry: 10 };
+
+  it("moves an object, whole and without what is around it", () => {
+    // Five to the right, two up.
+    const affine = mat2d.fromTranslation(mat2d.create(), [-5, 2]);
+    const { frame, mask } = pasteLayer(
+      flat(40, 30, 200),
+      { frame: block, background },
+      { affine, box, plain: false },
+      look,
+    );
+    const at = (x: number, y: number) => Array.from(frame.data.subarray((y * 40 + x) * 3, (y * 40 + x) * 3 + 3));
+    for (let y = 0; y < 30; y++) {
+      for (let x = 0; x < 40; x++) {
+        const [dx, dy] = [Math.min(x - 15, 24 - x), Math.min(y - 6, 19 - y)];
+        // The outermost pixels blend a little, corners are rounded off.
+        if (Math.min(dx, dy) >= 1 && dx + dy >= 3) {
+          expect([mask[y * 40 + x], ...at(x, y)]).toEqual([255, 30, 40, 50]);
+        } else if (Math.min(dx, dy) < -2) {
+          expect([mask[y * 40 + x], ...at(x, y)]).toEqual([0, 200, 200, 200]);
+        } else if (Math.min(dx, dy) < 0) {
+          // No rim: what is left of the source's background becomes the frame's.
+          expect(mask[y * 40 + x]).toBe(0);
+          for (const value of at(x, y)) expect(value).toBe(200);
+        }
+      }
+    }
+  });
+
+  it("scales, turns and recolours", () => {
+    const affine = mat2d.invert(
+      mat2d.create(),
+      // Twice as large and mirrored, about the middle of both.
+      mat2d.fromValues(-2, 0, 0, 2, 40 + 2 * 15, 30 - 2 * 15),
+    ) as mat2d;
+    const { frame, mask } = pasteLayer(
+      flat(80, 60, 0),
+      { frame: block, background },
+      { affine, box, plain: false },
+      { ...look, gain: [2, 1, 0.5], bias: 5 },
+    );
+    const middle = (30 * 80 + 40) * 3;
+    expect(Array.from(frame.data.subarray(middle, middle + 3))).toEqual([65, 45, 30]);
+    const covered = mask.reduce((count, value) => count + value / 255, 0);
+    expect(covered / (4 * 10 * 14)).toBeGreaterThan(0.9);
+    expect(covered / (4 * 10 * 14)).toBeLessThan(1.1);
+  });
+
+  it("takes all of a plain window, its mask being the foreground in it", () => {
+    const dark = flat(40, 30, 60);
+    const { frame, mask } = pasteLayer(
+      dark,
+      { frame: block, background },
+      { affine: mat2d.create(), box, plain: true },
+      look,
+    );
+    const at = (x: number, y: number) => [frame.data[(y * 40 + x) * 3], mask[y * 40 + x]];
+    expect([at(15, 15), at(8, 15), at(15, 6), at(2, 2), at(30, 15)]).toEqual([
+      [30, 255],
+      [100, 0],
+      [100, 0],
+      [60, 0],
+      [60, 0],
+    ]);
+  });
+});
+
+/** A video of a block that walks over noise, `speed` pixels a frame. */
+function walk(name: string, speed: number, count = 40, width = 120, height = 80): DatasetVideo {
+  const frames = () =>
+    Array.from({ length: count }, (_, t) => {
+      const image = flat(width, height, 120);
+      for (let i = 0; i < image.data.length; i += 3) image.data.fill(118 + ((i * 7919 + t * 104729) % 5), i, i + 3);
+      const x = 20 + Math.round(speed * t);
+      return fill(image, [x, 30, x + 10, 54], 20, 20, 20).data;
+    });
+  return { name, path: name, open: async () => fromIterable(frames, { width, height, name }) };
+}
+
+describe("the library", () => {
+  it("finds what moves, where it is, in each of the three frames", async () => {
+    const { clips } = await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e6 });
+    const [clip] = clips as [LibraryClip];
+    expect([clip.frameCount, clip.gray, clip.background.data[(40 * 120 + 60) * 3] >> 2]).toEqual([40, true, 30]);
+    expect(clip.objects.length).toBeGreaterThan(20);
+    for (const { frame, boxes, crop } of clip.objects) {
+      for (const [i, box] of boxes.entries()) {
+        const x = 20 + Math.round(1.5 * (frame + 3 * (i - 1))) + 5;
+        expect(Math.abs(box.x - x)).toBeLessThanOrEqual(1);
+        expect(Math.abs(box.y - 42)).toBeLessThanOrEqual(1);
+        expect([box.rx >= 5 && box.rx <= 7.5, box.ry >= 12 && box.ry <= 14.5]).toEqual([true, true]);
+        // The crop shows it there.
+        const image = crop!.frames[3 * i];
+        const inCrop = ((42 - crop!.y) * image.width + (x - crop!.x)) * 3;
+        expect(image.data[inCrop]).toBe(20);
+        expect(crop!.background.data[inCrop]).toBeGreaterThan(100);
+      }
+    }
+  });
+
+  it("keeps as many crops as fit", async () => {
+    const all = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e9 })).clips[0].objects;
+    const size = all.reduce((sum, { crop }) => sum + 8 * crop!.background.data.length, 0);
+    const half = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: size / 2 })).clips[0].objects;
+    expect(half.length).toBe(Math.floor(all.length / 2));
+  });
+
+  it("says where nothing moves", async () => {
+    await expect(buildForegroundLibrary([walk("a", 0)])).rejects.toThrow(InputError);
+    await expect(buildForegroundLibrary([walk("a", 0), walk("b", 0)])).rejects.toThrow(
+      /^no moving foreground was found in the 2 /,
+    );
+  });
+});
+
+describe("drawPseudoAnomaly", () => {
+  const options = pseudoAnomalyDefaults;
+  const library = buildForegroundLibrary([walk("a", 1.5), walk("b", -0.4)]);
+  const draws = async (speedup: number, seed = 1) => {
+    const random = uniformGenerator(seed);
+    const clips = await library;
+    return Array.from(
+      { length: 40 },
+      () => drawPseudoAnomaly(random, clips, { clip: 0, frame: 20 }, { ...options, speedup })!,
+    );
+  };
+
+  it("is the same for the same generator", async () => {
+    const view = { height: 64, width: 96 };
+    const slots = {
+      frame: (clip: LibraryClip, frame: number) => (clip.name === "a" ? frame : 100 + frame),
+      background: () => 7,
+    };
+    const packed = async (seed: number) => (await draws(0.5, seed)).map((anomaly) => pasteFor(anomaly, view, slots));
+    expect(await packed(3)).toEqual(await packed(3));
+    expect(await packed(3)).not.toEqual(await packed(4));
+    expect((await draws(0.5)).filter(({ kind }) => kind === "speedup").length).toBeGreaterThan(8);
+  });
+
+  it("draws cut-outs of other clips that move as far, and are as large, as asked for", async () => {
+    const { clips } = await library;
+    for (const anomaly of await draws(0)) {
+      expect([anomaly.kind, anomaly.source]).toEqual(["cutout", clips[1]]);
+      const layers = [-3, 0, 3].map((offset) => anomaly.layer(offset));
+      // Where the middle of the source's box goes in the scene.
+      const centres = layers.map(({ affine, box }) => {
+        const back = mat2d.invert(mat2d.create(), affine)!;
+        return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
+      });
+      const way = Math.hypot(centres[2][0] - centres[0][0], centres[2][1] - centres[0][1]) / 2 / 80;
+      expect(way).toBeGreaterThan(options.shift[0] - 1e-4);
+      expect(way).toBeLessThan(options.shift[1] + 1e-4);
+      expect(layers.map(({ frame }) => frame - anomaly.object.frame)).toEqual([-3, 0, 3]);
+      const { affine } = layers[1];
+      const size = 1 / Math.sqrt(Math.abs(mat2d.determinant(affine)));
+      expect(size).toBeGreaterThan(0.9 - 1e-4);
+      expect(size).toBeLessThan(2.2 + 1e-4);
+      expect(Math.abs(Math.atan(affine[1] / affine[0]))).toBeLessThan((options.rotation * Math.PI) / 180 + 1e-4);
+      // Gray footage stays gray.
+      expect(new Set(anomaly.gain).size).toBe(1);
+      // It goes on walking beyond the three frames, within seven.
+      for (let o = anomaly.first; o <= anomaly.last; o++) {
+        expect(Math.abs(anomaly.layer(o).frame - anomaly.object.frame)).toBeLessThanOrEqual(3);
+      }
+    }
+  });
+
+  it("draws speed-ups whose outer frames are t ∓ 3k, in a window that holds the whole way", async () => {
+    const speeds = new Set<number>();
+    for (const anomaly of await draws(1)) {
+      expect(anomaly.kind).toBe("speedup");
+      const [before, now, after] = [-3, 0, 3].map((offset) => anomaly.layer(offset));
+      const k = (20 - before.frame) / 3;
+      speeds.add(k);
+      expect([now.frame, after.frame]).toEqual([20, 20 + 3 * k]);
+      const { box } = now;
+      for (const frame of [before.frame, after.frame]) {
+        const x = 20 + 1.5 * frame + 5;
+        expect(Math.abs(x - box.x)).toBeLessThan(box.rx);
+      }
+    }
+    expect([...speeds].sort()).toEqual([2, 3, 4, 5]);
+  });
+
+  it("draws pieces of others, as small and as fast as asked for, that fall", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(9);
+    const shift = [0.1, 0.3] as const;
+    const thrown = { ...options, speedup: 0.25, pieces: 0.5, shift };
+    const draws = Array.from(
+      { length: 200 },
+      () => drawPseudoAnomaly(random, { clips }, { clip: 0, frame: 20 }, thrown)!,
+    );
+    const pieces = draws.filter(({ kind }) => kind === "piece");
+    expect(pieces.length).toBeGreaterThan(80);
+    expect(pieces.length).toBeLessThan(120);
+    expect(draws.filter(({ kind }) => kind === "speedup").length).toBeGreaterThan(30);
+    expect(draws.filter(({ kind }) => kind === "cutout").length).toBeGreaterThan(30);
+    const ways: number[] = [];
+    for (const { source, object, layer } of pieces) {
+      expect(source).toBe(clips[1]);
+      const own = object.boxes[1];
+      const layers = [-3, 0, 3].map((offset) => layer(offset));
+      const { box, plain } = layers[1];
+      expect([box.rx, plain]).toEqual([box.ry, false]);
+      expect(box.ry / own.ry).toBeGreaterThan(options.pieceSize[0] - 1e-6);
+      expect(box.ry / own.ry).toBeLessThan(options.pieceSize[1] + 1e-6);
+      // Its middle is one of the object.
+      expect(Math.abs(box.x - own.x)).toBeLessThan(own.rx);
+      expect(Math.abs(box.y - own.y)).toBeLessThan(own.ry);
+      const [before, now, after] = layers.map(({ affine, box }) => {
+        const back = mat2d.invert(mat2d.create(), affine)!;
+        return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
+      }) as [readonly [number, number], readonly [number, number], readonly [number, number]];
+      const velocity = [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2] as const;
+      const way = Math.hypot(...velocity) / 80;
+      expect(way).toBeGreaterThan(0.5 * shift[0] - 1e-4);
+      expect(way).toBeLessThan(shift[1] + 1e-4);
+      ways.push(Math.atan2(velocity[1], velocity[0]));
+      // Downwards it gets faster, sideways it does not.
+      const fall = after[1] - 2 * now[1] + before[1];
+      expect(fall).toBeGreaterThan(-1e-3);
+      expect(fall / 80).toBeLessThan(0.4 * shift[1] + 1e-4);
+      expect(Math.abs(after[0] - 2 * now[0] + before[0])).toBeLessThan(1e-3);
+    }
+    // Any way: all four quarters.
+    expect(new Set(ways.map((angle) => Math.floor(angle / (Math.PI / 2)))).size).toBe(4);
+  });
+
+  it("draws no speed-up where t − 3k does not exist, and nothing where there is no other clip either", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(1);
+    const draw = (all: readonly LibraryClip[]) =>
+      drawPseudoAnomaly(random, { clips: all }, { clip: 0, frame: 4 }, { ...options, speedup: 1 });
+    expect(draw(clips)?.kind).toBe("cutout");
+    expect(draw(clips.slice(0, 1))).toBeUndefined();
+  });
+
+  it("means the same in frames that were resized", async () => {
+    const [anomaly] = await draws(0);
+    const layer = anomaly.layer(0);
+    const view = toView(layer, anomaly.scene, anomaly.source, { height: 40, width: 240 });
+    // The scene's pixel (30, 50) of 120×80 is (60, 25) in the view; the source's points are scaled alike.
+    const at = ({ affine: m }: { affine: mat2d }, x: number, y: number) => [
+      m[0] * x + m[2] * y + m[4],
+      m[1] * x + m[3] * y + m[5],
+    ];
+    const [x, y] = at(layer, 30, 50) as [number, number];
+    const [vx, vy] = at(view, 60, 25) as [number, number];
+    expect(Math.abs(vx - 2 * x)).toBeLessThan(1e-3);
+    expect(Math.abs(vy - y / 2)).toBeLessThan(1e-3);
+    expect(view.box.rx).toBeCloseTo(2 * layer.box.rx);
+  });
+});

@@ -1,0 +1,136 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Frame } from "../../../src/data/frame.js";
+import { InputError } from "../../../src/errors.js";
+import { listFrameFiles, openFrameFolder } from "../../../src/node/media/frame_folder.js";
+import { openInput } from "../../../src/node/media/open.js";
+
+const onePixel = fileURLToPath(new URL("../../fixtures/images/one-pixel.png", import.meta.url));
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sdmae-folder-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Writes an image of one gray value under this name. */
+async function image(name: string, value: number, width = 16, height = 8): Promise<void> {
+  const data = Buffer.alloc(width * height * 3, value);
+  const made = sharp(data, { raw: { width, height, channels: 3 } });
+  await made.toFormat(name.endsWith("png") ? "png" : name.endsWith("jpg") ? "jpeg" : "tiff").toFile(join(folder, name));
+}
+
+async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
+  const all: Frame[] = [];
+  for await (const frame of frames) all.push(frame);
+  return all;
+}
+
+async function failure(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => undefined,
+    (e) => e,
+  );
+  expect(error).toBeInstanceOf(InputError);
+  expect(error.message).not.toMatch(/[\n\r]/);
+  return error.message;
+}
+
+test("frames come in the order of the numbers in their names, gaps kept", async () => {
+  await image("cam2_10.png", 10);
+  await image("cam2_9.jpg", 9);
+  await image("7-late.tif", 7);
+  await image("cam2_0012.png", 12);
+  writeFileSync(join(folder, ".5.png"), "hidden");
+  writeFileSync(join(folder, "notes 3.txt"), "no image");
+  mkdirSync(join(folder, "4.png"));
+  const source = await openInput(folder);
+  expect([source.width, source.height, source.frameCount]).toEqual([16, 8, 4]);
+  for (const inFlight of [1, 4, 100]) {
+    const again = await openFrameFolder(folder, { fps: 2, decodesInFlight: inFlight });
+    const frames = await collect(again.frames());
+    expect(frames.map((f) => [f.index, f.number, f.time, f.data[0]])).toEqual([
+      [0, 7, 0, 7],
+      [1, 9, 0.5, 9],
+      [2, 10, 1, 10],
+      [3, 12, 1.5, 12],
+    ]);
+    expect(frames[0].data.length).toBe(16 * 8 * 3);
+  }
+});
+
+test("names without a number come last, by name, and are numbered on", async () => {
+  for (const name of ["b.png", "a.png", "3.png"]) await image(name, 0);
+  expect((await listFrameFiles(folder)).map((f) => [f.name, f.number])).toEqual([
+    ["3.png", 3],
+    ["a.png", 4],
+    ["b.png", 5],
+  ]);
+});
+
+test("two images of one number", async () => {
+  await image("001.png", 0);
+  await image("1.jpg", 0);
+  expect(await failure(openInput(folder))).toMatch(/: 001\.png and 1\.jpg both have the frame number 1$/);
+});
+
+test("an empty folder, one without images, one of folders, none at all", async () => {
+  expect(await failure(openInput(folder))).toBe(`${folder} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)`);
+  writeFileSync(join(folder, "readme.txt"), "");
+  expect(await failure(openInput(folder))).toContain("holds no image");
+  mkdirSync(join(folder, "01"));
+  expect(await failure(openInput(folder))).toContain("it holds 1 folders: name the one with the frames");
+  expect(await failure(openInput(join(folder, "none")))).toContain("no such file or folder");
+});
+
+test("a single image is no video", async () => {
+  await image("1.png", 0);
+  expect(await failure(openInput(join(folder, "1.png")))).toContain(
+    "is a single image; name a folder of frames or a video",
+  );
+});
+
+test("an image of 1×1", async () => {
+  cpSync(onePixel, join(folder, "1.png"));
+  expect(await failure(openInput(folder))).toContain("1.png is 1×1 pixels; a frame needs at least 8 a side");
+});
+
+test("images of two sizes", async () => {
+  await image("1.png", 0);
+  await image("2.png", 0, 8, 16);
+  const source = await openInput(folder);
+  expect(await failure(collect(source.frames()))).toMatch(/2\.png is 8×16 pixels, but 1\.png is 16×8/);
+});
+
+test("an image that cannot be decoded ends the video where it stands", async () => {
+  for (let i = 0; i < 9; i++) await image(`${i}.png`, i);
+  writeFileSync(join(folder, "5.png"), "not an image");
+  const source = await openInput(folder);
+  const seen: number[] = [];
+  const reading = (async () => {
+    for await (const frame of source.frames()) seen.push(frame.number);
+  })();
+  expect(await failure(reading)).toContain("5.png is not a PNG, JPEG, TIFF, BMP or WebP image");
+  expect(seen).toEqual([0, 1, 2, 3, 4]);
+});
+
+test("a loop can be left early, and a signal ends it", async () => {
+  for (let i = 0; i < 9; i++) await image(`${i}.png`, i);
+  const source = await openInput(folder);
+  for await (const frame of source.frames()) if (frame.index === 1) break;
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const seen: number[] = [];
+  const reading = (async () => {
+    for await (const frame of source.frames(controller.signal)) {
+      seen.push(frame.index);
+      if (frame.index === 2) controller.abort(reason);
+    }
+  })();
+  await expect(reading).rejects.toBe(reason);
+  expect(seen).toEqual([0, 1, 2]);
+});

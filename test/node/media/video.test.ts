@@ -1,0 +1,306 @@
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Frame } from "../../../src/data/frame.js";
+import { InputError } from "../../../src/errors.js";
+import { FfmpegLog, findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { openInput } from "../../../src/node/media/open.js";
+import { openVideo } from "../../../src/node/media/video.js";
+
+const WIDTH = 96;
+const HEIGHT = 64;
+
+let folder: string;
+let ffmpeg: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sdmae-video-"));
+  ffmpeg = await findFfmpeg();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Frame t is all of one colour: B = 10 t, G = 255 − 10 t, R = 40, with a white pixel at row t, column 2 t. */
+function synthetic(t: number): Buffer {
+  const frame = Buffer.alloc(WIDTH * HEIGHT * 3);
+  for (let i = 0; i < frame.length; i += 3) frame.set([10 * t, 255 - 10 * t, 40], i);
+  frame.fill(255, (t * WIDTH + 2 * t) * 3, (t * WIDTH + 2 * t) * 3 + 3);
+  return frame;
+}
+
+/** Encodes synthetic frames without loss, or as the options say, and returns the file's path. */
+function video(name: string, count: number, ...options: string[]): string {
+  const path = join(folder, name);
+  const codec = options.length > 0 ? options : ["-c:v", "ffv1", "-pix_fmt", "bgr0"];
+  const raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", `${WIDTH}x${HEIGHT}`, "-r", "10", "-i", "pipe:0"];
+  const input = Buffer.concat(Array.from({ length: count }, (_, t) => synthetic(t % 25)));
+  execFileSync(ffmpeg, ["-v", "error", "-y", ...raw, ...codec, path], { input });
+  return path;
+}
+
+async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
+  const all: Frame[] = [];
+  for await (const frame of frames) all.push(frame);
+  return all;
+}
+
+async function failure(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => undefined,
+    (e) => e,
+  );
+  expect(error).toBeInstanceOf(InputError);
+  expect(error.message).not.toMatch(/[\n\r]/);
+  return error.message;
+}
+
+test("a lossless video gives back the very frames that went in, twice", async () => {
+  const source = await openInput(video("lossless.mkv", 25));
+  expect([source.width, source.height, source.fps, source.estimatedFrameCount]).toEqual([WIDTH, HEIGHT, 10, 25]);
+  for (let pass = 0; pass < 2; pass++) {
+    const frames = await collect(source.frames());
+    expect(frames.map((f) => f.number)).toEqual(Array.from({ length: 25 }, (_, t) => t));
+    expect(frames[7].time).toBe(0.7);
+    for (const frame of frames) expect(Buffer.compare(frame.data, synthetic(frame.index))).toBe(0);
+  }
+  expect(source.warnings).toEqual([]);
+});
+
+test("every coded frame comes once, whatever the frame times say", async () => {
+  // Times 0, 0.1, 0.2, …, but 1 s of nothing after every fifth frame: at a constant rate frames would be doubled.
+  const path = video("variable.mkv", 20, "-vf", "setpts=N/10/TB+floor(N/5)/TB", "-c:v", "ffv1");
+  const frames = await collect((await openInput(path)).frames());
+  expect(frames.length).toBe(20);
+});
+
+test("a video of two frames has two frames", async () => {
+  const frames = await collect((await openInput(video("two.avi", 2, "-c:v", "mpeg4"))).frames());
+  expect(frames.map((f) => f.index)).toEqual([0, 1]);
+});
+
+test("a video turned by its metadata comes upright", async () => {
+  const plain = video("plain.mp4", 3, "-c:v", "mpeg4");
+  const path = join(folder, "turned.mp4");
+  execFileSync(ffmpeg, ["-v", "error", "-y", "-i", plain, "-c", "copy", "-metadata:s:v:0", "rotate=90", path]);
+  const source = await openInput(path);
+  const turned = (await collect(source.frames()))[0];
+  // A newer ffmpeg does not write the turn from this option.
+  if (source.width === HEIGHT) expect([turned.width, turned.height, turned.data.length]).toEqual([64, 96, 64 * 96 * 3]);
+  else expect(source.width).toBe(WIDTH);
+});
+
+test("NTSC's rate is made exact again", async () => {
+  const path = video("ntsc.mkv", 3, "-c:v", "ffv1", "-vf", "setpts=N*1001/30000/TB", "-r", "30000/1001");
+  expect((await openInput(path)).fps).toBeCloseTo(30000 / 1001, 9);
+});
+
+test("odd names: options, patterns, protocols, spaces, line breaks", async () => {
+  const made = video("name.mkv", 2);
+  for (const name of ["-i.mkv", "%03d.mkv", "http:x.mkv", "a b\té.mkv", "concat:1|2.mkv"]) {
+    const path = join(folder, name);
+    copyFileSync(made, path);
+    expect((await collect((await openInput(path)).frames())).length).toBe(2);
+  }
+});
+
+describe("what is no video", () => {
+  test("no such file, an empty one, text under a video's name", async () => {
+    expect(await failure(openInput(join(folder, "none.avi")))).toContain(
+      "none.avi cannot be read: no such file or folder",
+    );
+    writeFileSync(join(folder, "empty.avi"), "");
+    expect(await failure(openInput(join(folder, "empty.avi")))).toContain("empty.avi cannot be read: it is empty");
+    writeFileSync(join(folder, "text.avi"), "This is text.\n".repeat(50));
+    expect(await failure(openInput(join(folder, "text.avi")))).toMatch(
+      /text\.avi is not a video that ffmpeg can read: .*Invalid data/,
+    );
+  });
+
+  test("text that some builds of ffmpeg would paint", async () => {
+    writeFileSync(join(folder, "notes.txt"), "hello\n");
+    expect(await failure(openInput(join(folder, "notes.txt")))).toMatch(
+      /notes\.txt is (text, not a video|not a video)/,
+    );
+  });
+
+  test("sound alone", async () => {
+    const path = join(folder, "sound.wav");
+    execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=0.2", path]);
+    expect(await failure(openInput(path))).toContain("sound.wav has no video stream");
+  });
+
+  test("a playlist does not reach for the network", async () => {
+    const path = join(folder, "list.m3u8");
+    writeFileSync(path, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n");
+    expect(await failure(openInput(path))).toMatch(/list\.m3u8 is not a video that ffmpeg can read: .*whitelist/);
+  });
+
+  test("frames of 2×2", async () => {
+    const path = join(folder, "tiny.avi");
+    execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=2x2", "-frames:v", "2", path]);
+    expect(await failure(openInput(path))).toContain("tiny.avi is 2×2 pixels; a frame needs at least 8 a side");
+  });
+});
+
+describe("damaged videos", () => {
+  test("cut off in its header, or without its index", async () => {
+    const whole = readFileSync(video("whole.mp4", 25, "-c:v", "mpeg4"));
+    for (const part of [0.02, 0.5]) {
+      const path = join(folder, "cut.mp4");
+      writeFileSync(path, whole.subarray(0, Math.floor(whole.length * part)));
+      expect(await failure(openInput(path))).toContain("cut.mp4 is not a video that ffmpeg can read: ");
+    }
+  });
+
+  test("cut off in the middle gives the frames before the cut", async () => {
+    const whole = readFileSync(video("whole.mkv", 25));
+    const path = join(folder, "cut.mkv");
+    writeFileSync(path, whole.subarray(0, Math.floor(whole.length / 2)));
+    const source = await openInput(path);
+    const frames = await collect(source.frames());
+    expect(frames.length).toBeGreaterThan(5);
+    expect(frames.length).toBeLessThan(20);
+    for (const frame of frames.slice(0, -1)) expect(Buffer.compare(frame.data, synthetic(frame.index))).toBe(0);
+    expect(source.warnings?.join()).toContain("cut.mkv");
+  });
+
+  test("wrong bytes in the middle are counted and warned about in one line", async () => {
+    const input = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=10,noise=alls=40"];
+    const whole = join(folder, "right.avi");
+    execFileSync(ffmpeg, ["-v", "error", "-y", ...input, "-frames:v", "20", "-c:v", "mpeg4", "-qscale", "3", whole]);
+    const bytes = readFileSync(whole);
+    for (let at = bytes.length >> 2; at < bytes.length >> 1; at += 997) bytes[at] ^= 0x5a;
+    const path = join(folder, "wrong.avi");
+    writeFileSync(path, bytes);
+    const source = await openInput(path);
+    const frames = await collect(source.frames());
+    expect(frames.length).toBeGreaterThan(0);
+    expect(source.warnings?.[0]).toMatch(/wrong\.avi: ffmpeg reported \d+ errors? while decoding/);
+    expect(source.warnings?.join("")).not.toMatch(/[\n\r]/);
+  });
+});
+
+describe.skipIf(process.platform === "win32")("the child process", () => {
+  /** A stand-in for ffmpeg that notes its process id (which exec keeps) and then is ffmpeg. */
+  function noting(): { program: string; pids: () => number[] } {
+    const [program, list] = [join(folder, "noting-ffmpeg"), join(folder, "pids")];
+    writeFileSync(program, `#!/bin/sh\necho $$ >> '${list}'\nexec '${ffmpeg}' "$@"\n`);
+    chmodSync(program, 0o755);
+    writeFileSync(list, "");
+    return { program, pids: () => readFileSync(list, "utf8").trim().split("\n").map(Number) };
+  }
+  const lives = (pid: number): boolean => {
+    try {
+      process.kill(pid, 0);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  test("is gone after an early break, an error in the loop and an abort", async () => {
+    const { program, pids } = noting();
+    // Too much for the pipes: ffmpeg has to wait for the reader.
+    const source = await openVideo(video("long.mkv", 400), { ffmpeg: program });
+
+    for await (const frame of source.frames()) {
+      if (frame.index < 3) continue;
+      expect(lives(pids().at(-1) as number)).toBe(true);
+      break;
+    }
+    const thrown = (async () => {
+      for await (const _ of source.frames()) throw new Error("mine");
+    })();
+    await expect(thrown).rejects.toThrow("mine");
+
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const aborted = (async () => {
+      for await (const frame of source.frames(controller.signal)) if (frame.index === 2) controller.abort(reason);
+    })();
+    await expect(aborted).rejects.toBe(reason);
+    await expect(collect(source.frames(AbortSignal.abort(reason)))).rejects.toBe(reason);
+
+    expect(pids().length).toBe(4);
+    expect(pids().filter(lives)).toEqual([]);
+  });
+
+  test("that ends with an error in the middle is an InputError", async () => {
+    const path = video("fine.mkv", 5);
+    const program = join(folder, "failing-ffmpeg");
+    writeFileSync(program, `#!/bin/sh\n'${ffmpeg}' "$@"\necho '[error] disk on fire' >&2\nexit 3\n`);
+    chmodSync(program, 0o755);
+    const source = await openVideo(path, { ffmpeg: program });
+    expect(await failure(collect(source.frames()))).toContain(
+      "fine.mkv cannot be decoded beyond frame 5: disk on fire",
+    );
+  });
+
+  test("that cannot be started", async () => {
+    const path = video("fine2.mkv", 2);
+    expect(await failure(openVideo(path, { ffmpeg: join(folder, "nothing") }))).toContain("ffmpeg cannot be run");
+  });
+});
+
+describe("finding ffmpeg", () => {
+  const none = async () => undefined;
+
+  test("none at all: the message says what to install", async () => {
+    const message = await failure(findFfmpeg({ env: { PATH: "" }, npmBinary: none }));
+    expect(message).toMatch(/needs ffmpeg, and none was found: install it .* npm install @ffmpeg-installer\/ffmpeg/);
+  });
+
+  test("SDMAE_FFMPEG first, then the PATH, then npm's", async () => {
+    const program = process.platform === "win32" ? "ffmpeg.exe" : "ffmpeg";
+    const onPath = join(folder, "bin");
+    mkdirSync(onPath);
+    writeFileSync(join(onPath, program), "");
+    chmodSync(join(onPath, program), 0o755);
+    const env = { PATH: onPath, SDMAE_FFMPEG: ffmpeg };
+    expect(await findFfmpeg({ env, npmBinary: none })).toBe(ffmpeg);
+    expect(await findFfmpeg({ env: { PATH: onPath }, npmBinary: none })).toBe(join(onPath, program));
+    expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => ffmpeg })).toBe(ffmpeg);
+    expect(await failure(findFfmpeg({ env: { SDMAE_FFMPEG: join(folder, "no") }, npmBinary: none }))).toMatch(
+      /^SDMAE_FFMPEG is .* not a program that can be run$/,
+    );
+  });
+
+  test.skipIf(process.platform === "win32")("npm's binary without its executable bit is made to run", async () => {
+    const binary = join(folder, "unset");
+    writeFileSync(binary, "#!/bin/sh\n");
+    chmodSync(binary, 0o644);
+    expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => binary })).toBe(binary);
+    expect(statSync(binary).mode & 0o111).toBe(0o111);
+  });
+
+  test.skipIf(process.platform !== "linux")("one whose mode cannot be changed is copied into the cache", async () => {
+    // A file that even root cannot make executable.
+    const env = { PATH: "", XDG_CACHE_HOME: join(folder, "cache") };
+    const copy = await findFfmpeg({ env, npmBinary: async () => "/proc/version" });
+    expect(copy.startsWith(join(folder, "cache", "sdmae", "ffmpeg-"))).toBe(true);
+    expect(statSync(copy).mode & 0o111).toBe(0o111);
+  });
+});
+
+test("the log is bounded, whatever ffmpeg prints", () => {
+  const log = new FfmpegLog();
+  log.push(`[h264 @ 0x1] [error] first\n[warn`);
+  log.push("ing] no error\nplain\n");
+  for (let i = 0; i < 1e4; i++) log.push(`[error] again ${i}\n`);
+  log.push("x".repeat(1e6));
+  log.end();
+  expect(log.errorCount).toBe(10001);
+  expect(log.errors.slice(0, 2)).toEqual(["first", "again 0"]);
+  expect(log.errors.length).toBe(50);
+  expect(log.lines.length).toBe(400);
+  expect(log.lines.slice(0, 3)).toEqual(["[h264 @ 0x1] first", "no error", "plain"]);
+});

@@ -1,0 +1,166 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { InputError } from "../../../src/errors.js";
+import { type LogEntry, TrainingLog } from "../../../src/node/files/training_log.js";
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sdmae-training-log-"));
+  path = join(folder, "log.jsonl");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const run: LogEntry = {
+  type: "run",
+  time: "2026-01-02T03:04:05.678Z",
+  title: "a run",
+  settings: { batch: 16, betas: [0.9, 0.95] },
+  adapter: "an adapter",
+  versions: { sdmae: "0.1.0" },
+};
+/** Four steps an epoch. */
+const step = (step: number, loss = step / 10): LogEntry => {
+  const epoch = Math.ceil(step / 4);
+  return { type: "step", epoch, stage: 1, step, loss, learningRate: 1e-4, samplesPerSecond: 40, seconds: step };
+};
+const epoch = (epoch: number): LogEntry => ({
+  type: "epoch",
+  epoch,
+  stage: 1,
+  loss: 0.5,
+  seconds: 4 * epoch,
+  steps: 4,
+});
+const tested = (epoch: number, best = false): LogEntry => {
+  return { type: "test", epoch, stage: 1, microAuc: 0.9, best, seconds: 4 * epoch + 1 };
+};
+const note: LogEntry = { type: "note", text: "two\nlines \u2028" };
+const lines = (...entries: LogEntry[]) => entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
+const inFile = () => readFileSync(path, "utf8");
+
+async function written(...entries: LogEntry[]): Promise<TrainingLog> {
+  const log = await TrainingLog.open(folder);
+  for (const entry of entries) log.append(entry);
+  return log;
+}
+
+test("what was appended is in the file at once, and is read again", async () => {
+  const all = [run, step(1), step(2), step(3), step(4), epoch(1), tested(1, true), note];
+  const log = await written(...all);
+  expect(inFile()).toBe(lines(...all));
+  expect(log.entries()).toEqual(all);
+  log.close();
+  const again = await TrainingLog.open(folder);
+  expect(again.entries()).toEqual(all);
+  again.append(step(5));
+  expect(inFile()).toBe(lines(...all, step(5)));
+  again.close();
+});
+
+test("a loss that is not finite is null in the file and NaN when read", async () => {
+  (await written(step(1, Number.NaN))).close();
+  expect(JSON.parse(inFile()).loss).toBeNull();
+  const log = await TrainingLog.open(folder);
+  expect(log.entries()).toEqual([step(1, Number.NaN)]);
+  log.close();
+});
+
+test("a torn last line is cut off, wherever it was torn", async () => {
+  const torn = Buffer.from(lines(note));
+  for (const cut of [1, 30, torn.length - 1]) {
+    writeFileSync(path, lines(run, step(1)));
+    appendFileSync(path, torn.subarray(0, cut));
+    const log = await TrainingLog.open(folder);
+    expect(log.entries()).toEqual([run, step(1)]);
+    expect(inFile()).toBe(lines(run, step(1)));
+    log.append(step(2));
+    expect(inFile()).toBe(lines(run, step(1), step(2)));
+    log.close();
+  }
+  writeFileSync(path, '{"type":');
+  const log = await TrainingLog.open(folder);
+  expect(log.entries()).toEqual([]);
+  log.close();
+});
+
+test("a later line of the same step or epoch replaces the earlier one, in its place", async () => {
+  const old = [run, step(1), step(2), step(4), epoch(1), tested(1), step(5)];
+  const again = [run, step(2, 7), step(3), epoch(1), tested(1, true), step(5, 8), step(6)];
+  const resolved = [run, step(1), step(2, 7), step(3), step(4), epoch(1), tested(1, true), step(5, 8), run, step(6)];
+  const log = await written(...old, ...again);
+  expect(log.entries()).toEqual(resolved);
+  expect(inFile()).toBe(lines(...old, ...again));
+  log.close();
+  const read = await TrainingLog.open(folder);
+  expect(read.entries()).toEqual(resolved);
+  read.close();
+});
+
+test("the array of entries grows; where it changes otherwise it is another one", async () => {
+  const log = await written(step(1), step(2), epoch(1));
+  const before = log.entries();
+  log.append(step(3));
+  log.append(note);
+  expect(log.entries()).toBe(before);
+  log.append(step(2, 9));
+  expect(log.entries()).not.toBe(before);
+  expect(before).toEqual([step(1), step(2), epoch(1), step(3), note]);
+  log.close();
+});
+
+test("rewound: later steps go, and the epochs that they stood in", async () => {
+  const first = [run, step(1), step(2), step(3), step(4), epoch(1), tested(1, true)];
+  const second = [step(5), step(6), step(7), step(8), epoch(2), tested(2), note];
+  const third = [step(9), step(10)];
+  const wanted: [number, LogEntry[]][] = [
+    [10, [...first, ...second, ...third]],
+    [99, [...first, ...second, ...third]],
+    [9, [...first, ...second, step(9)]],
+    [8, [...first, ...second]],
+    // In the midst of an epoch: neither its end nor its test were there yet.
+    [7, [...first, step(5), step(6), step(7), note]],
+    [4, [...first, note]],
+    [0, [run, note]],
+  ];
+  for (const [to, kept] of wanted) {
+    rmSync(path, { force: true });
+    const log = await written(...first, ...second, ...third);
+    await log.rewindTo(to);
+    expect(log.entries(), `to ${to}`).toEqual(kept);
+    expect(inFile()).toBe(lines(...kept));
+    // The file that is written on is the new one.
+    log.append(step(11));
+    expect(inFile()).toBe(lines(...kept, step(11)));
+    expect(readdirSync(folder)).toEqual(["log.jsonl"]);
+    log.close();
+  }
+});
+
+test.for([
+  ['{"type":"step","epoch":1', "not JSON"],
+  ["", "not JSON"],
+  ["17", '"type" is none of run, step, epoch, test, note'],
+  ['{"type":"constructor"}', '"type" is none of run, step, epoch, test, note'],
+  [JSON.stringify({ ...step(2), step: 1.5 }), '"step" is 1.5'],
+  [JSON.stringify({ ...step(2), loss: "0.1" }), '"loss" is "0.1"'],
+  [JSON.stringify({ ...epoch(2), epoch: undefined }), '"epoch" is missing'],
+  [JSON.stringify({ ...tested(2), best: 1 }), '"best" is 1'],
+] as const)("a damaged line is named: %s", async ([line, what]) => {
+  const content = `${lines(run, step(1))}${line}\n${lines(step(3))}`;
+  writeFileSync(path, content);
+  const error: unknown = await TrainingLog.open(folder).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(InputError);
+  const { message } = error as InputError;
+  expect(message).toContain(`${path}:3: ${what}, so`);
+  expect(message).not.toContain("\n");
+  expect(inFile()).toBe(content);
+});
+
+test("a folder that is not there", async () => {
+  await expect(TrainingLog.open(join(folder, "none"))).rejects.toThrow(
+    new InputError(`${join(folder, "none", "log.jsonl")}: cannot be written (no such file or folder)`),
+  );
+});
