@@ -1,0 +1,145 @@
+// Finds the prose of a repository (comments and Markdown) and what is wrong with it: lines over 100 columns, and references to
+// files or sections that do not exist. Part of tools/check-house.js.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { extname, join, posix, relative, sep } from "node:path";
+
+/** The most columns of a line of prose. */
+const columns = 100;
+/** Folders whose files nobody writes by hand, or that hold data. */
+const skipped = new Set(["node_modules", "dist", ".git", ".gpu", "sdmae-demo", "fixtures", "results", "models"]);
+const slashed = new Set([".ts", ".js", ".wgsl", ".css"]);
+const hashed = new Set([".sh", ".py", ".yml", ".yaml", ""]);
+/** Folders of a repository that references begin with. */
+const topFolders = ["src", "shaders", "test", "tools", "bench", "docs", "examples", "models", ".github"];
+
+/** Files below a folder, as paths relative to `root` with forward slashes. */
+function filesBelow(root, folder = root) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return skipped.has(entry.name) ? [] : filesBelow(root, path);
+    return entry.isFile() ? [relative(root, path).split(sep).join("/")] : [];
+  });
+}
+
+/** One match per comment, string or regular expression. A template's own comments are missed. */
+const token =
+  /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`|(?<=[=(,:;!&|?{}\n[]\s*)\/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
+
+/** @returns {{text: string, line: number, end: number}[]} lines of prose; `end` is the column at which one ends */
+function slashedProse(text) {
+  const prose = [];
+  let line = 1;
+  let at = 0;
+  for (const { 0: found, index } of text.matchAll(token)) {
+    // Lines such as //#include are instructions to tools/wgsl.js.
+    if (!/^\/[/*]/.test(found) || found.startsWith("//#")) continue;
+    line += text.slice(at, index).split("\n").length - 1;
+    at = index;
+    const start = index - (text.lastIndexOf("\n", index - 1) + 1);
+    found.split("\n").forEach((part, i) => {
+      prose.push({ text: part, line: line + i, end: (i === 0 ? start : 0) + part.length });
+    });
+  }
+  return prose;
+}
+
+function hashedProse(text) {
+  return text.split("\n").flatMap((part, i) => {
+    return /^\s*#(?!!)/.test(part) ? [{ text: part, line: i + 1, end: part.length }] : [];
+  });
+}
+
+/** Markdown without its code blocks; tables are marked, since they may be wide. */
+function markdownProse(text) {
+  const prose = [];
+  let fence = "";
+  let blankBefore = true;
+  let inCode = false;
+  text.split("\n").forEach((part, i) => {
+    const mark = /^\s*(```|~~~)/.exec(part)?.[1];
+    if (mark && (!fence || fence === mark)) {
+      fence = fence ? "" : mark;
+      return;
+    }
+    if (fence) return;
+    inCode = /^(?: {4}|\t)/.test(part) && (blankBefore || inCode);
+    blankBefore = part.trim() === "";
+    if (!inCode) prose.push({ text: part, line: i + 1, end: part.length, table: /^\s*\|/.test(part) });
+  });
+  return prose;
+}
+
+function proseOf(path, text) {
+  const extension = extname(path);
+  if (extension === ".md") return markdownProse(text);
+  if (slashed.has(extension)) return slashedProse(text);
+  return hashed.has(extension) ? hashedProse(text) : [];
+}
+
+/** How many columns of a line are addresses, which cannot be wrapped. */
+function addressColumns(text) {
+  const found = text.match(/\]\([^)\s]+\)|https?:\/\/[^\s)>]+|src="[^"]*"/g) ?? [];
+  return found.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Whether a name stands for any file: x.ts, NAME.js, N_label.mat. */
+const isPlaceholder = (path) => path.split("/").some((part) => /^(?:[a-z]|[A-Z]+)\./.test(part) || part.includes("*"));
+
+/** Every path, and what may be left out at its front: src/gpu/gpu.ts, gpu/gpu.ts, gpu.ts. */
+function withSuffixes(files) {
+  return new Set(
+    files.flatMap((file) => {
+      const parts = file.split("/");
+      return parts.map((_, i) => parts.slice(i).join("/"));
+    }),
+  );
+}
+
+/** Names of files in a line of prose. */
+const fileName = /(?<![\w./~$-])(?:[\w.-]+\/)*[\w-]+\.(?:ts|js|wgsl|md|sh|py|css|json)\b(?![\w/])/g;
+
+/** @returns {(path: string, prose: string) => string[]} what a line of a file refers to and is not there */
+function referenceCheck(root, files) {
+  const suffixes = withSuffixes(files);
+  const exists = (path) => suffixes.has(path) || existsSync(join(root, path));
+  const method = join(root, "docs/method.md");
+  const methodText = existsSync(method) ? readFileSync(method, "utf8") : "";
+  const sections = new Set([...methodText.matchAll(/^## (\d+)\./gm)].map((match) => match[1]));
+  return (path, prose) => {
+    const missing = [];
+    const links = path.endsWith(".md") ? prose.matchAll(/(?:\]\(|src=")([^)"\s]+)/g) : [];
+    for (const [, target] of links) {
+      if (/^(?:[a-z]+:|#)/.test(target)) continue;
+      if (!exists(posix.join(posix.dirname(path), target.replace(/#.*$/, "")))) missing.push(target);
+    }
+    for (const [name] of prose.replace(/\]\([^)]*\)/g, "").matchAll(fileName)) {
+      // Other names, such as curves.js, may be files that a user has.
+      const isOurs = /\.(?:ts|wgsl)$/.test(name) || (name.includes("/") && topFolders.includes(name.split("/")[0]));
+      if (isOurs && !isPlaceholder(name) && !exists(name)) missing.push(name);
+    }
+    for (const [, section] of prose.matchAll(/docs\/method\.md §(\d+)/g)) {
+      if (!sections.has(section)) missing.push(`§${section} of docs/method.md`);
+    }
+    return missing;
+  };
+}
+
+/**
+ * Checks the prose of a repository.
+ * @param {string} root
+ * @returns {string[]} a line per problem
+ */
+export function textProblems(root) {
+  const files = filesBelow(root).sort();
+  const missingIn = referenceCheck(root, files);
+  return files.flatMap((path) => {
+    if (![".md", ...slashed, ...hashed].includes(extname(path))) return [];
+    return proseOf(path, readFileSync(join(root, path), "utf8")).flatMap(({ text, line, end, table }) => {
+      const isLong = !table && end - addressColumns(text) > columns && !text.includes("biome-ignore");
+      return [
+        ...(isLong ? [`${path}:${line}: prose of ${end} columns: wrap it at ${columns}`] : []),
+        ...missingIn(path, text).map((name) => `${path}:${line}: refers to ${name}, which does not exist`),
+      ];
+    });
+  });
+}
