@@ -3,6 +3,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { shaderProblems } from "./house/shaders.js";
+import { textProblems } from "./house/texts.js";
 
 /** From the ground up. Folders of src/, or files that stand in src/ itself. */
 const floors = [
@@ -172,6 +174,8 @@ for (const circle of circles(new Map([...siblings].map(([part, to]) => [part, [.
   const { path, line } = siblings.get(circle[0]).get(circle[1]);
   problems.push(`src/${path}:${line}: folders of one floor import each other in a circle: ${circle.join(" → ")}`);
 }
+
+problems.push(...shaderProblems(root), ...textProblems(root));
 
 for (const problem of problems) console.error(problem);
 const summary = `${graph.size} files, ${imports} imports, ${floors.length} floors; the core is ${[...core].join(", ")}`;

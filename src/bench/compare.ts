@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
-import { checkpointOrFresh } from "../cli/options/model.js";
+import { checkpointOrFresh, maskRatioOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
@@ -34,6 +34,7 @@ interface CompareOptions {
   size?: { height: number; width: number };
   patch?: number;
   batch?: number[];
+  maskRatio?: number;
   dtype?: ActivationType[];
   peer?: string[];
   seconds: number;
@@ -96,6 +97,7 @@ export function compareCommand(
         parseBatches,
       ),
     )
+    .addOption(maskRatioOption())
     .addOption(
       new Option(
         "--dtype <list>",
@@ -212,7 +214,11 @@ async function settle(options: CompareOptions, checkpoint: Checkpoint): Promise<
     const usual = defaults[adapter.kind === "gpu" ? "gpu" : "software"];
     const size = options.size ?? usual.size;
     const types = options.dtype ?? (activationType("auto", gpu) === "f16" ? dtypes : (["f32"] as const));
-    const settings = types.map((dtype) => scoreSettings(checkpoint, { size, dtype }, gpu));
+    const { maskRatio } = options;
+    const settings = types.map((dtype, i) =>
+      // One notice for all types.
+      scoreSettings(checkpoint, { size, maskRatio, dtype }, gpu, i === 0 ? onNotice : undefined),
+    );
     return { adapter, settings, batches: options.batch ?? usual.batches };
   } finally {
     gpu.close();

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterLines } from "../cli/commands/adapters.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
-import { checkpointOrFresh, dtypeOption } from "../cli/options/model.js";
+import { checkpointOrFresh, dtypeOption, maskRatioOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { profileTable } from "../cli/terminal/profile_table.js";
@@ -26,6 +26,7 @@ interface FpsOptions {
   patch?: number;
   batch?: number;
   seconds: number;
+  maskRatio?: number;
   dtype?: ScoreOptions["dtype"];
   checkpoint?: string;
   adapter?: string;
@@ -57,6 +58,7 @@ export function fpsCommand(
       new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
     .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
+    .addOption(maskRatioOption())
     .addOption(dtypeOption())
     .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(adapterOption())
@@ -85,7 +87,12 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   let progress: Progress | undefined;
   try {
     await firstUse?.checkHalf(options.dtype);
-    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const settings = scoreSettings(
+      checkpoint,
+      { size: options.size, maskRatio: options.maskRatio, dtype: options.dtype },
+      gpu,
+      onNotice,
+    );
     const { height, width } = settings.size;
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 32 : 1);
     console.log(`adapter       ${gpu.adapter.description} (${gpu.adapter.kind})`);
@@ -135,6 +142,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
         versions: versions(),
         size: settings.size,
         patch: checkpoint.config.patch,
+        maskRatio: settings.maskRatio,
         batch,
         dtype: settings.dtype,
         model: model.rate,

@@ -6,6 +6,7 @@ import type { Gpu } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { type NodeProfile, Program } from "../graph/program.js";
 import { noSlot } from "../ops/resize.js";
+import { packSamples } from "../ops/samples.js";
 import { uniformGenerator } from "../random.js";
 import type { FirstUse } from "../tuner/first_use.js";
 import { measure, summary, timed } from "./measure.js";
@@ -41,8 +42,11 @@ export async function openModel(
       () => noise() * 256,
     );
     for (let slot = 0; slot < slots; slot++) program.write(built.ring.raw, bytes, slot * 4 * built.ring.raw.shape[1]);
-    const rows = Array.from({ length: batch }, (_, b) => [b, b + 3, b + 6, b + 2, b + 4, b + 3, b, 0]);
-    program.write(built.samples, Uint32Array.from(rows.flat()));
+    const rows = Array.from({ length: batch }, (_, b) => ({
+      ...{ previous: b, current: b + 3, next: b + 6, before: b + 2, after: b + 4 },
+      ...{ target: b + 3, frame: b },
+    }));
+    program.write(built.samples, packSamples(rows));
     const resize = (count: number) =>
       program.write(
         built.ring.slots,

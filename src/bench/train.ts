@@ -18,7 +18,8 @@ import { checkTrainingConfig, paperTraining, type TrainingConfig } from "../trai
 import { MemoryArchive } from "../train/frame_archive.js";
 import { ParameterLayout } from "../train/parameters.js";
 import { Sampler } from "../train/sampler.js";
-import { largestMicroBatch, Stage, type StepPart, type TrainingState } from "../train/stage.js";
+import { Stage, type StepPart, type TrainingState } from "../train/stage.js";
+import { largestMicroBatch } from "../train/stage_graph.js";
 import { freshScaler } from "../train/training_graph.js";
 import { TrainingSet } from "../train/training_set.js";
 import { FirstUse } from "../tuner/first_use.js";

@@ -1,24 +1,28 @@
+// How a checkpoint is run and scored: by option, preset or checkpoint, in this order.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../checkpoint/extras.js";
 import { InputError } from "../errors.js";
 import type { Target } from "../gpu/gpu.js";
 import type { ActivationType } from "../graph/graph.js";
-import { type MaskingMethod, tokenGrid } from "../model/masking.js";
-import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
+import { gridMaskRatio, type MaskingMethod, tokenGrid } from "../model/masking.js";
+import { type Preset, type PresetName, presets, type ScoreRule } from "../model/presets.js";
 import type { Norm } from "../ops/errors.js";
 import type { Size } from "../ops/resize.js";
 import { halfVerdict, isHalfSuspect, isHalfWrong } from "../tuner/half_check.js";
 import { frameScorings, paperFrameScore, type TokenScoring, tokenChoices } from "./frame_score.js";
 
-/** How frames are scored; each one that is not given comes from the preset, else from the checkpoint, else from the fallback or the original. */
+/**
+ * How frames are scored. What is not given comes from the preset, else from the checkpoint, else
+ * from the fallback, else from the original's preset for the model's patch size.
+ */
 export interface ScoreOptions {
   /** Settings of one of the original's data sets. */
   preset?: PresetName;
-  /** Settings of the data set that is scored, where neither an option nor the checkpoint says. */
+  /** The preset of the data set that is scored, if neither an option nor the checkpoint decides. */
   fallback?: PresetName;
   /** Input size of the network in pixels. */
   size?: Size;
-  /** Share of the tokens that is removed, 0 to below 1. */
+  /** Share of the tokens that is removed, from 0 to below 1. */
   maskRatio?: number;
   masking?: MaskingMethod;
   /** Squared or absolute differences. */
@@ -26,38 +30,35 @@ export interface ScoreOptions {
   score?: ScoreRule;
   /** Scores over removed tokens only. */
   maskedOnly?: boolean;
-  /** How a frame's score is made of its tokens; as the paper (the mean error) unless the checkpoint says how it was tested. */
+  /** How a frame's score is made of its tokens; as the model was tested, else the mean error. */
   frameScore?: Partial<TokenScoring>;
   /**
-   * What activations and weights are stored as; sums are float32 always. `auto`: f16 on a GPU where
-   * it is right, else f32.
+   * What activations and weights are stored as; sums are always float32. `auto`: f16 on a GPU if it
+   * is right there, else f32.
    */
   dtype?: ActivationType | "auto";
 }
 
-/** What {@link ScoreOptions} come to for a checkpoint. */
+/** The settings that {@link ScoreOptions} lead to for a checkpoint. */
 export type ScoreSettings = Required<Omit<ScoreOptions, "preset" | "fallback" | "dtype" | "frameScore">> & {
   dtype: ActivationType;
   frameScore: TokenScoring;
 };
 
 /**
- * Settles how a checkpoint is run.
- * @param target what it runs on, if that is known: without it `auto` is float32
- * @throws InputError where settings contradict each other or the network
+ * Decides how a checkpoint is run.
+ * @param target the device, if known; without it `auto` is float32
+ * @param onNotice receives a line if the usual mask ratio leaves no grid at the wanted size, so
+ * that another one is used
+ * @throws InputError if settings contradict each other or the network
  */
 export function scoreSettings(
   { config, extras, settings: trained }: Checkpoint,
   options: ScoreOptions = {},
   target?: Target,
+  onNotice?: (line: string) => void,
 ): ScoreSettings {
-  const named =
-    options.preset ??
-    (Object.hasOwn(presets, trained.dataset ?? "") ? (trained.dataset as PresetName) : options.fallback);
-  if (options.preset && !Object.hasOwn(presets, options.preset)) {
-    throw new InputError(`no preset "${options.preset}"; there is ${Object.keys(presets).join(", ")}`);
-  }
-  const preset = named ? presets[named] : config.patch === presets.shanghai.patch ? presets.shanghai : presets.avenue;
+  const preset = presetFor(options, trained.dataset, config.patch);
   const own = options.preset ? {} : fromTraining(trained);
   const hasStudent = config.studentDepth > 0;
   const score = options.score ?? (hasTrainedStudent(config, extras) ? (own.score ?? preset.score) : "teacher");
@@ -65,9 +66,18 @@ export function scoreSettings(
     throw new InputError(`score "${score}" needs a student, which this model does not have; "teacher" does not`);
   }
   const maskedOnly = options.maskedOnly ?? own.maskedOnly ?? preset.maskedOnly;
+  const size = options.size ?? own.size ?? preset.size;
+  const usualRatio = own.maskRatio ?? preset.maskRatio;
+  const maskRatio = options.maskRatio ?? gridMaskRatio(size, config.patch, usualRatio);
+  if (options.maskRatio === undefined && maskRatio !== usualRatio) {
+    const { height, width } = size;
+    onNotice?.(
+      `mask ratio ${usualRatio} leaves no grid at ${height}x${width}: using the nearest that does, ${maskRatio}`,
+    );
+  }
   const settings: ScoreSettings = {
-    size: options.size ?? own.size ?? preset.size,
-    maskRatio: options.maskRatio ?? own.maskRatio ?? preset.maskRatio,
+    size,
+    maskRatio,
     masking: options.masking ?? own.masking ?? preset.masking,
     norm: options.norm ?? own.norm ?? preset.norm,
     score,
@@ -81,7 +91,7 @@ export function scoreSettings(
   };
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
   if (settings.maskedOnly && grid.keep === grid.tokens) {
-    throw new InputError(`a score over removed tokens only needs some: mask ratio ${settings.maskRatio} removes none`);
+    throw new InputError(`scores are over removed tokens only, but mask ratio ${settings.maskRatio} removes none`);
   }
   if (settings.frameScore.scoring === "cleaned-map" && !hasStudent) {
     throw new InputError("frame score cleaned-map needs a student, which this model does not have");
@@ -89,18 +99,32 @@ export function scoreSettings(
   return settings;
 }
 
-/** Whether a frame's score is what the network's graph gives by itself: the mean error. */
+/** The preset that was asked for, else by the checkpoint's data set, the fallback, the patch. */
+function presetFor({ preset, fallback }: ScoreOptions, dataset: string | undefined, patch: number): Preset {
+  if (preset && !isPreset(preset)) {
+    throw new InputError(`there is no preset "${preset}": take one of ${Object.keys(presets).join(", ")}`);
+  }
+  const named = preset ?? (isPreset(dataset) ? dataset : fallback);
+  if (named) return presets[named];
+  return patch === presets.shanghai.patch ? presets.shanghai : presets.avenue;
+}
+
+function isPreset(name: string | undefined): name is PresetName {
+  return Object.hasOwn(presets, name ?? "");
+}
+
+/** Whether a frame's score is the mean error, which the score graph computes on the GPU. */
 export function isMeanError({ frameScore, maskedOnly }: ScoreSettings): boolean {
   const { scoring, tokens, minMotion } = frameScore;
   return scoring === "mean" && minMotion === 0 && tokens === (maskedOnly ? "removed" : "all");
 }
 
-/** Without what is undefined. */
+/** The entries that are not undefined. */
 function given<T extends object>(options: T | undefined): Partial<T> {
   return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
-/** What was asked for, else what the model was tested by, else the paper's. */
+/** What was asked for, else how the model was tested, else the paper's. */
 function tokenScoring(
   asked: Partial<TokenScoring>,
   tested: Partial<TokenScoring> | undefined,
@@ -120,19 +144,20 @@ function tokenScoring(
 }
 
 /**
- * Settles what activations are stored as. If float16 has to be checked (src/tuner/half_check.ts),
+ * Decides what activations are stored as. If float16 has to be checked (src/tuner/half_check.ts),
  * `auto` takes it only after that.
- * @throws InputError for f16 on a target that has none or was found to compute it wrongly, or
- * another type
+ * @throws InputError for f16 on a target that lacks it or failed its check, or an unknown type
  */
 export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: Target | undefined): ActivationType {
   const half = target?.features.has("shader-f16") ?? false;
   if (wanted === "auto") {
-    // The software adapters compute float16 by converting each value there and back.
+    // Software adapters convert each float16 value to float32 and back, which is slower.
     if (!target || !half || target.adapter.kind !== "gpu") return "f32";
     return !isHalfSuspect(target) || halfVerdict(target) === "right" ? "f16" : "f32";
   }
-  if (wanted !== "f16" && wanted !== "f32") throw new InputError(`dtype ${String(wanted)} is none: auto, f32 or f16`);
+  if (wanted !== "f16" && wanted !== "f32") {
+    throw new InputError(`dtype ${String(wanted)} is not one of auto, f32, f16`);
+  }
   if (wanted === "f16" && target && !half) {
     throw new InputError(`adapter "${target.adapter.description}" has no float16 (shader-f16): use dtype f32 there`);
   }
@@ -142,6 +167,7 @@ export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: T
   return wanted;
 }
 
+/** A checkpoint's own settings. They come from a file, so unusable ones are left out. */
 function fromTraining(
   trained: Checkpoint["settings"],
 ): Omit<Partial<ScoreSettings>, "frameScore"> & Pick<ScoreOptions, "frameScore"> {
@@ -162,7 +188,7 @@ function fromTraining(
     norm: norm === "L1" || norm === "L2" ? norm : undefined,
     maskedOnly: trained.onlyMaskedTokens,
     score: oneOf(rule, ["sum", "teacher", "student"] as const),
-    // All of it or nothing: parts of a rule are another one.
+    // All or nothing: parts of a rule would be another rule.
     ...(Object.values(frameScore).every((value) => value !== undefined) && { frameScore }),
   };
 }

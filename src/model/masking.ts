@@ -1,23 +1,27 @@
+// Which tokens masking keeps, and whether they fill a grid.
+
 import { InputError } from "../errors.js";
 import type { Size } from "../ops/resize.js";
 
-/** How removed tokens are chosen: at random, or those that move most (the original's `grad_masking_v1`). */
+/** Which tokens are removed: random ones, or those that move most (`grad_masking_v1`). */
 export type MaskingMethod = "random" | "gradient";
 
-/** The token grid of an input size, and what masking leaves of it. */
+/** The token grid of an input size, and the part that masking keeps. */
 export interface TokenGrid {
   rows: number;
   columns: number;
   /** L = rows · columns. */
   tokens: number;
-  /** Kept tokens, laid out as rows × keptColumns for the encoder's convolutions. */
+  /** Number of kept tokens. The encoder's convolutions see them as rows × keptColumns. */
   keep: number;
   keptColumns: number;
 }
 
 /**
- * The token grid (METHOD §2). Sizes as in Python: keep = int(L·(1−r)), columns int(w·(1−r)).
- * @throws InputError where the patch does not divide the size, or the kept tokens make no grid
+ * The token grid of an input size (docs/method.md §2). Rounded as in Python:
+ * keep = int(L·(1−r)), keptColumns = int(w·(1−r)).
+ * @param maskRatio share of tokens to remove, from 0 to below 1
+ * @throws InputError if the patch does not divide the size, or the kept tokens do not fill a grid
  */
 export function tokenGrid({ height, width }: Size, patch: number, maskRatio: number): TokenGrid {
   if (!(height > 0 && width > 0 && height % patch === 0 && width % patch === 0)) {
@@ -32,26 +36,53 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
   const [rows, columns] = [height / patch, width / patch];
   const { keep, keptColumns } = kept(rows, columns, maskRatio);
   const tokens = rows * columns;
-  if (keep === 0 || rows * keptColumns !== keep) {
+  if (!leavesGrid(rows, columns, maskRatio)) {
     throw new InputError(
       `mask ratio ${maskRatio} leaves no grid at ${height}x${width}: ${keep} of ${tokens} tokens are kept, which is not ${rows} rows of ` +
-        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down); mask ratio ${nearestRatio(rows, columns, maskRatio)} leaves one`,
+        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down); ` +
+        [
+          `mask ratio ${nearestRatio(rows, columns, maskRatio)} leaves one`,
+          ...nearestSizes(rows, columns, patch, maskRatio),
+        ].join(", so does "),
     );
   }
   return { rows, columns, tokens, keep, keptColumns };
 }
 
-/** Tokens and columns that masking leaves. */
+/**
+ * The mask ratio nearest to `maskRatio` that leaves a grid: itself if it does.
+ * @throws InputError if the patch does not divide the size
+ */
+export function gridMaskRatio(size: Size, patch: number, maskRatio: number): number {
+  const { rows, columns } = tokenGrid(size, patch, 0);
+  return leavesGrid(rows, columns, maskRatio) ? maskRatio : nearestRatio(rows, columns, maskRatio);
+}
+
+/** The next narrower and the next wider size at which a mask ratio leaves a grid. */
+function nearestSizes(rows: number, columns: number, patch: number, maskRatio: number): string[] {
+  const widths = (step: number) => Array.from({ length: 64 }, (_, i) => columns + step * (i + 1));
+  return [widths(-1), widths(1)].flatMap((counts) => {
+    const found = counts.find((count) => count > 0 && leavesGrid(rows, count, maskRatio));
+    return found === undefined ? [] : [`size ${rows * patch}x${found * patch}`];
+  });
+}
+
+function leavesGrid(rows: number, columns: number, maskRatio: number): boolean {
+  const { keep, keptColumns } = kept(rows, columns, maskRatio);
+  return keep > 0 && keep === rows * keptColumns;
+}
+
+/** Numbers of tokens and columns that masking keeps. */
 function kept(rows: number, columns: number, maskRatio: number): { keep: number; keptColumns: number } {
   return { keep: Math.trunc(rows * columns * (1 - maskRatio)), keptColumns: Math.trunc(columns * (1 - maskRatio)) };
 }
 
-/** The mask ratio of few digits near another that leaves whole columns, one at least. */
+/** The shortest decimal near `maskRatio` that keeps whole columns, at least one. */
 function nearestRatio(rows: number, columns: number, maskRatio: number): number {
   const want = Math.max(1, Math.round(columns * (1 - maskRatio)));
   for (let digits = 1; digits <= 6; digits++) {
     const units = Math.floor((1 - want / columns) * 10 ** digits);
-    // One less, where rounding takes a column from the ratio that would be it.
+    // Also try one unit less: in floating point, the first ratio may lose a column.
     for (const ratio of [units, units - 1].map((count) => Math.max(0, count) / 10 ** digits)) {
       const { keep, keptColumns } = kept(rows, columns, ratio);
       if (keptColumns === want && keep === rows * want) return ratio;

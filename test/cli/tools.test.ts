@@ -256,6 +256,10 @@ describe("fps", () => {
 
   it("refuses what cannot be measured", async () => {
     expectRefusal(await fps("--size", "30x64", "--patch", "8", ...adapter), "size 30x64 does not divide");
+    expectRefusal(
+      await fps("--size", "24x40", "--patch", "8", "--mask-ratio", "0.5", ...adapter),
+      "mask ratio 0.5 leaves no grid at 24x40",
+    );
     expectRefusal(await fps("--peer", "torch"), "--peer");
     expectRefusal(await fps("--dtype", "f64"), "--dtype");
     expectRefusal(await fps("--checkpoint", at("none.pth")), "none.pth: cannot be read");

@@ -32,11 +32,11 @@ describe("settings of scoring", () => {
     expect(settled(trained, { frameScore: { scoring: "maximum", topK: undefined } }).frameScore).toEqual({
       ...{ scoring: "maximum", tokens: "visible", topK: 3, minMotion: 4 },
     });
-    // Over removed tokens only, if that is what is asked for.
+    // Removed tokens only, if that was asked for.
     expect(settled(trained, { maskedOnly: true }).frameScore.tokens).toBe("removed");
   });
 
-  it("take no part of a rule that the checkpoint does not give wholly, or that is none", () => {
+  it("ignore a checkpoint's frame score if a part of it is missing or wrong", () => {
     for (const wrong of [{ scoring: "best" }, { tokens: 5 }, { topK: 0 }, { topK: 1.5 }, { minMotion: -1 }]) {
       expect(settled({ tested: { ...tested, ...wrong } }).frameScore.scoring).toBe("mean");
     }
@@ -44,19 +44,37 @@ describe("settings of scoring", () => {
     expect(settled({ tested }, {}, 0).score).toBe("teacher");
   });
 
-  it("take the teacher alone where stage 2 has not run (METHOD §5: a model of stage 1)", () => {
+  it("use the teacher alone if stage 2 has not run (docs/method.md §5)", () => {
     const rule = { tested: { ...tested, rule: "sum" } };
     const trained = (batches: number, studentBatches: number) => originalExtras(paperConfig, batches, studentBatches);
     expect(settled(rule, {}, 1, trained(700, 0)).score).toBe("teacher");
     expect(settled({}, {}, 1, trained(700, 0)).score).toBe("teacher");
     expect(settled({}, { score: "student" }, 1, trained(700, 0)).score).toBe("student");
     expect(settled(rule, {}, 1, trained(700, 70)).score).toBe("sum");
-    // Weights that were never trained, or do not say.
+    // Weights that were never trained, or without counts.
     expect(settled({}, {}, 1, trained(0, 0)).score).toBe("sum");
     expect(settled(rule).score).toBe("sum");
   });
 
-  it("know the mean error, which needs no maps", () => {
+  it("take the nearest mask ratio that leaves a grid if none was asked for, and say so", () => {
+    const checkpoint = {
+      config: { ...paperConfig, patch: 16 },
+      settings: {},
+      extras: new Map(),
+    } as unknown as Checkpoint;
+    const lines: string[] = [];
+    const ratio = (options: ScoreOptions) =>
+      scoreSettings(checkpoint, options, undefined, (line) => lines.push(line)).maskRatio;
+    expect(ratio({ size: { height: 64, width: 96 } })).toBe(0.5);
+    expect(lines).toEqual([]);
+    expect(ratio({ size: { height: 48, width: 48 } })).toBe(0.3);
+    expect(lines).toEqual(["mask ratio 0.5 leaves no grid at 48x48: using the nearest that does, 0.3"]);
+    expect(() => ratio({ size: { height: 48, width: 48 }, maskRatio: 0.5 })).toThrow(
+      "mask ratio 0.3 leaves one, so does size 48x32, so does size 48x64",
+    );
+  });
+
+  it("tell the mean error, which needs no token maps, from other scores", () => {
     expect(isMeanError(settled({}))).toBe(true);
     expect(isMeanError(settled({}, { maskedOnly: true }))).toBe(true);
     const others: ScoreOptions["frameScore"][] = [{ scoring: "maximum" }, { tokens: "visible" }, { minMotion: 1 }];
@@ -64,11 +82,11 @@ describe("settings of scoring", () => {
     expect(isMeanError(settled({}, { maskedOnly: true, frameScore: { tokens: "all" } }))).toBe(false);
   });
 
-  it("refuse what cannot be", () => {
+  it("refuse impossible values", () => {
     expect(() => settled({}, { frameScore: { topK: 0 } })).toThrow("top-k 0 is not a whole number from 1");
     expect(() => settled({}, { frameScore: { minMotion: Number.NaN } })).toThrow("least motion NaN");
     for (const dtype of ["f15", "float16", 16] as never[]) {
-      expect(() => settled({}, { dtype })).toThrow(`dtype ${dtype} is none: auto, f32 or f16`);
+      expect(() => settled({}, { dtype })).toThrow(`dtype ${dtype} is not one of auto, f32, f16`);
     }
     const cleaned = { frameScore: { scoring: "cleaned-map" } } as const;
     expect(() => settled({}, { ...cleaned, score: "teacher" }, 0)).toThrow("cleaned-map needs a student");
@@ -76,7 +94,7 @@ describe("settings of scoring", () => {
 });
 
 describe("how a model was tested", () => {
-  it("is known of models that were trained here, as far as it makes sense", () => {
+  it("is read from checkpoints of models trained here; wrong values are left out", () => {
     const gaussian = { kind: "gaussian", sigma: 2 };
     expect(testedBy({ tested: { smoothing: gaussian, normalize: true, maskings: 3 } })).toEqual({
       ...{ smoothing: gaussian, normalize: true, maskings: 3 },

@@ -7,7 +7,7 @@ import { checkInference } from "../../src/fixture/inference.js";
 import { Graph } from "../../src/graph/graph.js";
 import { tensorShapes } from "../../src/model/config.js";
 import { headErrors } from "../../src/model/heads.js";
-import { tokenGrid } from "../../src/model/masking.js";
+import { gridMaskRatio, tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
 import { boundsChecked, casesFor, useGpu } from "../support/gpu.js";
 import { needsHalf } from "../support/half.js";
@@ -27,14 +27,14 @@ describe("the original's activations, predictions, scores and losses", () => {
     { name: "tiny-patch8-infer", checkpoints: ["tiny-patch8.pth"], least: 29 },
     { name: "full-infer-320x640", checkpoints: ["full-patch16.pth"], least: 6 },
   ];
-  // The network takes minutes to compile on lavapipe, where its cache has nothing of it.
+  // lavapipe needs minutes to compile the network if its cache is empty.
   const timeout = 400_000;
   for (const { name, checkpoints, least } of casesFor(cases, 1)) {
     it(`${name}: all within 1e-4`, { timeout }, async () => {
       const { bytes } = file(`${name}.safetensors`);
       const fixture = new FixtureCase(name, bytes);
       const checkpoint = openCheckpoint(checkpoints.map(file));
-      // The same errors to the last digit, with clamped indices and without: the same values.
+      // With and without clamped indices the errors are equal to the last digit.
       const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture));
       expect(comparisons.length).toBeGreaterThanOrEqual(least);
       for (const wanted of fixture.names().filter((n) => /^(act|out)\./.test(n))) {
@@ -52,12 +52,12 @@ describe("the original's activations, predictions, scores and losses", () => {
     const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture, "f16"));
     expect(comparisons.length).toBeGreaterThanOrEqual(29);
     for (const c of comparisons) expect(c.error, c.name).toBeLessThanOrEqual(c.tolerance ?? 1e-2);
-    // It is float16 that was compared.
+    // The errors show that float16 was used.
     expect(Math.max(...comparisons.map((c) => c.error))).toBeGreaterThan(1e-4);
   });
 });
 
-describe("token grid", () => {
+describe("the token grid", () => {
   const size = (height: number, width: number) => ({ height, width });
 
   it("has the sizes of the presets", () => {
@@ -79,7 +79,7 @@ describe("token grid", () => {
     expect(tokenGrid(size(16, 16), 16, 0)).toEqual({ rows: 1, columns: 1, tokens: 1, keep: 1, keptColumns: 1 });
   });
 
-  it("refuses a size that the patch does not divide, and names the nearest that it does", () => {
+  it("refuses a size that the patch does not divide, and names the nearest one that fits", () => {
     expect(() => tokenGrid(size(240, 360), 16, 0.5)).toThrow(
       new InputError("size 240x360 does not divide into patches of 16 pixels; 240x368 does"),
     );
@@ -94,7 +94,7 @@ describe("token grid", () => {
     );
     expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16: 2 of 4/);
     expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64: 0 of 8/);
-    // What is named in its place is one.
+    // The ratio that the message proposes works.
     for (let columns = 1; columns < 45; columns++) {
       const shape = size(16 * (1 + (columns % 7)), 16 * columns);
       for (const ratio of [0.11, 0.25, 0.5, 0.77, 0.99]) {
@@ -102,7 +102,7 @@ describe("token grid", () => {
         try {
           tokenGrid(shape, 16, ratio);
         } catch (error) {
-          named = /mask ratio (\S+) leaves one$/.exec((error as Error).message)?.[1];
+          named = /mask ratio (\S+) leaves one(?:,|$)/.exec((error as Error).message)?.[1];
           expect(Math.abs(tokenGrid(shape, 16, Number(named)).keptColumns - columns * (1 - ratio))).toBeLessThanOrEqual(
             1,
           );
@@ -113,9 +113,38 @@ describe("token grid", () => {
       expect(() => tokenGrid(size(32, 64), 16, ratio)).toThrow(/^mask ratio .* is not between 0/);
     }
   });
+
+  it("names the nearest sizes at which a mask ratio leaves a grid", () => {
+    const named = (height: number, width: number, ratio: number) => {
+      try {
+        return tokenGrid(size(height, width), 16, ratio) && [];
+      } catch (error) {
+        return [...(error as Error).message.matchAll(/so does size (\d+)x(\d+)/g)].map((match) =>
+          match.slice(1).map(Number),
+        );
+      }
+    };
+    expect(named(48, 48, 0.5)).toEqual([
+      [48, 32],
+      [48, 64],
+    ]);
+    expect(named(64, 16, 0.5)).toEqual([[64, 32]]);
+    for (let columns = 1; columns < 30; columns++) {
+      for (const [height, width] of named(80, 16 * columns, 0.4)) {
+        expect(tokenGrid(size(height, width), 16, 0.4).keep).toBeGreaterThan(0);
+      }
+    }
+  });
+
+  it("finds the mask ratio nearest to one, which is itself if that leaves a grid", () => {
+    expect(gridMaskRatio(size(320, 640), 16, 0.5)).toBe(0.5);
+    expect(gridMaskRatio(size(48, 48), 16, 0.5)).toBe(0.3);
+    expect(gridMaskRatio(size(64, 96), 16, 0.11)).toBe(0.16);
+    expect(() => gridMaskRatio(size(60, 96), 16, 0.5)).toThrow("size 60x96 does not divide");
+  });
 });
 
-describe("network", () => {
+describe("the network", () => {
   it("takes every tensor of a checkpoint into the graph", () => {
     const weights = randomWeights(tinyConfig, 1);
     const read = new Set<string>();
@@ -152,7 +181,7 @@ describe("network", () => {
     expect(() => layer("norm")).toThrow(new InputError("the model has no tensor named norm.bias"));
     weights.set("decoder_embed.bias", { shape: [8], data: new Float32Array(8) });
     expect(() => layer("decoder_embed")).toThrow(
-      new InputError("tensor decoder_embed.bias has the shape [8], not [16] as the configuration says"),
+      new InputError("tensor decoder_embed.bias has the shape [8], but the configuration says [16]"),
     );
   });
 });

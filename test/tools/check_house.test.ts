@@ -27,7 +27,7 @@ describe("check-house", () => {
   it("finds this repository in order", () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [tool, repository], { encoding: "utf8" });
     expect(stderr).toBe("");
-    expect(stdout).toMatch(/^check-house: \d+ files, \d+ imports, 10 floors; .*: in order\n$/);
+    expect(stdout).toMatch(/^check-house: \d+ files, \d+ imports, 12 floors; .*: in order\n$/);
     expect(status).toBe(0);
   });
 
@@ -113,6 +113,64 @@ describe("check-house", () => {
       "src/ops/b.ts:1: there is no shaders/none.wgsl",
       "src/ops/b.ts:2: ../../test/z.js lies outside of src/",
     ]);
+  });
+
+  it("reports comments and prose over 100 columns, except tables, addresses and code", () => {
+    const words = "word ".repeat(25);
+    const { problems } = check({
+      "src/gpu/a.ts": `// ${words}\n/**\n * ${words}\n */\nexport const text = "${words}"; // ${words}\n`,
+      "src/gpu/b.ts": `// https://example.org/${"x".repeat(100)}\nexport const b = \`// ${words}\`;\n`,
+      "shaders/c.wgsl": `// ${words}\n`,
+      "tools/d.sh": `#!/bin/bash\n# ${words}\necho ${words}\n`,
+      "docs/e.md": `${words}\n\n| ${words} |\n\n    ${words}\n\n\`\`\`\n${words}\n\`\`\`\n- one\n    ${words}\n`,
+    });
+    expect(problems).toEqual([
+      "docs/e.md:1: prose of 125 columns: wrap it at 100",
+      "docs/e.md:11: prose of 129 columns: wrap it at 100",
+      "shaders/c.wgsl:1: prose of 128 columns: wrap it at 100",
+      "src/gpu/a.ts:1: prose of 128 columns: wrap it at 100",
+      "src/gpu/a.ts:3: prose of 128 columns: wrap it at 100",
+      "src/gpu/a.ts:5: prose of 277 columns: wrap it at 100",
+      "tools/d.sh:2: prose of 127 columns: wrap it at 100",
+    ]);
+  });
+
+  it("reports references to files and sections that do not exist", () => {
+    const { problems } = check({
+      "src/gpu/a.ts":
+        "// errors.ts and src/errors.ts, docs/method.md §2; src/gone.ts, gone.ts, docs/method.md §3; x.ts and curves.js\nexport {};\n",
+      "docs/method.md": "## 2. Two\n\n[a](../src/gpu/a.ts), [web](https://example.org), [here](#two), [no](gone.md)\n",
+      "README.md": '<img src="docs/gone.png">, `docs/method.md` and tools/gone.js\n',
+    });
+    expect(problems.map((line) => line.replace(/, which does not exist$/, ""))).toEqual([
+      "README.md:1: refers to docs/gone.png",
+      "README.md:1: refers to tools/gone.js",
+      "docs/method.md:3: refers to gone.md",
+      "src/gpu/a.ts:1: prose of 110 columns: wrap it at 100",
+      "src/gpu/a.ts:1: refers to src/gone.ts",
+      "src/gpu/a.ts:1: refers to gone.ts",
+      "src/gpu/a.ts:1: refers to §3 of docs/method.md",
+    ]);
+  });
+
+  it("reports includes of shaders that are missing or go in circles, and files that no kernel includes", () => {
+    const include = (name: string) => `//#include "common/${name}.wgsl"\n`;
+    const sound = {
+      "shaders/a.wgsl": `alias Act = f32;\n${include("one")}`,
+      "shaders/common/one.wgsl": include("two"),
+      "shaders/common/two.wgsl": "",
+    };
+    expect(check(sound).problems).toEqual([]);
+    expect(check({ "shaders/common/three.wgsl": "" }).problems).toEqual([
+      "shaders/common/three.wgsl:1: no kernel includes it",
+    ]);
+    const broken = { "shaders/b.wgsl": `\n${include("none")}`, "shaders/common/two.wgsl": include("one") };
+    const { problems, status } = check(broken);
+    expect(problems).toEqual([
+      "shaders/common/two.wgsl:1: files include each other in a circle: a.wgsl → common/one.wgsl → common/two.wgsl → common/one.wgsl",
+      "shaders/b.wgsl:2: there is no shaders/common/none.wgsl",
+    ]);
+    expect(status).toBe(1);
   });
 
   it("exits with 2 where there is no src/", () => {

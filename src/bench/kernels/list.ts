@@ -10,7 +10,7 @@ import { attentionOp } from "../../ops/attention.js";
 import type { Size } from "../../ops/resize.js";
 import { attentionVariants, chosenName } from "../../ops/variants.js";
 import { paperTraining, type TrainingConfig } from "../../train/config.js";
-import { buildStage } from "../../train/stage.js";
+import { buildStage } from "../../train/stage_graph.js";
 
 /** A model whose kernels are listed. */
 export interface KernelModel {

@@ -8,7 +8,7 @@ import { InputError } from "../../errors.js";
 import { paperConfig } from "../../model/config.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
-import { parseTraining } from "../../train/trainer.js";
+import { parseTraining } from "../../train/run_checkpoint.js";
 import { wholeNumber } from "../options/parse.js";
 
 /** The optimiser's state of a training checkpoint; undefined for another. */

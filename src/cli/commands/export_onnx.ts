@@ -85,7 +85,9 @@ export function exportOnnxCommand(print: (line: string) => void = console.log): 
       throw new InputError(`${output}: is both read and written; name another file to write`);
     }
     const checkpoint = await readCheckpoint(inputs, options.heads);
-    const settings = scoreSettings(checkpoint, scoreOptions(options));
+    const settings = scoreSettings(checkpoint, scoreOptions(options), undefined, (line) =>
+      process.stderr.write(`${line}\n`),
+    );
     const { predictions, fused: fusedAttention, batch } = options;
     const bytes = exportNetwork(checkpoint, settings, batch, { predictions, fusedAttention });
     await writeFileAtomic(output, bytes);

@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { Command, Option } from "commander";
-import type { DetectorOptions, FrameScore } from "../../detector/detector.js";
+import type { DetectorOptions } from "../../detector/detector.js";
 import { isOfErrors } from "../../detector/frame_score.js";
+import type { FrameScore } from "../../detector/scores.js";
 import { InputError } from "../../errors.js";
 import { Profiler } from "../../gpu/profiler.js";
 import { Detector } from "../../node/detector.js";

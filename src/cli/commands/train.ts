@@ -16,7 +16,9 @@ import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { train } from "../../node/train.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
 import { type TrainingPresetName, trainingPresets } from "../../train/presets.js";
-import { checkGoesOn, DivergedError, parseTraining, type TrainOptions, type TrainResult } from "../../train/trainer.js";
+import { DivergedError } from "../../train/progress.js";
+import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
+import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { deviceOf } from "../options/device.js";
 import {
@@ -124,12 +126,12 @@ async function trainRun(
   const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
   const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const hasFiles = dataset.train.some((video) => video.abnormal);
-  const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) });
+  const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
   // Before anything is written: a run's page and log are left as they are by a command that cannot be.
   refuseIdle(isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
-  if (resume) checkGoesOn(resume.config, config, join(out, latestName));
+  if (resume) checkCanResume(resume.config, config, join(out, latestName));
   const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
   for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });

@@ -9,7 +9,8 @@ import { versions } from "../../node/files/versions.js";
 import { TrainingPage, type TrainingState } from "../../report/training/page_file.js";
 import type { TrainingConfig } from "../../train/config.js";
 import type { TrainingPresetName } from "../../train/presets.js";
-import type { CheckpointKind, TrainOptions } from "../../train/trainer.js";
+import type { CheckpointKind } from "../../train/run_checkpoint.js";
+import type { TrainOptions } from "../../train/trainer.js";
 import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
 

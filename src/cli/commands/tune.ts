@@ -12,7 +12,7 @@ import { halfKey } from "../../tuner/half_check.js";
 import { tuningTable } from "../../tuner/table.js";
 import { type TunedCall, tune } from "../../tuner/tuner.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
-import { checkpointOrFresh, dtypeOption } from "../options/model.js";
+import { checkpointOrFresh, dtypeOption, maskRatioOption } from "../options/model.js";
 import { parseSize, wholeNumber } from "../options/parse.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { refuseOutputs } from "../terminal/outputs.js";
@@ -23,6 +23,7 @@ interface TuneCommandOptions {
   size?: { height: number; width: number };
   patch?: number;
   batch?: number;
+  maskRatio?: number;
   dtype?: ScoreOptions["dtype"];
   checkpoint?: string;
   adapter?: string;
@@ -50,6 +51,7 @@ export function tuneCommand(): Command {
     .addOption(
       new Option("--batch <n>", "frames in a step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
+    .addOption(maskRatioOption())
     .addOption(dtypeOption())
     .addOption(adapterOption())
     .addOption(robustOption())
@@ -70,7 +72,12 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
   try {
     if (options.again) gpu.tuning = new Map([...gpu.tuning].filter(([key]) => key !== halfKey));
     await new FirstUse(gpu, { onNotice }).checkHalf(options.dtype);
-    const settings = scoreSettings(checkpoint, { size: options.size, dtype: options.dtype }, gpu);
+    const settings = scoreSettings(
+      checkpoint,
+      { size: options.size, maskRatio: options.maskRatio, dtype: options.dtype },
+      gpu,
+      onNotice,
+    );
     const batch = options.batch ?? (gpu.adapter.kind === "gpu" ? 16 : 1);
     const { config, weights } = checkpoint;
     const { graph } = buildScoreGraph(gpu, {

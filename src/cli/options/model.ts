@@ -15,7 +15,7 @@ export function modelOptions(): Option[] {
   return [
     new Option("--preset <name>", "settings of one of the paper's data sets").choices(Object.keys(presets)),
     new Option("--size <HxW>", "input size of the network in pixels").argParser(parseSize),
-    new Option("--mask-ratio <r>", "share of the tokens that is removed, from 0 to below 1").argParser(numberBelow(1)),
+    maskRatioOption(),
     new Option("--masking <how>", "which tokens are removed").choices(["random", "gradient"]),
     new Option("--norm <norm>", "squared (L2) or absolute (L1) differences").choices(["L1", "L2"]),
     new Option("--score <rule>", "a frame's score: which errors").choices(["sum", "teacher", "student"]),
@@ -28,6 +28,13 @@ export function modelOptions(): Option[] {
 export function scoreOptions(options: ModelOptions): ScoreOptions {
   const { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype } = options;
   return { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype };
+}
+
+/** `--mask-ratio`. Without it, a size at which the usual ratio leaves no grid takes the nearest one that does. */
+export function maskRatioOption(): Option {
+  return new Option("--mask-ratio <r>", "share of the tokens that is removed, from 0 to below 1").argParser(
+    numberBelow(1),
+  );
 }
 
 /** `--dtype`, for commands that run a model. */

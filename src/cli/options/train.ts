@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
+import { gridMaskRatio } from "../../model/masking.js";
 import type { TrainingConfig } from "../../train/config.js";
 import { type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
 import { table } from "../terminal/table.js";
@@ -292,8 +293,29 @@ function teacherShare(epochs: number | undefined, base: TrainingConfig): number 
   return Math.min(Math.max(1, share), Math.max(1, epochs - 1));
 }
 
-/** The options that were given, over a configuration. @throws InputError as {@link measured} */
-export function configured(options: TrainCommandOptions, base: TrainingConfig): TrainingConfig {
+/** The configuration's mask ratio, or the nearest that leaves a grid at the size that was given. */
+function fittingRatio(options: TrainCommandOptions, base: TrainingConfig, say: (line: string) => void): number {
+  const size = options.size ?? base.size;
+  const ratio = gridMaskRatio(size, options.patch ?? base.model.patch, base.maskRatio);
+  if (ratio !== base.maskRatio) {
+    say(
+      `mask ratio ${base.maskRatio} leaves no grid at ${size.height}x${size.width}: using the nearest that does, ${ratio}`,
+    );
+  }
+  return ratio;
+}
+
+/**
+ * The options that were given, over a configuration.
+ * @param say receives a line if the configuration's mask ratio leaves no grid at the size that was
+ *   given, so that another one is used
+ * @throws InputError as {@link measured}
+ */
+export function configured(
+  options: TrainCommandOptions,
+  base: TrainingConfig,
+  say: (line: string) => void,
+): TrainingConfig {
   const { model, optimizer, test } = base;
   const given = <T extends object>(usual: T, values: { [K in keyof T]?: T[K] | undefined }): T => {
     const own = Object.entries(values).filter(([, value]) => value !== undefined);
@@ -302,7 +324,7 @@ export function configured(options: TrainCommandOptions, base: TrainingConfig): 
   return {
     ...given(base, {
       size: options.size,
-      maskRatio: options.maskRatio,
+      maskRatio: options.maskRatio ?? fittingRatio(options, base, say),
       masking: options.masking,
       loss: options.loss,
       normalizeTarget: options.normPixLoss,

@@ -137,7 +137,7 @@ describe("ubnormal", () => {
     const other = await refusal("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "3");
     expect(other).toMatch(/anomalies\.json: these anomalies were made with other settings/);
     const own = await refusal("ubnormal", root, "--dataset-root", set, "--out", set);
-    expect(own).toMatch(/frames is not empty and not made by this command/);
+    expect(own).toMatch(/frames is not empty, and this command did not make it/);
   });
 
   it("names what is missing", async () => {
@@ -150,13 +150,13 @@ describe("ubnormal", () => {
     const broken = await ubnormal(at("broken"));
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "3,0\n");
     const args = ["ubnormal", broken, "--dataset-root", set, "--out", at("none")];
-    expect(await refusal(...args)).toMatch(/tracks\.txt, line 1: "3,0" is no track/);
+    expect(await refusal(...args)).toMatch(/tracks\.txt, line 1: "3,0" is not a track/);
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,5\n");
     rmSync(join(broken, notes, "abnormal_scene_1_scenario_1_0004_gt.png"));
     expect(await refusal(...args)).toMatch(/track 0 needs an annotation of frame 4, but there are 4 for 5 frames/);
     // Of the one object that is left every mask is too large.
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,2\n");
-    expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask over more than 5000 values/);
+    expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask of more than 5000 values/);
     expect(existsSync(at("none"))).toBe(false);
   });
 });

@@ -166,7 +166,7 @@ describe("dataset", () => {
     const known = [
       /03: 001\.png and f1\.png both have the frame number 1$/,
       /01\.txt has 2 labels, but its video has 8 frames$/,
-      /01\.txt:1: there is no frame 99; those of the video are 0 to 7$/,
+      /01\.txt:1: there is no frame 99; the video's frames are 0 to 7$/,
     ];
     const quickFaults = faultsOf(quick.stdout);
     expect(quickFaults).toHaveLength(3);
@@ -194,6 +194,6 @@ describe("dataset", () => {
   it("refuses a folder in which there is no data set", async () => {
     const { stdout, thrown } = await dataset(at("none"));
     expect(stdout).toBe("");
-    expect(await refusal(Promise.reject(thrown))).toContain("none is no folder");
+    expect(await refusal(Promise.reject(thrown))).toContain("none is not a folder");
   });
 });

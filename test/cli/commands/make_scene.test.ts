@@ -139,7 +139,7 @@ describe("make-scene", () => {
     expectRefusal(await make(at("bad"), "--anomalies", "runner,dragon"), "--anomalies");
     expectRefusal(await make(at("bad"), "--anomalies", "cart,cart"), "--anomalies");
     expectRefusal(await make(at("bad"), "--size", "240"), "--size");
-    expectRefusal(await make(at("bad"), "--size", "4x300"), "300×4 pixels; a frame needs at least 8 a side");
+    expectRefusal(await make(at("bad"), "--size", "4x300"), "300×4 pixels; a side needs at least 8");
     expectRefusal(await make(at("bad"), "--fps", "0"), "--fps");
     expectRefusal(await make(at("bad"), "--frames", "0"), "--frames");
     expectRefusal(await make(at("bad"), "--format", "gif"), "--format");

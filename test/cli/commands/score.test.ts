@@ -223,6 +223,16 @@ describe("score", () => {
   });
 });
 
+it("takes the nearest mask ratio that leaves a grid if none is given, and says so", async () => {
+  const options = ["--size", "48x48", "--adapter", testAdapter, "--out", at("grid.json")];
+  const { code, stderr } = await sdmae("score", frames, ...teacherAndStudent, ...options);
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr: expect.stringContaining("mask ratio 0.5 leaves no grid at 48x48: using the nearest that does, 0.3\n"),
+  });
+  expect(JSON.parse(readFileSync(at("grid.json"), "utf8"))).toMatchObject({ settings: { maskRatio: 0.3 } });
+});
+
 describe("score refuses, in one line and leaving nothing,", () => {
   const out = at("out");
   beforeEach(() => mkdirSync(out));
@@ -284,7 +294,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       const folder = at("one-pixel");
       mkdirSync(folder);
       copyFileSync(fixturePath("images/one-pixel.png"), join(folder, "1.png"));
-      expectRefusal(await withInput(folder), "1.png is 1×1 pixels; a frame needs at least 8 a side");
+      expectRefusal(await withInput(folder), "1.png is 1×1 pixels; a side needs at least 8");
     });
 
     it("with frames of two sizes", async () => {

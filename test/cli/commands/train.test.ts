@@ -226,9 +226,16 @@ it("says what is wrong with the command line or the data", async () => {
   if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
   await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
   const scene = ["--dataset", "scene", "--size", "64x96"];
-  await refused("mask ratio 0.11 leaves no grid at 64x96: 21 of 24 tokens", ...out, ...scene);
+  await refused("mask ratio 0.11 leaves no grid at 64x96: 21 of 24 tokens", ...out, ...scene, "--mask-ratio", "0.11");
   await refused("mask ratio 0.3 leaves one", ...out, ...scene, "--mask-ratio", "0.4");
-  await refused("the width of the encoder, 33, is no multiple of 16", ...out, ...data(), ...network, "--width", "33");
+  await refused(
+    "the width of the encoder, 33, is not a multiple of 16",
+    ...out,
+    ...data(),
+    ...network,
+    "--width",
+    "33",
+  );
   await refused("each of 3 attention heads takes a multiple of 4", ...out, ...data(), ...network, "--heads", "3");
   const init = ["--init", at("whole/model.safetensors"), "--width", "32"];
   await refused(
