@@ -1,18 +1,9 @@
-import { readFileSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 import { reportPageForVite } from "./tools/report-page.js";
+import { shadersForVite } from "./tools/wgsl.js";
 
 export default defineConfig({
-  plugins: [
-    {
-      name: "wgsl-as-text",
-      enforce: "pre",
-      load(id) {
-        return id.endsWith(".wgsl") ? `export default ${JSON.stringify(readFileSync(id, "utf8"))};` : undefined;
-      },
-    },
-    reportPageForVite,
-  ],
+  plugins: [shadersForVite, reportPageForVite],
   test: {
     include: ["test/**/*.test.ts"],
     reporters: ["default", "./test/support/plain_line_reporter.ts"],

@@ -1,4 +1,4 @@
-// total += value, in place. Single floats, since a tensor may have any number of them; neighbouring lanes read neighbours all the same.
+// total += value, in place. Single floats: a tensor may have any number of them.
 const COUNT: u32 = 1024u;
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 

@@ -1,19 +1,10 @@
-// AdamW (Loshchilov & Hutter, "Decoupled Weight Decay Regularization") in the order of PyTorch's operations: decay, moments, step. All in one
-// pass, which also leaves the gradients at zero for the next accumulation. A gradient scale of 0 leaves the step out: with loss scaling, of gradients
-// that overflowed and are no numbers.
+// AdamW (Loshchilov & Hutter, "Decoupled Weight Decay Regularization") in the order of PyTorch's
+// operations: decay, moments, step. The same pass zeroes the gradients for the next accumulation. A
+// gradient scale of 0 skips the step: with loss scaling, the gradients overflowed.
 const COUNT: u32 = 1024u;
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 
-struct Hyper {
-  learningRate: f32,
-  beta1: f32,
-  beta2: f32,
-  epsilon: f32,
-  decay: f32,
-  correction1: f32,  // 1 - beta1^t
-  correction2: f32,  // sqrt(1 - beta2^t)
-  gradientScale: f32,
-}
+//#include "common/hyper.wgsl"
 
 @group(0) @binding(0) var<storage, read> hyper: Hyper;
 @group(0) @binding(1) var<storage, read_write> parameters: array<f32>;

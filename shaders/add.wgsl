@@ -1,4 +1,4 @@
-// y = a + b, four values at a time where their number allows.
+// y = a + b, four values at a time if their number allows.
 const COUNT: u32 = 1024u;  // vec4s, or floats without VECTORS
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 alias Act = f32;  // what activations are stored as

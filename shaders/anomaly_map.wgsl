@@ -1,11 +1,12 @@
-// Lays the predicted anomaly channel out as an image and brings it back to 0..1.
+// Lays the predicted anomaly channel out as an image, and maps it to 0..1.
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const PREDICTION_ROWS: u32 = 801u;
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> prediction: array<Act>;  // [samples, PREDICTION_ROWS, P*P] -1..1
+// [samples, PREDICTION_ROWS, P*P] -1..1
+@group(0) @binding(0) var<storage, read> prediction: array<Act>;
 @group(0) @binding(1) var<storage, read_write> map: array<f32>;  // [samples, H, W] 0..1
 
 @compute @workgroup_size(64)

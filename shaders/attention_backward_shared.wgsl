@@ -1,5 +1,6 @@
-// attention_backward.wgsl for lavapipe's wide vectors, on the plan of attention_shared.wgsl: an invocation owns GROUPS rows of one head
-// (queries, or with KEYS keys) and walks over the others, which lie in workgroup memory BLOCK at a time, OTHERS a turn.
+// attention_backward.wgsl (the ladder is there) for lavapipe's wide vectors, planned like
+// attention_shared.wgsl: an invocation owns GROUPS rows of one head (queries, or with KEYS keys)
+// and walks over the others, which lie in workgroup memory BLOCK at a time, OTHERS per iteration.
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;
@@ -11,108 +12,102 @@ const OTHERS: u32 = 2u;
 const BLOCK: u32 = 32u;  // a power of two, and a multiple of OTHERS
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS] lse and delta of each query
-@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;
+// [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;
+// [SAMPLES, HEADS, TOKENS] lse and delta of each query
+@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;
 
 const ROW: u32 = HEADS * VECTORS;
 const PLANE: u32 = SAMPLES * TOKENS * ROW;
 const LOG2E: f32 = 1.44269504;
-var<workgroup> othersA: array<vec4<f32>, BLOCK * VECTORS>;
-var<workgroup> othersB: array<vec4<f32>, BLOCK * VECTORS>;
+var<workgroup> others_a: array<vec4<f32>, BLOCK * VECTORS>;
+var<workgroup> others_b: array<vec4<f32>, BLOCK * VECTORS>;
 //#if KEYS
-var<workgroup> othersStatistics: array<vec2<f32>, BLOCK>;
-
-fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
-fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
-fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
-fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
+var<workgroup> others_statistics: array<vec2<f32>, BLOCK>;
 //#endif
-//#if !KEYS
 
-fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
-fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
-fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
-fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
-//#endif
+//#include "common/attention_backward_rows.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
-fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) own: u32) {
+fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let first = group.z * TOKENS * ROW + group.y * VECTORS;
-  let firstStatistics = (group.z * HEADS + group.y) * TOKENS;
+  let first_statistics = (group.z * HEADS + group.y) * TOKENS;
   // Rows beyond the last one are copies of it and are stored over it.
-  var ownAt: array<u32, GROUPS>;
-  var ownA: array<vec4<f32>, GROUPS * VECTORS>;
-  var ownB: array<vec4<f32>, GROUPS * VECTORS>;
-  var sums: array<vec4<f32>, GROUPS * VECTORS>;  // dq or dk
+  var own_at: array<u32, GROUPS>;
+  var own_a: array<vec4<f32>, GROUPS * VECTORS>;
+  var own_b: array<vec4<f32>, GROUPS * VECTORS>;
+  var acc: array<vec4<f32>, GROUPS * VECTORS>;  // dq or dk
   //#if KEYS
-  var valueSums: array<vec4<f32>, GROUPS * VECTORS>;  // dv
+  var v_acc: array<vec4<f32>, GROUPS * VECTORS>;  // dv
   //#endif
   //#if !KEYS
-  var ownStatistics: array<vec2<f32>, GROUPS>;
+  var own_statistics: array<vec2<f32>, GROUPS>;
   //#endif
   //#unroll g GROUPS
   {
     const g = 0u;
-    let row = min((group.x * GROUPS + g) * WORKGROUP + own, TOKENS - 1u);
-    ownAt[g] = first + row * ROW;
+    let row = min((group.x * GROUPS + g) * WORKGROUP + local, TOKENS - 1u);
+    own_at[g] = first + row * ROW;
     //#if !KEYS
-    ownStatistics[g] = statistics[firstStatistics + row] * vec2<f32>(LOG2E, 1.0);
+    own_statistics[g] = statistics[first_statistics + row] * vec2<f32>(LOG2E, 1.0);
     //#endif
     //#unroll v VECTORS
     {
       const v = 0u;
-      ownA[g * VECTORS + v] = loadOwnA(ownAt[g] + v) * LOG2E;  // exponentials are of 2
-      ownB[g * VECTORS + v] = loadOwnB(ownAt[g] + v);
+      own_a[g * VECTORS + v] = load_own_a(own_at[g] + v) * LOG2E;  // exponentials have base 2
+      own_b[g * VECTORS + v] = load_own_b(own_at[g] + v);
     }
     //#end
   }
   //#end
-  for (var block = 0u; block < TOKENS; block += BLOCK) {
+  for (var kv_tile = 0u; kv_tile < TOKENS; kv_tile += BLOCK) {
     workgroupBarrier();
-    for (var i = own; i < BLOCK * VECTORS; i += WORKGROUP) {
-      let at = first + min(block + i / VECTORS, TOKENS - 1u) * ROW + i % VECTORS;
-      othersA[i] = loadOtherA(at);
-      othersB[i] = loadOtherB(at);
+    for (var i = local; i < BLOCK * VECTORS; i += WORKGROUP) {
+      let at = first + min(kv_tile + i / VECTORS, TOKENS - 1u) * ROW + i % VECTORS;
+      others_a[i] = load_other_a(at);
+      others_b[i] = load_other_b(at);
     }
     //#if KEYS
-    for (var i = own; i < BLOCK; i += WORKGROUP) {
-      othersStatistics[i] = statistics[firstStatistics + min(block + i, TOKENS - 1u)] * vec2<f32>(LOG2E, 1.0);
+    for (var i = local; i < BLOCK; i += WORKGROUP) {
+      others_statistics[i] = statistics[first_statistics + min(kv_tile + i, TOKENS - 1u)] * vec2<f32>(LOG2E, 1.0);
     }
     //#endif
     workgroupBarrier();
-    let end = min(BLOCK, TOKENS - block);
+    let end = min(BLOCK, TOKENS - kv_tile);
     for (var other0 = 0u; other0 < end; other0 += OTHERS) {
-      // As in attention_shared.wgsl: the compiler has to see that it is small.
+      // As in attention_shared.wgsl: the compiler must see that it is small.
       let other = other0 & (BLOCK - 1u);
       let at = other * VECTORS;
-      var shares: array<f32, GROUPS * OTHERS>;
-      var gradients: array<f32, GROUPS * OTHERS>;  // of the scores
+      var p: array<f32, GROUPS * OTHERS>;
+      var ds: array<f32, GROUPS * OTHERS>;  // gradients of the scores
       //#unroll j OTHERS
       {
         const j = 0u;
-        // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+        // Set explicitly: Dawn zeroes a variable only in the first iteration of a loop.
         //#unroll i GROUPS
         {
           const i = 0u;
-          shares[j * GROUPS + i] = 0.0;
-          gradients[j * GROUPS + i] = 0.0;
+          p[j * GROUPS + i] = 0.0;
+          ds[j * GROUPS + i] = 0.0;
         }
         //#end
         //#unroll v VECTORS
         {
           const v = 0u;
-          let a = othersA[at + (j * VECTORS + v)];
-          let b = othersB[at + (j * VECTORS + v)];
+          let a = others_a[at + (j * VECTORS + v)];
+          let b = others_b[at + (j * VECTORS + v)];
           //#unroll g GROUPS
           {
             const g = 0u;
             //#unroll e 4
             {
               const e = 0u;
-              shares[j * GROUPS + g] = fma(ownA[g * VECTORS + v][e], a[e], shares[j * GROUPS + g]);
-              gradients[j * GROUPS + g] = fma(ownB[g * VECTORS + v][e], b[e], gradients[j * GROUPS + g]);
+              p[j * GROUPS + g] = fma(own_a[g * VECTORS + v][e], a[e], p[j * GROUPS + g]);
+              ds[j * GROUPS + g] = fma(own_b[g * VECTORS + v][e], b[e], ds[j * GROUPS + g]);
             }
             //#end
           }
@@ -120,16 +115,16 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         }
         //#end
         //#if KEYS
-        let stats = othersStatistics[other + j];
+        let stats = others_statistics[other + j];
         //#endif
         //#unroll g GROUPS
         {
           const g = 0u;
           //#if !KEYS
-          let stats = ownStatistics[g];
+          let stats = own_statistics[g];
           //#endif
-          shares[j * GROUPS + g] = select(0.0, exp2(shares[j * GROUPS + g] - stats.x), other0 + j < end);
-          gradients[j * GROUPS + g] = shares[j * GROUPS + g] * (gradients[j * GROUPS + g] - stats.y);
+          p[j * GROUPS + g] = select(0.0, exp2(p[j * GROUPS + g] - stats.x), other0 + j < end);
+          ds[j * GROUPS + g] = p[j * GROUPS + g] * (ds[j * GROUPS + g] - stats.y);
         }
         //#end
       }
@@ -140,16 +135,16 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         //#unroll j OTHERS
         {
           const j = 0u;
-          let a = othersA[at + (j * VECTORS + v)];
+          let a = others_a[at + (j * VECTORS + v)];
           //#if KEYS
-          let b = othersB[at + (j * VECTORS + v)];
+          let b = others_b[at + (j * VECTORS + v)];
           //#endif
           //#unroll g GROUPS
           {
             const g = 0u;
-            sums[g * VECTORS + v] = fma(vec4<f32>(gradients[j * GROUPS + g]), a, sums[g * VECTORS + v]);
+            acc[g * VECTORS + v] = fma(vec4<f32>(ds[j * GROUPS + g]), a, acc[g * VECTORS + v]);
             //#if KEYS
-            valueSums[g * VECTORS + v] = fma(vec4<f32>(shares[j * GROUPS + g]), b, valueSums[g * VECTORS + v]);
+            v_acc[g * VECTORS + v] = fma(vec4<f32>(p[j * GROUPS + g]), b, v_acc[g * VECTORS + v]);
             //#endif
           }
           //#end
@@ -166,11 +161,11 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     {
       const v = 0u;
       //#if KEYS
-      dqkv[PLANE + ownAt[g] + v] = vec4<Act>(sums[g * VECTORS + v]);
-      dqkv[2u * PLANE + ownAt[g] + v] = vec4<Act>(valueSums[g * VECTORS + v]);
+      dqkv[PLANE + own_at[g] + v] = vec4<Act>(acc[g * VECTORS + v]);
+      dqkv[2u * PLANE + own_at[g] + v] = vec4<Act>(v_acc[g * VECTORS + v]);
       //#endif
       //#if !KEYS
-      dqkv[ownAt[g] + v] = vec4<Act>(sums[g * VECTORS + v]);
+      dqkv[own_at[g] + v] = vec4<Act>(acc[g * VECTORS + v]);
       //#endif
     }
     //#end

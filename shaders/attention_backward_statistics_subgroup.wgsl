@@ -1,6 +1,7 @@
-// attention_backward_statistics.wgsl for the software adapters, on the plan of attention_subgroup.wgsl: one subgroup takes QUERIES queries of one
-// head; each lane holds its own keys and the queries go round by broadcast. Every lane keeps the maximum and the sum of its own
-// keys' exponentials; they are brought together at the end.
+// attention_backward_statistics.wgsl for the software adapters, planned like
+// attention_subgroup.wgsl: one subgroup takes QUERIES queries of one head; each lane holds its own
+// keys, and the queries are broadcast. Each lane keeps the maximum and the sum of its own keys'
+// exponentials; they are combined at the end.
 enable subgroups;
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
@@ -12,53 +13,47 @@ const QUERY_GROUPS: u32 = 2u;  // QUERIES / LANES, rounded up
 const KEYS: u32 = 4u;
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> y: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;
+// [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<Act>>;
 @group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS]
+// [SAMPLES, HEADS, TOKENS]
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;
 
 const NONE = -3.0e38;
 const D4 = HEAD_WIDTH / 4u;
 const ROW = HEADS * D4;
 const PLANE = SAMPLES * TOKENS * ROW;
 
-fn subgroupMaximum(value: f32) -> f32 {
-  var result = value;
-  for (var step = 1u; step < LANES; step *= 2u) { result = max(result, subgroupShuffleXor(result, step)); }
-  return result;
-}
-
-fn subgroupSum(value: f32) -> f32 {
-  var result = value;
-  for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
-  return result;
-}
+//#include "common/subgroup_reduce.wgsl"
 
 @compute @workgroup_size(LANES)
 fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let first = group.z * TOKENS * ROW + group.y * D4;
   let query0 = group.x * QUERIES;
-  let columns = min(D4, arrayLength(&qkv));  // known at run time only, so that no compiler unrolls the loops
-  var largest: array<f32, QUERIES>;
-  var total: array<f32, QUERIES>;
+  // known only at run time, so that no compiler unrolls the loops
+  let columns = min(D4, arrayLength(&qkv));
+  var row_max: array<f32, QUERIES>;
+  var exp_sum: array<f32, QUERIES>;
   //#unroll q QUERIES
   {
     const q = 0u;
-    largest[q] = NONE;
+    row_max[q] = NONE;
   }
   //#end
-  var queryAt: array<u32, QUERY_GROUPS>;
+  var query_at: array<u32, QUERY_GROUPS>;
   var delta: array<f32, QUERY_GROUPS>;
   //#unroll g QUERY_GROUPS
   {
     const g = 0u;
-    queryAt[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
-    for (var d = 0u; d < columns; d++) { delta[g] += dot(vec4<f32>(dy[queryAt[g] + d]), vec4<f32>(y[queryAt[g] + d])); }
+    query_at[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
+    for (var d = 0u; d < columns; d++) { delta[g] += dot(vec4<f32>(dy[query_at[g] + d]), vec4<f32>(y[query_at[g] + d])); }
   }
   //#end
   for (var key0 = 0u; key0 < TOKENS; key0 += LANES * KEYS) {
     var scores: array<f32, QUERIES * KEYS>;
-    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    // Set explicitly: Dawn zeroes a variable only in the first iteration of a loop.
     //#unroll i QUERIES
     {
       const i = 0u;
@@ -70,11 +65,11 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
       //#end
     }
     //#end
-    var keyAt: array<u32, KEYS>;
+    var key_at: array<u32, KEYS>;
     //#unroll j KEYS
     {
       const j = 0u;
-      keyAt[j] = PLANE + first + min(key0 + j * LANES + lane, TOKENS - 1u) * ROW;
+      key_at[j] = PLANE + first + min(key0 + j * LANES + lane, TOKENS - 1u) * ROW;
     }
     //#end
     for (var d = 0u; d < columns; d++) {
@@ -82,14 +77,14 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
       //#unroll g QUERY_GROUPS
       {
         const g = 0u;
-        query[g] = vec4<f32>(qkv[queryAt[g] + d]);
+        query[g] = vec4<f32>(qkv[query_at[g] + d]);
       }
       //#end
       var key: array<vec4<f32>, KEYS>;
       //#unroll j KEYS
       {
         const j = 0u;
-        key[j] = vec4<f32>(qkv[keyAt[j] + d]);
+        key[j] = vec4<f32>(qkv[key_at[j] + d]);
       }
       //#end
       //#unroll e 4
@@ -113,20 +108,20 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     //#unroll q QUERIES
     {
       const q = 0u;
-      var best = largest[q];
+      var new_max = row_max[q];
       //#unroll j KEYS
       {
         const j = 0u;
         scores[q * KEYS + j] = select(NONE, scores[q * KEYS + j], key0 + j * LANES + lane < TOKENS);
-        best = max(best, scores[q * KEYS + j]);
+        new_max = max(new_max, scores[q * KEYS + j]);
       }
       //#end
-      total[q] *= exp(largest[q] - best);
-      largest[q] = best;
+      exp_sum[q] *= exp(row_max[q] - new_max);
+      row_max[q] = new_max;
       //#unroll j KEYS
       {
         const j = 0u;
-        total[q] += exp(scores[q * KEYS + j] - best);
+        exp_sum[q] += exp(scores[q * KEYS + j] - new_max);
       }
       //#end
     }
@@ -135,8 +130,8 @@ fn scoreStatistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
   //#unroll q QUERIES
   {
     const q = 0u;
-    let best = subgroupMaximum(largest[q]);
-    let lse = best + log(subgroupSum(total[q] * exp(largest[q] - best)));
+    let new_max = subgroup_max(row_max[q]);
+    let lse = new_max + log(subgroup_sum(exp_sum[q] * exp(row_max[q] - new_max)));
     if (lane == q % LANES && query0 + q < TOKENS) {
       statistics[(group.z * HEADS + group.y) * TOKENS + query0 + q] = vec2<f32>(lse, delta[q / LANES]);
     }

@@ -1,7 +1,8 @@
-// attention_backward.wgsl for the software adapters, on the plan of attention_subgroup.wgsl: one subgroup owns OWN rows of one head (queries, or
-// with KEYS keys), everything in registers. The other rows go by in blocks of LANES * OTHERS: first the two dot products, each lane
-// holding its own of the other rows and the own rows going round by broadcast; then each lane holds its own columns and the
-// shares go round.
+// attention_backward.wgsl (the ladder is there) for the software adapters, planned like
+// attention_subgroup.wgsl: one subgroup owns OWN rows of one head (queries, or with KEYS keys), all
+// in registers. The other rows come in blocks of LANES * OTHERS. First the two dot products: each
+// lane holds its own of the other rows, and the own rows are broadcast. Then each lane holds its
+// own columns, and p and ds are broadcast.
 enable subgroups;
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
@@ -15,44 +16,37 @@ const LANE_QUADS: u32 = 1u;  // LANES / 4
 const VECTORS: u32 = 4u;  // vec4s of a row that a lane holds: HEAD_WIDTH / (4 * LANES), rounded up
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;  // [SAMPLES, HEADS, TOKENS] lse and delta of each query
-@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;
+// [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;
+// [SAMPLES, HEADS, TOKENS] lse and delta of each query
+@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(3) var<storage, read_write> dqkv: array<vec4<Act>>;
 
 const D4 = HEAD_WIDTH / 4u;
 const ROW = HEADS * D4;
 const PLANE = SAMPLES * TOKENS * ROW;
-//#if KEYS
 
-fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
-fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
-fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
-fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
-//#endif
-//#if !KEYS
-
-fn loadOwnA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[at]); }
-fn loadOwnB(at: u32) -> vec4<f32> { return vec4<f32>(dy[at]); }
-fn loadOtherA(at: u32) -> vec4<f32> { return vec4<f32>(qkv[PLANE + at]); }
-fn loadOtherB(at: u32) -> vec4<f32> { return vec4<f32>(qkv[2u * PLANE + at]); }
-//#endif
+//#include "common/attention_backward_rows.wgsl"
 
 @compute @workgroup_size(LANES)
 fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let first = group.z * TOKENS * ROW + group.y * D4;
-  let firstStatistics = (group.z * HEADS + group.y) * TOKENS;
+  let first_statistics = (group.z * HEADS + group.y) * TOKENS;
   let own0 = group.x * OWN;
-  let columns = min(D4, arrayLength(&qkv));  // known at run time only, so that no compiler unrolls the loop
-  var sums: array<vec4<f32>, OWN * VECTORS>;  // dq or dk
+  // known only at run time, so that no compiler unrolls the loop
+  let columns = min(D4, arrayLength(&qkv));
+  var acc: array<vec4<f32>, OWN * VECTORS>;  // dq or dk
   //#if KEYS
-  var valueSums: array<vec4<f32>, OWN * VECTORS>;  // dv
+  var v_acc: array<vec4<f32>, OWN * VECTORS>;  // dv
   //#endif
-  var ownAt: array<u32, OWN_GROUPS>;
+  var own_at: array<u32, OWN_GROUPS>;
   //#unroll g OWN_GROUPS
   {
     const g = 0u;
-    ownAt[g] = first + min(own0 + g * LANES + lane, TOKENS - 1u) * ROW;
+    own_at[g] = first + min(own0 + g * LANES + lane, TOKENS - 1u) * ROW;
   }
   //#end
   //#if !KEYS
@@ -60,14 +54,14 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   //#unroll o OWN
   {
     const o = 0u;
-    query[o] = statistics[firstStatistics + min(own0 + o, TOKENS - 1u)];
+    query[o] = statistics[first_statistics + min(own0 + o, TOKENS - 1u)];
   }
   //#end
   //#endif
   for (var other0 = 0u; other0 < TOKENS; other0 += LANES * OTHERS) {
     var scores: array<f32, OWN * OTHERS>;
-    var products: array<f32, OWN * OTHERS>;
-    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    var dp: array<f32, OWN * OTHERS>;
+    // Set explicitly: Dawn zeroes a variable only in the first iteration of a loop.
     //#unroll o OWN
     {
       const o = 0u;
@@ -75,35 +69,35 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       {
         const j = 0u;
         scores[o * OTHERS + j] = 0.0;
-        products[o * OTHERS + j] = 0.0;
+        dp[o * OTHERS + j] = 0.0;
       }
       //#end
     }
     //#end
-    var otherAt: array<u32, OTHERS>;
+    var other_at: array<u32, OTHERS>;
     //#unroll j OTHERS
     {
       const j = 0u;
-      otherAt[j] = first + min(other0 + j * LANES + lane, TOKENS - 1u) * ROW;
+      other_at[j] = first + min(other0 + j * LANES + lane, TOKENS - 1u) * ROW;
     }
     //#end
     for (var d = 0u; d < columns; d++) {
-      var ownA: array<vec4<f32>, OWN_GROUPS>;
-      var ownB: array<vec4<f32>, OWN_GROUPS>;
+      var own_a: array<vec4<f32>, OWN_GROUPS>;
+      var own_b: array<vec4<f32>, OWN_GROUPS>;
       //#unroll g OWN_GROUPS
       {
         const g = 0u;
-        ownA[g] = loadOwnA(ownAt[g] + d);
-        ownB[g] = loadOwnB(ownAt[g] + d);
+        own_a[g] = load_own_a(own_at[g] + d);
+        own_b[g] = load_own_b(own_at[g] + d);
       }
       //#end
-      var otherA: array<vec4<f32>, OTHERS>;
-      var otherB: array<vec4<f32>, OTHERS>;
+      var other_a: array<vec4<f32>, OTHERS>;
+      var other_b: array<vec4<f32>, OTHERS>;
       //#unroll j OTHERS
       {
         const j = 0u;
-        otherA[j] = loadOtherA(otherAt[j] + d);
-        otherB[j] = loadOtherB(otherAt[j] + d);
+        other_a[j] = load_other_a(other_at[j] + d);
+        other_b[j] = load_other_b(other_at[j] + d);
       }
       //#end
       //#unroll e 4
@@ -112,13 +106,13 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         //#unroll o OWN
         {
           const o = 0u;
-          let a = subgroupBroadcast(ownA[o / LANES][e], o % LANES);
-          let b = subgroupBroadcast(ownB[o / LANES][e], o % LANES);
+          let a = subgroupBroadcast(own_a[o / LANES][e], o % LANES);
+          let b = subgroupBroadcast(own_b[o / LANES][e], o % LANES);
           //#unroll j OTHERS
           {
             const j = 0u;
-            scores[o * OTHERS + j] = fma(a, otherA[j][e], scores[o * OTHERS + j]);
-            products[o * OTHERS + j] = fma(b, otherB[j][e], products[o * OTHERS + j]);
+            scores[o * OTHERS + j] = fma(a, other_a[j][e], scores[o * OTHERS + j]);
+            dp[o * OTHERS + j] = fma(b, other_b[j][e], dp[o * OTHERS + j]);
           }
           //#end
         }
@@ -126,13 +120,13 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       }
       //#end
     }
-    // From here on `scores` are the shares and `products` the scores' gradients.
+    // From here on `scores` holds p and `dp` holds ds.
     //#unroll j OTHERS
     {
       const j = 0u;
       let other = other0 + j * LANES + lane;
       //#if KEYS
-      let stats = statistics[firstStatistics + min(other, TOKENS - 1u)];
+      let stats = statistics[first_statistics + min(other, TOKENS - 1u)];
       //#endif
       //#unroll o OWN
       {
@@ -141,12 +135,12 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         let stats = query[o];
         //#endif
         scores[o * OTHERS + j] = select(0.0, exp(scores[o * OTHERS + j] - stats.x), other < TOKENS);
-        products[o * OTHERS + j] = scores[o * OTHERS + j] * (products[o * OTHERS + j] - stats.y);
+        dp[o * OTHERS + j] = scores[o * OTHERS + j] * (dp[o * OTHERS + j] - stats.y);
       }
       //#end
     }
     //#end
-    // Four of the others at a time, as in attention_subgroup.wgsl.
+    // Four other rows at a time, as in attention_subgroup.wgsl.
     //#unroll j OTHERS
     {
       const j = 0u;
@@ -165,9 +159,9 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
           {
             const v = 0u;
             let at = row + min(lane + v * LANES, D4 - 1u);
-            a[l * VECTORS + v] = loadOtherA(at);
+            a[l * VECTORS + v] = load_other_a(at);
             //#if KEYS
-            b[l * VECTORS + v] = loadOtherB(at);
+            b[l * VECTORS + v] = load_other_b(at);
             //#endif
           }
           //#end
@@ -179,16 +173,16 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
           //#unroll l 4
           {
             const l = 0u;
-            let gradient = vec4<f32>(subgroupBroadcast(products[o * OTHERS + j], l4 * 4u + l));
+            let ds = vec4<f32>(subgroupBroadcast(dp[o * OTHERS + j], l4 * 4u + l));
             //#if KEYS
-            let share = vec4<f32>(subgroupBroadcast(scores[o * OTHERS + j], l4 * 4u + l));
+            let p = vec4<f32>(subgroupBroadcast(scores[o * OTHERS + j], l4 * 4u + l));
             //#endif
             //#unroll v VECTORS
             {
               const v = 0u;
-              sums[o * VECTORS + v] = fma(gradient, a[l * VECTORS + v], sums[o * VECTORS + v]);
+              acc[o * VECTORS + v] = fma(ds, a[l * VECTORS + v], acc[o * VECTORS + v]);
               //#if KEYS
-              valueSums[o * VECTORS + v] = fma(share, b[l * VECTORS + v], valueSums[o * VECTORS + v]);
+              v_acc[o * VECTORS + v] = fma(p, b[l * VECTORS + v], v_acc[o * VECTORS + v]);
               //#endif
             }
             //#end
@@ -203,7 +197,7 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   }
   var tile: array<vec4<f32>, OWN * VECTORS>;
   //#if KEYS
-  var valueTile: array<vec4<f32>, OWN * VECTORS>;
+  var value_tile: array<vec4<f32>, OWN * VECTORS>;
   //#endif
   //#unroll o OWN
   {
@@ -211,22 +205,23 @@ fn attentionBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     //#unroll v VECTORS
     {
       const v = 0u;
-      tile[o * VECTORS + v] = sums[o * VECTORS + v];
+      tile[o * VECTORS + v] = acc[o * VECTORS + v];
       //#if KEYS
-      valueTile[o * VECTORS + v] = valueSums[o * VECTORS + v];
+      value_tile[o * VECTORS + v] = v_acc[o * VECTORS + v];
       //#endif
     }
     //#end
   }
   //#end
-  let end = min(OWN, TOKENS - own0) * VECTORS;  // known at run time only, so that no compiler unrolls the loop
+  // known only at run time, so that no compiler unrolls the loop
+  let end = min(OWN, TOKENS - own0) * VECTORS;
   for (var i = 0u; i < end; i++) {
     let column = lane + i % VECTORS * LANES;
     let at = first + (own0 + i / VECTORS) * ROW + column;
     if (column >= D4) { continue; }
     //#if KEYS
     dqkv[PLANE + at] = vec4<Act>(tile[i]);
-    dqkv[2u * PLANE + at] = vec4<Act>(valueTile[i]);
+    dqkv[2u * PLANE + at] = vec4<Act>(value_tile[i]);
     //#endif
     //#if !KEYS
     dqkv[at] = vec4<Act>(tile[i]);

@@ -1,28 +1,23 @@
-// softmax(q k^T * SCALE) v in float16 on a GPU's matrix units, with float32 scores and sums.
+// attention.wgsl (the ladder is there) on a GPU's matrix units, in float16 with float32 scores and
+// sums. It runs if WebGPU has matrix units that multiply float16 and sum in float32.
 //
-// The versions of attention in float16, by the instructions of a lane per score (loop over the
-// keys, heads of 32 / of 64, no clamps, register moves left out) and the warps that fit on a
-// multiprocessor of an RTX 3090, by registers:
-//   240 / 464, 20 / 12 warps  attention.wgsl: an invocation owns a query and walks over the keys
-//   123 / 233, 28 / 28 warps  attention_tiled.wgsl: tiles of queries and keys in workgroup memory
-//    24 / 37,  28 / 20 warps  matrices loaded from the buffer, sums rescaled in memory each step
+// Versions, counted as in the ladder:
+//    24 / 37,  28 / 20 warps  matrices loaded from the buffer, sums rescaled in memory in each step
 //    14 / 20,  28 / 16 warps  this file, 32 keys a step: keys and values staged, sums stay matrices
 //    11 / 14,  20 / 16 warps  64 keys a step; workgroup memory leaves 12 / 8 warps
-// attention_subgroup.wgsl serves software adapters, attention_split.wgsl is this file in float32.
-// This file runs where WebGPU has matrix units that multiply float16 and sum in float32.
 //
 // 1. The subgroups of a workgroup share a tile of KEYS keys and values. The lanes copy it to
 //    workgroup memory, 16 bytes at a time, and load the next one while this one is used.
 // 2. A subgroup owns SIDE_M queries. It stores their scores to workgroup memory. There SHARERS
-//    lanes take a row each and put exp2(score - rowMax), the shares, in the place of the scores.
-// 3. Products of shares and values stay in registers as matrices. A column of ones beside the
-//    values makes the shares' total.
-// 4. rowMax may be old. It only changes when a score of the workgroup outgrows its row's by LIMIT.
-//    Then the sums pass through workgroup memory and are rescaled. Every row has a rowMax of its
-//    own, so a row keeps its shares however far its scores lie below those of its neighbours.
+//    lanes take a row each and replace the scores by p = exp2(score - row_max).
+// 3. Products of p and values stay in registers as matrices. A column of ones beside the values
+//    makes the sum of p.
+// 4. row_max may be old. It changes only when a score of the workgroup exceeds its row's by LIMIT.
+//    Then the sums pass through workgroup memory and are rescaled. Every row has a row_max of its
+//    own, so it keeps its p however far its scores lie below those of its neighbours.
 //
-// Only the first tile may have fewer than KEYS keys, so the loop needs no bounds. Queries behind
-// the last one are computed from copies of it and not stored.
+// Only the first tile may have fewer than KEYS keys, so the loop needs no bounds. Queries beyond
+// the last one are copies of it and are not stored.
 enable f16;
 enable subgroups;
 //#if SIZED
@@ -39,34 +34,36 @@ const SIDE_M: u32 = 16u;
 const SIDE_N: u32 = 16u;
 const SIDE_K: u32 = 16u;
 const VALUE_N: u32 = 8u;  // columns of a matrix of values
-const KEYS: u32 = 32u;  // of a tile
+const KEYS: u32 = 32u;  // per tile
 const LANES: u32 = 32u;  // of a subgroup
 const SUBGROUPS: u32 = 4u;
 const INNER: u32 = 4u;  // HEAD_WIDTH / SIDE_K
 const SCORE_TILES: u32 = 2u;  // matrices of scores in the unrolled code: divides KEYS / SIDE_N
-const SHARE_TILES: u32 = 2u;  // matrices of shares in it: divides KEYS / SIDE_K
-const VECTORS: u32 = 4u;  // SHARE / 4: vec4s of scores of a lane
-const PAIRS: u32 = 2u;  // SHARE / 8
+const P_TILES: u32 = 2u;  // matrices of p in it: divides KEYS / SIDE_K
+const VECTORS: u32 = 4u;  // LANE_KEYS / 4: vec4s of scores per lane
+const PAIRS: u32 = 2u;  // LANE_KEYS / 8
 const CHUNKS: u32 = 2u;  // KEYS / ROWS_AT_ONCE, rounded up
 const VALUE_TILES: u32 = 8u;  // HEAD_WIDTH / VALUE_N
-const ROUNDS: u32 = 2u;  // in which sums pass through workgroup memory, COLUMNS of them at a time
+const ROUNDS: u32 = 2u;  // rounds in which sums pass through workgroup memory, COLUMNS at a time
 const ROUND_TILES: u32 = 4u;  // VALUE_TILES / ROUNDS
 
 const WORKGROUP: u32 = SUBGROUPS * LANES;
 const HEAD8: u32 = HEAD_WIDTH / 8u;
-const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;  // of a tile, copied: divides KEYS, or is more
-const SHARERS: u32 = LANES / SIDE_M;  // lanes of a row of scores
-const SHARE: u32 = KEYS / SHARERS;  // scores of a lane: a multiple of SIDE_N, SIDE_K and 8
+// rows of a tile copied at once: divides KEYS, or is larger
+const ROWS_AT_ONCE: u32 = WORKGROUP / HEAD8;
+const SHARERS: u32 = LANES / SIDE_M;  // lanes that share a row of scores
+const LANE_KEYS: u32 = KEYS / SHARERS;  // scores per lane: a multiple of SIDE_N, SIDE_K and 8
 const STEPS: u32 = (TOKENS + KEYS - 1u) / KEYS;
 const FIRST_KEYS: u32 = TOKENS - (STEPS - 1u) * KEYS;
-// The rows of workgroup memory, in vec4s. One more than they hold: rows begin in different banks.
+// Row strides in workgroup memory, in vec4s. One more than a row has: rows begin in different
+// banks.
 const STAGED: u32 = HEAD8 + 1u;  // keys or values
-const PART: u32 = SHARE / 4u + 1u;  // scores of a lane
+const PART: u32 = LANE_KEYS / 4u + 1u;  // scores per lane
 const ROW: u32 = KEYS / 4u + max(SHARERS, VALUE_N / 4u);  // scores or sums: HEAD8 at least
 const COLUMNS: u32 = HEAD_WIDTH / ROUNDS;  // KEYS at most
 const TO_EXPONENT: f32 = SCALE * 1.4426950408889634;
-// A row's largest share is 2^AIM when rowMax is new, and 2^LIMIT at most: float16 ends at 2^16.
-// Shares down to 2^-18 of the largest are normal numbers, smaller ones are off by 2^-29 of it.
+// A row's largest p is 2^AIM when row_max is new, and 2^LIMIT at most: float16 ends at 2^16.
+// Values down to 2^-18 of the largest are normal numbers; smaller ones are off by 2^-29 of it.
 const AIM: f32 = 4.0;
 const LIMIT: f32 = 14.0;
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
@@ -77,20 +74,20 @@ alias Sums = subgroup_matrix_result<f32, VALUE_N, SIDE_M>;
 
 // A vec4 holds 8 values of float16, or 4 of float32. Matrices load from such arrays too, and
 // offsets and strides count in vec4s.
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<u32>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<u32>>;
+// [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
 
-var<workgroup> keyTile: array<vec4<u32>, KEYS * STAGED>;
+var<workgroup> k_tile: array<vec4<u32>, KEYS * STAGED>;
 // The vec4 at a row's end holds ones. Only the first column of the matrix that begins there counts:
-// a matrix of 16 columns reaches into the next row, and behind the last one.
-var<workgroup> valueTile: array<vec4<u32>, KEYS * STAGED + 1u>;
-// Queries; scores, then shares in their place; sums.
+// a matrix of 16 columns reaches into the next row, and beyond the last one.
+var<workgroup> v_tile: array<vec4<u32>, KEYS * STAGED + 1u>;
+// Queries; scores, then p in their place; sums.
 var<workgroup> scratch: array<vec4<u32>, SUBGROUPS * SIDE_M * ROW>;
-var<workgroup> outgrown: atomic<u32>;  // whether a row needs a new rowMax
+var<workgroup> needs_rescale: atomic<u32>;  // whether a row needs a new row_max
 
-fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
-}
+//#include "common/halves.wgsl"
 
 //#if SIZED
 @compute @workgroup_size(WORKGROUP) @subgroup_size(LANES)
@@ -108,21 +105,21 @@ fn attention(
   const ONES = vec4<u32>(0x3c003c00u);
   let local = subgroup * LANES + lane;
   let first = group.z * TOKENS * ROW8 + group.y * HEAD8;
-  let firstQuery = (group.x * SUBGROUPS + subgroup) * SIDE_M;
+  let first_query = (group.x * SUBGROUPS + subgroup) * SIDE_M;
   let own = subgroup * SIDE_M * ROW;
   for (var i = lane; i < SIDE_M * HEAD8; i += LANES) {
-    let query = min(firstQuery + i / HEAD8, TOKENS - 1u);
+    let query = min(first_query + i / HEAD8, TOKENS - 1u);
     scratch[own + (i / HEAD8) * ROW + i % HEAD8] = qkv[first + query * ROW8 + i % HEAD8];
   }
   // The first tile. Copies of its last key fill it up. Their values, and their ones, are zeros.
   for (var i = local; i < KEYS * HEAD8; i += WORKGROUP) {
     let row = i / HEAD8;
     let at = first + PLANE8 + min(row, FIRST_KEYS - 1u) * ROW8 + i % HEAD8;
-    keyTile[row * STAGED + i % HEAD8] = qkv[at];
-    valueTile[row * STAGED + i % HEAD8] = select(vec4<u32>(0u), qkv[at + PLANE8], row < FIRST_KEYS);
+    k_tile[row * STAGED + i % HEAD8] = qkv[at];
+    v_tile[row * STAGED + i % HEAD8] = select(vec4<u32>(0u), qkv[at + PLANE8], row < FIRST_KEYS);
   }
   for (var i = local; i < KEYS; i += WORKGROUP) {
-    valueTile[i * STAGED + HEAD8] = select(vec4<u32>(0u), ONES, i < FIRST_KEYS);
+    v_tile[i * STAGED + HEAD8] = select(vec4<u32>(0u), ONES, i < FIRST_KEYS);
   }
   workgroupBarrier();
   var q: array<Left, INNER>;
@@ -132,27 +129,27 @@ fn attention(
     q[i] = subgroupMatrixLoad<Left, row_major>(&scratch, own + i * SIDE_K / 8u, ROW);
   }
   //#end
-  var sums: array<Sums, VALUE_TILES>;
-  var total: Sums;
-  var rowMax = -3.0e38;  // as exponents of 2: a maximum of the row, minus AIM
+  var acc: array<Sums, VALUE_TILES>;
+  var exp_sum: Sums;
+  var row_max = -3.0e38;  // a maximum of the row's scores, as exponents of 2, minus AIM
   let row = own + (lane / SHARERS) * ROW;
-  let mine = row + (lane % SHARERS) * PART;
+  let own_part = row + (lane % SHARERS) * PART;
   // What the lane copies, and where to. If a tile has fewer vectors than the workgroup lanes, some
   // lanes copy nothing.
   let copies = ROWS_AT_ONCE <= KEYS || local / HEAD8 < KEYS;
   let source = first + PLANE8 + (FIRST_KEYS + min(local / HEAD8, KEYS - 1u)) * ROW8 + local % HEAD8;
   let slot = (local / HEAD8) * STAGED + local % HEAD8;
   for (var step = 0u; step < STEPS; step++) {
-    workgroupBarrier();  // shares, or queries, were used: scores take their place
+    workgroupBarrier();  // p, or the queries, were used: scores take their place
     // Loads without conditions keep registers free. So the last step loads keys once more, and the
     // first one values that it does not store.
-    var nextKeys: array<vec4<u32>, CHUNKS>;
+    var next_keys: array<vec4<u32>, CHUNKS>;
     if (STEPS > 1u) {
       let at = source + min(step, max(STEPS, 2u) - 2u) * KEYS * ROW8;
       //#unroll c CHUNKS
       {
         const c = 0u;
-        nextKeys[c] = qkv[at + c * ROWS_AT_ONCE * ROW8];
+        next_keys[c] = qkv[at + c * ROWS_AT_ONCE * ROW8];
       }
       //#end
     }
@@ -161,16 +158,16 @@ fn attention(
       {
         const j = 0u;
         let key = key0 + j * SIDE_N;
-        var products = Scores();
+        var scores = Scores();
         //#unroll i INNER
         {
           const i = 0u;
-          let keys = subgroupMatrixLoad<Keys, col_major>(&keyTile, key * STAGED + i * SIDE_K / 8u, STAGED);
-          products = subgroupMatrixMultiplyAccumulate(q[i], keys, products);
+          let keys = subgroupMatrixLoad<Keys, col_major>(&k_tile, key * STAGED + i * SIDE_K / 8u, STAGED);
+          scores = subgroupMatrixMultiplyAccumulate(q[i], keys, scores);
         }
         //#end
-        let at = own + (key / SHARE) * PART + key % SHARE / 4u;
-        subgroupMatrixStore<row_major>(&scratch, at, products, ROW);
+        let at = own + (key / LANE_KEYS) * PART + key % LANE_KEYS / 4u;
+        subgroupMatrixStore<row_major>(&scratch, at, scores, ROW);
       }
       //#end
     }
@@ -179,7 +176,7 @@ fn attention(
       //#unroll c CHUNKS
       {
         const c = 0u;
-        keyTile[slot + c * ROWS_AT_ONCE * STAGED] = nextKeys[c];
+        k_tile[slot + c * ROWS_AT_ONCE * STAGED] = next_keys[c];
       }
       //#end
     }
@@ -194,46 +191,46 @@ fn attention(
       //#end
     }
     var score: array<vec4<f32>, VECTORS>;
-    var larger = vec4<f32>(-3.0e38);
+    var lane_max = vec4<f32>(-3.0e38);
     //#unroll i VECTORS
     {
       const i = 0u;
-      score[i] = bitcast<vec4<f32>>(scratch[mine + i]);
-      larger = max(larger, score[i]);
+      score[i] = bitcast<vec4<f32>>(scratch[own_part + i]);
+      lane_max = max(lane_max, score[i]);
     }
     //#end
-    let largest = max(max(larger.x, larger.y), max(larger.z, larger.w)) * TO_EXPONENT;
-    if (largest - rowMax > LIMIT) { atomicStore(&outgrown, 1u); }
-    if (workgroupUniformLoad(&outgrown) != 0u) {
+    let score_max = max(max(lane_max.x, lane_max.y), max(lane_max.z, lane_max.w)) * TO_EXPONENT;
+    if (score_max - row_max > LIMIT) { atomicStore(&needs_rescale, 1u); }
+    if (workgroupUniformLoad(&needs_rescale) != 0u) {
       // The scores are in registers, so scratch is free for the sums.
-      atomicStore(&outgrown, 0u);
-      var reference = max(rowMax, largest - AIM);
-      for (var s = 1u; s < SHARERS; s *= 2u) { reference = max(reference, subgroupShuffleXor(reference, s)); }
-      let shrink = exp2(rowMax - reference);
-      rowMax = reference;
+      atomicStore(&needs_rescale, 0u);
+      var new_max = max(row_max, score_max - AIM);
+      for (var s = 1u; s < SHARERS; s *= 2u) { new_max = max(new_max, subgroupShuffleXor(new_max, s)); }
+      let rescale = exp2(row_max - new_max);
+      row_max = new_max;
       //#unroll r ROUNDS
       {
         const r = 0u;
         //#unroll j ROUND_TILES
         {
           const j = 0u;
-          subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, sums[r * ROUND_TILES + j], ROW);
+          subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, acc[r * ROUND_TILES + j], ROW);
         }
         //#end
-        if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, total, ROW); }
+        if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, exp_sum, ROW); }
         workgroupBarrier();
         for (var i = 0u; i < (COLUMNS + VALUE_N) / 4u; i += SHARERS) {
           let at = row + lane % SHARERS + i;
-          scratch[at] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[at]) * shrink);
+          scratch[at] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[at]) * rescale);
         }
         workgroupBarrier();
         //#unroll j ROUND_TILES
         {
           const j = 0u;
-          sums[r * ROUND_TILES + j] = subgroupMatrixLoad<Sums, row_major>(&scratch, own + j * VALUE_N / 4u, ROW);
+          acc[r * ROUND_TILES + j] = subgroupMatrixLoad<Sums, row_major>(&scratch, own + j * VALUE_N / 4u, ROW);
         }
         //#end
-        if (r == 0u) { total = subgroupMatrixLoad<Sums, row_major>(&scratch, own + COLUMNS / 4u, ROW); }
+        if (r == 0u) { exp_sum = subgroupMatrixLoad<Sums, row_major>(&scratch, own + COLUMNS / 4u, ROW); }
         workgroupBarrier();
       }
       //#end
@@ -241,67 +238,67 @@ fn attention(
     //#unroll i PAIRS
     {
       const i = 0u;
-      let low = exp2(score[2u * i] * TO_EXPONENT - rowMax);
-      let high = exp2(score[2u * i + 1u] * TO_EXPONENT - rowMax);
-      scratch[mine + i] = packed(low, high);
+      let low = exp2(score[2u * i] * TO_EXPONENT - row_max);
+      let high = exp2(score[2u * i + 1u] * TO_EXPONENT - row_max);
+      scratch[own_part + i] = pack_halves(low, high);
     }
     //#end
     if (step > 0u && copies) {
       //#unroll c CHUNKS
       {
         const c = 0u;
-        valueTile[slot + c * ROWS_AT_ONCE * STAGED] = values[c];
+        v_tile[slot + c * ROWS_AT_ONCE * STAGED] = values[c];
       }
       //#end
       if (local % HEAD8 == 0u) {
         //#unroll c CHUNKS
         {
           const c = 0u;
-          valueTile[slot + HEAD8 + c * ROWS_AT_ONCE * STAGED] = ONES;
+          v_tile[slot + HEAD8 + c * ROWS_AT_ONCE * STAGED] = ONES;
         }
         //#end
       }
     }
     workgroupBarrier();
-    for (var key0 = 0u; key0 < KEYS; key0 += SHARE_TILES * SIDE_K) {
-      //#unroll i SHARE_TILES
+    for (var key0 = 0u; key0 < KEYS; key0 += P_TILES * SIDE_K) {
+      //#unroll i P_TILES
       {
         const i = 0u;
         let key = key0 + i * SIDE_K;
-        let shares = subgroupMatrixLoad<Left, row_major>(&scratch, own + (key / SHARE) * PART + key % SHARE / 8u, ROW);
+        let p = subgroupMatrixLoad<Left, row_major>(&scratch, own + (key / LANE_KEYS) * PART + key % LANE_KEYS / 8u, ROW);
         //#unroll j VALUE_TILES
         {
           const j = 0u;
-          let column = subgroupMatrixLoad<Values, row_major>(&valueTile, key * STAGED + j * VALUE_N / 8u, STAGED);
-          sums[j] = subgroupMatrixMultiplyAccumulate(shares, column, sums[j]);
+          let column = subgroupMatrixLoad<Values, row_major>(&v_tile, key * STAGED + j * VALUE_N / 8u, STAGED);
+          acc[j] = subgroupMatrixMultiplyAccumulate(p, column, acc[j]);
         }
         //#end
-        let ones = subgroupMatrixLoad<Values, row_major>(&valueTile, key * STAGED + HEAD8, STAGED);
-        total = subgroupMatrixMultiplyAccumulate(shares, ones, total);
+        let ones = subgroupMatrixLoad<Values, row_major>(&v_tile, key * STAGED + HEAD8, STAGED);
+        exp_sum = subgroupMatrixMultiplyAccumulate(p, ones, exp_sum);
       }
       //#end
     }
   }
   workgroupBarrier();
-  let query = firstQuery + lane / SHARERS;
-  var whole = 1.0;
+  let query = first_query + lane / SHARERS;
+  var inv_exp_sum = 1.0;
   //#unroll r ROUNDS
   {
     const r = 0u;
     //#unroll j ROUND_TILES
     {
       const j = 0u;
-      subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, sums[r * ROUND_TILES + j], ROW);
+      subgroupMatrixStore<row_major>(&scratch, own + j * VALUE_N / 4u, acc[r * ROUND_TILES + j], ROW);
     }
     //#end
-    if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, total, ROW); }
+    if (r == 0u) { subgroupMatrixStore<row_major>(&scratch, own + COLUMNS / 4u, exp_sum, ROW); }
     workgroupBarrier();
-    if (r == 0u) { whole = 1.0 / bitcast<vec4<f32>>(scratch[row + COLUMNS / 4u]).x; }
+    if (r == 0u) { inv_exp_sum = 1.0 / bitcast<vec4<f32>>(scratch[row + COLUMNS / 4u]).x; }
     if (query < TOKENS) {
       for (var i = lane % SHARERS; i < COLUMNS / 8u; i += SHARERS) {
-        let low = bitcast<vec4<f32>>(scratch[row + 2u * i]) * whole;
-        let high = bitcast<vec4<f32>>(scratch[row + 2u * i + 1u]) * whole;
-        y[first + query * ROW8 + r * COLUMNS / 8u + i] = packed(low, high);
+        let low = bitcast<vec4<f32>>(scratch[row + 2u * i]) * inv_exp_sum;
+        let high = bitcast<vec4<f32>>(scratch[row + 2u * i + 1u]) * inv_exp_sum;
+        y[first + query * ROW8 + r * COLUMNS / 8u + i] = pack_halves(low, high);
       }
     }
     workgroupBarrier();

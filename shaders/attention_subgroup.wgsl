@@ -1,6 +1,9 @@
-// attention.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup makes QUERIES queries of one head, everything in
-// registers. Keys go by in blocks of LANES * KEYS: first the scores, each lane holding its own keys' and the queries going round
-// by broadcast; then the running maximum; then the values, each lane holding its own columns and the shares going round.
+// attention.wgsl (the ladder is there) for the software adapters, planned like
+// linear_subgroup.wgsl: one subgroup makes QUERIES queries of one head, all in registers. Keys come
+// in blocks of LANES * KEYS:
+// 1. Scores: each lane holds its own keys, and the queries are broadcast.
+// 2. The running maximum.
+// 3. Values: each lane holds its own columns, and p is broadcast.
 enable subgroups;
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
@@ -14,20 +17,12 @@ const LANE_QUADS: u32 = 1u;  // LANES / 4
 const VECTORS: u32 = 4u;  // HEAD_WIDTH / (4 * LANES): vec4s of a value row that a lane holds
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;  // [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<Act>>;  // [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+// [3, SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Act>>;
+// [SAMPLES, TOKENS, HEADS*HEAD_WIDTH]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Act>>;
 
-fn subgroupMaximum(value: f32) -> f32 {
-  var result = value;
-  for (var step = 1u; step < LANES; step *= 2u) { result = max(result, subgroupShuffleXor(result, step)); }
-  return result;
-}
-
-fn subgroupSum(value: f32) -> f32 {
-  var result = value;
-  for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
-  return result;
-}
+//#include "common/subgroup_reduce.wgsl"
 
 @compute @workgroup_size(LANES)
 fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -37,26 +32,26 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   const NONE = -3.0e38;
   let first = group.z * TOKENS * ROW + group.y * D4;
   let query0 = group.x * QUERIES;
-  var sums: array<vec4<f32>, QUERIES * VECTORS>;
-  var largest: array<f32, QUERIES>;
-  var total: array<f32, QUERIES>;
+  var acc: array<vec4<f32>, QUERIES * VECTORS>;
+  var row_max: array<f32, QUERIES>;
+  var exp_sum: array<f32, QUERIES>;
   //#unroll q QUERIES
   {
     const q = 0u;
-    largest[q] = NONE;
+    row_max[q] = NONE;
   }
   //#end
-  var queryAt: array<u32, QUERY_GROUPS>;
+  var query_at: array<u32, QUERY_GROUPS>;
   //#unroll g QUERY_GROUPS
   {
     const g = 0u;
-    queryAt[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
+    query_at[g] = first + min(query0 + g * LANES + lane, TOKENS - 1u) * ROW;
   }
   //#end
-  for (var block = 0u; block < (TOKENS + LANES * KEYS - 1u) / (LANES * KEYS); block++) {
-    let key0 = block * LANES * KEYS;
+  for (var kv_tile = 0u; kv_tile < (TOKENS + LANES * KEYS - 1u) / (LANES * KEYS); kv_tile++) {
+    let key0 = kv_tile * LANES * KEYS;
     var scores: array<f32, QUERIES * KEYS>;
-    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    // Set explicitly: Dawn zeroes a variable only in the first iteration of a loop.
     //#unroll q QUERIES
     {
       const q = 0u;
@@ -68,11 +63,11 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
       //#end
     }
     //#end
-    var keyAt: array<u32, KEYS>;
+    var key_at: array<u32, KEYS>;
     //#unroll j KEYS
     {
       const j = 0u;
-      keyAt[j] = PLANE + first + min(key0 + j * LANES + lane, TOKENS - 1u) * ROW;
+      key_at[j] = PLANE + first + min(key0 + j * LANES + lane, TOKENS - 1u) * ROW;
     }
     //#end
     for (var d = 0u; d < D4; d++) {
@@ -80,14 +75,14 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
       //#unroll g QUERY_GROUPS
       {
         const g = 0u;
-        query[g] = vec4<f32>(qkv[queryAt[g] + d]);
+        query[g] = vec4<f32>(qkv[query_at[g] + d]);
       }
       //#end
       var key: array<vec4<f32>, KEYS>;
       //#unroll j KEYS
       {
         const j = 0u;
-        key[j] = vec4<f32>(qkv[keyAt[j] + d]);
+        key[j] = vec4<f32>(qkv[key_at[j] + d]);
       }
       //#end
       //#unroll q QUERIES
@@ -111,34 +106,35 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     //#unroll q QUERIES
     {
       const q = 0u;
-      var best = largest[q];
+      var new_max = row_max[q];
       //#unroll j KEYS
       {
         const j = 0u;
         scores[q * KEYS + j] = select(NONE, scores[q * KEYS + j], key0 + j * LANES + lane < TOKENS);
-        best = max(best, scores[q * KEYS + j]);
+        new_max = max(new_max, scores[q * KEYS + j]);
       }
       //#end
-      best = subgroupMaximum(best);
-      let shrink = exp(largest[q] - best);
-      largest[q] = best;
-      total[q] *= shrink;
+      new_max = subgroup_max(new_max);
+      let rescale = exp(row_max[q] - new_max);
+      row_max[q] = new_max;
+      exp_sum[q] *= rescale;
       //#unroll j KEYS
       {
         const j = 0u;
-        scores[q * KEYS + j] = exp(scores[q * KEYS + j] - best);
-        total[q] += scores[q * KEYS + j];
+        scores[q * KEYS + j] = exp(scores[q * KEYS + j] - new_max);
+        exp_sum[q] += scores[q * KEYS + j];
       }
       //#end
       //#unroll v VECTORS
       {
         const v = 0u;
-        sums[q * VECTORS + v] *= shrink;
+        acc[q * VECTORS + v] *= rescale;
       }
       //#end
     }
     //#end
-    // Four keys at a time: a query's sums, of which there are more than registers, are taken up and put down once for them.
+    // Four keys at a time: registers do not hold the sums of all queries, so a query's sums are
+    // loaded and stored once for the four.
     //#unroll j KEYS
     {
       const j = 0u;
@@ -149,11 +145,11 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
         //#unroll l 4
         {
           const l = 0u;
-          let valueAt = 2u * PLANE + first + min(key0 + j * LANES + l4 * 4u + l, TOKENS - 1u) * ROW + lane;
+          let value_at = 2u * PLANE + first + min(key0 + j * LANES + l4 * 4u + l, TOKENS - 1u) * ROW + lane;
           //#unroll v VECTORS
           {
             const v = 0u;
-            value[l * VECTORS + v] = vec4<f32>(qkv[valueAt + v * LANES]);
+            value[l * VECTORS + v] = vec4<f32>(qkv[value_at + v * LANES]);
           }
           //#end
         }
@@ -164,11 +160,11 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
           //#unroll l 4
           {
             const l = 0u;
-            let share = vec4<f32>(subgroupBroadcast(scores[q * KEYS + j], l4 * 4u + l));
+            let p = vec4<f32>(subgroupBroadcast(scores[q * KEYS + j], l4 * 4u + l));
             //#unroll v VECTORS
             {
               const v = 0u;
-              sums[q * VECTORS + v] = fma(share, value[l * VECTORS + v], sums[q * VECTORS + v]);
+              acc[q * VECTORS + v] = fma(p, value[l * VECTORS + v], acc[q * VECTORS + v]);
             }
             //#end
           }
@@ -184,16 +180,17 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   //#unroll q QUERIES
   {
     const q = 0u;
-    let scale = 1.0 / subgroupSum(total[q]);
+    let inv_exp_sum = 1.0 / subgroup_sum(exp_sum[q]);
     //#unroll v VECTORS
     {
       const v = 0u;
-      tile[q * VECTORS + v] = sums[q * VECTORS + v] * scale;
+      tile[q * VECTORS + v] = acc[q * VECTORS + v] * inv_exp_sum;
     }
     //#end
   }
   //#end
-  let end = min(QUERIES, TOKENS - query0) * VECTORS;  // known at run time only, so that no compiler unrolls the loop
+  // known only at run time, so that no compiler unrolls the loop
+  let end = min(QUERIES, TOKENS - query0) * VECTORS;
   for (var i = 0u; i < end; i++) {
     y[first + (query0 + i / VECTORS) * ROW + lane + (i % VECTORS) * LANES] = vec4<Act>(tile[i]);
   }

@@ -1,14 +1,16 @@
-// BatchNorm's gradient with respect to x, through the batch's statistics as well: with n = (x - mean)/deviation and means over the batch,
-// dx = gamma/deviation (dy - mean(dy) - n mean(dy n)), where dbeta and dgamma are those means times COUNT. The cls token's is dy itself.
-// An invocation has 4 channels of RUN tokens, so that what belongs to the channels is read once a run.
+// BatchNorm's gradient by x, also through the batch's statistics. With n = (x - mean)/deviation and
+// means over the batch: dx = gamma/deviation (dy - mean(dy) - n mean(dy n)). dbeta and dgamma are
+// those means times COUNT. The cls token's gradient is dy itself. Runs of tokens as in
+// batch_norm.wgsl.
 const WIDTH: u32 = 256u;
 const SAMPLES: u32 = 1u;
-const TOKENS: u32 = 400u;  // without the cls
+const TOKENS: u32 = 400u;  // without the cls token
 const RUN: u32 = 8u;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
-@group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;  // [3, WIDTH, 2 (mean, 1/deviation)]
+// [3, WIDTH, 2 (mean, 1/deviation)]
+@group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gamma: array<vec4<f32>>;  // [3, WIDTH]
 @group(0) @binding(3) var<storage, read> dy: array<vec4<Act>>;  // as x
 @group(0) @binding(4) var<storage, read> dgamma: array<vec4<f32>>;  // [3, WIDTH]

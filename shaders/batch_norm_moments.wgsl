@@ -1,14 +1,16 @@
-// Batch statistics, first stage: mean and sum of squared deviations of CHUNK rows, by column. Welford's update keeps its digits whatever
-// the mean is. An invocation walks down 4 channels; neighbours have neighbouring channels. A sample's first token, the cls, does not count.
+// Batch statistics, first stage: mean and sum of squared deviations of CHUNK rows, by column.
+// Welford's update keeps its digits whatever the mean is. An invocation walks down 4 channels;
+// neighbours have neighbouring channels. A sample's first token, the cls token, does not count.
 const WIDTH: u32 = 256u;
 const SAMPLES: u32 = 1u;
-const TOKENS: u32 = 400u;  // without the cls
+const TOKENS: u32 = 400u;  // without the cls token
 const CHUNK: u32 = 8u;
 const CHUNKS: u32 = 50u;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
-@group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 2 (means, squares), 3, WIDTH]
+// [CHUNKS, 2 (means, squares), 3, WIDTH]
+@group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn moments(@builtin(global_invocation_id) id: vec3<u32>) {

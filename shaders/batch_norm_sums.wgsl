@@ -1,16 +1,19 @@
-// BatchNorm's gradients with respect to gamma and beta, first stage: sums of dy (x - mean)/deviation and of dy over CHUNK rows, by column.
-// An invocation walks down 4 channels; neighbours have neighbouring channels. A sample's first token, the cls, does not count.
+// BatchNorm's gradients by gamma and beta, first stage: sums of dy (x - mean)/deviation and of dy
+// over CHUNK rows, by column. An invocation walks down 4 channels; neighbours have neighbouring
+// channels. A sample's first token, the cls token, does not count.
 const WIDTH: u32 = 256u;
 const SAMPLES: u32 = 1u;
-const TOKENS: u32 = 400u;  // without the cls
+const TOKENS: u32 = 400u;  // without the cls token
 const CHUNK: u32 = 8u;
 const CHUNKS: u32 = 50u;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [3, SAMPLES, 1 + TOKENS, WIDTH]
-@group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;  // [3, WIDTH, 2 (mean, 1/deviation)]
+// [3, WIDTH, 2 (mean, 1/deviation)]
+@group(0) @binding(1) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> dy: array<vec4<Act>>;  // as x
-@group(0) @binding(3) var<storage, read_write> parts: array<vec4<f32>>;  // [CHUNKS, 2 (gamma's, beta's), 3, WIDTH]
+// [CHUNKS, 2 (gamma's, beta's), 3, WIDTH]
+@group(0) @binding(3) var<storage, read_write> parts: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn weightSums(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,11 +1,14 @@
-// The map clean-up: (teacher - student)^2 as an image, times the motion normalised by its column's range, eroded 2x2, dilated 3x3 twice,
-// then the mean of each token. B, G and R are eroded and dilated as one channel (the least, the largest of all three; so it counts
-// three times in the mean), the anomaly channel by itself. Two 3x3 dilations are one of 5x5. Beyond the image is 0, so
-// the last row and column erode to 0. A workgroup works on one token with a margin of 2 pixels before and 3 behind it.
+// The cleaned-up anomaly map: (teacher - student)^2 as an image, times the motion normalised by its
+// column's range, eroded 2x2, dilated 3x3 twice, then the mean of each token. B, G and R are eroded
+// and dilated as one channel: the least, the largest of the three, which counts three times in the
+// mean. The anomaly channel is the fourth. Two 3x3 dilations are one of 5x5. Beyond the image is 0,
+// so the last row and column erode to 0. A workgroup makes one token, with a margin of 2 pixels
+// before and 3 after.
 const PATCH: u32 = 16u;
 const GRID_HEIGHT: u32 = 20u;
 const GRID_WIDTH: u32 = 40u;
-const PREDICTION_ROWS: u32 = 801u;  // rows of a sample in the predictions: a row in front where the cls token has one
+// rows of a sample in the predictions: one in front if the cls token has one
+const PREDICTION_ROWS: u32 = 801u;
 const WORKGROUP: u32 = 64u;
 const BEFORE: u32 = 2u;
 const SIDE: u32 = PATCH + 5u;
@@ -13,8 +16,10 @@ const ERODED_SIDE: u32 = PATCH + 4u;
 const HEIGHT: u32 = GRID_HEIGHT * PATCH;
 const WIDTH: u32 = GRID_WIDTH * PATCH;
 alias Act = f32;  // what activations are stored as
+alias Sum = f32;
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, PREDICTION_ROWS, P*P, 4]
+// [samples, PREDICTION_ROWS, P*P, 4]
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read> student: array<vec4<Act>>;
 //#if FLOATS
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;  // [samples, 3, HEIGHT, WIDTH]
@@ -25,30 +30,21 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(4) var<storage, read> ranges: array<vec2<f32>>;  // [samples, WIDTH]
 @group(0) @binding(5) var<storage, read_write> cleaned: array<f32>;  // [samples, tokens]
 
-var<workgroup> moving: array<vec2<f32>, SIDE * SIDE>;  // (least of B, G, R; anomaly) of squared difference times motion
+// squared difference times motion: (least of B, G, R; anomaly)
+var<workgroup> moving: array<vec2<f32>, SIDE * SIDE>;
 var<workgroup> eroded: array<vec2<f32>, ERODED_SIDE * ERODED_SIDE>;
-var<workgroup> partial: array<f32, WORKGROUP>;
+//#include "common/workgroup_sum.wgsl"
 
-fn motionAt(image: u32, pixel: u32) -> f32 {
-  var channels = vec3<f32>(0.0);
-  //#if FLOATS
-  let at = image * 3u * HEIGHT * WIDTH + pixel;
-  channels = vec3<f32>(gradient[at], gradient[at + HEIGHT * WIDTH], gradient[at + 2u * HEIGHT * WIDTH]);
-  //#endif
-  //#if !FLOATS
-  channels = unpack4x8unorm(packed[image * HEIGHT * WIDTH + pixel]).xyz * 255.0;
-  //#endif
-  return (channels.x + channels.y + channels.z) / 3.0;
-}
+//#include "common/mean_motion.wgsl"
 
-fn movingDifference(image: u32, y: u32, x: u32) -> vec2<f32> {
+fn moving_difference(image: u32, y: u32, x: u32) -> vec2<f32> {
   let token = (y / PATCH) * GRID_WIDTH + x / PATCH;
   let row = image * PREDICTION_ROWS + token + PREDICTION_ROWS - GRID_HEIGHT * GRID_WIDTH;
   let at = row * PATCH * PATCH + (y % PATCH) * PATCH + x % PATCH;
   let d = vec4<f32>(teacher[at]) - vec4<f32>(student[at]);
   let range = ranges[image * WIDTH + x];
   // A column in which nothing moves is 0/0 in the original; here it is 0.
-  let motion = select(0.0, (motionAt(image, y * WIDTH + x) - range.x) / (range.y - range.x), range.y > range.x);
+  let motion = select(0.0, (mean_motion(image, y * WIDTH + x) - range.x) / (range.y - range.x), range.y > range.x);
   let squares = d * d * motion;
   return vec2<f32>(min(min(squares.x, squares.y), squares.z), squares.w);
 }
@@ -62,7 +58,7 @@ fn cleanMap(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let y = top + i / SIDE - BEFORE;
     let x = left + i % SIDE - BEFORE;
     var value = vec2<f32>(0.0);
-    if (y < HEIGHT && x < WIDTH) { value = movingDifference(group.y, y, x); }
+    if (y < HEIGHT && x < WIDTH) { value = moving_difference(group.y, y, x); }
     moving[i] = value;
   }
   workgroupBarrier();
@@ -78,11 +74,6 @@ fn cleanMap(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < 25u; j++) { largest = max(largest, eroded[at + (j / 5u) * ERODED_SIDE + j % 5u]); }
     sum += 0.75 * largest.x + 0.25 * largest.y;
   }
-  partial[lane] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (lane < stride) { partial[lane] += partial[lane + stride]; }
-    workgroupBarrier();
-  }
-  if (lane == 0u) { cleaned[group.y * GRID_HEIGHT * GRID_WIDTH + group.x] = partial[0] / f32(PATCH * PATCH); }
+  let total = workgroup_sum(sum, lane);
+  if (lane == 0u) { cleaned[group.y * GRID_HEIGHT * GRID_WIDTH + group.x] = total / f32(PATCH * PATCH); }
 }

@@ -1,5 +1,6 @@
-// Sums of columns over the rows of each batch entry, CHUNK rows a workgroup; a second dispatch adds the chunks' sums, always in the same
-// order. LANES invocations share a column's rows; with more than one they add up by a tree in workgroup memory (SHARED).
+// Sums of columns over the rows of each batch entry, CHUNK rows per workgroup. A second dispatch
+// adds the chunks' sums, always in the same order. LANES invocations share a column's rows; with
+// more than one, a tree in workgroup memory adds them (SHARED).
 const ROWS: u32 = 40100u;  // of a batch entry
 const WIDTH: u32 = 256u;
 const CHUNK: u32 = 314u;
@@ -12,7 +13,8 @@ const SCALE_3: f32 = 1.0;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, ROWS, WIDTH]
-@group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;  // [batch, ROWS / CHUNK rounded up, WIDTH]
+// [batch, ROWS / CHUNK rounded up, WIDTH]
+@group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 
 //#if SHARED
 var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
@@ -28,7 +30,8 @@ fn columnSum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   let column = group.x * COLUMNS + local % COLUMNS;
   let start = group.y * CHUNK;
   let end = min(start + CHUNK, ROWS);
-  let first = group.z * ROWS * W4 + min(column, W4 - 1u);  // lanes past the end work along, so that barriers stay uniform
+  // lanes past the end work too, so that barriers stay uniform
+  let first = group.z * ROWS * W4 + min(column, W4 - 1u);
   var sum = vec4<f32>(0.0);
   for (var row = start + lane; row < end; row += LANES) { sum += vec4<f32>(x[first + row * W4]); }
   //#if SHARED

@@ -1,6 +1,7 @@
-// The last stage of a reduction: sums over ROWS rows of COUNT vec4s that begin at START and are STRIDE vec4s apart. A workgroup has
-// COLUMNS neighbouring columns and LANES rows at a time; each lane adds every LANES-th row, then (SHARED) a tree adds the lanes: always in the
-// same order, so that the same bits come out.
+// The last stage of a reduction: sums over ROWS rows of COUNT vec4s that begin at START and are
+// STRIDE vec4s apart. A workgroup has COLUMNS neighbouring columns and LANES rows at a time. Each
+// lane adds every LANES-th row, then a tree adds the lanes (SHARED): always in the same order, so
+// that the same bits come out.
 const COUNT: u32 = 64u;
 const ROWS: u32 = 512u;
 const STRIDE: u32 = 64u;
@@ -22,13 +23,14 @@ fn columnSums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let column = group.x * COLUMNS + local % COLUMNS;
   let lane = local / COLUMNS;
   var sum = vec4<f32>(0.0);
-  let rows = select(0u, ROWS, column < COUNT);  // who is past the end works along, so that barriers stay uniform
+  // lanes past the end work too, so that barriers stay uniform
+  let rows = select(0u, ROWS, column < COUNT);
   for (var row = lane; row < rows; row += LANES) { sum += vec4<f32>(source[START + row * STRIDE + column]); }
   //#if SHARED
   partial[local] = sum;
   workgroupBarrier();
-  for (var apart = LANES / 2u; apart > 0u; apart /= 2u) {
-    if (lane < apart) { partial[local] += partial[local + apart * COLUMNS]; }
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+    if (lane < stride) { partial[local] += partial[local + stride * COLUMNS]; }
     workgroupBarrier();
   }
   sum = partial[local];

@@ -1,7 +1,8 @@
-// The three convolutional projections of a block in one pass: depthwise 3x3, padding 1, on the grid of a sample's tokens, for q, k
-// and v from the same loads. BatchNorm is folded into weights and bias, or in training comes later (UNBIASED). The cls token in front is
-// copied unconvolved.
-// An invocation makes 4 channels of RUN tokens, one below the other: each weight is read once a run, each input three times.
+// The three convolutional projections of a block in one pass: depthwise 3x3, padding 1, on the grid
+// of a sample's tokens, for q, k and v from the same loads. BatchNorm is folded into weights and
+// bias, or follows in training (UNBIASED). The cls token in front is copied. An invocation makes 4
+// channels of RUN tokens, one below the other: each weight is read once per run, each input three
+// times.
 const WIDTH: u32 = 256u;
 const ROWS: u32 = 20u;
 const COLUMNS: u32 = 20u;
@@ -15,7 +16,8 @@ alias Act = f32;  // what activations are stored as
 //#if !UNBIASED
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [3, WIDTH]
 //#endif
-@group(0) @binding(3) var<storage, read_write> qkv: array<vec4<Act>>;  // [3, SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+// [3, SAMPLES, 1 + ROWS*COLUMNS, WIDTH]
+@group(0) @binding(3) var<storage, read_write> qkv: array<vec4<Act>>;
 
 @compute @workgroup_size(64)
 fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -46,15 +48,16 @@ fn convolve(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   //#end
   //#endif
-  let taps = min(3u, arrayLength(&weight));  // known at run time only: unrolled, this loop takes lavapipe seconds to compile
+  // known only at run time: lavapipe compiles the unrolled loop for seconds
+  let taps = min(3u, arrayLength(&weight));
   for (var dx = 0u; dx < taps; dx++) {
-    let c = column + dx;  // one too many: 0 is the border
+    let c = column + dx;  // off by one: 0 is the border
     if (c == 0u || c > COLUMNS) { continue; }
     var input: array<vec4<f32>, RUN_AND_BORDER>;
     //#unroll i RUN_AND_BORDER
     {
       const i = 0u;
-      let row = row0 + i;  // one too many: 0 is the border
+      let row = row0 + i;  // off by one: 0 is the border
       let at = first + (1u + (clamp(row, 1u, ROWS) - 1u) * COLUMNS + c - 1u) * W4;
       input[i] = select(vec4<f32>(0.0), vec4<f32>(x[at]), row >= 1u && row <= ROWS);
     }

@@ -1,4 +1,5 @@
-// Means over a sample's tokens of both errors: all tokens, or (MASKED_ONLY) those that were removed. One workgroup a sample.
+// Both errors' means over a sample's tokens: all tokens, or (MASKED_ONLY) the removed ones. One
+// workgroup per sample.
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const WORKGROUP: u32 = 64u;

@@ -1,6 +1,6 @@
-// y = GELU(x) with dropout: a value is dropped with probability DROP / 2^32, what stays is scaled up by the share that stays. No mask is
-// stored: it is a hash of (seed, step, layer, index), which the backward pass computes again. One hash serves the four values of a vec4.
-// The hash is PCG-4D (Jarzynski & Olano, "Hash Functions for GPU Rendering", JCGT 2020).
+// y = GELU(x) with dropout: a value is dropped with probability DROP / 2^32; SCALE makes up for it
+// in the others. No mask is stored: it is a hash of (seed, step, layer, index), which the backward
+// pass computes again. One hash serves the four values of a vec4.
 const COUNT: u32 = 1024u;  // vec4s
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 const LAYER: u32 = 0u;
@@ -15,28 +15,10 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<Act>>;
 
 //#if DROPOUT
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-  var v = key * 1664525u + 1013904223u;
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  v ^= v >> vec4<u32>(16u);
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  return v;
-}
+//#include "common/pcg4d.wgsl"
 //#endif
 
-// erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
-fn erf(v: vec4<f32>) -> vec4<f32> {
-  let a = abs(v);
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1.0 - poly * exp(-a * a));
-}
+//#include "common/erf.wgsl"
 
 @compute @workgroup_size(256)
 fn geluDropout(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,6 +1,6 @@
-// dx = dy * (Phi(x) + x phi(x)) under the mask that gelu_dropout.wgsl drew: Phi is the normal distribution, phi its density. The same hash of
-// the same key makes the same mask. erf(x / sqrt 2) in Phi ends in exp(-x^2 / 2), which is phi but for a factor: one exponential
-// serves both.
+// dx = dy * (Phi(x) + x phi(x)) under gelu_dropout.wgsl's mask: Phi is the normal distribution, phi
+// its density. The same hash of the same key makes the same mask. erf(x / sqrt 2) in Phi ends in
+// exp(-x^2 / 2), which is phi but for a factor: one exponential serves both.
 const COUNT: u32 = 1024u;  // vec4s
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 const LAYER: u32 = 0u;
@@ -16,19 +16,7 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4<Act>>;
 
 //#if DROPOUT
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-  var v = key * 1664525u + 1013904223u;
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  v ^= v >> vec4<u32>(16u);
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  return v;
-}
+//#include "common/pcg4d.wgsl"
 //#endif
 
 @compute @workgroup_size(256)

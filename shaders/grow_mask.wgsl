@@ -1,10 +1,12 @@
-// Grows the masks of what is abnormal, which stand in the highest byte of targets: a pixel belongs to a grown mask if a pixel of the mask lies in a
-// square about it. A square is as good along rows first, then along columns: two passes of 2 R + 1 reads in place of (2 R + 1)^2.
+// Grows the masks of what is abnormal, the highest byte of targets: a pixel belongs to a grown mask
+// if a square around it holds a pixel of the mask. Rows first, then columns: two passes of 2 R + 1
+// reads in place of (2 R + 1)^2.
 const HEIGHT: u32 = 320u;
 const WIDTH: u32 = 640u;
 const RADIUS: i32 = 4;
 
-@group(0) @binding(0) var<storage, read> targets: array<u32>;  // [samples, H, W] packed B, G, R, mask
+// [samples, H, W] packed B, G, R, mask
+@group(0) @binding(0) var<storage, read> targets: array<u32>;
 @group(0) @binding(1) var<storage, read_write> grown: array<u32>;
 
 @compute @workgroup_size(64)

@@ -1,23 +1,14 @@
-// head_errors.wgsl on a GPU's matrix units, in float16 with float32 sums.
+// head_errors.wgsl (the ladder is there) on a GPU's matrix units, in float16 with float32 sums.
 //
-// The ladder of this family, at 320x640 and batch 16 on an RTX 3090 without clamps (bench/kernels.js):
-//   head_errors.wgsl           plain: a workgroup makes all pixels of 4 tokens; runs anywhere.
-//                              2.1 instructions of the loop for a multiply-add
-//   head_errors_subgroup.wgsl  software adapters: a subgroup shares its features by broadcasts
-//   head_errors_tiled.wgsl     GPUs: tiles in workgroup memory. 1.3 for a multiply-add (float16: 1.5)
-//   head_errors_matrix.wgsl    this one: 4.4 for an HMMA, 2048 multiply-adds of a warp; 128 registers
-//   head_errors_split.wgsl     float32 on the same units: 3.2 for an HMMA, of which three make one
-//                              product; 128 registers
+// Planned like linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
+// samples, by TILE_N values of the teacher's prediction. K_STEP of the features at a time, it
+// copies both operands into workgroup memory while the next step is on its way to registers. Its
+// subgroups lie side by side: they share tokens, not columns.
 //
-// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
-// samples, by TILE_N values of the teacher's prediction. K_STEP of the features at a time, it copies
-// both operands into workgroup memory, while the next step is on its way to registers. Its subgroups
-// lie side by side: they share tokens, not columns.
-//
-// The sums are compared with the target. Then the student's products are subtracted from them, and
-// what is left is the difference of the two. Sums have no elements to access: they go through
-// workgroup memory, a row of matrices at a time, where a lane takes pixels of one token. Each tile
-// of columns has errors of its own, which sum_errors.wgsl adds up.
+// The sums are compared with the target. Then the student's products are subtracted from them; what
+// remains is the difference of the two. Sums have no elements to access: they go through workgroup
+// memory, a row of matrices at a time, where a lane takes pixels of one token. Each tile of columns
+// has its own errors, which sum_errors.wgsl adds up.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -45,15 +36,16 @@ const TILE_N: u32 = 128u;  // SUBGROUPS * TILES_N * SIDE_N
 const K_STEP: u32 = 32u;  // of the features at a time: a multiple of SIDE_K and 8
 const X_LOADS: u32 = 2u;  // TILE_M * K_STEP / 8 / WORKGROUP: a whole number
 const W_LOADS: u32 = 4u;  // K_STEP * TILE_N / 8 / WORKGROUP: a whole number
-const FOURS: u32 = 1u;  // four pixels that a lane compares: SUMS / 16 / SHARERS, a whole number
+const FOURS: u32 = 1u;  // fours of pixels that a lane compares: SUMS / 16 / SHARERS, a whole number
 alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 // Eight float16 values in a vec4.
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<u32>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+// [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>;  // [HEADS, WIDTH, P*P, 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [HEADS, P*P, 4]
 //#if STUDENT
@@ -61,14 +53,16 @@ struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32,
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<vec4<u32>>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
-@group(0) @binding(8) var<storage, read_write> partial: array<vec2<f32>>;  // [samples, TOKENS, PARTS] sums (student, target)
+// [samples, TOKENS, PARTS] sums (student, target)
+@group(0) @binding(8) var<storage, read_write> partial: array<vec2<f32>>;
 
 const AREA: u32 = PATCH * PATCH;
 const IMAGE4: u32 = GRID_WIDTH * PATCH / 4u;  // vec4s in a row of a target
-const K_STEPS: u32 = WIDTH / K_STEP;  // of a head
+const K_STEPS: u32 = WIDTH / K_STEP;  // steps per head
 const STEP8: u32 = K_STEP / 8u;
 const TILE_N8: u32 = TILE_N / 8u;
-const X_STRIDE: u32 = STEP8 + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+// 16 bytes more than a row has, so that 8 rows lie in different banks
+const X_STRIDE: u32 = STEP8 + 1u;
 const W_STRIDE: u32 = TILE_N8 + 1u;
 const W_AT: u32 = TILE_M * X_STRIDE;
 const X_ROWS_BY: u32 = WORKGROUP / STEP8;  // rows between two loads of an invocation
@@ -76,7 +70,7 @@ const W_ROWS_BY: u32 = WORKGROUP / TILE_N8;
 const SUMS: u32 = TILES_N * SIDE_N;  // columns of a subgroup
 const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
 const SHARERS: u32 = LANES / SIDE_M;  // lanes that share a row of sums
-var<workgroup> corners: array<u32, TILE_M>;  // where a token begins in its target
+var<workgroup> origins: array<u32, TILE_M>;  // where a token begins in its target
 var<workgroup> tile: array<vec4<u32>, W_AT + K_STEP * W_STRIDE>;  // features, then weights
 var<workgroup> scratch: array<vec4<f32>, SUBGROUPS * SIDE_M * SUMS4>;  // every subgroup's sums
 var<workgroup> errors: array<array<f32, SUBGROUPS * SHARERS * TILE_M>, HEADS>;
@@ -87,47 +81,44 @@ struct Step {
 }
 
 // Loads an invocation's part of a step; the student's steps follow the teacher's.
-fn load(step: u32, xFrom: array<u32, X_LOADS>, wFrom: u32) -> Step {
+fn load(step: u32, x_from: array<u32, X_LOADS>, w_from: u32) -> Step {
   var loaded: Step;
   //#unroll i X_LOADS
   {
     const i = 0u;
     //#if STUDENT
     if (step >= K_STEPS) {
-      loaded.x[i] = student[xFrom[i] + (step - K_STEPS) * STEP8];
+      loaded.x[i] = student[x_from[i] + (step - K_STEPS) * STEP8];
     } else
     //#endif
-    { loaded.x[i] = teacher[xFrom[i] + step * STEP8]; }
+    { loaded.x[i] = teacher[x_from[i] + step * STEP8]; }
   }
   //#end
   //#unroll i W_LOADS
   {
     const i = 0u;
-    loaded.w[i] = weight[wFrom + (step * K_STEP + i * W_ROWS_BY) * (AREA / 2u)];
+    loaded.w[i] = weight[w_from + (step * K_STEP + i * W_ROWS_BY) * (AREA / 2u)];
   }
   //#end
   return loaded;
 }
 
-fn store(loaded: Step, sign: u32, xTo: u32, wTo: u32) {
+fn store(loaded: Step, sign: u32, x_to: u32, w_to: u32) {
   //#unroll i X_LOADS
   {
     const i = 0u;
-    tile[xTo + i * X_ROWS_BY * X_STRIDE] = loaded.x[i] ^ vec4<u32>(sign);
+    tile[x_to + i * X_ROWS_BY * X_STRIDE] = loaded.x[i] ^ vec4<u32>(sign);
   }
   //#end
   //#unroll i W_LOADS
   {
     const i = 0u;
-    tile[wTo + i * W_ROWS_BY * W_STRIDE] = loaded.w[i];
+    tile[w_to + i * W_ROWS_BY * W_STRIDE] = loaded.w[i];
   }
   //#end
 }
 
-fn add(error: vec4<f32>, difference: vec4<f32>) -> vec4<f32> {
-  if (ABSOLUTE) { return error + abs(difference); }
-  return fma(difference, difference, error);
-}
+//#include "common/add_error.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
 //#if SIZED
@@ -139,40 +130,39 @@ fn headErrors(
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  // Always 0, which compilers do not know. They would unroll loops whose count they know, with all
-  // that follows the sums, into more code than an instruction cache holds.
+  // Always 0, but compilers do not know it. They would unroll loops with a known count, with all
   let zero = group.z;
   let row0 = group.y * TILE_M;
   // Rows beyond the last are computed from it, and not stored.
   for (var row = local; row < TILE_M; row += WORKGROUP) {
     let own = min(row0 + row, M - 1u);
     let token = own % TOKENS;
-    let corner = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
-    corners[row] = samples[own / TOKENS].target_ * (TOKENS * AREA / 4u) + corner;
+    let origin = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
+    origins[row] = samples[own / TOKENS].target_ * (TOKENS * AREA / 4u) + origin;
   }
-  var xFrom: array<u32, X_LOADS>;
+  var x_from: array<u32, X_LOADS>;
   //#unroll i X_LOADS
   {
     const i = 0u;
     let own = min(row0 + local / STEP8 + i * X_ROWS_BY, M - 1u);
-    xFrom[i] = (own + own / TOKENS + 1u) * (WIDTH / 8u) + local % STEP8;  // past the cls tokens
+    x_from[i] = (own + own / TOKENS + 1u) * (WIDTH / 8u) + local % STEP8;  // past the cls tokens
   }
   //#end
-  let wFrom = local / TILE_N8 * (AREA / 2u) + group.x * TILE_N8 + local % TILE_N8;
-  let xTo = local + local / STEP8;
-  let wTo = W_AT + local + local / TILE_N8;
-  let ownColumn = subgroup * (SUMS / 8u);
-  let ownSums = subgroup * SIDE_M * SUMS4;
-  store(load(0u, xFrom, wFrom), 0u, xTo, wTo);
+  let w_from = local / TILE_N8 * (AREA / 2u) + group.x * TILE_N8 + local % TILE_N8;
+  let x_to = local + local / STEP8;
+  let w_to = W_AT + local + local / TILE_N8;
+  let own_column = subgroup * (SUMS / 8u);
+  let own_acc = subgroup * SIDE_M * SUMS4;
+  store(load(0u, x_from, w_from), 0u, x_to, w_to);
   workgroupBarrier();
-  var sums: array<Result, TILES_M * TILES_N>;
+  var acc: array<Result, TILES_M * TILES_N>;
   for (var head = 0u; head < HEADS + zero; head++) {
     var step = head * K_STEPS;
     let end = step + K_STEPS + zero;
     loop {
-      // The last turn loads the last step once more, rather than beyond the end.
+      // The last iteration loads the last step again, not beyond the end.
       let ahead = min(step + 1u, HEADS * K_STEPS - 1u);
-      let next = load(ahead, xFrom, wFrom);
+      let next = load(ahead, x_from, w_from);
       for (var k = 0u; k < K_STEP; k += SIDE_K) {
         var a: array<Left, TILES_M>;
         //#unroll i TILES_M
@@ -184,18 +174,19 @@ fn headErrors(
         //#unroll j TILES_N
         {
           const j = 0u;
-          let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * W_STRIDE + ownColumn + j * SIDE_N / 8u, W_STRIDE);
+          let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * W_STRIDE + own_column + j * SIDE_N / 8u, W_STRIDE);
           //#unroll i TILES_M
           {
             const i = 0u;
-            sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a[i], b, sums[i * TILES_N + j]);
+            acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a[i], b, acc[i * TILES_N + j]);
           }
           //#end
         }
         //#end
       }
-      workgroupBarrier();  // what lies there was used
-      store(next, select(0u, 0x80008000u, ahead >= K_STEPS), xTo, wTo);  // the student is subtracted
+      workgroupBarrier();  // the contents were used
+      // the student is subtracted
+      store(next, select(0u, 0x80008000u, ahead >= K_STEPS), x_to, w_to);
       workgroupBarrier();
       continuing {
         step++;
@@ -205,7 +196,7 @@ fn headErrors(
     // The pixels that the lane compares, and where their sums lie.
     let sharer = lane / SIDE_M;
     let pixel = group.x * (TILE_N / 4u) + subgroup * (SUMS / 4u) + sharer * (4u * FOURS);
-    let sumsAt = ownSums + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
+    let acc_at = own_acc + lane % SIDE_M * SUMS4 + sharer * (4u * FOURS);
     // What the pixels' sums lack: the bias, less the student's, or less the target's -1.
     var shift: array<vec4<f32>, 4u * FOURS>;
     //#unroll q FOURS
@@ -214,11 +205,11 @@ fn headErrors(
       //#unroll p 4
       {
         const p = 0u;
-        var less = vec4<f32>(-1.0);
+        var subtracted = vec4<f32>(-1.0);
         //#if STUDENT
-        less = select(less, bias[AREA + pixel + 4u * q + p], head == 1u);
+        subtracted = select(subtracted, bias[AREA + pixel + 4u * q + p], head == 1u);
         //#endif
-        shift[4u * q + p] = bias[pixel + 4u * q + p] - less;
+        shift[4u * q + p] = bias[pixel + 4u * q + p] - subtracted;
       }
       //#end
     }
@@ -229,7 +220,7 @@ fn headErrors(
       //#unroll j TILES_N
       {
         const j = 0u;
-        subgroupMatrixStore<row_major>(&scratch, ownSums + j * SIDE_N / 4u, sums[i * TILES_N + j], SUMS4);
+        subgroupMatrixStore<row_major>(&scratch, own_acc + j * SIDE_N / 4u, acc[i * TILES_N + j], SUMS4);
       }
       //#end
       workgroupBarrier();
@@ -240,26 +231,26 @@ fn headErrors(
         const q = 0u;
         if (HEADS == 1u || head == 0u) {
           let four = pixel + 4u * q;
-          let goals = targets[corners[row] + four / PATCH * IMAGE4 + four % PATCH / 4u];
+          let target_pixels = targets[origins[row] + four / PATCH * IMAGE4 + four % PATCH / 4u];
           //#unroll p 4
           {
             const p = 0u;
-            let goal = vec4<f32>(unpack4xU8(goals[p])) * (2.0 / 255.0);
-            error = add(error, scratch[sumsAt + 4u * q + p] + shift[4u * q + p] - goal);
+            let target_pixel = vec4<f32>(unpack4xU8(target_pixels[p])) * (2.0 / 255.0);
+            error = add_error(error, scratch[acc_at + 4u * q + p] + shift[4u * q + p] - target_pixel);
           }
           //#end
         } else {
           //#unroll p 4
           {
             const p = 0u;
-            error = add(error, scratch[sumsAt + 4u * q + p] + shift[4u * q + p]);
+            error = add_error(error, scratch[acc_at + 4u * q + p] + shift[4u * q + p]);
           }
           //#end
         }
       }
       //#end
       errors[head][(subgroup * SHARERS + sharer) * TILE_M + row] = dot(error, vec4<f32>(1.0));
-      workgroupBarrier();  // what lies there was used
+      workgroupBarrier();  // the contents were used
     }
     //#end
   }

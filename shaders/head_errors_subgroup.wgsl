@@ -1,6 +1,7 @@
-// head_errors.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup takes ROWS tokens and goes over their pixels,
-// LANES * STRIPS at a time. A tile of predictions is compared at once with DIRECT, else copied to indexable memory
-// and compared in a loop.
+// head_errors.wgsl (the ladder is there) for the software adapters, planned like
+// linear_subgroup.wgsl: one subgroup takes ROWS tokens and walks over their pixels, LANES * STRIPS
+// at a time. With DIRECT it compares a tile of predictions at once; without, it copies the tile to
+// indexable memory and compares in a loop.
 enable subgroups;
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
@@ -13,26 +14,25 @@ const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
 alias Act = f32;  // what features and weights are stored as
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, 1 + TOKENS, WIDTH] normalised
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [1 or 2 (teacher, student)] as in linear_subgroup.wgsl, N = P*P*4
+// [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;
+// [1 or 2 (teacher, student)] as in linear_subgroup.wgsl, N = P*P*4
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [1 or 2, P*P, 4]
 //#if STUDENT
 @group(0) @binding(3) var<storage, read> student: array<vec4<Act>>;
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
-@group(0) @binding(8) var<storage, read_write> errors: array<vec2<f32>>;  // [samples, TOKENS] (student, target)
+// [samples, TOKENS] (student, target)
+@group(0) @binding(8) var<storage, read_write> errors: array<vec2<f32>>;
 
-fn difference(a: vec4<f32>, b: vec4<f32>) -> f32 {
-  let d = a - b;
-  if (ABSOLUTE) { return dot(abs(d), vec4<f32>(1.0)); }
-  return dot(d, d);
-}
+//#include "common/difference.wgsl"
 
 //#if DIRECT
-fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
+fn subgroup_sum(value: vec2<f32>) -> vec2<f32> {
   var result = vec2<f32>(0.0);
   //#unroll l LANES
   {
@@ -44,7 +44,7 @@ fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
 }
 //#endif
 //#if !DIRECT
-fn subgroupSum(value: vec2<f32>) -> vec2<f32> {
+fn subgroup_sum(value: vec2<f32>) -> vec2<f32> {
   var result = value;
   for (var step = 1u; step < LANES; step *= 2u) { result += subgroupShuffleXor(result, step); }
   return result;
@@ -58,37 +58,38 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   let width = GRID_WIDTH * PATCH;
   let image = samples[group.y].target_ * TOKENS * PIXELS;
   let row0 = group.x * ROWS;
-  var rowAt: array<u32, ROW_GROUPS>;
+  var row_at: array<u32, ROW_GROUPS>;
   //#unroll j ROW_GROUPS
   {
     const j = 0u;
-    rowAt[j] = (group.y * (1u + TOKENS) + 1u + min(row0 + j * LANES + lane, TOKENS - 1u)) * W4;
+    row_at[j] = (group.y * (1u + TOKENS) + 1u + min(row0 + j * LANES + lane, TOKENS - 1u)) * W4;
   }
   //#end
   //#if DIRECT
   // Rows beyond the last one are copies of it and are stored over it.
-  var corner: array<u32, ROWS>;
+  var origin: array<u32, ROWS>;
   //#unroll r ROWS
   {
     const r = 0u;
     let token = min(row0 + r, TOKENS - 1u);
-    corner[r] = image + (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+    origin[r] = image + (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
   }
   //#end
   //#endif
   //#if !DIRECT
-  let rows = min(ROWS, TOKENS - row0);  // known at run time only, so that no compiler unrolls the loops over it
+  // known only at run time, so that no compiler unrolls the loops over it
+  let rows = min(ROWS, TOKENS - row0);
   var tile: array<vec4<f32>, ROWS * STRIPS>;
   //#endif
   var error: array<vec2<f32>, ROWS>;
   for (var pixel0 = 0u; pixel0 < PIXELS; pixel0 += LANES * STRIPS) {
-    var sums: array<vec4<f32>, ROWS * STRIPS>;
-    // Set by hand: Dawn gives a variable its zeros at the first turn of a loop only.
+    var acc: array<vec4<f32>, ROWS * STRIPS>;
+    // Set explicitly: Dawn zeroes a variable only in the first iteration of a loop.
     //#unroll r ROWS
     {
       const r = 0u;
-      sums[r * STRIPS] = vec4<f32>(0.0);
-      sums[r * STRIPS + STRIPS - 1u] = vec4<f32>(0.0);
+      acc[r * STRIPS] = vec4<f32>(0.0);
+      acc[r * STRIPS + STRIPS - 1u] = vec4<f32>(0.0);
     }
     //#end
     for (var k4 = 0u; k4 < W4; k4++) {
@@ -96,7 +97,7 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll j ROW_GROUPS
       {
         const j = 0u;
-        a[j] = vec4<f32>(teacher[rowAt[j] + k4]);
+        a[j] = vec4<f32>(teacher[row_at[j] + k4]);
       }
       //#end
       let w = (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
@@ -116,8 +117,8 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         {
           const k = 0u;
           let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
-          sums[r * STRIPS] = fma(value, w0[k], sums[r * STRIPS]);
-          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], sums[r * STRIPS + STRIPS - 1u]); }
+          acc[r * STRIPS] = fma(value, w0[k], acc[r * STRIPS]);
+          if (STRIPS == 2u) { acc[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], acc[r * STRIPS + STRIPS - 1u]); }
         }
         //#end
       }
@@ -133,8 +134,8 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll r ROWS
       {
         const r = 0u;
-        let goal = unpack4x8unorm(targets[corner[r] + offset]) * 2.0 - 1.0;
-        error[r].y += difference(goal, sums[r * STRIPS + s] + shift);
+        let target_pixel = unpack4x8unorm(targets[origin[r] + offset]) * 2.0 - 1.0;
+        error[r].y += difference(target_pixel, acc[r * STRIPS + s] + shift);
       }
       //#end
     }
@@ -144,8 +145,8 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     //#unroll r ROWS
     {
       const r = 0u;
-      tile[r * STRIPS] = sums[r * STRIPS];
-      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+      tile[r * STRIPS] = acc[r * STRIPS];
+      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = acc[r * STRIPS + STRIPS - 1u]; }
     }
     //#end
     for (var s = 0u; s < STRIPS; s++) {
@@ -154,9 +155,9 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       let offset = image + (pixel / PATCH) * width + pixel % PATCH;
       for (var r = 0u; r < rows; r++) {
         let token = row0 + r;
-        let corner = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
-        let goal = unpack4x8unorm(targets[offset + corner]) * 2.0 - 1.0;
-        error[r].y += difference(goal, tile[r * STRIPS + s] + shift);
+        let origin = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+        let target_pixel = unpack4x8unorm(targets[offset + origin]) * 2.0 - 1.0;
+        error[r].y += difference(target_pixel, tile[r * STRIPS + s] + shift);
       }
     }
     //#endif
@@ -166,7 +167,7 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll j ROW_GROUPS
       {
         const j = 0u;
-        a[j] = -vec4<f32>(student[rowAt[j] + k4]);
+        a[j] = -vec4<f32>(student[row_at[j] + k4]);
       }
       //#end
       let w = WIDTH * PIXELS + (pixel0 / STRIPS * W4 + k4 * LANES + lane) * 4u * STRIPS;
@@ -186,8 +187,8 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         {
           const k = 0u;
           let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
-          sums[r * STRIPS] = fma(value, w0[k], sums[r * STRIPS]);
-          if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], sums[r * STRIPS + STRIPS - 1u]); }
+          acc[r * STRIPS] = fma(value, w0[k], acc[r * STRIPS]);
+          if (STRIPS == 2u) { acc[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], acc[r * STRIPS + STRIPS - 1u]); }
         }
         //#end
       }
@@ -202,7 +203,7 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
       //#unroll r ROWS
       {
         const r = 0u;
-        error[r].x += difference(sums[r * STRIPS + s], shift);
+        error[r].x += difference(acc[r * STRIPS + s], shift);
       }
       //#end
     }
@@ -212,8 +213,8 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     //#unroll r ROWS
     {
       const r = 0u;
-      tile[r * STRIPS] = sums[r * STRIPS];
-      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+      tile[r * STRIPS] = acc[r * STRIPS];
+      if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = acc[r * STRIPS + STRIPS - 1u]; }
     }
     //#end
     for (var s = 0u; s < STRIPS; s++) {
@@ -228,14 +229,14 @@ fn headErrors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   //#unroll r ROWS
   {
     const r = 0u;
-    let sum = subgroupSum(error[r]);
+    let sum = subgroup_sum(error[r]);
     if (lane == 0u) { errors[group.y * TOKENS + min(row0 + r, TOKENS - 1u)] = sum / f32(PIXELS * 4u); }
   }
   //#end
   //#endif
   //#if !DIRECT
   for (var r = 0u; r < rows; r++) {
-    let sum = subgroupSum(error[r]);
+    let sum = subgroup_sum(error[r]);
     if (lane == 0u) { errors[group.y * TOKENS + row0 + r] = sum / f32(PIXELS * 4u); }
   }
   //#endif

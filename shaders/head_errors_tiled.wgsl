@@ -1,6 +1,7 @@
-// head_errors.wgsl for GPUs, on the plan of linear_tiled.wgsl: a workgroup makes TILE_M tokens by TILE_PIXELS pixels (a vec4 of columns is one pixel: B,
-// G, R, anomaly) of the teacher's prediction, compares them with the target, goes on to subtract the student's, and adds up over its
-// pixels. Each tile of pixels has an error of its own, which are added up afterwards: sum_errors.wgsl.
+// head_errors.wgsl (the ladder is there) for GPUs, planned like linear_tiled.wgsl: a workgroup
+// makes TILE_M tokens by TILE_PIXELS pixels (a vec4 of columns is one pixel: B, G, R, anomaly) of
+// the teacher's prediction, compares them with the target, subtracts the student's prediction, and
+// adds up over its pixels. Each tile of pixels has its own errors, which sum_errors.wgsl adds up.
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
@@ -15,13 +16,15 @@ const LANES_N: u32 = 16u;
 const TILE_M: u32 = 32u;  // LANES_M * ROWS
 const TILE_PIXELS: u32 = 16u;  // LANES_N * COLUMNS
 const K_STEP: u32 = 16u;
-const X_LOADS: u32 = 1u;  // vec4s of a step of features that an invocation loads: TILE_M * K_STEP / 4 / invocations, rounded up
+// vec4s per invocation and step: TILE_M * K_STEP / 4 / invocations, rounded up
+const X_LOADS: u32 = 1u;
 const W_LOADS: u32 = 2u;  // K_STEP * TILE_PIXELS / invocations, rounded up
 alias Act = f32;  // what features and weights are stored as
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
-@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;  // [samples, 1 + TOKENS, WIDTH] normalised
+// [samples, 1 + TOKENS, WIDTH] normalised
+@group(0) @binding(0) var<storage, read> teacher: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [HEADS, WIDTH, P*P, 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [HEADS, P*P, 4]
 //#if STUDENT
@@ -29,18 +32,16 @@ struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32,
 //#endif
 @group(0) @binding(6) var<storage, read> targets: array<u32>;  // [slots, H, W]
 @group(0) @binding(7) var<storage, read> samples: array<Sample>;
-@group(0) @binding(8) var<storage, read_write> partial: array<vec2<f32>>;  // [samples, TOKENS, PARTS] sums (student, target)
+// [samples, TOKENS, PARTS] sums (student, target)
+@group(0) @binding(8) var<storage, read_write> partial: array<vec2<f32>>;
 
-const X_STRIDE: u32 = K_STEP / 4u + 1u;  // one more than it holds, so that rows do not all begin in the same bank
-var<workgroup> xTile: array<vec4<Act>, TILE_M * X_STRIDE>;
-var<workgroup> wTile: array<vec4<Act>, K_STEP * TILE_PIXELS>;
-var<workgroup> laneErrors: array<vec2<f32>, TILE_M * LANES_N>;
+// one more than a row has, so that rows begin in different banks
+const X_STRIDE: u32 = K_STEP / 4u + 1u;
+var<workgroup> x_tile: array<vec4<Act>, TILE_M * X_STRIDE>;
+var<workgroup> w_tile: array<vec4<Act>, K_STEP * TILE_PIXELS>;
+var<workgroup> lane_errors: array<vec2<f32>, TILE_M * LANES_N>;
 
-fn difference(a: vec4<f32>, b: vec4<f32>) -> f32 {
-  let d = a - b;
-  if (ABSOLUTE) { return dot(abs(d), vec4<f32>(1.0)); }
-  return dot(d, d);
-}
+//#include "common/difference.wgsl"
 
 fn feature(head: u32, at: u32) -> vec4<Act> {
   //#if STUDENT
@@ -61,19 +62,19 @@ fn headErrors(
   const INVOCATIONS = LANES_M * LANES_N;
   let row0 = group.y * TILE_M;
   let pixel0 = group.x * TILE_PIXELS;
-  let imageWidth = GRID_WIDTH * PATCH;
+  let image_width = GRID_WIDTH * PATCH;
   let image = samples[group.z].target_ * TOKENS * PIXELS;
-  var sums: array<array<vec4<f32>, COLUMNS>, ROWS>;
+  var acc: array<array<vec4<f32>, COLUMNS>, ROWS>;
   var error: array<vec2<f32>, ROWS>;
   for (var head = 0u; head < HEADS; head++) {
     for (var k0 = 0u; k0 < WIDTH; k0 += K_STEP) {
-      workgroupBarrier();  // what lies there was used
+      workgroupBarrier();  // the contents were used
       //#unroll i X_LOADS
       {
         const i = 0u;
         let at = local + i * INVOCATIONS;
         let row = group.z * (1u + TOKENS) + 1u + min(row0 + at / STEP4, TOKENS - 1u);
-        if (at < TILE_M * STEP4) { xTile[(at / STEP4) * X_STRIDE + at % STEP4] = feature(head, row * W4 + k0 / 4u + at % STEP4); }
+        if (at < TILE_M * STEP4) { x_tile[(at / STEP4) * X_STRIDE + at % STEP4] = feature(head, row * W4 + k0 / 4u + at % STEP4); }
       }
       //#end
       //#unroll i W_LOADS
@@ -81,7 +82,7 @@ fn headErrors(
         const i = 0u;
         let at = local + i * INVOCATIONS;
         let pixel = min(pixel0 + at % TILE_PIXELS, PIXELS - 1u);
-        if (at < K_STEP * TILE_PIXELS) { wTile[at] = weight[(head * WIDTH + k0 + at / TILE_PIXELS) * PIXELS + pixel]; }
+        if (at < K_STEP * TILE_PIXELS) { w_tile[at] = weight[(head * WIDTH + k0 + at / TILE_PIXELS) * PIXELS + pixel]; }
       }
       //#end
       workgroupBarrier();
@@ -91,23 +92,23 @@ fn headErrors(
         {
           const c = 0u;
           let at = k * 4u * TILE_PIXELS + lane.x + c * LANES_N;
-          w[c][0] = vec4<f32>(wTile[at]);
-          w[c][1] = vec4<f32>(wTile[at + TILE_PIXELS]);
-          w[c][2] = vec4<f32>(wTile[at + 2u * TILE_PIXELS]);
-          w[c][3] = vec4<f32>(wTile[at + 3u * TILE_PIXELS]);
+          w[c][0] = vec4<f32>(w_tile[at]);
+          w[c][1] = vec4<f32>(w_tile[at + TILE_PIXELS]);
+          w[c][2] = vec4<f32>(w_tile[at + 2u * TILE_PIXELS]);
+          w[c][3] = vec4<f32>(w_tile[at + 3u * TILE_PIXELS]);
         }
         //#end
         //#unroll r ROWS
         {
           const r = 0u;
-          let a = vec4<f32>(xTile[(lane.y + r * LANES_M) * X_STRIDE + k]);
+          let a = vec4<f32>(x_tile[(lane.y + r * LANES_M) * X_STRIDE + k]);
           //#unroll c COLUMNS
           {
             const c = 0u;
-            sums[r][c] = fma(vec4<f32>(a.x), w[c][0], sums[r][c]);
-            sums[r][c] = fma(vec4<f32>(a.y), w[c][1], sums[r][c]);
-            sums[r][c] = fma(vec4<f32>(a.z), w[c][2], sums[r][c]);
-            sums[r][c] = fma(vec4<f32>(a.w), w[c][3], sums[r][c]);
+            acc[r][c] = fma(vec4<f32>(a.x), w[c][0], acc[r][c]);
+            acc[r][c] = fma(vec4<f32>(a.y), w[c][1], acc[r][c]);
+            acc[r][c] = fma(vec4<f32>(a.z), w[c][2], acc[r][c]);
+            acc[r][c] = fma(vec4<f32>(a.w), w[c][3], acc[r][c]);
           }
           //#end
         }
@@ -119,18 +120,18 @@ fn headErrors(
       const c = 0u;
       let pixel = pixel0 + lane.x + c * LANES_N;
       if (pixel < PIXELS) {
-        let offset = image + (pixel / PATCH) * imageWidth + pixel % PATCH;
+        let offset = image + (pixel / PATCH) * image_width + pixel % PATCH;
         let shift = select(bias[pixel], bias[(HEADS - 1u) * PIXELS + pixel] - bias[pixel], head == 1u);
         //#unroll r ROWS
         {
           const r = 0u;
           if (head == 0u) {
             let token = min(row0 + lane.y + r * LANES_M, TOKENS - 1u);
-            let corner = (token / GRID_WIDTH) * PATCH * imageWidth + (token % GRID_WIDTH) * PATCH;
-            let goal = unpack4x8unorm(targets[offset + corner]) * 2.0 - 1.0;
-            error[r].y += difference(goal, sums[r][c] + shift);
+            let origin = (token / GRID_WIDTH) * PATCH * image_width + (token % GRID_WIDTH) * PATCH;
+            let target_pixel = unpack4x8unorm(targets[offset + origin]) * 2.0 - 1.0;
+            error[r].y += difference(target_pixel, acc[r][c] + shift);
           } else {
-            error[r].x += difference(sums[r][c], shift);
+            error[r].x += difference(acc[r][c], shift);
           }
         }
         //#end
@@ -141,13 +142,13 @@ fn headErrors(
   //#unroll r ROWS
   {
     const r = 0u;
-    laneErrors[(lane.y + r * LANES_M) * LANES_N + lane.x] = error[r];
+    lane_errors[(lane.y + r * LANES_M) * LANES_N + lane.x] = error[r];
   }
   //#end
   workgroupBarrier();
   for (var row = local; row < TILE_M; row += INVOCATIONS) {
     var sum = vec2<f32>(0.0);
-    for (var i = 0u; i < LANES_N; i++) { sum += laneErrors[row * LANES_N + i]; }
+    for (var i = 0u; i < LANES_N; i++) { sum += lane_errors[row * LANES_N + i]; }
     if (row0 + row < TOKENS) { partial[(group.z * TOKENS + row0 + row) * PARTS + group.x] = sum; }
   }
 }

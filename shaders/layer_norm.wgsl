@@ -1,7 +1,17 @@
-// LayerNorm over rows of WIDTH: (x - mean) / sqrt(var + EPSILON) * gamma + beta, biased variance, two passes for accuracy.
-// LANES invocations share a row; with more than one they add up in workgroup memory (SHARED). With PREPEND the result has
-// one row more a sample, in front: the cls token, which is not normalised. With HELD an invocation keeps its row in registers and
-// loads it once: for adapters that compile the unrolled loops quickly.
+// LayerNorm over rows of WIDTH: (x - mean) / sqrt(var + EPSILON) * gamma + beta, with the biased
+// variance, in two passes for accuracy. LANES invocations share a row; with more than one they add
+// up in workgroup memory (SHARED).
+//
+// With PREPEND the result has one more row per sample, in front: the cls token, which is not
+// normalised. With HELD an invocation keeps its row in registers and loads it once: for adapters
+// that compile the unrolled loops quickly (lavapipe with 512-bit vectors).
+//
+// The kernels of LayerNorm:
+//   layer_norm.wgsl                                  the forward pass
+//   layer_norm_backward.wgsl                         gradient of x
+//   layer_norm_weights.wgsl (then column_sums.wgsl)  gradients of gamma and beta
+//   row_moments.wgsl                                 statistics alone, for matmuls that include the
+//                                                    norm
 const WIDTH: u32 = 256u;
 const ROWS: u32 = 400u;  // all rows of the input
 const SAMPLE_ROWS: u32 = 400u;  // rows of a sample in the input
@@ -10,6 +20,7 @@ const LANES: u32 = 16u;
 const WORKGROUP: u32 = 64u;
 const VECTORS: u32 = 64u;  // WIDTH / 4, for HELD
 alias Act = f32;  // what activations are stored as
+alias Sum = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4<f32>>;
@@ -19,31 +30,16 @@ alias Act = f32;  // what activations are stored as
 //#endif
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Act>>;
 
-//#if SHARED
-var<workgroup> partial: array<f32, WORKGROUP>;
-
-fn rowSum(value: f32, lane: u32, local: u32) -> f32 {
-  partial[local] = value;
-  workgroupBarrier();
-  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
-    if (lane < stride) { partial[local] += partial[local + stride]; }
-    workgroupBarrier();
-  }
-  let sum = partial[local - lane];
-  workgroupBarrier();
-  return sum;
-}
-//#endif
-//#if !SHARED
-fn rowSum(value: f32, lane: u32, local: u32) -> f32 { return value; }
-//#endif
+//#include "common/row_sum.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
 fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let W4 = min(WIDTH / 4u, arrayLength(&gamma));  // known at run time only: unrolled loops take lavapipe seconds to compile
+  // known only at run time: lavapipe compiles unrolled loops for seconds
+  let W4 = min(WIDTH / 4u, arrayLength(&gamma));
   let lane = local % LANES;
-  let ownRow = group.x * (WORKGROUP / LANES) + local / LANES;
-  let row = min(ownRow, ROWS - 1u);  // lanes past the end work along with the last row, so that barriers stay uniform
+  let own_row = group.x * (WORKGROUP / LANES) + local / LANES;
+  // lanes past the end repeat the last row, so that barriers stay uniform
+  let row = min(own_row, ROWS - 1u);
   let first = row * W4;
   var sum = vec4<f32>(0.0);
   //#if HELD
@@ -59,7 +55,7 @@ fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
   //#if !HELD
   for (var i = lane; i < W4; i += LANES) { sum += vec4<f32>(x[first + i]); }
   //#endif
-  let mean = rowSum(dot(sum, vec4<f32>(1.0)), lane, local) / f32(WIDTH);
+  let mean = row_sum(dot(sum, vec4<f32>(1.0)), lane, local) / f32(WIDTH);
   var squares = vec4<f32>(0.0);
   //#if HELD
   //#unroll v VECTORS
@@ -76,8 +72,8 @@ fn normalize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     squares += d * d;
   }
   //#endif
-  let scale = inverseSqrt(rowSum(dot(squares, vec4<f32>(1.0)), lane, local) / f32(WIDTH) + EPSILON);
-  if (ownRow >= ROWS) { return; }
+  let scale = inverseSqrt(row_sum(dot(squares, vec4<f32>(1.0)), lane, local) / f32(WIDTH) + EPSILON);
+  if (own_row >= ROWS) { return; }
   //#if PREPEND
   let sample = row / SAMPLE_ROWS;
   let out = (row + sample + 1u) * W4;

@@ -1,19 +1,14 @@
-// linear.wgsl on a GPU's matrix units, in float16 with float32 sums.
+// linear.wgsl (the ladder is there) on a GPU's matrix units, in float16 with float32 sums.
 //
-// The ladder of this family, for float16 at 320x640 and batch 16 on an RTX 3090 (bench/kernels.js):
-//   linear.wgsl           plain: one invocation makes 4 rows by 4 columns; runs anywhere
-//   linear_subgroup.wgsl  software adapters: a subgroup shares its rows by broadcasts
-//   linear_tiled.wgsl     tiles in workgroup memory: 8 of 10 instructions of the loop multiply
-//   linear_matrix.wgsl    this one: tiles in workgroup memory feed matrix units
-//   linear_split.wgsl     float32 on the same units, as pairs of float16
-//
-// A workgroup makes TILE_M rows by TILE_N columns. STEP of the inner width at a time, it copies both
-// operands into workgroup memory by 16-byte loads, while the next step is on its way to registers.
-// Each of its SUBGROUPS_M by SUBGROUPS_N subgroups multiplies TILES_M by TILES_N matrices of sums.
-// Weights lie as [N, K], so that both operands are read along K and no matrix has to be transposed.
+// A workgroup makes TILE_M rows by TILE_N columns. STEP of the inner width at a time, it copies
+// both operands into workgroup memory by 16-byte loads while the next step is on its way to
+// registers. Each of its SUBGROUPS_M by SUBGROUPS_N subgroups multiplies TILES_M by TILES_N
+// matrices of sums. Weights lie as [N, K], so that both operands are read along K and no matrix is
+// transposed.
 //
 // Sums have no elements to access: they go through workgroup memory, a row of matrices at a time.
-// The last tiles of rows and columns begin early enough to be whole. What two tiles make is the same.
+// The last tiles of rows and columns begin early enough to be whole. What two tiles compute twice
+// is the same.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -52,56 +47,51 @@ alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<u32>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+// [N] of the LayerNorm that every PERIOD-th row gets in place of x W + b
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
 //#endif
 //#if NORMALIZE
-@group(0) @binding(8) var<storage, read> moments: array<vec2<f32>>;  // [batch, M]: mean and scale of x's rows (row_moments.wgsl)
+// [batch, M]: mean and scale of x's rows (row_moments.wgsl)
+@group(0) @binding(8) var<storage, read> moments: array<vec2<f32>>;
 @group(0) @binding(7) var<storage, read> columnSums: array<vec4<f32>>;  // [batch, N] of the weight
 //#endif
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<u32>>;  // [batch, M, N]
 
 const STEP8: u32 = STEP / 8u;
-const STRIDE8: u32 = STEP8 + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+// 16 bytes more than a row has, so that 8 rows lie in different banks
+const STRIDE8: u32 = STEP8 + 1u;
 const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
 const W_AT: u32 = TILE_M * STRIDE8;
 // x's tile, then the weight's; afterwards every subgroup's sums, as float32.
 var<workgroup> tile: array<vec4<u32>, max((TILE_M + TILE_N) * STRIDE8, SUBGROUPS_M * SUBGROUPS_N * SIDE_M * SUMS4)>;
 
 //#if GELU
-// x Φ(x) = max(x, 0) - |x| erfc(|x| / √2) / 2, with erfc to 1.5e-7 (Abramowitz & Stegun 7.1.26).
-fn gelu(x: vec4<f32>) -> vec4<f32> {
-  let a = abs(x);
-  let t = 1.0 / (1.0 + 0.23164188 * a);
-  let poly = t * (0.127414796 + t * (-0.142248368 + t * (0.7107068705 + t * (-0.7265760135 + t * 0.5307027145))));
-  return max(x, vec4<f32>(0.0)) - a * (poly * exp2(x * x * -0.72134752));
-}
+//#include "common/gelu.wgsl"
 //#endif
 
-fn unpackLow(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
-fn unpackHigh(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)); }
+fn unpack_low(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+fn unpack_high(v: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)); }
 
-// Conversions round to the nearest; pack2x16float may round towards zero.
-fn packed(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
-}
+//#include "common/halves.wgsl"
 
 //#if PASSTHROUGH
-// Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
-// the whole row for each vec4 costs next to nothing.
-fn momentsOfResidual(row: u32) -> vec2<f32> {
-  let N8 = min(N / 8u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
+// Mean and scale of a row of the residual, for cls tokens. One row in PERIOD is such a row, so
+// reading it once per vec4 costs next to nothing.
+fn residual_moments(row: u32) -> vec2<f32> {
+  // known only at run time: unrolled loops take registers from all rows
+  let N8 = min(N / 8u, arrayLength(&gamma));
   var sum = vec4<f32>(0.0);
   for (var i = 0u; i < N8; i++) {
     let v = residual[row * N8 + i];
-    sum += unpackLow(v) + unpackHigh(v);
+    sum += unpack_low(v) + unpack_high(v);
   }
   let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
   var squares = vec4<f32>(0.0);
   for (var i = 0u; i < N8; i++) {
     let v = residual[row * N8 + i];
-    let low = unpackLow(v) - mean;
-    let high = unpackHigh(v) - mean;
+    let low = unpack_low(v) - mean;
+    let high = unpack_high(v) - mean;
     squares += low * low + high * high;
   }
   return vec2<f32>(mean, inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON));
@@ -122,53 +112,53 @@ fn linear(
   const ROWS_BY = WORKGROUP / STEP8;  // rows between two loads of an invocation
   let row0 = min(group.y * TILE_M, M - TILE_M);
   let column0 = min(group.x * TILE_N, N - TILE_N);
-  let ownRow = (subgroup / SUBGROUPS_N) * TILES_M * SIDE_M;
-  let ownColumn = (subgroup % SUBGROUPS_N) * SUMS;
-  let xAt = (group.z * M + row0 + local / STEP8) * K8 + local % STEP8;
-  let wAt = (group.z * N + column0 + local / STEP8) * K8 + local % STEP8;
+  let own_row = (subgroup / SUBGROUPS_N) * TILES_M * SIDE_M;
+  let own_column = (subgroup % SUBGROUPS_N) * SUMS;
+  let x_at = (group.z * M + row0 + local / STEP8) * K8 + local % STEP8;
+  let w_at = (group.z * N + column0 + local / STEP8) * K8 + local % STEP8;
   let to = (local / STEP8) * STRIDE8 + local % STEP8;
-  var nextX: array<vec4<u32>, X_LOADS>;
-  var nextW: array<vec4<u32>, W_LOADS>;
-  var sums: array<Result, TILES_M * TILES_N>;
+  var next_x: array<vec4<u32>, X_LOADS>;
+  var next_w: array<vec4<u32>, W_LOADS>;
+  var acc: array<Result, TILES_M * TILES_N>;
   //#unroll i X_LOADS
   {
     const i = 0u;
-    nextX[i] = x[xAt + i * ROWS_BY * K8];
+    next_x[i] = x[x_at + i * ROWS_BY * K8];
   }
   //#end
   //#unroll i W_LOADS
   {
     const i = 0u;
-    nextW[i] = weight[wAt + i * ROWS_BY * K8];
+    next_w[i] = weight[w_at + i * ROWS_BY * K8];
   }
   //#end
   for (var k = STEP8; k <= K8; k += STEP8) {
-    workgroupBarrier();  // what lies there was used
+    workgroupBarrier();  // the contents were used
     //#unroll i X_LOADS
     {
       const i = 0u;
-      tile[to + i * ROWS_BY * STRIDE8] = nextX[i];
+      tile[to + i * ROWS_BY * STRIDE8] = next_x[i];
     }
     //#end
     //#unroll i W_LOADS
     {
       const i = 0u;
-      tile[W_AT + to + i * ROWS_BY * STRIDE8] = nextW[i];
+      tile[W_AT + to + i * ROWS_BY * STRIDE8] = next_w[i];
     }
     //#end
     workgroupBarrier();
-    // The last turn loads the last step once more, rather than beyond the end.
+    // The last iteration loads the last step again, not beyond the end.
     let ahead = min(k, K8 - STEP8);
     //#unroll i X_LOADS
     {
       const i = 0u;
-      nextX[i] = x[xAt + ahead + i * ROWS_BY * K8];
+      next_x[i] = x[x_at + ahead + i * ROWS_BY * K8];
     }
     //#end
     //#unroll i W_LOADS
     {
       const i = 0u;
-      nextW[i] = weight[wAt + ahead + i * ROWS_BY * K8];
+      next_w[i] = weight[w_at + ahead + i * ROWS_BY * K8];
     }
     //#end
     for (var inner = 0u; inner < STEP8; inner += SIDE_K / 8u) {
@@ -176,17 +166,17 @@ fn linear(
       //#unroll j TILES_N
       {
         const j = 0u;
-        b[j] = subgroupMatrixLoad<Right, col_major>(&tile, W_AT + (ownColumn + j * SIDE_N) * STRIDE8 + inner, STRIDE8);
+        b[j] = subgroupMatrixLoad<Right, col_major>(&tile, W_AT + (own_column + j * SIDE_N) * STRIDE8 + inner, STRIDE8);
       }
       //#end
       //#unroll i TILES_M
       {
         const i = 0u;
-        let a = subgroupMatrixLoad<Left, row_major>(&tile, (ownRow + i * SIDE_M) * STRIDE8 + inner, STRIDE8);
+        let a = subgroupMatrixLoad<Left, row_major>(&tile, (own_row + i * SIDE_M) * STRIDE8 + inner, STRIDE8);
         //#unroll j TILES_N
         {
           const j = 0u;
-          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, b[j], sums[i * TILES_N + j]);
+          acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, b[j], acc[i * TILES_N + j]);
         }
         //#end
       }
@@ -197,7 +187,7 @@ fn linear(
   const CHUNKS = SUMS / 8u;
   let own = subgroup * SIDE_M * SUMS4;
   for (var i = 0u; i < TILES_M; i++) {
-    workgroupBarrier();  // what lies there was used
+    workgroupBarrier();  // the contents were used
     //#unroll t TILES_M
     {
       const t = 0u;
@@ -205,7 +195,7 @@ fn linear(
         //#unroll j TILES_N
         {
           const j = 0u;
-          subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, sums[t * TILES_N + j], SUMS4);
+          subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, acc[t * TILES_N + j], SUMS4);
         }
         //#end
       }
@@ -214,8 +204,8 @@ fn linear(
     workgroupBarrier();
     for (var v = lane; v < SIDE_M * CHUNKS; v += LANES) {
       let at = own + (v / CHUNKS) * SUMS4 + (v % CHUNKS) * 2u;
-      let row = group.z * M + row0 + ownRow + i * SIDE_M + v / CHUNKS;
-      let column8 = (column0 + ownColumn) / 8u + v % CHUNKS;
+      let row = group.z * M + row0 + own_row + i * SIDE_M + v / CHUNKS;
+      let column8 = (column0 + own_column) / 8u + v % CHUNKS;
       let column4 = group.z * (N / 4u) + column8 * 2u;
       var low = bitcast<vec4<f32>>(tile[at]);
       var high = bitcast<vec4<f32>>(tile[at + 1u]);
@@ -234,15 +224,15 @@ fn linear(
       let added = residual[row * N8 + column8];
       //#if PASSTHROUGH
       if (row % PERIOD == 0u) {
-        let moment = momentsOfResidual(row);
-        low = (unpackLow(added) - moment.x) * moment.y * gamma[column8 * 2u] + beta[column8 * 2u];
-        high = (unpackHigh(added) - moment.x) * moment.y * gamma[column8 * 2u + 1u] + beta[column8 * 2u + 1u];
+        let moment = residual_moments(row);
+        low = (unpack_low(added) - moment.x) * moment.y * gamma[column8 * 2u] + beta[column8 * 2u];
+        high = (unpack_high(added) - moment.x) * moment.y * gamma[column8 * 2u + 1u] + beta[column8 * 2u + 1u];
       }
       //#endif
-      low += unpackLow(added);
-      high += unpackHigh(added);
+      low += unpack_low(added);
+      high += unpack_high(added);
       //#endif
-      y[row * N8 + column8] = packed(low, high);
+      y[row * N8 + column8] = pack_halves(low, high);
     }
   }
 }

@@ -1,7 +1,8 @@
-// linear_matrix.wgsl in float32: each value is the sum of two in float16, high + low, and three products
-// make one (low times low is below float32's last bit). Both operands are split on their way into
-// workgroup memory. They are scaled by powers of two, so that low parts are no subnormals, which some
-// adapters flush; high parts end at 4,000 for x and 60 for W.
+// linear_matrix.wgsl in float32: each value is the sum of two in float16, high + low, and three
+// products make one (low times low is below float32's last bit). Both operands are split on their
+// way into workgroup memory. Powers of two scale them, to keep low parts out of the subnormals,
+// which some adapters flush; high parts end at 4,000 for x and 60 for W. The ladder is in
+// linear.wgsl.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -41,39 +42,37 @@ alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+// [N] of the LayerNorm that every PERIOD-th row gets in place of x W + b
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
 //#endif
 //#if NORMALIZE
-@group(0) @binding(8) var<storage, read> moments: array<vec2<f32>>;  // [batch, M]: mean and scale of x's rows (row_moments.wgsl)
+// [batch, M]: mean and scale of x's rows (row_moments.wgsl)
+@group(0) @binding(8) var<storage, read> moments: array<vec2<f32>>;
 //#endif
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [batch, M, N]
 
 const STEP8: u32 = STEP / 8u;
-const STRIDE8: u32 = STEP8 + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+// 16 bytes more than a row has, so that 8 rows lie in different banks
+const STRIDE8: u32 = STEP8 + 1u;
 const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
 const X_LOW: u32 = TILE_M * STRIDE8;
 const W_HIGH: u32 = 2u * TILE_M * STRIDE8;
 const W_LOW: u32 = W_HIGH + TILE_N * STRIDE8;
-// Float16, eight in a vec4: x's high parts, its low parts, the weight's; afterwards every subgroup's
-// sums, as float32.
+// Float16, eight in a vec4: x's high parts, its low parts, the weight's; afterwards every
+// subgroup's sums, as float32.
 var<workgroup> tile: array<vec4<u32>, max(2u * (TILE_M + TILE_N) * STRIDE8, SUBGROUPS_M * SUBGROUPS_N * SIDE_M * SUMS4)>;
 
 //#if GELU
-// x Φ(x) = max(x, 0) - |x| erfc(|x| / √2) / 2, with erfc to 1.5e-7 (Abramowitz & Stegun 7.1.26).
-fn gelu(x: vec4<f32>) -> vec4<f32> {
-  let a = abs(x);
-  let t = 1.0 / (1.0 + 0.23164188 * a);
-  let poly = t * (0.127414796 + t * (-0.142248368 + t * (0.7107068705 + t * (-0.7265760135 + t * 0.5307027145))));
-  return max(x, vec4<f32>(0.0)) - a * (poly * exp2(x * x * -0.72134752));
-}
+//#include "common/gelu.wgsl"
 //#endif
 
 //#if PASSTHROUGH
-// Mean and scale of a row of the residual. A cls token's row, one in PERIOD, needs them: reading
-// the whole row for each vec4 costs next to nothing.
-fn momentsOfResidual(row: u32) -> vec2<f32> {
-  let N4 = min(N / 4u, arrayLength(&gamma));  // known at run time only: unrolled loops take registers from all rows
+// Mean and scale of a row of the residual, for cls tokens. One row in PERIOD is such a row, so
+// reading it once per vec4 costs next to nothing.
+fn residual_moments(row: u32) -> vec2<f32> {
+  // known only at run time: unrolled loops take registers from all rows
+  let N4 = min(N / 4u, arrayLength(&gamma));
   var sum = vec4<f32>(0.0);
   for (var i = 0u; i < N4; i++) { sum += residual[row * N4 + i]; }
   let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
@@ -86,23 +85,16 @@ fn momentsOfResidual(row: u32) -> vec2<f32> {
 }
 //#endif
 
-// A value's leading 11 bits, which float16 holds; by bits, since compilers take a conversion there
-// and back for nothing.
-fn highPart(value: vec4<f32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) & vec4<u32>(0xffffe000u));
-}
+//#include "common/high_part.wgsl"
 
-// Conversions round to the nearest; pack2x16float may round towards zero.
-fn packed(a: vec4<f32>, b: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(a)), bitcast<vec2<u32>>(vec4<f16>(b)));
-}
+//#include "common/halves.wgsl"
 
-// Keeps eight values as high parts at highAt and low parts at lowAt.
-fn split(highAt: u32, lowAt: u32, a: vec4<f32>, b: vec4<f32>) {
-  let highA = highPart(a);
-  let highB = highPart(b);
-  tile[highAt] = packed(highA, highB);
-  tile[lowAt] = packed(a - highA, b - highB);
+// Keeps eight values as high parts at high_at and low parts at low_at.
+fn split(high_at: u32, low_at: u32, a: vec4<f32>, b: vec4<f32>) {
+  let high_a = high_part(a);
+  let high_b = high_part(b);
+  tile[high_at] = pack_halves(high_a, high_b);
+  tile[low_at] = pack_halves(a - high_a, b - high_b);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -120,15 +112,16 @@ fn linear(
   const ROWS_BY = WORKGROUP / STEP8;  // rows between two loads of an invocation
   let row0 = min(group.y * TILE_M, M - TILE_M);
   let column0 = min(group.x * TILE_N, N - TILE_N);
-  let ownRow = (subgroup / SUBGROUPS_N) * TILES_M * SIDE_M;
-  let ownColumn = (subgroup % SUBGROUPS_N) * SUMS;
-  let xAt = (group.z * M + row0 + local / STEP8) * K4 + local % STEP8 * 2u;
-  let wAt = (group.z * N + column0 + local / STEP8) * K4 + local % STEP8 * 2u;
+  let own_row = (subgroup / SUBGROUPS_N) * TILES_M * SIDE_M;
+  let own_column = (subgroup % SUBGROUPS_N) * SUMS;
+  let x_at = (group.z * M + row0 + local / STEP8) * K4 + local % STEP8 * 2u;
+  let w_at = (group.z * N + column0 + local / STEP8) * K4 + local % STEP8 * 2u;
   let to = (local / STEP8) * STRIDE8 + local % STEP8;
-  var nextX: array<array<vec4<f32>, 2>, X_LOADS>;
-  var nextW: array<array<vec4<f32>, 2>, W_LOADS>;
-  var sums: array<Result, TILES_M * TILES_N>;
-  // What comes off x, times X_SCALE: the row's mean. An invocation's loads are of the same rows at each step.
+  var next_x: array<array<vec4<f32>, 2>, X_LOADS>;
+  var next_w: array<array<vec4<f32>, 2>, W_LOADS>;
+  var acc: array<Result, TILES_M * TILES_N>;
+  // What is subtracted from x, times X_SCALE: the row's mean. An invocation loads the same rows in
+  // every step.
   var shift: array<f32, X_LOADS>;
   //#if NORMALIZE
   //#unroll i X_LOADS
@@ -141,49 +134,49 @@ fn linear(
   //#unroll i X_LOADS
   {
     const i = 0u;
-    nextX[i][0] = x[xAt + i * ROWS_BY * K4];
-    nextX[i][1] = x[xAt + i * ROWS_BY * K4 + 1u];
+    next_x[i][0] = x[x_at + i * ROWS_BY * K4];
+    next_x[i][1] = x[x_at + i * ROWS_BY * K4 + 1u];
   }
   //#end
   //#unroll i W_LOADS
   {
     const i = 0u;
-    nextW[i][0] = weight[wAt + i * ROWS_BY * K4];
-    nextW[i][1] = weight[wAt + i * ROWS_BY * K4 + 1u];
+    next_w[i][0] = weight[w_at + i * ROWS_BY * K4];
+    next_w[i][1] = weight[w_at + i * ROWS_BY * K4 + 1u];
   }
   //#end
   for (var k = STEP4; k <= K4; k += STEP4) {
-    workgroupBarrier();  // what lies there was used
+    workgroupBarrier();  // the contents were used
     //#unroll i X_LOADS
     {
       const i = 0u;
       let at = to + i * ROWS_BY * STRIDE8;
       let off = vec4<f32>(shift[i]);
-      split(at, X_LOW + at, nextX[i][0] * X_SCALE - off, nextX[i][1] * X_SCALE - off);
+      split(at, X_LOW + at, next_x[i][0] * X_SCALE - off, next_x[i][1] * X_SCALE - off);
     }
     //#end
     //#unroll i W_LOADS
     {
       const i = 0u;
       let at = W_HIGH + to + i * ROWS_BY * STRIDE8;
-      split(at, at + W_LOW - W_HIGH, nextW[i][0] * W_SCALE, nextW[i][1] * W_SCALE);
+      split(at, at + W_LOW - W_HIGH, next_w[i][0] * W_SCALE, next_w[i][1] * W_SCALE);
     }
     //#end
     workgroupBarrier();
-    // The last turn loads the last step once more, rather than beyond the end.
+    // The last iteration loads the last step again, not beyond the end.
     let ahead = min(k, K4 - STEP4);
     //#unroll i X_LOADS
     {
       const i = 0u;
-      nextX[i][0] = x[xAt + ahead + i * ROWS_BY * K4];
-      nextX[i][1] = x[xAt + ahead + i * ROWS_BY * K4 + 1u];
+      next_x[i][0] = x[x_at + ahead + i * ROWS_BY * K4];
+      next_x[i][1] = x[x_at + ahead + i * ROWS_BY * K4 + 1u];
     }
     //#end
     //#unroll i W_LOADS
     {
       const i = 0u;
-      nextW[i][0] = weight[wAt + ahead + i * ROWS_BY * K4];
-      nextW[i][1] = weight[wAt + ahead + i * ROWS_BY * K4 + 1u];
+      next_w[i][0] = weight[w_at + ahead + i * ROWS_BY * K4];
+      next_w[i][1] = weight[w_at + ahead + i * ROWS_BY * K4 + 1u];
     }
     //#end
     for (var inner = 0u; inner < STEP8; inner += SIDE_K / 8u) {
@@ -192,7 +185,7 @@ fn linear(
       //#unroll j TILES_N
       {
         const j = 0u;
-        let at = (ownColumn + j * SIDE_N) * STRIDE8 + inner;
+        let at = (own_column + j * SIDE_N) * STRIDE8 + inner;
         high[j] = subgroupMatrixLoad<Right, col_major>(&tile, W_HIGH + at, STRIDE8);
         low[j] = subgroupMatrixLoad<Right, col_major>(&tile, W_LOW + at, STRIDE8);
       }
@@ -200,15 +193,15 @@ fn linear(
       //#unroll i TILES_M
       {
         const i = 0u;
-        let at = (ownRow + i * SIDE_M) * STRIDE8 + inner;
-        let xLow = subgroupMatrixLoad<Left, row_major>(&tile, X_LOW + at, STRIDE8);
-        let xHigh = subgroupMatrixLoad<Left, row_major>(&tile, at, STRIDE8);
+        let at = (own_row + i * SIDE_M) * STRIDE8 + inner;
+        let x_low = subgroupMatrixLoad<Left, row_major>(&tile, X_LOW + at, STRIDE8);
+        let x_high = subgroupMatrixLoad<Left, row_major>(&tile, at, STRIDE8);
         //#unroll j TILES_N
         {
           const j = 0u;
-          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(xLow, high[j], sums[i * TILES_N + j]);
-          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(xHigh, low[j], sums[i * TILES_N + j]);
-          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(xHigh, high[j], sums[i * TILES_N + j]);
+          acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(x_low, high[j], acc[i * TILES_N + j]);
+          acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(x_high, low[j], acc[i * TILES_N + j]);
+          acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(x_high, high[j], acc[i * TILES_N + j]);
         }
         //#end
       }
@@ -219,7 +212,7 @@ fn linear(
   const CHUNKS = SUMS / 4u;
   let own = subgroup * SIDE_M * SUMS4;
   for (var i = 0u; i < TILES_M; i++) {
-    workgroupBarrier();  // what lies there was used
+    workgroupBarrier();  // the contents were used
     //#unroll t TILES_M
     {
       const t = 0u;
@@ -227,7 +220,7 @@ fn linear(
         //#unroll j TILES_N
         {
           const j = 0u;
-          subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, sums[t * TILES_N + j], SUMS4);
+          subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, acc[t * TILES_N + j], SUMS4);
         }
         //#end
       }
@@ -235,8 +228,8 @@ fn linear(
     //#end
     workgroupBarrier();
     for (var v = lane; v < SIDE_M * CHUNKS; v += LANES) {
-      let row = group.z * M + row0 + ownRow + i * SIDE_M + v / CHUNKS;
-      let column = (column0 + ownColumn) / 4u + v % CHUNKS;
+      let row = group.z * M + row0 + own_row + i * SIDE_M + v / CHUNKS;
+      let column = (column0 + own_column) / 4u + v % CHUNKS;
       var value = bitcast<vec4<f32>>(tile[own + (v / CHUNKS) * SUMS4 + v % CHUNKS]) * (1.0 / (X_SCALE * W_SCALE));
       //#if NORMALIZE
       value *= moments[row].y;
@@ -249,8 +242,8 @@ fn linear(
       let added = residual[row * N4 + column];
       //#if PASSTHROUGH
       if (row % PERIOD == 0u) {
-        let passed = momentsOfResidual(row);
-        value = (added - passed.x) * passed.y * gamma[column] + beta[column];
+        let moment = residual_moments(row);
+        value = (added - moment.x) * moment.y * gamma[column] + beta[column];
       }
       //#endif
       value += added;

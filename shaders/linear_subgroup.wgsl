@@ -1,10 +1,12 @@
-// linear.wgsl for the software adapters. There a storage load costs as much as dozens of multiply-adds in registers, whatever its
-// pattern, and a broadcast inside of a subgroup next to nothing. So one subgroup, a whole workgroup, makes a large tile in
-// registers: ROWS rows by LANES * 8 columns (STRIPS = 2 strips of a vec4 a lane). Each lane loads 4 k of its own rows and its own columns' weights;
-// the rows' values go round by broadcast.
+// linear.wgsl (the ladder is there) for the software adapters. There a storage load costs as much
+// as dozens of multiply-adds in registers, whatever its pattern, and a broadcast within a subgroup
+// next to nothing. So one subgroup, a whole workgroup, makes a large tile in registers: ROWS rows
+// by LANES * 8 columns (STRIPS = 2 vec4s per lane). Each lane loads 4 k of its own rows and of its
+// own columns' weights; the rows' values are broadcast.
 //
-// What follows the sums is unrolled as they are with DIRECT. Without, it is a loop over the tile, copied to indexable memory first: older
-// lavapipes take a minute to compile it unrolled. DIRECT goes with subgroups of 16, which only newer ones have.
+// With DIRECT what follows the sums is unrolled as they are. Without, it is a loop over the tile,
+// which is copied to indexable memory first: older lavapipes take a minute to compile it unrolled.
+// DIRECT goes with subgroups of 16, which only newer ones have.
 enable subgroups;
 const M: u32 = 201u;  // rows of x in one batch entry
 const N: u32 = 256u;  // a multiple of LANES * STRIPS * 4
@@ -18,13 +20,15 @@ const STRIPS: u32 = 2u;
 alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;  // [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS] vec4 of columns
+// [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS] vec4 of columns
+@group(0) @binding(1) var<storage, read> weight: array<vec4<Act>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#if RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Act>>;  // [batch, M, N]
 //#endif
 //#if PASSTHROUGH
-@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;  // [N]: of the residual's LayerNorm, which stands for x W + b in every PERIOD-th row
+// [N] of the LayerNorm that every PERIOD-th row gets in place of x W + b
+@group(0) @binding(4) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> beta: array<vec4<f32>>;  // [N]
 //#endif
 //#if NORMALIZE
@@ -33,30 +37,11 @@ alias Act = f32;  // what activations are stored as
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [batch, M, N]
 
 //#if GELU
-// erf to 1.5e-7 (Abramowitz & Stegun 7.1.26): WGSL has none.
-fn erf(v: vec4<f32>) -> vec4<f32> {
-  let a = abs(v);
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1.0 - poly * exp(-a * a));
-}
+//#include "common/erf.wgsl"
 //#endif
 
 //#if PASSTHROUGH
-// A cls token's row in place of x W + b: the residual's, normalised. There is one in PERIOD rows, so that reading a row for each vec4 costs next to nothing.
-fn passed(row: u32, column: u32) -> vec4<f32> {
-  let width = arrayLength(&gamma);
-  var sum = vec4<f32>(0.0);
-  for (var i = 0u; i < width; i++) { sum += vec4<f32>(residual[row * width + i]); }
-  let mean = dot(sum, vec4<f32>(1.0)) / f32(N);
-  var squares = vec4<f32>(0.0);
-  for (var i = 0u; i < width; i++) {
-    let d = vec4<f32>(residual[row * width + i]) - mean;
-    squares += d * d;
-  }
-  let scale = inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(N) + EPSILON);
-  return (vec4<f32>(residual[row * width + column]) - mean) * scale * gamma[column] + beta[column];
-}
+//#include "common/cls_row.wgsl"
 //#endif
 
 @compute @workgroup_size(LANES)
@@ -64,40 +49,40 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
   const K4 = K / 4u;
   const N4 = N / 4u;
   let row0 = group.y * ROWS;
-  var rowAt: array<u32, ROW_GROUPS>;
+  var row_at: array<u32, ROW_GROUPS>;
   //#unroll j ROW_GROUPS
   {
     const j = 0u;
-    rowAt[j] = (group.z * M + min(row0 + j * LANES + lane, M - 1u)) * K4;
+    row_at[j] = (group.z * M + min(row0 + j * LANES + lane, M - 1u)) * K4;
   }
   //#end
-  let weightAt = ((group.z * (N4 / (LANES * STRIPS)) + group.x) * K4 * LANES + lane) * 4u * STRIPS;
+  let weight_at = ((group.z * (N4 / (LANES * STRIPS)) + group.x) * K4 * LANES + lane) * 4u * STRIPS;
   //#if NORMALIZE
   var shift: array<f32, ROW_GROUPS>;
-  var rowSum: array<vec4<f32>, ROW_GROUPS>;
-  var rowSquares: array<vec4<f32>, ROW_GROUPS>;
+  var row_sum: array<vec4<f32>, ROW_GROUPS>;
+  var row_squares: array<vec4<f32>, ROW_GROUPS>;
   //#unroll j ROW_GROUPS
   {
     const j = 0u;
-    shift[j] = f32(x[rowAt[j]].x);
+    shift[j] = f32(x[row_at[j]].x);
   }
   //#end
   //#endif
-  var sums: array<vec4<f32>, ROWS * STRIPS>;
+  var acc: array<vec4<f32>, ROWS * STRIPS>;
   for (var k4 = 0u; k4 < K4; k4++) {
     var a: array<vec4<f32>, ROW_GROUPS>;
     //#unroll j ROW_GROUPS
     {
       const j = 0u;
-      a[j] = vec4<f32>(x[rowAt[j] + k4]);
+      a[j] = vec4<f32>(x[row_at[j] + k4]);
       //#if NORMALIZE
       a[j] -= shift[j];
-      rowSum[j] += a[j];
-      rowSquares[j] = fma(a[j], a[j], rowSquares[j]);
+      row_sum[j] += a[j];
+      row_squares[j] = fma(a[j], a[j], row_squares[j]);
       //#endif
     }
     //#end
-    let w = weightAt + k4 * LANES * 4u * STRIPS;
+    let w = weight_at + k4 * LANES * 4u * STRIPS;
     var w0: array<vec4<f32>, 4>;
     var w1: array<vec4<f32>, 4>;
     //#unroll k 4
@@ -107,7 +92,7 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
       w1[k] = vec4<f32>(weight[w + k * STRIPS + STRIPS - 1u]);
     }
     //#end
-    // Row by row: a row's sums stay in registers for 4 k, of which there are not enough for the tile.
+    // Row by row: a row's sums stay in registers for 4 k; those of the whole tile do not fit.
     //#unroll r ROWS
     {
       const r = 0u;
@@ -115,8 +100,8 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
       {
         const k = 0u;
         let value = vec4<f32>(subgroupBroadcast(a[r / LANES][k], r % LANES));
-        sums[r * STRIPS] = fma(value, w0[k], sums[r * STRIPS]);
-        if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], sums[r * STRIPS + STRIPS - 1u]); }
+        acc[r * STRIPS] = fma(value, w0[k], acc[r * STRIPS]);
+        if (STRIPS == 2u) { acc[r * STRIPS + STRIPS - 1u] = fma(value, w1[k], acc[r * STRIPS + STRIPS - 1u]); }
       }
       //#end
     }
@@ -128,8 +113,8 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
   //#unroll j ROW_GROUPS
   {
     const j = 0u;
-    mean[j] = dot(rowSum[j], vec4<f32>(1.0)) / f32(K);
-    scale[j] = inverseSqrt(max(dot(rowSquares[j], vec4<f32>(1.0)) / f32(K) - mean[j] * mean[j], 0.0) + EPSILON);
+    mean[j] = dot(row_sum[j], vec4<f32>(1.0)) / f32(K);
+    scale[j] = inverseSqrt(max(dot(row_squares[j], vec4<f32>(1.0)) / f32(K) - mean[j] * mean[j], 0.0) + EPSILON);
   }
   //#end
   //#endif
@@ -148,7 +133,7 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
       const r = 0u;
       // Rows beyond the last one are copies of it and are stored over it.
       let at = (group.z * M + row0 + min(r, rows - 1u)) * N4 + column;
-      var result = sums[r * STRIPS + s];
+      var result = acc[r * STRIPS + s];
       //#if NORMALIZE
       result = (result - subgroupBroadcast(mean[r / LANES], r % LANES) * weights) * subgroupBroadcast(scale[r / LANES], r % LANES);
       //#endif
@@ -165,27 +150,27 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
   }
   //#end
   //#if PASSTHROUGH
-  // A workgroup's rows of cls tokens once more.
+  // Rows of cls tokens are stored again.
   for (var row = (row0 + PERIOD - 1u) / PERIOD * PERIOD; row < row0 + rows; row += PERIOD) {
     for (var s = 0u; s < STRIPS; s++) {
       let column = (group.x * STRIPS + s) * LANES + lane;
-      y[row * N4 + column] = vec4<Act>(passed(row, column) + vec4<f32>(residual[row * N4 + column]));
+      y[row * N4 + column] = vec4<Act>(cls_row(row, column) + vec4<f32>(residual[row * N4 + column]));
     }
   }
   //#endif
   //#endif
   //#if !DIRECT
   //#if NORMALIZE
-  let ownColumn = group.z * N4 + group.x * LANES * STRIPS + lane;
-  let sums0 = columnSums[ownColumn];
-  let sums1 = columnSums[ownColumn + (STRIPS - 1u) * LANES];
+  let own_column = group.z * N4 + group.x * LANES * STRIPS + lane;
+  let columns0 = columnSums[own_column];
+  let columns1 = columnSums[own_column + (STRIPS - 1u) * LANES];
   //#unroll r ROWS
   {
     const r = 0u;
-    let ownMean = subgroupBroadcast(mean[r / LANES], r % LANES);
-    let ownScale = subgroupBroadcast(scale[r / LANES], r % LANES);
-    sums[r * STRIPS] = (sums[r * STRIPS] - ownMean * sums0) * ownScale;
-    if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = (sums[r * STRIPS + STRIPS - 1u] - ownMean * sums1) * ownScale; }
+    let own_mean = subgroupBroadcast(mean[r / LANES], r % LANES);
+    let own_scale = subgroupBroadcast(scale[r / LANES], r % LANES);
+    acc[r * STRIPS] = (acc[r * STRIPS] - own_mean * columns0) * own_scale;
+    if (STRIPS == 2u) { acc[r * STRIPS + STRIPS - 1u] = (acc[r * STRIPS + STRIPS - 1u] - own_mean * columns1) * own_scale; }
   }
   //#end
   //#endif
@@ -193,11 +178,12 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
   //#unroll r ROWS
   {
     const r = 0u;
-    tile[r * STRIPS] = sums[r * STRIPS];
-    if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+    tile[r * STRIPS] = acc[r * STRIPS];
+    if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = acc[r * STRIPS + STRIPS - 1u]; }
   }
   //#end
-  let end = min(ROWS, M - row0) * STRIPS;  // known at run time only, so that no compiler unrolls the loop
+  // known only at run time, so that no compiler unrolls the loop
+  let end = min(ROWS, M - row0) * STRIPS;
   for (var i = 0u; i < end; i++) {
     let row = row0 + i / STRIPS;
     let column = group.x * LANES * STRIPS + lane + (i % STRIPS) * LANES;
@@ -207,7 +193,7 @@ fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     result = 0.5 * result * (1.0 + erf(result * 0.70710678));
     //#endif
     //#if PASSTHROUGH
-    if (row % PERIOD == 0u) { result = passed(row, column); }
+    if (row % PERIOD == 0u) { result = cls_row(row, column); }
     //#endif
     //#if RESIDUAL
     result += vec4<f32>(residual[at]);

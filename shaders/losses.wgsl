@@ -1,10 +1,12 @@
-// Sums of token errors into one loss. `weighted`: over tokens and samples of error * weight / (sum of the sample's weights), uniform where
-// a sample's weights are all zero. `masked`: mean over the removed tokens of the whole batch. One workgroup; deterministic.
+// Token errors into one loss. WEIGHTED: the sum over tokens and samples of error * weight / (sum of
+// the sample's weights), uniform if a sample's weights are all zero. Else the mean over the removed
+// tokens of the whole batch. One workgroup; always the same bits.
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const SAMPLES: u32 = 1u;
 const WHICH: u32 = 1u;  // 0: teacher against student, 1: target against teacher
 const WORKGROUP: u32 = 64u;
+alias Sum = vec3<f32>;
 
 @group(0) @binding(0) var<storage, read> errors: array<vec2<f32>>;  // [SAMPLES, TOKENS]
 //#if WEIGHTED
@@ -15,19 +17,7 @@ const WORKGROUP: u32 = 64u;
 //#endif
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>;  // [1]
 
-var<workgroup> partial: array<vec3<f32>, WORKGROUP>;
-
-fn workgroupSum(value: vec3<f32>, lane: u32) -> vec3<f32> {
-  partial[lane] = value;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (lane < stride) { partial[lane] += partial[lane + stride]; }
-    workgroupBarrier();
-  }
-  let sum = partial[0];
-  workgroupBarrier();
-  return sum;
-}
+//#include "common/workgroup_sum.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
 fn losses(@builtin(local_invocation_index) lane: u32) {
@@ -45,7 +35,7 @@ fn losses(@builtin(local_invocation_index) lane: u32) {
       sum += select(vec3<f32>(0.0), vec3<f32>(error, 1.0, 0.0), idsRestore[at] >= KEEP);
       //#endif
     }
-    sum = workgroupSum(sum, lane);
+    sum = workgroup_sum(sum, lane);
     //#if WEIGHTED
     total += select(sum.z / f32(TOKENS), sum.x / sum.y, sum.y > 0.0);
     //#endif

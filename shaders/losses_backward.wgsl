@@ -1,10 +1,12 @@
-// The gradient of losses.wgsl with respect to the errors; the error that the loss does not look at gets 0. A workgroup works on one sample.
-// `masked`: each sample's ranks are a permutation, so the removed tokens of the batch need no counting.
+// The gradient of losses.wgsl by the errors; the error that the loss does not use gets 0. One
+// workgroup per sample. Not WEIGHTED: each sample's ranks are a permutation, so the removed tokens
+// of the batch need no counting.
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 const SAMPLES: u32 = 1u;
 const WHICH: u32 = 1u;  // 0: teacher against student, 1: target against teacher
 const WORKGROUP: u32 = 64u;
+alias Sum = f32;
 
 //#if WEIGHTED
 @group(0) @binding(0) var<storage, read> weights: array<f32>;  // [SAMPLES, TOKENS]
@@ -16,17 +18,7 @@ const WORKGROUP: u32 = 64u;
 @group(0) @binding(3) var<storage, read_write> dErrors: array<vec2<f32>>;  // [SAMPLES, TOKENS]
 
 //#if WEIGHTED
-var<workgroup> partial: array<f32, WORKGROUP>;
-
-fn workgroupSum(value: f32, lane: u32) -> f32 {
-  partial[lane] = value;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (lane < stride) { partial[lane] += partial[lane + stride]; }
-    workgroupBarrier();
-  }
-  return partial[0];
-}
+//#include "common/workgroup_sum.wgsl"
 //#endif
 
 @compute @workgroup_size(WORKGROUP)
@@ -36,7 +28,7 @@ fn lossesBackward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
   //#if WEIGHTED
   var own = 0.0;
   for (var token = lane; token < TOKENS; token += WORKGROUP) { own += weights[first + token]; }
-  let sum = workgroupSum(own, lane);
+  let sum = workgroup_sum(own, lane);
   //#endif
   for (var at = first + lane; at < first + TOKENS; at += WORKGROUP) {
     var slope = 0.0;

@@ -1,4 +1,4 @@
-// The residual of a block's MLP: y = x1 + mlp, but + norm2 for the cls token, which is a sample's first and passes the MLP by.
+// The residual of a block's MLP: y = x1 + mlp; for the cls token, a sample's first, y = x1 + norm2.
 const COUNT: u32 = 1024u;  // vec4s
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 const TOKENS: u32 = 801u;  // with the cls token

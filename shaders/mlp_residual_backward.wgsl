@@ -1,5 +1,5 @@
-// Deals the gradient of a block's output out to the branches that mlp_residual.wgsl added: cls tokens (a sample's first) to norm2, the others to
-// the MLP, zeros for the rest of each.
+// Passes the gradient of a block's output to the branches that mlp_residual.wgsl added: cls tokens
+// (a sample's first) to norm2, the others to the MLP, and zeros for the rest of each.
 const COUNT: u32 = 1024u;  // vec4s
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 const TOKENS: u32 = 801u;  // with the cls token

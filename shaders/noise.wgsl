@@ -1,8 +1,9 @@
-// Uniform noise in [0, 1) from a counter: a hash of (seed, frame, token), so that a frame's mask depends on nothing else.
-// The hash is PCG-3D (Jarzynski & Olano, "Hash Functions for GPU Rendering", JCGT 2020).
+// Uniform noise in [0, 1) from a counter: a hash of (seed, frame, token), so that a frame's mask
+// depends on nothing else. The hash is PCG-3D (Jarzynski & Olano, "Hash Functions for GPU
+// Rendering", JCGT 2020).
 const TOKENS: u32 = 800u;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> samples: array<Sample>;
 @group(0) @binding(1) var<storage, read> seed: array<u32>;  // [1]

@@ -1,5 +1,5 @@
-// Whether any gradient is infinite or no number: 1 for each workgroup that found one, else 0. It looks at the bits (an exponent of nothing but
-// ones), since compilers may take floats to be finite.
+// Whether any gradient is infinite or NaN: 1 for each workgroup that found one, else 0. It looks at
+// the bits (an exponent of all ones), since compilers may assume that floats are finite.
 const COUNT: u32 = 1024u;
 const STRIDE: u32 = 1024u;  // invocations of the dispatch
 

@@ -1,6 +1,8 @@
-// A linear layer's weight as PyTorch keeps it into the layout that the target's linear kernel reads, and its bias beside it, both times the
-// batch entry's scale: training's weights change with every step. That is [N, K], or with STRIPS tiles of STRIPS strips of LANES vec4s, as
-// linear_subgroup.wgsl has them. An invocation moves 4 x 4 weights, so that whole vec4s are read and written whichever way the matrix lies.
+// Converts a linear layer's weight, as PyTorch keeps it, to the layout of the target's linear
+// kernel. It multiplies weight and bias by the batch entry's scale: in training, weights change
+// with every step. The layout is [N, K], or with STRIPS tiles of STRIPS strips of LANES vec4s, as
+// in linear_subgroup.wgsl. An invocation moves 4 x 4 weights, so that whole vec4s are read and
+// written in either layout.
 const N: u32 = 256u;
 const K: u32 = 256u;
 const LANES: u32 = 8u;
@@ -16,8 +18,10 @@ alias Act = f32;  // what activations are stored as
 //#if BIAS
 @group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>;  // [batch, N]
 //#endif
-@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<Act>>;  // [batch, N, K], or with STRIPS [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
-@group(0) @binding(3) var<storage, read_write> packedBias: array<vec4<f32>>;  // [batch, N], zero without BIAS
+// [batch, N, K], or with STRIPS [batch, N / (LANES*STRIPS*4), K / 4, LANES, 4 k, STRIPS]
+@group(0) @binding(2) var<storage, read_write> packedWeight: array<vec4<Act>>;
+// [batch, N], zero without BIAS
+@group(0) @binding(3) var<storage, read_write> packedBias: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn pack(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,9 +1,16 @@
-// Pastes pseudo-anomalies into the three frames of a sample, and makes its target: the current frame without the anomaly, and the mask.
-// An affine maps a pixel of the frame to a point of the source. Colours there are bilinear. A source pixel is foreground by its difference
-// from the background, from `low` to `high` as 0..1; the share of foreground in 5 x 5 pixels about the point is the opacity, from COVER_LOW to
-// COVER_HIGH as 0..1, times a window with soft edges. Pixels of an edge are partly background: for that share, told by contrast, the
-// difference between source and background is added to the frame; there would be a rim else. A five-tap mean of bilinear samples is six
-// taps a side, the outer ones weighted by the fraction. An anomaly that was made beforehand replaces all three frames instead. One invocation makes one pixel of all four images.
+// Pastes pseudo-anomalies into the three frames of a sample, and makes its target: the current
+// frame without the anomaly, and the mask. One invocation makes one pixel of all four images.
+//
+// - An affine maps a pixel of the frame to a point of the source. Colours there are bilinear.
+// - A source pixel is foreground by its difference from the background, from `low` to `high` as
+//   0..1.
+// - The share of foreground in 5 x 5 pixels around the point is the opacity, from COVER_LOW to
+//   COVER_HIGH as 0..1, times a window with soft edges.
+// - Pixels of an edge are partly background. For that share, estimated by contrast, the difference
+//   between source and background is added to the frame; else there would be a rim.
+// - A five-tap mean of bilinear samples is six taps a side, the outer ones weighted by the
+//   fraction.
+// - A given anomaly, made beforehand, replaces all three frames instead.
 const HEIGHT: u32 = 320u;
 const WIDTH: u32 = 640u;
 const EDGE: f32 = 0.25;  // a window fades out over this share of its half sides
@@ -12,7 +19,7 @@ const COVER_HIGH: f32 = 0.65;
 const COVER_INSIDE: f32 = 0.9;
 const NO_SLOT: u32 = 0xffffffffu;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 struct Layer {
   // Column by column: to = (a, b) x + (c, d) y + (tx, ty).
   a: f32, b: f32, c: f32, d: f32, tx: f32, ty: f32,
@@ -21,7 +28,7 @@ struct Layer {
 }
 struct Paste {
   gainB: f32, gainG: f32, gainR: f32, bias: f32, low: f32, high: f32,
-  background: u32,  // NO_SLOT where nothing is pasted
+  background: u32,  // NO_SLOT if nothing is pasted
   given: u32,  // 1: the layers' slots are whole frames, `background` is the mask
   layers: array<Layer, 3>,
 }
@@ -29,8 +36,10 @@ struct Paste {
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> pastes: array<Paste>;  // [samples]
-@group(0) @binding(3) var<storage, read_write> pasted: array<u32>;  // [samples, 3, H, W] packed B, G, R
-@group(0) @binding(4) var<storage, read_write> targets: array<u32>;  // [samples, H, W] packed B, G, R, mask
+// [samples, 3, H, W] packed B, G, R
+@group(0) @binding(3) var<storage, read_write> pasted: array<u32>;
+// [samples, H, W] packed B, G, R, mask
+@group(0) @binding(4) var<storage, read_write> targets: array<u32>;
 
 fn pixel(slot: u32, y: i32, x: i32) -> vec3<f32> {
   let row = u32(clamp(y, 0, i32(HEIGHT) - 1));
@@ -44,7 +53,7 @@ fn bilinear(slot: u32, at: vec2<i32>, fraction: vec2<f32>) -> vec3<f32> {
   return mix(upper, lower, fraction.y);
 }
 
-fn clampByte(value: vec3<f32>) -> vec3<f32> {
+fn clamp_byte(value: vec3<f32>) -> vec3<f32> {
   return clamp(value, vec3<f32>(0.0), vec3<f32>(255.0));
 }
 
@@ -56,7 +65,7 @@ fn within(distance: f32, r: f32) -> f32 {
   return ramp(distance, (1.0 + EDGE) * r, r);
 }
 
-fn tapWeight(i: i32, fraction: f32) -> f32 {
+fn tap_weight(i: i32, fraction: f32) -> f32 {
   if (i == -2) { return 1.0 - fraction; }
   return select(1.0, fraction, i == 3);
 }
@@ -65,50 +74,50 @@ fn tapWeight(i: i32, fraction: f32) -> f32 {
 fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= WIDTH) { return; }
   let here = id.y * WIDTH + id.x;
-  var goal = 0u;
+  var target_pixel = 0u;
   for (var t = 0u; t < 3u; t++) {
     var slot = samples[id.z].previous;
     if (t == 1u) { slot = samples[id.z].current; }
     if (t == 2u) { slot = samples[id.z].next; }
     var result = frames[slot * HEIGHT * WIDTH + here] & 0xffffffu;
-    if (t == 1u) { goal = result; }
+    if (t == 1u) { target_pixel = result; }
     let background = pastes[id.z].background;
     let layer = pastes[id.z].layers[t];
     if (background != NO_SLOT && pastes[id.z].given == 1u) {
       result = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
-      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { goal |= 255u << 24u; }
+      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { target_pixel |= 255u << 24u; }
     } else if (background != NO_SLOT) {
       let p = vec2<f32>(f32(id.x), f32(id.y)) + 0.5;
       let to = vec2<f32>(layer.a * p.x + layer.c * p.y + layer.tx, layer.b * p.x + layer.d * p.y + layer.ty);
       let window = within(abs(to.x - layer.x), layer.rx) * within(abs(to.y - layer.y), layer.ry);
-      let inside = all(to >= vec2<f32>(0.0)) && to.x < f32(WIDTH) && to.y < f32(HEIGHT);
-      if (window > 0.0 && inside) {
-        let corner = floor(to - 0.5);
-        let fraction = to - 0.5 - corner;
-        let at = vec2<i32>(corner);
+      let in_range = all(to >= vec2<f32>(0.0)) && to.x < f32(WIDTH) && to.y < f32(HEIGHT);
+      if (window > 0.0 && in_range) {
+        let top_left = floor(to - 0.5);
+        let fraction = to - 0.5 - top_left;
+        let at = vec2<i32>(top_left);
         var cover = 0.0;
         for (var j = -2; j <= 3; j++) {
-          let weight = tapWeight(j, fraction.y) / 25.0;
+          let weight = tap_weight(j, fraction.y) / 25.0;
           for (var i = -2; i <= 3; i++) {
             let d = abs(pixel(layer.slot, at.y + j, at.x + i) - pixel(background, at.y + j, at.x + i));
-            cover += weight * tapWeight(i, fraction.x) * ramp(max(max(d.x, d.y), d.z), pastes[id.z].low, pastes[id.z].high);
+            cover += weight * tap_weight(i, fraction.x) * ramp(max(max(d.x, d.y), d.z), pastes[id.z].low, pastes[id.z].high);
           }
         }
         let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
-        if (t == 1u && foreground > 0.5) { goal |= 255u << 24u; }
+        if (t == 1u && foreground > 0.5) { target_pixel |= 255u << 24u; }
         let source = bilinear(layer.slot, at, fraction);
         let added = source - bilinear(background, at, fraction);
         let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[id.z].high);
         let own = select(min(1.0, max(contrast, ramp(cover, COVER_HIGH, COVER_INSIDE))), 1.0, layer.plain == 1u);
         let base = unpack4x8unorm(result).xyz * 255.0;
         let gain = vec3<f32>(pastes[id.z].gainB, pastes[id.z].gainG, pastes[id.z].gainR);
-        let inside = clampByte(source * gain + pastes[id.z].bias);
-        let color = mix(clampByte(base + added), inside, own);
+        let replaced = clamp_byte(source * gain + pastes[id.z].bias);
+        let color = mix(clamp_byte(base + added), replaced, own);
         let mixed = vec3<u32>(floor(mix(base, color, select(foreground, window, layer.plain == 1u)) + 0.5));
         result = mixed.x | (mixed.y << 8u) | (mixed.z << 16u);
       }
     }
     pasted[(id.z * 3u + t) * HEIGHT * WIDTH + here] = result;
   }
-  targets[id.z * HEIGHT * WIDTH + here] = goal;
+  targets[id.z * HEIGHT * WIDTH + here] = target_pixel;
 }

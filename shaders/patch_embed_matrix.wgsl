@@ -1,18 +1,9 @@
-// patch_embed.wgsl on a GPU's matrix units, in float16 with float32 sums.
+// patch_embed.wgsl (the ladder is there) on a GPU's matrix units, in float16 with float32 sums.
 //
-// The ladder of this family, at 320x640 and batch 16 on an RTX 3090 without clamps (bench/kernels.js):
-//   patch_embed.wgsl           plain: an invocation makes 4 rows by 4 columns; runs anywhere.
-//                              2.3 instructions of the loop for a multiply-add
-//   patch_embed_subgroup.wgsl  software adapters: a subgroup shares its pixels by broadcasts
-//   patch_embed_tiled.wgsl     GPUs: tiles in workgroup memory. 1.1 for a multiply-add (float16: 1.4)
-//   patch_embed_matrix.wgsl    this one: 4.8 for an HMMA, 2048 multiply-adds of a warp; 136 registers
-//   patch_embed_split.wgsl     float32 on the same units: 3.0 for an HMMA, of which two make one
-//                              product; 128 registers
-//
-// The plan is that of linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
-// samples, by TILE_N columns. 16 pixels at a time, it copies both operands into workgroup memory,
-// while the next step is on its way to registers. Its subgroups lie side by side: they share tokens,
-// not columns.
+// Planned like linear_matrix.wgsl: a workgroup makes TILE_M tokens, which may be of several
+// samples, by TILE_N columns. 16 pixels at a time, it copies both operands into workgroup memory
+// while the next step is on its way to registers. Its subgroups lie side by side: they share
+// tokens, not columns.
 //
 // A pixel's value (v - 127.5) / 127.5 is (2v - 255) / 255. The matrices hold the integers 2v - 255,
 // which float16 represents exactly; the sums are divided by 255.
@@ -44,29 +35,34 @@ alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> frames: array<vec4<u32>>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
 // Eight float16 values in a vec4.
-@group(0) @binding(3) var<storage, read> weight: array<vec4<u32>>;  // [3 frames, P, P, 3 channels, WIDTH]
+// [3 frames, P, P, 3 channels, WIDTH]
+@group(0) @binding(3) var<storage, read> weight: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<u32>>;  // [samples, KEEP, WIDTH]
 
-const STEP_PIXELS: u32 = 16u;  // any patch has a multiple of them
+const STEP_PIXELS: u32 = 16u;  // every patch has a multiple of them
 const STEP: u32 = 3u * STEP_PIXELS;
 const AREA: u32 = PATCH * PATCH;
 const IMAGE4: u32 = GRID_WIDTH * PATCH / 4u;  // vec4s in a row of a frame
-const X_STRIDE: u32 = STEP / 8u + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+// 16 bytes more than a row has, so that 8 rows lie in different banks
+const X_STRIDE: u32 = STEP / 8u + 1u;
 const TILE_N8: u32 = TILE_N / 8u;
 const W_STRIDE: u32 = TILE_N8 + 1u;
 const W_AT: u32 = TILE_M * X_STRIDE;
-const ROWS_BY: u32 = WORKGROUP / TILE_N8;  // weight rows between two loads of an invocation: 2, 4 or 8
+// weight rows between two loads of an invocation: 2, 4 or 8
+const ROWS_BY: u32 = WORKGROUP / TILE_N8;
 const SUMS: u32 = TILES_N * SIDE_N;  // columns of a subgroup
 const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
-var<workgroup> corners: array<u32, 3u * TILE_M>;  // where a token begins in each of its frames
-var<workgroup> offsets: array<vec2<u32>, AREA / 8u>;  // from there to each eight pixels, as two fours
+// where a token begins in each of its three frames
+var<workgroup> origins: array<u32, 3u * TILE_M>;
+// from there to each group of eight pixels, as two fours
+var<workgroup> offsets: array<vec2<u32>, AREA / 8u>;
 // The pixels' tile, then the weight's; afterwards every subgroup's sums, as float32.
 var<workgroup> tile: array<vec4<u32>, max(W_AT + STEP * W_STRIDE, SUBGROUPS * SIDE_M * SUMS4)>;
 
@@ -75,18 +71,19 @@ struct Step {
   w: array<vec4<u32>, W_LOADS>,
 }
 
-// Loads an invocation's part of a step: eight pixels of each of its tokens, and every ROWS_BY-th row
-// of the weight. The tile has the 24 values of eight pixels in another order than the weight: B and
-// R of one pixel after another, then G of all. So wBlueRed is where the invocation's first row of B
-// or R lies in the weight, wGreen its first row of G; from there on, distances are constants.
-fn load(first: u32, xFrom: u32, half: u32, wBlueRed: u32, wGreen: u32) -> Step {
+// Loads an invocation's part of a step: eight pixels of each of its tokens, and every ROWS_BY-th
+// row of the weight. The tile has the 24 values of eight pixels in another order than the weight: B
+// and R of one pixel after another, then G of all. So w_blue_red is where the invocation's first
+// row of B or R lies in the weight, w_green its first row of G; from there on, distances are
+// constants.
+fn load(first: u32, x_from: u32, half: u32, w_blue_red: u32, w_green: u32) -> Step {
   var step: Step;
   let frame = first / AREA;
   let offset = offsets[(first - frame * AREA) / 8u + half];
   //#unroll i X_LOADS
   {
     const i = 0u;
-    let at = corners[xFrom + i * (WORKGROUP / 2u * 3u) + frame] + offset;
+    let at = origins[x_from + i * (WORKGROUP / 2u * 3u) + frame] + offset;
     step.x[i][0] = frames[at.x];
     step.x[i][1] = frames[at.y];
   }
@@ -96,45 +93,36 @@ fn load(first: u32, xFrom: u32, half: u32, wBlueRed: u32, wGreen: u32) -> Step {
     const i = 0u;
     const row = i * ROWS_BY % 24u;
     const eight = i * ROWS_BY - row;
-    const blueRed = eight + row * 3u / 2u;
+    const blue_red = eight + row * 3u / 2u;
     const green = eight + 3u * (max(row, 16u) - 16u);
-    step.w[i] = weight[first * (3u * WIDTH / 8u) + select(wGreen + green * (WIDTH / 8u), wBlueRed + blueRed * (WIDTH / 8u), row < 16u)];
+    step.w[i] = weight[first * (3u * WIDTH / 8u) + select(w_green + green * (WIDTH / 8u), w_blue_red + blue_red * (WIDTH / 8u), row < 16u)];
   }
   //#end
   return step;
 }
 
-// 2v - 255 in float16, of two values v that lie in bits 1 to 8 and 17 to 24: 0x6401 | 2v is the
-// float16 number 1024 + 2v + 1.
-fn integers(values: vec4<u32>) -> vec4<u32> {
-  let bits = (values & vec4<u32>(0x01fe01fe)) | vec4<u32>(0x64016401);
-  let less = vec2<f16>(-1280.0);
-  return vec4<u32>(
-    bitcast<u32>(bitcast<vec2<f16>>(bits.x) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.y) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.z) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.w) + less),
-  );
-}
+//#include "common/halves.wgsl"
+//#include "common/pixel_integers.wgsl"
 
-fn store(step: Step, xTo: u32, wTo: u32) {
+fn store(step: Step, x_to: u32, w_to: u32) {
   //#unroll i X_LOADS
   {
     const i = 0u;
-    let to = xTo + i * (WORKGROUP / 2u) * X_STRIDE;
+    let to = x_to + i * (WORKGROUP / 2u) * X_STRIDE;
     let a = step.x[i][0];
     let b = step.x[i][1];
     let low = vec4<u32>(a.xz, b.xz) >> vec4<u32>(7u);
     let high = vec4<u32>(a.yw, b.yw) << vec4<u32>(9u);
-    tile[to] = integers(a << vec4<u32>(1u));  // B and R of four pixels
-    tile[to + 1u] = integers(b << vec4<u32>(1u));
-    tile[to + 2u] = integers((low & vec4<u32>(0xffffu)) | (high & vec4<u32>(0xffff0000u)));  // G of all eight
+    tile[to] = pixel_integers(a << vec4<u32>(1u));  // B and R of four pixels
+    tile[to + 1u] = pixel_integers(b << vec4<u32>(1u));
+    // G of all eight
+    tile[to + 2u] = pixel_integers((low & vec4<u32>(0xffffu)) | (high & vec4<u32>(0xffff0000u)));
   }
   //#end
   //#unroll i W_LOADS
   {
     const i = 0u;
-    tile[wTo + i * ROWS_BY * W_STRIDE] = step.w[i];
+    tile[w_to + i * ROWS_BY * W_STRIDE] = step.w[i];
   }
   //#end
 }
@@ -152,15 +140,15 @@ fn patchEmbed(
   const W8 = WIDTH / 8u;
   let row0 = group.y * TILE_M;
   let column0 = group.x * TILE_N8;
-  let ownColumn = subgroup * (SUMS / 8u);
+  let own_column = subgroup * (SUMS / 8u);
   for (var row = local; row < TILE_M; row += WORKGROUP) {
     let own = min(row0 + row, M - 1u);  // rows beyond the last are computed from it, and not stored
     let token = idsKeep[own];
     let sample = samples[own / KEEP];
-    let corner = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
-    corners[3u * row] = sample.previous * (TOKENS * AREA / 4u) + corner;
-    corners[3u * row + 1u] = sample.current * (TOKENS * AREA / 4u) + corner;
-    corners[3u * row + 2u] = sample.next * (TOKENS * AREA / 4u) + corner;
+    let origin = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
+    origins[3u * row] = sample.previous * (TOKENS * AREA / 4u) + origin;
+    origins[3u * row + 1u] = sample.current * (TOKENS * AREA / 4u) + origin;
+    origins[3u * row + 2u] = sample.next * (TOKENS * AREA / 4u) + origin;
   }
   for (var i = local; i < AREA / 8u; i += WORKGROUP) {
     let fours = vec2<u32>(2u * i, 2u * i + 1u);
@@ -169,20 +157,20 @@ fn patchEmbed(
   workgroupBarrier();
   // Two invocations take the 16 pixels of a row.
   let half = local & 1u;
-  let xFrom = local / 2u * 3u;
-  let xTo = local / 2u * X_STRIDE + half * 3u;
-  let wRow = local / TILE_N8;
-  let wColumn = column0 + local % TILE_N8;
-  let wBlueRed = (wRow + wRow / 2u + (wRow & 1u)) * W8 + wColumn;
-  let wGreen = (3u * wRow + 1u) * W8 + wColumn;
-  let wTo = W_AT + local + wRow;
-  store(load(0u, xFrom, half, wBlueRed, wGreen), xTo, wTo);
+  let x_from = local / 2u * 3u;
+  let x_to = local / 2u * X_STRIDE + half * 3u;
+  let w_row = local / TILE_N8;
+  let w_column = column0 + local % TILE_N8;
+  let w_blue_red = (w_row + w_row / 2u + (w_row & 1u)) * W8 + w_column;
+  let w_green = (3u * w_row + 1u) * W8 + w_column;
+  let w_to = W_AT + local + w_row;
+  store(load(0u, x_from, half, w_blue_red, w_green), x_to, w_to);
   workgroupBarrier();
-  var sums: array<Result, TILES_M * TILES_N>;
+  var acc: array<Result, TILES_M * TILES_N>;
   var first = 0u;
   loop {
-    // The last turn loads the last step once more, rather than beyond the end.
-    let next = load(min(first + STEP_PIXELS, 3u * AREA - STEP_PIXELS), xFrom, half, wBlueRed, wGreen);
+    // The last iteration loads the last step again, not beyond the end.
+    let next = load(min(first + STEP_PIXELS, 3u * AREA - STEP_PIXELS), x_from, half, w_blue_red, w_green);
     for (var k = 0u; k < STEP; k += SIDE_K) {
       var a: array<Left, TILES_M>;
       //#unroll i TILES_M
@@ -194,18 +182,18 @@ fn patchEmbed(
       //#unroll j TILES_N
       {
         const j = 0u;
-        let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * W_STRIDE + ownColumn + j * SIDE_N / 8u, W_STRIDE);
+        let b = subgroupMatrixLoad<Right, row_major>(&tile, W_AT + k * W_STRIDE + own_column + j * SIDE_N / 8u, W_STRIDE);
         //#unroll i TILES_M
         {
           const i = 0u;
-          sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a[i], b, sums[i * TILES_N + j]);
+          acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a[i], b, acc[i * TILES_N + j]);
         }
         //#end
       }
       //#end
     }
-    workgroupBarrier();  // what lies there was used
-    store(next, xTo, wTo);
+    workgroupBarrier();  // the contents were used
+    store(next, x_to, w_to);
     workgroupBarrier();
     continuing {
       first += STEP_PIXELS;
@@ -216,22 +204,22 @@ fn patchEmbed(
   //#unroll i TILES_M
   {
     const i = 0u;
-    if (i > 0u) { workgroupBarrier(); }  // what lies there was used
+    if (i > 0u) { workgroupBarrier(); }  // the contents were used
     //#unroll j TILES_N
     {
       const j = 0u;
-      subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, sums[i * TILES_N + j], SUMS4);
+      subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, acc[i * TILES_N + j], SUMS4);
     }
     //#end
     workgroupBarrier();
     for (var v = lane; v < SIDE_M * (SUMS / 8u); v += LANES) {
       let row = row0 + i * SIDE_M + v / (SUMS / 8u);
-      let column = column0 + ownColumn + v % (SUMS / 8u);
+      let column = column0 + own_column + v % (SUMS / 8u);
       let at = own + v / (SUMS / 8u) * SUMS4 + v % (SUMS / 8u) * 2u;
       let low = bitcast<vec4<f32>>(tile[at]) * (1.0 / 255.0) + bias[2u * column];
       let high = bitcast<vec4<f32>>(tile[at + 1u]) * (1.0 / 255.0) + bias[2u * column + 1u];
       if (row < M) {
-        y[row * W8 + column] = vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(low)), bitcast<vec2<u32>>(vec4<f16>(high)));
+        y[row * W8 + column] = pack_halves(low, high);
       }
     }
   }

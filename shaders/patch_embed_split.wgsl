@@ -1,6 +1,7 @@
 // patch_embed_matrix.wgsl in float32: each weight is the sum of two float16 values, high + low
-// (split_weight.wgsl). A pixel's 2v - 255 is an integer, so it needs no low part, and two products
-// make one. The weights' tile holds 16 of the inner width, the pixels' tile three times as many.
+// (split_weight.wgsl). A pixel's 2v - 255 is an integer and needs no low part, so two products make
+// one. The weights' tile holds 16 of the inner width, the pixels' tile three times as many. The
+// ladder is in patch_embed.wgsl.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -30,38 +31,42 @@ alias Left = subgroup_matrix_left<f16, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<f16, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> frames: array<vec4<u32>>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read> parts: array<vec4<u32>>;  // [3 * P * P * 3 / 16, WIDTH, 4] of the weight
+// [3 * P * P * 3 / 16, WIDTH, 4] of the weight
+@group(0) @binding(3) var<storage, read> parts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // [samples, KEEP, WIDTH]
 
-const STEP_PIXELS: u32 = 16u;  // any patch has a multiple of them
-const STEPS: u32 = 3u;  // of the weight to one of the pixels
+const STEP_PIXELS: u32 = 16u;  // every patch has a multiple of them
+const STEPS: u32 = 3u;  // of the weight per step of the pixels
 const AREA: u32 = PATCH * PATCH;
 const IMAGE4: u32 = GRID_WIDTH * PATCH / 4u;  // vec4s in a row of a frame
-const X_STRIDE: u32 = 2u * STEPS + 1u;  // 16 bytes more than a row has, so that 8 rows lie in different banks
+// 16 bytes more than a row has, so that 8 rows lie in different banks
+const X_STRIDE: u32 = 2u * STEPS + 1u;
 const W_STRIDE: u32 = 5u;  // a column's 16 weights, padded likewise
 const W_AT: u32 = TILE_M * X_STRIDE;
 const SUMS: u32 = TILES_N * SIDE_N;  // columns of a subgroup
 const SUMS4: u32 = SUMS / 4u + 1u;  // a row of a subgroup's sums, padded likewise
-var<workgroup> corners: array<u32, 3u * TILE_M>;  // where a token begins in each of its frames
-var<workgroup> offsets: array<vec2<u32>, AREA / 8u>;  // from there to each eight pixels, as two fours
+// where a token begins in each of its three frames
+var<workgroup> origins: array<u32, 3u * TILE_M>;
+// from there to each group of eight pixels, as two fours
+var<workgroup> offsets: array<vec2<u32>, AREA / 8u>;
 // The pixels' tile, then the weight's; afterwards every subgroup's sums, as float32.
 var<workgroup> tile: array<vec4<u32>, max(W_AT + TILE_N * W_STRIDE, SUBGROUPS * SIDE_M * SUMS4)>;
 
 // Loads eight pixels of each of an invocation's rows.
-fn loadPixels(first: u32, xFrom: u32, half: u32) -> array<array<vec4<u32>, 2>, X_LOADS> {
+fn load_pixels(first: u32, x_from: u32, half: u32) -> array<array<vec4<u32>, 2>, X_LOADS> {
   var x: array<array<vec4<u32>, 2>, X_LOADS>;
   let frame = first / AREA;
   let offset = offsets[(first - frame * AREA) / 8u + half];
   //#unroll i X_LOADS
   {
     const i = 0u;
-    let at = corners[xFrom + i * (WORKGROUP / 2u * 3u) + frame] + offset;
+    let at = origins[x_from + i * (WORKGROUP / 2u * 3u) + frame] + offset;
     x[i][0] = frames[at.x];
     x[i][1] = frames[at.y];
   }
@@ -69,7 +74,7 @@ fn loadPixels(first: u32, xFrom: u32, half: u32) -> array<array<vec4<u32>, 2>, X
   return x;
 }
 
-fn loadWeights(at: u32) -> array<vec4<u32>, W_LOADS> {
+fn load_weights(at: u32) -> array<vec4<u32>, W_LOADS> {
   var w: array<vec4<u32>, W_LOADS>;
   //#unroll i W_LOADS
   {
@@ -80,40 +85,30 @@ fn loadWeights(at: u32) -> array<vec4<u32>, W_LOADS> {
   return w;
 }
 
-// 2v - 255 in float16, of two values v that lie in bits 1 to 8 and 17 to 24: 0x6401 | 2v is the
-// float16 number 1024 + 2v + 1.
-fn integers(values: vec4<u32>) -> vec4<u32> {
-  let bits = (values & vec4<u32>(0x01fe01fe)) | vec4<u32>(0x64016401);
-  let less = vec2<f16>(-1280.0);
-  return vec4<u32>(
-    bitcast<u32>(bitcast<vec2<f16>>(bits.x) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.y) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.z) + less),
-    bitcast<u32>(bitcast<vec2<f16>>(bits.w) + less),
-  );
-}
+//#include "common/pixel_integers.wgsl"
 
-fn storePixels(x: array<array<vec4<u32>, 2>, X_LOADS>, xTo: u32) {
+fn store_pixels(x: array<array<vec4<u32>, 2>, X_LOADS>, x_to: u32) {
   //#unroll i X_LOADS
   {
     const i = 0u;
-    let to = xTo + i * (WORKGROUP / 2u) * X_STRIDE;
+    let to = x_to + i * (WORKGROUP / 2u) * X_STRIDE;
     let a = x[i][0];
     let b = x[i][1];
     let low = vec4<u32>(a.xz, b.xz) >> vec4<u32>(7u);
     let high = vec4<u32>(a.yw, b.yw) << vec4<u32>(9u);
-    tile[to] = integers(a << vec4<u32>(1u));  // B and R of four pixels
-    tile[to + 1u] = integers(b << vec4<u32>(1u));
-    tile[to + 2u] = integers((low & vec4<u32>(0xffffu)) | (high & vec4<u32>(0xffff0000u)));  // G of all eight
+    tile[to] = pixel_integers(a << vec4<u32>(1u));  // B and R of four pixels
+    tile[to + 1u] = pixel_integers(b << vec4<u32>(1u));
+    // G of all eight
+    tile[to + 2u] = pixel_integers((low & vec4<u32>(0xffffu)) | (high & vec4<u32>(0xffff0000u)));
   }
   //#end
 }
 
-fn storeWeights(w: array<vec4<u32>, W_LOADS>, wTo: u32) {
+fn store_weights(w: array<vec4<u32>, W_LOADS>, w_to: u32) {
   //#unroll i W_LOADS
   {
     const i = 0u;
-    tile[wTo + i * (WORKGROUP / 4u) * W_STRIDE] = w[i];
+    tile[w_to + i * (WORKGROUP / 4u) * W_STRIDE] = w[i];
   }
   //#end
 }
@@ -133,15 +128,15 @@ fn patchEmbed(
   const W_END = 3u * AREA * 3u / 16u * W_STEP;
   let row0 = group.y * TILE_M;
   let column0 = group.x * TILE_N;
-  let ownColumn = subgroup * SUMS;
+  let own_column = subgroup * SUMS;
   for (var row = local; row < TILE_M; row += WORKGROUP) {
     let own = min(row0 + row, M - 1u);  // rows beyond the last are computed from it, and not stored
     let token = idsKeep[own];
     let sample = samples[own / KEEP];
-    let corner = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
-    corners[3u * row] = sample.previous * (TOKENS * AREA / 4u) + corner;
-    corners[3u * row + 1u] = sample.current * (TOKENS * AREA / 4u) + corner;
-    corners[3u * row + 2u] = sample.next * (TOKENS * AREA / 4u) + corner;
+    let origin = (token / GRID_WIDTH) * PATCH * IMAGE4 + (token % GRID_WIDTH) * (PATCH / 4u);
+    origins[3u * row] = sample.previous * (TOKENS * AREA / 4u) + origin;
+    origins[3u * row + 1u] = sample.current * (TOKENS * AREA / 4u) + origin;
+    origins[3u * row + 2u] = sample.next * (TOKENS * AREA / 4u) + origin;
   }
   for (var i = local; i < AREA / 8u; i += WORKGROUP) {
     let fours = vec2<u32>(2u * i, 2u * i + 1u);
@@ -150,29 +145,29 @@ fn patchEmbed(
   workgroupBarrier();
   // Two invocations take the 16 pixels of a row, four take a column's 16 weights.
   let half = local & 1u;
-  let xFrom = local / 2u * 3u;
-  let xTo = local / 2u * X_STRIDE + half * 3u;
-  let wFrom = column0 * 4u + local;
-  let wTo = W_AT + local + local / 4u;
-  storePixels(loadPixels(0u, xFrom, half), xTo);
-  storeWeights(loadWeights(wFrom), wTo);
+  let x_from = local / 2u * 3u;
+  let x_to = local / 2u * X_STRIDE + half * 3u;
+  let w_from = column0 * 4u + local;
+  let w_to = W_AT + local + local / 4u;
+  store_pixels(load_pixels(0u, x_from, half), x_to);
+  store_weights(load_weights(w_from), w_to);
   workgroupBarrier();
-  var sums: array<Result, TILES_M * TILES_N>;
+  var acc: array<Result, TILES_M * TILES_N>;
   var first = 0u;
-  var wAt = 0u;
+  var w_at = 0u;
   loop {
-    // The last turn loads the last step once more, rather than beyond the end.
-    let nextX = loadPixels(min(first + STEP_PIXELS, 3u * AREA - STEP_PIXELS), xFrom, half);
+    // The last iteration loads the last step again, not beyond the end.
+    let next_x = load_pixels(min(first + STEP_PIXELS, 3u * AREA - STEP_PIXELS), x_from, half);
     for (var step = 0u; step < STEPS; step++) {
-      wAt = min(wAt + W_STEP, W_END - W_STEP);
-      let nextW = loadWeights(wFrom + wAt);
+      w_at = min(w_at + W_STEP, W_END - W_STEP);
+      let next_w = load_weights(w_from + w_at);
       for (var k = 0u; k < 16u; k += SIDE_K) {
         var high: array<Right, TILES_N>;
         var low: array<Right, TILES_N>;
         //#unroll j TILES_N
         {
           const j = 0u;
-          let at = W_AT + (ownColumn + j * SIDE_N) * W_STRIDE + k / 8u;
+          let at = W_AT + (own_column + j * SIDE_N) * W_STRIDE + k / 8u;
           high[j] = subgroupMatrixLoad<Right, col_major>(&tile, at, W_STRIDE);
           low[j] = subgroupMatrixLoad<Right, col_major>(&tile, at + 2u, W_STRIDE);
         }
@@ -184,16 +179,16 @@ fn patchEmbed(
           //#unroll j TILES_N
           {
             const j = 0u;
-            sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, low[j], sums[i * TILES_N + j]);
-            sums[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, high[j], sums[i * TILES_N + j]);
+            acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, low[j], acc[i * TILES_N + j]);
+            acc[i * TILES_N + j] = subgroupMatrixMultiplyAccumulate(a, high[j], acc[i * TILES_N + j]);
           }
           //#end
         }
         //#end
       }
-      workgroupBarrier();  // what lies there was used
-      storeWeights(nextW, wTo);
-      if (step == STEPS - 1u) { storePixels(nextX, xTo); }
+      workgroupBarrier();  // the contents were used
+      store_weights(next_w, w_to);
+      if (step == STEPS - 1u) { store_pixels(next_x, x_to); }
       workgroupBarrier();
     }
     continuing {
@@ -205,17 +200,17 @@ fn patchEmbed(
   //#unroll i TILES_M
   {
     const i = 0u;
-    if (i > 0u) { workgroupBarrier(); }  // what lies there was used
+    if (i > 0u) { workgroupBarrier(); }  // the contents were used
     //#unroll j TILES_N
     {
       const j = 0u;
-      subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, sums[i * TILES_N + j], SUMS4);
+      subgroupMatrixStore<row_major>(&tile, own + j * SIDE_N / 4u, acc[i * TILES_N + j], SUMS4);
     }
     //#end
     workgroupBarrier();
     for (var v = lane; v < SIDE_M * (SUMS / 4u); v += LANES) {
       let row = row0 + i * SIDE_M + v / (SUMS / 4u);
-      let column = (column0 + ownColumn) / 4u + v % (SUMS / 4u);
+      let column = (column0 + own_column) / 4u + v % (SUMS / 4u);
       let sum = bitcast<vec4<f32>>(tile[own + v / (SUMS / 4u) * SUMS4 + v % (SUMS / 4u)]);
       if (row < M) { y[row * W4 + column] = sum * (1.0 / (255.0 * W_SCALE)) + bias[column]; }
     }

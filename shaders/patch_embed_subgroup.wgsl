@@ -1,5 +1,6 @@
-// patch_embed.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup makes ROWS kept tokens by LANES * 8 columns; a
-// lane reads the pixels of its own tokens, normalises them, and they go round by broadcast. DIRECT as there.
+// patch_embed.wgsl (the ladder is there) for the software adapters, planned like
+// linear_subgroup.wgsl: one subgroup makes ROWS kept tokens by LANES * 8 columns. A lane reads and
+// normalises the pixels of its own tokens, and they are broadcast. DIRECT as there.
 enable subgroups;
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
@@ -10,15 +11,16 @@ const LANES: u32 = 4u;  // the subgroup's size
 const ROWS: u32 = 16u;
 const ROW_GROUPS: u32 = 4u;  // ROWS / LANES, rounded up
 const STRIPS: u32 = 2u;
-const PIXELS: u32 = 1u;  // of a turn: a divisor of PATCH
+const PIXELS: u32 = 1u;  // per iteration: a divisor of PATCH
 alias Act = f32;  // what weights and activations are stored as
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;  // [WIDTH / (LANES*STRIPS*4), 3 frames, P, P, LANES, 3 channels, STRIPS] vec4 of columns
+// [WIDTH / (LANES*STRIPS*4), 3 frames, P, P, LANES, 3 channels, STRIPS] vec4 of columns
+@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [samples, KEEP, WIDTH]
 
@@ -29,15 +31,15 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   const STEP = LANES * 3u * STRIPS;
   let width = GRID_WIDTH * PATCH;
   let row0 = group.y * ROWS;
-  var corner: array<u32, ROW_GROUPS>;
+  var origin: array<u32, ROW_GROUPS>;
   //#unroll j ROW_GROUPS
   {
     const j = 0u;
     let token = idsKeep[group.z * KEEP + min(row0 + j * LANES + lane, KEEP - 1u)];
-    corner[j] = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
+    origin[j] = (token / GRID_WIDTH) * PATCH * width + (token % GRID_WIDTH) * PATCH;
   }
   //#end
-  var sums: array<vec4<f32>, ROWS * STRIPS>;
+  var acc: array<vec4<f32>, ROWS * STRIPS>;
   var w = group.x * 3u * PATCH * PATCH * STEP + lane * 3u * STRIPS;
   for (var t = 0u; t < 3u; t++) {
     let slot = select(select(samples[group.z].next, samples[group.z].current, t == 1u), samples[group.z].previous, t == 0u);
@@ -52,7 +54,7 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         //#unroll j ROW_GROUPS
         {
           const j = 0u;
-          pixel[p * ROW_GROUPS + j] = unpack4x8unorm(frames[offset + p + corner[j]]) * 2.0 - 1.0;
+          pixel[p * ROW_GROUPS + j] = unpack4x8unorm(frames[offset + p + origin[j]]) * 2.0 - 1.0;
         }
         //#end
         //#unroll c 3
@@ -74,8 +76,8 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
           {
             const c = 0u;
             let value = vec4<f32>(subgroupBroadcast(pixel[p * ROW_GROUPS + r / LANES][c], r % LANES));
-            sums[r * STRIPS] = fma(value, w0[p * 3u + c], sums[r * STRIPS]);
-            if (STRIPS == 2u) { sums[r * STRIPS + STRIPS - 1u] = fma(value, w1[p * 3u + c], sums[r * STRIPS + STRIPS - 1u]); }
+            acc[r * STRIPS] = fma(value, w0[p * 3u + c], acc[r * STRIPS]);
+            if (STRIPS == 2u) { acc[r * STRIPS + STRIPS - 1u] = fma(value, w1[p * 3u + c], acc[r * STRIPS + STRIPS - 1u]); }
           }
           //#end
         }
@@ -96,7 +98,7 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     {
       const r = 0u;
       // Rows beyond the last one are copies of it and are stored over it.
-      y[(group.z * KEEP + row0 + min(r, rows - 1u)) * W4 + column] = vec4<Act>(sums[r * STRIPS + s] + shift);
+      y[(group.z * KEEP + row0 + min(r, rows - 1u)) * W4 + column] = vec4<Act>(acc[r * STRIPS + s] + shift);
     }
     //#end
   }
@@ -107,11 +109,12 @@ fn patchEmbed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
   //#unroll r ROWS
   {
     const r = 0u;
-    tile[r * STRIPS] = sums[r * STRIPS];
-    if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = sums[r * STRIPS + STRIPS - 1u]; }
+    tile[r * STRIPS] = acc[r * STRIPS];
+    if (STRIPS == 2u) { tile[r * STRIPS + STRIPS - 1u] = acc[r * STRIPS + STRIPS - 1u]; }
   }
   //#end
-  let end = min(ROWS, KEEP - row0) * STRIPS;  // known at run time only, so that no compiler unrolls the loop
+  // known only at run time, so that no compiler unrolls the loop
+  let end = min(ROWS, KEEP - row0) * STRIPS;
   for (var i = 0u; i < end; i++) {
     let column = group.x * LANES * STRIPS + lane + (i % STRIPS) * LANES;
     y[(group.z * KEEP + row0 + i / STRIPS) * W4 + column] = vec4<Act>(tile[i] + bias[column]);

@@ -1,5 +1,6 @@
-// patch_embed.wgsl for GPUs, on the plan of linear_tiled.wgsl: a workgroup makes TILE_M kept tokens by TILE_N4 vec4s of columns. An inner step is
-// STEP_PIXELS pixels of one frame: their three channels lie in workgroup memory, normalised, 4 pixels to three vec4s.
+// patch_embed.wgsl (the ladder is there) for GPUs, planned like linear_tiled.wgsl: a workgroup
+// makes TILE_M kept tokens by TILE_N4 vec4s of columns. An inner step is STEP_PIXELS pixels of one
+// frame: their three channels lie in workgroup memory, normalised, four pixels in three vec4s.
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
@@ -14,22 +15,23 @@ const TILE_N4: u32 = 32u;  // LANES_N * COLUMNS
 const STEP_PIXELS: u32 = 8u;  // a multiple of 4 that divides PATCH * PATCH
 alias Act = f32;  // what weights and activations are stored as
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;  // [3 frames, P, P, 3 channels, WIDTH]
+// [3 frames, P, P, 3 channels, WIDTH]
+@group(0) @binding(3) var<storage, read> weight: array<vec4<Act>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;  // [WIDTH]
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Act>>;  // [samples, KEEP, WIDTH]
 
 const STEP4: u32 = STEP_PIXELS * 3u / 4u;
-const X_STRIDE: u32 = STEP4 + 1u;  // one more than it holds, so that rows do not all begin in the same bank
-var<workgroup> corners: array<u32, TILE_M>;
-var<workgroup> xTile: array<vec4<f32>, TILE_M * X_STRIDE>;
-var<workgroup> wTile: array<vec4<Act>, STEP_PIXELS * 3u * TILE_N4>;
+const X_STRIDE: u32 = STEP4 + 1u;  // one more than a row has, so that rows begin in different banks
+var<workgroup> origins: array<u32, TILE_M>;
+var<workgroup> x_tile: array<vec4<f32>, TILE_M * X_STRIDE>;
+var<workgroup> w_tile: array<vec4<Act>, STEP_PIXELS * 3u * TILE_N4>;
 
-fn pixelAt(at: u32) -> vec3<f32> {
+fn pixel_at(at: u32) -> vec3<f32> {
   return unpack4x8unorm(frames[at]).xyz * 2.0 - 1.0;
 }
 
@@ -42,34 +44,34 @@ fn patchEmbed(
   const W4 = WIDTH / 4u;
   const AREA = PATCH * PATCH;
   const INVOCATIONS = LANES_M * LANES_N;
-  let imageWidth = GRID_WIDTH * PATCH;
+  let image_width = GRID_WIDTH * PATCH;
   let row0 = group.y * TILE_M;
   let column0 = group.x * TILE_N4;
   for (var row = local; row < TILE_M; row += INVOCATIONS) {
     let token = idsKeep[group.z * KEEP + min(row0 + row, KEEP - 1u)];
-    corners[row] = (token / GRID_WIDTH) * PATCH * imageWidth + (token % GRID_WIDTH) * PATCH;
+    origins[row] = (token / GRID_WIDTH) * PATCH * image_width + (token % GRID_WIDTH) * PATCH;
   }
-  var sums: array<array<vec4<f32>, COLUMNS>, ROWS>;
+  var acc: array<array<vec4<f32>, COLUMNS>, ROWS>;
   for (var first = 0u; first < 3u * AREA; first += STEP_PIXELS) {
-    workgroupBarrier();  // what lies there was used
+    workgroupBarrier();  // the contents were used
     let t = first / AREA;
     let slot = select(select(samples[group.z].next, samples[group.z].current, t == 1u), samples[group.z].previous, t == 0u);
     for (var i = local; i < TILE_M * (STEP_PIXELS / 4u); i += INVOCATIONS) {
       let row = i / (STEP_PIXELS / 4u);
       let four = i % (STEP_PIXELS / 4u);
       let pixel = first % AREA + four * 4u;
-      let at = slot * TOKENS * AREA + corners[row] + (pixel / PATCH) * imageWidth + pixel % PATCH;
-      let a = pixelAt(at);
-      let b = pixelAt(at + 1u);
-      let c = pixelAt(at + 2u);
-      let d = pixelAt(at + 3u);
+      let at = slot * TOKENS * AREA + origins[row] + (pixel / PATCH) * image_width + pixel % PATCH;
+      let a = pixel_at(at);
+      let b = pixel_at(at + 1u);
+      let c = pixel_at(at + 2u);
+      let d = pixel_at(at + 3u);
       let to = row * X_STRIDE + four * 3u;
-      xTile[to] = vec4<f32>(a, b.x);
-      xTile[to + 1u] = vec4<f32>(b.yz, c.xy);
-      xTile[to + 2u] = vec4<f32>(c.z, d);
+      x_tile[to] = vec4<f32>(a, b.x);
+      x_tile[to + 1u] = vec4<f32>(b.yz, c.xy);
+      x_tile[to + 2u] = vec4<f32>(c.z, d);
     }
     for (var i = local; i < STEP_PIXELS * 3u * TILE_N4; i += INVOCATIONS) {
-      wTile[i] = weight[(first * 3u + i / TILE_N4) * W4 + min(column0 + i % TILE_N4, W4 - 1u)];
+      w_tile[i] = weight[(first * 3u + i / TILE_N4) * W4 + min(column0 + i % TILE_N4, W4 - 1u)];
     }
     workgroupBarrier();
     for (var k = 0u; k < STEP4; k++) {
@@ -78,23 +80,23 @@ fn patchEmbed(
       {
         const c = 0u;
         let at = k * 4u * TILE_N4 + lane.x + c * LANES_N;
-        w[c][0] = vec4<f32>(wTile[at]);
-        w[c][1] = vec4<f32>(wTile[at + TILE_N4]);
-        w[c][2] = vec4<f32>(wTile[at + 2u * TILE_N4]);
-        w[c][3] = vec4<f32>(wTile[at + 3u * TILE_N4]);
+        w[c][0] = vec4<f32>(w_tile[at]);
+        w[c][1] = vec4<f32>(w_tile[at + TILE_N4]);
+        w[c][2] = vec4<f32>(w_tile[at + 2u * TILE_N4]);
+        w[c][3] = vec4<f32>(w_tile[at + 3u * TILE_N4]);
       }
       //#end
       //#unroll r ROWS
       {
         const r = 0u;
-        let a = xTile[(lane.y + r * LANES_M) * X_STRIDE + k];
+        let a = x_tile[(lane.y + r * LANES_M) * X_STRIDE + k];
         //#unroll c COLUMNS
         {
           const c = 0u;
-          sums[r][c] = fma(vec4<f32>(a.x), w[c][0], sums[r][c]);
-          sums[r][c] = fma(vec4<f32>(a.y), w[c][1], sums[r][c]);
-          sums[r][c] = fma(vec4<f32>(a.z), w[c][2], sums[r][c]);
-          sums[r][c] = fma(vec4<f32>(a.w), w[c][3], sums[r][c]);
+          acc[r][c] = fma(vec4<f32>(a.x), w[c][0], acc[r][c]);
+          acc[r][c] = fma(vec4<f32>(a.y), w[c][1], acc[r][c]);
+          acc[r][c] = fma(vec4<f32>(a.z), w[c][2], acc[r][c]);
+          acc[r][c] = fma(vec4<f32>(a.w), w[c][3], acc[r][c]);
         }
         //#end
       }
@@ -109,7 +111,7 @@ fn patchEmbed(
     {
       const c = 0u;
       let column = column0 + lane.x + c * LANES_N;
-      if (row < KEEP && column < W4) { y[(group.z * KEEP + row) * W4 + column] = vec4<Act>(sums[r][c] + bias[column]); }
+      if (row < KEEP && column < W4) { y[(group.z * KEEP + row) * W4 + column] = vec4<Act>(acc[r][c] + bias[column]); }
     }
     //#end
   }

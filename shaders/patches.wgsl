@@ -1,17 +1,19 @@
-// The pixels of kept tokens as rows of a matrix, for a patch embedding that is a matmul with the convolution's own weight [D, 9, P, P]:
-// nine channels (frame, then B, G, R), each by row and column, (v - 127.5) / 127.5. An invocation makes four pixels of one frame.
+// The pixels of kept tokens as rows of a matrix, for a patch embedding that is a matmul with the
+// convolution's own weight [D, 9, P, P]: nine channels (frame, then B, G, R), each by row and
+// column, (v - 127.5) / 127.5. An invocation makes four pixels of one frame.
 const PATCH: u32 = 16u;  // a multiple of 4
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 alias Act = f32;  // what activations are stored as
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
 @group(0) @binding(0) var<storage, read> frames: array<vec4<u32>>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
 @group(0) @binding(2) var<storage, read> idsKeep: array<u32>;  // [samples, KEEP]
-@group(0) @binding(3) var<storage, read_write> patches: array<vec4<Act>>;  // [samples, KEEP, 3 frames, 3 channels, P, P]
+// [samples, KEEP, 3 frames, 3 channels, P, P]
+@group(0) @binding(3) var<storage, read_write> patches: array<vec4<Act>>;
 
 @compute @workgroup_size(64)
 fn patchRows(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,8 +26,8 @@ fn patchRows(@builtin(global_invocation_id) id: vec3<u32>) {
   let pixel = id.x % AREA4;
   let token = idsKeep[row];
   let slot = select(select(samples[id.y].next, samples[id.y].current, frame == 1u), samples[id.y].previous, frame == 0u);
-  let corner = slot * TOKENS * AREA4 + token / GRID_WIDTH * PATCH * W4 + token % GRID_WIDTH * P4;
-  let words = frames[corner + pixel / P4 * W4 + pixel % P4];
+  let origin = slot * TOKENS * AREA4 + token / GRID_WIDTH * PATCH * W4 + token % GRID_WIDTH * P4;
+  let words = frames[origin + pixel / P4 * W4 + pixel % P4];
   let values = mat4x4<f32>(
     unpack4x8unorm(words.x),
     unpack4x8unorm(words.y),

@@ -1,6 +1,7 @@
-// A stable argsort by counting: a token's rank is how many keys are smaller, or equal and before it. The ranks are PyTorch's
-// ids_restore; the tokens of the first KEEP ranks, in that order, are the ones that are kept. L comparisons a token, no
-// communication: for some hundreds of tokens cheaper than any sort in passes.
+// A stable argsort by counting: a token's rank is how many keys are smaller, or equal and before
+// it. The ranks are PyTorch's ids_restore; the tokens of the first KEEP ranks are kept, in that
+// order. TOKENS comparisons per token, no communication: for some hundreds of tokens cheaper than
+// any sort in passes.
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
 

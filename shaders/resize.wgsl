@@ -1,29 +1,40 @@
-// Bilinear resize of 8-bit frames exactly as OpenCV's INTER_LINEAR does it: weights of 11 bits, the same shifts and rounding.
-// With DIFFERENCE it resizes |before - after| instead: the motion gradient, taken at the source resolution. With GATHER the frames of
-// the listed slots lie one after the other in the result, not in slots of the same numbers. With SAME the source has the result's size:
-// all weights are 0, and a pixel stays what it is.
-// One invocation makes one pixel; a pixel of the result is one word, B in the lowest byte, the highest byte 0. What is listed may be more
-// than the dispatch is deep: each layer of it takes every so-manieth slot up to the first that is none. So a dispatch as deep as frames are
-// new in a usual step wastes nothing then, and can still take all that there are.
+// Bilinear resize of 8-bit frames, exactly as OpenCV's INTER_LINEAR: weights of 11 bits, the same
+// shifts and rounding. An invocation makes one pixel: one word, B in the lowest byte, the highest
+// byte 0.
+//
+// - DIFFERENCE resizes |before - after| instead: the motion gradient, taken at the source's
+//   resolution.
+// - GATHER puts the frames of the listed slots one after the other, not in slots of the same
+//   numbers.
+// - SAME: the source has the result's size. All weights are 0, and pixels stay as they are.
+//
+// The list may be longer than the dispatch is deep. Then layer i of n takes entries i, i + n, …
+// up to the first that is NO_SLOT. So a dispatch as deep as the usual number of new frames wastes
+// nothing, and can still take all of them.
 const SOURCE_HEIGHT: u32 = 240u;
 const SOURCE_WIDTH: u32 = 360u;
-const SLOT_WORDS: u32 = 64801u;  // stride of a raw frame: its bytes in whole words, and one word more to read into
+// stride of a raw frame: its bytes in whole words, and one more that reads reach into
+const SLOT_WORDS: u32 = 64801u;
 const HEIGHT: u32 = 320u;
 const WIDTH: u32 = 640u;
 const NO_SLOT: u32 = 0xffffffffu;
 
-struct Sample { previous: u32, current: u32, next: u32, before: u32, after: u32, target_: u32, frame: u32, unused: u32 }
+//#include "common/sample.wgsl"
 
-@group(0) @binding(0) var<storage, read> raw: array<u32>;  // [slots, SLOT_WORDS] bytes B, G, R interleaved
-@group(0) @binding(1) var<storage, read> columns: array<u32>;  // [WIDTH] left neighbour + 1 | weight of the right one << 16
+// [slots, SLOT_WORDS] bytes B, G, R interleaved
+@group(0) @binding(0) var<storage, read> raw: array<u32>;
+// [WIDTH] left neighbour + 1 | weight of the right one << 16
+@group(0) @binding(1) var<storage, read> columns: array<u32>;
 @group(0) @binding(2) var<storage, read> rows: array<u32>;  // [HEIGHT] likewise, upper and lower
 //#if DIFFERENCE
 @group(0) @binding(3) var<storage, read> samples: array<Sample>;
 //#endif
 //#if !DIFFERENCE
-@group(0) @binding(4) var<storage, read> slots: array<u32>;  // raw slots to resize, into the same slot of the result
+// raw slots to resize, into the same slot of the result
+@group(0) @binding(4) var<storage, read> slots: array<u32>;
 //#endif
-@group(0) @binding(5) var<storage, read_write> resized: array<u32>;  // [slots or samples, HEIGHT, WIDTH]
+// [slots or samples, HEIGHT, WIDTH]
+@group(0) @binding(5) var<storage, read_write> resized: array<u32>;
 
 fn pixel(slot: u32, y: u32, x: u32) -> vec3<i32> {
   let byte = (y * SOURCE_WIDTH + x) * 3u;
@@ -49,23 +60,23 @@ fn source(z: u32, y: u32, x: u32) -> vec3<i32> {
 fn resize(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
   if (id.x >= WIDTH) { return; }
   //#if DIFFERENCE
-  if (samples[id.z].before != NO_SLOT) { resizePixel(id, id.z); }
+  if (samples[id.z].before != NO_SLOT) { resize_pixel(id, id.z); }
   //#endif
   //#if !DIFFERENCE
   for (var i = id.z; i < arrayLength(&slots); i += workgroups.z) {
     if (slots[i] == NO_SLOT) { break; }
     //#if GATHER
-    resizePixel(vec3<u32>(id.xy, i), i);
+    resize_pixel(vec3<u32>(id.xy, i), i);
     //#endif
     //#if !GATHER
-    resizePixel(vec3<u32>(id.xy, i), slots[i]);
+    resize_pixel(vec3<u32>(id.xy, i), slots[i]);
     //#endif
   }
   //#endif
 }
 
-/// Of what is listed as `id.z`: pixel `id.xy`, into an image of the result.
-fn resizePixel(id: vec3<u32>, image: u32) {
+// Resizes pixel id.xy of entry id.z of the list into an image of the result.
+fn resize_pixel(id: vec3<u32>, image: u32) {
   //#if SAME
   let value = vec3<u32>(source(id.z, id.y, id.x));
   //#endif
@@ -78,11 +89,11 @@ fn resizePixel(id: vec3<u32>, image: u32) {
   let y0 = max(row & 0xffffu, 1u) - 1u;
   let right = i32(column >> 16u);
   let lower = i32(row >> 16u);
-  let upperRow = source(id.z, y0, x0) * (2048 - right) + source(id.z, y0, x1) * right;
-  let lowerRow = source(id.z, y1, x0) * (2048 - right) + source(id.z, y1, x1) * right;
+  let upper_row = source(id.z, y0, x0) * (2048 - right) + source(id.z, y0, x1) * right;
+  let lower_row = source(id.z, y1, x0) * (2048 - right) + source(id.z, y1, x1) * right;
   let shift4 = vec3<u32>(4u);
   let shift16 = vec3<u32>(16u);
-  let sum = (((upperRow >> shift4) * (2048 - lower)) >> shift16) + (((lowerRow >> shift4) * lower) >> shift16);
+  let sum = (((upper_row >> shift4) * (2048 - lower)) >> shift16) + (((lower_row >> shift4) * lower) >> shift16);
   let value = vec3<u32>((sum + 2) >> vec3<u32>(2u));
   //#endif
   resized[(image * HEIGHT + id.y) * WIDTH + id.x] = value.x | (value.y << 8u) | (value.z << 16u);

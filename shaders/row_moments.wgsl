@@ -1,5 +1,5 @@
-// What a LayerNorm needs to know of each row: its mean, and 1 / √(variance + ε). SHARERS neighbours read
-// a row together; the row is shifted by its first value, so that no digits are lost to a large mean.
+// What a LayerNorm needs of each row: its mean, and 1 / √(variance + ε). SHARERS neighbours read a
+// row together. The row is shifted by its first value, so that no digits are lost to a large mean.
 const ROWS: u32 = 401u;
 const WIDTH: u32 = 256u;  // a multiple of 4
 const EPSILON: f32 = 1e-6;

@@ -1,6 +1,6 @@
-// The gradient that differentiation starts from in mixed precision: the loss's share times the scale that keeps small gradients above what a half
-// can hold.
-struct Scaler { scale: f32, good: f32, correction1: f32, correction2: f32 }
+// The gradient that differentiation starts from in mixed precision: the loss's share times the
+// scale that keeps small gradients above float16's least numbers.
+//#include "common/scaler.wgsl"
 
 @group(0) @binding(0) var<storage, read> share: array<f32>;  // [1]
 @group(0) @binding(1) var<storage, read> scaler: Scaler;

@@ -1,11 +1,11 @@
-// Splits a weight into pairs of float16, high + low, for kernels that multiply float32 on matrix units
-// (linear_split.wgsl says how). It runs before them in every step. That is a hundredth of their work,
-// and then their loops copy, where they would have to convert each weight once per tile of rows.
+// Splits a weight into pairs of float16, high + low, for kernels that multiply float32 on matrix
+// units (see linear_split.wgsl). It runs before them in every step: a hundredth of their work.
+// Without it their loops would convert each weight once per tile of rows; now they copy.
 //
-// Sixteen of a column's weights are four vec4s: eight high parts, eight more, the low parts likewise.
+// Sixteen of a column's weights are four vec4s: eight high parts, eight more, then the low parts.
 enable f16;
 const COLUMNS: u32 = 256u;
-const SCALE: f32 = 1024.0;  // so that low parts are no subnormals
+const SCALE: f32 = 1024.0;  // keeps low parts out of the subnormals
 
 @group(0) @binding(0) var<storage, read> weight: array<f32>;  // [rows, COLUMNS]
 @group(0) @binding(1) var<storage, read_write> parts: array<vec4<u32>>;  // [rows / 16, COLUMNS, 4]
@@ -23,9 +23,8 @@ fn value(row: u32, column: u32) -> f32 {
   //#endif
 }
 
-// A value's leading 11 bits, which float16 holds; by bits, since compilers take a conversion there
-// and back for nothing.
-fn highPart(v: vec2<f32>) -> vec2<f32> {
+// As in common/high_part.wgsl, of two values.
+fn high_part(v: vec2<f32>) -> vec2<f32> {
   return bitcast<vec2<f32>>(bitcast<vec2<u32>>(v) & vec2<u32>(0xffffe000u));
 }
 
@@ -39,8 +38,8 @@ fn splitWeight(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 4u; i++) {
       let row = id.y * 16u + eight * 8u + i * 2u;
       let v = vec2<f32>(value(row, id.x), value(row + 1u, id.x));
-      high[i] = bitcast<u32>(vec2<f16>(highPart(v)));
-      low[i] = bitcast<u32>(vec2<f16>(v - highPart(v)));
+      high[i] = bitcast<u32>(vec2<f16>(high_part(v)));
+      low[i] = bitcast<u32>(vec2<f16>(v - high_part(v)));
     }
     parts[to + eight] = high;
     parts[to + 2u + eight] = low;

@@ -1,5 +1,5 @@
-// What a token's pixels say of it: the mean of the predicted anomaly map, of the motion gradient (gray), of their product, and the largest
-// motion of any channel. A workgroup works on one token.
+// Per token: the means of the predicted anomaly map, of the motion gradient (mean of the channels)
+// and of their product, and the largest motion of any channel. One workgroup per token.
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
@@ -7,9 +7,11 @@ const PREDICTION_ROWS: u32 = 801u;
 const WORKGROUP: u32 = 64u;
 alias Act = f32;  // what activations are stored as
 
-@group(0) @binding(0) var<storage, read> prediction: array<Act>;  // [samples, PREDICTION_ROWS, P*P] -1..1
+// [samples, PREDICTION_ROWS, P*P] -1..1
+@group(0) @binding(0) var<storage, read> prediction: array<Act>;
 @group(0) @binding(1) var<storage, read> gradient: array<u32>;  // [samples, H, W] packed B, G, R
-@group(0) @binding(2) var<storage, read_write> maps: array<vec4<f32>>;  // [samples, TOKENS] anomaly 0..1, motion 0..255, product, largest
+// [samples, TOKENS] anomaly 0..1, motion 0..255, product, largest
+@group(0) @binding(2) var<storage, read_write> maps: array<vec4<f32>>;
 
 var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
 
@@ -17,12 +19,12 @@ var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
 fn tokenAnomaly(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   const PIXELS = PATCH * PATCH;
   let width = GRID_WIDTH * PATCH;
-  let corner = (group.x / GRID_WIDTH) * PATCH * width + (group.x % GRID_WIDTH) * PATCH;
+  let origin = (group.x / GRID_WIDTH) * PATCH * width + (group.x % GRID_WIDTH) * PATCH;
   let row = group.y * PREDICTION_ROWS + group.x + PREDICTION_ROWS - TOKENS;
   var own = vec4<f32>(0.0);
   for (var i = lane; i < PIXELS; i += WORKGROUP) {
     let anomaly = clamp(f32(prediction[row * PIXELS + i]) * 0.5 + 0.5, 0.0, 1.0);
-    let at = group.y * TOKENS * PIXELS + corner + (i / PATCH) * width + i % PATCH;
+    let at = group.y * TOKENS * PIXELS + origin + (i / PATCH) * width + i % PATCH;
     let channels = unpack4x8unorm(gradient[at]).xyz * 255.0;
     let motion = (channels.x + channels.y + channels.z) / 3.0;
     own += vec4<f32>(anomaly, motion, anomaly * motion, 0.0);
@@ -33,8 +35,8 @@ fn tokenAnomaly(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
   for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
     if (lane < stride) {
       let other = partial[lane + stride];
-      let mine = partial[lane];
-      partial[lane] = vec4<f32>(mine.xyz + other.xyz, max(mine.w, other.w));
+      let own_part = partial[lane];
+      partial[lane] = vec4<f32>(own_part.xyz + other.xyz, max(own_part.w, other.w));
     }
     workgroupBarrier();
   }

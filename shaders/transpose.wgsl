@@ -1,4 +1,5 @@
-// [ROWS, COLUMNS] → [COLUMNS, ROWS]. For small tensors, the weights of convolutions: neighbours write, but do not read, next to each other.
+// [ROWS, COLUMNS] → [COLUMNS, ROWS]. For small tensors, the weights of convolutions: neighbours
+// write next to each other, but do not read so.
 const ROWS: u32 = 768u;
 const COLUMNS: u32 = 9u;
 

@@ -1,4 +1,5 @@
-// Puts kept tokens back where they were and the mask token where one was removed; the cls token stays in front.
+// Puts kept tokens back in their places, and the mask token in those of removed ones; the cls token
+// stays in front.
 const WIDTH: u32 = 128u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;

@@ -1,6 +1,7 @@
-// The gradient of unshuffle.wgsl: rows of kept tokens go back to where they came from, those of removed ones add up to the mask token's. Each row
-// of dx has exactly one token (idsRestore is a permutation), so writing them by token needs no inverse. An invocation has four
-// channels of RUN tokens; its sum over the removed ones goes to `partial`, whose rows column_sums.wgsl adds up.
+// The gradient of unshuffle.wgsl: rows of kept tokens go back to where they came from; those of
+// removed tokens add up to the mask token's. Each row of dx has exactly one token (idsRestore is a
+// permutation), so writing by token needs no inverse. An invocation has four channels of RUN
+// tokens. Its sum over the removed ones goes to `partial`, whose rows column_sums.wgsl adds up.
 const WIDTH: u32 = 128u;
 const TOKENS: u32 = 800u;
 const KEEP: u32 = 400u;
@@ -20,13 +21,13 @@ fn unshuffleBackward(@builtin(global_invocation_id) id: vec3<u32>) {
   let run = id.x / W4;
   let channel = id.x % W4;
   let source = id.y * (1u + TOKENS) * W4 + channel;
-  let goal = id.y * (1u + KEEP) * W4 + channel;
-  if (run == 0u) { dx[goal] = dy[source]; }
+  let to = id.y * (1u + KEEP) * W4 + channel;
+  if (run == 0u) { dx[to] = dy[source]; }
   var sum = vec4<f32>(0.0);
   for (var token = run * RUN; token < min(TOKENS, (run + 1u) * RUN); token++) {
     let value = dy[source + (1u + token) * W4];
     let place = idsRestore[id.y * TOKENS + token];
-    if (place < KEEP) { dx[goal + (1u + place) * W4] = value; } else { sum += vec4<f32>(value); }
+    if (place < KEEP) { dx[to + (1u + place) * W4] = value; } else { sum += vec4<f32>(value); }
   }
   partial[id.y * RUNS * W4 + id.x] = sum;
 }

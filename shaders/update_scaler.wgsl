@@ -1,24 +1,18 @@
-// Dynamic loss scaling (Micikevicius et al., "Mixed Precision Training", 2018), and what it means for AdamW, without asking the host. Gradients
-// that are not finite say that the scale was too large: the step is left out, which a gradient scale of 0 tells adamw.wgsl, and the scale
-// halved. After INTERVAL good steps in a row it is doubled.
-// So this alone knows how many steps were made. A moment is a moving average that began at 0, and what it lacks is what the same average
-// of ones lacks: 1 - beta^t, kept up to date here as that average.
+// Dynamic loss scaling (Micikevicius et al., "Mixed Precision Training", 2018), and its effect on
+// AdamW, without asking the host. Gradients that are not finite show that the scale was too large:
+// a gradient scale of 0 makes adamw.wgsl skip the step, and the scale is halved. After INTERVAL
+// good steps in a row it is doubled.
+//
+// So only this kernel knows how many steps were made. A moment is a moving average that began at 0.
+// What it lacks is what the same average of ones lacks: 1 - beta^t, kept up to date here as that
+// average.
 const FOUND: u32 = 256u;
 const INTERVAL: f32 = 2000.0;
 const LEAST: f32 = 1.0;
 const MOST: f32 = 16777216.0;
 
-struct Scaler { scale: f32, good: f32, correction1: f32, correction2: f32 }
-struct Hyper {
-  learningRate: f32,
-  beta1: f32,
-  beta2: f32,
-  epsilon: f32,
-  decay: f32,
-  correction1: f32,
-  correction2: f32,
-  gradientScale: f32,
-}
+//#include "common/scaler.wgsl"
+//#include "common/hyper.wgsl"
 
 @group(0) @binding(0) var<storage, read> found: array<u32>;  // [FOUND], by non_finite.wgsl
 @group(0) @binding(1) var<storage, read> decays: Hyper;

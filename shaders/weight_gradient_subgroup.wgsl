@@ -1,6 +1,7 @@
-// weight_gradient.wgsl for the software adapters, on the plan of linear_subgroup.wgsl: one subgroup makes LANES * 4 rows by
-// LANES * STRIPS * 4 columns of weights in registers. Each lane loads its own columns of x and dy, STEP rows at a time; dy goes
-// round by broadcast. DIRECT as there.
+// weight_gradient.wgsl (the ladder is there) for the software adapters, planned like
+// linear_subgroup.wgsl: one subgroup makes LANES * 4 rows by LANES * STRIPS * 4 columns of weights
+// in registers. Each lane loads its own columns of x and dy, STEP rows at a time; dy is broadcast.
+// DIRECT as there.
 enable subgroups;
 const M: u32 = 3208u;  // rows of a batch entry
 const N: u32 = 256u;
@@ -13,29 +14,30 @@ alias Act = f32;  // what activations are stored as
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Act>>;  // [batch, M, K]
 @group(0) @binding(1) var<storage, read> dy: array<vec4<Act>>;  // [batch, M, N]
-@group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;  // [batch, M / CHUNK rounded up, N, K]
+// [batch, M / CHUNK rounded up, N, K]
+@group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;
 
 @compute @workgroup_size(LANES)
 fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   const K4 = K / 4u;
   const N4 = N / 4u;
   const CHUNKS = (M + CHUNK - 1u) / CHUNK;
-  let firstRow = group.z / CHUNKS * M;
+  let first_row = group.z / CHUNKS * M;
   let start = group.z % CHUNKS * CHUNK;
   let end = min(start + CHUNK, M);
   let column = group.x * LANES * STRIPS + lane;
-  let dyColumn = min(group.y * LANES + lane, N4 - 1u);
-  var sums: array<vec4<f32>, LANES * 4u * STRIPS>;
+  let dy_column = min(group.y * LANES + lane, N4 - 1u);
+  var acc: array<vec4<f32>, LANES * 4u * STRIPS>;
   for (var m0 = start; m0 < end; m0 += STEP) {
     var a: array<vec4<f32>, STEP * STRIPS>;
     var b: array<vec4<f32>, STEP>;
     //#unroll i STEP
     {
       const i = 0u;
-      let row = firstRow + min(m0 + i, end - 1u);
+      let row = first_row + min(m0 + i, end - 1u);
       a[i * STRIPS] = vec4<f32>(x[row * K4 + min(column, K4 - 1u)]);
       if (STRIPS == 2u) { a[i * STRIPS + STRIPS - 1u] = vec4<f32>(x[row * K4 + column + LANES]); }
-      b[i] = select(vec4<f32>(0.0), vec4<f32>(dy[row * N4 + dyColumn]), m0 + i < end);
+      b[i] = select(vec4<f32>(0.0), vec4<f32>(dy[row * N4 + dy_column]), m0 + i < end);
     }
     //#end
     //#unroll l LANES
@@ -48,9 +50,9 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         {
           const i = 0u;
           let value = vec4<f32>(subgroupBroadcast(b[i][e], l));
-          sums[(l * 4u + e) * STRIPS] = fma(value, a[i * STRIPS], sums[(l * 4u + e) * STRIPS]);
+          acc[(l * 4u + e) * STRIPS] = fma(value, a[i * STRIPS], acc[(l * 4u + e) * STRIPS]);
           if (STRIPS == 2u) {
-            sums[(l * 4u + e) * STRIPS + STRIPS - 1u] = fma(value, a[i * STRIPS + STRIPS - 1u], sums[(l * 4u + e) * STRIPS + STRIPS - 1u]);
+            acc[(l * 4u + e) * STRIPS + STRIPS - 1u] = fma(value, a[i * STRIPS + STRIPS - 1u], acc[(l * 4u + e) * STRIPS + STRIPS - 1u]);
           }
         }
         //#end
@@ -71,7 +73,7 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
       //#unroll e 4
       {
         const e = 0u;
-        if (k < K4 && n0 + l * 4u + e < N) { partial[(group.z * N + n0 + l * 4u + e) * K4 + k] = sums[(l * 4u + e) * STRIPS + s]; }
+        if (k < K4 && n0 + l * 4u + e < N) { partial[(group.z * N + n0 + l * 4u + e) * K4 + k] = acc[(l * 4u + e) * STRIPS + s]; }
       }
       //#end
     }
@@ -88,14 +90,15 @@ fn weightGradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     //#unroll e 4
     {
       const e = 0u;
-      tile[(l * 4u + e) * STRIPS] = sums[(l * 4u + e) * STRIPS];
-      if (STRIPS == 2u) { tile[(l * 4u + e) * STRIPS + STRIPS - 1u] = sums[(l * 4u + e) * STRIPS + STRIPS - 1u]; }
+      tile[(l * 4u + e) * STRIPS] = acc[(l * 4u + e) * STRIPS];
+      if (STRIPS == 2u) { tile[(l * 4u + e) * STRIPS + STRIPS - 1u] = acc[(l * 4u + e) * STRIPS + STRIPS - 1u]; }
     }
     //#end
   }
   //#end
   let n0 = group.y * LANES * 4u;
-  let stored = min(LANES * 4u, N - n0) * STRIPS;  // known at run time only, so that no compiler unrolls the loop
+  // known only at run time, so that no compiler unrolls the loop
+  let stored = min(LANES * 4u, N - n0) * STRIPS;
   for (var i = 0u; i < stored; i++) {
     let k = column + i % STRIPS * LANES;
     if (k < K4) { partial[(group.z * N + n0 + i / STRIPS) * K4 + k] = tile[i]; }

@@ -40,14 +40,8 @@ export {
   SceneVideo,
   type SceneVideoOptions,
 } from "./data/scene/scene.js";
-export {
-  Detector,
-  type DetectorOptions,
-  type DetectorSource,
-  type FrameScore,
-  type StreamScore,
-  type StreamsOptions,
-} from "./detector/detector.js";
+export type { DetectorSource } from "./detector/checkpoint_source.js";
+export { Detector, type DetectorOptions, type StreamsOptions } from "./detector/detector.js";
 export {
   type FrameScoring,
   frameScorings,
@@ -55,6 +49,7 @@ export {
   type TokenScoring,
 } from "./detector/frame_score.js";
 export { buildScoreGraph, type ScoreGraph, type ScoreGraphOptions } from "./detector/score_graph.js";
+export type { FrameScore, StreamScore } from "./detector/scores.js";
 export { type ScoreOptions, type ScoreSettings, scoreSettings } from "./detector/settings.js";
 export type { ScoreMap, TokenMaps } from "./detector/token_maps.js";
 export * from "./errors.js";
@@ -79,13 +74,6 @@ export { type AdamWSettings, paperAdamW } from "./train/adamw.js";
 export { paperTraining, type TestConfig, type TrainingConfig } from "./train/config.js";
 export { type FrameArchive, MemoryArchive } from "./train/frame_archive.js";
 export { type TrainingPresetName, trainingPresets } from "./train/presets.js";
-export {
-  type CheckpointKind,
-  DivergedError,
-  type EpochReport,
-  type StepReport,
-  type TestReport,
-  type TrainOptions,
-  type TrainResult,
-  train,
-} from "./train/trainer.js";
+export { type BestTest, DivergedError, type EpochReport, type StepReport, type TestReport } from "./train/progress.js";
+export type { CheckpointKind, ResumeFrom } from "./train/run_checkpoint.js";
+export { type TrainOptions, type TrainResult, train } from "./train/trainer.js";

@@ -1,4 +1,4 @@
-/** A WGSL file imported as text (esbuild's `text` loader; a small plugin under vitest). */
+/** A WGSL file imported as text (tools/wgsl.js). */
 declare module "*.wgsl" {
   const source: string;
   export default source;

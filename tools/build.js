@@ -2,13 +2,14 @@
 import { rm } from "node:fs/promises";
 import { build } from "esbuild";
 import { reportPageForEsbuild } from "./report-page.js";
+import { shadersForEsbuild } from "./wgsl.js";
 
 const shared = {
   bundle: true,
   format: "esm",
   target: "es2022",
   sourcemap: true,
-  loader: { ".wgsl": "text" },
+  plugins: [shadersForEsbuild],
   outdir: "dist",
   logLevel: "warning",
 };
@@ -37,7 +38,7 @@ await build({
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",
   external,
-  plugins: [reportPageForEsbuild],
+  plugins: [shadersForEsbuild, reportPageForEsbuild],
   // Some bundled CommonJS libraries call require() for Node's own modules.
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',

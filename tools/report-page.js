@@ -1,21 +1,20 @@
-// The report's page and a training run's are browser programs that are written into files: this bundles each, script and style, into a
-// module of two strings (declared in src/report/web/virtual.d.ts), for esbuild and for Vite.
+// Bundles the browser program and the style of each page of src/report into a module of two strings
+// (declared in src/report/web/virtual.d.ts), for esbuild and for Vite.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** Folders with a main.ts and a style.css. */
+/** The folder of each page, with a main.ts and a style.css. */
 const pages = new Map([
   ["virtual:report-page", "src/report/evaluation/page"],
   ["virtual:training-page", "src/report/training/page"],
+  ["virtual:bench-page", "src/report/bench/page"],
 ]);
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 async function source(name) {
   const folder = pages.get(name);
-  // uPlot goes along with its licence.
-  const licence = await readFile(`${root}/node_modules/uplot/LICENSE`, "utf8");
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [`${folder}/main.ts`, `${folder}/style.css`],
     outdir: "dist",
@@ -25,11 +24,16 @@ async function source(name) {
     format: "iife",
     platform: "browser",
     target: ["es2022", "chrome123", "firefox120", "safari17.5"],
-    banner: { js: `/*! uPlot\n${licence.trim()}\n*/` },
+    metafile: true,
     logLevel: "warning",
   });
   const text = (extension) => outputFiles.find(({ path }) => path.endsWith(extension)).text;
-  return `export const script = ${JSON.stringify(text(".js"))};\nexport const style = ${JSON.stringify(text(".css"))};\n`;
+  // A program that contains uPlot must also contain its licence.
+  const hasPlots = Object.keys(metafile.inputs).some((path) => path.startsWith("node_modules/uplot/"));
+  const licence = hasPlots
+    ? `/*! uPlot\n${(await readFile(`${root}/node_modules/uplot/LICENSE`, "utf8")).trim()}\n*/\n`
+    : "";
+  return `export const script = ${JSON.stringify(licence + text(".js"))};\nexport const style = ${JSON.stringify(text(".css"))};\n`;
 }
 
 /** For esbuild. */

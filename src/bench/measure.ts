@@ -1,5 +1,5 @@
 import type { Gpu } from "../gpu/gpu.js";
-import { Graph, type Tensor } from "../graph/graph.js";
+import { Graph } from "../graph/graph.js";
 import { Program } from "../graph/program.js";
 import { linearOp, linearWeights } from "../ops/linear.js";
 import { uniformGenerator } from "../random.js";
@@ -74,7 +74,7 @@ export async function measurePeak(gpu: Gpu, seconds: number): Promise<number> {
   const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
   const x = graph.state("x", [1, m, k], "f32");
   const { weight, bias } = linearWeights(graph, "matmul", [{ weight: values(n * k), bias: values(n) }]);
-  const [y] = graph.apply(linearOp, [x, weight, bias], {}) as [Tensor];
+  const [y] = graph.apply(linearOp, { x, weight, bias }, {});
   graph.output("y", y);
   const program = await Program.compile(gpu, graph, 1);
   try {

@@ -1,3 +1,5 @@
+// Opens and saves checkpoints of any format; checks that they hold an SD-MAE network.
+
 import { InputError } from "../errors.js";
 import { type SdMaeConfig, tensorShapes } from "../model/config.js";
 import { checkTensors, inferConfig, isExtra } from "./infer.js";
@@ -8,49 +10,54 @@ import { settingsFromArgs, settingsFromJson, type TrainingSettings } from "./set
 import { asFloat32, type StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
 
-/** Of a tensor's name, where it is the optimiser's state and no part of the model (training_checkpoint.ts). */
+/** Begins the names of the optimiser's tensors (training_checkpoint.ts). */
 export const optimizerPrefix = "optimizer.";
 
 /** Keys of the safetensors metadata; the values are JSON. */
 const configKey = "sdmae.config";
 const settingsKey = "sdmae.settings";
 
+/** One tensor of the network. */
 export interface Weight {
   shape: readonly number[];
   /** Row-major. */
   data: Float32Array;
 }
 
-/** A network's weights and sizes, checked against each other. */
+/** A network's weights and sizes, which were checked against each other. */
 export interface Checkpoint {
   config: SdMaeConfig;
-  /** Exactly the tensors of `tensorShapes(config)`, in its order, with its shapes; every value is finite. */
+  /**
+   * Exactly the tensors of `tensorShapes(config)`, in that order and those shapes. All values are
+   * finite.
+   */
   weights: Map<string, Weight>;
   /**
-   * What the original saves besides (BatchNorm's `num_batches_tracked`, four morphology weights): no part of the network,
-   * kept so that a checkpoint can be given back to the original whole.
+   * What else the original saves (BatchNorm's `num_batches_tracked`, four morphology weights). The
+   * network does not need it. It is kept so that the original can load an exported checkpoint.
    */
   extras: Map<string, StoredTensor>;
   /** What is known about the training. */
   settings: TrainingSettings;
-  /** The file or files that it came from, for messages. */
+  /** The file or files that it was read from, for messages. */
   source: string;
-  /** How many tensors a student's file replaced; 0 without one. */
+  /** How many tensors came from a separate student file; 0 without one. */
   overlaid: number;
 }
 
-/** A file's content, and its name for messages. */
+/** A file's name, for messages, and its content. */
 export interface CheckpointFile {
   name: string;
   bytes: Uint8Array;
 }
 
+/** Options of {@link openCheckpoint}. */
 export interface OpenOptions {
-  /** Attention heads, which a .pth does not tell; without it what the file tells, or the original's 4. */
+  /** Attention heads. Default: what the file says, which a .pth does not, else the original's 4. */
   heads?: number;
 }
 
-/** One file's tensors, not merged yet, and checked against the sizes that they themselves tell. */
+/** One file's tensors before merging, checked against the sizes that their shapes give. */
 interface CheckpointPart {
   tensors: Map<string, StoredTensor>;
   config: SdMaeConfig;
@@ -71,15 +78,15 @@ function openSafetensors(file: CheckpointFile, heads: number | undefined): Check
   for (const tensorName of tensors.keys()) if (tensorName.startsWith(optimizerPrefix)) tensors.delete(tensorName);
   const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey], name, configKey) : undefined;
   if (declared !== undefined && (typeof declared !== "object" || declared === null)) {
-    throw new InputError(`${name}: its metadata ${shown(configKey)} is no JSON object`);
+    throw new InputError(`${name}: its metadata ${shown(configKey)} is not a JSON object`);
   }
-  const told = declared === undefined ? undefined : new Map<string, unknown>(Object.entries(declared));
-  const toldHeads = told?.get("heads");
-  const config = inferConfig(tensors, name, heads ?? (typeof toldHeads === "number" ? toldHeads : undefined));
-  for (const key of told ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
-    if (key !== "heads" && told!.get(key) !== config[key]) {
+  const stated = declared === undefined ? undefined : new Map<string, unknown>(Object.entries(declared));
+  const statedHeads = stated?.get("heads");
+  const config = inferConfig(tensors, name, heads ?? (typeof statedHeads === "number" ? statedHeads : undefined));
+  for (const key of stated ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
+    if (key !== "heads" && stated!.get(key) !== config[key]) {
       throw new InputError(
-        `${name}: its metadata says ${key} ${shown(String(JSON.stringify(told!.get(key))))}, its tensors ${config[key]}`,
+        `${name}: ${key} is ${shown(String(JSON.stringify(stated!.get(key))))} in its metadata, but ${config[key]} by its tensors`,
       );
     }
   }
@@ -102,7 +109,7 @@ function openPart(file: CheckpointFile, heads: number | undefined): CheckpointPa
   return part;
 }
 
-/** Refuses what would only surface as a score of NaN. */
+/** Refuses values that would otherwise only show up as scores of NaN. */
 function checkValues(tensorName: string, tensor: StoredTensor, name: string): void {
   const values = asFloat32(tensor)!;
   const isVariance = tensorName.endsWith(".running_var");
@@ -122,22 +129,23 @@ function checkValues(tensorName: string, tensor: StoredTensor, name: string): vo
 }
 
 /**
- * Opens a checkpoint: one file, or a teacher's and a student's, of which everything that belongs to the student is taken
- * from the second, as the original does for inference. Each is a .pth of torch.save or a safetensors file, told apart
- * by content. Checks every tensor's name, shape and values. From safetensors the weights may be views of `bytes`.
- * A training checkpoint's optimiser is stepped over.
- * @throws InputError
+ * Opens a checkpoint: one file, or a teacher's and a student's, merged as the original does for
+ * inference (docs/method.md §4). Each file may be a .pth or safetensors, whatever its name says.
+ * Checks every tensor's name, shape and values. Ignores the optimiser of a training checkpoint.
+ * Weights from safetensors may be views of `bytes`.
+ * @throws InputError if a file is damaged, is not an SD-MAE checkpoint or holds values that are not
+ * finite, or if the two files' networks differ
  */
 export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOptions = {}): Checkpoint {
   const [first, second, third] = files;
-  if (!first || third) throw new RangeError(`a checkpoint is opened from one or two files, not ${files.length}`);
+  if (!first || third) throw new RangeError(`a checkpoint is one or two files, not ${files.length}`);
   const teacher = openPart(first, options.heads);
   let tensors = teacher.tensors;
   let overlaid = 0;
   if (second) {
     const student = openPart(second, options.heads);
     if (![...student.tensors.keys()].some(isStudentTensor)) {
-      throw new InputError(`${second.name}: it has no tensor of a student`);
+      throw new InputError(`${second.name}: has no student tensors`);
     }
     requireSameConfig(teacher.config, first.name, student.config, second.name);
     ({ tensors, overlaid } = mergeStudent(teacher.tensors, student.tensors));
@@ -157,29 +165,34 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
   };
 }
 
+/** Options of {@link saveCheckpoint}. */
 export interface SaveOptions {
   /**
-   * Weights as float16, rounded to nearest. BatchNorm's running statistics stay float32: they are a quarter of a percent of the values, and what is
-   * divided by the root of a small variance would feel how coarse float16 is there.
+   * Weights as float16, rounded to nearest. BatchNorm's running statistics stay float32: they are
+   * only 0.25% of the values, and dividing by the root of a small variance would magnify the
+   * rounding.
    */
   half?: boolean;
 }
 
-/** The largest value of float16; from 65520 on what is rounded becomes infinity. */
+/** The largest finite float16. Values from 65520 on would round to infinity. */
 const halfLimit = 65504;
 
-/** @throws InputError for what float16 cannot hold */
+/** @throws InputError if a value is too large for float16 */
 function asHalf(tensorName: string, { shape, data }: Weight, source: string): StoredTensor {
   const at = data.findIndex((value) => !(Math.abs(value) < halfLimit + 16));
   if (at >= 0) {
     throw new InputError(
-      `${source}: tensor ${shown(tensorName)} holds ${data[at]} at position ${at}, beyond float16's ${halfLimit}; it must be saved as float32`,
+      `${source}: tensor ${shown(tensorName)} holds ${data[at]} at position ${at}, beyond float16's ${halfLimit}; save it as float32`,
     );
   }
   return { dtype: "F16", shape, data };
 }
 
-/** All of a checkpoint as it stands in a safetensors file; see {@link saveCheckpoint}. */
+/**
+ * The tensors and metadata that {@link saveCheckpoint} writes.
+ * @throws InputError if `half` is set and a weight is too large for float16
+ */
 export function checkpointContent(checkpoint: Checkpoint, options: SaveOptions = {}): Safetensors {
   const tensors = new Map<string, StoredTensor>(checkpoint.extras);
   for (const [tensorName, weight] of checkpoint.weights) {
@@ -196,8 +209,9 @@ export function checkpointContent(checkpoint: Checkpoint, options: SaveOptions =
 }
 
 /**
- * A checkpoint as a safetensors file, all tensors, sizes and settings included; `openCheckpoint` reads it back.
- * @throws InputError for float16 where a weight is too large for it
+ * A checkpoint as a safetensors file with all tensors, sizes and settings. {@link openCheckpoint}
+ * reads it.
+ * @throws InputError if `half` is set and a weight is too large for float16
  */
 export function saveCheckpoint(checkpoint: Checkpoint, options: SaveOptions = {}): Uint8Array {
   const { tensors, metadata } = checkpointContent(checkpoint, options);

@@ -1,7 +1,9 @@
+// Tensors that the original saves beside the network: counters and constants (docs/method.md §4).
+
 import { blockNames, projections, type SdMaeConfig, tensorShapes } from "../model/config.js";
 import { elementCount, type StoredTensor } from "./tensor.js";
 
-/** Weights of the original's constant erosion and dilation, which it saves with the network: zeros. */
+/** Shapes of the original's constant erosion and dilation weights. All are zeros. */
 export const morphologyShapes: ReadonlyMap<string, readonly number[]> = new Map([
   ["erosion.weight", [1, 1, 2, 2]],
   ["dilation.weight", [1, 1, 3, 3]],
@@ -10,10 +12,10 @@ export const morphologyShapes: ReadonlyMap<string, readonly number[]> = new Map(
 ]);
 
 /**
- * What the original saves beside the network, for a network that was trained here: with it a checkpoint is complete
- * (260 tensors at the paper's size).
- * @param batches how many batches BatchNorm has seen in training
- * @param studentBatches the same of the student's block, which runs in stage 2 only
+ * The extra tensors for a network that was trained here. With them a checkpoint is complete: 260
+ * tensors at the paper's size.
+ * @param batches batches that BatchNorm has seen in training
+ * @param studentBatches the same for the student's block, which runs in stage 2 only
  */
 export function originalExtras(
   config: SdMaeConfig,
@@ -36,8 +38,9 @@ export function originalExtras(
 }
 
 /**
- * Whether there is a student, and stage 2 has run: in a model of stage 1 it is as it was drawn. Told by BatchNorm's counts of the student's block
- * beside the others'; a checkpoint without counts is taken at its word.
+ * Whether the network has a student that was trained. After stage 1 alone, the student still has
+ * its initial weights: then its BatchNorm has counted no batches, but the encoder's has. A
+ * checkpoint without counters counts as trained.
  */
 export function hasTrainedStudent(config: SdMaeConfig, extras: ReadonlyMap<string, StoredTensor>): boolean {
   const { encoder, student } = blockNames(config);
@@ -48,7 +51,7 @@ export function hasTrainedStudent(config: SdMaeConfig, extras: ReadonlyMap<strin
   return student.length > 0 && !(seen(student[0]) === 0 && (seen(encoder[0]) ?? 0) > 0);
 }
 
-/** The names of a complete checkpoint in the order of the original's `state_dict()`. */
+/** The tensor names of a complete checkpoint, in the order of the original's `state_dict()`. */
 export function originalOrder(config: SdMaeConfig): string[] {
   const names: string[] = [];
   for (const name of tensorShapes(config).keys()) {

@@ -1,3 +1,5 @@
+// Reads a network's sizes from a checkpoint's tensors, and checks that all tensors fit them.
+
 import { InputError } from "../errors.js";
 import { paperConfig, type SdMaeConfig, tensorShapes } from "../model/config.js";
 import { morphologyShapes } from "./extras.js";
@@ -7,12 +9,12 @@ import { shown, shownShape } from "./text.js";
 
 type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
-/** Whether a tensor is one that the original saves and the network does not need: counters and morphology weights. */
+/** Whether the original saves this tensor although the network does not need it (extras.ts). */
 export function isExtra(tensorName: string): boolean {
   return tensorName.endsWith(".num_batches_tracked") || morphologyShapes.has(tensorName);
 }
 
-/** How many different numbers follow `prefix` in the names: the blocks of a stack, if they are numbered from 0. */
+/** How many different numbers follow `prefix` in the names: the number of blocks in a stack. */
 function countBlocks(tensors: Shapes, prefix: string): number {
   const numbers = new Set<string>();
   for (const tensorName of tensors.keys()) {
@@ -24,53 +26,50 @@ function countBlocks(tensors: Shapes, prefix: string): number {
 }
 
 /**
- * Reads a network's sizes off the shapes of its tensors. `heads` is in no shape: the original's 4, unless given.
- * The shapes that are not needed for it are not looked at: `checkTensors` does that.
+ * Reads a network's sizes from the shapes of its tensors. Looks only at the shapes that it needs;
+ * {@link checkTensors} checks the rest.
  * @param name the file's name, for messages
- * @throws InputError when the tensors are not an SD-MAE network's, or `heads` does not divide both widths
+ * @param heads attention heads, which no shape gives; default: the original's 4
+ * @throws InputError if the tensors are not an SD-MAE network's, or `heads` does not divide both
+ *   widths
  */
 export function inferConfig(tensors: Shapes, name: string, heads: number = paperConfig.heads): SdMaeConfig {
   const shapeOf = (tensorName: string, dimensions: number): readonly number[] => {
     const shape = tensors.get(tensorName)?.shape;
     if (!shape) {
       const first = tensors.keys().next();
-      const has = first.done ? "it has none" : `it has ${tensors.size} tensors, the first ${shown(first.value)}`;
+      const has = first.done ? "it has none" : `it has ${tensors.size} tensors, the first is ${shown(first.value)}`;
       throw new InputError(`${name}: not an SD-MAE checkpoint: no tensor ${shown(tensorName)} (${has})`);
     }
     if (shape.length !== dimensions || shape.includes(0)) {
       throw new InputError(
-        `${name}: not an SD-MAE checkpoint: tensor ${shown(tensorName)} has shape ${shownShape(shape)}, expected ${dimensions} dimensions from 1`,
+        `${name}: not an SD-MAE checkpoint: tensor ${shown(tensorName)} has shape ${shownShape(shape)}, expected ${dimensions} dimensions, none of them 0`,
       );
     }
     return shape;
   };
 
-  const [encoderWidth, inChannels, patch, patchWidth] = shapeOf("patch_embed.proj.weight", 4) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [encoderWidth, inChannels, patch, patchWidth] = shapeOf("patch_embed.proj.weight", 4);
   if (patch !== patchWidth) {
-    throw new InputError(`${name}: patches of ${patch} by ${patchWidth} pixels; only square ones are supported`);
+    throw new InputError(`${name}: patches are ${patch} by ${patchWidth} pixels; only square ones are supported`);
   }
-  const [decoderWidth] = shapeOf("decoder_embed.weight", 2) as [number, number];
-  const [predictionWidth] = shapeOf("decoder_pred.weight", 2) as [number, number];
-  const [hidden] = shapeOf("blocks.0.mlp.net.0.weight", 4) as [number];
+  const [decoderWidth] = shapeOf("decoder_embed.weight", 2);
+  const [predictionWidth] = shapeOf("decoder_pred.weight", 2);
+  const [hidden] = shapeOf("blocks.0.mlp.net.0.weight", 4);
   const outChannels = predictionWidth / (patch * patch);
   if (!Number.isInteger(outChannels)) {
     throw new InputError(
-      `${name}: tensor "decoder_pred.weight" has ${predictionWidth} rows, no multiple of the patch's ${patch * patch} pixels`,
+      `${name}: tensor "decoder_pred.weight" has ${predictionWidth} rows, which is not a multiple of the patch's ${patch * patch} pixels`,
     );
   }
 
   if (!Number.isInteger(heads) || heads < 1) {
-    throw new InputError(`${name}: ${heads} attention heads; a whole number from 1 is needed`);
+    throw new InputError(`${name}: ${heads} attention heads are impossible; give a whole number from 1`);
   }
   for (const width of [encoderWidth, decoderWidth]) {
     if (width % heads !== 0) {
       throw new InputError(
-        `${name}: ${heads} attention heads do not divide the width ${width}; give the number of heads it was trained with`,
+        `${name}: ${heads} attention heads do not divide the width ${width}; give the number that it was trained with`,
       );
     }
   }
@@ -90,28 +89,28 @@ export function inferConfig(tensors: Shapes, name: string, heads: number = paper
 }
 
 /**
- * Checks that `tensors` are exactly those of a network of these sizes: none missing, none unknown (counters and
- * morphology weights aside), every shape as expected, every type a floating-point one.
+ * Checks that `tensors` are exactly those of a network of these sizes: none is missing, none is
+ * unknown (except extras), all have the right shape and a floating-point type.
  * @param name the file's name, for messages
- * @throws InputError that names the first tensor that does not fit, and how many more there are
+ * @throws InputError that names the first tensor that does not fit, and says how many more do not
  */
 export function checkTensors(tensors: ReadonlyMap<string, StoredTensor>, config: SdMaeConfig, name: string): void {
   const problems: string[] = [];
   const expected = tensorShapes(config);
   for (const [tensorName, shape] of expected) {
     const tensor = tensors.get(tensorName);
-    const should = `expected ${shownShape(shape)}`;
+    const expectation = `expected ${shownShape(shape)}`;
     if (!tensor) {
-      problems.push(`tensor ${shown(tensorName)} is missing, ${should}`);
+      problems.push(`tensor ${shown(tensorName)} is missing, ${expectation}`);
     } else if (tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis])) {
-      problems.push(`tensor ${shown(tensorName)} has shape ${shownShape(tensor.shape)}, ${should}`);
+      problems.push(`tensor ${shown(tensorName)} has shape ${shownShape(tensor.shape)}, ${expectation}`);
     } else if (!(tensor.data instanceof Float32Array || tensor.data instanceof Float64Array)) {
       problems.push(`tensor ${shown(tensorName)} is of type ${tensor.dtype}, expected a floating-point type`);
     }
   }
   for (const tensorName of tensors.keys()) {
     if (!expected.has(tensorName) && !isExtra(tensorName)) {
-      problems.push(`tensor ${shown(tensorName)} is unknown: an SD-MAE network has none of that name`);
+      problems.push(`tensor ${shown(tensorName)} is not part of an SD-MAE network`);
     }
   }
   if (problems.length === 0) return;

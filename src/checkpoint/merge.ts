@@ -1,14 +1,16 @@
+// The original's merge of a teacher's and a student's checkpoint (docs/method.md §4).
+
 import { InputError } from "../errors.js";
 import type { SdMaeConfig } from "../model/config.js";
 
-/** Whether a tensor belongs to the student; the original tells by its name in the same way. */
+/** Whether a tensor belongs to the student. The original also decides by the name. */
 export function isStudentTensor(tensorName: string): boolean {
   return tensorName.includes("student");
 }
 
 /**
- * The original's merge for inference: the teacher checkpoint, with every tensor whose name contains "student" taken from
- * the student checkpoint.
+ * The teacher checkpoint's tensors, but those of the student from the student checkpoint.
+ * @returns the tensors, and how many came from the student checkpoint
  */
 export function mergeStudent<Tensor>(
   teacher: ReadonlyMap<string, Tensor>,
@@ -25,7 +27,8 @@ export function mergeStudent<Tensor>(
 }
 
 /**
- * @throws InputError that names the first size in which two networks differ
+ * Checks that two files hold networks of the same sizes.
+ * @throws InputError that names the first size that differs
  */
 export function requireSameConfig(a: SdMaeConfig, aName: string, b: SdMaeConfig, bName: string): void {
   for (const key of Object.keys(a) as (keyof SdMaeConfig)[]) {

@@ -1,21 +1,26 @@
+// Exports a network's graph as an ONNX file.
+
 import { elementCount, type Graph, type Node, storageOf, type Tensor } from "../graph/graph.js";
-import type { Norm } from "../ops/errors.js";
 import type { LinearAttrs } from "../ops/linear.js";
+import type { Norm } from "../ops/token_errors.js";
 import { subgroupLanes } from "../ops/variants.js";
 import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxType } from "./onnx_proto.js";
 
-/** What to write beside a graph's own outputs, and in which operators. */
+/** Options of {@link exportOnnx}. */
 export interface OnnxOptions {
-  /** Add the predictions `teacher` and `student` [B, L, P·P·4] of the nodes that compute token errors. */
+  /**
+   * Also output the predictions `teacher` and `student` [B, L, P·P·4] that token errors come from.
+   */
   predictions?: boolean;
   /**
-   * Attention as ONNX Runtime's own fused operator (com.microsoft.MultiHeadAttention) instead of ONNX's MatMul, Softmax and
-   * MatMul: only ONNX Runtime reads the file then.
+   * Write attention as ONNX Runtime's fused operator com.microsoft.MultiHeadAttention, instead of
+   * MatMul, Softmax and MatMul. Then only ONNX Runtime can read the file.
    */
   fusedAttention?: boolean;
   /**
-   * A frame [9, H, W] as the default of `image`, which is then [1, 9, H, W] and stands for all samples. A runtime keeps it on its device, so
-   * that a run without that input is the model alone, without an upload.
+   * A frame stack [9, H, W] as the default of `image`, which is then [1, 9, H, W] for all samples.
+   * A runtime keeps it on its device: a run without that input measures the model without an
+   * upload.
    */
   image?: Float32Array;
 }
@@ -25,16 +30,19 @@ const opset = 20;
 const microsoft = "com.microsoft";
 
 /**
- * Writes the network of a graph as an .onnx file of float32 operators (opset 20), for comparisons with other runtimes. What
- * reads 8-bit frames and draws masks is the engine's own and stays behind; in its place are the inputs `image` [B, 9, H, W] (docs/method.md §1,
- * normalised; the prediction target is its middle frame with an anomaly channel of −1), `ids_keep` [B, keep] and, where
- * the network needs it, `ids_restore` [B, L], both int64.
- * @param outputs what to compute, of the graph's outputs; their names are the file's
+ * Writes the network of a graph as an .onnx file of float32 operators (opset 20), for comparisons
+ * with other runtimes. The nodes that read 8-bit frames and draw masks are left out. In their place
+ * the file has inputs: `image` [B, 9, H, W], normalised (docs/method.md §1), whose middle frame,
+ * with an anomaly channel of −1, is the prediction target; `ids_keep` [B, keep] and, if the network
+ * needs it, `ids_restore` [B, L], both int64.
+ * @param outputs which of the graph's outputs to compute; the file's outputs have the same names
+ * @throws Error if an output does not exist, an op has no counterpart in ONNX, or the graph's
+ *   weights are packed for a software adapter
  */
 export function exportOnnx(graph: Graph, outputs: readonly string[], options: OnnxOptions = {}): Uint8Array {
   if (subgroupLanes(graph.target) !== undefined) {
     throw new Error(
-      "the graph's weights are packed for a software adapter's kernels: export one that was built for another target",
+      "the graph's weights are packed for a software adapter's kernels: build the graph for another target",
     );
   }
   const wanted = outputs.map((name): [string, Tensor] => {
@@ -50,36 +58,38 @@ export function exportOnnx(graph: Graph, outputs: readonly string[], options: On
   return lowering.encode();
 }
 
-/** Ops whose results are inputs of the file. */
+/** Ops that are left out: their results are inputs of the file. */
 const frontEnd: ReadonlySet<string> = new Set(["resizeFrames", "motionGradient", "noise", "patchMotion", "rankTokens"]);
 
-/** The nodes that compute these tensors, in order, up to the engine's front end. */
+/** The nodes that compute these tensors, in order, without the front end. */
 function nodesFor(graph: Graph, outputs: readonly Tensor[]): Node[] {
   const needed = new Set(outputs.map((tensor) => tensor.id));
   const kept: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (frontEnd.has(node.op.name) || !node.outputs.some((tensor) => needed.has(tensor.id))) continue;
-    for (const tensor of node.inputs) needed.add(tensor.id);
+    for (const tensor of Object.values(node.inputs)) needed.add(tensor.id);
     kept.push(node);
   }
   return kept.reverse();
 }
 
 /**
- * A tensor in the file. Where its first dimension tells apart q, k and v it is one ONNX value for each of them, so that nothing
- * has to be stacked; `shape` is that of a part.
+ * A tensor in the file. If its first dimension is q, k and v, it is three ONNX values, so that
+ * nothing has to be stacked.
  */
 interface Value {
+  /** Names of the ONNX values. */
   parts: readonly string[];
+  /** The shape of each. */
   shape: readonly number[];
 }
 
 /**
- * Matrices in the file's layout, row-major [K, N], one for each batch entry.
+ * The weight's matrices, one per batch entry, row-major [K, N] as ONNX wants them.
  * @param rows what a row of the stored matrix belongs to, see linearWeights
  */
 function matricesOf(weight: Tensor, rows: "outputs" | "inputs"): Float32Array[] {
-  const [batch, k, n] = weight.shape as [number, number, number];
+  const [batch, k, n] = weight.shape;
   const data = floatsOf(weight);
   return Array.from({ length: batch }, (_, entry) => {
     const own = data.subarray(entry * k * n, (entry + 1) * k * n);
@@ -88,9 +98,12 @@ function matricesOf(weight: Tensor, rows: "outputs" | "inputs"): Float32Array[] 
   });
 }
 
-/** The patch embedding's matrix [9·P·P, D], rows as in PyTorch (channel, row, column); the kernel's are (frame, row, column, color). */
+/**
+ * The patch embedding's matrix [9·P·P, D]. Its rows are ordered as in PyTorch: channel, row,
+ * column. The kernel's order is frame, row, column, color.
+ */
 function patchMatrixOf(weight: Tensor): Float32Array {
-  const [frames, patch, , colors, width] = weight.shape as [number, number, number, number, number];
+  const [frames, patch, , colors, width] = weight.shape;
   const data = floatsOf(weight);
   const area = patch * patch;
   const matrix = new Float32Array(data.length);
@@ -105,7 +118,7 @@ function patchMatrixOf(weight: Tensor): Float32Array {
   return matrix;
 }
 
-/** The depthwise convolutions' kernels [D, 1, 3, 3], for q, k and v; ours are [9, 3, D]. */
+/** The depthwise convolutions' kernels [D, 1, 3, 3] for q, k and v, from [9, 3, D]. */
 function convKernelsOf(weight: Tensor): Float32Array[] {
   const width = weight.shape[2];
   const data = floatsOf(weight);
@@ -115,11 +128,11 @@ function convKernelsOf(weight: Tensor): Float32Array[] {
 }
 
 function floatsOf(tensor: Tensor): Float32Array {
-  if (!(tensor.data instanceof Float32Array)) throw new Error(`${tensor.name} is no float32 weight`);
+  if (!(tensor.data instanceof Float32Array)) throw new Error(`${tensor.name} is not a float32 weight`);
   return tensor.data;
 }
 
-/** Lowers nodes one after the other. */
+/** Translates nodes to ONNX, one after the other. */
 class Lowering {
   private readonly nodes: OnnxNode[] = [];
   private readonly initializers = new Map<string, OnnxTensor>();
@@ -133,14 +146,16 @@ class Lowering {
 
   constructor(private readonly options: OnnxOptions) {}
 
+  /** Translates a node. Those that it depends on come first. */
   node(node: Node): void {
     const lower = this.rules[node.op.name];
-    if (!lower) throw new Error(`${node.name}: the op ${node.op.name} has no counterpart in ONNX here`);
+    if (!lower) throw new Error(`${node.name}: the op ${node.op.name} cannot be translated to ONNX`);
     this.scope = this.scopes.has(node.name) ? `${node.name}#${this.scopes.size}` : node.name;
     this.scopes.add(this.scope);
     this.values.set(node.outputs[0].id, lower(node));
   }
 
+  /** Makes a tensor an output of the file. */
   output(name: string, tensor: Tensor): void {
     const { parts, shape } = this.valueOf(tensor);
     if (parts.length !== 1) throw new Error(`output ${name}: ${tensor.name} is several values in the file`);
@@ -172,10 +187,10 @@ class Lowering {
   };
 
   private patchEmbed({ inputs, outputs, attrs }: Node): Value {
-    const [frames, , idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    const { frames, idsKeep, weight, bias } = inputs;
     const { patch } = attrs as { patch: number };
-    const [, height, width] = frames.shape as [number, number, number];
-    const [batch, keep, columns] = outputs[0].shape as [number, number, number];
+    const [, height, width] = frames.shape;
+    const [batch, keep, columns] = outputs[0].shape;
     const [h, w] = [height / patch, width / patch];
     const values = 9 * patch * patch;
     const image = this.image(batch, height, width);
@@ -189,25 +204,25 @@ class Lowering {
   }
 
   private layerNorm({ inputs, outputs, attrs }: Node): Value {
-    const [x, gamma, beta, token] = inputs as [Tensor, Tensor, Tensor, Tensor?];
+    const { x, gamma, beta, token } = inputs;
     const { shape } = outputs[0];
     const normalised = this.op("LayerNormalization", [this.single(x), this.vector(gamma), this.vector(beta)], {
       axis: -1,
       epsilon: (attrs as { epsilon: number }).epsilon,
     });
     if (!token) return { parts: [normalised], shape: this.valueOf(x).shape };
-    const [batch, , width] = shape as [number, number, number];
+    const [batch, , width] = shape;
     const repeated = new Float32Array(batch * width);
     for (let b = 0; b < batch; b++) repeated.set(floatsOf(token), b * width);
     return { parts: [this.concat([this.float("token", [batch, 1, width], repeated), normalised], 1)], shape };
   }
 
   private convProjection({ inputs, outputs, attrs }: Node): Value {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
+    const { x, weight, bias } = inputs;
     const { rows, columns } = attrs as { rows: number; columns: number };
-    const [, batch, tokens, width] = outputs[0].shape as [number, number, number, number];
+    const [, batch, tokens, width] = outputs[0].shape;
     const source = this.single(x);
-    const [cls, own] = this.split(source, 1, [1, tokens - 1]) as [string, string];
+    const [cls, own] = this.split(source, 1, [1, tokens - 1]);
     const image = this.transpose(this.reshape(own, [batch, rows, columns, width]), [0, 3, 1, 2]);
     const parts = convKernelsOf(weight).map((kernel, i) => {
       const name = "qkv"[i];
@@ -224,14 +239,14 @@ class Lowering {
   }
 
   private linear({ inputs, attrs }: Node): Value {
-    const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const { normalize, gelu, residual, passthroughPeriod = 0, epsilon = 0 } = attrs as LinearAttrs;
+    const { x, weight, bias, residual, gamma, beta } = inputs;
+    const { normalize, gelu, passthroughPeriod = 0, epsilon = 0 } = attrs as LinearAttrs;
     const { parts, shape } = this.valueOf(x);
     const matrices = matricesOf(weight, "outputs");
     if (parts.length !== matrices.length) {
       throw new Error(`${this.scope}: ${matrices.length} matrices for ${parts.length} values`);
     }
-    const [batch, rows, k] = shape as [number, number, number];
+    const [batch, rows, k] = shape;
     const columns = elementCount(bias.shape) / matrices.length;
     const results = matrices.map((matrix, i) => {
       const suffix = matrices.length > 1 ? `.${i}` : "";
@@ -243,20 +258,21 @@ class Lowering {
       if (passthroughPeriod > 0) {
         if (passthroughPeriod !== rows)
           throw new Error(`${this.scope}: a sample has ${rows} rows, not ${passthroughPeriod}`);
-        const [gamma, beta] = extra.slice(-2) as [Tensor, Tensor];
-        const past = this.normalized(this.single(extra[0]), columns, epsilon);
+        const past = this.normalized(this.single(residual), columns, epsilon);
         const cls = this.op("Mul", [
           this.op("Gather", [past, this.ints("cls", [1], [0])], { axis: 1 }),
           this.vector(gamma),
         ]);
         y = this.op("Where", [this.firstRow(rows), this.op("Add", [cls, this.vector(beta)]), y]);
       }
-      return residual ? this.op("Add", [y, this.single(extra[normalize ? 1 : 0])]) : y;
+      return residual ? this.op("Add", [y, this.single(residual)]) : y;
     });
     return { parts: results, shape: [batch, rows, columns] };
   }
 
-  /** A LayerNorm without scale and shift, which are in the layers that take it; there is one for all of these. */
+  /**
+   * A LayerNorm without scale and shift: they are folded into the layers that use it, and share it.
+   */
   private normalized(x: string, width: number, epsilon: number): string {
     let made = this.normalizedValues.get(x);
     if (!made) {
@@ -269,12 +285,12 @@ class Lowering {
   }
 
   private attention({ inputs, attrs }: Node): Value {
-    const { parts, shape } = this.valueOf(inputs[0]);
-    const [q, k, v] = parts as [string, string, string];
+    const { parts, shape } = this.valueOf(inputs.qkv);
+    const [q, k, v] = parts;
     const { heads } = attrs as { heads: number };
-    const [batch, tokens, width] = shape as [number, number, number];
+    const [batch, tokens, width] = shape;
     if (this.options.fusedAttention) {
-      // The scale, which is in q already, would be one over the square root of a head's width.
+      // By default the operator scales by the root of a head's width; our scale is in q already.
       return { parts: [this.op("MultiHeadAttention", [q, k, v], { num_heads: heads, scale: 1 }, microsoft)], shape };
     }
     const split = (x: string, order: readonly number[]) =>
@@ -284,10 +300,10 @@ class Lowering {
     return { parts: [this.reshape(this.transpose(attended, [0, 2, 1, 3]), shape)], shape };
   }
 
-  /** All samples' tokens and the mask token as one table, and a row of it for each token. */
+  /** Gathers each token's row from a table of all samples' tokens and the mask token. */
   private unshuffle({ inputs, outputs }: Node): Value {
-    const [x, maskToken, idsRestore] = inputs as [Tensor, Tensor, Tensor];
-    const [batch, kept, width] = this.valueOf(x).shape as [number, number, number];
+    const { x, maskToken, idsRestore } = inputs;
+    const [batch, kept, width] = this.valueOf(x).shape;
     const { shape } = outputs[0];
     const tokens = shape[1] - 1;
     const table = this.concat(
@@ -309,16 +325,9 @@ class Lowering {
   }
 
   private headErrors(node: Node): Value {
-    const [targets, , weight, bias, teacher, student] = node.inputs as [
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor?,
-    ];
+    const { targets, weight, bias, teacher, student } = node.inputs;
     const head = (name: string, features: Tensor, which: number) => {
-      const [, rows, width] = this.valueOf(features).shape as [number, number, number];
+      const [, rows, width] = this.valueOf(features).shape;
       const columns = bias.shape[1];
       const tokens = this.slice(this.single(features), 1, 1, rows);
       const w = this.float(`${name}.weight`, [width, columns], matricesOf(weight, "inputs")[which]);
@@ -332,9 +341,9 @@ class Lowering {
   }
 
   private tokenErrors(node: Node): Value {
-    const [targets, , teacher, student] = node.inputs as [Tensor, Tensor, Tensor, Tensor?];
+    const { targets, teacher, student } = node.inputs;
     if ((node.attrs as { normalizeTarget: boolean }).normalizeTarget) {
-      throw new Error(`${this.scope}: normalised targets are for training only`);
+      throw new Error(`${this.scope}: normalised targets are only for training`);
     }
     const withoutCls = (tensor: Tensor) => this.slice(this.single(tensor), 1, 1, this.valueOf(tensor).shape[1]);
     return this.errors(node, targets, withoutCls(teacher), student && withoutCls(student));
@@ -343,9 +352,9 @@ class Lowering {
   /** Token errors [B, L, 2] of predictions [B, L, P·P·4]. */
   private errors({ outputs, attrs }: Node, targets: Tensor, teacher: string, student: string | undefined): Value {
     const { patch, norm } = attrs as { patch: number; norm: Norm };
-    const [, height, width] = targets.shape as [number, number, number];
+    const [, height, width] = targets.shape;
     const { shape } = outputs[0];
-    const [batch, tokens] = shape as [number, number];
+    const [batch, tokens] = shape;
     const values = patch * patch * 4;
     if (this.options.predictions) {
       this.emitOutput("teacher", teacher, [batch, tokens, values]);
@@ -369,13 +378,13 @@ class Lowering {
   }
 
   private frameScores({ inputs, outputs, attrs }: Node): Value {
-    const [errors, idsRestore] = inputs as [Tensor, Tensor?];
+    const { errors, idsRestore } = inputs;
     const { shape } = outputs[0];
     const axis = this.ints("axis", [1], [1]);
     const all = this.single(errors);
     if (!idsRestore) return { parts: [this.op("ReduceMean", [all, axis], { keepdims: 0 })], shape };
     const { keep } = attrs as { keep: number };
-    const [batch, tokens] = errors.shape as [number, number];
+    const [batch, tokens] = errors.shape;
     const ids = this.input("ids_restore", "int64", [batch, tokens], idsRestore);
     const removed = this.op("GreaterOrEqual", [ids, this.ints("keep", [1], [keep])]);
     const weights = this.reshape(this.op("Cast", [removed], { to: 1 }), [batch, tokens, 1]);
@@ -386,7 +395,7 @@ class Lowering {
 
   private valueOf(tensor: Tensor): Value {
     const value = this.values.get(storageOf(tensor).id);
-    if (!value) throw new Error(`${tensor.name}: a ${tensor.role} has no place here in the file`);
+    if (!value) throw new Error(`${tensor.name}: this ${tensor.role} is not in the file`);
     return value;
   }
 
@@ -396,12 +405,13 @@ class Lowering {
     return parts[0];
   }
 
-  /** The frames [B, 9, H, W]. */
+  /** The input frames [B, 9, H, W]. */
   private image(batch: number, height: number, width: number): string {
     const data = this.options.image;
     if (!data) return this.input("image", "float32", [batch, 9, height, width]);
     const shape = [1, 9, height, width];
-    if (data.length !== elementCount(shape)) throw new Error(`the image has ${data.length} values for [${shape}]`);
+    if (data.length !== elementCount(shape))
+      throw new Error(`the image has ${data.length} values, not those of [${shape}]`);
     this.input("image", "float32", shape);
     this.initializers.set("image", { name: "image", shape, data });
     if (batch === 1) return "image";
@@ -409,7 +419,7 @@ class Lowering {
     return this.repeated;
   }
 
-  /** An input of the file. All uses of a name must be of the same tensor. */
+  /** An input of the file. All uses of a name must mean the same tensor. */
   private input(name: string, type: OnnxType, shape: readonly number[], tensor?: Tensor): string {
     const known = this.inputs.get(name);
     if (known && (known.shape.join() !== shape.join() || known.tensor?.id !== tensor?.id)) {
@@ -460,13 +470,13 @@ class Lowering {
     return outputs;
   }
 
-  /** [rows, 1]: true in the first row, where a sample's cls token is. */
+  /** [rows, 1]: true in the first row, which is the cls token's. */
   private firstRow(rows: number): string {
     const data = Uint8Array.from({ length: rows }, (_, row) => (row === 0 ? 1 : 0));
     return this.initializer({ name: `first of ${rows} rows`, shape: [rows, 1], data });
   }
 
-  /** [0, rows, 2·rows, …] as [B, 1]: where each sample begins in a table of all samples' rows. */
+  /** [0, rows, 2·rows, …] as [B, 1]: the first row of each sample in a table of all samples. */
   private sampleOffsets(batch: number, rows: number): string {
     return this.ints(
       "samples",
@@ -483,7 +493,7 @@ class Lowering {
     return this.initializer({ name: `${this.scope}.${name}`, shape, data });
   }
 
-  /** Small integers are shared by all nodes that need the same. */
+  /** A tensor of integers. Nodes with equal small ones share it. */
   private ints(name: string, shape: readonly number[], values: readonly number[]): string {
     const data = BigInt64Array.from(values, BigInt);
     return this.initializer({

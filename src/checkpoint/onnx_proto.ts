@@ -1,21 +1,26 @@
+// Writes the parts of ONNX's protocol buffers that onnx.ts needs (onnx.proto of
+// github.com/onnx/onnx).
+
 import { PbfWriter } from "pbf";
 
-/** Element types of ONNX tensors that are written here, with their numbers in onnx.proto. */
+/** The element types in use, with their numbers in onnx.proto. */
 export const onnxTypes = { float32: 1, int64: 7, bool: 9 } as const;
 
+/** The name of an element type. */
 export type OnnxType = keyof typeof onnxTypes;
 
-/** A fixed tensor. */
+/** A constant tensor. */
 export interface OnnxTensor {
   name: string;
   shape: readonly number[];
-  /** Float32, int64, or a byte for each truth value. */
+  /** Float32, int64, or one byte per boolean. */
   data: Float32Array | BigInt64Array | Uint8Array;
 }
 
-/** Value of an attribute: numbers named in `floatAttributes` are written as floats, others as integers. */
+/** An attribute's value. Numbers are integers, except for the names in `floatAttributes`. */
 export type OnnxAttribute = number | string | readonly number[];
 
+/** A node of the graph. */
 export interface OnnxNode {
   name: string;
   type: string;
@@ -33,8 +38,9 @@ export interface OnnxValue {
   shape: readonly number[];
 }
 
+/** A whole file. */
 export interface OnnxModel {
-  /** Version of each operator set by its domain. */
+  /** The version of each operator set, by its domain. */
   opsets: Readonly<Record<string, number>>;
   producer: string;
   graphName: string;
@@ -44,12 +50,17 @@ export interface OnnxModel {
   outputs: readonly OnnxValue[];
 }
 
-/** ONNX 1.14's file format, the first with opset 19 and 20; older runtimes refuse what is newer. */
+/**
+ * The file format of ONNX 1.14, the first with opset 19 and 20. Older runtimes refuse newer
+ * formats.
+ */
 const irVersion = 9;
 
 const floatAttributes: ReadonlySet<string> = new Set(["epsilon", "scale", "alpha", "beta"]);
 
-/** A model as an .onnx file: the parts of onnx.proto (github.com/onnx/onnx) that it needs, field by field. */
+/**
+ * A model as an .onnx file. The numbers in the functions below are those of onnx.proto's fields.
+ */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
   const file = new PbfWriter();
   file.writeVarintField(1, irVersion);

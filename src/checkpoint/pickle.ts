@@ -1,22 +1,25 @@
+// A strict reader of Python pickles. It builds plain data, and never calls, imports or assigns
+// anything by a name from the file. The format: CPython's Lib/pickletools.py.
+//
+// Rules for names of Python objects ("globals"):
+// 1. Nothing is ever called. A global is two strings. Calling one (REDUCE, NEWOBJ, INST, OBJ) gives
+//    a PickleObject with its name and arguments, except for a few plain containers and for what the
+//    `rebuild` hook takes.
+// 2. Globals of Python's standard library are refused by name, except for the plain data types
+//    listed below: a file that names os.system or builtins.eval is an attack on those who open it
+//    in Python.
+// 3. All others (torch, numpy, ml_collections, classes of the training program) are kept as names.
+//
+// Why not the npm package pickleparser (0.2.1, read and tried): a BINBYTES of negative length moves
+// its reader backwards, so that it loops until memory ends; BUILD assigns to whatever is on the
+// stack, so that a list can get a length of four billion and then be spread into a call; DICT
+// assigns by key, even "__proto__"; LONG1 reads -1 as 255. A caller cannot guard against any of
+// these.
+
 import { InputError } from "../errors.js";
 import { shown } from "./text.js";
 
-// A strict reader of Python pickles that builds plain data and never calls, imports or assigns anything by a name out of
-// the file. The format: CPython's Lib/pickletools.py.
-//
-// Why not the npm package pickleparser (0.2.1, read and tried): a BINBYTES of negative length moves its reader backwards
-// and loops until memory ends; BUILD assigns to whatever is on the stack, so that a list can be given a length of four
-// billion and then be spread into a call; DICT assigns by key, "__proto__" included; LONG1 reads -1 as 255. None of these
-// can be guarded against from outside.
-//
-// The rule for names of Python objects ("globals"):
-// 1. Nothing is ever called. A global is two strings; calling one (REDUCE, NEWOBJ, INST, OBJ) yields a PickleObject that
-//    holds the name and the arguments, but for the few plain containers and what the `rebuild` hook takes.
-// 2. Globals of Python's own library are refused by name, wherever they appear, but for the plain data types listed
-//    below: a file that names os.system or builtins.eval means harm to those who open it in Python.
-// 3. Every other global (torch, numpy, ml_collections, the training program's own classes) is stepped over.
-
-/** A Python class or function, by name only. */
+/** A Python class or function: only its name. */
 export class PickleGlobal {
   readonly module: string;
   readonly name: string;
@@ -31,15 +34,18 @@ export class PickleGlobal {
   }
 }
 
-/** What a pickle would have made by calling `type` with `args`: inert, with what the pickle puts into it afterwards. */
+/**
+ * Stands for the result of calling `type` with `args`, and keeps what the pickle puts into it
+ * later.
+ */
 export class PickleObject {
   readonly type: PickleGlobal;
   readonly args: readonly PickleValue[];
-  /** What BUILD gave it; for most classes the dictionary of its attributes. */
+  /** What BUILD set; for most classes a dictionary of attributes. */
   state: PickleValue = null;
-  /** Items set on it, where the class is a dictionary. */
+  /** Items, if the class is a dictionary. */
   readonly items = new Map<PickleValue, PickleValue>();
-  /** Items appended to it, where the class is a list or set. */
+  /** Elements, if the class is a list or set. */
   readonly elements: PickleValue[] = [];
 
   constructor(type: PickleGlobal, args: readonly PickleValue[]) {
@@ -48,13 +54,13 @@ export class PickleObject {
   }
 }
 
-/** Base of what the hooks put into a pickle's data. */
+/** Base class of the values that hooks make. */
 export abstract class PickleForeign {
-  /** Tells the class from plain objects, which TypeScript would take for it otherwise. */
+  /** Without it, TypeScript would accept any object as a PickleForeign. */
   protected readonly foreign = true;
 }
 
-/** Lists, tuples and sets come as arrays, dictionaries as Maps; a PickleForeign is what a hook made. */
+/** A value of a pickle. Lists, tuples and sets become arrays, dictionaries become Maps. */
 export type PickleValue =
   | null
   | boolean
@@ -68,19 +74,32 @@ export type PickleValue =
   | PickleValue[]
   | Map<PickleValue, PickleValue>;
 
+/** Makes values of what a pickle refers to or calls. */
 export interface PickleHooks {
-  /** What a persistent id stands for (torch: a storage). Throws InputError for one that it does not know. */
+  /**
+   * What a persistent id stands for (in torch: a storage).
+   * @throws InputError if the id is unknown
+   */
   persistent(id: PickleValue): PickleValue;
-  /** The value of calling a global, or undefined to have it stepped over. Throws InputError for bad arguments. */
+  /**
+   * The value of calling a global. Undefined makes it a {@link PickleObject}.
+   * @throws InputError if the arguments are wrong
+   */
   rebuild(type: PickleGlobal, args: readonly PickleValue[]): PickleValue | undefined;
 }
 
-/** Bounds memory: a step makes one small object at most. A checkpoint takes about 30 steps a tensor. */
+/**
+ * Limits memory: a step makes at most one small object. A checkpoint takes about 30 steps per
+ * tensor.
+ */
 const maxSteps = 2_000_000;
-/** Python's integers have no limit; a checkpoint's have 64 bits, a random generator's state some thousand. */
+/**
+ * A checkpoint's integers have 64 bits, the state of a random generator thousands; Python has no
+ * limit.
+ */
 const maxIntegerBytes = 4096;
 
-/** Top-level modules of Python's own library, 2.7 to 3.14 (sys.stdlib_module_names). */
+/** Top-level modules of Python's standard library, 2.7 to 3.14 (sys.stdlib_module_names). */
 const pythonModules: ReadonlySet<string> = new Set(
   `
   _abc abc aifc _aix_support _android_support annotationlib antigravity _apple_support argparse array _ast ast
@@ -113,7 +132,7 @@ const pythonModules: ReadonlySet<string> = new Set(
     .split(/\s+/),
 );
 
-/** Python's own classes that are plain data and may appear in an honest checkpoint. */
+/** Globals of the standard library that are plain data, which an honest checkpoint may contain. */
 const plainGlobals: Readonly<Record<string, readonly string[]>> = {
   builtins:
     "object bool int long float complex str unicode bytes bytearray list tuple dict set frozenset range xrange slice".split(
@@ -131,14 +150,14 @@ const plainGlobals: Readonly<Record<string, readonly string[]>> = {
   pathlib: ["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"],
 };
 
-/** Other names of the modules above: Python 2's, and pathlib's since 3.13. */
+/** Other names of these modules: Python 2's, and pathlib's since 3.13. */
 const moduleAliases: Readonly<Record<string, string>> = {
   __builtin__: "builtins",
   copy_reg: "copyreg",
   "pathlib._local": "pathlib",
 };
 
-/** Whether a global is one of the Python library's that an honest checkpoint has no use for. */
+/** Whether a global is from the standard library and not plain data. */
 function isForbidden(module: string, name: string): boolean {
   // Protocol 4 allows paths as names: ("torch.serialization", "os.system") is os.system.
   if (
@@ -153,7 +172,9 @@ function isForbidden(module: string, name: string): boolean {
   return !(Object.hasOwn(plainGlobals, canonical) && plainGlobals[canonical].includes(name));
 }
 
-/** A dictionary out of what Python's dict() takes: nothing, a dictionary, or a sequence of pairs. */
+/**
+ * Python's dict(): of nothing, a dictionary, or a sequence of pairs. Undefined for anything else.
+ */
 function dictionaryFrom(source: PickleValue | undefined): Map<PickleValue, PickleValue> | undefined {
   if (source === undefined) return new Map();
   if (source instanceof Map) return new Map(source);
@@ -166,7 +187,9 @@ function dictionaryFrom(source: PickleValue | undefined): Map<PickleValue, Pickl
   return dictionary;
 }
 
-/** The value of calling a plain container, so that it reads as a literal one does; undefined for every other global. */
+/**
+ * The value of calling a container's class, the same as of a literal. Undefined for other globals.
+ */
 function plainContainer(type: PickleGlobal, args: readonly PickleValue[]): PickleValue | undefined {
   switch (type.path) {
     case "collections.OrderedDict":
@@ -247,7 +270,7 @@ class PickleReader {
     if (this.#steps > maxSteps) this.#fail(`more than ${maxSteps} steps`);
   }
 
-  /** Does an operation that puts one value on the stack, and returns that value; undefined for any other operation. */
+  /** The value of an operation that pushes one value. Undefined for any other operation. */
   #valueOf(operation: string): PickleValue | undefined {
     switch (operation) {
       case "N": // NONE
@@ -270,7 +293,7 @@ class PickleReader {
         return length > maxIntegerBytes ? this.#fail(`an integer of ${length} bytes`) : integerFrom(this.#blob(length));
       }
       case "I": {
-        const text = this.#line(); // INT, which protocols 0 and 1 use for booleans, too
+        const text = this.#line(); // INT; protocols 0 and 1 use it for booleans as well
         return text === "00" || text === "01" ? text === "01" : this.#integerFromText(text);
       }
       case "L": // LONG
@@ -280,7 +303,7 @@ class PickleReader {
       case "F": // FLOAT
         return Number(this.#line());
 
-      // Python 2's byte strings are read as text; escapes in protocol 0's are left as they are.
+      // Python 2's byte strings are read as text. Escapes of protocol 0 are not decoded.
       case "X": // BINUNICODE
       case "T": // BINSTRING
         return this.#text(this.#uint32());
@@ -361,8 +384,8 @@ class PickleReader {
   }
 
   /**
-   * Does an operation that changes what is there. False for one that is not known: text persistent ids, extension codes
-   * and out-of-band buffers, which torch.save never writes, among them.
+   * Runs an operation that changes the stack, the memo or a value. False if it is unknown; so are
+   * some that torch.save never writes: text persistent ids, extension codes, out-of-band buffers.
    */
   #act(operation: string): boolean {
     switch (operation) {
@@ -378,7 +401,7 @@ class PickleReader {
         this.#outer.push(this.#stack);
         this.#stack = [];
         break;
-      case "0": // POP, which right after a MARK removes that
+      case "0": // POP; right after a MARK it removes the MARK
         if (this.#stack.length === 0) this.#popToMark();
         else this.#pop();
         break;
@@ -433,7 +456,7 @@ class PickleReader {
   #global(module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
     if (typeof module !== "string" || typeof name !== "string") return this.#fail("a name that is not text");
     if (isForbidden(module, name)) {
-      // What Python calls os is pickled under the name of the system's own module.
+      // Python pickles functions of os under the name of the system's module.
       const alias = module === "posix" || module === "nt" ? ` (os.${shown(name).slice(1, -1)})` : "";
       throw new InputError(
         `${this.#name}: refused: its pickle asks for ${shown(`${module}.${name}`)}${alias}, which no checkpoint needs (nothing was run)`,
@@ -450,31 +473,31 @@ class PickleReader {
     return plainContainer(type, args) ?? this.#hooks.rebuild(type, args) ?? new PickleObject(type, args);
   }
 
-  /** BUILD: attributes of placeholders are kept; those of what has been read as plain data are dropped. */
+  /** BUILD: keeps the attributes of a PickleObject, drops those of plain data. */
   #build(): void {
     const state = this.#pop();
     const target = this.#top();
     if (target instanceof PickleObject) target.state = state;
     else if (typeof target !== "object" || target === null || target instanceof PickleGlobal) {
-      this.#fail("attributes for something that is no object");
+      this.#fail("attributes for something that is not an object");
     }
   }
 
   #append(items: PickleValue[]): void {
     const target = this.#top();
     const list = target instanceof PickleObject ? target.elements : target;
-    if (!Array.isArray(list)) this.#fail("items for something that is no list");
+    if (!Array.isArray(list)) this.#fail("items for something that is not a list");
     else for (const item of items) list.push(item);
   }
 
   #setItems(items: PickleValue[]): void {
     const target = this.#top();
     const dictionary = target instanceof PickleObject ? target.items : target;
-    if (!(dictionary instanceof Map)) this.#fail("items for something that is no dictionary");
+    if (!(dictionary instanceof Map)) this.#fail("items for something that is not a dictionary");
     else this.#withItems(dictionary, items);
   }
 
-  /** `dictionary` with keys and values, which alternate in `items`, set in it. */
+  /** `dictionary` after setting `items`, in which keys and values alternate. */
   #withItems(dictionary: Map<PickleValue, PickleValue>, items: PickleValue[]): Map<PickleValue, PickleValue> {
     if (items.length % 2 !== 0) this.#fail("a key without a value");
     for (let i = 0; i < items.length; i += 2) dictionary.set(items[i], items[i + 1]);
@@ -512,7 +535,7 @@ class PickleReader {
     return items;
   }
 
-  /** Position of the next `length` bytes, which are consumed. */
+  /** Consumes `length` bytes; gives their position. */
   #take(length: number): number {
     const at = this.#at;
     if (length > this.#bytes.length - at) this.#fail("it ends in the middle");
@@ -550,7 +573,7 @@ class PickleReader {
   }
 
   #integerFromText(text: string): number | bigint {
-    if (text.length > maxIntegerBytes || !/^-?\d+$/.test(text)) return this.#fail(`${shown(text)} is no integer`);
+    if (text.length > maxIntegerBytes || !/^-?\d+$/.test(text)) return this.#fail(`${shown(text)} is not an integer`);
     return compactInteger(BigInt(text));
   }
 
@@ -560,10 +583,10 @@ class PickleReader {
 }
 
 /**
- * Reads a pickle of any protocol into plain data; nothing of it is ever run (see the rule at the top of this file).
- * The value may contain itself, as Python's may.
+ * Reads a pickle of any protocol as plain data. Never runs anything in it, see the rules at the top
+ * of this file. As in Python, the value may contain itself.
  * @param name the file's name, for messages
- * @throws InputError
+ * @throws InputError if the pickle is damaged, too large, or names a forbidden global
  */
 export function readPickle(bytes: Uint8Array, name: string, hooks: PickleHooks): PickleValue {
   return new PickleReader(bytes, name, hooks).read();

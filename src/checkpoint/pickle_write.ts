@@ -1,8 +1,9 @@
+// Writes pickles, the counterpart of pickle.ts: protocol 2, the same bytes as CPython's
+// Lib/pickle.py writes for torch.save, memo included.
+
 import { PickleForeign, PickleGlobal, PickleObject, type PickleValue } from "./pickle.js";
 
-// The reverse of pickle.ts: protocol 2, as Python's own Pickler (CPython's Lib/pickle.py) writes it for torch.save, memo and all.
-
-/** A float, where the number may be whole: Python tells 1.0 from 1. */
+/** A float that may be a whole number: Python distinguishes 1.0 from 1. */
 export class PickleFloat extends PickleForeign {
   readonly value: number;
 
@@ -12,7 +13,7 @@ export class PickleFloat extends PickleForeign {
   }
 }
 
-/** A tuple; arrays are written as lists. */
+/** A tuple. Arrays are written as lists. */
 export class PickleTuple extends PickleForeign {
   readonly items: readonly PickleValue[];
 
@@ -22,7 +23,7 @@ export class PickleTuple extends PickleForeign {
   }
 }
 
-/** Something that lies outside of the pickle, by its persistent id. */
+/** A reference to something outside the pickle, by its persistent id. */
 export class PickleReference extends PickleForeign {
   readonly id: PickleValue;
 
@@ -34,7 +35,7 @@ export class PickleReference extends PickleForeign {
 
 class PickleWriter {
   readonly bytes: number[] = [0x80, 2];
-  /** Position in the memo of strings by value and of everything else by identity. */
+  /** Positions in the memo: strings by value, everything else by identity. */
   readonly #memo = new Map<PickleValue, number>();
 
   save(value: PickleValue): void {
@@ -43,7 +44,7 @@ class PickleWriter {
     else if (!this.#atom(value)) this.#composite(value);
   }
 
-  /** Writes what Python keeps no memo of; false for anything else. */
+  /** Writes a value that Python keeps out of the memo. False if it is another one. */
   #atom(value: PickleValue): boolean {
     if (value === null) this.#op("N");
     else if (typeof value === "boolean") this.#op(value ? "\x88" : "\x89");
@@ -72,7 +73,7 @@ class PickleWriter {
 
     this.#numbered("q", "r", this.#memo.size);
     this.#memo.set(value, this.#memo.size);
-    // What a container holds comes after its number, so that it may hold itself.
+    // A container's contents come after its number, so that it may contain itself.
     if (Array.isArray(value)) this.#fill(value, 1, "a", "e");
     else if (value instanceof Map) this.#fill([...value].flat(), 2, "s", "u");
     else if (value instanceof PickleObject) {
@@ -92,8 +93,9 @@ class PickleWriter {
   }
 
   /**
-   * Puts items of `width` values each into the container on the stack: one by itself, more of them between a mark and `many`.
-   * (Python puts at most 1000 at once, more than there ever are here, and reads any number.)
+   * Puts items of `width` values each into the container on the stack: a single one by `one`,
+   * several by a mark and `many`. (Python writes at most 1000 at once, which is never reached
+   * here.)
    */
   #fill(values: readonly PickleValue[], width: number, one: string, many: string): void {
     if (values.length === 0) return;
@@ -110,7 +112,7 @@ class PickleWriter {
       this.bytes.push(0x4d, Number(value) & 255, Number(value) >> 8); // BININT2
     else if (BigInt.asIntN(32, BigInt(value)) === BigInt(value)) this.#op32("J", Number(value));
     else {
-      // LONG1: the fewest bytes of two's complement.
+      // LONG1: two's complement in as few bytes as possible.
       const whole = BigInt(value);
       let count = 5;
       while (BigInt.asIntN(8 * count, whole) !== whole) count++;
@@ -132,13 +134,13 @@ class PickleWriter {
     for (const byte of encoded) this.bytes.push(byte);
   }
 
-  /** An operation on a place in the memo: its short form, and the one for places from 256. */
+  /** An operation on a place in the memo: `short` below 256, else `long`. */
   #numbered(short: string, long: string, place: number): void {
     if (place < 256) this.#op(short, place);
     else this.#op32(long, place);
   }
 
-  /** An operation, by its character, with one byte after it or none. */
+  /** An operation, by its character, and an optional byte. */
   #op(operation: string, byte?: number): void {
     this.bytes.push(operation.charCodeAt(0));
     if (byte !== undefined) this.bytes.push(byte);
@@ -154,8 +156,10 @@ class PickleWriter {
 }
 
 /**
- * A pickle that Python reads, and {@link readPickle}: null, booleans, numbers (whole ones as int, the others as float), text, lists, dictionaries,
- * globals and calls of them, and the classes of this file.
+ * Writes a pickle that Python and {@link readPickle} read. It takes null, booleans, numbers (whole
+ * ones become int, others float), text, lists, dictionaries, globals, calls of them, and the
+ * classes of this file.
+ * @throws TypeError for any other value
  */
 export function writePickle(value: PickleValue): Uint8Array {
   const writer = new PickleWriter();

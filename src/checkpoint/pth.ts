@@ -1,21 +1,23 @@
+// Reads .pth files of torch.save (since PyTorch 1.6). The format, from _save and _load in PyTorch's
+// torch/serialization.py: a zip archive with one folder. In it are `data.pkl`, a pickle whose
+// persistent ids name storages; `data/<key>`, the bytes of each storage; and `byteorder`.
+
 import { InputError } from "../errors.js";
 import { PickleForeign, PickleGlobal, type PickleHooks, PickleObject, type PickleValue, readPickle } from "./pickle.js";
 import { asFloat32, type DType, decodeTensor, elementBytes, elementCount, type StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 import { looksLikeZip, ZipArchive } from "./zip.js";
 
-// torch.save's format (since PyTorch 1.6): a zip archive with one folder, in it `data.pkl`, a pickle whose persistent ids
-// name storages, `data/<key>` with the bytes of each storage, and `byteorder`. See torch/serialization.py, _save and _load.
-
-/** The pickle of the full model with optimizer takes 130 kB. */
+/** The pickle of the full model with its optimiser has 130 kB. */
 const maxPickleBytes = 64 * 2 ** 20;
 /**
- * Values of all tensors together (the paper's model has 3 million), in files of fewer bytes than that: views can unfold
- * a small file to any size.
+ * Limit for the values of all tensors together, or the file's size in bytes if that is larger:
+ * views can unfold a small file to any size. The paper's model has 3 million values.
  */
 const maxElements = 2 ** 26;
 const maxDimensions = 64;
 
+/** Element types by the name of their storage class in PyTorch. */
 const storageTypes: Readonly<Record<string, DType>> = {
   DoubleStorage: "F64",
   FloatStorage: "F32",
@@ -27,11 +29,11 @@ const storageTypes: Readonly<Record<string, DType>> = {
   CharStorage: "I8",
   ByteStorage: "U8",
   BoolStorage: "BOOL",
-  // Its elements are bytes; the tensor names its own type.
+  // In bytes; the tensor itself names its type.
   UntypedStorage: "U8",
 };
 
-/** Names of torch.dtype, as `_rebuild_tensor_v3` has them. */
+/** Element types by their name in torch.dtype, which `_rebuild_tensor_v3` uses. */
 const torchTypes: Readonly<Record<string, DType>> = {
   float64: "F64",
   float32: "F32",
@@ -48,6 +50,7 @@ const torchTypes: Readonly<Record<string, DType>> = {
   bool: "BOOL",
 };
 
+/** A storage, by its key in the archive. */
 class StorageRef extends PickleForeign {
   readonly type: string;
   readonly key: string;
@@ -61,12 +64,13 @@ class StorageRef extends PickleForeign {
   }
 }
 
+/** A tensor as the pickle describes it: a strided view of a storage. Nothing is checked yet. */
 class TensorRef extends PickleForeign {
   readonly storage: StorageRef;
   readonly offset: number;
   readonly size: readonly PickleValue[];
   readonly stride: readonly PickleValue[];
-  /** Set where the tensor names its type itself instead of having its storage's. */
+  /** Only if the tensor names its type itself; otherwise it has its storage's. */
   readonly type: string | undefined;
 
   constructor(
@@ -110,7 +114,7 @@ function torchHooks(name: string): PickleHooks {
       case "torch._utils._rebuild_parameter_with_state":
         return args[0];
       case "torch._tensor._rebuild_from_type_v2": {
-        // A tensor with attributes of its own: (function, type, arguments, attributes).
+        // A tensor with attributes: (function, type, arguments, attributes).
         const [inner, , innerArgs] = args;
         const isTensor = inner instanceof PickleGlobal && inner.module === "torch._utils";
         return isTensor && Array.isArray(innerArgs) ? rebuild(inner, innerArgs) : undefined;
@@ -130,12 +134,12 @@ function torchHooks(name: string): PickleHooks {
         const isStorage = kind === "storage" && type instanceof PickleGlobal && typeof key === "string";
         if (isStorage && typeof count === "number") return new StorageRef(type.name, key, count);
       }
-      throw new InputError(`${name}: its pickle refers to something that is no storage`);
+      throw new InputError(`${name}: its pickle refers to something that is not a storage`);
     },
   };
 }
 
-/** Copies a strided view of a storage, in elements of `size` bytes, into row-major order. */
+/** Copies a strided view of a storage into row-major order. Elements have `size` bytes. */
 function gather(
   storage: Uint8Array,
   size: number,
@@ -150,7 +154,7 @@ function gather(
     if (shape[axis] !== 1 && strides[axis] !== expected) isContiguous = false;
     expected *= shape[axis];
   }
-  // Not slice(), which copies nothing if the storage is a part of Node's Buffer.
+  // Not slice(), which does not copy a Node Buffer.
   if (isContiguous || count === 0) return new Uint8Array(storage.subarray(offset * size, (offset + count) * size));
 
   const gathered = new Uint8Array(count * size);
@@ -169,7 +173,7 @@ function gather(
   return gathered;
 }
 
-/** A tensor by reference, checked: its values can be copied. */
+/** A checked tensor, whose values can be copied. */
 interface TensorPlan {
   name: string;
   dtype: DType;
@@ -180,7 +184,7 @@ interface TensorPlan {
   storageElementBytes: number;
 }
 
-/** Turns tensors by reference into tensors with values. */
+/** Checks tensors and loads their values. */
 class TensorLoader {
   readonly #archive: ZipArchive;
   readonly #folder: string;
@@ -196,7 +200,10 @@ class TensorLoader {
     this.#maxElements = Math.max(maxElements, archiveBytes);
   }
 
-  /** Checks a tensor, and that all that were planned are not too much together; copies nothing yet. */
+  /**
+   * Checks a tensor, and the size of all planned tensors together. Copies nothing yet.
+   * @throws InputError if it is damaged or too large
+   */
   plan(tensorName: string, ref: TensorRef): TensorPlan {
     const fail = (what: string): never => {
       throw new InputError(`${this.#name}: tensor ${shown(tensorName)} ${what}`);
@@ -208,16 +215,19 @@ class TensorLoader {
       return fail(`has the element type ${shown(ref.type ?? ref.storage.type)}, which is not supported`);
     }
 
-    const isSize = (value: PickleValue): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+    const isSize = (value: PickleValue): value is number =>
+      typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
     const { size: shape, stride: strides, offset } = ref;
     if (!shape.every(isSize) || !strides.every(isSize) || !isSize(offset) || shape.length !== strides.length) {
-      return fail("has sizes, strides or an offset that are no whole numbers from 0, one of each a dimension");
+      return fail(
+        "has a damaged shape: sizes, strides and offset must be whole numbers from 0, with one stride per size",
+      );
     }
     if (shape.length > maxDimensions) return fail(`has ${shape.length} dimensions`);
     const count = elementCount(shape);
     if (!(this.#elements + count <= this.#maxElements)) {
       return fail(
-        `of shape ${shownShape(shape)} brings the values to over ${this.#maxElements}, the most that are read`,
+        `of shape ${shownShape(shape)} is too large: the limit for all tensors together is ${this.#maxElements} values`,
       );
     }
     this.#elements += count;
@@ -227,12 +237,16 @@ class TensorLoader {
     const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis], offset);
     if (count > 0 && last >= storageCount) {
       return fail(
-        `reaches outside of its storage: shape ${shownShape(shape)}, strides ${shownShape(strides)} and offset ${offset} need ${last + 1} values of ${storageCount}`,
+        `reaches outside its storage: shape ${shownShape(shape)}, strides ${shownShape(strides)} and offset ${offset} need ${last + 1} values, but it has ${storageCount}`,
       );
     }
     return { name: tensorName, dtype, shape, strides, offset, storage: ref.storage, storageElementBytes };
   }
 
+  /**
+   * Copies a tensor's values. Floating-point ones become float32.
+   * @throws InputError if its storage is damaged
+   */
   load({ name, dtype, shape, strides, offset, storage, storageElementBytes }: TensorPlan): StoredTensor {
     const bytes = this.#storage(name, storage, storageElementBytes);
     const data = decodeTensor(gather(bytes, elementBytes[dtype], offset, shape, strides), dtype);
@@ -261,14 +275,16 @@ class TensorLoader {
   }
 }
 
-/** A pickled setting of the training program that is plain data. */
+/** A setting of the training program that is plain data. */
 export type Setting = boolean | number | string | (boolean | number | string)[];
 
+/** What is read from a .pth. */
 export interface PthFile {
-  /** The model's tensors by name; all floating-point types as float32 (F32), integers as they are. */
+  /** The model's tensors by name. All floating-point types become float32 (F32), integers stay. */
   tensors: Map<string, StoredTensor>;
+  /** The epoch, if the file says it. */
   epoch: number | undefined;
-  /** The training program's settings, as far as they are plain data. */
+  /** Those of the training program's settings that are plain data. */
   args: Map<string, Setting>;
 }
 
@@ -276,7 +292,10 @@ function isScalar(value: PickleValue): value is boolean | number | string {
   return typeof value === "boolean" || typeof value === "number" || typeof value === "string";
 }
 
-/** Attributes or items of what is a dictionary or an object that acts as one (ConfigDict, Namespace, a dict subclass). */
+/**
+ * The items of a dictionary or of an object that acts as one (ConfigDict, Namespace, a dict
+ * subclass).
+ */
 function fieldsOf(value: PickleValue | undefined): Map<PickleValue, PickleValue> {
   if (value instanceof Map) return value;
   if (!(value instanceof PickleObject)) return new Map();
@@ -299,49 +318,53 @@ function plainSettings(args: PickleValue | undefined): Map<string, Setting> {
   return settings;
 }
 
-/** Says what a file is that is no zip archive, as far as its first bytes tell. */
+/** Refuses a file that is not a zip archive, and says what it is if its first bytes tell. */
 function refuseOtherFormat(bytes: Uint8Array, name: string): never {
   const begins = (...codes: number[]) => codes.every((code, i) => bytes[i] === code);
   if (bytes.length === 0) throw new InputError(`${name}: the file is empty`);
   const again = "load it in PyTorch 1.6 or later and torch.save it again";
   // The legacy format begins with a pickled magic number, 0x1950a86a20f9469cfc6c.
   if (begins(0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19)) {
-    throw new InputError(`${name}: written in torch.save's legacy format, before PyTorch 1.6; ${again}`);
+    throw new InputError(`${name}: in torch.save's legacy format from before PyTorch 1.6; ${again}`);
   }
   if (String.fromCharCode(...bytes.subarray(257, 262)) === "ustar") {
-    throw new InputError(`${name}: a tar archive, perhaps of PyTorch before 0.2; ${again}`);
+    throw new InputError(`${name}: a tar archive, perhaps from PyTorch before 0.2; ${again}`);
   }
   if (begins(0x80)) throw new InputError(`${name}: a bare Python pickle, not a checkpoint of torch.save`);
   throw new InputError(`${name}: not a PyTorch checkpoint: not a zip archive`);
 }
 
+/** The model's dictionary of tensors in the file's value. */
 function findState(root: PickleValue, name: string): Map<PickleValue, PickleValue> {
   if (root instanceof PickleObject) {
     throw new InputError(
       `${name}: holds a whole Python object (${shown(root.type.path)}) instead of a dictionary of tensors; save its state_dict()`,
     );
   }
-  if (!(root instanceof Map)) throw new InputError(`${name}: holds no dictionary of tensors`);
+  if (!(root instanceof Map)) throw new InputError(`${name}: does not hold a dictionary of tensors`);
   const model = root.get("model");
   if (model === undefined) return root;
   if (model instanceof PickleObject) return findState(model, name);
-  if (!(model instanceof Map)) throw new InputError(`${name}: its "model" is no dictionary of tensors`);
+  if (!(model instanceof Map)) throw new InputError(`${name}: its "model" is not a dictionary of tensors`);
   return model;
 }
 
 /**
- * Reads a checkpoint of torch.save: {model, optimizer, epoch, scaler, args}, fewer of these, or the model's state alone.
- * Nothing in the file is ever run: see pickle.ts. Of DataParallel's names the common prefix `module.` is taken off.
- * Only the model's tensors are loaded; they share no memory with `bytes` nor with each other.
+ * Reads a checkpoint of torch.save: {model, optimizer, epoch, scaler, args} or some of these, or
+ * the model's state alone. Never runs anything in the file, see pickle.ts. Removes DataParallel's
+ * prefix `module.` if all names have it. Loads only the model's tensors; they share no memory with
+ * `bytes` or with each other.
  * @param name the file's name, for messages
- * @throws InputError
+ * @throws InputError if the file is damaged, asks for forbidden Python code or holds no model
  */
 export function parsePth(bytes: Uint8Array, name: string): PthFile {
   if (!looksLikeZip(bytes)) refuseOtherFormat(bytes, name);
   const archive = new ZipArchive(bytes, name);
   const pickles = archive.names.filter((entry) => /^([^/]+\/)?data\.pkl$/.test(entry));
   if (pickles.length !== 1) {
-    throw new InputError(`${name}: not a PyTorch checkpoint: a zip archive with ${pickles.length} entries data.pkl`);
+    throw new InputError(
+      `${name}: not a PyTorch checkpoint: a zip archive with ${pickles.length} data.pkl files instead of one`,
+    );
   }
   const folder = pickles[0].slice(0, -"data.pkl".length);
   if (archive.has(`${folder}constants.pkl`)) {
@@ -349,11 +372,12 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
   }
   if (archive.has(`${folder}byteorder`)) {
     const order = new TextDecoder().decode(archive.read(`${folder}byteorder`).subarray(0, 32)).trim();
-    if (order !== "little") throw new InputError(`${name}: byte order ${shown(order)}; only "little" is read`);
+    if (order !== "little")
+      throw new InputError(`${name}: byte order ${shown(order)} is not supported; only "little" is`);
   }
   const pickleBytes = archive.size(pickles[0])!;
   if (pickleBytes > maxPickleBytes) {
-    throw new InputError(`${name}: its pickle has ${pickleBytes} bytes; ${maxPickleBytes} are the most that are read`);
+    throw new InputError(`${name}: its pickle has ${pickleBytes} bytes; the limit is ${maxPickleBytes}`);
   }
 
   const root = readPickle(archive.read(pickles[0]), name, torchHooks(name));
@@ -365,7 +389,7 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
   for (const [key, value] of state) {
     if (typeof key !== "string") throw new InputError(`${name}: its dictionary of tensors has a key that is not text`);
     if (!(value instanceof TensorRef)) {
-      const what = value instanceof PickleObject ? `of the unsupported kind ${shown(value.type.path)}` : "no tensor";
+      const what = value instanceof PickleObject ? `of the unsupported kind ${shown(value.type.path)}` : "not a tensor";
       throw new InputError(`${name}: ${shown(key)} in its dictionary of tensors is ${what}`);
     }
     plans.push(loader.plan(key, value));

@@ -1,3 +1,5 @@
+// Writes checkpoints as .pth files: the counterpart of pth.ts.
+
 import { type Zippable, zipSync } from "fflate";
 import { InputError } from "../errors.js";
 import { tensorShapes } from "../model/config.js";
@@ -11,10 +13,10 @@ import { type DType, elementCount, encodeTensor, type StoredTensor } from "./ten
 import { shown } from "./text.js";
 import type { OptimizerState } from "./training_checkpoint.js";
 
-/** torch.save puts every storage on a multiple of this many bytes. */
+/** torch.save places every storage at a multiple of this many bytes. */
 const alignment = 64;
 
-/** Element types by the name of their storage class in PyTorch, which has none for unsigned integers of more than a byte. */
+/** Storage classes of PyTorch by element type. It has none for unsigned integers above one byte. */
 const storageNames: Readonly<Partial<Record<DType, string>>> = {
   F64: "DoubleStorage",
   F32: "FloatStorage",
@@ -34,18 +36,18 @@ const storageClasses = new Map(
   Object.entries(storageNames).map(([dtype, name]) => [dtype as DType, new PickleGlobal("torch", name)]),
 );
 
-/** AdamW where training stands, for a .pth. */
+/** AdamW's state and settings, for a .pth. */
 export interface AdamWState extends OptimizerState {
-  /** Steps done with a tensor, from 1. */
+  /** How many steps a tensor has had, from 1. */
   step: (tensorName: string) => number;
   learningRate: number;
   betas: readonly [number, number];
   epsilon: number;
-  /** Of the tensors that decay. */
+  /** For the tensors that decay. */
   weightDecay: number;
 }
 
-/** The tensors of a pickle in the making: each gets a storage of its own. */
+/** Collects the tensors of a pickle: each gets its own storage. */
 class Storages {
   readonly bytes: Uint8Array[] = [];
   readonly #source: string;
@@ -54,11 +56,15 @@ class Storages {
     this.#source = source;
   }
 
+  /**
+   * Adds a tensor; gives its value in the pickle.
+   * @throws InputError if PyTorch has no storage class for its type
+   */
   add(name: string, tensor: StoredTensor): PickleValue {
     const storageClass = storageClasses.get(tensor.dtype);
     if (!storageClass) {
       throw new InputError(
-        `${this.#source}: tensor ${shown(name)} is of type ${tensor.dtype}, which PyTorch stores none of`,
+        `${this.#source}: tensor ${shown(name)} is of type ${tensor.dtype}, which PyTorch cannot store`,
       );
     }
     const { shape } = tensor;
@@ -72,9 +78,11 @@ class Storages {
 }
 
 /**
- * AdamW's `state_dict()`. Its parameters are numbered as timm's `param_groups_weight_decay` groups them, which the original uses: group 0
- * without weight decay, the tensors of one dimension and the biases, then group 1 with it, the others, each in the order of the model's
- * `named_parameters()`. A tensor that has had no gradient yet (the student in stage 1) has no state, as in PyTorch.
+ * AdamW's `state_dict()`. Parameters are grouped and numbered as by timm's
+ * `param_groups_weight_decay`, which the original uses: group 0 has tensors of one dimension and
+ * biases, without weight decay; group 1 has the others. Each is in the order of the model's
+ * `named_parameters()`. As in PyTorch, a tensor that has had no gradient yet (the student in stage
+ * 1) has no state.
  */
 function adamWDictionary(checkpoint: Checkpoint, adamW: AdamWState, storages: Storages): PickleValue {
   const trained = [...tensorShapes(checkpoint.config)].filter(([name]) => !/\.running_(mean|var)$/.test(name));
@@ -120,33 +128,38 @@ function adamWDictionary(checkpoint: Checkpoint, adamW: AdamWState, storages: St
   ]);
 }
 
-/** A setting as the original's `args` has it: pairs of numbers are tuples, single numbers floats. */
+/** A setting as in the original's `args`: lists of numbers are tuples, numbers are floats. */
 function pickledSetting(value: Setting): PickleValue {
   if (Array.isArray(value)) return value.every((item) => typeof item === "number") ? new PickleTuple(value) : value;
   return typeof value === "number" ? new PickleFloat(value) : value;
 }
 
-/** A zip archive as torch.save's: nothing compressed, the content of every entry aligned by padding its header. */
+/**
+ * A zip archive like torch.save's: nothing is compressed; padding in the headers aligns all
+ * contents.
+ */
 function alignedZip(entries: readonly (readonly [string, Uint8Array])[]): Uint8Array {
   const archive: Zippable = {};
   let at = 0;
   for (const [name, content] of entries) {
-    // A local header of 30 bytes, the name, the extra field's own header of 4; torch pads in a field "FB" of Z's, too.
+    // A local header of 30 bytes, the name, the extra field's header of 4. Like torch, pad with "Z"
+    // in an extra field "FB".
     const begin = at + 30 + name.length + 4;
     const padding = new Uint8Array((alignment - (begin % alignment)) % alignment).fill(0x5a);
     archive[name] = [content, { extra: { 16966: padding } }];
     at = begin + padding.length + content.length;
   }
-  // A date, so that the same content always gives the same bytes.
+  // A fixed date, so that the same content always gives the same bytes.
   return zipSync(archive, { level: 0, mtime: new Date(1980, 0, 1) });
 }
 
 /**
- * A checkpoint as a .pth in the original's format, {model, optimizer, epoch, scaler, args}, as torch.save writes it;
- * `torch.load(…, weights_only=True)` and `openCheckpoint` read it. All float32, under the original's names and in its order, with whatever of
- * the original's counters and constants the checkpoint lacks. `optimizer` is an empty dictionary without `adamW`, `epoch` None where it is
- * not known.
- * @throws InputError for a counter or constant of a type that PyTorch does not have
+ * A checkpoint as a .pth in the original's format, {model, optimizer, epoch, scaler, args}, written
+ * as torch.save does (docs/method.md §4). `torch.load(…, weights_only=True)` and `openCheckpoint`
+ * read it. Weights are float32, with the original's names and order. Counters and constants that
+ * the checkpoint lacks are added. `epoch` is None if it is not known.
+ * @param adamW without it, `optimizer` is an empty dictionary
+ * @throws InputError if a counter or constant has a type that PyTorch does not have
  */
 export function exportPth(checkpoint: Checkpoint, adamW?: AdamWState): Uint8Array {
   const { config, weights, settings, source } = checkpoint;
@@ -155,7 +168,7 @@ export function exportPth(checkpoint: Checkpoint, adamW?: AdamWState): Uint8Arra
   const model = new PickleObject(orderedDictionary, []);
   for (const name of new Set([...originalOrder(config), ...extras.keys()])) {
     const weight = weights.get(name);
-    const tensor: StoredTensor = weight ? { dtype: "F32", ...weight } : (extras.get(name) as StoredTensor);
+    const tensor: StoredTensor = weight ? { dtype: "F32", ...weight } : extras.get(name)!;
     model.items.set(name, storages.add(name, tensor));
   }
   const root = new Map<PickleValue, PickleValue>([

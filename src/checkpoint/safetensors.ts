@@ -1,12 +1,14 @@
+// Reads and writes safetensors files. The format, https://huggingface.co/docs/safetensors: the
+// header's length in 8 bytes (little-endian), the header as JSON, the data.
+
 import { InputError } from "../errors.js";
 import { type DType, decodeTensor, elementBytes, elementCount, encodeTensor, type StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 
-// The format: https://huggingface.co/docs/safetensors. 8 bytes header length (little-endian), a JSON header, the data.
-
 /** The format's own limit. */
 const maxHeaderBytes = 100_000_000;
 
+/** A file's content. */
 export interface Safetensors {
   metadata: Record<string, string>;
   tensors: Map<string, StoredTensor>;
@@ -16,88 +18,53 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+function isInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
 function isDType(value: unknown): value is DType {
   return typeof value === "string" && Object.hasOwn(elementBytes, value);
 }
 
-/** Whether the bytes begin as a safetensors file does (says nothing about the rest). */
+/** Whether the bytes begin like a safetensors file. Does not check the rest. */
 export function looksLikeSafetensors(bytes: Uint8Array): boolean {
   if (bytes.length < 10 || bytes[8] !== 0x7b) return false;
   const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   return headerBytes <= BigInt(maxHeaderBytes);
 }
 
+/** Throws the InputError for a damaged file. */
+type Fail = (what: string) => never;
+
+/** Where a tensor lies in the file's data, in bytes. */
+interface Span {
+  name: string;
+  dtype: DType;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
 /**
- * Reads a safetensors file, checking all of it: header, element types, and that the tensors cover the data exactly,
- * without overlap or hole. Tensors are views of `bytes` where alignment allows it. F16 and BF16 come as Float32Array.
+ * Reads a safetensors file. Checks all of it: the header, element types, and that the tensors cover
+ * the data exactly, without overlap or gap. Tensors are views of `bytes` if they are aligned. F16
+ * and BF16 become Float32Array.
  * @param name the file's name, for messages
- * @throws InputError
+ * @throws InputError if anything is wrong with the file
  */
 export function parseSafetensors(bytes: Uint8Array, name: string): Safetensors {
-  const fail = (what: string): never => {
+  const fail: Fail = (what) => {
     throw new InputError(`${name}: not a valid safetensors file: ${what}`);
   };
-  if (bytes.length < 8) fail(`${bytes.length} bytes are too few for a header`);
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
-  if (length > BigInt(maxHeaderBytes)) fail(`header length ${length} is over the format's limit of ${maxHeaderBytes}`);
-  const headerBytes = Number(length);
-  if (headerBytes > bytes.length - 8) {
-    fail(`header length ${headerBytes} reaches past the end of the file (${bytes.length} bytes)`);
-  }
-  const data = bytes.subarray(8 + headerBytes);
-
-  let header: unknown;
-  try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)));
-  } catch {
-    fail("its header is not valid JSON");
-  }
-  if (!isRecord(header)) return fail("its header is not a JSON object");
-
+  const { header, data } = readHeader(bytes, fail);
   let metadata: Record<string, string> = {};
-  const spans: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[] = [];
+  const spans: Span[] = [];
   for (const [key, value] of Object.entries(header)) {
     if (!isRecord(value)) return fail(`the header's entry ${shown(key)} is not an object`);
-    if (key === "__metadata__") {
-      for (const [metaKey, text] of Object.entries(value)) {
-        if (typeof text !== "string") return fail(`metadata ${shown(metaKey)} is not a string`);
-      }
-      metadata = value as Record<string, string>;
-      continue;
-    }
-    const { dtype, shape, data_offsets: offsets } = value;
-    if (!isDType(dtype)) {
-      return fail(`tensor ${shown(key)} has the unknown element type ${shown(String(dtype))}`);
-    }
-    if (!Array.isArray(shape)) return fail(`tensor ${shown(key)} has no shape`);
-    const count = elementCount(shape);
-    if (Number.isNaN(count)) return fail(`tensor ${shown(key)} has an impossible shape`);
-    const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? (offsets as unknown[]) : [];
-    if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(end)) {
-      return fail(`tensor ${shown(key)} has no data_offsets of two whole numbers`);
-    }
-    const span = { name: key, dtype, shape: shape as number[], begin: begin as number, end: end as number };
-    if (span.begin < 0 || span.end < span.begin || span.end > data.length) {
-      return fail(
-        `tensor ${shown(key)} lies at bytes ${span.begin} to ${span.end}, outside of the data (${data.length} bytes)`,
-      );
-    }
-    if (span.end - span.begin !== count * elementBytes[dtype]) {
-      const takes = count * elementBytes[dtype];
-      return fail(
-        `tensor ${shown(key)}, ${dtype} ${shownShape(span.shape)}, takes ${takes} bytes but has ${span.end - span.begin}`,
-      );
-    }
-    spans.push(span);
+    if (key === "__metadata__") metadata = readMetadata(value, fail);
+    else spans.push(readSpan(key, value, data.length, fail));
   }
-
-  let covered = 0;
-  for (const span of [...spans].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (span.begin < covered) fail(`tensor ${shown(span.name)} overlaps another`);
-    if (span.begin > covered) fail(`bytes ${covered} to ${span.begin} of the data belong to no tensor`);
-    covered = span.end;
-  }
-  if (covered !== data.length) fail(`bytes ${covered} to ${data.length} of the data belong to no tensor`);
+  checkCoverage(spans, data.length, fail);
 
   const tensors = new Map<string, StoredTensor>();
   for (const { name: key, dtype, shape, begin, end } of spans) {
@@ -106,9 +73,65 @@ export function parseSafetensors(bytes: Uint8Array, name: string): Safetensors {
   return { metadata, tensors };
 }
 
+function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unknown>; data: Uint8Array } {
+  if (bytes.length < 8) fail(`${bytes.length} bytes are too few for a header`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(maxHeaderBytes)) fail(`header length ${length} is over the format's limit of ${maxHeaderBytes}`);
+  const headerBytes = Number(length);
+  if (headerBytes > bytes.length - 8) {
+    fail(`header length ${headerBytes} reaches past the end of the file (${bytes.length} bytes)`);
+  }
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)));
+  } catch {
+    fail("its header is not valid JSON");
+  }
+  if (!isRecord(header)) return fail("its header is not a JSON object");
+  return { header, data: bytes.subarray(8 + headerBytes) };
+}
+
+function readMetadata(entry: Record<string, unknown>, fail: Fail): Record<string, string> {
+  for (const [key, text] of Object.entries(entry)) {
+    if (typeof text !== "string") return fail(`metadata ${shown(key)} is not a string`);
+  }
+  return entry as Record<string, string>;
+}
+
+function readSpan(name: string, entry: Record<string, unknown>, dataBytes: number, fail: Fail): Span {
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (!isDType(dtype)) return fail(`tensor ${shown(name)} has the unknown element type ${shown(String(dtype))}`);
+  if (!Array.isArray(shape)) return fail(`tensor ${shown(name)} has no shape`);
+  const count = elementCount(shape);
+  if (Number.isNaN(count)) return fail(`tensor ${shown(name)} has an impossible shape`);
+  const [begin, end]: unknown[] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
+  if (!isInteger(begin) || !isInteger(end)) {
+    return fail(`tensor ${shown(name)} has no data_offsets of two whole numbers`);
+  }
+  if (begin < 0 || end < begin || end > dataBytes) {
+    return fail(`tensor ${shown(name)} lies at bytes ${begin} to ${end}, outside the data (${dataBytes} bytes)`);
+  }
+  const needed = count * elementBytes[dtype];
+  if (end - begin !== needed) {
+    return fail(`tensor ${shown(name)}, ${dtype} ${shownShape(shape)}, needs ${needed} bytes but has ${end - begin}`);
+  }
+  return { name, dtype, shape, begin, end };
+}
+
+function checkCoverage(spans: readonly Span[], dataBytes: number, fail: Fail): void {
+  let covered = 0;
+  for (const span of [...spans].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (span.begin < covered) fail(`tensor ${shown(span.name)} overlaps another`);
+    if (span.begin > covered) fail(`bytes ${covered} to ${span.begin} of the data belong to no tensor`);
+    covered = span.end;
+  }
+  if (covered !== dataBytes) fail(`bytes ${covered} to ${dataBytes} of the data belong to no tensor`);
+}
+
 /**
- * Writes a safetensors file. Tensors are ordered by element size, then by name, so that every one is aligned and the
- * same content always gives the same bytes.
+ * Writes a safetensors file. Tensors are sorted by element size, then by name. So all are aligned,
+ * and the same content always gives the same bytes.
+ * @throws RangeError if a tensor's data does not fill its shape, or it is named `__metadata__`
  */
 export function serializeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -126,7 +149,7 @@ export function serializeSafetensors(
     const expected = elementCount(tensor.shape) * elementBytes[tensor.dtype];
     if (part.length !== expected) {
       throw new RangeError(
-        `tensor ${shown(name)}, ${tensor.dtype} ${shownShape(tensor.shape)}, takes ${expected} bytes, not ${part.length}`,
+        `tensor ${shown(name)}, ${tensor.dtype} ${shownShape(tensor.shape)}, needs ${expected} bytes but has ${part.length}`,
       );
     }
     entries.push([name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, offset + part.length] }]);
@@ -134,7 +157,7 @@ export function serializeSafetensors(
     offset += part.length;
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-  // Padded with spaces to a multiple of 8, so that the data is aligned in the file.
+  // Padded with spaces to a multiple of 8, so that the data is aligned.
   const headerBytes = Math.ceil(json.length / 8) * 8;
   const file = new Uint8Array(8 + headerBytes + offset).fill(0x20, 8, 8 + headerBytes);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);

@@ -1,32 +1,34 @@
+// Training settings that a checkpoint carries, in the original's format and in ours.
+
 import type { Setting } from "./pth.js";
 
 /**
- * What a checkpoint tells about how its network was trained. All optional, and hints only: they come from a file, and
- * are checked for type and range but for nothing else.
+ * What a checkpoint says about how its network was trained. All are optional, and only hints: they
+ * come from a file, and only type and range are checked.
  */
 export interface TrainingSettings {
-  /** Share of the tokens that is removed, from 0 to below 1. */
+  /** Share of tokens to remove, from 0 to below 1. */
   maskRatio?: number;
   /** The original's name of the masking: "random_masking" or "grad_masking_v1". */
   maskingMethod?: string;
-  /** Height and width in pixels. */
+  /** Height, width in pixels. */
   inputSize?: [number, number];
-  /** The original's `abnormal_score_func`: "L1" or "L2", one for each part of the score. */
+  /** The original's `abnormal_score_func`: "L1" or "L2" for each part of the score. */
   score?: string[];
   normPixLoss?: boolean;
-  /** Scores over removed tokens only (`use_only_masked_tokens_ab`). */
+  /** Whether scores are over removed tokens only (`use_only_masked_tokens_ab`). */
   onlyMaskedTokens?: boolean;
-  /** Name of the data set. */
+  /** The data set's name. */
   dataset?: string;
   epoch?: number;
   /**
-   * How it was tested while it was trained: names and numbers of the evaluation's settings, such as `scoring` and `smoothing`. Of models that
-   * were trained here; whoever uses one checks it.
+   * The evaluation's settings while the model was trained here, such as `scoring` and `smoothing`.
+   * Its contents are not checked: the code that uses it has to.
    */
   tested?: Readonly<Record<string, unknown>>;
 }
 
-/** The names of the settings in the original's `args`; `epoch` stands beside these. */
+/** Names of the settings in the original's `args`. `epoch` is stored beside `args`. */
 const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch" | "tested">, string>> = {
   maskRatio: "mask_ratio",
   maskingMethod: "masking_method",
@@ -37,7 +39,10 @@ const originalNames: Readonly<Record<Exclude<keyof TrainingSettings, "epoch" | "
   dataset: "dataset",
 };
 
-/** The original has no place for `tested`; its code steps over what it does not ask for. The value is JSON. */
+/**
+ * Our own addition to `args`, for `tested` as JSON. The original ignores names that it does not
+ * know.
+ */
 const testedName = "sdmae_tested";
 
 function isShortText(value: unknown): value is string {
@@ -48,7 +53,7 @@ function isSize(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value > 0;
 }
 
-/** Settings out of foreign data, by `read`: what is not of the right type and range is left out. */
+/** Settings from untrusted data: leaves out those of a wrong type or range. */
 function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingSettings {
   const settings: TrainingSettings = {};
   const maskRatio = read("maskRatio");
@@ -75,7 +80,7 @@ function settingsFrom(read: (key: keyof TrainingSettings) => unknown): TrainingS
   return settings;
 }
 
-/** Settings from the original's checkpoint: its `epoch` and `args`. */
+/** Settings from `epoch` and `args` of a .pth. */
 export function settingsFromArgs(args: ReadonlyMap<string, unknown>, epoch: number | undefined): TrainingSettings {
   return settingsFrom((key) => {
     if (key === "epoch") return epoch;
@@ -92,7 +97,7 @@ function parsed(text: unknown): unknown {
   }
 }
 
-/** The reverse of {@link settingsFromArgs}, but for the epoch: what is known, under the names of the original's `args`. */
+/** The known settings except the epoch, under the names of the original's `args`. */
 export function argsFromSettings(settings: TrainingSettings): Map<string, Setting> {
   const args = new Map<string, Setting>();
   for (const [key, name] of Object.entries(originalNames) as [keyof typeof originalNames, string][]) {
@@ -103,7 +108,7 @@ export function argsFromSettings(settings: TrainingSettings): Map<string, Settin
   return args;
 }
 
-/** Settings from their own JSON, as `saveCheckpoint` writes it; none where that is not an object. */
+/** Settings from the JSON that `saveCheckpoint` writes; none if that is not an object. */
 export function settingsFromJson(json: unknown): TrainingSettings {
   const record = typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>) : {};
   return settingsFrom((key) => (Object.hasOwn(record, key) ? record[key] : undefined));

@@ -1,6 +1,8 @@
+// Tensors as files hold them: element types, and bytes to typed arrays and back.
+
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../half.js";
 
-/** Bytes per element of every element type that is read and written, by its name in safetensors. */
+/** Bytes per element of each supported element type, by its name in safetensors. */
 export const elementBytes = {
   F64: 8,
   F32: 4,
@@ -17,8 +19,10 @@ export const elementBytes = {
   BOOL: 1,
 } as const;
 
+/** An element type, by its name in safetensors. */
 export type DType = keyof typeof elementBytes;
 
+/** The typed arrays that hold a tensor's elements. */
 export type TensorData =
   | Float64Array
   | Float32Array
@@ -32,8 +36,9 @@ export type TensorData =
   | Uint8Array;
 
 /**
- * A tensor as a file holds it, row-major. `data` has the typed array that belongs to `dtype`; F16 and BF16, which
- * have none, are widened to Float32Array (exact) and narrowed again on writing. BOOL is a Uint8Array of 0 and 1.
+ * A tensor of a file, row-major. `data` is the typed array of `dtype`. F16 and BF16 have none: they
+ * are widened to Float32Array, which is exact, and narrowed again on writing. BOOL is a Uint8Array
+ * of 0 and 1.
  */
 export interface StoredTensor {
   dtype: DType;
@@ -41,7 +46,9 @@ export interface StoredTensor {
   data: TensorData;
 }
 
-/** Number of elements of a shape; NaN where the shape is none (negative, fractional) or beyond 2^53. */
+/**
+ * The number of elements of a shape. NaN if a size is negative or fractional, or it exceeds 2^53.
+ */
 export function elementCount(shape: readonly unknown[]): number {
   let count = 1;
   for (const size of shape) {
@@ -52,12 +59,12 @@ export function elementCount(shape: readonly unknown[]): number {
 }
 
 /**
- * Little-endian bytes as typed data. A view of the bytes themselves where their alignment allows it, otherwise a copy.
- * (Copied by the constructor and not by slice(), which for Node's Buffer is a view.)
- * (WebGPU runs on little-endian machines only, so the typed arrays' byte order is the files'.)
+ * Little-endian bytes as typed data: a view if they are aligned, otherwise a copy. WebGPU runs on
+ * little-endian machines only, so typed arrays have the files' byte order.
  */
 export function decodeTensor(bytes: Uint8Array, dtype: DType): TensorData {
   const size = elementBytes[dtype];
+  // Not slice(), which does not copy a Node Buffer.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const { buffer, byteOffset } = aligned;
   const length = aligned.byteLength / size;
@@ -90,7 +97,7 @@ export function decodeTensor(bytes: Uint8Array, dtype: DType): TensorData {
   }
 }
 
-/** The inverse of `decodeTensor`: the bytes that a file holds. */
+/** The bytes of a tensor in a file: the inverse of {@link decodeTensor}. */
 export function encodeTensor(tensor: StoredTensor): Uint8Array {
   let data = tensor.data;
   if (tensor.dtype === "F16" || tensor.dtype === "BF16") {
@@ -100,7 +107,7 @@ export function encodeTensor(tensor: StoredTensor): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** Floating-point data as float32 (rounded from float64); undefined for integers. */
+/** Floating-point data as float32; float64 is rounded. Undefined for integers. */
 export function asFloat32(tensor: StoredTensor): Float32Array | undefined {
   if (tensor.data instanceof Float32Array) return tensor.data;
   if (tensor.data instanceof Float64Array) return new Float32Array(tensor.data);

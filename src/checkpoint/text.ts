@@ -1,6 +1,8 @@
+// Texts for messages about files.
+
 /**
- * A name out of a foreign file, made fit for a one-line message: quoted, cut to 80 characters, and with everything but
- * printable ASCII escaped, so that a file can neither break the line nor send codes to a terminal.
+ * A name from an untrusted file, safe to print in a one-line message: quoted, cut to 80 characters,
+ * all but printable ASCII escaped. So a file cannot break the line or send codes to a terminal.
  */
 export function shown(text: string): string {
   const cut = text.length > 80 ? `${text.slice(0, 77)}...` : text;
@@ -8,7 +10,7 @@ export function shown(text: string): string {
   return `"${plain}"`;
 }
 
-/** A shape as it is usually written: [256, 9, 16, 16]. */
+/** A shape as text: [256, 9, 16, 16]. */
 export function shownShape(shape: readonly number[]): string {
   return `[${shape.join(", ")}]`;
 }

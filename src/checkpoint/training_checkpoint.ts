@@ -1,3 +1,6 @@
+// Checkpoints that training can resume from. Beside the model they hold AdamW's moments, as
+// `optimizer.exp_avg.<name>` and `optimizer.exp_avg_sq.<name>`, and the trainer's JSON as metadata.
+
 import { InputError } from "../errors.js";
 import { tensorShapes } from "../model/config.js";
 import {
@@ -11,26 +14,28 @@ import { looksLikeSafetensors, parseSafetensors, serializeSafetensors } from "./
 import type { StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 
-// A checkpoint (checkpoint.ts) that training can go on from: beside the model's tensors AdamW's moments,
-// `optimizer.exp_avg.<name>` and `optimizer.exp_avg_sq.<name>`, and as metadata the trainer's own JSON.
-
 const trainingKey = "sdmae.training";
 const firstPrefix = `${optimizerPrefix}exp_avg.`;
 const secondPrefix = `${optimizerPrefix}exp_avg_sq.`;
 
+/** AdamW's state. */
 export interface OptimizerState {
-  /** AdamW's first and second moments by tensor name, shape as the tensor's; of every tensor that is trained. */
+  /** First and second moments of every trained tensor, by its name and in its shape. */
   moments: Map<string, { shape: readonly number[]; first: Float32Array; second: Float32Array }>;
 }
 
+/** A checkpoint with all that training needs to resume. */
 export interface TrainingCheckpoint {
   checkpoint: Checkpoint;
   optimizer: OptimizerState;
-  /** The trainer's own JSON, to be checked by whoever reads it. */
+  /** The trainer's own JSON. Not checked here. */
   training: unknown;
 }
 
-/** A training checkpoint as a safetensors file; {@link openTrainingCheckpoint} reads the same bits back. */
+/**
+ * A training checkpoint as a safetensors file. {@link openTrainingCheckpoint} reads back the same
+ * bits.
+ */
 export function saveTrainingCheckpoint({ checkpoint, optimizer, training }: TrainingCheckpoint): Uint8Array {
   const { tensors, metadata } = checkpointContent(checkpoint);
   for (const [name, { shape, first, second }] of optimizer.moments) {
@@ -41,23 +46,23 @@ export function saveTrainingCheckpoint({ checkpoint, optimizer, training }: Trai
 }
 
 /**
- * Whether a file is a training checkpoint, as far as its metadata says.
- * @throws InputError where it is a damaged safetensors file
+ * Whether a file is a training checkpoint, by its metadata.
+ * @throws InputError if it is a damaged safetensors file
  */
 export function isTrainingCheckpoint({ name, bytes }: CheckpointFile): boolean {
   return looksLikeSafetensors(bytes) && Object.hasOwn(parseSafetensors(bytes, name).metadata, trainingKey);
 }
 
 /**
- * Opens what {@link saveTrainingCheckpoint} wrote, checking all of it but the trainer's JSON. Weights and moments may be views of the
- * file's bytes.
- * @throws InputError, also for a checkpoint without the optimiser's state
+ * Opens what {@link saveTrainingCheckpoint} wrote. Checks everything but the trainer's JSON.
+ * Weights and moments may be views of the file's bytes.
+ * @throws InputError if the file is damaged or has no optimiser state
  */
 export function openTrainingCheckpoint(file: CheckpointFile): TrainingCheckpoint {
   const { name } = file;
   const checkpoint = openCheckpoint([file]);
   if (!isTrainingCheckpoint(file)) {
-    throw new InputError(`${name}: was not written by training: it cannot be continued from`);
+    throw new InputError(`${name}: not a training checkpoint, so training cannot resume from it`);
   }
   const { tensors, metadata } = parseSafetensors(file.bytes, name);
   let training: unknown;
@@ -75,13 +80,13 @@ export function openTrainingCheckpoint(file: CheckpointFile): TrainingCheckpoint
   }
   for (const tensorName of tensors.keys()) {
     if (tensorName.startsWith(optimizerPrefix)) {
-      throw new InputError(`${name}: tensor ${shown(tensorName)} is unknown: nothing of that name is trained`);
+      throw new InputError(`${name}: tensor ${shown(tensorName)} is unknown: no trained tensor has that name`);
     }
   }
   return { checkpoint, optimizer: { moments }, training };
 }
 
-/** Takes one moment out of `tensors`, checked. */
+/** Removes one moment from `tensors` and checks it. */
 function takeMoment(
   tensors: Map<string, StoredTensor>,
   tensorName: string,
@@ -100,9 +105,9 @@ function takeMoment(
   const isSquare = tensorName.startsWith(secondPrefix);
   const at = data.findIndex((value) => !Number.isFinite(value) || (isSquare && value < 0));
   if (at >= 0) {
-    const should = isSquare ? "finite and not negative" : "finite";
+    const range = isSquare ? "finite and not negative" : "finite";
     throw new InputError(
-      `${name}: tensor ${shown(tensorName)} holds ${data[at]} at position ${at}; this moment must be ${should}`,
+      `${name}: tensor ${shown(tensorName)} holds ${data[at]} at position ${at}; this moment must be ${range}`,
     );
   }
   return data;

@@ -1,10 +1,10 @@
+// Reads zip archives. Why not fflate's unzipSync: it checks neither ranges nor checksums, and
+// inflates a whole stream even if its entry declares a small size. fflate only inflates here. The
+// format: PKWARE's APPNOTE.TXT, sections 4.3.6 to 4.3.16.
+
 import { Inflate } from "fflate";
 import { InputError } from "../errors.js";
 import { shown } from "./text.js";
-
-// The directory is read here and not by fflate's unzipSync, which checks neither ranges nor checksums, and which
-// inflates a whole stream however small the size that its entry declares. Inflating itself is fflate's.
-// The format: PKWARE's APPNOTE.TXT, sections 4.3.6 to 4.3.16.
 
 const localHeader = 0x04034b50;
 const directoryHeader = 0x02014b50;
@@ -12,11 +12,13 @@ const endOfDirectory = 0x06054b50;
 const endOfDirectory64 = 0x06064b50;
 const locator64 = 0x07064b50;
 
-/** An archive of a checkpoint has a few hundred entries. */
+/** A checkpoint's archive has a few hundred entries. */
 const maxEntries = 100_000;
-/** torch.save stores its entries uncompressed; only a repacked archive has deflated ones. All of them together: */
+/** Limit for all compressed entries together. torch.save compresses none; repacked archives may. */
 const maxInflatedBytes = 256 * 2 ** 20;
-/** How much compressed data is inflated between two looks at the size: bounds what a zip bomb can unfold to. */
+/**
+ * Compressed bytes that are inflated between two checks of the size. Limits the harm of a zip bomb.
+ */
 const inflateChunkBytes = 16_384;
 
 interface ZipEntry {
@@ -39,12 +41,15 @@ function crc32(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** Whether the bytes begin as a zip archive with at least one entry does. */
+/** Whether the bytes begin like a zip archive with at least one entry. */
 export function looksLikeZip(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4;
 }
 
-/** A zip archive in memory (ZIP64 too). Entries are unpacked when asked for, and checked against size and checksum. */
+/**
+ * A zip archive in memory, also ZIP64. Entries are unpacked on demand; size and checksum are
+ * checked.
+ */
 export class ZipArchive {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -54,7 +59,7 @@ export class ZipArchive {
 
   /**
    * @param name the file's name, for messages
-   * @throws InputError when the archive's directory is missing or damaged
+   * @throws InputError if the archive's directory is missing or damaged
    */
   constructor(bytes: Uint8Array, name: string) {
     this.#bytes = bytes;
@@ -64,12 +69,12 @@ export class ZipArchive {
       this.#readDirectory();
     } catch (error) {
       // DataView's range checks are the bounds checks here.
-      if (error instanceof RangeError) this.#fail("its directory points outside of the file");
+      if (error instanceof RangeError) this.#fail("its directory points outside the file");
       throw error;
     }
   }
 
-  /** Names of all entries, in the directory's order. */
+  /** All entries' names, in the directory's order. */
   get names(): string[] {
     return [...this.#entries.keys()];
   }
@@ -78,14 +83,17 @@ export class ZipArchive {
     return this.#entries.has(entryName);
   }
 
-  /** Unpacked size of an entry as the directory declares it; undefined where there is no such entry. */
+  /**
+   * Unpacked bytes of an entry, as declared in the directory; undefined if there is no such entry.
+   */
   size(entryName: string): number | undefined {
     return this.#entries.get(entryName)?.bytes;
   }
 
   /**
-   * An entry's content; a view of the archive where it is stored uncompressed.
-   * @throws InputError when it is missing or damaged, or inflates to more than it declares or than 256 MiB
+   * An entry's content. It is a view of the archive if the entry is not compressed.
+   * @throws InputError if it is missing or damaged, or unpacks to more than declared or than 256
+   *   MiB
    */
   read(entryName: string): Uint8Array {
     const entry = this.#entries.get(entryName);
@@ -93,7 +101,7 @@ export class ZipArchive {
     if (!entry) return this.#fail(`it has no entry ${shownName}`);
     const header = entry.headerOffset;
     if (header + 30 > this.#bytes.length || this.#view.getUint32(header, true) !== localHeader) {
-      return this.#fail(`entry ${shownName} is not where the directory says`);
+      return this.#fail(`entry ${shownName} is not where its directory says`);
     }
     const begin = header + 30 + this.#view.getUint16(header + 26, true) + this.#view.getUint16(header + 28, true);
     const end = begin + entry.packedBytes;
@@ -104,9 +112,11 @@ export class ZipArchive {
     if (entry.method === 0) content = packed;
     else if (entry.method === 8) content = this.#inflate(packed, entry, shownName);
     else
-      return this.#fail(`entry ${shownName} uses compression method ${entry.method}; only store and deflate are read`);
+      return this.#fail(
+        `entry ${shownName} uses compression method ${entry.method}; only store and deflate are supported`,
+      );
     if (content.length !== entry.bytes) {
-      return this.#fail(`entry ${shownName} has ${content.length} bytes where its directory says ${entry.bytes}`);
+      return this.#fail(`entry ${shownName} has ${content.length} bytes, but its directory says ${entry.bytes}`);
     }
     if (crc32(content) !== entry.checksum) return this.#fail(`entry ${shownName} fails its checksum`);
     return content;
@@ -116,7 +126,7 @@ export class ZipArchive {
     this.#inflatedBytes += entry.bytes;
     if (this.#inflatedBytes > maxInflatedBytes) {
       this.#fail(
-        `entry ${shownName} would unpack to ${entry.bytes} bytes; 256 MiB of compressed entries are the limit`,
+        `entry ${shownName} would unpack to ${entry.bytes} bytes; the limit for all compressed entries is 256 MiB`,
       );
     }
     const content = new Uint8Array(entry.bytes);
@@ -156,7 +166,7 @@ export class ZipArchive {
       count = this.#uint64(end64 + 32);
       at = this.#uint64(end64 + 48);
     }
-    if (count > maxEntries) this.#fail(`${count} entries are more than the ${maxEntries} that are read`);
+    if (count > maxEntries) this.#fail(`it has ${count} entries; the limit is ${maxEntries}`);
 
     const decoder = new TextDecoder();
     for (let i = 0; i < count; i++) {
@@ -183,7 +193,10 @@ export class ZipArchive {
     }
   }
 
-  /** A ZIP64 entry has 0xffffffff for what does not fit in 32 bits, and the real values in its extra field 1. */
+  /**
+   * If a value of an entry does not fit in 32 bits, it is 0xffffffff and extra field 1 has the real
+   * one.
+   */
   #readZip64Sizes(entry: ZipEntry, begin: number, end: number): void {
     for (let at = begin; at + 4 <= end; at += 4 + this.#view.getUint16(at + 2, true)) {
       if (this.#view.getUint16(at, true) !== 1) continue;

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { versions } from "../node/files/versions.js";
 import { adaptersCommand } from "./commands/adapters.js";
 import { checkFixtureCommand } from "./commands/check_fixture.js";
 import { convertCheckpointCommand } from "./commands/convert_checkpoint.js";
@@ -15,7 +16,7 @@ import { trainCommand } from "./commands/train.js";
 import { tuneCommand } from "./commands/tune.js";
 import { run } from "./run.js";
 
-/** Every command, by its name; `tools/NAME.js` runs one of them by itself. */
+/** Every command by its name. `tools/NAME.js` runs some of them directly. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
   eval: evalCommand,
@@ -35,21 +36,22 @@ const commands: Record<string, () => Command> = {
 
 /**
  * Runs `sdmae`.
- * @returns the exit code: 0, 1 where a check failed or something broke, 2 where the input, an option or the machine is at fault
+ * @returns the exit code, see {@link run}
  */
 export function runCli(args: readonly string[]): Promise<number> {
   const program = new Command("sdmae").description(
-    "Video anomaly detection with self-distilled masked auto-encoders, in WebGPU.",
+    "Finds abnormal events in video, with self-distilled masked auto-encoders (SD-MAE) in WebGPU.",
   );
-  program.option("--list-adapters", "list the WebGPU adapters here, as `adapters` does");
+  program.version(`sdmae ${versions().sdmae}`, "-V, --version", "print the version");
+  program.option("--list-adapters", "list the WebGPU adapters of this machine, as `adapters` does");
   for (const make of Object.values(commands)) program.addCommand(make());
   if (args[0] === "--list-adapters") return run(program, ["adapters"]);
   return run(program, args);
 }
 
-/** Runs one command by itself; exit codes as {@link runCli}. */
+/** Runs one command directly; exit codes as {@link runCli}. */
 export function runTool(name: string, args: readonly string[]): Promise<number> {
   const make = commands[name];
-  if (!make) throw new Error(`no command is named ${name}`);
+  if (!make) throw new Error(`there is no command ${name}`);
   return run(make(), args);
 }

@@ -3,7 +3,10 @@ import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/files/messages.js";
 import { Interrupted } from "./terminal/interrupt.js";
 
-/** A pipe that is closed early must not end the process with a stack: whoever writes learns of it. */
+/**
+ * Listens to errors of the standard output, so that a pipe that closes early does not end the process
+ * with a stack. The writer gets the error as well.
+ */
 function seenByWriter(): void {}
 
 function withChildren(command: Command): Command[] {
@@ -12,12 +15,12 @@ function withChildren(command: Command): Command[] {
 
 /**
  * Runs a command line.
- * @returns the exit code: 0; 1 if a check failed or something broke; 2 if the input, an option or the machine is at fault;
- * 130 after Ctrl-C
+ * @returns the exit code: 0; 1 if a check failed or there is a bug; 2 if the input, an option or the
+ *   machine is at fault; 130 after Ctrl-C
  */
 export async function run(program: Command, args: readonly string[]): Promise<number> {
   for (const command of withChildren(program)) {
-    // Errors of options in one line too; the second line that commander may add asks whether another option was meant.
+    // One line for errors of options too. Commander may add a second one with a similar option.
     const outputError = (text: string, write: (text: string) => void) => write(`${oneLine(text)} (see --help)\n`);
     command.exitOverride().configureOutput({ outputError });
   }
@@ -28,7 +31,7 @@ export async function run(program: Command, args: readonly string[]): Promise<nu
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
-    // Names of files may hold line breaks.
+    // File names may contain line breaks.
     const message = (error instanceof Error ? error.message : String(error)).replace(/\s*[\r\n]\s*/g, " ");
     process.stderr.write(`error: ${message}\n`);
     if (error instanceof InputError || error instanceof GpuError) return 2;

@@ -1,10 +1,15 @@
+// What a data set is to the rest of the code: videos with ground truth.
+
 import { InputError } from "../errors.js";
 import type { FrameSource } from "./frame.js";
 
-/** A ground-truth region of a track in one frame. Corners are pixels of the source image, both inclusive. */
+/**
+ * The ground-truth box of a track in one frame. Both corners are inclusive pixels of the source
+ * image.
+ */
 export interface TrackBox {
   track: number;
-  /** Position in the video, from 0. */
+  /** The frame's position in the video, from 0. */
   frame: number;
   x1: number;
   y1: number;
@@ -12,52 +17,62 @@ export interface TrackBox {
   y2: number;
 }
 
-/** Which pixels of a frame are abnormal, at the frame's own size. */
+/** The abnormal pixels of a frame, at the frame's size. */
 export interface PixelMask {
   width: number;
   height: number;
-  /** Row-major, 1 where abnormal, else 0. */
+  /** One byte per pixel, row-major: 1 if abnormal, else 0. */
   data: Uint8Array;
 }
 
-/** A video of a data set with its ground truth. What the data set does not have is absent. Frames are told by position, from 0. */
+/**
+ * A video of a data set. Ground truth that the data set does not have is undefined. Frames are
+ * given by position, from 0.
+ */
 export interface DatasetVideo {
-  /** Unique within its split: "01", "Test001". */
+  /** Unique in its split, such as "01" or "Test001". */
   readonly name: string;
-  /** Where its frames are, for messages. */
+  /** Where its frames are; for messages. */
   readonly path: string;
-  /** The number of frames, where it is known without decoding. */
+  /** The number of frames, if it is known without decoding. */
   readonly frameCount?: number;
-  /** @throws InputError naming the file for frames that cannot be read */
+  /**
+   * Opens the video's frames.
+   * @throws InputError that names a file that cannot be read
+   */
   open(): Promise<FrameSource>;
   /**
-   * 1 for an abnormal frame, else 0; one a frame.
-   * @throws InputError naming the file for labels that cannot be read, or are not as many as {@link frameCount}
+   * One label per frame: 1 if abnormal, else 0.
+   * @throws InputError that names the file if it cannot be read or does not have {@link frameCount}
+   * labels
    */
   labels?(): Promise<Uint8Array>;
-  /** The pixel ground truth of a frame. @throws InputError */
+  /** The abnormal pixels of a frame. @throws InputError if they cannot be read */
   mask?(frame: number): Promise<PixelMask>;
-  /** Every region of every track. @throws InputError */
+  /** All boxes of all tracks. @throws InputError if they cannot be read */
   tracks?(): Promise<TrackBox[]>;
-  /** The same video with something abnormal pasted in (docs/method.md §7), and masks of it, not 0 where abnormal; frames have the video's numbers. */
+  /**
+   * The same video with pasted anomalies, and their masks, which are not 0 where a frame is
+   * abnormal (docs/method.md §7). Frames have the video's numbers.
+   */
   abnormal?: { frames(): Promise<FrameSource>; masks(): Promise<FrameSource> };
 }
 
-/** A data set: normal videos to learn from, and videos with ground truth to be measured on. */
+/** A data set: normal videos for training, and videos with ground truth for tests. */
 export interface Dataset {
-  /** Which layout it was read as: "avenue", "shanghai", "ubnormal", "ped1", "ped2", "folder", "scene". */
+  /** Its layout: "avenue", "shanghai", "ubnormal", "ped1", "ped2", "folder" or "scene". */
   readonly layout: string;
   readonly root: string;
   readonly train: readonly DatasetVideo[];
   readonly test: readonly DatasetVideo[];
-  /** One line for each thing that is missing or was passed over. */
+  /** One line for each thing that is missing or was skipped. */
   readonly notes: readonly string[];
 }
 
 /**
- * Checks that labels fit their video.
- * @param name the file, for the message
- * @throws InputError with both counts
+ * Checks that there is one label per frame.
+ * @param name the labels' file, for the message
+ * @throws InputError with both counts if they differ
  */
 export function checkLabelCount(name: string, labels: ArrayLike<number>, frameCount: number): void {
   if (labels.length !== frameCount) {

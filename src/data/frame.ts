@@ -1,72 +1,86 @@
+// Frames and sources of frames; sources made of a caller's own pixels.
+
 import { InputError } from "../errors.js";
 
-/** One video frame: 8-bit B, G, R, interleaved, row-major, rows × columns × 3 bytes. Its buffer is its own: it may be kept. */
+/**
+ * A video frame: 8-bit B, G, R, interleaved, row-major. Its buffer is not reused: it may be kept.
+ */
 export interface Frame {
+  /** height × width × 3 bytes. */
   data: Uint8Array;
   width: number;
   height: number;
   /** Position in the video, from 0. */
   index: number;
   /**
-   * The number that names the frame: for a folder the one in the file's name, else the index. Numbers rise from frame to
-   * frame, but may have gaps: neighbours in time (t − 3, t + 3) are found by number, not by index.
+   * The frame's number: in a folder that of the file's name, else the index. Numbers rise from
+   * frame to frame, but may have gaps. Neighbours in time (t − 3, t + 3) are found by number, not
+   * by index.
    */
   number: number;
-  /** Seconds from the video's start, if known. */
+  /** Seconds since the video's start, if known. */
   time?: number;
 }
 
-/** Frames between a sample's frames, by frame number (docs/method.md §1). */
+/** Distance between a sample's frames, in frame numbers (docs/method.md §1). */
 export const sampleStride = 3;
 
-/** A video: frames in order, all of one size. */
+/** A video: frames in order, all of the same size. */
 export interface FrameSource {
-  /** What messages call it: a path, or the name that the caller gave. */
+  /** Its name in messages: a path, or the caller's name for it. */
   readonly name: string;
   readonly width: number;
   readonly height: number;
-  /** The exact number of frames, if known beforehand. */
+  /** The exact number of frames, if known in advance. */
   readonly frameCount?: number;
-  /** What the file's header promises, good for a progress bar only. */
+  /** The number of frames by the file's header. Only for progress bars. */
   readonly estimatedFrameCount?: number;
   readonly fps?: number;
-  /** One line for each thing that went wrong in the last pass without ending it (frames that could not be decoded). */
+  /**
+   * One line per problem that did not end the last pass, such as frames that could not be decoded.
+   */
   readonly warnings?: readonly string[];
   /**
-   * Reads the video from its start. Leaving the loop early releases what the source holds; an aborted signal ends it by
-   * throwing the signal's reason.
+   * Reads the video from its start. Leaving the loop early releases the source's resources.
+   * @throws the signal's reason if it is aborted; InputError if a frame cannot be read
    */
   frames(signal?: AbortSignal): AsyncIterable<Frame>;
 }
 
-/** Longest side of a frame, in pixels: beyond it a header is taken to be damaged or hostile. */
+/** Longest side of a frame in pixels. A larger one means a damaged or hostile file. */
 export const MAX_FRAME_SIDE = 16384;
-/** Shortest side of a frame, in pixels: one patch of the smallest preset. */
+/** Shortest side of a frame in pixels: one patch of the smallest preset. */
 export const MIN_FRAME_SIDE = 8;
 
-/** Throws an InputError unless a video's frames can have this size; `name` says whose size it is. */
+/**
+ * Checks a video's size.
+ * @param name the video, for the message
+ * @throws InputError if frames cannot have this size
+ */
 export function checkFrameSize(name: string, width: number, height: number): void {
   if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1) {
     throw new InputError(`${name}: a frame cannot be ${width}×${height} pixels`);
   }
   if (width > MAX_FRAME_SIDE || height > MAX_FRAME_SIDE) {
-    throw new InputError(`${name} is ${width}×${height} pixels; at most ${MAX_FRAME_SIDE} a side can be read`);
+    throw new InputError(`${name} is ${width}×${height} pixels; a side may have at most ${MAX_FRAME_SIDE}`);
   }
   if (width < MIN_FRAME_SIDE || height < MIN_FRAME_SIDE) {
-    throw new InputError(`${name} is ${width}×${height} pixels; a frame needs at least ${MIN_FRAME_SIDE} a side`);
+    throw new InputError(`${name} is ${width}×${height} pixels; a side needs at least ${MIN_FRAME_SIDE}`);
   }
 }
 
-/** How the pixels that a caller hands in are laid out, interleaved and row-major; gray16 is one Uint16 a pixel. */
+/** Layout of a caller's pixels, interleaved and row-major. gray16 is one Uint16 per pixel. */
 export type PixelFormat = "bgr" | "rgb" | "bgra" | "rgba" | "gray" | "gray16";
 
+/** A caller's pixels. */
 export type PixelData = Uint8Array | Uint8ClampedArray | Uint16Array;
 
 const CHANNELS: Record<PixelFormat, number> = { bgr: 3, rgb: 3, bgra: 4, rgba: 4, gray: 1, gray16: 1 };
 
 /**
- * Pixels of any layout as B, G, R bytes in a new buffer: gray is replicated, alpha is dropped (not multiplied in), 16 bits
- * become 8 by dropping the low byte, all as OpenCV's imread does. The data's length must be a whole number of pixels.
+ * Pixels of any layout as B, G, R bytes in a new buffer. As in OpenCV's imread, gray is replicated,
+ * alpha is dropped (not multiplied in), and 16 bits lose their low byte.
+ * @throws InputError if the data's length is not a whole number of pixels
  */
 export function toBgr(data: PixelData, format: PixelFormat): Uint8Array {
   const channels = CHANNELS[format];
@@ -95,20 +109,21 @@ export function toBgr(data: PixelData, format: PixelFormat): Uint8Array {
   return out;
 }
 
-/** A raw frame as a caller hands it in; a canvas's ImageData is one (format "rgba"). */
+/** A caller's raw frame. A canvas's ImageData is one (format "rgba"). */
 export interface RawFrame {
   data: PixelData;
-  /** Checked against the source's size where given. */
+  /** If given, it must be the source's size. */
   width?: number;
   height?: number;
-  /** Frame number; must rise from frame to frame. Default: one more than the last. */
+  /** The frame's number, which must rise from frame to frame. Default: the last one + 1. */
   number?: number;
-  /** Seconds from the start; default index / fps where fps is known. */
+  /** Seconds since the start. Default: index / fps, if fps is known. */
   time?: number;
 }
 
 type RawFrames = Iterable<PixelData | RawFrame> | AsyncIterable<PixelData | RawFrame>;
 
+/** Options of {@link fromIterable}. */
 export interface RawSourceOptions {
   width: number;
   height: number;
@@ -121,16 +136,17 @@ export interface RawSourceOptions {
 }
 
 /**
- * A FrameSource of raw frames that the caller produces: a camera, a decoder of one's own, a canvas.
- * Each frame is checked (length, size, number) and copied, so the caller may reuse its buffer.
- * Pass a function that starts anew to be able to read the source more than once.
- * @throws InputError for a size no frame can have; while iterating, for a frame that does not fit.
+ * A FrameSource from the caller's raw frames, for example of a camera, a decoder or a canvas. Each
+ * frame is checked (length, size, number) and copied, so the caller may reuse its buffer.
+ * @param frames the frames, or a function that returns them from the start: then the source can be
+ * read more than once
+ * @throws InputError if the options are wrong; while iterating, if a frame does not fit
  */
 export function fromIterable(frames: RawFrames | (() => RawFrames), options: RawSourceOptions): FrameSource {
   const { width, height, format = "bgr", name = "frames", fps, frameCount } = options;
   checkFrameSize(name, width, height);
   if (!Object.hasOwn(CHANNELS, format)) {
-    throw new InputError(`${name}: no pixel format "${format}"; use one of ${Object.keys(CHANNELS).join(", ")}`);
+    throw new InputError(`${name}: unknown pixel format "${format}"; use one of ${Object.keys(CHANNELS).join(", ")}`);
   }
   if (fps !== undefined && !(fps > 0 && fps < Number.POSITIVE_INFINITY)) {
     throw new InputError(`${name}: fps must be a positive number, not ${fps}`);
@@ -139,7 +155,7 @@ export function fromIterable(frames: RawFrames | (() => RawFrames), options: Raw
 
   async function* read(signal?: AbortSignal): AsyncGenerator<Frame> {
     if (started && typeof frames !== "function") {
-      throw new InputError(`${name}: these frames were read already; pass a function to read them more than once`);
+      throw new InputError(`${name}: these frames were already read; pass a function to read them more than once`);
     }
     started = true;
     let index = 0;
@@ -147,36 +163,12 @@ export function fromIterable(frames: RawFrames | (() => RawFrames), options: Raw
     for await (const given of abortable(typeof frames === "function" ? frames() : frames, signal)) {
       const raw: RawFrame = ArrayBuffer.isView(given) ? { data: given } : given;
       const number = raw.number ?? last + 1;
-      const bgr = check(raw, index, number, last);
+      const bgr = bgrOf(raw, { name, width, height, format }, { index, number, last });
       const time = raw.time ?? (fps === undefined ? undefined : index / fps);
       yield { data: bgr, width, height, index, number, ...(time === undefined ? {} : { time }) };
       last = number;
       index++;
     }
-  }
-
-  function check(raw: RawFrame, index: number, number: number, last: number): Uint8Array {
-    const { data } = raw;
-    const where = `${name}, frame ${index}`;
-    const wanted = format === "gray16" ? "a Uint16Array" : "a Uint8Array";
-    const isRight =
-      format === "gray16"
-        ? data instanceof Uint16Array
-        : data instanceof Uint8Array || data instanceof Uint8ClampedArray;
-    if (!isRight) throw new InputError(`${where}: the data must be ${wanted} for ${format} pixels`);
-    if ((raw.width ?? width) !== width || (raw.height ?? height) !== height) {
-      throw new InputError(
-        `${where} is ${raw.width ?? width}×${raw.height ?? height} pixels, the frames before are ${width}×${height}`,
-      );
-    }
-    const length = width * height * CHANNELS[format];
-    if (data.length !== length) {
-      throw new InputError(`${where} has ${data.length} values; ${width}×${height} ${format} pixels are ${length}`);
-    }
-    if (!Number.isSafeInteger(number) || number <= last) {
-      throw new InputError(`${where} has the number ${number}; it must be a whole number above ${last}`);
-    }
-    return toBgr(data, format);
   }
 
   return {
@@ -189,7 +181,40 @@ export function fromIterable(frames: RawFrames | (() => RawFrames), options: Raw
   };
 }
 
-/** Passes items on, but stops waiting for the next one (a camera that hangs) as soon as the signal is aborted. */
+/**
+ * The pixels of a raw frame as B, G, R bytes.
+ * @throws InputError if they do not fit the source, or the number is not above the last one
+ */
+function bgrOf(
+  raw: RawFrame,
+  { name, width, height, format }: { name: string; width: number; height: number; format: PixelFormat },
+  { index, number, last }: { index: number; number: number; last: number },
+): Uint8Array {
+  const { data } = raw;
+  const where = `${name}, frame ${index}`;
+  const wanted = format === "gray16" ? "a Uint16Array" : "a Uint8Array";
+  const isRight =
+    format === "gray16" ? data instanceof Uint16Array : data instanceof Uint8Array || data instanceof Uint8ClampedArray;
+  if (!isRight) throw new InputError(`${where}: the data must be ${wanted} for ${format} pixels`);
+  if ((raw.width ?? width) !== width || (raw.height ?? height) !== height) {
+    throw new InputError(
+      `${where} is ${raw.width ?? width}×${raw.height ?? height} pixels, but the source is ${width}×${height}`,
+    );
+  }
+  const length = width * height * CHANNELS[format];
+  if (data.length !== length) {
+    throw new InputError(`${where} has ${data.length} values, but ${width}×${height} ${format} pixels need ${length}`);
+  }
+  if (!Number.isSafeInteger(number) || number <= last) {
+    throw new InputError(`${where} has the number ${number}; it must be a whole number above ${last}`);
+  }
+  return toBgr(data, format);
+}
+
+/**
+ * Yields the items. An aborted signal ends the wait for the next one, such as that of a hung
+ * camera.
+ */
 async function* abortable<T>(items: Iterable<T> | AsyncIterable<T>, signal?: AbortSignal): AsyncGenerator<T> {
   if (!signal) {
     yield* items;
@@ -202,7 +227,8 @@ async function* abortable<T>(items: Iterable<T> | AsyncIterable<T>, signal?: Abo
     stop = () => reject(signal.reason);
     signal.addEventListener("abort", stop, { once: true });
   });
-  // An abort between two items is thrown by the next race; it must not count as unhandled until then.
+  // An abort between two items is thrown by the next race. Until then it must not count as
+  // unhandled.
   aborted.catch(() => {});
   let done = false;
   try {
@@ -217,7 +243,7 @@ async function* abortable<T>(items: Iterable<T> | AsyncIterable<T>, signal?: Abo
     }
   } finally {
     signal.removeEventListener("abort", stop);
-    // Not awaited when aborted: a generator that waits for a frame would only return after it.
+    // Not awaited after an abort: a generator that waits for a frame returns only when it comes.
     if (!done) {
       const closed = Promise.resolve(iterator.return?.());
       if (signal.aborted) closed.catch(() => {});

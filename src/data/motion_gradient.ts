@@ -1,6 +1,8 @@
+// The motion gradient on the CPU, for tools. The engine computes it on the GPU.
+
 import type { Frame } from "./frame.js";
 
-/** A frame with those before and after it in time. */
+/** A frame with its neighbours in time. */
 export interface FrameWithNeighbours {
   frame: Frame;
   /** Frame t − 1. */
@@ -10,8 +12,9 @@ export interface FrameWithNeighbours {
 }
 
 /**
- * Each frame of a video with its neighbours t − 1 and t + 1, by frame number; one that does not exist (at either end, at a gap) is
- * the frame itself (docs/method.md §1). Holds three frames at a time.
+ * Each frame of a video with its neighbours t − 1 and t + 1, by frame number. If one does not exist
+ * (at either end or at a gap), the frame itself stands in (docs/method.md §1). Holds three frames
+ * at a time.
  */
 export async function* withNeighbours(frames: AsyncIterable<Frame>): AsyncGenerator<FrameWithNeighbours> {
   let before: Frame | undefined;
@@ -29,7 +32,10 @@ export async function* withNeighbours(frames: AsyncIterable<Frame>): AsyncGenera
   if (frame) yield neighboured(frame);
 }
 
-/** |frame[t − 1] − frame[t + 1]|, value by value (docs/method.md §1): how much moves where. Both are B, G, R bytes of one size. */
+/**
+ * |frame[t − 1] − frame[t + 1]| of each value (docs/method.md §1), in B, G, R bytes. Both frames
+ * must have the same size.
+ */
 export function motionGradient({ before, after }: FrameWithNeighbours): Uint8Array<ArrayBuffer> {
   const [a, b] = [before.data, after.data];
   const out = new Uint8Array(a.length);

@@ -1,6 +1,8 @@
+// Bilinear resize on the CPU, with the same result as on the GPU.
+
 import { interpolationTable, type Size } from "../ops/resize.js";
 
-/** An 8-bit image: B, G, R bytes, interleaved, row-major. */
+/** An 8-bit image: B, G, R, interleaved, row-major; height × width × 3 bytes. */
 export interface BgrImage {
   data: Uint8Array;
   width: number;
@@ -8,8 +10,8 @@ export interface BgrImage {
 }
 
 /**
- * Bilinear resize exactly as OpenCV's INTER_LINEAR does it for 8-bit images; the same arithmetic as `shaders/resize.wgsl`. An image
- * that has the size already is returned as it is.
+ * Resizes like OpenCV's INTER_LINEAR for 8-bit images, to the bit; the same arithmetic as
+ * `shaders/resize.wgsl`. Returns the image itself if it has that size.
  */
 export function resizeBilinear(image: BgrImage, { height, width }: Size): BgrImage {
   if (image.width === width && image.height === height) return image;
@@ -35,7 +37,7 @@ export function resizeBilinear(image: BgrImage, { height, width }: Size): BgrIma
   return { data: out, width, height };
 }
 
-/** Offsets of the two neighbours that an entry of {@link interpolationTable} names. */
+/** Offsets of the two neighbours in an entry of {@link interpolationTable}. */
 function neighbours(entry: number, count: number, stride: number): [number, number] {
   const next = entry & 0xffff;
   return [(Math.max(next, 1) - 1) * stride, Math.min(next, count - 1) * stride];

@@ -1,6 +1,7 @@
+// Which frames of a video are in which slots, and which of them can be scored.
 import { sampleStride } from "../data/frame.js";
 
-/** A frame that can be scored, and the ring slots of what it is scored from. */
+/** A frame that can be scored, and the ring slots of the frames that its sample needs. */
 export interface ReadySample<F> {
   frame: F;
   /** Slots of t−3, t, t+3. */
@@ -13,8 +14,9 @@ export interface ReadySample<F> {
 }
 
 /**
- * Keeps the frames of a video that some sample still needs in the slots of a ring, and tells which frames have all their neighbours.
- * Neighbours go by frame number; one that does not exist is replaced by the frame itself.
+ * Assigns ring slots to the frames of a video, for as long as a sample needs them, and finds the
+ * frames that have all their neighbours. Neighbours go by frame number; if one does not exist, the
+ * frame itself takes its place (docs/method.md §1).
  */
 export class ClipWindow<F extends { number: number }> {
   private readonly free: number[];
@@ -22,22 +24,25 @@ export class ClipWindow<F extends { number: number }> {
   private readonly unscored: F[] = [];
   private newest = Number.NEGATIVE_INFINITY;
 
-  /** Slots that a window needs so that `batch` samples can be taken together. */
+  /** Slots that a window needs if `batch` samples are to be taken together. */
   static slotsFor(batch: number): number {
     return batch + 2 * sampleStride + 1;
   }
 
-  /** @param first the first of its slots */
+  /** @param first number of its first slot */
   constructor(slots: number, first = 0) {
     this.free = Array.from({ length: slots }, (_, i) => first + i);
   }
 
-  /** The slot that the next frame gets, whatever is taken before it comes; none where the window is full. */
+  /** The slot of the next frame, even if samples are taken before; undefined if all are in use. */
   get nextSlot(): number | undefined {
     return this.free[0];
   }
 
-  /** Takes a frame in; returns its slot. Frame numbers must rise. */
+  /**
+   * Adds a frame. Frame numbers must rise.
+   * @returns its slot
+   */
   add(frame: F): number {
     if (frame.number <= this.newest) throw new Error(`frame ${frame.number} comes after frame ${this.newest}`);
     const slot = this.free.shift();
@@ -48,7 +53,7 @@ export class ClipWindow<F extends { number: number }> {
     return slot;
   }
 
-  /** How many frames can be scored now; with `ended`, those at the video's end as well. */
+  /** How many frames can be scored now. After the video has `ended`, its last ones can be too. */
   readyCount(ended: boolean): number {
     if (ended) return this.unscored.length;
     let count = 0;
@@ -56,10 +61,10 @@ export class ClipWindow<F extends { number: number }> {
     return count;
   }
 
-  /** Takes the next `count` frames that are ready; the slots of frames that nothing needs any more become free. */
+  /** Takes the next `count` frames that are ready, and frees the slots that no later one needs. */
   take(count: number): ReadySample<F>[] {
     const samples = this.unscored.splice(0, count).map((frame): ReadySample<F> => {
-      const current = this.slotOf.get(frame.number) as number;
+      const current = this.slotOf.get(frame.number)!;
       const slot = (offset: number) => this.slotOf.get(frame.number + offset) ?? current;
       return {
         frame,
@@ -72,7 +77,7 @@ export class ClipWindow<F extends { number: number }> {
     });
     const oldestNeeded = (this.unscored[0]?.number ?? this.newest + 1) - sampleStride;
     for (const [number, slot] of this.slotOf) {
-      if (number >= oldestNeeded) break; // insertion order is number order
+      if (number >= oldestNeeded) break; // Numbers were inserted in rising order.
       this.slotOf.delete(number);
       this.free.push(slot);
     }

@@ -1,15 +1,17 @@
+// Reads the frames of several sources into slots, and puts batches together.
 import type { Frame, FrameSource } from "../data/frame.js";
 import { ClipWindow, type ReadySample } from "./clip_window.js";
 
-/** A frame without its pixels, and which source it is of. */
+/** A frame without its pixels, and the number of its source. */
 export type SourceFrame = Omit<Frame, "data"> & { source: number };
 
 /** Puts a frame's pixels into a slot. */
 export type Upload = (data: Uint8Array, slot: number) => Promise<void>;
 
 /**
- * Frames of several sources on their way into batches. Each source has a window of slots of its own, which it fills as fast as it is read and
- * slots become free; batches take from whoever has frames that can be scored.
+ * Frames of several sources on their way into batches. Each source has its own window of slots,
+ * and fills it as fast as it is read and slots become free. Batches take from all sources that have
+ * frames to score.
  */
 export class Feeds {
   private readonly windows: ClipWindow<SourceFrame>[];
@@ -19,10 +21,10 @@ export class Feeds {
   private nextChange: Promise<void> = Promise.resolve();
   private failure: unknown;
   private closed = false;
-  /** The window that comes first in the next batch: all have their turn. */
+  /** The window that comes first in the next batch: they take turns. */
   private turn = 0;
 
-  /** Slots of the frames of all sources. */
+  /** Slots that all sources need together. */
   static slotsFor(batch: number, sources: number): number {
     return sources * ClipWindow.slotsFor(Math.ceil(batch / sources));
   }
@@ -37,7 +39,7 @@ export class Feeds {
     this.arm();
   }
 
-  /** Reads a source to its end; where its window is full, it waits for {@link take}. */
+  /** Reads a source to its end. While its window is full, it waits for {@link take}. */
   async pump(index: number, source: FrameSource, signal: AbortSignal, upload: Upload): Promise<void> {
     const window = this.windows[index];
     try {
@@ -45,8 +47,8 @@ export class Feeds {
         signal.throwIfAborted();
         while (window.nextSlot === undefined && !this.closed) await this.change();
         if (this.closed) return;
-        // The frame is not in the window, hence in no batch, before its pixels are in its slot.
-        await upload(data, window.nextSlot as number);
+        // Upload first: once a frame is in the window, a batch may take it.
+        await upload(data, window.nextSlot!);
         this.newSlots.push(window.add({ ...frame, source: index }));
         this.announce();
       }
@@ -58,15 +60,19 @@ export class Feeds {
     }
   }
 
-  /** Whether every source was read to its end and every frame was taken. @throws what ended a source before */
+  /**
+   * Whether every source was read to its end and every frame was taken.
+   * @throws the error that ended a source early
+   */
   get done(): boolean {
     if (this.failure !== undefined) throw this.failure;
     return this.ended.every(Boolean) && this.count === 0;
   }
 
   /**
-   * Whether there are frames for a batch: `least` at least, or fewer where no more can come before some are taken.
-   * @throws what ended a source before its end
+   * Whether there are frames for a batch: at least `least`, or fewer if no more can come before
+   * some are taken.
+   * @throws the error that ended a source early
    */
   has(least: number): boolean {
     if (this.failure !== undefined) throw this.failure;
@@ -76,7 +82,7 @@ export class Feeds {
     return count >= least || this.windows.every(waits);
   }
 
-  /** The next batch, or what there is of one. A source's frames are in order; sources take turns. */
+  /** The next batch, full or not. Each source's frames are in order; sources take turns. */
   take(): ReadySample<SourceFrame>[] {
     const samples: ReadySample<SourceFrame>[] = [];
     const { windows } = this;
@@ -86,7 +92,7 @@ export class Feeds {
         const index = (this.turn + i) % windows.length;
         const ready = this.ready(index);
         if (ready === 0) continue;
-        // A single source gives all of its frames at once; of several, each gives one a round.
+        // A single source gives all its frames at once; several give one each per round.
         const count = windows.length === 1 ? Math.min(ready, this.batch) : 1;
         samples.push(...windows[index].take(count));
         left = true;
@@ -97,17 +103,17 @@ export class Feeds {
     return samples;
   }
 
-  /** Slots of the frames that came since the last call. */
+  /** Slots that were filled since the last call. */
   takeNewSlots(): number[] {
     return this.newSlots.splice(0);
   }
 
-  /** Resolves when something was read, taken or ended. */
+  /** Resolves when a frame was read or taken, or a source ended. */
   change(): Promise<void> {
     return this.nextChange;
   }
 
-  /** Sends the sources home. */
+  /** Ends all {@link pump} calls. */
   close(): void {
     this.closed = true;
     this.announce();
@@ -119,7 +125,7 @@ export class Feeds {
   }
 
   private ready(index: number): number {
-    return this.windows[index].readyCount(this.ended[index] ?? false);
+    return this.windows[index].readyCount(this.ended[index]);
   }
 
   private announce(): void {

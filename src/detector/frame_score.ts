@@ -1,11 +1,18 @@
+// How a frame's score, and its map, are made of the values of its tokens.
 import { InputError } from "../errors.js";
 import { combineErrors, type ScoreRule } from "../model/presets.js";
 import type { ScoreMap, TokenMaps } from "./token_maps.js";
 
 /**
- * How a frame's score is made of its tokens. `mean`: the mean error, as the paper. `motion-weighted`: the mean of error times motion. `maximum`, `top-k`: the
- * largest error, the mean of the k largest ones. `anomaly-map`: the mean of the predicted anomaly map; `top-anomaly`: of its k largest tokens;
- * `moving-anomaly`: of that map times the motion gradient, pixel by pixel. `cleaned-map`: the mean of the original's cleaned-up map of teacher against student.
+ * How a frame's score is made of its tokens (docs/method.md §5):
+ * - `mean`: mean error, as in the paper
+ * - `motion-weighted`: mean of error times motion
+ * - `maximum`: largest error
+ * - `top-k`: mean of the k largest errors
+ * - `anomaly-map`: mean of the predicted anomaly map
+ * - `top-anomaly`: mean of its k largest tokens
+ * - `moving-anomaly`: mean of that map times the motion gradient, pixel by pixel
+ * - `cleaned-map`: mean of the original's cleaned-up map
  */
 export const frameScorings = [
   "mean",
@@ -17,7 +24,7 @@ export const frameScorings = [
   "moving-anomaly",
   "cleaned-map",
 ] as const;
-/** Scorings that take the k largest tokens alone. */
+/** Scorings that take the k largest tokens only. */
 export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-anomaly"]);
 /** Name of a frame scoring. */
 export type FrameScoring = (typeof frameScorings)[number];
@@ -27,23 +34,23 @@ export const tokenChoices = ["all", "visible", "removed"] as const;
 /** Name of a choice of tokens. */
 export type TokenChoice = (typeof tokenChoices)[number];
 
-/** How a frame's score is made of its tokens, whichever errors an error is. */
+/** How a frame's score is made of its tokens. */
 export interface TokenScoring {
   scoring: FrameScoring;
   tokens: TokenChoice;
-  /** Tokens that {@link topScorings} take. */
+  /** The k of {@link topScorings}. */
   topK: number;
-  /** Tokens none of whose pixels moves by more than this (0…255) count as 0; 0 takes them as they are. */
+  /** A token counts as 0 if none of its pixels moves by more than this, 0…255; 0: all count. */
   minMotion: number;
 }
 
-/** How frames are scored from their tokens. */
+/** How frames are scored: of their tokens, and of which errors. */
 export interface FrameScoreSettings extends TokenScoring {
-  /** Which errors an error is the sum of. */
+  /** Whose error counts: the teacher's, the student's, or their sum. */
   rule: ScoreRule;
 }
 
-/** The paper's way. */
+/** The paper's score. */
 export const paperFrameScore: FrameScoreSettings = {
   rule: "sum",
   scoring: "mean",
@@ -52,14 +59,15 @@ export const paperFrameScore: FrameScoreSettings = {
   minMotion: 0,
 };
 
-/** What there is of each token that a score or a map may be made of. */
+/** The values of tokens that a score or a map can be made of. */
 export const mapKinds = ["error", "moving-error", "anomaly-map", "moving-anomaly", "cleaned-map"] as const;
 /** Name of a token map. */
 export type MapKind = (typeof mapKinds)[number];
 
 /**
- * One number a token: `error` as the rule says, `moving-error` that times the token's mean motion, the others as {@link frameScorings}.
- * @throws InputError for a cleaned-up map of a model without a student
+ * One number per token: [rows × columns]. `error`: by the rule; `moving-error`: that times the
+ * token's mean motion; the others as in {@link frameScorings}.
+ * @throws InputError for the cleaned-up map of a model without a student
  */
 export function tokenMap(maps: TokenMaps, rule: ScoreRule, kind: MapKind): Float32Array {
   if (kind === "anomaly-map") return maps.anomaly;
@@ -72,13 +80,16 @@ export function tokenMap(maps: TokenMaps, rule: ScoreRule, kind: MapKind): Float
   return kind === "error" ? error : error.map((e, i) => e * maps.motion[i]);
 }
 
-/** {@link tokenMap} of a frame, averaged over several maskings. */
+/**
+ * {@link tokenMap} of a frame, averaged over several maskings.
+ * @throws InputError as {@link tokenMap}
+ */
 export function meanTokenMap(maskings: readonly TokenMaps[], rule: ScoreRule, kind: MapKind): ScoreMap {
   const { rows, columns } = maskings[0];
   const data = new Float32Array(rows * columns);
   for (const maps of maskings) {
     for (const [i, value] of tokenMap(maps, rule, kind).entries()) {
-      data[i] = data[i] + value / maskings.length;
+      data[i] += value / maskings.length;
     }
   }
   return { rows, columns, data };
@@ -96,13 +107,16 @@ export const mapOf: Readonly<Record<FrameScoring, MapKind>> = {
   "cleaned-map": "cleaned-map",
 };
 
-/** Whether a scoring is made of errors, so that it matters which and of which norm; the others take the predicted map. */
+/** Whether a scoring is made of errors, so that rule and norm matter. */
 export function isOfErrors(scoring: FrameScoring): boolean {
   const map = mapOf[scoring];
   return map === "error" || map === "moving-error";
 }
 
-/** A frame's score: the higher, the less normal. @throws InputError as {@link tokenMap} */
+/**
+ * A frame's score: the higher, the less normal.
+ * @throws InputError as {@link tokenMap}
+ */
 export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): number {
   const map = tokenMap(maps, settings.rule, mapOf[settings.scoring]);
   const values: number[] = [];
@@ -111,7 +125,7 @@ export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): numbe
     const still = settings.minMotion > 0 && maps.largestMotion[i] <= settings.minMotion;
     values.push(still ? 0 : value);
   }
-  // Where nothing is left to count (a mask ratio of 0 removes no token), there is nothing abnormal.
+  // No token counts, for example because a mask ratio of 0 removes none: nothing is abnormal.
   if (values.length === 0) return 0;
   if (settings.scoring === "maximum") return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   if (!topScorings.has(settings.scoring)) return mean(values);

@@ -6,8 +6,8 @@ import type { Target } from "../gpu/gpu.js";
 import type { ActivationType } from "../graph/graph.js";
 import { gridMaskRatio, type MaskingMethod, tokenGrid } from "../model/masking.js";
 import { type Preset, type PresetName, presets, type ScoreRule } from "../model/presets.js";
-import type { Norm } from "../ops/errors.js";
 import type { Size } from "../ops/resize.js";
+import type { Norm } from "../ops/token_errors.js";
 import { halfVerdict, isHalfSuspect, isHalfWrong } from "../tuner/half_check.js";
 import { frameScorings, paperFrameScore, type TokenScoring, tokenChoices } from "./frame_score.js";
 

@@ -1,3 +1,4 @@
+// The values of each token of a frame that scores and maps are made of.
 import type { Results } from "../graph/program.js";
 import type { TokenGrid } from "../model/masking.js";
 
@@ -9,11 +10,11 @@ export interface ScoreMap {
   data: Float32Array;
 }
 
-/** What there is to know of each token of a frame, for scoring options beyond the mean error. Arrays are row-major, rows × columns. */
+/** All that is known of a frame's tokens. Arrays are row-major, rows × columns. */
 export interface TokenMaps {
   rows: number;
   columns: number;
-  /** Mean difference of teacher and student, 0 for a model without a student. */
+  /** Mean difference of teacher and student; 0 for a model without a student. */
   student: Float32Array;
   /** Mean difference of target and teacher. */
   target: Float32Array;
@@ -31,7 +32,10 @@ export interface TokenMaps {
   visible: Uint8Array;
 }
 
-/** A sample's maps out of what the score graph gave. @param b which sample of the batch */
+/**
+ * A sample's maps, from the outputs of the score graph (score_graph.ts).
+ * @param b the sample's position in the batch
+ */
 export function tokenMapsOf(results: Results, b: number, { rows, columns, tokens, keep }: TokenGrid): TokenMaps {
   const errors = (results.errors as Float32Array).subarray(2 * b * tokens, 2 * (b + 1) * tokens);
   const anomaly = (results.tokenAnomaly as Float32Array).subarray(4 * b * tokens, 4 * (b + 1) * tokens);

@@ -1,7 +1,8 @@
+// The field's data sets: how each is measured, and what the paper reports for it.
 import type { PresetName } from "../model/presets.js";
 import type { Smoothing } from "./smoothing.js";
 
-/** The paper's figures for a data set, in percent. */
+/** Results of the paper for a data set, in percent (docs/method.md §8). */
 export interface Published {
   microAuc?: number;
   macroAuc?: number;
@@ -12,17 +13,20 @@ export interface Published {
 /** How a data set is measured. */
 export interface Benchmark {
   title: string;
-  /** Settings of the model, where the original has some; else the checkpoint's own. */
+  /** The original's settings of the model, if it has any; else the checkpoint's count. */
   preset?: PresetName;
   smoothing: Smoothing;
-  /** Scores of each video to 0…1 after smoothing. */
+  /** Whether the smoothed scores of each video are stretched to 0…1. */
   normalize: boolean;
   published: Published;
 }
 
 const paperSmoothing: Smoothing = { kind: "paper", range: 38, mu: 11 };
 
-/** The field's data sets by layout (docs/method.md §6, §8). Where the original has no settings, those of Avenue stand in. */
+/**
+ * The data sets by layout (docs/method.md §6, §8). Those for which the original has no settings use
+ * those of Avenue.
+ */
 export const benchmarks = {
   avenue: {
     title: "CUHK Avenue",

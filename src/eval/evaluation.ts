@@ -1,3 +1,4 @@
+// Measures a detector on the test videos of a data set: scores, AUCs, regions.
 import { checkLabelCount, type DatasetVideo } from "../data/dataset.js";
 import {
   type FrameScoreSettings,
@@ -19,19 +20,19 @@ import { TrackBuilder } from "./tracks.js";
 /** How a detector is measured. */
 export interface EvaluationSettings extends FrameScoreSettings {
   smoothing: Smoothing;
-  /** Scores of each video to 0…1 after smoothing. */
+  /** Whether the smoothed scores of each video are stretched to 0…1. */
   normalize: boolean;
-  /** What regions and pixels are found in. */
+  /** The map in which regions and pixels are found. */
   map: MapKind;
-  /** A region is where the map is above this quantile of its own video's values, 0…1. */
+  /** A region is where the map reaches this quantile of its video's values; 0 to below 1. */
   regionQuantile: number;
-  /** Share of a track's regions that must be found. */
+  /** Share of a track's regions that must be found, above 0 and at most 1. */
   alpha: number;
-  /** Least overlap (intersection over union) of a detection with a region. */
+  /** Least overlap (IoU) of a detection with a region, above 0 and at most 1. */
   beta: number;
 }
 
-/** The paper's settings for Avenue. */
+/** The paper's settings for Avenue (docs/method.md §6). */
 export const paperEvaluation: EvaluationSettings = {
   ...paperFrameScore,
   smoothing: { kind: "paper", range: 38, mu: 11 },
@@ -42,39 +43,41 @@ export const paperEvaluation: EvaluationSettings = {
   beta: 0.1,
 };
 
-/** What is known of a video after it was measured. Arrays have an entry a frame. */
+/** The measurements of a video. Arrays have one entry per frame. */
 export interface VideoResult {
   name: string;
   /** Frame numbers. */
   frames: number[];
-  /** Seconds, where the video has a clock. */
+  /** Seconds from the start, if the video has a clock. */
   times?: number[];
-  /** Before smoothing. */
+  /** Scores before smoothing. */
   raw: Float64Array;
-  /** As measured. */
+  /** Scores after smoothing and stretching, as measured. */
   scores: Float64Array;
   labels?: Uint8Array;
   /** ROC-AUC, 0…1; absent without labels of both classes. */
   auc?: number;
 }
 
-/** What a data set's test videos came to. AUCs, rates and shares are 0…1; what cannot be computed is absent, and `notes` says why. */
+/** The result for a data set. AUCs and rates are 0…1. What cannot be computed is absent. */
 export interface EvaluationResult {
   videos: VideoResult[];
   microAuc?: number;
   macroAuc?: number;
-  /** Equal-error rate over all frames, and the score at which it is. */
+  /** Equal-error rate over all frames, and its threshold. */
   equalErrorRate?: { rate: number; threshold: number };
   roc?: RocCurve;
   pixelAuc?: number;
   rbdc?: number;
   tbdc?: number;
   regionCurves?: RegionCurves;
+  /** One line for each thing that is missing or odd. */
   notes: string[];
 }
 
 /**
- * Measures a detector, a video at a time: of a video that was added only numbers a frame are kept, and detected regions.
+ * Measures a detector, video by video (docs/method.md §6). Of each video it keeps some numbers per
+ * frame and the detected regions, not the maps.
  */
 export class Evaluation {
   private readonly videos: VideoResult[] = [];
@@ -84,6 +87,7 @@ export class Evaluation {
   private regionFrames = 0;
   private masked = 0;
 
+  /** @throws InputError if a setting is out of range */
   constructor(private readonly settings: EvaluationSettings) {
     const { topK, regionQuantile, minMotion, alpha, beta } = settings;
     for (const [name, share] of Object.entries({ alpha, beta })) {
@@ -91,24 +95,25 @@ export class Evaluation {
     }
     if (!Number.isInteger(topK) || topK < 1) throw new InputError(`top-k ${topK} is not a whole number from 1`);
     if (!(regionQuantile >= 0 && regionQuantile < 1)) {
-      throw new InputError(`region quantile ${regionQuantile} is not between 0 and 1 (exclusive)`);
+      throw new InputError(`region quantile ${regionQuantile} is not from 0 to below 1`);
     }
     if (!(minMotion >= 0)) throw new InputError(`least motion ${minMotion} is not a number from 0`);
   }
 
   /**
    * Measures a video.
-   * @param records of the same video with several maskings: their frame scores and maps are averaged
-   * @throws InputError for ground truth that cannot be read or does not fit the video
+   * @param records of the video, one per masking; frame scores and maps are averaged over them
+   * @throws InputError if a score is infinite, or ground truth cannot be read or does not fit
    */
   async add(video: DatasetVideo, records: readonly VideoRecord[]): Promise<void> {
     const record = records[0];
     const raw = meanScores(records, this.settings);
     const notNumbers = countNaN(raw);
-    if (notNumbers > 0)
+    if (notNumbers > 0) {
       this.notes.push(
-        `${video.name}: ${notNumbers} scores are not numbers; they, and what smoothing mixes them with, count as 0`,
+        `${video.name}: ${notNumbers} scores are NaN; they, and scores that smoothing mixes with them, count as 0`,
       );
+    }
     const smoothed = smooth(raw, this.settings.smoothing, video.name);
     const scores = this.settings.normalize ? minMaxNormalize(smoothed) : smoothed;
     const labels = await this.labelsOf(video, raw.length);
@@ -128,7 +133,7 @@ export class Evaluation {
     });
   }
 
-  /** The figures over all videos that were added. */
+  /** The result for all videos so far. */
   finish(): EvaluationResult {
     const { videos, notes, settings } = this;
     const labelled = videos.filter((v): v is VideoResult & { labels: Uint8Array } => v.labels !== undefined);
@@ -154,22 +159,23 @@ export class Evaluation {
     return result;
   }
 
-  /** Labels, checked against the video. */
+  /** A video's labels; undefined, with a note, if it has none. */
   private async labelsOf(video: DatasetVideo, frameCount: number): Promise<Uint8Array | undefined> {
     if (video.labels) {
       const labels = await video.labels();
       checkLabelCount(`${video.path}: the ground truth of ${video.name}`, labels, frameCount);
       return labels;
     }
-    this.notes.push(`${video.name}: no labels, left out of frame-level figures`);
+    this.notes.push(`${video.name}: no labels, left out of frame-level metrics`);
     return undefined;
   }
 
-  /** Pixel-level and region-level ground truth against the maps. */
+  /** Compares a video's maps with its ground truth of pixels and regions, if it has any. */
   private async addRegions(video: DatasetVideo, records: readonly VideoRecord[]): Promise<void> {
     if (!video.mask && !video.tracks) return;
     const { rule, map: kind, regionQuantile } = this.settings;
     const record = records[0];
+    // 1. Detections: regions of the maps above a quantile of the video's values.
     const maps = record.tokens.map((_, frame) => {
       const maskings = records.map(({ tokens }) => tokens[frame]);
       return meanTokenMap(maskings, rule, kind);
@@ -178,7 +184,8 @@ export class Evaluation {
     const detections = maps.flatMap((map, frame) =>
       findRegions(map, threshold, record).map((region) => ({ ...region, frame })),
     );
-    const built = video.tracks ? undefined : new TrackBuilder();
+    // 2. Masks: for the pixel-level AUC, and to build tracks if the data set has none.
+    const built = new TrackBuilder();
     if (video.mask) {
       this.masked++;
       for (const [frame, map] of maps.entries()) {
@@ -190,29 +197,29 @@ export class Evaluation {
           );
         }
         this.pixels.add(map, mask, `${video.name}, frame ${frame}`);
-        built?.add(mask);
+        if (!video.tracks) built.add(mask);
       }
     }
-    const tracks = video.tracks ? await video.tracks() : (built as TrackBuilder).boxes;
+    const tracks = video.tracks ? await video.tracks() : built.boxes;
     this.regionFrames += maps.length;
     this.regions.push({ name: video.name, tracks, detections });
   }
 }
 
-/** Frame scores, averaged over the records of several maskings. */
+/** Frame scores, averaged over maskings. */
 function meanScores(records: readonly VideoRecord[], settings: FrameScoreSettings): Float64Array {
   const count = records[0]?.tokens.length ?? 0;
   const scores = new Float64Array(count);
   for (const { tokens } of records) {
     if (tokens.length !== count) throw new Error(`records of one video have ${count} and ${tokens.length} frames`);
     for (const [i, maps] of tokens.entries()) {
-      scores[i] = scores[i] + frameScore(maps, settings) / records.length;
+      scores[i] += frameScore(maps, settings) / records.length;
     }
   }
   return scores;
 }
 
-/** Arrays one after the other. */
+/** All arrays in one, in their order. */
 function concatenate(parts: readonly ArrayLike<number>[]): Float64Array {
   const out = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

@@ -1,28 +1,29 @@
+// Frame-level AUCs of a data set: micro and macro.
 import { InputError } from "../errors.js";
 import { rocAuc } from "./roc.js";
 
-/** A video's scores, smoothed already, beside its labels. */
+/** A video's smoothed scores and its labels. */
 export interface ScoredVideo {
   name: string;
-  /** 1 for an abnormal frame, else 0. */
+  /** 1 for an abnormal frame, 0 for a normal one. */
   labels: ArrayLike<number>;
-  /** One a frame, none of them NaN. */
+  /** One per frame, none of them NaN. */
   scores: ArrayLike<number>;
 }
 
-/** The area under the ROC curve of one video. */
+/** The areas under the ROC curve of a video, 0…1. */
 export interface VideoAuc {
   name: string;
-  /** Of its frames as they are; absent where all have one label. */
+  /** Of its frames; absent if all have the same label. */
   auc?: number;
-  /** As the macro-AUC counts it: with one point more at each end. */
+  /** With one point added at each end, as the macro-AUC counts it. */
   paddedAuc: number;
 }
 
 /**
  * ROC-AUC over all frames of all videos together (docs/method.md §6).
- * @returns undefined where all labels are the same (the original says 1 there)
- * @throws InputError naming the video whose labels and scores are not equally many, or hold what they cannot
+ * @returns 0…1; undefined if all labels are the same, where the original has 1
+ * @throws InputError that names the video whose labels or scores are not valid
  */
 export function microAuc(videos: readonly ScoredVideo[]): number | undefined {
   const { labels, scores } = allFrames(videos);
@@ -30,9 +31,9 @@ export function microAuc(videos: readonly ScoredVideo[]): number | undefined {
 }
 
 /**
- * Mean over the videos of the ROC-AUC of labels [0, …, 1] and scores [0, …, 1]: one point added at each end, so that a video of
- * one class counts as well (docs/method.md §6).
- * @returns undefined for no videos
+ * Mean over the videos of the ROC-AUC of labels [0, …, 1] and scores [0, …, 1]: one point is added
+ * at each end, so that a video of one class counts too (docs/method.md §6).
+ * @returns 0…1; undefined for no videos
  * @throws InputError as {@link microAuc}
  */
 export function macroAuc(videos: readonly ScoredVideo[]): number | undefined {
@@ -40,18 +41,21 @@ export function macroAuc(videos: readonly ScoredVideo[]): number | undefined {
   return videoAucs(videos).reduce((sum, { paddedAuc }) => sum + paddedAuc, 0) / videos.length;
 }
 
-/** The ROC-AUC of each video by itself. @throws InputError as {@link microAuc} */
+/**
+ * The ROC-AUC of each video alone.
+ * @throws InputError as {@link microAuc}
+ */
 export function videoAucs(videos: readonly ScoredVideo[]): VideoAuc[] {
   return videos.map((video) => {
     checkVideo(video);
     const { name, labels, scores } = video;
     const auc = rocAuc(labels, scores);
-    const paddedAuc = rocAuc([0, ...Array.from(labels), 1], [0, ...Array.from(scores), 1]) as number;
+    const paddedAuc = rocAuc([0, ...Array.from(labels), 1], [0, ...Array.from(scores), 1])!;
     return { name, ...(auc === undefined ? {} : { auc }), paddedAuc };
   });
 }
 
-/** All videos' frames in one row. */
+/** The frames of all videos, one after the other. */
 function allFrames(videos: readonly ScoredVideo[]): { labels: Uint8Array; scores: Float64Array } {
   const count = videos.reduce((sum, { scores }) => sum + scores.length, 0);
   const labels = new Uint8Array(count);
@@ -68,7 +72,7 @@ function allFrames(videos: readonly ScoredVideo[]): { labels: Uint8Array; scores
 
 function checkVideo({ name, labels, scores }: ScoredVideo): void {
   if (labels.length !== scores.length) {
-    throw new InputError(`${name} has ${labels.length} labels, but ${scores.length} scores`);
+    throw new InputError(`${name} has ${labels.length} labels and ${scores.length} scores`);
   }
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i];

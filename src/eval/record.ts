@@ -1,3 +1,4 @@
+// Records: the token maps of a video, from which any score can be computed later.
 import { parseSafetensors, serializeSafetensors } from "../checkpoint/safetensors.js";
 import type { StoredTensor } from "../checkpoint/tensor.js";
 import type { FrameSource } from "../data/frame.js";
@@ -5,24 +6,24 @@ import type { Detector } from "../detector/detector.js";
 import type { TokenMaps } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
-/** All that scoring a video once gives: enough for every scoring option, so that a video is decoded and computed once. */
+/** The token maps of a video under one masking: enough for every scoring option. */
 export interface VideoRecord {
   /** Size of the video's frames in pixels. */
   width: number;
   height: number;
   /** Frame numbers. */
   frames: number[];
-  /** Seconds from the start; absent where the video has no clock. */
+  /** Seconds from the start; absent if the video has no clock. */
   times?: number[];
-  /** One entry a frame. */
+  /** One entry per frame. */
   tokens: TokenMaps[];
 }
 
 /**
- * Scores a video and keeps its token maps.
+ * Runs a video through a detector and keeps its token maps.
  * @param detector opened with `tokenMaps`
  * @param onFrame called after each frame
- * @throws InputError as the source and the detector do
+ * @throws InputError if the source cannot be read, GpuError if the GPU fails, the signal's reason
  */
 export async function recordVideo(
   detector: Detector,
@@ -45,7 +46,10 @@ export async function recordVideo(
 
 const floatMaps = ["student", "target", "anomaly", "motion", "movingAnomaly", "largestMotion", "cleaned"] as const;
 
-/** A record as a safetensors file: maps [frames, rows, columns]. @param metadata what it was made with */
+/**
+ * A record as a safetensors file, with maps [frames, rows, columns].
+ * @param metadata how it was made
+ */
 export function encodeRecord(record: VideoRecord, metadata: Readonly<Record<string, string>>): Uint8Array {
   const first = record.tokens[0];
   if (!first) throw new Error("a record without frames cannot be stored");
@@ -60,7 +64,7 @@ export function encodeRecord(record: VideoRecord, metadata: Readonly<Record<stri
     if (!first[name]) continue;
     const data = new Float32Array(shape.reduce((a, b) => a * b));
     record.tokens.forEach((maps, i) => {
-      data.set(maps[name] as Float32Array, i * rows * columns);
+      data.set(maps[name]!, i * rows * columns);
     });
     tensors.set(name, { dtype: "F32", shape, data });
   }
@@ -76,19 +80,20 @@ export function encodeRecord(record: VideoRecord, metadata: Readonly<Record<stri
 /**
  * Reads what {@link encodeRecord} wrote.
  * @param name the file, for messages
- * @throws InputError for a file that is no record
+ * @throws InputError if the file is not a record
  */
 export function decodeRecord(bytes: Uint8Array, name: string): VideoRecord {
   const { metadata, tensors } = parseSafetensors(bytes, name);
   const get = (key: string, dtype: string): StoredTensor => {
     const tensor = tensors.get(key);
-    if (tensor?.dtype !== dtype)
-      throw new InputError(`${name} is no record of scores: it has no ${dtype} tensor ${key}`);
+    if (tensor?.dtype !== dtype) {
+      throw new InputError(`${name} is not a record of scores: it has no ${dtype} tensor ${key}`);
+    }
     return tensor;
   };
   const [width, height] = [Number(metadata.width), Number(metadata.height)];
-  if (!(width > 0 && height > 0)) throw new InputError(`${name} is no record of scores: it has no size`);
-  const [count, rows, columns] = get("visible", "U8").shape as [number, number, number];
+  if (!(width > 0 && height > 0)) throw new InputError(`${name} is not a record of scores: it has no size`);
+  const [count, rows, columns] = get("visible", "U8").shape;
   const size = rows * columns;
   for (const key of floatMaps) {
     if (key === "cleaned" && !tensors.has(key)) continue;

@@ -1,47 +1,51 @@
+// RBDC and TBDC: are abnormal regions, and their tracks, found?
 import type { TrackBox } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import type { Box, Region } from "./regions.js";
 
-/** A region that was found in a frame (position in its video, from 0). */
+/** A region that a detector found. */
 export interface Detection extends Region {
+  /** Position of the frame in its video, from 0. */
   frame: number;
 }
 
-/** A video's ground truth and what was found in it. */
+/** A video's ground truth and detections. */
 export interface RegionVideo {
   name: string;
   tracks: readonly TrackBox[];
   detections: readonly Detection[];
 }
 
-/** Corners of both curves, up to 1 false positive a frame; where detections end before that, extended flat. */
+/** Corners of both curves, up to 1 false positive per frame. */
 export interface RegionCurves {
-  /** False positives a frame; rises from 0 to 1. */
+  /** False positives per frame; rises from 0 to 1. */
   fpr: number[];
-  /** Share of the regions that were found; 0 where there are none. */
+  /** Share of found regions; 0 if there are none. */
   rbdr: number[];
-  /** Share of the tracks that were found; 0 where there are none. */
+  /** Share of found tracks; 0 if there are none. */
   tbdr: number[];
 }
 
 /** RBDC and TBDC with their curves. */
 export interface RegionMetrics {
-  /** Area under the curve of found regions, 0…1; absent where there are no regions. */
+  /** Area under the curve of found regions, 0…1; absent if there are no regions. */
   rbdc?: number;
-  /** Area under the curve of found tracks, 0…1; absent where there are no tracks. */
+  /** Area under the curve of found tracks, 0…1; absent if there are no tracks. */
   tbdc?: number;
   curves: RegionCurves;
-  /** Of all detections; from `frameCount` on, the curves reach 1 by themselves. */
+  /** Detections that overlap no region. */
   falsePositives: number;
 }
 
 /**
- * The region- and the track-based detection criterion (Ramachandra & Jones, "Street Scene", WACV 2020; docs/method.md §6). Detections of all
- * videos go by score, from the highest down, equal ones in the order given (videos, then detections). One that overlaps any region of its
- * frame by an IoU of β or more finds all those that were not found yet; one that overlaps none is a false positive. A track is found as
- * soon as a share α of its regions is. Track numbers are a video's own; a detection outside of the video's frames overlaps nothing.
- * @param frameCount frames of all videos together, those without detections and ground truth too
- * @throws InputError for α or β not in (0, 1], a frame count below 1, or a detection whose score is NaN
+ * The region- and track-based detection criteria (Ramachandra & Jones, "Street Scene", WACV 2020;
+ * docs/method.md §6). Detections of all videos go by score, from the highest down; equal scores
+ * keep the order of videos and detections. Tracks of different videos are different tracks. A
+ * detection outside of its video's frames overlaps nothing.
+ * @param frameCount frames of all videos, including those without detections and ground truth
+ * @param options default 0.1: `alpha`, the share of a track's regions that must be found, and
+ * `beta`, the least overlap (IoU) of a detection with a region
+ * @throws InputError if α or β is not in (0, 1], there is no frame, or a score is NaN
  */
 export function regionMetrics(
   videos: readonly RegionVideo[],
@@ -49,39 +53,28 @@ export function regionMetrics(
   options: { alpha?: number; beta?: number } = {},
 ): RegionMetrics {
   const { alpha = 0.1, beta = 0.1 } = options;
-  for (const [name, value] of [
-    ["alpha", alpha],
-    ["beta", beta],
-  ] as const) {
+  for (const [name, value] of Object.entries({ alpha, beta })) {
     if (!(value > 0 && value <= 1)) throw new InputError(`${name} is ${value}; it must be above 0 and at most 1`);
   }
   if (!Number.isInteger(frameCount) || frameCount < 1) {
-    throw new InputError(`regions are measured by frame: ${frameCount} frames cannot be`);
+    throw new InputError(`regions cannot be measured over ${frameCount} frames`);
   }
+  // 1. Ground truth, by frame.
   const truth = videos.map(({ tracks }) => groundTruth(tracks));
   const tracks = truth.reduce((sum, video) => sum + video.trackCount, 0);
   const regions = videos.reduce((sum, video) => sum + video.tracks.length, 0);
 
+  // 2. Each detection finds regions, or is a false positive and adds a step to both curves.
   let [found, foundTracks, falsePositives] = [0, 0, 0];
-  // Areas under the steps, in regions × false positives and tracks × false positives: whole numbers.
+  // Areas under the steps, in regions × false positives and tracks × false positives: exact,
+  // because they are whole numbers.
   let [regionArea, trackArea] = [0, 0];
-  const curves: RegionCurves = { fpr: [], rbdr: [], tbdr: [] };
-  /** What was found so far was found with up to so many false positives. */
-  const drawTo = (positives: number) => {
-    const { fpr, rbdr, tbdr } = curves;
-    const levels = [found / (regions || 1), foundTracks / (tracks || 1)] as const;
-    const fromZero = fpr.length === 0;
-    if (!fromZero && rbdr.at(-1) === levels[0] && tbdr.at(-1) === levels[1]) {
-      fpr[fpr.length - 1] = positives / frameCount;
-      return;
-    }
-    fpr.push(fromZero ? 0 : (fpr.at(-1) as number), positives / frameCount);
-    rbdr.push(levels[0], levels[0]);
-    tbdr.push(levels[1], levels[1]);
-  };
+  const curves = new StepCurves();
+  const drawTo = (positives: number) =>
+    curves.drawTo(positives / frameCount, found / (regions || 1), foundTracks / (tracks || 1));
   for (const { video, detection } of byScore(videos)) {
     let overlaps = false;
-    for (const region of truth[video]?.regionsOf.get(detection.frame) ?? []) {
+    for (const region of truth[video].regionsOf.get(detection.frame) ?? []) {
       if (boxIou(detection, region) < beta) continue;
       overlaps = true;
       if (region.found) continue;
@@ -98,6 +91,7 @@ export function regionMetrics(
       drawTo(falsePositives);
     }
   }
+  // 3. If detections end early, both curves are extended flat to 1 false positive per frame.
   const left = Math.max(0, frameCount - falsePositives);
   regionArea += left * found;
   trackArea += left * foundTracks;
@@ -105,12 +99,30 @@ export function regionMetrics(
   return {
     ...(regions > 0 ? { rbdc: regionArea / regions / frameCount } : {}),
     ...(tracks > 0 ? { tbdc: trackArea / tracks / frameCount } : {}),
-    curves,
+    curves: { fpr: curves.fpr, rbdr: curves.rbdr, tbdr: curves.tbdr },
     falsePositives,
   };
 }
 
-/** Intersection over union of two boxes; 0 for one whose corners are the wrong way round. */
+/** Both curves as they are drawn, from 0 on, in horizontal steps. */
+class StepCurves implements RegionCurves {
+  readonly fpr: number[] = [];
+  readonly rbdr: number[] = [];
+  readonly tbdr: number[] = [];
+
+  /** Draws both curves on to `fpr`, at these heights. */
+  drawTo(fpr: number, rbdr: number, tbdr: number): void {
+    if (this.fpr.length > 0 && this.rbdr.at(-1) === rbdr && this.tbdr.at(-1) === tbdr) {
+      this.fpr[this.fpr.length - 1] = fpr;
+      return;
+    }
+    this.fpr.push(this.fpr.at(-1) ?? 0, fpr);
+    this.rbdr.push(rbdr, rbdr);
+    this.tbdr.push(tbdr, tbdr);
+  }
+}
+
+/** Intersection over union of two boxes, 0…1; 0 if the corners of one are swapped. */
 export function boxIou(a: Box, b: Box): number {
   const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1) + 1;
   const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1) + 1;
@@ -122,7 +134,7 @@ function area({ x1, y1, x2, y2 }: Box): number {
   return (x2 - x1 + 1) * (y2 - y1 + 1);
 }
 
-/** All detections, the highest score first, equal ones in their order. */
+/** All detections, the highest score first. Equal scores keep their order. */
 function byScore(videos: readonly RegionVideo[]): { video: number; detection: Detection }[] {
   return videos
     .flatMap(({ name, detections }, video) =>
@@ -139,7 +151,7 @@ interface TrueRegion extends Box {
   track: { regions: number; found: number };
 }
 
-/** A video's regions by frame. */
+/** A video's regions by frame, and its number of tracks. */
 function groundTruth(boxes: readonly TrackBox[]) {
   const tracks = new Map<number, TrueRegion["track"]>();
   const regionsOf = new Map<number, TrueRegion[]>();

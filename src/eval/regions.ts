@@ -1,7 +1,8 @@
+// Regions of a map that are abnormal, as boxes in pixels.
 import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
-/** A rectangle of pixels, both corners inclusive. */
+/** A rectangle of pixels; both corners are inclusive. */
 export interface Box {
   x1: number;
   y1: number;
@@ -9,17 +10,18 @@ export interface Box {
   y2: number;
 }
 
-/** Where in a frame something abnormal was found. */
+/** An abnormal region of a frame. */
 export interface Region extends Box {
   /** The higher, the less normal. */
   score: number;
 }
 
 /**
- * Regions of a map: 8-connected cells that are at or above the threshold, and above 0. A region's box, in pixels of the source
- * image, covers every pixel whose centre falls into one of its cells; its score is its greatest cell. Row by row as their first cells.
- * @param size of the source image, over which the map is stretched
- * @throws InputError for a map whose size is not that of its data, or that holds a NaN
+ * Regions of a map: 8-connected cells that reach the threshold and are above 0. The box of a region
+ * covers the pixels whose centres fall into its cells; its score is its largest cell.
+ * @param size of the image in pixels; the map is stretched over it
+ * @returns in the order of their first cells, row by row
+ * @throws InputError if the map's data do not match its size, or have a NaN
  */
 export function findRegions(map: ScoreMap, threshold: number, size: { width: number; height: number }): Region[] {
   checkMap(map, "a map");
@@ -32,13 +34,19 @@ export function findRegions(map: ScoreMap, threshold: number, size: { width: num
   });
 }
 
-/** The cell, of `cells` stretched over `pixels`, that a pixel's centre falls in: floor((pixel + ½) · cells / pixels). */
+/**
+ * The cell that a pixel's centre falls into, of `cells` cells stretched over `pixels` pixels:
+ * floor((pixel + ½) · cells / pixels).
+ */
 export function cellOf(pixel: number, cells: number, pixels: number): number {
-  // Whole numbers up to the one division, so that no rounding moves a border.
+  // Whole numbers up to the only division, so that rounding does not move a border.
   return Math.floor(((2 * pixel + 1) * cells) / (2 * pixels));
 }
 
-/** The first and last pixel whose centre falls into the cells `first`…`last`; the one around their middle where they are too narrow for any. */
+/**
+ * The first and the last pixel whose centre falls into the cells `first`…`last`. If they are too
+ * narrow for any centre: the pixel at their middle, twice.
+ */
 function pixelsOf(first: number, last: number, cells: number, pixels: number): [number, number] {
   // ⌈cell · pixels / cells − ½⌉ in whole numbers
   const from = (cell: number) => Math.floor((2 * cell * pixels + cells - 1) / (2 * cells));
@@ -48,17 +56,17 @@ function pixelsOf(first: number, last: number, cells: number, pixels: number): [
   return [middle, middle];
 }
 
-/** Connected cells of an image: their indices, and the box around them in cells. */
+/** Connected cells of a map: their indices, and the box around them in cells. */
 export interface Component {
   cells: Int32Array;
   box: Box;
 }
 
-/** The 8-connected components of the cells that are 1, in the order of their first cells, row by row. */
+/** The 8-connected components of cells that are 1, in the order of their first cells. */
 export function connectedComponents(inside: Uint8Array, columns: number): Component[] {
   const rows = inside.length / columns;
   const left = inside.slice();
-  // Every cell is queued once: a component is what was queued from its first cell on.
+  // Every cell is queued once. A component is what was queued since its first cell.
   const queue = new Int32Array(inside.length);
   const components: Component[] = [];
   let end = 0;
@@ -90,22 +98,27 @@ export function connectedComponents(inside: Uint8Array, columns: number): Compon
 }
 
 /**
- * The q-quantile (0…1), linear between the two values around it as numpy's default: to choose a threshold from a video's maps.
- * @throws InputError for no values, a NaN among them, or a q outside of 0…1
+ * The q-quantile, linear between the two nearest values, as by default in numpy.
+ * @param q 0…1
+ * @throws InputError if there is no value, a value is NaN, or q is outside 0…1
  */
 export function quantile(values: Float32Array | Float64Array, q: number): number {
-  if (values.length === 0) throw new InputError("a quantile of no values cannot be taken");
+  if (values.length === 0) throw new InputError("there is no quantile of no values");
   if (!(q >= 0 && q <= 1)) throw new InputError(`the quantile ${q} is not between 0 and 1`);
   const sorted = values.slice().sort();
   // NaN sorts last.
-  if (Number.isNaN(sorted.at(-1))) throw new InputError("a quantile of values with NaN among them cannot be taken");
+  if (Number.isNaN(sorted.at(-1))) throw new InputError("there is no quantile of values that include NaN");
   const at = q * (sorted.length - 1);
   const below = sorted[Math.floor(at)];
   const above = sorted[Math.ceil(at)];
   return above === below ? below : below + (at % 1) * (above - below);
 }
 
-/** @throws InputError unless a map has rows × columns values, none of them NaN */
+/**
+ * Checks a map.
+ * @param name the map or its frame, for messages
+ * @throws InputError unless it has rows × columns values, none of them NaN
+ */
 export function checkMap({ rows, columns, data }: ScoreMap, name: string): void {
   if (data.length === 0 || data.length !== rows * columns) {
     throw new InputError(`${name}: a map of ${rows}×${columns} cells has ${data.length} values`);

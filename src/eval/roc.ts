@@ -1,20 +1,25 @@
+// ROC curves, the area under them, and the equal-error rate.
 import { InputError } from "../errors.js";
 
-/** A ROC curve: one point for each distinct score as threshold (frames at or above it are alarms), from (0, 0) to (1, 1). */
+/**
+ * A ROC curve from (0, 0) to (1, 1), with one point per distinct score. With a score as threshold,
+ * frames that reach it are alarms.
+ */
 export interface RocCurve {
-  /** False alarms over normal frames. */
+  /** False alarms / normal frames. */
   fpr: Float64Array;
-  /** Detected over abnormal frames. */
+  /** Detected frames / abnormal frames. */
   tpr: Float64Array;
   /** Falling; the first is Infinity. */
   thresholds: Float64Array;
 }
 
 /**
- * The area under the ROC curve, exact with ties (a tie counts half): counts are whole numbers until the one division.
+ * The area under the ROC curve. Ties count half. It is exact, because counts are whole numbers
+ * until the last division.
  * @param labels 1 for abnormal, 0 for normal
- * @returns undefined where all labels are the same
- * @throws InputError for another label, a NaN score, or lengths that differ
+ * @returns 0…1; undefined if all labels are the same
+ * @throws InputError if a label is not 0 or 1, a score is NaN, or lengths differ
  */
 export function rocAuc(labels: ArrayLike<number>, scores: ArrayLike<number>): number | undefined {
   const { normal, abnormal } = byClass(labels, scores);
@@ -30,9 +35,10 @@ export function rocAuc(labels: ArrayLike<number>, scores: ArrayLike<number>): nu
 
 /**
  * The ROC curve.
- * @param maxPoints thins it for a plot: of each stretch of 2/(maxPoints − 1) along both axes together the first point
- * stays, and the last of all, so that what is left out lies closer to the drawn line than that. At least 3.
- * @returns undefined where all labels are the same
+ * @param maxPoints thins the curve for a plot, at least 3. Of each stretch in which fpr + tpr grows
+ * by 2 / (maxPoints − 1), only the first point stays. So no omitted point is further than that from
+ * the drawn line.
+ * @returns undefined if all labels are the same
  * @throws InputError as {@link rocAuc}
  */
 export function rocCurve(
@@ -61,9 +67,9 @@ export function rocCurve(
 }
 
 /**
- * The equal-error rate: where as large a share of normal frames is alarmed as of abnormal frames is missed, on the straight line
- * between the two points of the ROC curve around it; the threshold lies as far between theirs.
- * @returns undefined where all labels are the same
+ * The equal-error rate: the share of false alarms at the threshold at which the share of missed
+ * abnormal frames is the same. Rate and threshold are interpolated between two points of the curve.
+ * @returns undefined if all labels are the same
  * @throws InputError as {@link rocAuc}
  */
 export function equalErrorRate(
@@ -88,10 +94,13 @@ export function equalErrorRate(
   throw new Error("a ROC curve ends in (1, 1)");
 }
 
-/** The scores of each class, rising. Typed arrays sort as plain numbers, an order of magnitude faster than indices by a comparison. */
+/**
+ * The scores of each class, rising. Typed arrays sort numbers ten times as fast as a comparison
+ * function sorts indices.
+ */
 function byClass(labels: ArrayLike<number>, scores: ArrayLike<number>) {
   if (labels.length !== scores.length) {
-    throw new InputError(`there are ${labels.length} labels for ${scores.length} scores: one a frame is needed`);
+    throw new InputError(`there are ${labels.length} labels for ${scores.length} scores: one per frame is needed`);
   }
   const normal = new Float64Array(labels.length);
   const abnormal = new Float64Array(labels.length);

@@ -1,17 +1,18 @@
+// Smoothing and normalising the scores of a video (docs/method.md §6).
 import { InputError } from "../errors.js";
 
 /** How the scores of one video are smoothed over time. */
 export type Smoothing =
   | {
-      /** As the original does (docs/method.md §6): {@link paperKernel}, with zeros before the first frame and after the last. */
+      /** As the original does: {@link paperKernel}, with zeros beyond both ends. */
       kind: "paper";
-      /** One more than the kernel's length, in frames. */
+      /** Length of the kernel + 1, in frames. */
       range: number;
       /** Standard deviation, in frames. */
       mu: number;
     }
   | {
-      /** A normalised Gaussian that reaches 4σ; before the first frame and after the last it finds copies of them. */
+      /** A normalised Gaussian out to 4σ. Beyond the ends the first and last score are repeated. */
       kind: "gaussian";
       /** Standard deviation, in frames. */
       sigma: number;
@@ -19,9 +20,10 @@ export type Smoothing =
   | { kind: "none" };
 
 /**
- * The original's kernel (docs/method.md §6), not renormalised: x = 1…range−1, c = x[len//2 − 1],
- * exp(−½((x−c)/mu)²)/(mu√2π). Its peak stands left of its middle, so that smoothed scores come one frame late.
- * @throws InputError for a range that is no whole number from 2, or a mu that is not above 0
+ * The original's kernel (docs/method.md §6), not normalised again: for x = 1…range−1 and
+ * c = x[len//2 − 1] it is exp(−½((x−c)/mu)²)/(mu√2π). Its peak is left of its middle, so that
+ * smoothed scores come one frame late.
+ * @throws InputError if the range is not a whole number from 2, or mu is not above 0
  */
 export function paperKernel(range: number, mu: number): Float64Array {
   if (!Number.isInteger(range) || range < 2) {
@@ -38,11 +40,12 @@ export function paperKernel(range: number, mu: number): Float64Array {
 }
 
 /**
- * Smooths the scores of one video; as many values come out. What is then NaN becomes 0, as in the original: so a score that is NaN makes
- * every frame 0 that the kernel brings it to. {@link countNaN} tells beforehand.
- * The original's correlation gives one value too many for an odd range; here the last one is left out.
- * @param name whose scores they are, for messages
- * @throws InputError for an infinite score, naming the frame, and for settings that make no kernel
+ * Smooths the scores of one video. NaN in the result becomes 0, as in the original: a NaN score
+ * makes every frame 0 that its kernel reaches. {@link countNaN} counts them beforehand. For an odd
+ * range the original gets one value too many; here the last one is left out.
+ * @param name the video, for messages
+ * @returns one value per score
+ * @throws InputError that names the frame of an infinite score, or a setting that is out of range
  */
 export function smooth(scores: ArrayLike<number>, settings: Smoothing, name = "a video"): Float64Array {
   for (let i = 0; i < scores.length; i++) {
@@ -82,7 +85,7 @@ function smoothed(scores: Float64Array, settings: Smoothing): Float64Array {
   }
 }
 
-/** Σ over k of kernel[k] · scores[i + k − before], with `first` and `last` where there are no scores. */
+/** Σ over k of kernel[k] · scores[i + k − before], with `first` and `last` beyond the ends. */
 function correlate(
   scores: Float64Array,
   kernel: Float64Array,
@@ -104,8 +107,8 @@ function correlate(
 }
 
 /**
- * (score − least) / (greatest − least) of one video; all 0 where all scores are the same, as in the original, which makes the 0/0 a 0.
- * @throws InputError for a score that is NaN: {@link smooth} leaves none
+ * (score − min) / (max − min) of one video; all 0 if all scores are the same, as in the original.
+ * @throws InputError if a score is NaN; {@link smooth} leaves none
  */
 export function minMaxNormalize(scores: ArrayLike<number>): Float64Array {
   const values = Float64Array.from(scores);
@@ -115,7 +118,7 @@ export function minMaxNormalize(scores: ArrayLike<number>): Float64Array {
   return values.map((v) => (greatest > least ? (v - least) / (greatest - least) : 0));
 }
 
-/** How many scores are NaN: frames of which nothing is known, which {@link smooth} makes the most normal of all. */
+/** How many scores are NaN. {@link smooth} makes them 0, the most normal score. */
 export function countNaN(scores: ArrayLike<number>): number {
   let count = 0;
   for (let i = 0; i < scores.length; i++) if (Number.isNaN(scores[i])) count++;

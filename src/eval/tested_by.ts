@@ -1,14 +1,21 @@
+// How a model was tested in training, from its checkpoint.
 import type { TrainingSettings } from "../checkpoint/settings.js";
 import type { EvaluationSettings } from "./evaluation.js";
 import type { Smoothing } from "./smoothing.js";
 
-/** How a model was tested while it was trained, beside how its frames are scored, which a detector does by itself; absent what is not known. */
+/**
+ * How a model was tested in training: what follows after a frame's score, which the detector takes
+ * from the checkpoint too. What is not known is absent.
+ */
 export type TestedBy = Partial<Pick<EvaluationSettings, "smoothing" | "normalize">> & {
-  /** Random maskings whose scores are averaged. */
+  /** Random maskings per frame, whose scores are averaged. */
   maskings?: number;
 };
 
-/** What a checkpoint says of how it was tested: nothing for one of the original's. What is not of the right type and range is left out. */
+/**
+ * How a checkpoint's model was tested; empty for checkpoints of the original. Values of a wrong
+ * type or range are left out.
+ */
 export function testedBy({ tested = {} }: TrainingSettings): TestedBy {
   const { normalize, maskings } = tested;
   const smoothing = smoothingOf(tested.smoothing);

@@ -1,22 +1,27 @@
+// Ground-truth tracks for data sets that have only pixel masks.
 import type { PixelMask, TrackBox } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { boxIou } from "./region_metrics.js";
 import { type Box, connectedComponents } from "./regions.js";
 
-/** Fewer abnormal pixels than this in one piece are a slip of the annotator, not a region. */
+/** Fewer connected abnormal pixels are taken for an annotation error, not a region. */
 const LEAST_PIXELS = 10;
 
 /**
- * Ground-truth tracks of a video that has pixel masks only. A frame's regions are the boxes of its mask's 8-connected components of 10 pixels
- * or more. A region goes on with the track of the frame before whose box it overlaps most (by IoU, the best pair of the frame first, each track
- * once); one that overlaps none begins a new track. Tracks are numbered from 0 as they begin, in a frame row by row.
+ * Builds tracks from the masks of a video. The regions of a frame are the boxes around the mask's
+ * 8-connected components of 10 pixels or more. A region continues the track of the last frame that
+ * it overlaps most, by IoU; pairs are matched from the best down, each track once. A region that
+ * overlaps none begins a new track. Tracks are numbered from 0 in the order in which they begin.
  */
 export class TrackBuilder {
   private readonly boxesOf: TrackBox[][] = [];
   private previous: TrackBox[] = [];
   private frames = 0;
 
-  /** Adds the video's next frame. @throws InputError for a mask whose size is not that of its data */
+  /**
+   * Adds the video's next frame.
+   * @throws InputError if the mask's data do not match its size
+   */
   add({ width, height, data }: PixelMask): void {
     if (data.length !== width * height) {
       throw new InputError(`mask ${this.frames}: ${width}×${height} pixels have ${data.length} values`);
@@ -28,19 +33,19 @@ export class TrackBuilder {
     this.previous = regions.map((box) => {
       const track = trackOf.get(box) ?? this.boxesOf.push([]) - 1;
       const trackBox = { track, frame: this.frames, ...box };
-      this.boxesOf[track]?.push(trackBox);
+      this.boxesOf[track].push(trackBox);
       return trackBox;
     });
     this.frames++;
   }
 
-  /** Every region of every track so far, track by track. */
+  /** All regions so far, track by track. */
   get boxes(): TrackBox[] {
     return this.boxesOf.flat();
   }
 }
 
-/** Which track each region goes on with. */
+/** The track that each region continues. */
 function linked(previous: readonly TrackBox[], regions: readonly Box[]): Map<Box, number> {
   const pairs = previous.flatMap((before) =>
     regions.map((region) => ({ track: before.track, region, iou: boxIou(before, region) })),

@@ -1,24 +1,30 @@
 /**
- * The one template step between a WGSL file and a shader module. A file in shaders/ is complete and valid as it stands;
- * specialising it may only
- * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches),
- * - give a module-level `alias NAME = type;` another type: `alias Act = f32;`, which activations are stored as, is f16 in mixed precision, and
- * - leave out what stands between the comment lines `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite), and
- * - repeat the block between `//#unroll NAME COUNT` and `//#end`, in which `const NAME = 0u;` becomes 1u, 2u, … COUNT is a number or one
- *   of the file's constants. Some built-ins want constant arguments (the lane of a subgroupBroadcast), and software adapters
- *   keep a private array in registers only where its indices are constants.
+ * The one template step between a kernel's WGSL and a shader module. With its includes in place
+ * (tools/wgsl.js, when the code is bundled), a file in shaders/ is valid WGSL as it stands.
+ * Specialising it may only
+ * - give a module-level `const NAME: type = value;` another value (tile sizes, widths, switches);
+ * - give a module-level `alias NAME = type;` another type: `alias Act = f32;`, the type that
+ *   activations are stored as, is f16 in mixed precision;
+ * - leave out the lines between `//#if FLAG` and `//#endif` (`//#if !FLAG` for the opposite);
+ * - repeat the block between `//#unroll NAME COUNT` and `//#end`, in which `const NAME = 0u;`
+ *   becomes 1u, 2u, … COUNT is a number or one of the file's constants. Some built-ins want
+ *   constant arguments (the lane of a subgroupBroadcast), and software adapters keep a private
+ *   array in registers only if its indices are constants.
  * Blocks of both kinds may nest.
  */
 export interface Specialization {
-  /** New values of module-level constants; an unknown name is an error. Numbers are written as the constant's own type. */
+  /** New values of module-level constants, written in the constant's own type. */
   constants?: Readonly<Record<string, number | boolean>>;
   /** Other types of module-level aliases. */
   types?: Readonly<Record<string, string>>;
-  /** Flags named by the file's `//#if` lines; one that is not given is false. */
+  /** Flags of the file's `//#if` lines; one that is not given is false. */
   flags?: Readonly<Record<string, boolean>>;
 }
 
-/** Returns the WGSL text of `source` specialised. Throws an Error where the specialisation does not fit the file. */
+/**
+ * The WGSL text of `source`, specialised.
+ * @throws Error if the file has no such constant or alias, or its blocks do not close
+ */
 export function specialize(source: string, { constants = {}, types = {}, flags = {} }: Specialization): string {
   let text = selectLines(source, flags);
   for (const [name, value] of Object.entries(constants)) {
@@ -38,7 +44,7 @@ export function specialize(source: string, { constants = {}, types = {}, flags =
   return unroll(text.split("\n"), text).join("\n");
 }
 
-/** Repeats the `//#unroll` blocks among `lines`, the outermost first; counts are looked up in the module's `text`. */
+/** Repeats the `//#unroll` blocks in `lines`, the outermost first; `text` has the counts. */
 function unroll(lines: readonly string[], text: string): string[] {
   const out: string[] = [];
   for (let i = 0; i < lines.length; i++) {

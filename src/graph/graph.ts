@@ -1,10 +1,13 @@
 import type { Target } from "../gpu/gpu.js";
 import { float32ToHalf } from "../half.js";
 
-/** Element types. `u32` also holds packed bytes: four to a word, the first in the lowest bits. `f16` is for weights and values between nodes. */
+/**
+ * Element types. `u32` also holds packed bytes: four per word, the first in the lowest bits. `f16`
+ * is for weights and for values between nodes.
+ */
 export type DType = ActivationType | "u32";
 
-/** What activations, and the weights that meet them, are stored as; sums are f32 always. */
+/** What activations, and the weights that meet them, are stored as. Sums are always f32. */
 export type ActivationType = "f32" | "f16";
 
 /** Shape and element type of a tensor; row-major, the last dimension contiguous. */
@@ -14,8 +17,8 @@ export interface TensorSpec {
 }
 
 /**
- * Where a tensor's values come from: written by the host before a step (input), fixed (weight), kept from step to step on
- * the GPU (state), or computed by a node (value).
+ * Where a tensor's values come from: written by the host before a step (input), fixed (weight),
+ * kept on the GPU from step to step (state), or computed by a node (value).
  */
 export type Role = "input" | "weight" | "state" | "value";
 
@@ -24,9 +27,12 @@ export interface Tensor extends TensorSpec {
   readonly id: number;
   readonly name: string;
   readonly role: Role;
-  /** Values of a weight; of f16, words of two values. */
+  /** Values of a weight; if f16, words of two values. */
   readonly data?: Float32Array | Uint32Array;
-  /** The tensor whose buffer this one shares: the input that a node updates in place, or what this is a slice of. */
+  /**
+   * The tensor whose buffer this one shares: a node's input that it updates in place, or the tensor
+   * of a slice.
+   */
   readonly aliasOf?: Tensor;
   /** Where a slice begins in its tensor, in elements. */
   readonly offset?: number;
@@ -34,7 +40,7 @@ export interface Tensor extends TensorSpec {
 
 /** Work of a node: what the profiler turns into GFLOP/s and GB/s. */
 export interface Cost {
-  /** Floating-point operations, a multiply-add counted as two. */
+  /** Floating-point operations; a multiply-add counts as two. */
   flops: number;
   /** Bytes that must be read and written at least once. */
   bytes: number;
@@ -46,64 +52,101 @@ export interface Kernel {
   /** Specialised WGSL. */
   wgsl: string;
   entryPoint: string;
-  /** The tensor bound to each variable that the WGSL declares, by the variable's name. */
-  bindings: Readonly<Record<string, Tensor>>;
+  /**
+   * The tensor bound to each variable that the WGSL declares, by the variable's name; undefined for
+   * a variable that a flag leaves out.
+   */
+  bindings: Readonly<Record<string, Tensor | undefined>>;
   workgroups: readonly [x: number, y: number, z: number];
 }
 
-/** A node as its op sees it. */
-export interface Call<A = unknown> {
-  readonly inputs: readonly Tensor[];
+/**
+ * A value for each input of an op, by the input's name: one for all of `N`, maybe one for those of
+ * `M`.
+ */
+export type ByInput<T, N extends string, M extends string> = Readonly<Record<N, T> & Partial<Record<M, T>>>;
+
+/**
+ * The names of an op's optional inputs, if none are given: none, or for an op whose inputs are
+ * unknown any.
+ */
+type OptionalNames<N extends string> = [N] extends [never] ? string : never;
+
+/**
+ * A node as its op sees it.
+ * @typeParam A the op's attributes
+ * @typeParam N names of its inputs
+ * @typeParam M names of its optional inputs
+ */
+export interface Call<A = unknown, N extends string = never, M extends string = OptionalNames<N>> {
+  readonly inputs: ByInput<Tensor, N, M>;
   readonly outputs: readonly Tensor[];
   readonly attrs: A;
 }
 
 /** Ways to compute a call. */
-export interface Variants {
-  /** What a tuning table knows the call by: op and sizes. */
+export interface Variants<N extends string = never, M extends string = OptionalNames<N>> {
+  /** The call's name in a tuning table: op and sizes. */
   key: string;
   /** Their names, the default first. */
   names: readonly string[];
-  /** Makes random values of the inputs agree where they depend on each other, for variants that rely on it; an array an input, none for integers. */
-  agree?(values: readonly (Float32Array | undefined)[]): void;
+  /**
+   * Makes random values of inputs agree if they depend on each other and a variant relies on it.
+   * Inputs of integers have no array.
+   */
+  agree?(values: ByInput<Float32Array, N, M>): void;
 }
 
-/** What the graph knows of an operation. */
-export interface Op<A = unknown> {
+/** Attributes of an op that has none. */
+export type NoAttrs = Record<string, never>;
+
+/** What the graph knows of an operation; see {@link Call} for its type parameters. */
+export interface Op<A = unknown, N extends string = never, M extends string = OptionalNames<N>> {
   readonly name: string;
-  /** Shape rule: the outputs for these inputs; throws an Error that names what does not fit. */
-  outputs(inputs: readonly TensorSpec[], attrs: A): TensorSpec[];
-  /** For each output that updates an input's buffer in place: the index of that input. */
-  readonly inPlace?: readonly (number | undefined)[];
-  /** The dispatches that compute it on a target. */
-  kernels(call: Call<A>, target: Target): Kernel[];
-  cost(call: Call<A>): Cost;
-  /** The ways in which a target can compute it, where there are several to measure; {@link kernels} takes the one that its tuning table names. */
-  variants?(call: Call<A>, target: Target): Variants;
   /**
-   * Adds the nodes of its gradient to the graph: for each input the gradient of the loss with respect to it, given those with respect to the
-   * outputs (undefined where the loss does not depend on one). Entries of inputs that `needed` does not ask for may be left out.
+   * Shape rule: the outputs for these inputs.
+   * @throws Error that names what does not fit
+   */
+  outputs(inputs: ByInput<TensorSpec, N, M>, attrs: A): TensorSpec[];
+  /** For each output that updates an input's buffer in place: the name of that input. */
+  readonly inPlace?: readonly (N | M | undefined)[];
+  /** The dispatches that compute it on a target. */
+  kernels(call: Call<A, N, M>, target: Target): Kernel[];
+  cost(call: Call<A, N, M>): Cost;
+  /**
+   * The ways in which a target can compute it, if there are several; {@link kernels} takes the
+   * tuning table's.
+   */
+  variants?(call: Call<A, N, M>, target: Target): Variants<N, M>;
+  /**
+   * Adds the nodes of its gradient to the graph. Only the first output can be differentiated;
+   * others are by-products.
+   * @param dy the gradient of the loss with respect to the first output
+   * @param needed whether an input's gradient is needed; others may be left out of the result
+   * @returns the gradients of the loss with respect to the inputs
    */
   gradient?(
-    call: Call<A>,
-    outputGradients: readonly (Tensor | undefined)[],
+    call: Call<A, N, M>,
+    dy: Tensor,
     graph: Graph,
-    needed: readonly boolean[],
-  ): (Tensor | undefined)[];
+    needed: ByInput<boolean, N, M>,
+  ): Partial<Record<N | M, Tensor>>;
 }
 
 /** An op applied to tensors. */
 export interface Node extends Call {
   readonly name: string;
   readonly op: Op;
+  /** Without the optional ones that are absent. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
   /** See {@link Graph.phase}. */
   readonly phase: string;
 }
 
-/** The phase of nodes that were given none. */
+/** The phase of nodes outside {@link Graph.phase}. */
 export const mainPhase = "step";
 
-/** Slices begin at multiples of so many elements, which are words: WebGPU binds buffers at multiples of 256 bytes. */
+/** Slices begin at multiples of this many words: WebGPU binds buffers at multiples of 256 bytes. */
 export const sliceAlignment = 64;
 
 /** A static graph: tensors, and nodes in the order in which they run. */
@@ -114,7 +157,9 @@ export class Graph {
   private scopeNames: string[] = [];
   private currentPhase = mainPhase;
 
-  /** @param target the adapter that the graph is built for: weights may be laid out for its kernels */
+  /**
+   * @param target the adapter that the graph is built for: weights may be laid out for its kernels
+   */
   constructor(readonly target: Target) {}
 
   /** A tensor that the host writes before a step. */
@@ -122,7 +167,10 @@ export class Graph {
     return this.add({ name, shape, dtype, role: "input" });
   }
 
-  /** A tensor that lives on the GPU from step to step; zero at first. The host may write parts of it. */
+  /**
+   * A tensor that stays on the GPU from step to step; zero at first. The host may write parts of
+   * it.
+   */
   state(name: string, shape: readonly number[], dtype: DType): Tensor {
     return this.add({ name, shape, dtype, role: "state" });
   }
@@ -146,8 +194,15 @@ export class Graph {
     return this.add({ name: name_, shape, dtype: "f16", role: "weight", data: words });
   }
 
-  /** Adds a node and returns its outputs. */
-  apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
+  /**
+   * Adds a node and returns its outputs.
+   * @throws Error that names the node and what does not fit
+   */
+  apply<A, N extends string, M extends string>(
+    op: Op<A, N, M>,
+    inputs: NoInfer<ByInput<Tensor, N, M>>,
+    attrs: A,
+  ): Tensor[] {
     const name = this.qualified(op.name);
     let specs: TensorSpec[];
     try {
@@ -155,33 +210,35 @@ export class Graph {
     } catch (error) {
       throw new Error(`${name}: ${(error as Error).message}`);
     }
+    const present = Object.entries<Tensor | undefined>(inputs).filter((entry): entry is [string, Tensor] => !!entry[1]);
+    const given = Object.fromEntries(present);
     const outputs = specs.map((spec, i) => {
       const source = op.inPlace?.[i];
-      const aliasOf = source === undefined ? undefined : inputs[source];
+      const aliasOf = source === undefined ? undefined : given[source];
       const suffix = specs.length > 1 ? `.${i}` : "";
       const place = aliasOf && { aliasOf, ...(aliasOf.offset !== undefined && { offset: aliasOf.offset }) };
       return this.add({ name: `${name}${suffix}`, shape: spec.shape, dtype: spec.dtype, role: "value", ...place });
     });
-    this.nodes.push({ name, op: op, inputs, outputs, attrs, phase: this.currentPhase });
+    this.nodes.push({ name, op: op as Op, inputs: given, outputs, attrs, phase: this.currentPhase });
     return outputs;
   }
 
   /**
-   * A part of a state of words as a tensor of its own, in the same buffer.
+   * A part of a state of words as a tensor, in the same buffer.
    * @param offset where it begins, in elements: a multiple of {@link sliceAlignment}
    */
   slice(name: string, tensor: Tensor, offset: number, shape: readonly number[]): Tensor {
     const { role, dtype } = tensor;
     const fits = offset % sliceAlignment === 0 && offset + elementCount(shape) <= elementCount(tensor.shape);
     if (!fits || dtype === "f16") {
-      throw new Error(`${name}: [${shape}] at ${offset} is no slice of ${tensor.name} of shape [${tensor.shape}]`);
+      throw new Error(`${name}: [${shape}] at ${offset} is not a slice of ${tensor.name} of shape [${tensor.shape}]`);
     }
     return this.add({ name, shape, dtype, role, aliasOf: tensor, offset: (tensor.offset ?? 0) + offset });
   }
 
   /**
-   * What `build` adds belongs to a phase of its own, which is run by its name: the optimiser's step after several of the model's. Values
-   * do not last from phase to phase; states do.
+   * Puts what `build` adds into a phase, which runs separately under its name: the optimiser's step
+   * runs after several of the model's. States last from phase to phase, values do not.
    */
   phase<T>(name: string, build: () => T): T {
     const outer = this.currentPhase;
@@ -199,7 +256,7 @@ export class Graph {
     this.outputs.set(name, tensor);
   }
 
-  /** Names what `build` adds as parts of `name`, as PyTorch's modules are named. */
+  /** Prefixes the names of what `build` adds with `name`, as PyTorch names modules. */
   scope<T>(name: string, build: () => T): T {
     this.scopeNames.push(name);
     try {
@@ -230,12 +287,17 @@ export function byteSize({ shape, dtype }: TensorSpec): number {
   return 4 * Math.ceil(elementCount(shape) / (dtype === "f16" ? 2 : 1));
 }
 
-/** The tensor that owns a tensor's buffer: itself, or what it updates in place. */
+/**
+ * The tensor that owns a tensor's buffer: itself, or the one it updates in place or is a slice of.
+ */
 export function storageOf(tensor: Tensor): Tensor {
   return tensor.aliasOf ? storageOf(tensor.aliasOf) : tensor;
 }
 
-/** The same buffer under another shape of as many elements. */
+/**
+ * The same buffer under another shape.
+ * @throws Error unless both shapes have equally many elements
+ */
 export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   if (elementCount(shape) !== elementCount(tensor.shape)) {
     throw new Error(`${tensor.name} of shape [${tensor.shape}] cannot be seen as [${shape}]`);

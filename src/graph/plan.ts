@@ -11,9 +11,10 @@ export interface MemoryPlan {
 }
 
 /**
- * Leaves out nodes that nothing needs and lets tensors whose lifetimes do not overlap share buffers: the largest tensor chooses first, and each one takes
- * the smallest buffer that is free all the while. A node's inputs and outputs live at the same time: WebGPU forbids one buffer bound read-only
- * and writable in one dispatch.
+ * Drops unused nodes, then assigns buffers greedily: largest tensor first, into the smallest buffer
+ * that is free during its lifetime. A node's inputs and outputs live at the same time: WebGPU
+ * forbids binding one buffer read-only and writable in one dispatch.
+ * @throws Error if a node needs a value of another phase
  */
 export function planMemory(graph: Graph): MemoryPlan {
   const nodes = neededNodes(graph);
@@ -24,7 +25,7 @@ export function planMemory(graph: Graph): MemoryPlan {
       const { id } = tensor;
       if (storageOf(tensor) === tensor) lives.set(id, { id, bytes: byteSize(tensor), first: step, last: step });
     }
-    for (const tensor of [...node.inputs, ...node.outputs]) {
+    for (const tensor of [...Object.values(node.inputs), ...node.outputs]) {
       const life = lives.get(storageOf(tensor).id);
       if (life) life.last = step;
     }
@@ -38,7 +39,7 @@ export function planMemory(graph: Graph): MemoryPlan {
   const tenants: Life[][] = [];
   for (const life of [...lives.values()].sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
     const overlaps = (other: Life) => other.first <= life.last && life.first <= other.last;
-    // Buffers are in order of size, the last one being the smallest.
+    // Buffers are sorted by size; the last one is the smallest.
     let slot = tenants.findLastIndex((those) => !those.some(overlaps));
     if (slot < 0) {
       slot = slotBytes.push(life.bytes) - 1;
@@ -50,7 +51,9 @@ export function planMemory(graph: Graph): MemoryPlan {
   return { nodes, slots, slotBytes };
 }
 
-/** When a tensor is needed: from the node that makes it to the last one that reads it, by position. */
+/**
+ * When a tensor is needed: from the node that makes it to the last node that reads it, by position.
+ */
 interface Life {
   id: number;
   bytes: number;
@@ -58,11 +61,14 @@ interface Life {
   last: number;
 }
 
-/** Throws where a node of one phase needs a value of another: its buffer may serve something else by then. */
+/**
+ * Throws if a node of one phase needs a value of another: its buffer may hold something else by
+ * then.
+ */
 function checkPhases(nodes: readonly Node[]): void {
   const phaseOf = new Map(nodes.flatMap((node) => node.outputs.map((tensor) => [tensor.id, node.phase] as const)));
   for (const { name, phase, inputs } of nodes) {
-    for (const tensor of inputs) {
+    for (const tensor of Object.values(inputs)) {
       const made = phaseOf.get(tensor.id);
       if (made !== undefined && made !== phase && storageOf(tensor).role === "value") {
         throw new Error(`${name} of phase ${phase} needs ${tensor.name}, a value of phase ${made}`);
@@ -77,7 +83,7 @@ function neededNodes(graph: Graph): Node[] {
   for (const node of [...graph.nodes].reverse()) {
     const updatesState = node.outputs.some((t) => storageOf(t).role === "state");
     if (!updatesState && !node.outputs.some((t) => needed.has(t.id))) continue;
-    for (const tensor of node.inputs) needed.add(tensor.id);
+    for (const tensor of Object.values(node.inputs)) needed.add(tensor.id);
     kept.push(node);
   }
   return kept.reverse();

@@ -9,15 +9,16 @@ import {
   type DType,
   elementCount,
   type Graph,
+  type Kernel,
   mainPhase,
   type Node,
   storageOf,
   type Tensor,
   type TensorSpec,
 } from "./graph.js";
-import { planMemory } from "./plan.js";
+import { type MemoryPlan, planMemory } from "./plan.js";
 
-/** A node's share of a profiled step. */
+/** What a node took in a profiled step. */
 export interface NodeProfile extends Cost {
   name: string;
   op: string;
@@ -28,7 +29,7 @@ export interface NodeProfile extends Cost {
   ms: number;
 }
 
-/** Values of a graph's outputs after a step, by name; those of f16 as words of two values. */
+/** Values of a graph's outputs after a step, by name; f16 as words of two values. */
 export type Results = Record<string, Float32Array | Uint32Array>;
 
 interface Dispatch {
@@ -40,8 +41,8 @@ interface Dispatch {
 }
 
 /**
- * A graph made ready to run on a device: buffers allocated, pipelines compiled, bind groups made, all of it once.
- * A step then only uploads, encodes and submits.
+ * A graph ready to run on a device. Buffers, pipelines and bind groups are made once; a step only
+ * uploads, encodes and submits.
  */
 export class Program {
   private readonly staging: GPUBuffer[] = [];
@@ -73,50 +74,14 @@ export class Program {
 
   /**
    * Plans memory, allocates, compiles.
-   * @param stepsInFlight how many steps may be running at once
-   * @throws GpuError where a kernel does not compile or a tensor is too large for the device
+   * @param stepsInFlight how many steps may run at once
+   * @throws GpuError if a kernel does not compile or a tensor is too large for the device
    */
   static async compile(gpu: Gpu, graph: Graph, stepsInFlight = 2): Promise<Program> {
     const plan = planMemory(graph);
-    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const slotBuffers = plan.slotBytes.map((bytes, i) => gpu.createBuffer(`activations ${i}`, bytes, storage));
-    const owned = [...slotBuffers];
-    const buffers = new Map<number, GPUBuffer>();
-    const used = new Set([...plan.nodes.flatMap((n) => n.inputs), ...graph.outputs.values()].map((t) => t.id));
-    for (const tensor of graph.tensors) {
-      const slot = plan.slots.get(tensor.id);
-      if (slot !== undefined) {
-        buffers.set(tensor.id, slotBuffers[slot]);
-      } else if (!tensor.aliasOf && tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
-        const buffer = gpu.createBuffer(tensor.name, byteSize(tensor), storage);
-        if (tensor.data) gpu.device.queue.writeBuffer(buffer, 0, tensor.data as Float32Array<ArrayBuffer>);
-        buffers.set(tensor.id, buffer);
-        owned.push(buffer);
-      }
-    }
+    const { buffers, owned } = allocate(gpu, graph, plan);
     const kernels = plan.nodes.flatMap((node) => node.op.kernels(node, gpu).map((kernel) => ({ node, kernel })));
-    const dispatches = await Promise.all(
-      kernels.map(async ({ node, kernel }): Promise<Dispatch> => {
-        const label = `${node.name} (${kernel.label})`;
-        const { pipeline, layout, bindings } = await gpu.pipeline(kernel.label, kernel.wgsl, kernel.entryPoint);
-        const missing = [...bindings.keys()].filter((name) => !kernel.bindings[name]);
-        if (missing.length > 0) throw new Error(`${label}: nothing is bound to ${missing.join(", ")}`);
-        for (const size of kernel.workgroups) {
-          if (size > gpu.limits.maxComputeWorkgroupsPerDimension) {
-            throw new Error(`${label}: ${kernel.workgroups} workgroups are more than the device allows`);
-          }
-        }
-        const entries = Object.entries(kernel.bindings).map(([name, tensor]) => {
-          const binding = bindings.get(name);
-          if (binding === undefined) throw new Error(`${label}: the WGSL declares no ${name}`);
-          const buffer = buffers.get(storageOf(tensor).id) as GPUBuffer;
-          const offset = 4 * (tensor.offset ?? 0);
-          return { binding, resource: { buffer, offset, size: Math.max(4, byteSize(tensor)) } };
-        });
-        const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
-        return { node, label, pipeline, bindGroup, workgroups: kernel.workgroups };
-      }),
-    );
+    const dispatches = await Promise.all(kernels.map(({ node, kernel }) => dispatchOf(gpu, node, kernel, buffers)));
     const program = new Program(gpu, graph, buffers, owned, dispatches, stepsInFlight);
     await gpu.finish();
     return program;
@@ -133,27 +98,32 @@ export class Program {
 
   /**
    * Makes room for {@link upload}s that overlap with steps.
-   * @param bytes of an upload, at most @param count uploads of a step, at most
+   * @param bytes of an upload, at most
+   * @param count uploads per step, at most
    */
   openUploads(bytes: number, count: number): void {
-    // Waiting for a mapped buffer costs software adapters more than the copy that it saves.
+    // Software adapters lose more by waiting for a mapped buffer than the saved copy is worth.
     if (!this.gpu.nap) this.uploads = new UploadRing(this.gpu, bytes, count);
   }
 
-  /** As {@link write}, of whole words, for the next step; through a ring of mapped buffers where {@link openUploads} made one. */
+  /**
+   * As {@link write}, of whole words, for the next step; through a ring of mapped buffers if
+   * {@link openUploads} made one.
+   */
   async upload(tensor: Tensor, data: Uint8Array<ArrayBuffer>, offsetBytes = 0): Promise<void> {
     if (!this.uploads) return this.write(tensor, data, offsetBytes);
     await this.uploads.write(this.bufferOf(tensor), 4 * (tensor.offset ?? 0) + offsetBytes, data);
   }
 
-  /** Resolves once a further step may be started: fewer steps are in flight than {@link compile} allowed. */
+  /** Resolves once another step may start: fewer are in flight than {@link compile} allowed. */
   async ready(): Promise<void> {
     while (this.staging.length === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
   /**
-   * Runs a step and reads the outputs back. The step is submitted before this returns its promise, so that inputs may be
-   * written for the next one at once. Call {@link ready} first.
+   * Runs a step and reads the outputs back. The step is submitted before this returns its promise,
+   * so the next step's inputs may be written at once. Call {@link ready} first.
+   * @throws GpuError if the GPU reported an error
    */
   async run(): Promise<Results> {
     const staging = this.staging.pop();
@@ -183,24 +153,30 @@ export class Program {
     }
   }
 
-  /** Runs a step, or another phase of the graph, without reading anything back; the caller synchronises by {@link finish}. */
+  /**
+   * Runs a step, or another phase of the graph, and reads nothing back; {@link finish} waits for
+   * it.
+   */
   submit(phase = mainPhase): void {
     const encoder = this.gpu.device.createCommandEncoder({ label: phase });
     this.encode(encoder, phase);
     this.gpu.device.queue.submit([encoder.finish()]);
   }
 
-  /** Resolves when every step of {@link submit} is done; throws what went wrong. */
+  /**
+   * Resolves when every step of {@link submit} is done.
+   * @throws GpuError if the GPU reported an error
+   */
   async finish(): Promise<void> {
     await this.gpu.finish();
   }
 
   /**
-   * Reads a tensor that lasts: a state, an input, a weight, or an output of the last step; f16 as words of two values. Waits for all that was
-   * submitted.
+   * Reads a tensor that lasts: a state, an input, a weight, or an output of the last step; f16 as
+   * words of two values. Waits for everything submitted before.
    */
   read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
-    // One after the other, through one buffer that is kept: reading now and then allocates nothing.
+    // One at a time, through one kept buffer: repeated reads allocate nothing.
     const result = this.reading.then(() => this.readNow(tensor));
     this.reading = result.catch(() => undefined);
     return result;
@@ -236,12 +212,12 @@ export class Program {
     return [...profiles.values()];
   }
 
-  /** Milliseconds of each of several steps one behind the other, by timestamp queries: the GPU's own, without what the host takes. */
+  /** Milliseconds on the GPU of each of several steps in a row, by timestamp queries. */
   time(steps: number): Promise<number[]> {
     return this.timed(Array.from({ length: steps }, () => this.dispatches));
   }
 
-  /** Runs passes of dispatches in one submission; returns the milliseconds that each took. */
+  /** Runs passes of dispatches in one submission; returns the milliseconds of each. */
   private async timed(passes: readonly (readonly Dispatch[])[]): Promise<number[]> {
     const profiler = new Profiler(this.gpu, passes.length);
     try {
@@ -306,13 +282,67 @@ export class Program {
   }
 }
 
+/** Buffers by tensor id, and all buffers once. */
+function allocate(
+  gpu: Gpu,
+  graph: Graph,
+  { nodes, slots, slotBytes }: MemoryPlan,
+): { buffers: Map<number, GPUBuffer>; owned: GPUBuffer[] } {
+  const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const slotBuffers = slotBytes.map((bytes, i) => gpu.createBuffer(`activations ${i}`, bytes, storage));
+  const owned = [...slotBuffers];
+  const buffers = new Map<number, GPUBuffer>();
+  const inputs = nodes.flatMap((node) => Object.values(node.inputs));
+  const used = new Set([...inputs, ...graph.outputs.values()].map((t) => t.id));
+  for (const tensor of graph.tensors) {
+    const slot = slots.get(tensor.id);
+    if (slot !== undefined) {
+      buffers.set(tensor.id, slotBuffers[slot]);
+    } else if (!tensor.aliasOf && tensor.role !== "value" && (used.has(tensor.id) || tensor.role !== "weight")) {
+      const buffer = gpu.createBuffer(tensor.name, byteSize(tensor), storage);
+      if (tensor.data) gpu.device.queue.writeBuffer(buffer, 0, tensor.data as Float32Array<ArrayBuffer>);
+      buffers.set(tensor.id, buffer);
+      owned.push(buffer);
+    }
+  }
+  return { buffers, owned };
+}
+
+/** Compiles a kernel and binds its buffers. */
+async function dispatchOf(
+  gpu: Gpu,
+  node: Node,
+  kernel: Kernel,
+  buffers: ReadonlyMap<number, GPUBuffer>,
+): Promise<Dispatch> {
+  const label = `${node.name} (${kernel.label})`;
+  const { pipeline, layout, bindings } = await gpu.pipeline(kernel.label, kernel.wgsl, kernel.entryPoint);
+  const missing = [...bindings.keys()].filter((name) => !kernel.bindings[name]);
+  if (missing.length > 0) throw new Error(`${label}: nothing is bound to ${missing.join(", ")}`);
+  for (const size of kernel.workgroups) {
+    if (size > gpu.limits.maxComputeWorkgroupsPerDimension) {
+      throw new Error(`${label}: ${kernel.workgroups} workgroups are more than the device allows`);
+    }
+  }
+  const entries = Object.entries(kernel.bindings).flatMap(([name, tensor]) => {
+    if (!tensor) return [];
+    const binding = bindings.get(name);
+    if (binding === undefined) throw new Error(`${label}: the WGSL declares no ${name}`);
+    const buffer = buffers.get(storageOf(tensor).id) as GPUBuffer;
+    const offset = 4 * (tensor.offset ?? 0);
+    return [{ binding, resource: { buffer, offset, size: Math.max(4, byteSize(tensor)) } }];
+  });
+  const bindGroup = gpu.device.createBindGroup({ label, layout, entries });
+  return { node, label, pipeline, bindGroup, workgroups: kernel.workgroups };
+}
+
 function record(pass: GPUComputePassEncoder, { pipeline, bindGroup, workgroups }: Dispatch): void {
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroup);
   pass.dispatchWorkgroups(...workgroups);
 }
 
-/** What {@link Program.run} or {@link Program.read} gave of a tensor of floats, as float32. */
+/** A tensor of floats as {@link Program.run} or {@link Program.read} returned it, as float32. */
 export function floatsOf(values: Float32Array | Uint32Array, { dtype, shape }: TensorSpec): Float32Array {
   if (dtype !== "f16") return Float32Array.from(values);
   return halfToFloat32(new Uint16Array(values.buffer, values.byteOffset, elementCount(shape)));

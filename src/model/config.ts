@@ -1,8 +1,10 @@
+// Sizes of an SD-MAE network, and the names and shapes of its tensors.
+
 import { InputError } from "../errors.js";
 
 /**
- * Sizes of an SD-MAE network (Ristea et al., CVPR 2024). Everything but `heads` can be read off a checkpoint's tensors;
- * the original uses 4 heads everywhere.
+ * Sizes of an SD-MAE network (docs/method.md §2). All but `heads` can be read from the shapes of a
+ * checkpoint's tensors; the original always uses 4 heads.
  */
 export interface SdMaeConfig {
   /** Patch side P in pixels. */
@@ -11,18 +13,20 @@ export interface SdMaeConfig {
   inChannels: number;
   /** Channels of the prediction: B, G, R, anomaly. */
   outChannels: number;
+  /** D of the encoder's blocks: values per token. */
   encoderWidth: number;
   encoderDepth: number;
+  /** D' of the decoders' blocks. */
   decoderWidth: number;
   decoderDepth: number;
-  /** Blocks of the student branch, which leaves the decoder after its first block. */
+  /** Blocks of the student, which branches off after the teacher decoder's first block. */
   studentDepth: number;
   heads: number;
-  /** Hidden width of an MLP over the block's width. */
+  /** Hidden width of an MLP divided by the width of its block. */
   mlpRatio: number;
 }
 
-/** The paper's network for Avenue (patch 16). ShanghaiTech's differs in the patch only (8). */
+/** The paper's network for Avenue. The one for ShanghaiTech differs only in its patch of 8. */
 export const paperConfig: Readonly<SdMaeConfig> = {
   patch: 16,
   inChannels: 9,
@@ -36,29 +40,29 @@ export const paperConfig: Readonly<SdMaeConfig> = {
   mlpRatio: 2,
 };
 
-/** @throws InputError for a network that the engine's kernels are not for */
+/** @throws InputError if the kernels cannot run a network of these sizes */
 export function checkConfig({ inChannels, outChannels, patch, encoderWidth, decoderWidth, heads }: SdMaeConfig): void {
   if (inChannels !== 9 || outChannels !== 4) {
     throw new InputError(
-      `the model has ${inChannels} channels in and ${outChannels} out; 9 (3 frames) and 4 are needed`,
+      `the model has ${inChannels} input and ${outChannels} output channels; 9 (3 frames) and 4 are needed`,
     );
   }
-  if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch}; a multiple of 4 is needed`);
+  if (patch % 4 !== 0) throw new InputError(`the model's patch is ${patch} pixels; a multiple of 4 is needed`);
   for (const [what, width] of Object.entries({ encoder: encoderWidth, decoder: decoderWidth })) {
     if (width % (4 * heads) !== 0) {
       throw new InputError(
-        `the width of the ${what}, ${width}, is no multiple of ${4 * heads}: each of ${heads} attention heads takes a multiple of 4`,
+        `the width of the ${what}, ${width}, is not a multiple of ${4 * heads}: each of ${heads} attention heads takes a multiple of 4`,
       );
     }
   }
 }
 
-/** Which of the three projections of a block. */
+/** The three projections of a block's attention. */
 export const projections = ["q", "k", "v"] as const;
 
 /**
- * Names of a block's parents in a checkpoint: the encoder's blocks, the teacher decoder's, and the student's.
- * The original has one student block, named without an index.
+ * The blocks' names in a checkpoint, which begin the names of their tensors. The original has one
+ * student block, whose name has no index.
  */
 export function blockNames(config: SdMaeConfig): { encoder: string[]; decoder: string[]; student: string[] } {
   return {
@@ -94,8 +98,9 @@ function blockShapes(name: string, width: number, mlpRatio: number): [string, nu
 }
 
 /**
- * Every tensor that the network needs for inference, by its name in the original's checkpoints, with its shape.
- * Checkpoints also hold `num_batches_tracked` counters and four constant morphology weights, which are no part of it.
+ * Name and shape of every tensor that inference needs, named as in the original's checkpoints
+ * (docs/method.md §2). Checkpoints also hold `num_batches_tracked` counters and four constant
+ * morphology weights (§4), which are not listed here.
  */
 export function tensorShapes(config: SdMaeConfig): Map<string, number[]> {
   const { patch, inChannels, outChannels, encoderWidth, decoderWidth, mlpRatio } = config;

@@ -1,17 +1,28 @@
+// The network's prediction heads, reduced to what scores need: token errors and maps.
+
 import type { Graph, Tensor } from "../graph/graph.js";
-import { anomalyMapOp, headErrorsOp, type Norm } from "../ops/errors.js";
+import { anomalyMapOp } from "../ops/anomaly_map.js";
+import { cleanMapOp } from "../ops/clean_map.js";
+import { headErrorsOp } from "../ops/head_errors.js";
 import { type LinearWeights, linearWeights } from "../ops/linear.js";
 import type { Size } from "../ops/resize.js";
-import { cleanMapOp, tokenAnomalyOp } from "../ops/token_maps.js";
+import { tokenAnomalyOp } from "../ops/token_anomaly.js";
+import type { Norm } from "../ops/token_errors.js";
 import type { Network, NetworkOutputs } from "./network.js";
 
-/** Where the prediction targets are: packed images [slots, H, W], and samples [B, sampleWords] that name a slot each. */
+/**
+ * The prediction targets: packed images [slots, H, W], and samples [B, sampleWords] that each name
+ * a slot.
+ */
 export interface Targets {
   targets: Tensor;
   samples: Tensor;
 }
 
-/** Token errors [B, L, 2] (student, target) of a network's features, without storing predictions. */
+/**
+ * Token errors [B, L, 2] of a network's features: teacher against student, teacher against target
+ * (docs/method.md §5). Does not store the predictions.
+ */
 export function headErrors(
   graph: Graph,
   network: Network,
@@ -22,23 +33,29 @@ export function headErrors(
   const layers = [network.layer("decoder_pred")];
   if (student) layers.push(network.layer("decoder_student_pred"));
   const { weight, bias } = linearWeights(graph, "heads", layers, network.activations, "inputs");
-  const inputs = [targets, samples, weight, bias, teacher, ...(student ? [student] : [])];
+  const inputs = { targets, samples, weight, bias, teacher, student };
   return graph.apply(headErrorsOp, inputs, { patch: network.config.patch, norm })[0];
 }
 
-/** The teacher's predicted anomaly map [B, H, W], 0…1: only that channel of the head is computed. */
+/** The teacher's predicted anomaly map [B, H, W], 0…1. Computes only that channel of the head. */
 export function anomalyMap(graph: Graph, network: Network, outputs: NetworkOutputs, size: Size): Tensor {
   const prediction = predictAnomaly(network, outputs);
-  return graph.apply(anomalyMapOp, [prediction], { patch: network.config.patch, ...size })[0];
+  return graph.apply(anomalyMapOp, { prediction }, { patch: network.config.patch, ...size })[0];
 }
 
-/** What each token's pixels say of it, from the predicted anomaly map and a motion gradient: [B, L, 4], see {@link tokenAnomalyOp}. */
+/**
+ * Four values per token [B, L, 4] from its pixels in the predicted anomaly map and the motion
+ * gradient, see {@link tokenAnomalyOp}.
+ */
 export function tokenAnomaly(graph: Graph, network: Network, outputs: NetworkOutputs, gradient: Tensor): Tensor {
   const prediction = predictAnomaly(network, outputs);
-  return graph.apply(tokenAnomalyOp, [prediction, gradient], { patch: network.config.patch })[0];
+  return graph.apply(tokenAnomalyOp, { prediction, gradient }, { patch: network.config.patch })[0];
 }
 
-/** The cleaned-up map of teacher against student, a mean a token [B, L]; it needs their predictions stored. */
+/**
+ * The cleaned-up map of teacher against student (docs/method.md §5), one mean per token [B, L].
+ * Stores both predictions.
+ */
 export function cleanMap(
   graph: Graph,
   network: Network,
@@ -47,8 +64,11 @@ export function cleanMap(
   gradient: Tensor,
   size: Size,
 ): Tensor {
-  const predictions = [network.linear("decoder_pred", teacher), network.linear("decoder_student_pred", student)];
-  return graph.apply(cleanMapOp, [...predictions, gradient], { patch: network.config.patch, ...size })[0];
+  const predictions = {
+    teacher: network.linear("decoder_pred", teacher),
+    student: network.linear("decoder_student_pred", student),
+  };
+  return graph.apply(cleanMapOp, { ...predictions, gradient }, { patch: network.config.patch, ...size })[0];
 }
 
 function predictAnomaly(network: Network, { teacher }: NetworkOutputs): Tensor {
@@ -60,6 +80,7 @@ function predictAnomaly(network: Network, { teacher }: NetworkOutputs): Tensor {
   );
 }
 
+/** The layer's outputs `first`, `first` + n, `first` + 2n, … alone. */
 function everyNthRow({ weight, bias }: LinearWeights, n: number, first: number): LinearWeights {
   const width = weight.length / bias.length;
   const rows = Math.floor(bias.length / n);

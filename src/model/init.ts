@@ -4,8 +4,9 @@ import { type SdMaeConfig, tensorShapes } from "./config.js";
 import type { Weights } from "./network.js";
 
 /**
- * Fresh weights as the original initialises them (METHOD §2): PyTorch's defaults, convolutions' and linear layers' weights and biases
- * U(±1/√fan_in), norms the identity, cls and mask token zero.
+ * Untrained weights, initialised like the original's (docs/method.md §2), which are PyTorch's
+ * defaults: weights and biases of convolutions and linear layers are U(±1/√fan_in), norms are the
+ * identity, cls and mask token are zero.
  */
 export function freshWeights(config: SdMaeConfig, seed: number): Weights {
   const uniform = uniformGenerator(seed);

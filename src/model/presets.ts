@@ -1,10 +1,13 @@
-import type { Norm } from "../ops/errors.js";
+// The original's settings for each data set, and how errors become scores.
+
 import type { Size } from "../ops/resize.js";
+import type { Norm } from "../ops/token_errors.js";
 import type { MaskingMethod } from "./masking.js";
 
 /**
- * A frame's score from its two errors: `teacher` the target–teacher error alone (as of a stage-1 model), `student` the teacher–student error
- * alone, `sum` both (METHOD §5).
+ * How a frame's score follows from its two errors (docs/method.md §5): `teacher` is the error of
+ * teacher against target, as for a stage-1 model; `student` is that of teacher against student;
+ * `sum` adds both.
  */
 export type ScoreRule = "teacher" | "student" | "sum";
 
@@ -16,11 +19,11 @@ export interface Preset {
   masking: MaskingMethod;
   norm: Norm;
   score: ScoreRule;
-  /** Mean over removed tokens only. */
+  /** Whether means are over removed tokens only. */
   maskedOnly: boolean;
 }
 
-/** The original's settings (METHOD §1, §5). */
+/** The original's settings (docs/method.md §1, §5). */
 export const presets = {
   avenue: {
     size: { height: 320, width: 640 },
@@ -42,18 +45,19 @@ export const presets = {
   },
 } as const satisfies Record<string, Preset>;
 
-/** Name of a preset. */
+/** The name of a preset. */
 export type PresetName = keyof typeof presets;
 
-/** A frame's score. */
+/** The score of a frame or token from its errors. */
 export function combineErrors(rule: ScoreRule, studentError: number, targetError: number): number {
   return rule === "sum" ? studentError + targetError : rule === "student" ? studentError : targetError;
 }
 
-/** The scores of `count` tokens from their errors (student, target), the first of which is token `first`. */
+/** The scores of `count` tokens, from token `first` on, from errors [L, 2] (student, target). */
 export function combineTokenErrors(rule: ScoreRule, errors: Float32Array, first: number, count: number): Float32Array {
   const scores = new Float32Array(count);
-  // Some thousand frames a second have some million tokens: a plain loop is ten times as fast as Float32Array.from.
+  // There may be a million tokens per second: a plain loop is ten times as fast as
+  // Float32Array.from.
   for (let i = 0, at = 2 * first; i < count; i++, at += 2) {
     scores[i] = combineErrors(rule, errors[at], errors[at + 1]);
   }

@@ -1,3 +1,5 @@
+// SD-MAE's layers as nodes of a graph, for training.
+
 import { elementCount, type Graph, reshape, type Tensor } from "../graph/graph.js";
 import { attentionOp } from "../ops/attention.js";
 import { batchNormOp } from "../ops/batch_norm.js";
@@ -12,21 +14,24 @@ import { blockNames, type SdMaeConfig } from "./config.js";
 import type { TokenGrid } from "./masking.js";
 import type { NetworkInputs } from "./network.js";
 
-/** Trained tensors by their names in the original's checkpoints, under the shape that a kernel wants; q, k and v are one tensor, by q's name. */
+/**
+ * Gives trained tensors by their names in the original's checkpoints, in the shape that a kernel
+ * takes. Those of q, k and v are one tensor under q's name.
+ */
 export interface TrainedTensors {
   /** A trained tensor. */
   tensor(name: string, shape: readonly number[]): Tensor;
-  /** A block's running statistics [2, 3, D]: means and variances of q, k and v. */
+  /** The running statistics [2, 3, D] of a block: means, then variances, of q, k and v. */
   running(block: string): Tensor;
 }
 
-/** What goes into the network in training, beyond frames and masks. */
+/** Inputs of the network in training. */
 export interface TrainingInputs extends NetworkInputs {
-  /** [2]: the run's seed and the number of the step, for dropout. */
+  /** [2]: the run's seed and the step's number, for dropout. */
   seed: Tensor;
 }
 
-/** The network's predictions [B, 1 + L, P·P·4]; a row of the cls token in front. */
+/** The network's predictions [B, 1 + L, P·P·4]; the first row is the cls token's. */
 export interface Predictions {
   teacher: Tensor;
   student?: Tensor;
@@ -36,15 +41,16 @@ const layerNormEpsilon = 1e-6;
 const batchNorm = { epsilon: 1e-5, momentum: 0.1 };
 
 /**
- * SD-MAE's layers in training mode (METHOD §2): BatchNorm by the batch's statistics, which updates the running ones; dropout; weights as
- * slices of states in PyTorch's layouts, so that they can be differentiated by and updated.
+ * Adds SD-MAE's layers in training mode to a graph (docs/method.md §2): BatchNorm uses the batch's
+ * statistics and updates the running ones; dropout is on; weights are slices of states in PyTorch's
+ * layout, so that they have gradients and can be updated.
  */
 export class TrainingNetwork {
   private dropouts = 0;
 
   /**
    * @param dropout rate of dropout in MLPs; the original's is 0.1
-   * @param activations what values between ops are stored as
+   * @param activations how values between ops are stored
    */
   constructor(
     private readonly graph: Graph,
@@ -54,7 +60,7 @@ export class TrainingNetwork {
     private readonly activations: "f32" | "f16" = "f32",
   ) {}
 
-  /** Predictions of the teacher and, with `student`, of the student. */
+  /** Adds the layers; gives predictions of the teacher and, if `withStudent`, of the student. */
   build(inputs: TrainingInputs, grid: TokenGrid, withStudent: boolean): Predictions {
     const { config, graph } = this;
     const names = blockNames(config);
@@ -63,7 +69,7 @@ export class TrainingNetwork {
     const latent = this.norm("norm", x);
     const embedded = this.linear("decoder_embed", latent, config.decoderWidth);
     const maskToken = this.trained.tensor("mask_token", [config.decoderWidth]);
-    let y = graph.apply(unshuffleOp, [embedded, maskToken, inputs.idsRestore], {})[0];
+    let [y] = graph.apply(unshuffleOp, { x: embedded, maskToken, idsRestore: inputs.idsRestore }, {});
     let branch: Tensor | undefined;
     for (const [i, name] of names.decoder.entries()) {
       y = this.block(name, y, grid.rows, grid.columns, inputs.seed);
@@ -77,70 +83,71 @@ export class TrainingNetwork {
     return { teacher, student: this.linear("decoder_student_pred", this.norm("decoder_student_norm", s), values) };
   }
 
-  /** Embedded tokens of `idsKeep`, normalised, the cls token in front: [B, 1 + keep, D]. */
+  /** Patch embedding of the tokens in `idsKeep`, normalised, cls token first: [B, 1 + keep, D]. */
   private embed({ frames, samples, idsKeep }: TrainingInputs): Tensor {
     const { patch, encoderWidth: width, inChannels } = this.config;
-    const [b, keep] = idsKeep.shape as [number, number];
+    const [b, keep] = idsKeep.shape;
     return this.graph.scope("patch_embed", () => {
-      const [pixels] = this.graph.apply(patchesOp, [frames, samples, idsKeep], { patch, dtype: this.activations }) as [
-        Tensor,
-      ];
+      const patches = { patch, dtype: this.activations };
+      const [pixels] = this.graph.apply(patchesOp, { frames, samples, idsKeep }, patches);
       const weight = this.trained.tensor("patch_embed.proj.weight", [1, width, inChannels * patch ** 2]);
       const bias = this.trained.tensor("patch_embed.proj.bias", [1, width]);
-      const [x] = this.graph.apply(denseOp, [pixels, weight, bias], plainDense) as [Tensor];
-      const inputs = ["patch_embed.norm.weight", "patch_embed.norm.bias", "cls_token"].map((name) =>
-        this.trained.tensor(name, [width]),
-      );
-      const attrs = { epsilon: layerNormEpsilon };
-      return this.graph.apply(layerNormOp, [reshape(x, [b, keep, width]), ...inputs], attrs)[0];
+      const [embedded] = this.graph.apply(denseOp, { x: pixels, weight, bias }, {});
+      const inputs = {
+        x: reshape(embedded, [b, keep, width]),
+        gamma: this.trained.tensor("patch_embed.norm.weight", [width]),
+        beta: this.trained.tensor("patch_embed.norm.bias", [width]),
+        token: this.trained.tensor("cls_token", [width]),
+      };
+      return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0];
     });
   }
 
   private block(name: string, x: Tensor, rows: number, columns: number, seed: Tensor): Tensor {
     const { graph, trained } = this;
-    const [b, tokens, width] = x.shape as [number, number, number];
+    const [b, tokens, width] = x.shape;
     return graph.scope(name, () => {
       const norm1 = this.norm(`${name}.norm1`, x);
       const attn = `${name}.attn`;
       const taps = trained.tensor(`${attn}.conv_proj_q.conv.weight`, [3, width, 9]);
-      const [convolved] = graph.apply(convolveOp, [norm1, taps], { rows, columns }) as [Tensor];
-      const affine = ["weight", "bias"].map((t) => trained.tensor(`${attn}.conv_proj_q.bn.${t}`, [3, width]));
-      const [normal] = graph.apply(batchNormOp, [convolved, ...affine, trained.running(name)], batchNorm) as [Tensor];
+      const [convolved] = graph.apply(convolveOp, { x: norm1, weight: taps }, { rows, columns });
+      const gamma = trained.tensor(`${attn}.conv_proj_q.bn.weight`, [3, width]);
+      const beta = trained.tensor(`${attn}.conv_proj_q.bn.bias`, [3, width]);
+      const running = trained.running(name);
+      const [normal] = graph.apply(batchNormOp, { x: convolved, gamma, beta, running }, batchNorm);
       const weight = trained.tensor(`${attn}.proj_q.weight`, [3, width, width]);
       const bias = trained.tensor(`${attn}.proj_q.bias`, [3, width]);
-      // The scale of the scores, D^-0.5 with the whole width D, goes into q.
+      // q is multiplied by the scale of the scores, D^-0.5 with the whole width D.
       const scales = [width ** -0.5, 1, 1];
-      const inputs = [reshape(normal, [3, b * tokens, width]), weight, bias];
-      const [qkv] = graph.apply(denseOp, inputs, { ...plainDense, scales }) as [Tensor];
-      const heads = { heads: this.config.heads };
-      const [attended] = graph.apply(attentionOp, [reshape(qkv, [3, b, tokens, width])], heads) as [Tensor];
+      const inputs = { x: reshape(normal, [3, b * tokens, width]), weight, bias };
+      const [projected] = graph.apply(denseOp, inputs, { scales });
+      const qkv = reshape(projected, [3, b, tokens, width]);
+      const [attended] = graph.apply(attentionOp, { qkv }, { heads: this.config.heads });
       const x1 = this.linear(`${attn}.proj`, attended, width, x);
       const norm2 = this.norm(`${name}.norm2`, x1);
       const hidden = this.linear(`${name}.mlp.net.0`, norm2, width * this.config.mlpRatio);
       const dropout = { rate: this.dropout, layer: this.dropouts++ };
-      const [active] = graph.apply(geluDropoutOp, [hidden, seed], dropout) as [Tensor];
+      const [active] = graph.apply(geluDropoutOp, { x: hidden, seed }, dropout);
       const mlp = this.linear(`${name}.mlp.net.3`, active, width);
-      return graph.apply(mlpResidualOp, [x1, norm2, mlp], {})[0];
+      return graph.apply(mlpResidualOp, { x1, norm2, mlp }, {})[0];
     });
   }
 
-  /** x Wᵀ + b, plus a residual: [B, N, K] → [B, N, width]. */
+  /** x Wᵀ + b, plus `residual` if given: [B, N, K] → [B, N, width]. */
   private linear(name: string, x: Tensor, width: number, residual?: Tensor): Tensor {
-    const [b, tokens, from] = x.shape as [number, number, number];
+    const [b, tokens, from] = x.shape;
     const weight = this.trained.tensor(`${name}.weight`, [1, width, from]);
     const bias = this.trained.tensor(`${name}.bias`, [1, width]);
     const flat = (t: Tensor): Tensor => reshape(t, [1, b * tokens, elementCount(t.shape) / (b * tokens)]);
-    const inputs = [flat(x), weight, bias, ...(residual ? [flat(residual)] : [])];
-    const attrs = { ...plainDense, residual: residual !== undefined };
-    const [y] = this.graph.apply(denseOp, inputs, attrs) as [Tensor];
+    const inputs = { x: flat(x), weight, bias, residual: residual && flat(residual) };
+    const [y] = this.graph.apply(denseOp, inputs, {});
     return reshape(y, [b, tokens, width]);
   }
 
   private norm(name: string, x: Tensor): Tensor {
-    const width = x.shape.at(-1) as number;
-    const inputs = [x, ...["weight", "bias"].map((t) => this.trained.tensor(`${name}.${t}`, [width]))];
-    return this.graph.apply(layerNormOp, inputs, { epsilon: layerNormEpsilon })[0];
+    const width = x.shape.at(-1)!;
+    const gamma = this.trained.tensor(`${name}.weight`, [width]);
+    const beta = this.trained.tensor(`${name}.bias`, [width]);
+    return this.graph.apply(layerNormOp, { x, gamma, beta }, { epsilon: layerNormEpsilon })[0];
   }
 }
-
-const plainDense = { transposed: false, bias: true, residual: false };

@@ -1,9 +1,5 @@
-import {
-  Detector as CoreDetector,
-  type DetectorOptions,
-  type DetectorSource,
-  fetchCheckpoint,
-} from "../detector/detector.js";
+import { type DetectorSource, fetchCheckpoint } from "../detector/checkpoint_source.js";
+import { Detector as CoreDetector, type DetectorOptions } from "../detector/detector.js";
 import { type NodeGpuOptions, openNodeGpu } from "./adapters/gpu.js";
 import { readCheckpoint } from "./files/checkpoint_file.js";
 
@@ -14,8 +10,10 @@ export type NodeDetectorOptions = DetectorOptions & Pick<NodeGpuOptions, "adapte
 export class Detector extends CoreDetector {
   /**
    * Opens a checkpoint.
-   * @param source path of a .safetensors or .pth file, paths of the teacher's and the student's; or what the core takes, URLs as URL objects
-   * @throws InputError for a file that is no checkpoint of this network, NoAdapterError where there is no adapter
+   * @param source the path of a .safetensors or .pth file, or the paths of the teacher's and the
+   * student's; or what the core takes, with URLs as URL objects
+   * @throws InputError if a file is not a checkpoint of this network, NoAdapterError if there is no
+   * adapter, GpuError if the adapter gives no device
    */
   static override async open(source: DetectorSource, options: NodeDetectorOptions = {}): Promise<Detector> {
     const paths = [source].flat().filter((part) => typeof part === "string");

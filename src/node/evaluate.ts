@@ -8,19 +8,27 @@ import { RecordStore } from "./files/record_store.js";
 /** How a data set is evaluated. */
 export interface EvaluateOptions {
   settings: EvaluationSettings;
-  /** Random maskings whose scores are averaged, with the seeds n, n + 1, … from the detector's; default 1. */
+  /**
+   * Random maskings whose scores are averaged: the detector's seed, and those that follow; default
+   * 1.
+   */
   maskings?: number;
-  /** Where records of scored videos are kept, for a later run or a report; by default they are removed at the end. */
+  /**
+   * Keeps the records of scored videos, for a later run or a report; by default they are deleted at
+   * the end.
+   */
   records?: RecordStore;
   signal?: AbortSignal;
-  /** Called after each frame that was scored, and with all of a video's frames where its record was there already. */
+  /** Called after each scored frame, or once with all frames of a video whose record is kept. */
   onFrames?: (count: number) => void;
 }
 
 /**
- * Scores a data set's test videos and measures the scores. Memory is bounded by one video's token maps, once for each masking.
+ * Scores a data set's test videos and measures the scores. Memory holds the token maps of one
+ * video, once for each masking.
  * @param detector opened with `tokenMaps`
- * @throws InputError for frames or ground truth that cannot be read or do not fit
+ * @throws InputError if there are no test videos, or if frames or ground truth cannot be read or do
+ * not fit each other
  */
 export async function evaluate(
   dataset: Dataset,

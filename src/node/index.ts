@@ -1,4 +1,7 @@
-/** The Node face of sdmae: the core, and what needs Node (Dawn, files, images, video). */
+/**
+ * What `import "sdmae"` gives in Node: the core, and what needs Node (Dawn, files, images, video,
+ * data sets).
+ */
 export * from "../core.js";
 export { type ListedAdapter, listAdapters, type NodeGpuOptions, openNodeGpu } from "./adapters/gpu.js";
 export { detectLayout, type LayoutName, layoutNames, type OpenDatasetOptions, openDataset } from "./datasets/index.js";

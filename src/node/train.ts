@@ -7,11 +7,17 @@ import { FileArchive } from "./files/file_archive.js";
 /** Options of training in Node. */
 export type NodeTrainOptions = TrainOptions &
   Pick<NodeGpuOptions, "adapter" | "robust"> & {
-    /** Where decoded frames are kept while training runs; default the system's folder for temporary files. */
+    /**
+     * The folder for decoded frames while training runs; default: the system's for temporary files.
+     */
     framesFolder?: string;
   };
 
-/** Trains a model as the core does, on a device that Dawn opens, with decoded frames in a temporary file. */
+/**
+ * Trains a model as the core does, on a device that Dawn opens, with decoded frames in a temporary
+ * file.
+ * @throws InputError, NoAdapterError and GpuError as the core's train and {@link openNodeGpu} do
+ */
 export async function train(
   config: TrainingConfig,
   dataset: Dataset,

@@ -7,21 +7,23 @@ import attentionTiledWgsl from "../../shaders/attention_tiled.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { ActivationType, Op, Tensor } from "../graph/graph.js";
 import { attentionBackwardOp } from "./attention_backward.js";
-import { bytesOf, expect, expectActivation, groups, sizes } from "./common.js";
+import { bytesOf, expect, expectActivation, groups } from "./common.js";
 import { type AttentionShape, type AttentionVariant, attentionKey, attentionVariants, choose } from "./variants.js";
 
-/** Multi-head attention: q, k, v [3, B, N, D] → softmax(q kᵀ) v [B, N, D], heads side by side in D. The scale is in q already. */
-export const attentionOp: Op<{ heads: number }> = {
+/**
+ * Multi-head attention: q, k, v [3, B, N, D] → softmax(q kᵀ) v [B, N, D], heads side by side in D.
+ * The scale is in q already.
+ */
+export const attentionOp: Op<{ heads: number }, "qkv"> = {
   name: "attention",
-  outputs([qkv], { heads }) {
+  outputs({ qkv }, { heads }) {
     const { shape, dtype } = expectActivation(qkv, "qkv", [3, -1, -1, -1]);
-    const [, b, tokens, width] = shape as [number, number, number, number];
+    const [, b, tokens, width] = shape;
     expect(width % (4 * heads) === 0, `width ${width} does not divide into ${heads} heads of a multiple of 4`);
     return [{ shape: [b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs: { heads } }, target) {
-    const [qkv] = inputs as [Tensor];
-    const [, b, tokens] = qkv.shape as [number, number, number];
+  kernels({ inputs: { qkv }, outputs: [y], attrs: { heads } }, target) {
+    const [, b, tokens] = qkv.shape;
     const shape = attentionShape(qkv, heads);
     const variant = choose(target, attentionKey(shape), attentionVariants(target, shape)) as AttentionVariant;
     const { source, constants, flags, queries } = specialization(variant, shape);
@@ -31,41 +33,38 @@ export const attentionOp: Op<{ heads: number }> = {
         label: variant.kind === "plain" ? "attention" : `attention (${variant.kind})`,
         wgsl: specialize(source, {
           constants: { ...sizes, ...constants },
-          ...(flags && { flags }),
+          flags,
           ...(variant.kind !== "matrix" && variant.kind !== "split" && { types: { Act: qkv.dtype } }),
         }),
         entryPoint: "attention",
-        bindings: { qkv, y: outputs[0] },
+        bindings: { qkv, y },
         workgroups: [groups(tokens, queries), heads, b],
       },
     ];
   },
-  variants({ inputs, attrs: { heads } }, target) {
-    const shape = attentionShape(inputs[0], heads);
+  variants({ inputs: { qkv }, attrs: { heads } }, target) {
+    const shape = attentionShape(qkv, heads);
     return { key: attentionKey(shape), names: [...attentionVariants(target, shape).keys()] };
   },
   cost(call) {
-    const [, b, tokens, width] = sizes(call.inputs[0]);
+    const [, b, tokens, width] = call.inputs.qkv.shape;
     return { flops: 4 * b * tokens * tokens * width, bytes: bytesOf(call) };
   },
-  gradient({ inputs, outputs, attrs }, [dy], graph) {
-    const [qkv, y] = [inputs[0], outputs[0]];
-    return dy ? graph.apply(attentionBackwardOp, [qkv, y, dy], attrs).slice(0, 1) : [];
+  gradient({ inputs: { qkv }, outputs: [y], attrs }, dy, graph) {
+    return { qkv: graph.apply(attentionBackwardOp, { qkv, y, dy }, attrs)[0] };
   },
 };
 
 function attentionShape({ shape, dtype }: Tensor, heads: number): AttentionShape {
-  const [, samples, tokens, width] = shape as [number, number, number, number];
+  const [, samples, tokens, width] = shape;
   return { dtype: dtype as ActivationType, samples, tokens, heads, headWidth: width / heads };
 }
 
-/** What a variant is made of. */
+/** The WGSL of a variant, its constants besides the sizes, and the queries of a workgroup. */
 interface Specialized {
   source: string;
-  /** Beside the sizes. */
   constants: Record<string, number>;
   flags?: Record<string, boolean>;
-  /** Of a workgroup. */
   queries: number;
 }
 
@@ -97,12 +96,12 @@ function specialization(variant: AttentionVariant, { headWidth }: AttentionShape
       const { unit, valueN, keys, subgroups } = variant;
       const share = keys / (unit.lanes / unit.m);
       const columns = commonDivisor(headWidth, keys);
-      // Subgroups of 8 are a CPU driver's, which takes minutes to compile matrix products that are unrolled.
+      // Subgroups of 8 mean a CPU driver, which takes minutes to compile unrolled matrix products.
       const unrolled = (tiles: number) => (unit.lanes > 8 ? tiles : 1);
       const constants = {
         ...{ SIDE_M: unit.m, SIDE_N: unit.n, SIDE_K: unit.k, VALUE_N: valueN, KEYS: keys, LANES: unit.lanes },
         ...{ SUBGROUPS: subgroups, INNER: headWidth / unit.k, VALUE_TILES: headWidth / valueN },
-        ...{ SCORE_TILES: unrolled(keys / unit.n), SHARE_TILES: unrolled(keys / unit.k) },
+        ...{ SCORE_TILES: unrolled(keys / unit.n), P_TILES: unrolled(keys / unit.k) },
         ...{ VECTORS: share / 4, PAIRS: share / 8, ROUNDS: headWidth / columns, ROUND_TILES: columns / valueN },
         CHUNKS: groups(keys * (headWidth / 8), subgroups * unit.lanes),
       };

@@ -5,19 +5,20 @@ import statisticsSharedWgsl from "../../shaders/attention_backward_statistics_sh
 import statisticsSubgroupWgsl from "../../shaders/attention_backward_statistics_subgroup.wgsl";
 import attentionBackwardSubgroupWgsl from "../../shaders/attention_backward_subgroup.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import type { Kernel, Op, Tensor } from "../graph/graph.js";
-import { bytesOf, expect, expectActivation, groups, sizes as sizesOf } from "./common.js";
+import type { Kernel, Op } from "../graph/graph.js";
+import { bytesOf, expect, expectActivation, groups } from "./common.js";
 import { evenRows, type SharedAttention, sharedTile, subgroupLanes, wideLanes } from "./variants.js";
 
 /**
- * The gradient of attention: q, k, v [3, B, N, D], y and its gradient dy [B, N, D] → dq, dk, dv [3, B, N, D]; and of each head and query the
- * logarithm of its scores' sum of exponentials and Σ dy·y, [B, heads, N, 2]. Scores are computed again, never stored.
+ * The gradient of attention: q, k, v [3, B, N, D], y and its gradient dy [B, N, D] → dq, dk, dv [3,
+ * B, N, D]; and for each head and query the logarithm of its scores' sum of exponentials and Σ
+ * dy·y, [B, heads, N, 2]. Scores are computed again, never stored.
  */
-export const attentionBackwardOp: Op<{ heads: number }> = {
+export const attentionBackwardOp: Op<{ heads: number }, "qkv" | "y" | "dy"> = {
   name: "attentionBackward",
-  outputs([qkv, y, dy], { heads }) {
+  outputs({ qkv, y, dy }, { heads }) {
     const { shape, dtype } = expectActivation(qkv, "qkv", [3, -1, -1, -1]);
-    const [, b, tokens, width] = shape as [number, number, number, number];
+    const [, b, tokens, width] = shape;
     expect(width % (4 * heads) === 0, `width ${width} does not divide into ${heads} heads of a multiple of 4`);
     expectActivation(y, "y", [b, tokens, width], qkv);
     expectActivation(dy, "dy", [b, tokens, width], qkv);
@@ -26,100 +27,115 @@ export const attentionBackwardOp: Op<{ heads: number }> = {
       { shape: [b, heads, tokens, 2], dtype: "f32" },
     ];
   },
-  kernels({ inputs, outputs, attrs: { heads } }, target) {
-    const [qkv, y, dy] = inputs as [Tensor, Tensor, Tensor];
-    const [dqkv, statistics] = outputs as [Tensor, Tensor];
-    const [, b, tokens, width] = sizesOf(qkv);
+  kernels({ inputs: { qkv, y, dy }, outputs: [dqkv, statistics], attrs: { heads } }, target) {
+    const [, b, tokens, width] = qkv.shape;
     const headWidth = width / heads;
+    const { label, first, second } = passes(subgroupLanes(target), tokens, headWidth);
     const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: headWidth };
     const types = { Act: qkv.dtype };
-    const first = { entryPoint: "scoreStatistics", bindings: { qkv, y, dy, statistics } };
-    const second = { entryPoint: "attentionBackward", bindings: { qkv, dy, statistics, dqkv } };
     const over = (rows: number): Kernel["workgroups"] => [groups(tokens, rows), heads, b];
-    const lanes = subgroupLanes(target);
-    if (lanes === undefined) {
-      const across = headWidth > 32 ? 16 : 8;
-      const tile = { ACROSS: across, OTHERS: 32 / across, VECTORS: groups(headWidth, 4 * across) };
-      return [
-        {
-          label: "attention statistics",
-          wgsl: specialize(statisticsWgsl, { constants: sizes, types }),
-          ...first,
-          workgroups: over(64),
-        },
-        ...[false, true].map((KEYS) => ({
-          label: `attention backward (${KEYS ? "keys" : "queries"})`,
-          wgsl: specialize(attentionBackwardWgsl, { constants: { ...sizes, ...tile }, types, flags: { KEYS } }),
-          ...second,
-          workgroups: over(32),
-        })),
-      ];
-    }
-    if (lanes === wideLanes && headWidth <= 256) {
-      const constants = ({ workgroup, queries, block }: SharedAttention) => ({
-        ...{ ...sizes, VECTORS: headWidth / 4, WORKGROUP: workgroup, GROUPS: queries, BLOCK: block },
-      });
-      const forStatistics = sharedTile(lanes, { tokens }, { queries: 2, keys: 4, rowBytes: 4 * headWidth });
-      // More rows of an invocation do not pay, with all that it holds of them.
-      const rows = headWidth <= 32 ? 2 : 1;
-      return [
-        {
-          label: "attention statistics (shared)",
-          wgsl: specialize(statisticsSharedWgsl, {
-            constants: { ...constants(forStatistics), KEYS: forStatistics.keys },
-            types,
-          }),
-          ...first,
-          workgroups: over(forStatistics.workgroup * forStatistics.queries),
-        },
-        ...[false, true].map((KEYS) => {
-          const rowBytes = 2 * 4 * headWidth + (KEYS ? 8 : 0);
-          const tile = sharedTile(lanes, { tokens }, { queries: rows, keys: 2, rowBytes });
-          return {
-            label: `attention backward (${KEYS ? "keys" : "queries"}, shared)`,
-            wgsl: specialize(attentionBackwardSharedWgsl, {
-              constants: { ...constants(tile), OTHERS: tile.keys },
-              types,
-              flags: { KEYS },
-            }),
-            ...second,
-            workgroups: over(tile.workgroup * tile.queries),
-          };
-        }),
-      ];
-    }
-    // Larger tiles are no faster on lavapipe, which takes three to ten times as long to compile them.
-    const rows = evenRows(tokens, 8);
-    const [keys, others] = lanes === 8 ? [2, 1] : [4, 2];
-    const rowGroups = groups(rows, lanes);
-    const statisticsTile = { LANES: lanes, QUERIES: rows, QUERY_GROUPS: rowGroups, KEYS: keys };
-    const vectors = groups(headWidth, 4 * lanes);
-    const tile = {
-      LANES: lanes,
-      OWN: rows,
-      OWN_GROUPS: rowGroups,
-      OTHERS: others,
-      LANE_QUADS: lanes / 4,
-      VECTORS: vectors,
-    };
     return [
       {
-        label: "attention statistics (subgroup)",
-        wgsl: specialize(statisticsSubgroupWgsl, { constants: { ...sizes, ...statisticsTile }, types }),
-        ...first,
-        workgroups: over(rows),
+        label: `attention statistics${label && ` (${label})`}`,
+        wgsl: specialize(first.source, { constants: { ...sizes, ...first.constants }, types }),
+        entryPoint: "scoreStatistics",
+        bindings: { qkv, y, dy, statistics },
+        workgroups: over(first.rows),
       },
-      ...[false, true].map((KEYS) => ({
-        label: `attention backward (${KEYS ? "keys" : "queries"}, subgroup)`,
-        wgsl: specialize(attentionBackwardSubgroupWgsl, { constants: { ...sizes, ...tile }, types, flags: { KEYS } }),
-        ...second,
-        workgroups: over(rows),
-      })),
+      ...[false, true].map((KEYS): Kernel => {
+        const { source, constants, rows } = second(KEYS);
+        return {
+          label: `attention backward (${KEYS ? "keys" : "queries"}${label && `, ${label}`})`,
+          wgsl: specialize(source, { constants: { ...sizes, ...constants }, types, flags: { KEYS } }),
+          entryPoint: "attentionBackward",
+          bindings: { qkv, dy, statistics, dqkv },
+          workgroups: over(rows),
+        };
+      }),
     ];
   },
   // Scores three times, dy vᵀ twice, and one product each for dq, dk and dv.
   cost(call) {
-    const [, b, tokens, width] = sizesOf(call.inputs[0]);
+    const [, b, tokens, width] = call.inputs.qkv.shape;
     return { flops: 16 * b * tokens * tokens * width, bytes: bytesOf(call) };
   },
 };
+
+/**
+ * The WGSL of a pass over the scores, its constants besides the sizes, and the rows of a workgroup.
+ */
+interface Pass {
+  source: string;
+  constants: Record<string, number>;
+  rows: number;
+}
+
+/**
+ * A variant: the pass that makes the statistics, then the pass that runs by queries and by keys.
+ */
+interface Passes {
+  label: string;
+  first: Pass;
+  second: (byKeys: boolean) => Pass;
+}
+
+function passes(lanes: number | undefined, tokens: number, headWidth: number): Passes {
+  if (lanes === undefined) return plainPasses(headWidth);
+  if (lanes === wideLanes && headWidth <= 256) return sharedPasses(lanes, tokens, headWidth);
+  return subgroupPasses(lanes, tokens, headWidth);
+}
+
+function plainPasses(headWidth: number): Passes {
+  const across = headWidth > 32 ? 16 : 8;
+  const constants = { ACROSS: across, OTHERS: 32 / across, VECTORS: groups(headWidth, 4 * across) };
+  return {
+    label: "",
+    first: { source: statisticsWgsl, constants: {}, rows: 64 },
+    second: () => ({ source: attentionBackwardWgsl, constants, rows: 32 }),
+  };
+}
+
+function sharedPasses(lanes: number, tokens: number, headWidth: number): Passes {
+  const pass = (source: string, tile: SharedAttention, constants: Record<string, number>): Pass => ({
+    source,
+    constants: {
+      ...{ VECTORS: headWidth / 4, WORKGROUP: tile.workgroup, GROUPS: tile.queries, BLOCK: tile.block },
+      ...constants,
+    },
+    rows: tile.workgroup * tile.queries,
+  });
+  const forStatistics = sharedTile(lanes, { tokens }, { queries: 2, keys: 4, rowBytes: 4 * headWidth });
+  // An invocation holds so much of each row that more rows do not pay.
+  const queries = headWidth <= 32 ? 2 : 1;
+  return {
+    label: "shared",
+    first: pass(statisticsSharedWgsl, forStatistics, { KEYS: forStatistics.keys }),
+    second: (byKeys) => {
+      const rowBytes = 2 * 4 * headWidth + (byKeys ? 8 : 0);
+      const tile = sharedTile(lanes, { tokens }, { queries, keys: 2, rowBytes });
+      return pass(attentionBackwardSharedWgsl, tile, { OTHERS: tile.keys });
+    },
+  };
+}
+
+function subgroupPasses(lanes: number, tokens: number, headWidth: number): Passes {
+  // Larger tiles are no faster on lavapipe, which takes three to ten times as long to compile them.
+  const rows = evenRows(tokens, 8);
+  const rowGroups = groups(rows, lanes);
+  const [keys, others] = lanes === 8 ? [2, 1] : [4, 2];
+  const own = { LANES: lanes, OWN: rows, OWN_GROUPS: rowGroups, OTHERS: others };
+  const backward: Pass = {
+    source: attentionBackwardSubgroupWgsl,
+    constants: { ...own, LANE_QUADS: lanes / 4, VECTORS: groups(headWidth, 4 * lanes) },
+    rows,
+  };
+  return {
+    label: "subgroup",
+    first: {
+      source: statisticsSubgroupWgsl,
+      constants: { LANES: lanes, QUERIES: rows, QUERY_GROUPS: rowGroups, KEYS: keys },
+      rows,
+    },
+    second: () => backward,
+  };
+}

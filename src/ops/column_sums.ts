@@ -5,8 +5,8 @@ import { elementCount, type Kernel, type Tensor } from "../graph/graph.js";
 import { groups } from "./common.js";
 
 /**
- * How a workgroup adds up columns of vec4s: so many neighbouring ones, by so many lanes each. A software adapter gives a column to one
- * invocation, which needs no barrier.
+ * How a workgroup adds up columns of vec4s: COLUMNS neighbouring ones, by LANES invocations each. A
+ * software adapter gives a column to one invocation, which needs no barrier.
  */
 export function columnTile({ adapter }: Target): {
   constants: { COLUMNS: number; LANES: number; WORKGROUP: number };
@@ -17,8 +17,9 @@ export function columnTile({ adapter }: Target): {
 }
 
 /**
- * The last stage of a reduction: sums over rows of as many elements as `sums` has, in a fixed order. `rows` of them lie in `source`, `stride`
- * elements apart from `start` on; all are multiples of 4.
+ * The last stage of a reduction: adds up rows of as many elements as `sums` has, in a fixed order.
+ * `source` has `rows` of them, the first at `start`, `stride` elements apart. All numbers of
+ * elements are multiples of 4.
  */
 export function columnSums(
   target: Target,

@@ -1,26 +1,26 @@
 import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import type { Op, Tensor } from "../graph/graph.js";
-import { bytesOf, elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
+import type { Op } from "../graph/graph.js";
+import { elementwiseCost, expect, expectActivation, expectShape, groups } from "./common.js";
 import { convolutionRun } from "./variants.js";
 
 /**
- * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 + rows·columns, D]. Weights are
- * [9 taps, 3, D] and bias [3, D], BatchNorm folded in; the first token is copied.
+ * The convolutional projections of a block: x [B, 1 + rows·columns, D] → q, k, v [3, B, 1 +
+ * rows·columns, D]. The weight is [9 taps, 3, D] and the bias [3, D], with BatchNorm folded in; the
+ * first token is copied.
  */
-export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
+export const depthwiseConvOp: Op<{ rows: number; columns: number }, "x" | "weight" | "bias"> = {
   name: "convProjection",
-  outputs([x, weight, bias], { rows, columns }) {
+  outputs({ x, weight, bias }, { rows, columns }) {
     const { shape, dtype } = expectActivation(x, "x", [-1, 1 + rows * columns, -1]);
-    const [b, tokens, width] = shape as [number, number, number];
-    expect(width % 4 === 0, `width ${width} is no multiple of 4`);
+    const [b, tokens, width] = shape;
+    expect(width % 4 === 0, `width ${width} is not a multiple of 4`);
     expectShape(weight, "weight", [9, 3, width]);
     expectShape(bias, "bias", [3, width]);
     return [{ shape: [3, b, tokens, width], dtype }];
   },
-  kernels({ inputs, outputs, attrs: { rows, columns } }, target) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
-    const [b, , width] = x.shape as [number, number, number];
+  kernels({ inputs: { x, weight, bias }, outputs: [qkv], attrs: { rows, columns } }, target) {
+    const [b, , width] = x.shape;
     const run = convolutionRun(target, rows);
     return [
       {
@@ -30,12 +30,12 @@ export const depthwiseConvOp: Op<{ rows: number; columns: number }> = {
           types: { Act: x.dtype },
         }),
         entryPoint: "convolve",
-        bindings: { x, weight, bias, qkv: outputs[0] },
+        bindings: { x, weight, bias, qkv },
         workgroups: [groups((columns * width) / 4, 64), groups(rows, run), b],
       },
     ];
   },
-  cost: (call) => ({ flops: elementwiseCost(call, 18).flops, bytes: bytesOf(call) }),
+  cost: (call) => elementwiseCost(call, 18),
 };
 
 /** One of a block's three convolutional projections as a checkpoint has it. */

@@ -9,13 +9,12 @@ interface GrowAttrs {
   along: "rows" | "columns";
 }
 
-/** Targets [B, H, W] packed, whose masks grow along rows or columns. */
-export const growMaskOp: Op<GrowAttrs> = {
+/** Grows the masks of targets [B, H, W] (packed) along rows or columns. */
+export const growMaskOp: Op<GrowAttrs, "targets"> = {
   name: "growMask",
-  outputs: ([targets]) => [expectShape(targets, "targets", [-1, -1, -1])],
-  kernels({ inputs, outputs, attrs: { radius, along } }) {
-    const [targets, grown] = [inputs[0], outputs[0]];
-    const [b, height, width] = grown.shape as [number, number, number];
+  outputs: ({ targets }) => [expectShape(targets, "targets", [-1, -1, -1])],
+  kernels({ inputs: { targets }, outputs: [grown], attrs: { radius, along } }) {
+    const [b, height, width] = grown.shape;
     return [
       {
         label: "grow mask",
@@ -32,9 +31,12 @@ export const growMaskOp: Op<GrowAttrs> = {
   cost: (call) => ({ flops: 0, bytes: bytesOf(call) }),
 };
 
-/** Targets [B, H, W] packed with masks that reach `radius` pixels farther, to all sides of a square; 0 leaves them as they are. */
+/**
+ * Grows the masks of targets [B, H, W] (packed) by `radius` pixels, in the shape of a square; 0
+ * leaves them as they are.
+ */
 export function growMasks(graph: Graph, targets: Tensor, radius: number): Tensor {
   if (radius === 0) return targets;
-  const [rows] = graph.apply(growMaskOp, [targets], { radius, along: "rows" }) as [Tensor];
-  return graph.apply(growMaskOp, [rows], { radius, along: "columns" })[0];
+  const [rows] = graph.apply(growMaskOp, { targets }, { radius, along: "rows" });
+  return graph.apply(growMaskOp, { targets: rows }, { radius, along: "columns" })[0];
 }

@@ -7,7 +7,7 @@ import rowMomentsWgsl from "../../shaders/row_moments.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { type ActivationType, elementCount, type Graph, type Kernel, type Op, type Tensor } from "../graph/graph.js";
 import { float32ToHalf, halfToFloat32 } from "../half.js";
-import { bytesOf, dim, expect, expectActivation, expectShape, groups } from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectGiven, expectShape, groups } from "./common.js";
 import {
   choose,
   type LinearShape,
@@ -19,106 +19,113 @@ import {
   type Specialized,
 } from "./variants.js";
 
-/** What a linear layer does beside its product. */
+/** What a linear layer does besides its product. */
 export interface LinearAttrs {
-  /** A LayerNorm of x's rows before the product, whose scale and shift are in W and b, see {@link linearWeights}. */
+  /**
+   * Applies a LayerNorm to x's rows before the product; its scale and shift are in W and b, see
+   * {@link linearWeights}.
+   */
   normalize?: boolean;
+  /** Applies exact GELU after the product. */
   gelu?: boolean;
-  residual?: boolean;
-  /** Rows of a sample, in the first one of which the residual's LayerNorm stands for the product; 0 for none. */
+  /**
+   * Rows of a sample, whose first row passes the residual's LayerNorm through in place of the
+   * product; 0 for none.
+   */
   passthroughPeriod?: number;
   /** Of both LayerNorms. */
   epsilon?: number;
 }
 
 /**
- * y = norm(x) W + b over batch entries: x [batch, M, K], W [batch, K, N], b [batch, N] → [batch, M, N]; then exact GELU; then in the first row of
- * each sample the residual's LayerNorm instead; then plus the residual, shaped as y. Further inputs, as far as there is such: the weight's column sums
- * [batch, N] for `normalize`, the residual, gamma [N] and beta [N] for `passthroughPeriod`, which is for one batch entry.
- * With `normalize` a second output [batch, M, 2] has room for the rows' means and scales.
+ * y = norm(x) W + b over batch entries: x [batch, M, K], weight [batch, K, N], bias [batch, N] →
+ * [batch, M, N]; then GELU; then, in the first row of each sample, the residual's LayerNorm
+ * instead; then plus the residual.
+ *
+ * Optional inputs: columnSums [batch, N], the weight's, for `normalize`; residual, of y's size;
+ * gamma [N] and beta [N] of the residual's LayerNorm for `passthroughPeriod`, which needs a
+ * residual and one batch entry. With `normalize` a second output [batch, M, 2] has room for the
+ * rows' means and scales.
  */
-export const linearOp: Op<LinearAttrs> = {
+export const linearOp: Op<LinearAttrs, "x" | "weight" | "bias", "columnSums" | "residual" | "gamma" | "beta"> = {
   name: "linear",
-  outputs([x, weight, bias, ...extra], attrs) {
+  outputs({ x, weight, bias, columnSums, residual, gamma, beta }, { normalize, passthroughPeriod = 0 }) {
     const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
-    const [batch, m, k] = shape as [number, number, number];
+    const [batch, m, k] = shape;
     const n = dim(expectActivation(weight, "weight", [batch, k, -1], x), 2);
     expectShape(bias, "bias", [batch, n]);
     expect(k % 4 === 0 && n % 4 === 0, `widths ${k} and ${n} must be multiples of 4`);
-    const { normalize, residual, passthroughPeriod = 0 } = attrs;
-    const wanted = (normalize ? 1 : 0) + (residual ? 1 : 0) + (passthroughPeriod > 0 ? 2 : 0);
-    expect(extra.length === wanted, `${extra.length} extra inputs, ${wanted} expected`);
-    if (normalize) expectShape(extra[0], "the weight's column sums", [batch, n]);
+    const passes = passthroughPeriod > 0;
+    expectGiven("columnSums", columnSums, normalize === true);
+    expectGiven("gamma", gamma, passes);
+    expectGiven("beta", beta, passes);
+    if (columnSums) expectShape(columnSums, "columnSums", [batch, n]);
     if (residual) {
-      const tensor = extra[normalize ? 1 : 0] as Tensor;
-      const { shape } = expectActivation(tensor, "the residual", tensor.shape, x);
+      const { shape } = expectActivation(residual, "residual", residual.shape, x);
       expect(elementCount(shape) === batch * m * n, "the residual has y's size");
     }
-    if (passthroughPeriod > 0) {
-      expect(residual === true && batch === 1, "what is passed through is one batch entry's residual");
-      for (const tensor of extra.slice(-2)) expectShape(tensor, "gamma or beta", [n]);
+    if (passes) {
+      expect(residual !== undefined && batch === 1, "what is passed through is one batch entry's residual");
+      expectShape(gamma, "gamma", [n]);
+      expectShape(beta, "beta", [n]);
     }
     const y = { shape: [batch, m, n], dtype };
     return normalize ? [y, { shape: [batch, m, 2], dtype: "f32" }] : [y];
   },
-  kernels({ inputs, outputs, attrs }, target) {
-    const [x, weight, bias, ...extra] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const y = outputs[0];
+  kernels({ inputs, outputs: [y, roomForMoments], attrs }, target) {
+    const { x, weight, bias, columnSums, residual, gamma, beta } = inputs;
     const { normalize = false, gelu = false, passthroughPeriod = 0, epsilon = 0 } = attrs;
-    const columnSums = normalize ? extra[0] : undefined;
-    const residual = attrs.residual ? extra[normalize ? 1 : 0] : undefined;
-    const [gamma, beta] = passthroughPeriod > 0 ? extra.slice(-2) : [];
     const shape = linearShape(x, y);
     const variant = choose(target, linearKey(shape), linearVariants(target, shape)) as LinearVariant;
-    const flags = {
-      NORMALIZE: normalize,
-      GELU: gelu,
-      RESIDUAL: residual !== undefined,
-      PASSTHROUGH: passthroughPeriod > 0,
-    };
-    const { source, constants, workgroups, flags: own } = specialization(variant, shape);
-    const sizes = { M: shape.m, N: shape.n, K: shape.k, PERIOD: passthroughPeriod, EPSILON: epsilon };
+    const { source, constants, workgroups, flags } = specialization(variant, shape);
     const onUnits = variant.kind === "matrix" || variant.kind === "split";
-    const moments = onUnits && normalize ? outputs[1] : undefined;
+    const moments = onUnits && normalize ? roomForMoments : undefined;
     const linear: Kernel = {
       label: variant.kind === "plain" ? "linear" : `linear (${variant.kind})`,
       wgsl: specialize(source, {
-        constants: { ...sizes, ...constants },
-        flags: { ...flags, ...own, SIZED: onUnits && variant.unit.requested },
+        constants: {
+          ...{ M: shape.m, N: shape.n, K: shape.k, PERIOD: passthroughPeriod, EPSILON: epsilon },
+          ...constants,
+        },
+        flags: {
+          NORMALIZE: normalize,
+          GELU: gelu,
+          RESIDUAL: residual !== undefined,
+          PASSTHROUGH: passthroughPeriod > 0,
+          ...flags,
+          SIZED: onUnits && variant.unit.requested,
+        },
         ...(!onUnits && { types: { Act: x.dtype } }),
       }),
       entryPoint: "linear",
       bindings: {
-        ...{ x, weight, bias, y },
-        ...(moments && { moments }),
-        ...(columnSums && variant.kind !== "split" && { columnSums }),
-        ...(residual && { residual }),
-        ...(gamma && beta && { gamma, beta }),
+        ...{ x, weight, bias, y, moments, residual, gamma, beta },
+        columnSums: variant.kind === "split" ? undefined : columnSums,
       },
       workgroups,
     };
     return moments ? [rowMoments(x, moments, epsilon), linear] : [linear];
   },
-  variants({ inputs, outputs, attrs: { normalize } }, target) {
-    const shape = linearShape(inputs[0], outputs[0]);
+  variants({ inputs: { x }, outputs: [y], attrs: { normalize } }, target) {
+    const shape = linearShape(x, y);
     const candidates = linearVariants(target, shape);
     const isRows = [...candidates.values()].every(({ kind }) => kind !== "subgroup");
     return {
       key: linearKey(shape),
       names: [...candidates.keys()],
-      // Some take the rows' first value off before the product, others do not.
-      ...(normalize && isRows && { agree: ([, weight, , sums]) => sumColumns(weight, sums, shape) }),
+      // Some variants subtract the rows' first value before the product, others do not.
+      ...(normalize && isRows && { agree: ({ weight, columnSums }) => sumColumns(weight, columnSums, shape) }),
     };
   },
   cost(call) {
-    const y = call.outputs[0];
-    return { flops: 2 * elementCount(y.shape) * dim(call.inputs[0], 2), bytes: bytesOf(call) };
+    const [y] = call.outputs;
+    return { flops: 2 * elementCount(y.shape) * dim(call.inputs.x, 2), bytes: bytesOf(call) };
   },
 };
 
-/** Sums over K the weights that lie as [batch, N, K], for a normalising layer's fourth input. */
-function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undefined, { k }: LinearShape): void {
-  if (!weight || !sums) return;
+/** Sums a weight stored as [batch, N, K] over K, for a normalising layer's columnSums. */
+function sumColumns(weight: Float32Array, sums: Float32Array | undefined, { k }: LinearShape): void {
+  if (!sums) return;
   sums.fill(0);
   for (const [i, value] of weight.entries()) {
     const column = Math.floor(i / k);
@@ -127,11 +134,13 @@ function sumColumns(weight: Float32Array | undefined, sums: Float32Array | undef
 }
 
 function linearShape(x: Tensor, y: Tensor): LinearShape {
-  const [batch, m, n] = y.shape as [number, number, number];
+  const [batch, m, n] = y.shape;
   return { dtype: x.dtype as ActivationType, batch, m, k: dim(x, 2), n };
 }
 
-/** Means and scales of x's rows, for the kernels on matrix units: there the rows go past as matrices. */
+/**
+ * Means and scales of x's rows, for the kernels on matrix units, which read the rows as matrices.
+ */
 function rowMoments(x: Tensor, moments: Tensor, epsilon: number): Kernel {
   const rows = elementCount(moments.shape) / 2;
   return {
@@ -146,7 +155,7 @@ function rowMoments(x: Tensor, moments: Tensor, epsilon: number): Kernel {
   };
 }
 
-/** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
+/** The WGSL of a variant, its constants besides the sizes, and its workgroups. */
 function specialization(variant: LinearVariant, { batch, m, n }: LinearShape): Specialized {
   switch (variant.kind) {
     case "subgroup": {
@@ -212,7 +221,7 @@ export interface NormWeights {
   beta: Float32Array;
 }
 
-/** The layer that takes what is normalised, but neither scaled nor shifted: W γ, and b + W β. */
+/** Folds a LayerNorm's scale and shift into the layer after it: W γ, and b + W β. */
 export function foldNorm({ weight, bias }: LinearWeights, { gamma, beta }: NormWeights): LinearWeights {
   const k = gamma.length;
   const shifted = bias.map((value, row) => {
@@ -224,11 +233,12 @@ export function foldNorm({ weight, bias }: LinearWeights, { gamma, beta }: NormW
 }
 
 /**
- * Adds the weights of one or more linear layers of the same shape, side by side as batch entries, in the kernel's layout.
- * @param dtype what weights are stored as: the type of the activations that meet them; biases are f32
- * @param rows what a row of the stored matrix belongs to, where no subgroup kernel wants strips: an output, as in PyTorch ([N, K]: what
- * {@link linearOp} reads), or an input ([K, N])
- * @returns `columnSums`: of the weights as they are stored, for layers that normalise
+ * Adds the weights of one or more linear layers of the same shape, side by side as batch entries,
+ * in the kernel's layout.
+ * @param dtype what weights are stored as: the type of the activations that meet them; biases are
+ * f32
+ * @param rows what a row of the stored matrix belongs to, unless a subgroup kernel wants strips: an
+ * output, as in PyTorch ([N, K], which {@link linearOp} reads), or an input ([K, N])
  */
 export function linearWeights(
   graph: Graph,
@@ -236,43 +246,53 @@ export function linearWeights(
   layers: readonly LinearWeights[],
   dtype: ActivationType = "f32",
   rows: "outputs" | "inputs" = "outputs",
-): { weight: Tensor; bias: Tensor; columnSums: () => Tensor } {
+): { weight: Tensor; bias: Tensor } {
   const first = layers[0];
   const n = first.bias.length;
   const k = first.weight.length / n;
   const strips = linearStrips(graph.target, n) ?? (rows === "inputs" ? { lanes: 1, strips: n / 4 } : undefined);
   const weight = new Float32Array(layers.length * n * k);
   const bias = new Float32Array(layers.length * n);
-  layers.forEach((layer, i) => {
+  for (const [i, layer] of layers.entries()) {
     const own = weight.subarray(i * n * k, (i + 1) * n * k);
     if (strips) packStrips(layer.weight, n, k, strips, own);
     else own.set(layer.weight);
     bias.set(layer.bias, i * n);
-  });
+  }
   return {
     weight: graph.weight(`${name}.weight`, [layers.length, k, n], weight, dtype),
     bias: graph.weight(`${name}.bias`, [layers.length, n], bias),
-    columnSums: () => graph.weight(`${name}.columnSums`, [layers.length, n], rowSums(layers, k, dtype)),
   };
 }
 
-/** Sums over the K weights of each output, as they are stored. */
-function rowSums(layers: readonly LinearWeights[], k: number, dtype: ActivationType): Float32Array {
-  const stored = (weight: Float32Array) => (dtype === "f16" ? halfToFloat32(float32ToHalf(weight)) : weight);
-  return Float32Array.from(
-    layers.flatMap(({ weight, bias }) => {
-      const values = stored(weight);
-      return Array.from(bias, (_, row) =>
-        values.subarray(row * k, (row + 1) * k).reduce((sum, value) => sum + value, 0),
-      );
-    }),
-  );
+/**
+ * Adds the column sums [batch, N] of such weights, as they are stored: for layers that normalise.
+ * @param dtype as in {@link linearWeights}
+ */
+export function weightColumnSums(
+  graph: Graph,
+  name: string,
+  layers: readonly LinearWeights[],
+  dtype: ActivationType = "f32",
+): Tensor {
+  const sums = layers.flatMap(({ weight, bias }) => {
+    const k = weight.length / bias.length;
+    const stored = dtype === "f16" ? halfToFloat32(float32ToHalf(weight)) : weight;
+    return Array.from(bias, (_, row) => stored.subarray(row * k, (row + 1) * k).reduce((sum, value) => sum + value, 0));
+  });
+  return graph.weight(`${name}.columnSums`, [layers.length, layers[0].bias.length], Float32Array.from(sums));
 }
 
-/** A layout in tiles of `strips` strips, each `lanes` vec4s of columns (linear_subgroup.wgsl); [K, N] is one tile of strips of a single vec4. */
+/**
+ * A layout in tiles of `strips` strips, each `lanes` vec4s of columns (linear_subgroup.wgsl). [K,
+ * N] is one tile whose strips are single vec4s.
+ */
 type Strips = { lanes: number; strips: number };
 
-/** Where the weight from input k to output n is in strips: [N / columns of a tile, K / 4, lanes, 4 k, strips] vec4. */
+/**
+ * The index of the weight from input k to output n in strips: [N / columns of a tile, K / 4, lanes,
+ * 4 k, strips] vec4.
+ */
 function packedIndex(k: number, n: number, inner: number, { lanes, strips }: Strips): number {
   const columns = 4 * lanes * strips;
   const [tile, within] = [Math.floor(n / columns), n % columns];

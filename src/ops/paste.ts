@@ -1,6 +1,6 @@
 import pasteWgsl from "../../shaders/paste.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import type { Op, Tensor } from "../graph/graph.js";
+import type { NoAttrs, Op } from "../graph/graph.js";
 import { bytesOf, dim, expectShape, groups, sampleWords } from "./common.js";
 import { noSlot } from "./resize.js";
 
@@ -9,7 +9,10 @@ export interface PasteLook {
   /** Colours become value · gain + bias. */
   gain: readonly [b: number, g: number, r: number];
   bias: number;
-  /** Differences from the background, in grey levels, at which a pixel begins to be pasted, and is wholly. */
+  /**
+   * Differences from the background, in grey levels: pixels are pasted from `low` on, and fully
+   * from `high` on.
+   */
   low: number;
   high: number;
 }
@@ -18,11 +21,11 @@ export interface PasteLook {
 export interface PasteFrame {
   /** a, b, c, d, tx, ty as gl-matrix's mat2d: from a pixel of the frame to one of the source. */
   affine: ArrayLike<number>;
-  /** The window of the source, by its centre and half its sides. */
+  /** The window of the source: its centre, and half its sides. */
   box: { x: number; y: number; rx: number; ry: number };
-  /** All of the window is pasted, not its foreground alone. */
+  /** Whether to paste the whole window, not only its foreground. */
   plain: boolean;
-  /** The source's frame. */
+  /** The slot of the source's frame. */
   slot: number;
 }
 
@@ -34,7 +37,10 @@ export interface Paste extends PasteLook {
   layers: readonly [PasteFrame, PasteFrame, PasteFrame];
 }
 
-/** An abnormal clip that was made beforehand: whole frames, and the mask of what is abnormal in the current one. */
+/**
+ * An abnormal clip made beforehand: whole frames, and the mask of what is abnormal in the current
+ * one.
+ */
 export interface GivenAnomaly {
   /** Slots of the previous, the current and the next frame. */
   frames: readonly [number, number, number];
@@ -45,20 +51,23 @@ export interface GivenAnomaly {
 /** Words of the `Paste` struct that the kernel reads. */
 export const pasteWords = 44;
 
-/** Anomalies as the kernel reads them, one a sample; undefined leaves a sample's frames as they are. */
+/**
+ * Packs anomalies as the kernel reads them, one per sample; undefined leaves a sample's frames as
+ * they are.
+ */
 export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(pastes.length * pasteWords);
   const floats = new Float32Array(words.buffer);
-  pastes.forEach((paste, i) => {
+  for (const [i, paste] of pastes.entries()) {
     let at = i * pasteWords;
     if (!paste) {
       words[at + 6] = noSlot;
-      return;
+      continue;
     }
     if ("mask" in paste) {
       words.set([paste.mask, 1], at + 6);
       for (const [t, slot] of paste.frames.entries()) words[at + 8 + 12 * t + 10] = slot;
-      return;
+      continue;
     }
     floats.set([...paste.gain, paste.bias, paste.low, paste.high], at);
     words[at + 6] = paste.background;
@@ -68,19 +77,20 @@ export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]
       words.set([slot, plain ? 1 : 0], at + 10);
       at += 12;
     }
-  });
+  }
   return words;
 }
 
 /**
- * Pastes pseudo-anomalies: frames [slots, H, W] packed (training frames and backgrounds), samples [B, sampleWords], pastes
- * [B, pasteWords] → the samples' frames [3B, H, W] (sample b's previous, current and next frame at 3b, 3b + 1, 3b + 2), and their targets
- * [B, H, W]: the current frame as it was, the mask in the highest byte.
+ * Pastes pseudo-anomalies: frames [slots, H, W] packed (training frames and backgrounds), samples
+ * [B, sampleWords], pastes [B, pasteWords] → the samples' frames [3B, H, W] (sample b's previous,
+ * current and next frame at 3b, 3b + 1, 3b + 2), and their targets [B, H, W]: the current frame
+ * before pasting, with the mask in the highest byte.
  */
-export const pasteOp: Op = {
+export const pasteOp: Op<NoAttrs, "frames" | "samples" | "pastes"> = {
   name: "paste",
-  outputs([frames, samples, pastes]) {
-    const [, height, width] = expectShape(frames, "frames", [-1, -1, -1]).shape as [number, number, number];
+  outputs({ frames, samples, pastes }) {
+    const [, height, width] = expectShape(frames, "frames", [-1, -1, -1]).shape;
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     expectShape(pastes, "pastes", [b, pasteWords]);
     return [
@@ -88,10 +98,8 @@ export const pasteOp: Op = {
       { shape: [b, height, width], dtype: "u32" },
     ];
   },
-  kernels({ inputs, outputs }) {
-    const [frames, samples, pastes] = inputs as [Tensor, Tensor, Tensor];
-    const [pasted, targets] = outputs as [Tensor, Tensor];
-    const [b, height, width] = targets.shape as [number, number, number];
+  kernels({ inputs: { frames, samples, pastes }, outputs: [pasted, targets] }) {
+    const [b, height, width] = targets.shape;
     return [
       {
         label: "paste",
@@ -102,6 +110,6 @@ export const pasteOp: Op = {
       },
     ];
   },
-  // All of the frames are an input, but seven of them are read for a sample.
-  cost: (call) => ({ flops: 0, bytes: (11 / 4) * bytesOf({ ...call, inputs: [] }) }),
+  // A sample reads seven frames, though all of them are an input.
+  cost: ({ outputs }) => ({ flops: 0, bytes: (11 / 4) * bytesOf({ inputs: {}, outputs }) }),
 };

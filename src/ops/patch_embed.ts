@@ -6,16 +6,7 @@ import patchEmbedTiledWgsl from "../../shaders/patch_embed_tiled.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";
 import type { ActivationType, Kernel, Op, Tensor } from "../graph/graph.js";
-import {
-  bytesOf,
-  dim,
-  expect,
-  expectActivation,
-  expectShape,
-  groups,
-  sampleWords,
-  sizes as sizesOf,
-} from "./common.js";
+import { bytesOf, dim, expect, expectActivation, expectShape, groups, sampleWords } from "./common.js";
 import { partsOf, splitWeight } from "./split_weight.js";
 import {
   choose,
@@ -30,28 +21,28 @@ import {
 } from "./variants.js";
 
 /**
- * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B, keep], weight [3, P, P, 3, D],
- * bias [D] → [B, keep, D], of the weight's type. Of float32 there is a second output, which has room for the weight's parts.
+ * Embeds kept tokens only: frames [slots, H, W] packed, samples [B, sampleWords], idsKeep [B,
+ * keep], weight [3, P, P, 3, D], bias [D] → [B, keep, D] of the weight's type. With float32, a
+ * second output has room for the weight's parts.
  */
-export const patchEmbedOp: Op<{ patch: number }> = {
+export const patchEmbedOp: Op<{ patch: number }, "frames" | "samples" | "idsKeep" | "weight" | "bias"> = {
   name: "patchEmbed",
-  outputs([frames, samples, idsKeep, weight, bias], { patch }) {
-    const [, h, w] = expectShape(frames, "frames", [-1, -1, -1]).shape as [number, number, number];
-    expect(h % patch === 0 && w % patch === 0, `size ${h}x${w} is no multiple of the patch, ${patch}`);
+  outputs({ frames, samples, idsKeep, weight, bias }, { patch }) {
+    const [, h, w] = expectShape(frames, "frames", [-1, -1, -1]).shape;
+    expect(h % patch === 0 && w % patch === 0, `size ${h}x${w} is not a multiple of the patch, ${patch}`);
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
     const keep = dim(expectShape(idsKeep, "idsKeep", [b, -1]), 1);
     const { shape, dtype } = expectActivation(weight, "weight", [3, patch, patch, 3, -1]);
     const width = shape[4];
     expectShape(bias, "bias", [width]);
-    expect(width % 4 === 0, `width ${width} is no multiple of 4`);
+    expect(width % 4 === 0, `width ${width} is not a multiple of 4`);
     const y = { shape: [b, keep, width], dtype };
     return dtype === "f32" ? [y, partsOf(shape)] : [y];
   },
-  kernels({ inputs, outputs, attrs: { patch } }, target) {
-    const [frames, samples, idsKeep, weight, bias] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
-    const y = outputs[0];
-    const [b, keep, width] = y.shape as [number, number, number];
-    const [, h, w] = frames.shape as [number, number, number];
+  kernels({ inputs, outputs: [y, parts], attrs: { patch } }, target) {
+    const { frames, samples, idsKeep, weight, bias } = inputs;
+    const [b, keep, width] = y.shape;
+    const [, h, w] = frames.shape;
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
     const shape = patchEmbedShape(y, patch);
     const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
@@ -70,16 +61,15 @@ export const patchEmbedOp: Op<{ patch: number }> = {
       workgroups,
     };
     if (kind !== "split") return [embed];
-    const parts = outputs[1];
     const bindings = { frames, samples, idsKeep, parts, bias, y };
     return [splitWeight(weight, parts, width, true), { ...embed, bindings }];
   },
-  variants({ outputs, attrs: { patch } }, target) {
-    const shape = patchEmbedShape(outputs[0], patch);
+  variants({ outputs: [y], attrs: { patch } }, target) {
+    const shape = patchEmbedShape(y, patch);
     return { key: patchEmbedKey(shape), names: [...patchEmbedVariants(target, shape).keys()] };
   },
   cost(call) {
-    const [b, keep, width] = sizesOf(call.outputs[0]);
+    const [b, keep, width] = call.outputs[0].shape;
     return { flops: 2 * b * keep * width * call.attrs.patch ** 2 * 9, bytes: bytesOf(call) };
   },
 };
@@ -92,7 +82,7 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
         source: patchEmbedSubgroupWgsl,
         constants: {
           ...{ LANES: lanes, ROWS: rows, ROW_GROUPS: groups(rows, lanes), STRIPS: strips },
-          // Two pixels' sums are taken up at once where the code of them is not too long for it.
+          // Two pixels at once, unless that makes the code too long.
           PIXELS: direct ? 2 : 1,
         },
         flags: { DIRECT: direct },
@@ -139,13 +129,13 @@ function specialization(variant: TileVariant, b: number, keep: number, width: nu
 }
 
 function patchEmbedShape({ shape, dtype }: Tensor, patch: number): PatchEmbedShape {
-  const [batch, keep, width] = shape as [number, number, number];
+  const [batch, keep, width] = shape;
   return { dtype: dtype as ActivationType, batch, keep, patch, width };
 }
 
 /**
- * A convolution's weight [D, 9, P, P] (channels: frame, then B, G, R) in the layout of the target's kernel: [3, P, P, 3, D], or
- * the tiles of patch_embed_subgroup.wgsl.
+ * Lays out a convolution's weight [D, 9, P, P] (channels: frame, then B, G, R) for the target's
+ * kernel: as [3, P, P, 3, D], or in the tiles of patch_embed_subgroup.wgsl.
  */
 export function packPatchWeight(target: Target, weight: Float32Array, width: number, patch: number): Float32Array {
   const packed = new Float32Array(weight.length);

@@ -3,14 +3,18 @@ import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Tensor } from "../graph/graph.js";
 import { groups } from "./common.js";
 
-/** The shape of what {@link splitWeight} makes of a weight of so many values: words, each of two float16 values. */
+/**
+ * The spec of a weight's parts, see {@link splitWeight}: a word of two float16 values for each
+ * value.
+ */
 export function partsOf(weight: readonly number[]): { shape: number[]; dtype: "u32" } {
   return { shape: [elementCount(weight)], dtype: "u32" };
 }
 
 /**
- * Splits a weight [rows, columns] of float32 into pairs of float16, for a kernel on matrix units that follows.
- * @param isPixels whether rows are values of pixels, which then lie as patch_embed_split.wgsl has them
+ * The kernel that splits a weight [rows, columns] of float32 into pairs of float16, for the kernel
+ * on matrix units after it.
+ * @param isPixels whether rows are values of pixels, in the layout of patch_embed_split.wgsl
  */
 export function splitWeight(weight: Tensor, parts: Tensor, columns: number, isPixels: boolean): Kernel {
   const rows = elementCount(weight.shape) / columns;

@@ -1,6 +1,6 @@
 import tokenErrorsBackwardWgsl from "../../shaders/token_errors_backward.wgsl";
 import { specialize } from "../gpu/wgsl.js";
-import { byteSize, elementCount, type Op, type Tensor } from "../graph/graph.js";
+import { byteSize, elementCount, type Op } from "../graph/graph.js";
 import { dim, expect, expectActivation, expectShape, sampleWords } from "./common.js";
 
 interface BackwardAttrs {
@@ -11,25 +11,25 @@ interface BackwardAttrs {
 }
 
 /**
- * The gradient of token errors of norm L2 with respect to a prediction: dErrors [B, L, 2], then the inputs of the forward op (targets
- * [slots, H, W] packed, samples [B, sampleWords], teacher [B, 1 + L, P·P·4] and, where there is one, student) → [B, 1 + L, P·P·4], zeros in the
- * cls token's row.
+ * The gradient of token errors of norm L2 with respect to a prediction: dErrors [B, L, 2], and the
+ * inputs of the forward op (targets [slots, H, W] packed, samples [B, sampleWords], teacher [B, 1 +
+ * L, P·P·4], maybe student) → [B, 1 + L, P·P·4], zeros in the cls token's row.
  */
-export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
+export const tokenErrorsBackwardOp: Op<BackwardAttrs, "dErrors" | "targets" | "samples" | "teacher", "student"> = {
   name: "tokenErrorsBackward",
-  outputs([dErrors, targets, samples, teacher, student], { patch, of }) {
-    const [b, tokens] = expectShape(dErrors, "dErrors", [-1, -1, 2]).shape as [number, number];
-    const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape as [number, number, number];
+  outputs({ dErrors, targets, samples, teacher, student }, { patch, of }) {
+    const [b, tokens] = expectShape(dErrors, "dErrors", [-1, -1, 2]).shape;
+    const [, h, w] = expectShape(targets, "targets", [-1, -1, -1]).shape;
     expect(h * w === tokens * patch ** 2, `targets of ${h}x${w} are not ${tokens} patches of ${patch}`);
     expectShape(samples, "samples", [b, sampleWords]);
     const { shape, dtype } = expectActivation(teacher, "teacher", [b, 1 + tokens, patch * patch * 4]);
     if (student || of === "student") expectActivation(student, "student", shape, teacher);
     return [{ shape, dtype }];
   },
-  kernels({ inputs, outputs, attrs: { patch, normalizeTarget, of } }) {
-    const [dErrors, targets, samples, teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
-    const [b, tokens] = dErrors.shape as [number, number];
-    const flags = { TARGET: of === "teacher", STUDENT: student !== undefined };
+  kernels({ inputs, outputs: [dPrediction], attrs: { patch, normalizeTarget, of } }) {
+    const { dErrors, targets, samples, teacher, student } = inputs;
+    const [b, tokens] = dErrors.shape;
+    const ofTarget = of === "teacher";
     return [
       {
         label: `token errors backward (${of})`,
@@ -41,22 +41,15 @@ export const tokenErrorsBackwardOp: Op<BackwardAttrs> = {
             NORMALIZE_TARGET: normalizeTarget,
           },
           types: { Act: teacher.dtype },
-          flags,
+          flags: { TARGET: ofTarget, STUDENT: student !== undefined },
         }),
         entryPoint: "tokenErrorsBackward",
-        bindings: {
-          dErrors,
-          teacher,
-          dPrediction: outputs[0],
-          ...(student && { student }),
-          ...(flags.TARGET && { targets, samples }),
-        },
+        bindings: { dErrors, teacher, dPrediction, student, ...(ofTarget && { targets, samples }) },
         workgroups: [1 + tokens, b, 1],
       },
     ];
   },
-  cost({ inputs, attrs: { of } }) {
-    const [dErrors, , , teacher, student] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
+  cost({ inputs: { dErrors, teacher, student }, attrs: { of } }) {
     // A target's pixel is a quarter of a prediction's.
     const predictions = (student ? 3 : 2) + (of === "teacher" ? 0.25 : 0);
     return {

@@ -2,10 +2,15 @@ import type { MatrixUnit, Target } from "../gpu/gpu.js";
 import type { ActivationType, Kernel } from "../graph/graph.js";
 
 /**
- * The one place where kernel variants are chosen. For a call there are candidates by name, of which the first one is taken, unless the
- * target's tuning table names another (src/tuner). `subgroup` and `shared` variants are for the software adapters, whose subgroups are 4, 8 or
- * 16 wide and whose storage loads are dear; `tiled` ones for GPUs; `matrix` ones for their matrix units, which a table has to have chosen, since only
- * the tuner's check against another variant says that they work where it ran (docs/performance.md).
+ * The one place where kernel variants are chosen. A call has candidates by name. The first is
+ * taken, unless the target's tuning table names another (src/tuner).
+ * - `subgroup`, `shared`: software adapters, whose subgroups are 4, 8 or 16 wide and whose storage
+ *   loads are slow;
+ * - `tiled`: GPUs;
+ * - `matrix`, `split`: a GPU's matrix units. Only a table turns them on: the tuner's check against
+ *   another variant shows that they work on that adapter (docs/performance.md).
+ *
+ * What each kernel gained is at the top of its family's plain file in shaders/.
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
@@ -15,7 +20,9 @@ export function choose<V>(target: Target, key: string, candidates: Candidates<V>
   return name === undefined ? undefined : candidates.get(name);
 }
 
-/** The first name of the kind that is forced, else the one that the target's tuning table has, else the first. */
+/**
+ * The first name of the forced kind, else the name in the target's tuning table, else the first.
+ */
 export function chosenName(target: Target, key: string, names: readonly string[]): string | undefined {
   const { forcedKind, tuning } = target;
   const forced = forcedKind && names.find((name) => name.split(" ")[0] === forcedKind);
@@ -24,7 +31,7 @@ export function chosenName(target: Target, key: string, names: readonly string[]
   return named !== undefined && names.includes(named) ? named : names[0];
 }
 
-/** The WGSL of a variant, its constants beside the sizes, and how many workgroups it takes. */
+/** The WGSL of a variant, its constants besides the sizes, and its workgroups. */
 export interface Specialized {
   source: string;
   constants: Record<string, number | boolean>;
@@ -32,9 +39,9 @@ export interface Specialized {
   workgroups: Kernel["workgroups"];
 }
 
-/** Invocations of a subgroup where the subgroup variants are the faster ones, else undefined. */
+/** Invocations of a subgroup if the subgroup variants are faster, else undefined. */
 export function subgroupLanes({ adapter, features, forcedKind }: Target): number | undefined {
-  // Their weights lie otherwise, so that no other kind can be taken beside them.
+  // Their weights have another layout, so other kinds cannot be mixed with them.
   if (forcedKind !== undefined && forcedKind !== "subgroup") return undefined;
   if (adapter.kind !== "swiftshader" && adapter.kind !== "lavapipe") return undefined;
   if (!features.has("subgroups")) return undefined;
@@ -48,22 +55,29 @@ export interface SubgroupTile {
   rows: number;
   /** vec4s of columns that a lane holds. */
   strips: number;
-  /** Whether results are stored out of registers, not out of a copy in a loop: linear_subgroup.wgsl says why. */
+  /**
+   * Whether results are stored from registers, not from a copy in a loop: see linear_subgroup.wgsl.
+   */
   direct: boolean;
 }
 
-/** Shares `count` rows out evenly over tiles of at most `most` rows. */
+/** Rows of a tile if `count` rows are divided evenly over tiles of at most `most` rows. */
 export function evenRows(count: number, most: number): number {
   return Math.ceil(count / Math.ceil(count / most));
 }
 
-/** Tokens one below the other that an invocation of a depthwise convolution makes, out of `rows`. */
+/**
+ * Of `rows` tokens one below the other, how many an invocation of a depthwise convolution makes.
+ */
 export function convolutionRun(target: Target, rows: number): number {
-  // Weights are loaded once a run. Longer ones take older lavapipes long to compile.
+  // Weights are loaded once per run. Older lavapipes take long to compile longer runs.
   return evenRows(rows, subgroupLanes(target) === wideLanes ? 10 : 5);
 }
 
-/** Columns that a weight layout groups: undefined where no subgroup kernel serves, since `n` columns do not divide into strips. */
+/**
+ * Columns that a weight layout groups; undefined if no subgroup kernel fits, or `n` columns do not
+ * divide into strips.
+ */
 export function linearStrips(target: Target, n: number): { lanes: number; strips: number } | undefined {
   const lanes = subgroupLanes(target);
   if (lanes === undefined) return undefined;
@@ -73,12 +87,15 @@ export function linearStrips(target: Target, n: number): { lanes: number; strips
 
 /** The most rows of a subgroup's tile, the best first. */
 const mostRows = { 4: [32, 24, 16, 12], 8: [24, 16, 32, 8], 16: [34, 26, 20, 16] } as const;
-/** The same of patch embedding and the heads, which do more at a time. */
+/** The same for patch embedding and the heads, which do more at a time. */
 const mostRowsOfPixels = { ...mostRows, 16: [26, 34, 20, 16] } as const;
-/** Subgroups so wide are made of 512-bit vectors, which are used with newer lavapipes only (src/node/lavapipe.ts). */
+/** Subgroups of 512-bit vectors, which only newer lavapipes use (src/node/adapters/lavapipe.ts). */
 export const wideLanes = 16;
 
-/** The tiles of a matmul of `m` rows and `n` columns on a software adapter; none where the subgroup kernels do not serve. */
+/**
+ * The tiles of a matmul of `m` rows and `n` columns on a software adapter; none if no subgroup
+ * kernel fits.
+ */
 function subgroupTiles(
   target: Target,
   m: number,
@@ -96,7 +113,10 @@ function subgroupTiles(
   );
 }
 
-/** What a workgroup's invocations make together on a GPU: rows are lanesM apart, vec4s of columns lanesN. */
+/**
+ * What a workgroup makes on a GPU: an invocation's rows are lanesM apart, its vec4s of columns
+ * lanesN.
+ */
 export interface Tile {
   kind: "tiled";
   rows: number;
@@ -105,7 +125,10 @@ export interface Tile {
   lanesN: number;
 }
 
-/** The tiles for `m` rows and `n` columns whose `bytes` of workgroup memory, and invocations, a device has. */
+/**
+ * The tiles for `m` rows and `n` columns whose `bytes` of workgroup memory and invocations fit the
+ * device.
+ */
 function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<Tile> {
   if (subgroupLanes(target) !== undefined) return new Map();
   const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
@@ -130,15 +153,18 @@ function gpuTiles(target: Target, m: number, n: number, bytes: (tile: Tile) => n
   return new Map(fitting.map((tile) => [name(tile), tile]));
 }
 
-/** Registers that a tile's values take of a lane: sums, operands, and what is loaded for the next 16 of the inner width. */
+/**
+ * Registers of a lane for a tile's values: sums, operands, and loads of the next 16 of the inner
+ * width.
+ */
 function tileRegisters({ rows, columns, lanesM, lanesN }: Tile): number {
   const loads = (count: number) => 4 * Math.ceil(count / (lanesM * lanesN));
   return 4 * rows * columns + rows + 4 * columns + loads(4 * lanesM * rows) + loads(16 * lanesN * columns);
 }
 
 /**
- * Registers of 32 bits that a lane can have. Kernels take tiles whose values fit half of them: addresses and what the compiler loads ahead need
- * the rest, and a lane that takes all of them leaves few to run beside it.
+ * Registers of 32 bits that a lane can have. Kernels take tiles whose values fit half of them:
+ * addresses and loads ahead need the rest, and lanes with many registers leave room for few others.
  */
 function laneRegisters({ vendor, device, description }: Target["adapter"]): number {
   const text = `${vendor} ${device} ${description}`.toLowerCase();
@@ -171,7 +197,10 @@ export function patchEmbedKey({ dtype, batch, keep, patch, width }: PatchEmbedSh
   return `patchEmbed ${dtype} ${batch}x${keep}x${9 * patch ** 2}x${width}`;
 }
 
-/** Pixels of an inner step of patch_embed_tiled.wgsl, and of patch_embed_matrix.wgsl: any patch has a multiple of them. */
+/**
+ * Pixels of an inner step of patch_embed_tiled.wgsl and patch_embed_matrix.wgsl: they divide every
+ * patch.
+ */
 export const stepPixels = 8;
 export const matrixStepPixels = 16;
 
@@ -190,7 +219,8 @@ export function patchEmbedVariants(target: Target, shape: PatchEmbedShape): Cand
     const { tileM, tileN, workgroup } = matrixTileSizes(tile);
     const weights = kind === "matrix" ? 2 * inner * (tileN + 8) : splitBytes * tileN;
     const sums = 4 * subgroupsN * unit.m * (tilesN * unit.n + 4);
-    // Of the weight's rows, an invocation of patch_embed_matrix.wgsl takes each second, fourth or eighth.
+    // An invocation of patch_embed_matrix.wgsl takes every second, fourth or eighth row of the
+    // weight.
     const rowsBy = (8 * workgroup) / tileN;
     return {
       bytes: Math.max(2 * tileM * (inner + 8) + weights, sums) + 12 * tileM + patch ** 2,
@@ -252,13 +282,17 @@ export function headErrorsVariants(target: Target, shape: HeadErrorsShape): Cand
   return new Map([...candidates, ...tiles]);
 }
 
-/** Of the inner width at a time, where float32 is split; bytes of a row's so many values in workgroup memory. */
+/**
+ * The step of the inner width if float32 is split, and the bytes of a row's step in workgroup
+ * memory.
+ */
 const splitStep = 16;
 const splitBytes = 80;
 
 /**
- * Tiles of the kernels on matrix units, the best first: subgroups side by side, which share their rows.
- * @param check the workgroup memory of a tile, and numbers that have to be whole, and not 0
+ * Tiles of the kernels on matrix units, the best first: subgroups side by side, which share their
+ * rows.
+ * @param check the workgroup memory of a tile, and numbers that must be whole and not 0
  */
 function matrixTiles(
   target: Target,
@@ -292,19 +326,24 @@ function matrixTiles(
 
 function tileVariants(target: Target, m: number, n: number, bytes: (tile: Tile) => number): Candidates<TileVariant> {
   const tiles = subgroupTiles(target, m, n, mostRowsOfPixels);
-  // A weight in the subgroup kernels' layout serves no other.
+  // No other kernel reads a weight in the layout of the subgroup kernels.
   if (tiles.size > 0) return new Map([...tiles].map(([name, tile]) => [name, { kind: "subgroup", ...tile }]));
   return new Map<string, TileVariant>([...gpuTiles(target, m, n, bytes), ["plain", { kind: "plain" }]]);
 }
 
-/** A subgroup whose number of invocations a kernel may rely on. */
+/** A subgroup whose size a kernel may rely on. */
 export interface KnownSubgroup {
   lanes: number;
-  /** Whether the kernel has to ask for that size (`@subgroup_size`), since the adapter has others as well. */
+  /**
+   * Whether the kernel must request that size (`@subgroup_size`), since the adapter has others too.
+   */
   requested: boolean;
 }
 
-/** The subgroup of kernels that have to know its size; undefined where it can be neither known nor asked for. */
+/**
+ * The subgroup of kernels that must know its size; undefined if it can be neither known nor
+ * requested.
+ */
 export function knownSubgroup({ adapter, features }: Pick<Target, "adapter" | "features">): KnownSubgroup | undefined {
   if (!features.has("subgroups")) return undefined;
   const { subgroupSize, subgroupMinSize, subgroupMaxSize } = adapter;
@@ -334,15 +373,15 @@ export type LinearVariant =
   /** Float32 on a unit of float16. */
   | ({ kind: "split" } & MatrixTile);
 
-/** What a workgroup's subgroups make together on matrix units. */
+/** What a workgroup makes on matrix units. */
 export interface MatrixTile {
   unit: SizedUnit;
-  /** Matrices of sums of a subgroup. */
+  /** Matrices of sums per subgroup. */
   tilesM: number;
   tilesN: number;
   subgroupsM: number;
   subgroupsN: number;
-  /** Of the inner width at a time. */
+  /** Of the inner width, at a time. */
   step: number;
 }
 
@@ -364,7 +403,7 @@ export function linearKey({ dtype, batch, m, k, n }: LinearShape): string {
 export function linearVariants(target: Target, shape: LinearShape): Candidates<LinearVariant> {
   const { dtype, m, k, n } = shape;
   const tiles = subgroupTiles(target, m, n);
-  // A weight in the subgroup kernels' layout serves no other.
+  // No other kernel reads a weight in the layout of the subgroup kernels.
   if (tiles.size > 0) return new Map([...tiles].map(([name, tile]) => [name, { kind: "subgroup", ...tile }]));
   const candidates = new Map<string, LinearVariant>();
   const step = 16;
@@ -454,9 +493,9 @@ export interface SharedAttention {
   workgroup: number;
   /** Queries of an invocation. */
   queries: number;
-  /** Keys of a turn. */
+  /** Keys per iteration. */
   keys: number;
-  /** Keys in workgroup memory, of which every device has 16 KB. */
+  /** Keys in workgroup memory at a time: every device has 16 KB. */
   block: number;
 }
 
@@ -509,7 +548,7 @@ export function attentionVariants(target: Target, shape: AttentionShape): Candid
     }
   }
   candidates.set("plain", { kind: "plain" });
-  // Older lavapipes load what is the same for a subgroup lane by lane: there it is not the default.
+  // Older lavapipes load a subgroup's common value lane by lane: there it is not the default.
   if (lanes === 8) addShared();
   const kind = dtype === "f16" ? "matrix" : "split";
   for (const tile of matrixAttention(target, shape)) {
@@ -528,7 +567,7 @@ function sharedAttention(lanes: number, shape: AttentionShape): SharedAttention[
 
 /**
  * A tile of attention_shared.wgsl or its like: whole subgroups, as few as hold the rows.
- * @param rowBytes what a key, or what else the invocations walk over, takes of workgroup memory
+ * @param rowBytes workgroup memory per key, or per other row that the invocations walk over
  * @param most invocations of a workgroup; every device allows 256
  */
 export function sharedTile(
@@ -541,7 +580,10 @@ export function sharedTile(
   return { workgroup: subgroups * lanes, queries, keys, block };
 }
 
-/** The tiles of attention_tiled.wgsl, whose neighbours agree by shuffles: they need to know that they are in one subgroup. */
+/**
+ * The tiles of attention_tiled.wgsl. Its neighbours shuffle, so they must be known to be in one
+ * subgroup.
+ */
 function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidth }: AttentionShape) {
   const width = features.has("subgroups") ? (adapter.subgroupSize ?? adapter.subgroupMinSize ?? 1) : 1;
   const tiles: { lanes: number; columns: number; lanesM: number; rows: number }[] = [];
@@ -556,7 +598,7 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
     ] as const) {
       const stored = (lanesM * rows + 4 * lanes) * (headWidth + 4) * (dtype === "f16" ? 2 : 4);
       const bytes = stored + lanesM * rows * (lanes + 1) * 16;
-      // Sums, scores, maximum and total of each row; four keys and a query.
+      // Sums, scores, maximum and sum of exponentials of each row; four keys and a query.
       const registers = rows * (4 * columns + 4 + 2) + 20;
       const fits = bytes <= limits.maxComputeWorkgroupStorageSize && registers <= laneRegisters(adapter) / 2;
       if (fits) tiles.push({ lanes, columns, lanesM, rows });
@@ -566,8 +608,9 @@ function tiledAttention({ adapter, features, limits }: Target, { dtype, headWidt
 }
 
 /**
- * Keys of a step and subgroups of a workgroup, the best first: tiles of which an RTX 3090 keeps 16 subgroups on a
- * multiprocessor. More keys cost fewer instructions per score, more subgroups fewer registers; both take memory.
+ * Keys of a step and subgroups of a workgroup, the best first: tiles of which an RTX 3090 keeps 16
+ * subgroups on a multiprocessor. More keys cost fewer instructions per score, more subgroups fewer
+ * registers; both take memory.
  */
 function matrixAttentionTiles({ dtype, headWidth }: AttentionShape): [keys: number, subgroups: number][] {
   const fewRegisters: [number, number] = [32, 8];
@@ -579,7 +622,7 @@ function matrixAttentionTiles({ dtype, headWidth }: AttentionShape): [keys: numb
   return [...(large ? [fewRegisters, ...rest] : [...rest, fewRegisters]), [32, 2]];
 }
 
-/** More workgroup memory than this would leave a multiprocessor with one workgroup. */
+/** With more workgroup memory, a multiprocessor holds only one workgroup. */
 const mostAttentionBytes = 49152;
 
 /** The tiles of attention_matrix.wgsl and attention_split.wgsl. */
@@ -588,12 +631,13 @@ function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention
   const units = matrixUnits(target);
   if (typeof units === "string") return [];
   const [unit] = units as [SizedUnit, ...SizedUnit[]];
-  // Values lie row by row. NVIDIA's compiler loads such matrices in one instruction if they are 8 wide, else in eight.
+  // Values lie row by row. NVIDIA's compiler loads such matrices in one instruction if they are 8
+  // wide, else in eight.
   const narrow = units.find(({ m, n, k }) => m === unit.m && n === 8 && k === unit.k);
   const valueN = (narrow ?? unit).n;
   const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = target.limits;
   const sharers = unit.lanes / unit.m;
-  // Powers of two all of them.
+  // All are powers of two.
   const divides = (part: number, whole: number) => Number.isInteger(whole / part);
   const serves = ([keys, subgroups]: readonly [number, number]) => {
     const rowsAtOnce = (subgroups * unit.lanes) / (headWidth / 8);
@@ -619,7 +663,10 @@ function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention
     .map(([keys, subgroups]) => ({ unit, valueN, keys, subgroups }));
 }
 
-/** A matrix unit that multiplies float16 and sums in float32, where the device has one and a subgroup a known size. */
+/**
+ * A matrix unit that multiplies float16 and sums in float32; undefined without one or a known
+ * subgroup.
+ */
 export function matrixUnit(target: Target): SizedUnit | undefined {
   const usable = matrixUnits(target);
   return typeof usable === "string" ? undefined : usable[0];
@@ -632,7 +679,8 @@ export function matrixUnits(target: Pick<Target, "adapter" | "features">): reado
   if (!features.has("shader-f16")) return "they need float16, which the adapter does not offer";
   const subgroup = knownSubgroup(target);
   if (!subgroup) return "the size of a subgroup is unknown";
-  // Mesa takes its matrices of 8x8 apart by the width of its vectors, and ends the process with wider ones (seen with 26.1).
+  // Mesa splits its 8x8 matrices by the width of its vectors; wider ones end the process (Mesa
+  // 26.1).
   if (adapter.kind === "lavapipe" && subgroup.lanes !== 8) {
     return `lavapipe has them with subgroups of 8 only, not of ${subgroup.lanes} (LP_NATIVE_VECTOR_WIDTH=256 sets that)`;
   }

@@ -1,3 +1,5 @@
+// AdamW's settings, and the numbers that its kernel takes (ops/adamw.ts).
+
 /** AdamW's settings (docs/method.md §3). */
 export interface AdamWSettings {
   learningRate: number;
@@ -6,14 +8,14 @@ export interface AdamWSettings {
   weightDecay: number;
 }
 
-/** The original's. */
+/** The original's settings (docs/method.md §3). */
 export const paperAdamW: AdamWSettings = { learningRate: 1e-4, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05 };
 
 /**
- * The optimiser's numbers as its kernel takes them.
+ * AdamW's numbers for one step, as its kernel takes them: [8].
  * @param step from 1
  * @param decays whether weight decay applies
- * @param gradientScale what gradients are multiplied by, such as 1 over a loss scale
+ * @param gradientScale factor of the gradients, such as 1 / loss scale
  */
 export function adamWHyper(
   settings: AdamWSettings,
@@ -22,7 +24,7 @@ export function adamWHyper(
   gradientScale = 1,
 ): Float32Array<ArrayBuffer> {
   const { learningRate, betas, epsilon, weightDecay } = settings;
-  const [first, second] = betas.map((beta) => 1 - beta ** step) as [number, number];
+  const [first, second] = betas.map((beta) => 1 - beta ** step);
   return Float32Array.of(
     learningRate,
     ...betas,

@@ -1,65 +1,78 @@
+// The settings of training, their checks, and the original's values.
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
 import { InputError } from "../errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
 import { checkConfig, paperConfig, type SdMaeConfig } from "../model/config.js";
 import { type MaskingMethod, tokenGrid } from "../model/masking.js";
 import { type PresetName, presets, type ScoreRule } from "../model/presets.js";
-import type { Norm } from "../ops/errors.js";
 import type { Size } from "../ops/resize.js";
+import type { Norm } from "../ops/token_errors.js";
 import { type AdamWSettings, paperAdamW } from "./adamw.js";
 
-/** How a model is trained: everything that its bits depend on, beside the data and the adapter. */
+/** How a model is trained: all that its bits depend on, besides the data and the adapter. */
 export interface TrainingConfig {
   /** Sizes of the network. */
   model: SdMaeConfig;
-  /** The network's input in pixels. */
+  /** The network's input size in pixels. */
   size: Size;
-  /** Share of the tokens that is removed. */
+  /** Share of the tokens that is removed, from 0 to below 1. */
   maskRatio: number;
   masking: MaskingMethod;
-  /** Stage 1's loss: tokens weighted by their motion (the original's default), or the mean over removed tokens. */
+  /**
+   * The loss of stage 1 (docs/method.md §3): tokens weighted by their motion (the original's
+   * default), or the mean over removed tokens.
+   */
   loss: "gradient-weighted" | "masked";
-  /** Stage 1: targets normalised by their token's mean and variance (`norm_pix_loss`). */
+  /** Stage 1: targets are normalised by their token's mean and variance (`norm_pix_loss`). */
   normalizeTarget: boolean;
-  /** Rate of dropout in MLPs. */
+  /** Dropout rate in MLPs. */
   dropout: number;
-  /** Samples of an optimiser's step. */
+  /** Samples per optimiser step. */
   batch: number;
-  /** Samples that are computed together, a divisor of {@link batch}; their gradients are added up. BatchNorm's statistics are theirs. 0: as many as memory allows. */
+  /**
+   * Samples that are computed together, a divisor of {@link batch}; gradients are summed over
+   * micro-batches. BatchNorm's statistics are those of a micro-batch. 0: as many as memory allows.
+   */
   microBatch: number;
-  /** All epochs. */
+  /** Epochs of both stages. */
   epochs: number;
-  /** Epochs of stage 1, in which the teacher learns; in the others the student does. */
+  /** Epochs of stage 1, in which the teacher learns. In the rest, stage 2, the student learns. */
   teacherEpochs: number;
-  /** Whose student learns in stage 2: of the teacher that was best when tested, or of the last one. */
+  /** The teacher of stage 2: the one that was best when tested, or the last one. */
   teacher: "best" | "latest";
   optimizer: AdamWSettings;
-  /** The learning rate over a stage: constant as the original's, or half a cosine down to 0. */
+  /** The learning rate over a stage: constant as in the original, or half a cosine down to 0. */
   schedule: "constant" | "cosine";
-  /** Epochs over which the learning rate rises at a stage's begin. */
+  /** Epochs at the start of a stage over which the learning rate rises. */
   warmup: number;
-  /** Where abnormal samples come from: made of the training videos themselves, the data set's frames_abnormal, nowhere. */
+  /**
+   * Where abnormal samples come from: pseudo-anomalies from the training videos, the data set's
+   * frames_abnormal, or nowhere.
+   */
   anomalies: "pseudo" | "files" | "none";
   /** Probability that a sample is abnormal. */
   anomalyShare: number;
   pseudo: PseudoAnomalyOptions;
-  /** Pixels of the network's input by which masks of what is abnormal are grown: what is small is learnt sooner. The original's is 0. */
+  /**
+   * Pixels, at the input size, by which anomaly masks grow, so that small anomalies are learned
+   * sooner. 0 in the original.
+   */
   maskGrowth: number;
-  /** float16 activations with float32 weights where "mixed". */
+  /** `mixed`: float16 activations and float32 weights. */
   precision: "float32" | "mixed";
   seed: number;
   test: TestConfig;
 }
 
-/** How the model is tested while it trains. */
+/** How the model is tested during training. */
 export interface TestConfig {
   /** Epochs between tests; the last epoch of a stage is always tested. */
   every: number;
   norm: Norm;
-  /** A frame's errors in stage 2; a model of stage 1 has the teacher's alone. */
+  /** The errors that make a score in stage 2; in stage 1 it is the teacher's error alone. */
   score: ScoreRule;
   maskedOnly: boolean;
-  /** Maskings of each frame whose scores are averaged. */
+  /** Random maskings per frame, whose scores are averaged. */
   maskings: number;
   evaluation: EvaluationSettings;
 }
@@ -97,7 +110,7 @@ export const paperTraining: TrainingConfig = {
   },
 };
 
-/** The original's settings with those of one of its data sets. */
+/** The original's settings for one of its data sets. */
 export function paperTrainingOf(name: PresetName): TrainingConfig {
   const { size, patch, maskRatio, masking, norm, score, maskedOnly } = presets[name];
   return {
@@ -107,9 +120,35 @@ export function paperTrainingOf(name: PresetName): TrainingConfig {
   };
 }
 
-/** @throws InputError for settings that contradict each other or cannot be */
+/**
+ * Checks a configuration.
+ * @throws InputError if a setting is out of range, or settings contradict each other
+ */
 export function checkTrainingConfig(config: TrainingConfig): void {
-  const { model, batch, microBatch, epochs, teacherEpochs, optimizer, pseudo, test } = config;
+  checkRanges(config);
+  checkOptimizer(config.optimizer);
+  const { model, batch, microBatch, epochs, teacherEpochs } = config;
+  if (microBatch > 0 && batch % microBatch !== 0) {
+    throw new InputError(`training: a micro-batch of ${microBatch} does not divide the batch of ${batch}`);
+  }
+  if (teacherEpochs > epochs) {
+    throw new InputError(
+      `training: teacher epochs ${teacherEpochs} (stage 1) are more than epochs ${epochs} (of both stages)`,
+    );
+  }
+  if (teacherEpochs < epochs && model.studentDepth === 0) {
+    throw new InputError("training: stage 2 needs a student, which this network does not have");
+  }
+  checkConfig(model);
+  const { keep, tokens } = tokenGrid(config.size, model.patch, config.maskRatio);
+  if (keep === tokens && (config.loss === "masked" || teacherEpochs < epochs)) {
+    const which = config.loss === "masked" ? 'the loss "masked"' : "stage 2";
+    throw new InputError(`training: ${which} is over removed tokens, and mask ratio ${config.maskRatio} removes none`);
+  }
+}
+
+function checkRanges(config: TrainingConfig): void {
+  const { batch, microBatch, epochs, teacherEpochs, pseudo, test } = config;
   const whole: [name: string, value: number, least: number][] = [
     ["batch", batch, 1],
     ["micro-batch", microBatch, 0],
@@ -136,7 +175,11 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
   }
   if (config.dropout === 1) throw new InputError("training: dropout 1 leaves nothing");
-  const { learningRate, betas, epsilon, weightDecay } = optimizer;
+  if (!(config.warmup >= 0))
+    throw new InputError(`training: warm-up of ${config.warmup} epochs is not a number from 0`);
+}
+
+function checkOptimizer({ learningRate, betas, epsilon, weightDecay }: AdamWSettings): void {
   const positive = { "learning rate": learningRate, epsilon };
   for (const [name, value] of Object.entries(positive)) {
     if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
@@ -147,30 +190,12 @@ export function checkTrainingConfig(config: TrainingConfig): void {
     throw new InputError(`training: betas ${betas.join(" and ")} are not two numbers from 0 to below 1`);
   }
   if (!(weightDecay >= 0)) throw new InputError(`training: weight decay ${weightDecay} is below 0`);
-  if (!(config.warmup >= 0)) throw new InputError(`training: warm-up of ${config.warmup} epochs`);
-  if (microBatch > 0 && batch % microBatch !== 0) {
-    throw new InputError(`training: a micro-batch of ${microBatch} does not divide the batch of ${batch}`);
-  }
-  if (teacherEpochs > epochs) {
-    throw new InputError(
-      `training: teacher epochs ${teacherEpochs} (stage 1) are more than epochs ${epochs} (of both stages)`,
-    );
-  }
-  if (teacherEpochs < epochs && model.studentDepth === 0) {
-    throw new InputError("training: stage 2 needs a student, which this network does not have");
-  }
-  checkConfig(model);
-  const { keep, tokens } = tokenGrid(config.size, model.patch, config.maskRatio);
-  if (keep === tokens && (config.loss === "masked" || teacherEpochs < epochs)) {
-    const which = config.loss === "masked" ? 'the loss "masked"' : "stage 2";
-    throw new InputError(`training: ${which} is over removed tokens, and mask ratio ${config.maskRatio} removes none`);
-  }
 }
 
 /**
- * A configuration out of foreign data.
+ * Reads a configuration from parsed JSON, which is not trusted.
  * @param name where it comes from, for messages
- * @throws InputError for what is missing, of another type, or cannot be
+ * @throws InputError if something is missing, of another type or out of range
  */
 export function parseTrainingConfig(json: unknown, name: string): TrainingConfig {
   const parsed = asLike(json, paperTraining, `${name}: its training settings`) as TrainingConfig;
@@ -183,22 +208,26 @@ export function parseTrainingConfig(json: unknown, name: string): TrainingConfig
     [parsed.precision, ["float32", "mixed"]],
   ];
   for (const [value, allowed] of choices) {
-    if (!allowed.includes(value as string))
-      throw new InputError(`${name}: its training settings have "${value}", not one of ${allowed}`);
+    if (!allowed.includes(value as string)) {
+      throw new InputError(`${name}: its training settings have "${value}", not one of ${allowed.join(", ")}`);
+    }
   }
   checkTrainingConfig(parsed);
   return parsed;
 }
 
-/** A copy of `json` that has the keys and types of an example. */
+/**
+ * A copy of `json` that has the keys and types of an example.
+ * @throws InputError if a key is missing or a type differs
+ */
 function asLike(json: unknown, example: unknown, where: string): unknown {
   if (Array.isArray(example)) {
     if (!Array.isArray(json) || json.length !== example.length)
-      throw new InputError(`${where} are no list of ${example.length}`);
+      throw new InputError(`${where} is not a list of ${example.length}`);
     return example.map((one, i) => asLike(json[i], one, where));
   }
   if (typeof example === "object" && example !== null) {
-    // Smoothing is of one of several kinds, each with fields of its own; whoever smooths checks them.
+    // Each kind of smoothing has its own fields. They are checked when scores are smoothed.
     if (where.endsWith("smoothing") && typeof json === "object" && json !== null) return { ...json };
     if (typeof json !== "object" || json === null) throw new InputError(`${where} are missing`);
     return Object.fromEntries(

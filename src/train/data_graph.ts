@@ -1,49 +1,55 @@
+// The data's part of the training graph: raw frames in, samples, targets and masks out.
 import type { Graph, Tensor } from "../graph/graph.js";
 import type { MaskingMethod, TokenGrid } from "../model/masking.js";
 import { sampleWords } from "../ops/common.js";
-import { type FrameStore, frameStore } from "../ops/gather_frames.js";
+import { type FrameStore, frameStore } from "../ops/frame_store.js";
 import { growMasks } from "../ops/grow_mask.js";
-import { noiseOp, patchMotionOp, rankTokensOp } from "../ops/masking.js";
+import { noiseOp } from "../ops/noise.js";
 import { pasteOp, pasteWords } from "../ops/paste.js";
+import { patchMotionOp } from "../ops/patch_motion.js";
+import { rankTokensOp } from "../ops/rank_tokens.js";
 import type { Size } from "../ops/resize.js";
+import { packSamples, type SampleRow } from "../ops/samples.js";
 import { framesPerSample } from "./sampler.js";
 import type { TrainingBatch } from "./training_graph.js";
 
+/** What a data graph is made for. */
 export interface DataGraphOptions {
-  /** Sizes that frames come in. */
+  /** Sizes of raw frames. */
   sources: readonly Size[];
-  /** The network's input. */
+  /** The network's input size. */
   size: Size;
   patch: number;
   grid: TokenGrid;
   masking: MaskingMethod;
-  /** Samples of a micro-batch. */
+  /** Samples per micro-batch. */
   samples: number;
-  /** Frames that stay on the GPU. */
+  /** Frames that the GPU keeps. */
   slots: number;
   /** Whether samples may be abnormal. */
   anomalies: boolean;
-  /** Pixels by which masks grow. */
+  /** Pixels by which anomaly masks grow. */
   maskGrowth: number;
 }
 
-/** The data's side of a training graph: where the host writes. */
+/** The tensors of the data's part that the host writes, and its results. */
 export interface DataGraph {
   store: FrameStore;
   /** Frames that are taken for each sample. */
   framesEach: number;
-  /** [B, sampleWords], of the network: its `frame` is what the mask is drawn by. */
+  /** [B, sampleWords]: the network's samples. Random masks depend on their `frame`. */
   samples: Tensor;
   /** [B, pasteWords]; absent without anomalies. */
   pastes?: Tensor;
-  /** [1]: the run's seed; absent where masks do not depend on it. */
+  /** [1]: the run's seed; absent if masks do not depend on it. */
   maskSeed?: Tensor;
   batch: TrainingBatch;
 }
 
 /**
- * Adds what makes a micro-batch of raw frames on the GPU: resizing and stacking, motion gradients, anomalies with their masks and the targets
- * without them, and the choice of removed tokens. Values become floats in the network's first kernel.
+ * Adds the kernels that make a micro-batch from raw frames (docs/method.md §1): resizing and
+ * stacking, motion gradients, pasted anomalies with masks, clean targets, and the choice of removed
+ * tokens. Values stay bytes; the network's first kernel normalises them.
  */
 export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGraph {
   const { samples: b, grid, patch, anomalies } = options;
@@ -55,37 +61,35 @@ export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGra
   let pastes: Tensor | undefined;
   if (anomalies) {
     pastes = graph.input("pastes", [b, pasteWords], "u32");
-    const taken = graph.weight("taken frames", [b, sampleWords], packSamples(b, framesEach, 1));
-    [frames, targets] = graph.apply(pasteOp, [store.frames, taken, pastes], {}) as [Tensor, Tensor];
+    const taken = graph.weight("taken frames", [b, sampleWords], packSamples(evenSamples(b, framesEach, 1)));
+    [frames, targets] = graph.apply(pasteOp, { frames: store.frames, samples: taken, pastes }, {});
     targets = growMasks(graph, targets, options.maskGrowth);
   }
   const random = options.masking === "random";
   const maskSeed = random ? graph.input("mask seed", [1], "u32") : undefined;
   const [keys] = maskSeed
-    ? graph.apply(noiseOp, [samples, maskSeed], { tokens: grid.tokens })
-    : graph.apply(patchMotionOp, [store.gradient], { patch });
-  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep: grid.keep }) as [Tensor, Tensor];
+    ? graph.apply(noiseOp, { samples, seed: maskSeed }, { tokens: grid.tokens })
+    : graph.apply(patchMotionOp, { gradient: store.gradient }, { patch });
+  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, { keys }, { keep: grid.keep });
   const batch = { frames, samples, targets, gradient: store.gradient, idsKeep, idsRestore };
   return { store, framesEach, samples, ...(pastes && { pastes }), ...(maskSeed && { maskSeed }), batch };
 }
 
 /**
- * Samples whose three frames lie `each` apart.
- * @param targetsEach how far apart their targets lie
- * @param numbers what each one's mask is drawn by
+ * Samples with evenly spaced slots.
+ * @param each distance from the first frame of a sample to that of the next
+ * @param targetsEach the same for targets; if equal, the target is the sample's current frame
+ * @param numbers the number that each sample's random mask depends on; default 0
  */
-export function packSamples(
+export function evenSamples(
   count: number,
   each: number,
   targetsEach: number,
   numbers: ArrayLike<number> = [],
-): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(count * sampleWords);
-  for (let i = 0; i < count; i++) {
+): SampleRow[] {
+  return Array.from({ length: count }, (_, i) => {
     const at = i * each;
-    // Targets that are frames of their own samples are the current ones, the second of three.
     const target = targetsEach === each ? at + 1 : i * targetsEach;
-    words.set([at, at + 1, at + 2, 0, 0, target, numbers[i] ?? 0, 0], i * sampleWords);
-  }
-  return words;
+    return { previous: at, current: at + 1, next: at + 2, target, frame: numbers[i] ?? 0 };
+  });
 }

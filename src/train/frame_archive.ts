@@ -1,16 +1,16 @@
 /**
- * Decoded frames beside the GPU: a training set is decoded once, into this, and read from here as the GPU needs it. A frame's number is how many
- * were added before it.
+ * Keeps decoded frames outside the GPU: a training set is decoded into it once, and frames are read
+ * when the GPU needs them. Frames are numbered from 0 in the order in which they are added.
  */
 export interface FrameArchive {
-  /** Keeps a frame. Frames are added one after the other. */
+  /** Adds a frame [height, width, 3] of 8-bit B, G, R; one at a time. */
   add(frame: Uint8Array): Promise<void>;
   /** The bytes of a frame that was added. */
   read(frame: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
-/** Keeps frames in memory: where there are no files. */
+/** Keeps frames in memory: the default in browsers. */
 export class MemoryArchive implements FrameArchive {
   private readonly frames: Uint8Array[] = [];
 

@@ -1,17 +1,19 @@
+// Brings the frames of micro-batches onto the GPU, and writes what samples are made of.
 import type { Program } from "../graph/program.js";
-import { sampleWords } from "../ops/common.js";
 import { packPastes } from "../ops/paste.js";
 import { noSlot, wholeWords } from "../ops/resize.js";
-import { type DataGraph, packSamples } from "./data_graph.js";
+import { packSamples } from "../ops/samples.js";
+import { type DataGraph, evenSamples } from "./data_graph.js";
 import type { DrawnSample } from "./sampler.js";
 import type { TrainingSet } from "./training_set.js";
 
 /**
- * Writes micro-batches: sees to it that their frames are on the GPU, and says where. Frames stay there while there is room, so that after an
- * epoch of a set that fits nothing is uploaded any more; where it does not fit, those that were used longest ago give way.
+ * Writes micro-batches: uploads missing frames, and tells the kernels which slots they are in.
+ * Frames stay on the GPU while there is room. If a training set fits, nothing is uploaded after the
+ * first epoch; if not, the least recently used frames are replaced.
  */
 export class Loader {
-  /** Slots by frame, the one that was used longest ago first. */
+  /** Slots by frame, the least recently used first. */
   private readonly slotOf = new Map<number, number>();
   private readonly reading = new Map<number, Promise<Uint8Array>>();
 
@@ -29,34 +31,34 @@ export class Loader {
     for (const frame of framesOf(samples)) {
       if (this.slotOf.has(frame) || this.reading.has(frame)) continue;
       const bytes = this.set.archive.read(frame);
-      bytes.catch(() => {}); // seen when it is awaited
+      bytes.catch(() => {}); // The error is thrown when the frame is awaited.
       this.reading.set(frame, bytes);
     }
   }
 
-  /** Uploads what is missing of a micro-batch, and writes its inputs. */
+  /** Uploads the missing frames of a micro-batch, and writes its inputs. */
   async write(samples: readonly DrawnSample[]): Promise<void> {
     this.prefetch(samples);
     for (const frame of framesOf(samples)) await this.place(frame);
     const { program, set } = this;
     const { store, framesEach } = this.data;
     const slots = store.slots.map(() => new Uint32Array(samples.length * framesEach).fill(noSlot));
-    const moving = store.moving.map(() => new Uint32Array(samples.length * sampleWords).fill(noSlot));
-    const slot = (frame: number) => this.slotOf.get(frame) as number;
+    const moving = store.moving.map(() => samples.map(() => ({ before: noSlot, after: noSlot })));
+    const slot = (frame: number) => this.slotOf.get(frame)!;
     for (const [b, { frames, before, after }] of samples.entries()) {
       for (const [i, frame] of frames.entries()) {
         slots[set.sizeIndex(frame)]?.set([slot(frame)], b * framesEach + i);
       }
-      // In the `before` and `after` of a sample.
-      moving[set.sizeIndex(before)]?.set([slot(before), slot(after)], b * sampleWords + 3);
+      const rows = moving[set.sizeIndex(before)];
+      if (rows) rows[b] = { before: slot(before), after: slot(after) };
     }
     for (const [i, tensor] of store.slots.entries()) program.write(tensor, slots[i]);
-    for (const [i, tensor] of store.moving.entries()) program.write(tensor, moving[i]);
+    for (const [i, tensor] of store.moving.entries()) program.write(tensor, packSamples(moving[i]));
     const numbers = samples.map(({ number }) => number >>> 0);
-    // Pasting gives each sample three frames and a target of its own.
-    program.write(this.data.samples, packSamples(samples.length, 3, this.data.pastes ? 1 : 3, numbers));
+    // With pasting, each sample has three frames and a separate target.
+    program.write(this.data.samples, packSamples(evenSamples(samples.length, 3, this.data.pastes ? 1 : 3, numbers)));
     if (this.data.pastes) {
-      // Pastes name frames of their own sample.
+      // Pastes name frames by their position in their sample.
       program.write(
         this.data.pastes,
         packPastes(samples.map(({ anomaly }, b) => anomaly && moved(anomaly, b * framesEach))),
@@ -64,7 +66,7 @@ export class Loader {
     }
   }
 
-  /** Sees to it that a frame is on the GPU. */
+  /** Uploads a frame, unless it is on the GPU. */
   private async place(frame: number): Promise<void> {
     const { raw, slotWords } = this.data.store;
     let slot = this.slotOf.get(frame);
@@ -74,7 +76,7 @@ export class Loader {
       const full = this.slotOf.size >= raw.shape[0];
       slot = full ? this.slotOf.get(oldest)! : this.slotOf.size;
       if (full) this.slotOf.delete(oldest);
-      // What was submitted before still sees the older frame: the queue keeps the order.
+      // Submitted steps still see the older frame, because the queue keeps the order.
       this.program.write(raw, wholeWords(bytes), 4 * slot * slotWords);
     }
     this.reading.delete(frame);
@@ -83,7 +85,7 @@ export class Loader {
   }
 }
 
-/** Every frame that samples need, once. */
+/** The frames that samples need, each once. */
 function framesOf(samples: readonly DrawnSample[]): Set<number> {
   const all = new Set<number>();
   for (const { frames, before, after } of samples) {
@@ -92,7 +94,7 @@ function framesOf(samples: readonly DrawnSample[]): Set<number> {
   return all;
 }
 
-/** An anomaly whose frames lie further on. */
+/** An anomaly with `by` added to the numbers of its frames. */
 function moved(anomaly: NonNullable<DrawnSample["anomaly"]>, by: number): NonNullable<DrawnSample["anomaly"]> {
   if ("mask" in anomaly) {
     const [previous, current, next] = anomaly.frames;

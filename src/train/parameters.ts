@@ -1,43 +1,46 @@
+// Where each tensor of a model lies in the flat arrays that training works on.
 import { isStudentTensor } from "../checkpoint/merge.js";
 import { InputError } from "../errors.js";
 import { elementCount, type Graph, sliceAlignment, type Tensor } from "../graph/graph.js";
 import { blockNames, projections, type SdMaeConfig, tensorShapes } from "../model/config.js";
 import type { Weights } from "../model/network.js";
 
-/** Tensors of one shape that lie one after the other, so that a kernel sees them as one: q, k and v. */
+/** Adjacent tensors of one shape, such as those of q, k and v, which a kernel can see as one. */
 interface Stack {
   names: readonly string[];
-  /** Of one of them. */
+  /** Shape of each tensor. */
   shape: readonly number[];
-  /** Where the first one begins in the flat state, in elements. */
+  /** Start in the flat state, in elements. */
   offset: number;
 }
 
-/** A stretch of the flat state that the optimiser treats alike. */
+/** A range of the flat state that the optimiser treats alike, in elements. */
 export interface ParameterRange {
   offset: number;
   length: number;
   /** Whether weight decay applies. */
   decays: boolean;
-  /** Whether it is the student's. */
+  /** Whether it belongs to the student. */
   student: boolean;
 }
 
 /**
- * Where a model's tensors lie in flat states: one for all that is trained, in PyTorch's layouts, and one for BatchNorm's running statistics.
- * Trained tensors are grouped by who learns them (stage 1 trains everything but the student, stage 2 the student) and by weight decay, which is for
- * tensors of more than one dimension that are not biases (docs/method.md §3), so that AdamW is one dispatch a range.
+ * Where a model's tensors lie in two flat states: one of all trained tensors, in PyTorch's layouts,
+ * and one of BatchNorm's running statistics. Trained tensors are grouped by stage (stage 1 trains
+ * everything but the student, stage 2 the student) and by weight decay (docs/method.md §3), so that
+ * AdamW takes one dispatch per group.
  */
 export class ParameterLayout {
   readonly ranges: ParameterRange[] = [];
   /** Elements of the trained state. */
   readonly length: number;
-  /** Elements of the running statistics' state. */
+  /** Elements of the state of running statistics. */
   readonly runningLength: number;
   private readonly stacks = new Map<string, Stack>();
   private readonly running = new Map<string, Stack>();
 
   constructor(readonly config: SdMaeConfig) {
+    // 1. Group tensors that a kernel sees as one.
     const shapes = tensorShapes(config);
     const isRunning = (name: string) => /\.running_(mean|var)$/.test(name);
     const blocks = Object.values(blockNames(config)).flat();
@@ -53,13 +56,14 @@ export class ParameterLayout {
     });
     const stacked = new Set(families.flat());
     const all = [...families, ...[...shapes.keys()].filter((n) => !stacked.has(n) && !isRunning(n)).map((n) => [n])];
+    // 2. Trained tensors, one range for each stage, with weight decay and without.
     let offset = 0;
     for (const student of [false, true]) {
       for (const decays of [true, false]) {
         const begin = offset;
         for (const names of all) {
           const first = names[0];
-          const shape = shapes.get(first) as number[];
+          const shape = shapes.get(first)!;
           if (isStudentTensor(first) !== student || (shape.length > 1 && !first.endsWith(".bias")) !== decays) continue;
           this.stacks.set(first, { names, shape, offset });
           offset = aligned(offset + names.length * elementCount(shape));
@@ -68,29 +72,33 @@ export class ParameterLayout {
       }
     }
     this.length = offset;
+    // 3. Running statistics, block by block.
     offset = 0;
     for (const block of blocks) {
       const names = ["mean", "var"].flatMap((s) =>
         projections.map((p) => `${block}.attn.conv_proj_${p}.bn.running_${s}`),
       );
-      const shape = shapes.get(names[0]) as number[];
+      const shape = shapes.get(names[0])!;
       this.running.set(block, { names, shape, offset });
       offset = aligned(offset + names.length * elementCount(shape));
     }
     this.runningLength = offset;
   }
 
-  /** Every trained tensor with its place, under the original's names. */
+  /** All trained tensors under the original's names, with offsets in elements. */
   tensors(): { name: string; shape: readonly number[]; offset: number }[] {
     return [...this.stacks.values()].flatMap(places);
   }
 
-  /** A tensor, or (by the first one's name) a stack of them, as a slice of the trained state under the shape that a kernel wants. */
+  /**
+   * A tensor, or a stack of them by the name of the first, as a slice of the trained state.
+   * @param shape as a kernel needs it, with as many elements
+   */
   slice(graph: Graph, state: Tensor, name: string, shape: readonly number[]): Tensor {
     return slice(graph, state, name, this.stacks.get(name), shape);
   }
 
-  /** A block's running statistics [2, 3, D] (means, variances) as a slice of their state. */
+  /** A block's running statistics [2, 3, D] as a slice: means, then variances, of q, k, v. */
   runningSlice(graph: Graph, state: Tensor, block: string): Tensor {
     const stack = this.running.get(block);
     return slice(graph, state, `${block}.running`, stack, [2, 3, stack?.shape[0] ?? 0]);
@@ -98,7 +106,7 @@ export class ParameterLayout {
 
   /**
    * A model's tensors as flat arrays.
-   * @throws InputError for a tensor that is missing or has another shape
+   * @throws InputError if a tensor is missing or has another shape
    */
   flatten(weights: Weights): { trained: Float32Array<ArrayBuffer>; running: Float32Array<ArrayBuffer> } {
     const fill = (flat: Float32Array<ArrayBuffer>, stacks: Iterable<Stack>) => {
@@ -121,7 +129,10 @@ export class ParameterLayout {
   }
 
   /** The reverse of {@link flatten}. */
-  unflatten(trained: Float32Array, running: Float32Array): Weights {
+  unflatten(
+    trained: Float32Array,
+    running: Float32Array,
+  ): Map<string, { shape: readonly number[]; data: Float32Array }> {
     const weights = new Map<string, { shape: readonly number[]; data: Float32Array }>();
     const take = (flat: Float32Array, stacks: Iterable<Stack>) => {
       for (const { name, shape, offset } of [...stacks].flatMap(places)) {
@@ -130,8 +141,8 @@ export class ParameterLayout {
     };
     take(trained, this.stacks.values());
     take(running, this.running.values());
-    // In the checkpoint's own order.
-    return new Map([...tensorShapes(this.config).keys()].map((name) => [name, weights.get(name) as never]));
+    // In the order of checkpoints.
+    return new Map([...tensorShapes(this.config).keys()].map((name) => [name, weights.get(name)!]));
   }
 }
 

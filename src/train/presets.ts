@@ -1,3 +1,4 @@
+// The training settings of each data set.
 import { pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
 import type { SceneCollectionOptions } from "../data/scene/dataset.js";
 import { benchmarks } from "../eval/benchmarks.js";
@@ -7,7 +8,10 @@ import { paperTraining, paperTrainingOf, type TrainingConfig } from "./config.js
 
 const { avenue, shanghai } = benchmarks;
 
-/** Ped2 is small and gray: fewer samples a step, a higher learning rate, and scores by where something abnormal is predicted and moves. */
+/**
+ * Ped2 is small and gray: it takes fewer samples per step and a higher learning rate, and is scored
+ * by where something moves and is predicted to be abnormal.
+ */
 const ped2: TrainingConfig = {
   ...paperTraining,
   size: { height: 256, width: 384 },
@@ -25,8 +29,10 @@ const ped2: TrainingConfig = {
 };
 
 /**
- * The drawn street's, small enough to be trained without a GPU (docs/training.md): few tokens and small batches, so that there are many steps;
- * depth where neighbours are neighbours, in the decoder; few tokens removed; what is abnormal grown, and about as fast as what will be.
+ * Procedurally drawn streets, with a model small enough to train without a GPU
+ * (docs/experiments.md). Few tokens and small batches give many steps. The decoder is deep, because
+ * there neighbouring tokens are neighbours in the image. Few tokens are removed, anomaly masks
+ * grow, and pseudo-anomalies move about as fast as real ones.
  */
 const scene: TrainingConfig = {
   ...paperTraining,
@@ -54,7 +60,10 @@ const scene: TrainingConfig = {
   },
 };
 
-/** How each data set is trained on, by its layout; the original's settings for its own (docs/method.md §1, §3, §6), those of Avenue where it has none. */
+/**
+ * Training settings by layout of the data set. Avenue and ShanghaiTech have the original's
+ * (docs/method.md §1, §3, §6); layouts without any have those of Avenue.
+ */
 export const trainingPresets = {
   avenue: withEvaluation(paperTrainingOf("avenue"), avenue),
   shanghai: withEvaluation(paperTrainingOf("shanghai"), shanghai),
@@ -76,18 +85,18 @@ function withEvaluation(
 }
 
 /**
- * The drawn streets that the preset `scene` is for. Of what can happen there, these are the ones that three frames can tell: somebody who stands, or
- * walks the wrong way, moves as others do.
+ * The drawn streets that the preset `scene` trains on. Their anomalies are those that three frames
+ * can show: somebody who stands still, or walks the wrong way, moves like others.
  */
 export const trainingScene = {
   fps: 10,
   view: "close",
-  /** Of a video. */
+  /** Frames per video. */
   frames: 70,
-  /** Streets to learn from, by the first and the last seed, and videos of each. */
+  /** First and last seed of the streets to learn from, and videos of each. */
   trainSeedRange: [1, 72],
   train: 1,
-  /** Streets to be tested on while training runs. */
+  /** The same for the tests during training. */
   testSeedRange: [1001, 1003],
   test: 4,
   anomalies: ["runner", "bicycle", "cart", "thrown-object"],

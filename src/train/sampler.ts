@@ -1,3 +1,4 @@
+// Draws samples at random: the order of an epoch, and what is pasted into which sample.
 import type { LibraryClip } from "../data/anomalies/library.js";
 import { pasteFor } from "../data/anomalies/paste.js";
 import { drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/anomalies/pseudo_anomaly.js";
@@ -6,32 +7,38 @@ import type { Size } from "../ops/resize.js";
 import { mix, uniformGenerator } from "../random.js";
 import type { TrainingSet } from "./training_set.js";
 
-/** What is drawn at random about samples. */
+/** How samples are drawn. */
 export interface SamplingOptions {
   seed: number;
-  /** The network's input. */
+  /** The network's input size. */
   size: Size;
   /** Probability that a sample is abnormal. */
   share: number;
   pseudo: PseudoAnomalyOptions;
 }
 
-/** Frames that a step takes for a sample: its own three, and what an anomaly is made of: three more, and a background or a mask. */
+/**
+ * Frames that a sample needs: its own three; for an anomaly three more, and a background or a mask.
+ */
 export const framesPerSample = { normal: 3, abnormal: 7 } as const;
 
-/** A sample as it was drawn. */
+/** A drawn sample. Frames are numbers in the archive. */
 export interface DrawnSample {
-  /** Counts the samples of the run from 0: what its mask is drawn by. */
+  /** Its number in the run, from 0: its random mask depends on it. */
   number: number;
-  /** The archive's numbers of the frames that are taken, {@link framesPerSample} of them. */
+  /** t − 3, t, t + 3, then what the anomaly needs: at most {@link framesPerSample}. */
   frames: number[];
+  /** t − 1 and t + 1. */
   before: number;
   after: number;
-  /** What is pasted; slots are those of {@link frames}. */
+  /** What is pasted; its slots are positions in {@link frames}. */
   anomaly?: Paste | GivenAnomaly;
 }
 
-/** Draws samples. What is drawn depends on the seed and the sample's number alone, so that a run can go on from anywhere. */
+/**
+ * Draws samples. A sample depends on the seed and its number only, so that a run can be resumed
+ * anywhere.
+ */
 export class Sampler {
   private order: { epoch: number; samples: Uint32Array } | undefined;
 
@@ -40,7 +47,11 @@ export class Sampler {
     private readonly options: SamplingOptions,
   ) {}
 
-  /** @param number counts the samples of the run, @param epoch from 0, @param index which of the epoch's samples */
+  /**
+   * @param number of the sample in the run, from 0
+   * @param epoch from 0
+   * @param index of the sample in the epoch, from 0
+   */
   draw(number: number, epoch: number, index: number): DrawnSample {
     const { set, options } = this;
     const { clip, position } = set.locate(this.shuffled(epoch)[index]);
@@ -67,7 +78,7 @@ export class Sampler {
     return sample;
   }
 
-  /** The samples of an epoch in random order. */
+  /** Numbers of the epoch's samples in random order. */
   private shuffled(epoch: number): Uint32Array {
     if (this.order?.epoch !== epoch) {
       const samples = Uint32Array.from({ length: this.set.sampleCount }, (_, i) => i);

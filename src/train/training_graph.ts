@@ -1,3 +1,4 @@
+// A training step as a graph: forward pass, loss, backward pass, optimiser.
 import { GpuError } from "../errors.js";
 import type { Target } from "../gpu/gpu.js";
 import { differentiate } from "../graph/autodiff.js";
@@ -8,37 +9,41 @@ import { TrainingNetwork } from "../model/training_network.js";
 import { accumulateOp } from "../ops/accumulate.js";
 import { adamWOp } from "../ops/adamw.js";
 import { addTo } from "../ops/add.js";
-import { tokenErrorsOp } from "../ops/errors.js";
-import { nonFiniteOp, scaleLossOp, scalerWords, updateScalerOp } from "../ops/loss_scaling.js";
-import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../ops/losses.js";
-import { patchMotionOp } from "../ops/masking.js";
+import { lossWeightsOp } from "../ops/loss_weights.js";
+import { maskedLossOp, weightedLossOp } from "../ops/losses.js";
+import { nonFiniteOp } from "../ops/non_finite.js";
+import { patchMotionOp } from "../ops/patch_motion.js";
+import { scaleLossOp } from "../ops/scale_loss.js";
+import { tokenErrorsOp } from "../ops/token_errors.js";
+import { scalerWords, updateScalerOp } from "../ops/update_scaler.js";
 import { isHalfWrong } from "../tuner/half_check.js";
 import { ParameterLayout, type ParameterRange } from "./parameters.js";
 
-/** What a step of training is made of. */
+/** What a training graph is built from. */
 export interface TrainingGraphOptions {
   config: SdMaeConfig;
   grid: TokenGrid;
-  /** 1: the teacher learns to reconstruct. 2: the student learns to predict what the teacher does. */
+  /** 1: the teacher learns to reconstruct frames. 2: the student learns to imitate the teacher. */
   stage: 1 | 2;
-  /** Stage 1: tokens weighted by their motion (the default of the original), or the mean over removed tokens. */
+  /** Stage 1: weighted by motion (the original's default), or the mean over removed tokens. */
   loss: "gradient-weighted" | "masked";
-  /** Stage 1: targets normalised by their token's mean and variance. */
+  /** Stage 1: whether targets are normalised by their token's mean and variance. */
   normalizeTarget: boolean;
-  /** Rate of dropout in MLPs. */
+  /** Dropout rate in MLPs. */
   dropout: number;
   /**
-   * float32, unless said otherwise. Mixed: activations and their gradients are stored as float16, everything is computed in float32, and weights,
-   * their gradients, statistics and losses stay float32; the loss is scaled so that small gradients do not vanish.
+   * Default float32. Mixed: activations and their gradients are stored as float16. All arithmetic
+   * is float32, and so are weights, their gradients, statistics and losses. The loss is scaled so
+   * that small gradients do not become 0.
    */
   precision?: "float32" | "mixed";
 }
 
-/** What the data's side of the graph gives: tensors for a micro-batch of B samples. */
+/** The tensors that the data's part of the graph makes for a micro-batch of B samples. */
 export interface TrainingBatch {
   /** [slots, H, W] packed B, G, R. */
   frames: Tensor;
-  /** [B, sampleWords], slots of frames and targets. */
+  /** [B, sampleWords]: slots of frames and targets. */
   samples: Tensor;
   /** [slots, H, W] packed B, G, R, anomaly mask. */
   targets: Tensor;
@@ -50,71 +55,68 @@ export interface TrainingBatch {
   idsRestore: Tensor;
 }
 
-/** What a loss scaler's state is at the start of training: its scale, 65536 as customary, and no steps so far. */
+/** The loss scaler's state when training begins: scale 65536, as is usual, and no steps. */
 export const freshScaler: readonly number[] = [65536, 0, 0, 0];
 
-/** Good steps in a row after which the loss's scale is doubled. */
+/** Good steps in a row after which the loss scale is doubled. */
 const scaleInterval = 2000;
 
 /** The optimiser's phase of a training graph. */
 export const optimizerPhase = "optimizer";
 
-/** A training step as a graph, and where the host writes and reads. */
+/** A training step as a graph, and the tensors that the host writes and reads. */
 export interface TrainingGraph {
   graph: Graph;
   layout: ParameterLayout;
   /** Flat states, by {@link ParameterLayout}. */
   trained: Tensor;
   running: Tensor;
-  /** Summed over micro-batches until the optimiser's phase, which leaves zeros. */
+  /** Summed over micro-batches. The optimiser's phase sets them to 0. */
   gradients: Tensor;
   /** AdamW's first and second moments. */
   moments: readonly [Tensor, Tensor];
-  /** [2]: the run's seed and the micro-step's number, for dropout. */
+  /** [2], for dropout: the run's seed and the number of the micro-batch. */
   seed: Tensor;
-  /** [1]: the share of the loss that counts: 1, or 1 over the micro-batches of a step where the loss is a mean over the batch. */
+  /** [1]: factor of the loss: 1, or 1 / micro-batches per step if it is a mean over samples. */
   lossScale: Tensor;
-  /** [8] for {@link adamWOp}: of tensors with weight decay, and without. With a scaler the corrections for the step's number are its own. */
+  /**
+   * [8] each, for {@link adamWOp}: for tensors with weight decay, and without. A loss scaler counts
+   * steps itself, and replaces the corrections for the step's number.
+   */
   hyper: { decays: Tensor; plain: Tensor };
-  /** Mixed precision's state [4], {@link freshScaler} at first: the loss's scale (also an output, `loss scale` [1]), and of which steps were made. */
+  /**
+   * [4], of mixed precision: the loss scale (also an output, `loss scale` [1]) and counts of steps.
+   * Begins as {@link freshScaler}.
+   */
   scaler?: Tensor;
-  /** The predictions that the loss is of [B, 1 + L, P·P·4]; f16 in mixed precision. */
+  /** Predictions [B, 1 + L, P·P·4] that the loss is computed from; f16 in mixed precision. */
   predictions: Tensor;
 }
 
 /**
  * Builds a micro-batch's forward and backward pass, whose output is `loss` [1], and the optimiser's
- * step as a phase of its own.
- * @param data adds the data's side to the graph
- * @throws GpuError for mixed precision on an adapter that has no float16, or was found to compute
- * it wrongly
+ * step as a separate phase (docs/method.md §3).
+ * @param data adds the data's part to the graph
+ * @throws GpuError for mixed precision on a target that has no float16 or failed its check
  */
 export function buildTrainingGraph(
   target: Target,
   options: TrainingGraphOptions,
   data: (graph: Graph) => TrainingBatch,
 ): TrainingGraph {
-  const { config, grid, stage } = options;
-  const { patch } = config;
+  const { config, stage } = options;
   const mixed = options.precision === "mixed";
-  if (mixed && !target.features.has("shader-f16")) {
-    throw new GpuError(
-      `adapter "${target.adapter.description}" has no float16 (shader-f16), which mixed precision needs: train in float32 there`,
-    );
-  }
-  if (mixed && isHalfWrong(target)) {
-    throw new GpuError(
-      `float16 failed its check on adapter "${target.adapter.description}", and mixed precision needs it: train in float32 there`,
-    );
-  }
+  if (mixed) requireHalf(target);
+  // 1. States, inputs, and the data's part.
   const graph = new Graph(target);
   const layout = new ParameterLayout(config);
   const flat = (name: string) => graph.state(name, [layout.length], "f32");
-  const [trained, gradients, m, v] = ["trained", "gradients", "moments 1", "moments 2"].map(flat) as Quadruple;
+  const [trained, gradients, m, v] = ["trained", "gradients", "moments 1", "moments 2"].map(flat);
   const running = graph.state("running", [layout.runningLength], "f32");
   const seed = graph.input("dropout seed", [2], "u32");
   const lossScale = graph.input("loss scale", [1], "f32");
   const batch = data(graph);
+  // 2. Forward pass. Weights are slices of the flat states.
   const used = new Map<string, Tensor>();
   const network = new TrainingNetwork(
     graph,
@@ -130,48 +132,24 @@ export function buildTrainingGraph(
     options.dropout,
     mixed ? "f16" : "f32",
   );
-  const { teacher, student } = network.build({ ...batch, seed }, grid, stage === 2);
-  const inputs = [batch.targets, batch.samples, teacher, ...(student ? [student] : [])];
-  const normalizeTarget = stage === 1 && options.normalizeTarget;
-  const [errors] = graph.apply(tokenErrorsOp, inputs, { patch, norm: "L2", normalizeTarget }) as [Tensor];
-  const error = stage === 1 ? "target" : "student";
-  let loss: Tensor;
-  if (stage === 1 && options.loss === "gradient-weighted") {
-    const [motion] = graph.apply(patchMotionOp, [batch.gradient], { patch }) as [Tensor];
-    const moving = [batch.gradient, motion, batch.targets, batch.samples];
-    const [weights] = graph.apply(lossWeightsOp, moving, { patch }) as [Tensor];
-    [loss] = graph.apply(weightedLossOp, [errors, weights], { error, keep: grid.keep }) as [Tensor];
-  } else {
-    [loss] = graph.apply(maskedLossOp, [errors, batch.idsRestore], { error, keep: grid.keep }) as [Tensor];
-  }
+  const { teacher, student } = network.build({ ...batch, seed }, options.grid, stage === 2);
+  // 3. Loss. In mixed precision gradients begin with its scale.
+  const loss = addLoss(graph, options, batch, teacher, student);
   graph.output("loss", loss);
   const scaler = mixed ? graph.state("loss scaler", [scalerWords], "f32") : undefined;
   if (scaler) graph.output("loss scale", graph.slice("loss scale", scaler, 0, [1]));
-
+  // 4. Backward pass, of the tensors that this stage trains.
   const learns = layout.ranges.filter((range) => range.student === (stage === 2));
-  const isLearnt = (tensor: Tensor) =>
-    learns.some(({ offset, length }) => (tensor.offset ?? 0) >= offset && (tensor.offset ?? 0) < offset + length);
-  const wanted = [...used].filter(([, tensor]) => isLearnt(tensor));
-  const start = scaler ? graph.apply(scaleLossOp, [lossScale, scaler], {})[0] : lossScale;
-  const found = differentiate(
-    graph,
-    loss,
-    start,
-    wanted.map(([, tensor]) => tensor),
-    addTo,
-  );
-  for (const [i, [name, tensor]] of wanted.entries()) {
-    const gradient = found[i];
-    if (!gradient) throw new Error(`the loss does not depend on ${name}`);
-    const total = graph.slice(`gradient of ${name}`, gradients, tensor.offset ?? 0, tensor.shape);
-    graph.apply(accumulateOp, [total, gradient], {});
-  }
+  const start = scaler ? graph.apply(scaleLossOp, { share: lossScale, scaler }, {})[0] : lossScale;
+  addGradients(graph, loss, start, used, learns, gradients);
+  // 5. The optimiser, once per step: one dispatch per range of tensors.
   const hyper = { decays: graph.input("hyper, decay", [8], "f32"), plain: graph.input("hyper, no decay", [8], "f32") };
   graph.phase(optimizerPhase, () => {
     const numbers = scaler ? scaledHyper(graph, scaler, gradients, learns, hyper) : hyper;
     for (const { offset, length, decays } of learns) {
-      const parts = [trained, gradients, m, v].map((state) => graph.slice(state.name, state, offset, [length]));
-      graph.apply(adamWOp, [...parts, decays ? numbers.decays : numbers.plain], {});
+      const part = (state: Tensor) => graph.slice(state.name, state, offset, [length]);
+      const parts = { parameters: part(trained), gradients: part(gradients), m: part(m), v: part(v) };
+      graph.apply(adamWOp, { ...parts, hyper: decays ? numbers.decays : numbers.plain }, {});
     }
   });
   const predictions = student ?? teacher;
@@ -179,7 +157,70 @@ export function buildTrainingGraph(
   return { graph, layout, ...states, seed, lossScale, hyper, predictions };
 }
 
-/** AdamW's numbers for gradients of a scaled loss, once the scaler has seen whether they are finite. */
+/** @throws GpuError if a target has no float16, or its float16 failed the check */
+function requireHalf(target: Target): void {
+  const { description } = target.adapter;
+  if (!target.features.has("shader-f16")) {
+    throw new GpuError(
+      `adapter "${description}" has no float16 (shader-f16), which mixed precision needs: train in float32 there`,
+    );
+  }
+  if (isHalfWrong(target)) {
+    throw new GpuError(
+      `float16 failed its check on adapter "${description}", and mixed precision needs it: train in float32 there`,
+    );
+  }
+}
+
+/** The loss [1] (docs/method.md §3) of predictions [B, 1 + L, P·P·4]. */
+function addLoss(
+  graph: Graph,
+  { config: { patch }, grid: { keep }, stage, loss, normalizeTarget }: TrainingGraphOptions,
+  { targets, samples, gradient, idsRestore }: TrainingBatch,
+  teacher: Tensor,
+  student: Tensor | undefined,
+): Tensor {
+  const attrs = { patch, norm: "L2", normalizeTarget: stage === 1 && normalizeTarget } as const;
+  const [errors] = graph.apply(tokenErrorsOp, { targets, samples, teacher, student }, attrs);
+  const error = stage === 1 ? "target" : "student";
+  if (stage === 1 && loss === "gradient-weighted") {
+    const [motion] = graph.apply(patchMotionOp, { gradient }, { patch });
+    const [weights] = graph.apply(lossWeightsOp, { gradient, motion, targets, samples }, { patch });
+    return graph.apply(weightedLossOp, { errors, weights }, { error, keep })[0];
+  }
+  return graph.apply(maskedLossOp, { errors, idsRestore }, { error, keep })[0];
+}
+
+/**
+ * The backward pass: adds the gradients of the tensors in some ranges to the flat gradients.
+ * @param start the gradient that it begins with, of the loss itself: [1]
+ * @param used tensors that the network uses, slices of the flat state
+ */
+function addGradients(
+  graph: Graph,
+  loss: Tensor,
+  start: Tensor,
+  used: ReadonlyMap<string, Tensor>,
+  learns: readonly ParameterRange[],
+  gradients: Tensor,
+): void {
+  const isLearned = ({ offset: at = 0 }: Tensor) =>
+    learns.some(({ offset, length }) => at >= offset && at < offset + length);
+  const wanted = [...used].filter(([, tensor]) => isLearned(tensor));
+  const tensors = wanted.map(([, tensor]) => tensor);
+  const found = differentiate(graph, loss, start, tensors, addTo);
+  for (const [i, [name, tensor]] of wanted.entries()) {
+    const gradient = found[i];
+    if (!gradient) throw new Error(`the loss does not depend on ${name}`);
+    const total = graph.slice(`gradient of ${name}`, gradients, tensor.offset ?? 0, tensor.shape);
+    graph.apply(accumulateOp, { total, value: gradient }, {});
+  }
+}
+
+/**
+ * AdamW's numbers for gradients of a scaled loss: divided by the scale, and without a step if a
+ * gradient is not finite.
+ */
 function scaledHyper(
   graph: Graph,
   scaler: Tensor,
@@ -189,10 +230,9 @@ function scaledHyper(
 ): TrainingGraph["hyper"] {
   const first = Math.min(...learns.map(({ offset }) => offset));
   const end = Math.max(...learns.map(({ offset, length }) => offset + length));
-  const learnt = graph.slice("learnt gradients", gradients, first, [end - first]);
-  const [found] = graph.apply(nonFiniteOp, [learnt], {}) as [Tensor];
-  const numbers = graph.apply(updateScalerOp, [scaler, found, decays, plain], { interval: scaleInterval });
-  return { decays: numbers[1], plain: numbers[2] };
+  const learned = graph.slice("learned gradients", gradients, first, [end - first]);
+  const [found] = graph.apply(nonFiniteOp, { gradients: learned }, {});
+  const inputs = { scaler, found, decays, plain };
+  const [, scaledDecays, scaledPlain] = graph.apply(updateScalerOp, inputs, { interval: scaleInterval });
+  return { decays: scaledDecays, plain: scaledPlain };
 }
-
-type Quadruple = [Tensor, Tensor, Tensor, Tensor];

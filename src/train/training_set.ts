@@ -1,3 +1,4 @@
+// The training videos, decoded once, and where each of their frames lies.
 import { buildForegroundLibrary, type ForegroundLibrary } from "../data/anomalies/library.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
@@ -5,11 +6,11 @@ import { InputError } from "../errors.js";
 import type { Size } from "../ops/resize.js";
 import type { FrameArchive } from "./frame_archive.js";
 
-/** Frames of one video in the archive. */
+/** The frames of a video in the archive, one after the other. */
 interface StoredVideo {
-  /** The archive's number of its first frame. */
+  /** Number of its first frame in the archive. */
   first: number;
-  /** Frame numbers, as their files or positions have them. */
+  /** Frame numbers, by file name or position; they rise. */
   numbers: number[];
   size: Size;
 }
@@ -17,11 +18,11 @@ interface StoredVideo {
 /** A video to learn from. */
 export interface TrainingClip extends StoredVideo {
   name: string;
-  /** The same video with something abnormal in it, and its masks, frame by frame. */
+  /** The same video with anomalies, and their masks, frame by frame. */
   abnormal?: { frames: StoredVideo; masks: StoredVideo };
 }
 
-/** The archive's numbers of the frames that a sample is made of. */
+/** Numbers in the archive of the frames that a sample needs. */
 export interface SampleFrames {
   /** t − 3, t, t + 3. */
   frames: readonly [number, number, number];
@@ -30,9 +31,10 @@ export interface SampleFrames {
   after: number;
 }
 
-/** Progress of loading: frames done, and how many there are, where that is known. */
+/** Progress of loading: finished frames and, if known, all frames. */
 export type OnLoad = (what: "decoded" | "searched", done: number, total: number | undefined) => void;
 
+/** Options of {@link TrainingSet.load}. */
 export interface LoadOptions {
   archive: FrameArchive;
   /** Where abnormal samples come from. */
@@ -41,23 +43,24 @@ export interface LoadOptions {
   onLoad?: OnLoad;
 }
 
-/** The training videos of a data set, decoded once. */
+/** The training videos of a data set, decoded into an archive. */
 export class TrainingSet {
   readonly clips: TrainingClip[] = [];
-  /** Every size that a frame has. */
+  /** The sizes of all frames. */
   readonly sizes: Size[] = [];
-  /** Moving foreground, for pseudo-anomalies; its clips are {@link clips} in the same order. */
+  /** Moving foreground for pseudo-anomalies; its clips are {@link clips}, in the same order. */
   library?: ForegroundLibrary;
-  /** The archive's numbers of the clips' backgrounds. */
+  /** Numbers of the clips' backgrounds in the archive. */
   readonly backgrounds: number[] = [];
-  /** By the archive's number: the frame's size, as an index of {@link sizes}. */
+  /** For each frame of the archive, an index into {@link sizes}. */
   private readonly sizeOf: number[] = [];
 
   private constructor(readonly archive: FrameArchive) {}
 
   /**
    * Decodes the training videos.
-   * @throws InputError as the videos do; for a data set without any; where abnormal frames do not fit their videos, or there are none to make
+   * @throws InputError if a video cannot be read, there is none, abnormal frames do not match their
+   * videos, or pseudo-anomalies cannot be made; the signal's reason
    */
   static async load(
     dataset: Dataset,
@@ -67,26 +70,14 @@ export class TrainingSet {
     const { train } = dataset;
     if (train.length === 0) throw new InputError(`${dataset.root} has no training videos`);
     checkAnomalies(dataset, anomalies);
-    const counts = train.map(({ frameCount, abnormal }) =>
-      frameCount === undefined ? undefined : frameCount * (anomalies === "files" && abnormal ? 3 : 1),
-    );
-    const total = counts.reduce(
-      (sum, count) => (sum === undefined || count === undefined ? undefined : sum + count),
-      0,
-    );
+    const total = expectedFrames(train, anomalies === "files");
     const decoded = () => onLoad("decoded", set.frameCount, total);
     for (const video of train) {
       const clip: TrainingClip = { name: video.name, ...(await set.store(await video.open(), signal, decoded)) };
       if (anomalies === "files" && video.abnormal) {
         const frames = await set.store(await video.abnormal.frames(), signal, decoded);
         const masks = await set.store(await video.abnormal.masks(), signal, decoded);
-        for (const [what, { numbers }] of Object.entries({ "abnormal frames": frames, "their masks": masks })) {
-          if (numbers.join() !== clip.numbers.join()) {
-            throw new InputError(
-              `${video.path} has ${clip.numbers.length} frames, and ${numbers.length} ${what}: their numbers must be the same`,
-            );
-          }
-        }
+        checkSameNumbers(video, clip, { "abnormal frames": frames, "their masks": masks });
         clip.abnormal = { frames, masks };
       }
       set.clips.push(clip);
@@ -105,34 +96,37 @@ export class TrainingSet {
     return this.sizeOf.length;
   }
 
-  /** What tells one training set from another, as far as can be seen without its pixels. */
+  /** Names, sizes and lengths of the videos: tells training sets apart without their pixels. */
   get fingerprint(): string {
     return this.clips
       .map(({ name, size, numbers }) => `${name} ${size.width}x${size.height}x${numbers.length}`)
       .join("; ");
   }
 
-  /** Which of {@link sizes} a frame of the archive has. */
+  /** Index into {@link sizes} of a frame of the archive. */
   sizeIndex(frame: number): number {
     return this.sizeOf[frame];
   }
 
-  /** A sample's clip and position, samples being counted through all clips. */
+  /** A sample's clip and its position there. Samples are counted over all clips. */
   locate(sample: number): { clip: number; position: number } {
     let position = sample;
     for (const [clip, { numbers }] of this.clips.entries()) {
       if (position < numbers.length) return { clip, position };
       position -= numbers.length;
     }
-    throw new Error(`there is no sample ${sample} among ${this.sampleCount}`);
+    throw new Error(`sample ${sample} does not exist: there are ${this.sampleCount}`);
   }
 
-  /** The frames of a sample: neighbours go by frame number, and one that does not exist is the frame itself (docs/method.md §1). */
+  /**
+   * The frames of a sample. Neighbours go by frame number; if one does not exist, the frame itself
+   * takes its place (docs/method.md §1).
+   */
   framesOf(video: StoredVideo, position: number): SampleFrames {
     const { first, numbers } = video;
     const at = (offset: number) => {
       const wanted = numbers[position] + offset;
-      // Numbers rise, so that a neighbour lies within as many positions.
+      // Numbers rise: search in one direction until a number is beyond the wanted one.
       const step = Math.sign(offset);
       for (let p = position + step; step !== 0 && p >= 0 && p < numbers.length; p += step) {
         if (numbers[p] === wanted) return first + p;
@@ -143,6 +137,7 @@ export class TrainingSet {
     return { frames: [at(-sampleStride), at(0), at(sampleStride)], before: at(-1), after: at(1) };
   }
 
+  /** Decodes a video into the archive. @throws InputError if it has no frame */
   private async store(source: FrameSource, signal: AbortSignal | undefined, onFrame: () => void): Promise<StoredVideo> {
     const { width, height } = source;
     let sizeIndex = this.sizes.findIndex((size) => size.width === width && size.height === height);
@@ -158,6 +153,7 @@ export class TrainingSet {
     return video;
   }
 
+  /** Finds the foreground of all clips, and stores their backgrounds. */
   private async findForeground(dataset: Dataset, signal: AbortSignal | undefined, onLoad: OnLoad): Promise<void> {
     const videos = this.clips.map((clip, i) => this.asVideo(clip, dataset.train[i].path));
     let searched = 0;
@@ -170,7 +166,7 @@ export class TrainingSet {
     }
   }
 
-  /** A clip as a video that is read from the archive. */
+  /** A clip as a video that reads from the archive. */
   private asVideo({ name, first, numbers, size }: TrainingClip, path: string): DatasetVideo {
     const { archive } = this;
     async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
@@ -184,10 +180,34 @@ export class TrainingSet {
   }
 }
 
-/** @throws InputError where a data set has no abnormal frames, but they are to be learnt from */
+/** Frames that will be decoded; undefined if the length of a video is unknown. */
+function expectedFrames(train: readonly DatasetVideo[], withAbnormal: boolean): number | undefined {
+  let total = 0;
+  for (const { frameCount, abnormal } of train) {
+    if (frameCount === undefined) return undefined;
+    // Abnormal frames and their masks are two more videos of the same length.
+    total += frameCount * (withAbnormal && abnormal ? 3 : 1);
+  }
+  return total;
+}
+
+/** @throws InputError if a part does not have the frame numbers of its video */
+function checkSameNumbers({ path }: DatasetVideo, clip: StoredVideo, parts: Record<string, StoredVideo>): void {
+  for (const [what, { numbers }] of Object.entries(parts)) {
+    if (numbers.join() === clip.numbers.join()) continue;
+    throw new InputError(
+      `${path} has ${clip.numbers.length} frames and ${numbers.length} ${what}: their numbers must be the same`,
+    );
+  }
+}
+
+/**
+ * Checks that a data set has the abnormal frames that training is to use.
+ * @throws InputError if it has none
+ */
 export function checkAnomalies({ root, train }: Dataset, anomalies: LoadOptions["anomalies"]): void {
   if (anomalies !== "files" || train.some((video) => video.abnormal)) return;
   throw new InputError(
-    `${root} has no train/frames_abnormal, which --anomalies files needs: make some (create-anomalies), or take --anomalies pseudo`,
+    `${root} has no train/frames_abnormal, which --anomalies files needs: make them with create-anomalies, or use --anomalies pseudo`,
   );
 }

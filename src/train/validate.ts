@@ -1,3 +1,4 @@
+// The test of a model during training.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
 import { Detector } from "../detector/detector.js";
@@ -7,8 +8,10 @@ import type { Gpu } from "../gpu/gpu.js";
 import type { TrainingConfig } from "./config.js";
 
 /**
- * Tests a model on a data set's labelled videos, by frame-level figures.
- * @param onFrame called after each frame that was scored
+ * Tests a model on a data set's labelled test videos, by frame-level metrics (docs/method.md §6).
+ * @param onFrame called after each frame
+ * @throws InputError if a video or its labels cannot be read, GpuError if the GPU fails, the
+ * signal's reason
  */
 export async function validate(
   gpu: Gpu,
@@ -28,7 +31,7 @@ export async function validate(
     norm: test.norm,
     score: rule,
     maskedOnly: test.maskedOnly,
-    // Nothing is tuned within a run: a resumed one would go on with other kernels.
+    // Tuning during a run could make a resumed run use other kernels.
     tune: false,
   } as const;
   const detector = await Detector.open(checkpoint, { gpu, ...score, tokenMaps: true });

@@ -1,3 +1,4 @@
+// Runs one call of a graph alone, in each of its kernel variants: checks results, and times them.
 import type { Gpu, Target } from "../gpu/gpu.js";
 import { Profiler } from "../gpu/profiler.js";
 import { byteSize, elementCount, Graph, type Node, type Op, type Tensor } from "../graph/graph.js";
@@ -6,20 +7,20 @@ import { float32ToHalf, halfToFloat32 } from "../half.js";
 import { uniformGenerator } from "../random.js";
 import { expectedValues, limitOf, type Values } from "./reference.js";
 
-/** A call of a graph that can be computed in several ways. */
+/** A call of a graph that has several kernel variants. */
 export interface TunableCall {
-  /** What a tuning table knows it by. */
+  /** Its key in tuning tables. */
   key: string;
   node: Node;
-  /** Of its variants, the default first. */
+  /** Names of its variants, the default first. */
   names: readonly string[];
-  /** How often the graph has it. */
+  /** How often it occurs in the graph. */
   count: number;
 }
 
 /**
- * The calls of a graph that have several variants, each once; without those whose best variant is
- * known.
+ * The calls of a graph that have several variants, each once.
+ * @param known calls whose best variant is known, which are left out: names of variants by key
  */
 export function tunableCalls(
   target: Target,
@@ -31,7 +32,7 @@ export function tunableCalls(
     const variants = node.op.variants?.(node, target);
     if (!variants || variants.names.length < 2) continue;
     const { key, names } = variants;
-    // A name that no variant has is no knowledge.
+    // A known name may be of a variant that no longer exists.
     const found = known.get(key);
     if (found !== undefined && names.includes(found)) continue;
     const call = calls.get(key) ?? { key, node, names, count: 0 };
@@ -41,13 +42,13 @@ export function tunableCalls(
   return [...calls.values()];
 }
 
-/** How far a result may be from the right one, ‖a−b‖/‖b‖, by the type of activations. */
+/** How far a result may be from the right one, as ‖a−b‖/‖b‖, by the type of activations. */
 const tolerance = { f32: 1e-4, f16: 1e-2 };
 /** How many values of a result the CPU computes. */
 const sampled = 12;
 /**
- * How many random numbers are drawn; a longer tensor repeats them. A prime, so that rows of a
- * matrix differ.
+ * How many random numbers are drawn; a longer tensor repeats them. It is prime, so that the rows of
+ * a matrix differ.
  */
 const drawn = 65521;
 
@@ -57,10 +58,11 @@ interface Running {
   output: Tensor;
 }
 
-/** Runs one call by itself on random values: checks its variants, and times them. */
+/** Runs one call alone, on random values: checks its variants and times them. */
 export class CallBench {
-  private readonly inputs: { floats: Values; stored: Values }[];
+  private readonly inputs: Readonly<Record<string, { floats: Values; stored: Values }>>;
   private readonly running = new Map<string, Promise<Running>>();
+  /** The most that a result may be away from the right one. */
   private readonly most: number;
   /** The whole result of the plainest variant, if it is right. */
   private wanted: Float32Array | undefined;
@@ -71,27 +73,28 @@ export class CallBench {
   ) {
     const { node, key } = call;
     const random = uniformGenerator(5);
-    this.inputs = node.inputs.map((tensor, i) => draw(tensor, limitOf(node, i), random));
+    this.inputs = mapValues(node.inputs, (tensor, name) => draw(tensor, limitOf(node, name), random));
     const agree = node.op.variants?.(node, this.target(key))?.agree;
-    agree?.(this.inputs.map(({ floats }) => (floats instanceof Float32Array ? floats : undefined)));
-    this.most = tolerance[node.inputs.some(({ dtype }) => dtype === "f16") ? "f16" : "f32"];
+    agree?.(mapValues(this.inputs, ({ floats }) => (floats instanceof Float32Array ? floats : undefined)));
+    this.most = tolerance[Object.values(node.inputs).some(({ dtype }) => dtype === "f16") ? "f16" : "f32"];
   }
 
-  /** The variant that is the easiest to see through. Others are compared with it. */
+  /** The simplest variant. Others are compared with it. */
   get plainest(): string {
     const { names } = this.call;
     return names.includes("plain") ? "plain" : names[0];
   }
 
-  /** Begins to compile a variant: so several compile at once. */
+  /** Begins to compile a variant, so that several compile at once. */
   prepare(name: string): void {
-    this.open(name).catch(() => {}); // said by whoever checks it
+    this.open(name).catch(() => {}); // The error is reported when the variant is checked.
   }
 
   /**
-   * Runs a variant. Compares some values with the CPU's and, after {@link plainest} was checked,
-   * the whole result with that one's.
-   * @returns what is wrong; undefined if nothing is
+   * Runs a variant, and compares some values with the CPU's. Once {@link plainest} was checked, the
+   * whole result is compared with that one's.
+   * @returns what is wrong, undefined if nothing is
+   * @throws GpuError if the device is lost
    */
   async check(name: string): Promise<string | undefined> {
     let got: Float32Array;
@@ -110,16 +113,16 @@ export class CallBench {
   }
 
   private faultOf(name: string, got: Float32Array): string | undefined {
-    // An adapter that only compiles gives zeros; no op does, of random values.
+    // An adapter that only compiles returns zeros. No op does, for random inputs.
     if (got.every((value) => value === 0)) return "its result is zero throughout";
     if (this.wanted) {
       const away = distance(got, this.wanted);
       if (!(away <= this.most)) return `its result is ${away.toPrecision(2)} away from that of "${this.plainest}"`;
     }
-    // The subgroup kernels have another layout of weights than the CPU reads. Where they serve, no
-    // variant is plain.
+    // Subgroup kernels lay out weights differently from what the CPU reads. If a call uses them, it
+    // has no plain variant.
     const positions = this.call.names.includes("plain") ? spread(got.length) : [];
-    const floats = this.inputs.map((input) => input.floats);
+    const floats = mapValues(this.inputs, (input) => input.floats);
     const expected = positions.length > 0 ? expectedValues(this.call.node, floats, positions) : undefined;
     if (expected) {
       const away = distance(
@@ -128,13 +131,14 @@ export class CallBench {
       );
       if (!(away <= this.most)) return `its result is ${away.toPrecision(2)} away from the CPU's`;
     }
-    if (!this.wanted && !expected && name !== this.plainest) return "there is nothing right to hold it against";
+    if (!this.wanted && !expected && name !== this.plainest) return "there is no right result to compare it with";
     return undefined;
   }
 
   /**
-   * Milliseconds of a step: the shortest of several, by the GPU's own clock. If it has none, the
-   * mean by the host's clock, whose waiting is coarse (see gpu/patience.ts): so of more steps.
+   * Milliseconds of a step: the shortest of `steps` by the GPU's clock. Without timestamp queries
+   * it is the mean of 8 times as many steps by the host's clock, because the host polls coarsely
+   * (gpu/patience.ts).
    */
   async stepMs(name: string, steps: number): Promise<number> {
     const { program } = await this.open(name);
@@ -168,24 +172,24 @@ export class CallBench {
     return running;
   }
 
-  /** The node alone in a program, computed by one of its variants. */
+  /** A program of this node alone, computed by one of its variants. */
   private async compile(name: string): Promise<Running> {
     const { node } = this.call;
     const target = this.target(name);
     const graph = new Graph(target);
     const op: Op = { ...node.op, kernels: (call) => node.op.kernels(call, target) };
-    const inputs = node.inputs.map(({ name, shape, dtype }) => graph.state(name, shape, dtype));
-    const [output] = graph.apply(op, inputs, node.attrs) as [Tensor];
+    const inputs = mapValues(node.inputs, ({ name, shape, dtype }) => graph.state(name, shape, dtype));
+    const [output] = graph.apply(op, inputs, node.attrs);
     graph.output("first", output);
     const program = await Program.compile(this.gpu, graph, 1);
-    for (const [i, tensor] of inputs.entries()) program.write(tensor, (this.inputs[i] as { stored: Values }).stored);
+    for (const [name, tensor] of Object.entries(inputs)) program.write(tensor, this.inputs[name].stored);
     return { program, output };
   }
 }
 
 /**
- * Random values as a network has them: floats around zero; words below a limit, so that they are
- * valid indices.
+ * Random values as in a network: floats around zero; words below a limit, so that they are valid
+ * indices.
  */
 function draw(tensor: Tensor, limit: number | undefined, random: () => number): { floats: Values; stored: Values } {
   const count = elementCount(tensor.shape);
@@ -206,6 +210,10 @@ function draw(tensor: Tensor, limit: number | undefined, random: () => number): 
   const stored = new Uint32Array(byteSize(tensor) / 4);
   repeated(new Uint16Array(stored.buffer, 0, count), halves);
   return { floats: repeated(new Float32Array(count), halfToFloat32(halves)), stored };
+}
+
+function mapValues<T, U>(of: Readonly<Record<string, T>>, map: (value: T, name: string) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, map(value, name)]));
 }
 
 /** Fills an array with a block, again and again. */

@@ -1,8 +1,6 @@
-/**
- * Before a model runs on a real GPU for the first time: checks float16, and a few kernel variants
- * of each call, and takes the fastest right one. This is quick, within a budget of seconds; `tune`
- * (tuner.ts) measures everything.
- */
+// Before a model runs on a real GPU for the first time: checks float16, then a few kernel variants
+// of each call, and takes the fastest right one. This takes a few seconds; `tune` (tuner.ts)
+// measures everything.
 import type { Gpu } from "../gpu/gpu.js";
 import type { ActivationType, Node } from "../graph/graph.js";
 import { CallBench, type TunableCall, tunableCalls } from "./call_bench.js";
@@ -11,36 +9,36 @@ import { fastest, type Measured, type Timing, timeVariants } from "./tuner.js";
 
 /** Options of {@link FirstUse}. */
 export interface FirstUseOptions {
-  /** Receives one line that says what is going on, and one for each fault. */
+  /** Receives one line when checking begins, and one for each fault. */
   onNotice?: (line: string) => void;
-  /** Milliseconds for all of it together; default 5000. */
+  /** Milliseconds for all checks and measurements together; default 5000. */
   budgetMs?: number;
-  /** A clock in milliseconds; default the system's. */
+  /** A clock in milliseconds; default performance.now. */
   now?: () => number;
 }
 
 const quick: Timing = { rounds: 2, msPerMeasurement: 5 };
-/**
- * The most variants beside the plainest that are measured: of an op's first call, and of later
- * ones.
- */
+/** How many variants besides the plainest are measured, of an op's first call and of later ones. */
 const mostVariants = { first: 4, later: 2 };
-/** Bytes of GPU memory that a call's variants may take together. */
+/** Bytes of GPU memory that the variants of a call may take together. */
 const mostBytes = 2 ** 30;
-/** After this share of the budget variants are only checked, not timed. */
+/** After this share of the budget, variants are checked but not timed. */
 const timedShare = 0.7;
 
-/** The first use of a device. If all is known, or the adapter is no real GPU, it does nothing. */
+/**
+ * The first use of a device. Does nothing if everything is known, or if the adapter is not a real
+ * GPU.
+ */
 export class FirstUse {
   private readonly notice: (line: string) => void;
   private readonly budgetMs: number;
   private readonly now: () => number;
   private spentMs = 0;
-  /** The longest that a call took so far, in either way. */
+  /** The longest time that a call took so far: timed, and only checked. */
   private readonly longestMs = { timed: 0, checked: 0 };
   private readonly chooser: Chooser;
   private isAnnounced = false;
-  /** The adapter computes nothing, or no variant of a call rightly: then nothing can be chosen. */
+  /** The adapter computes nothing, or every variant of a call is wrong: nothing can be chosen. */
   private isUnsound = false;
 
   constructor(
@@ -55,8 +53,9 @@ export class FirstUse {
 
   /**
    * Checks float16 on devices where it may be wrong, unless the answer is known. `activationType`
-   * uses it.
-   * @param wanted for f16 there is no line if it is wrong: the caller's error says so
+   * (detector/settings.ts) uses the answer.
+   * @param wanted if it is f16 and wrong, no line is sent: the caller throws an error instead
+   * @throws GpuError if the device fails
    */
   async checkHalf(wanted: ActivationType | "auto" = "auto"): Promise<void> {
     const { gpu } = this;
@@ -68,11 +67,11 @@ export class FirstUse {
     const found = new Map([[halfKey, computes && fault === undefined ? "right" : "wrong"]]);
     const { description } = gpu.adapter;
     if (!computes) {
-      // A pretended GPU, or trouble that passes: not worth remembering.
+      // Not a real GPU, or a fault that may pass: the answer is not kept.
       this.isUnsound = true;
       gpu.tuning = new Map([...gpu.tuning, ...found]);
       if (wanted === "auto") {
-        this.notice(`${description} computes nothing: float32 is used, and kernels are neither checked nor tuned`);
+        this.notice(`${description} does not compute: float32 is used, and kernels are neither checked nor tuned`);
       }
       return;
     }
@@ -82,10 +81,11 @@ export class FirstUse {
   }
 
   /**
-   * Checks and measures the calls of a graph of which nothing is known, the most expensive first,
-   * until time is up. The result goes into the device's tuning table, and to `Gpu.keepTuning`.
-   * @param signal ends it; what was found until then is kept
-   * @returns whether the table has changed, so that the graph has to be built again
+   * Checks and measures the unknown calls of a graph, the most expensive first, until time is up.
+   * The result goes into the device's tuning table, and to `Gpu.keepTuning`.
+   * @param signal ends it early; results so far are kept
+   * @returns whether the table has changed, so that the graph must be built again
+   * @throws GpuError if the device fails, the signal's reason
    */
   async tune(nodes: readonly Node[], signal?: AbortSignal): Promise<boolean> {
     const { gpu } = this;
@@ -120,7 +120,7 @@ export class FirstUse {
     return true;
   }
 
-  /** What there is time for after `elapsed` milliseconds: everything, only a check, or nothing. */
+  /** What there is time for after `elapsed` ms: timing variants, only checking them, or neither. */
   private wayAt(elapsed: number): "timed" | "checked" | undefined {
     const { timed, checked } = this.longestMs;
     if (elapsed + timed <= timedShare * this.budgetMs) return "timed";
@@ -131,9 +131,7 @@ export class FirstUse {
     if (this.isAnnounced) return;
     this.isAnnounced = true;
     const seconds = (this.budgetMs / 1000).toFixed(0);
-    this.notice(
-      `checking kernels on ${this.gpu.adapter.description}: at most ${seconds} s, once for this model and size`,
-    );
+    this.notice(`checking kernels on ${this.gpu.adapter.description}: at most ${seconds} s, once per model and size`);
   }
 
   private async keep(found: ReadonlyMap<string, string>): Promise<void> {
@@ -143,21 +141,21 @@ export class FirstUse {
     try {
       await gpu.keepTuning?.(found);
     } catch (error) {
-      this.notice(`what was found of the kernels is not kept: ${(error as Error).message}`);
+      this.notice(`the choice of kernels could not be saved: ${(error as Error).message}`);
     }
   }
 }
 
-/** The arithmetic of a call, all its repetitions together. */
+/** Floating-point operations of a call, over all its occurrences. */
 function workOf({ node, count }: TunableCall): number {
   return count * node.op.cost(node).flops;
 }
 
-/** Chooses variants call by call, and learns from one call for the next. */
+/** Chooses variants call by call. What it learns from one call helps with the next. */
 class Chooser {
-  /** By op and type: the variant that won last. */
+  /** The variant that won last, by family: op and type. */
   private readonly winners = new Map<string, string>();
-  /** Variants that were wrong, by op, type and name. */
+  /** Wrong variants, as "family name". */
   private readonly wrong = new Set<string>();
 
   constructor(
@@ -165,51 +163,59 @@ class Chooser {
     private readonly notice: (line: string) => void,
   ) {}
 
-  /** For a call that there is no time for: the default, unless it was wrong elsewhere. */
+  /** The choice if there is no time: the default, unless it was wrong in another call. */
   unchecked(call: TunableCall): string {
     return call.names.find((name) => !this.wrong.has(`${familyOf(call)} ${name}`)) ?? call.names[0];
   }
 
-  /** @returns a variant's name; undefined if the adapter computes none rightly */
+  /** @returns a variant's name; undefined if the adapter computes all of them wrongly */
   async choose(call: TunableCall, timed: boolean, signal: AbortSignal | undefined): Promise<string | undefined> {
-    const family = familyOf(call);
-    const [usual] = call.names as readonly [string];
     const bench = new CallBench(this.gpu, call);
     try {
-      const tried = this.guesses(call, bench.plainest, timed);
-      for (const name of [bench.plainest, ...tried]) bench.prepare(name);
+      // 1. Compile the plainest variant and the best guesses, all at once.
+      const names = [bench.plainest, ...this.guesses(call, bench.plainest, timed)];
+      for (const name of names) bench.prepare(name);
+      // 2. Check them, the plainest first: the others are compared with it.
       const measured: Measured[] = [];
-      for (const name of [bench.plainest, ...tried]) {
+      for (const name of names) {
         signal?.throwIfAborted();
         const fault = await bench.check(name);
         measured.push({ name, ms: Number.POSITIVE_INFINITY, ...(fault !== undefined && { fault }) });
       }
-      const right = measured.filter(({ fault }) => fault === undefined);
-      if (right.length === 0) {
-        const [{ name, fault }] = measured as [Measured];
-        this.notice(
-          `${this.gpu.adapter.description} computes wrongly (${call.key}, "${name}": ${fault}): kernels are neither checked nor tuned`,
-        );
-        return undefined;
-      }
-      for (const { name, fault } of measured) {
-        if (fault === undefined) continue;
-        this.wrong.add(`${family} ${name}`);
-        this.notice(`kernel variant "${name}" of ${call.key} is not used: ${fault}`);
-      }
+      const right = this.withoutFaults(call, measured);
+      if (right.length === 0) return undefined;
       if (!timed) return right.find(({ name }) => name !== bench.plainest)?.name ?? this.unchecked(call);
-      // The default comes first: another one has to be clearly faster.
+      // 3. Time the right ones. The default comes first: another one has to be clearly faster.
+      const [usual] = call.names;
       measured.sort((a, b) => Number(b.name === usual) - Number(a.name === usual));
       await timeVariants(bench, measured, quick);
       const best = fastest(measured);
-      this.winners.set(family, best);
+      this.winners.set(familyOf(call), best);
       return best;
     } finally {
       await bench.close();
     }
   }
 
-  /** What to try beside the plainest variant, the best guess first. */
+  /** The right variants. Reports and remembers the wrong ones. */
+  private withoutFaults(call: TunableCall, measured: readonly Measured[]): Measured[] {
+    const right = measured.filter(({ fault }) => fault === undefined);
+    if (right.length === 0) {
+      const [{ name, fault }] = measured;
+      this.notice(
+        `${this.gpu.adapter.description} computes wrongly (${call.key}, "${name}": ${fault}): kernels are neither checked nor tuned`,
+      );
+      return [];
+    }
+    for (const { name, fault } of measured) {
+      if (fault === undefined) continue;
+      this.wrong.add(`${familyOf(call)} ${name}`);
+      this.notice(`kernel variant "${name}" of ${call.key} is not used: ${fault}`);
+    }
+    return right;
+  }
+
+  /** What to try besides the plainest variant, the best guess first. */
   private guesses(call: TunableCall, plainest: string, timed: boolean): string[] {
     const { names, node } = call;
     const family = familyOf(call);

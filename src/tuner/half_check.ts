@@ -1,3 +1,4 @@
+// Checks on a device whether float16 computes what float32 does.
 import type { Gpu, Target } from "../gpu/gpu.js";
 import { type ActivationType, elementCount, Graph, type Tensor } from "../graph/graph.js";
 import { floatsOf, Program } from "../graph/program.js";
@@ -7,15 +8,16 @@ import { freshWeights } from "../model/init.js";
 import { tokenGrid } from "../model/masking.js";
 import { Network } from "../model/network.js";
 import { sampleWords } from "../ops/common.js";
+import { packSamples } from "../ops/samples.js";
 import { uniformGenerator } from "../random.js";
 import { CallBench, distance, tunableCalls } from "./call_bench.js";
 
-/** The entry of a tuning table that says whether float16 is "right" or "wrong" on the adapter. */
+/** Key of the tuning table's entry for float16, which is "right" or "wrong". */
 export const halfKey = "float16";
 
 /**
- * Whether float16 has to be checked on a device before it is used. On NVIDIA it fails some of
- * Dawn's conformance tests, so Dawn offers it only if asked (src/node/adapters/gpu.ts).
+ * Whether float16 must be checked on a device before it is used: on NVIDIA. There it fails some of
+ * Dawn's conformance tests, so that Dawn offers it only if asked (src/node/adapters/dawn.ts).
  */
 export function isHalfSuspect({ adapter, features, forcedKind }: Target): boolean {
   return (
@@ -23,7 +25,7 @@ export function isHalfSuspect({ adapter, features, forcedKind }: Target): boolea
   );
 }
 
-/** What is known of float16 on a device; undefined if it was not checked. */
+/** The answer for float16 on a device; undefined if it was not checked. */
 export function halfVerdict({ tuning }: Target): "right" | "wrong" | undefined {
   const known = tuning?.get(halfKey);
   return known === "right" || known === "wrong" ? known : undefined;
@@ -35,33 +37,33 @@ export function isHalfWrong(target: Target): boolean {
 }
 
 /**
- * Small, but with every kernel of a model, and large enough for tiles. Most of the time goes into
- * compiling: so encoder and decoder have the same width and no token is removed, and they share
- * their kernels.
+ * A small network with every kernel of a model, large enough for tiles. Compiling takes most of the
+ * time. So encoder and decoder have the same width and no token is removed, which lets them share
+ * kernels.
  */
 const config: Readonly<SdMaeConfig> = {
   ...{ patch: 8, inChannels: 9, outChannels: 4, heads: 2, mlpRatio: 2 },
   ...{ encoderWidth: 64, encoderDepth: 1, decoderWidth: 64, decoderDepth: 2, studentDepth: 1 },
 };
 const size = { height: 64, width: 64 };
-/** How far float16's results may be from float32's: ‖a−b‖/‖b‖. */
+/** How far float16's results may be from float32's, as ‖a−b‖/‖b‖. */
 const tolerance = 1e-2;
 
-/** What was found. */
+/** The result of the check. */
 export interface HalfCheck {
   /** What is wrong; undefined if nothing is. */
   fault?: string;
-  /** Whether float32 is right here. If not, nothing is known of float16. */
+  /** Whether float32 is right on the device. If not, float16 cannot be judged. */
   computes: boolean;
 }
 
 /**
- * Runs a small network in float32 and in float16 and compares predictions and errors.
- * @throws GpuError where the device fails
+ * Runs a small network in float32 and in float16, and compares predictions and errors.
+ * @throws GpuError if the device fails
  */
 export async function checkHalf(gpu: Gpu): Promise<HalfCheck> {
-  const [full, half] = (await Promise.all((["f32", "f16"] as const).map((dtype) => run(gpu, dtype)))) as [Run, Run];
-  // Two wrong results may agree. So one kernel of float32 is held against the CPU.
+  const [full, half] = await Promise.all([run(gpu, "f32"), run(gpu, "f16")]);
+  // Two wrong results may agree. So one float32 kernel is compared with the CPU.
   const [call] = tunableCalls(gpu, full.graph.nodes);
   if (call) {
     const bench = new CallBench(gpu, call);
@@ -101,14 +103,12 @@ async function run(gpu: Gpu, dtype: ActivationType): Promise<Run> {
     const random = uniformGenerator(9);
     const pixels = Uint32Array.from({ length: elementCount(frames.shape) }, () => random() * 2 ** 24);
     program.write(frames, pixels);
-    program.write(samples, Uint32Array.of(0, 1, 2, 0, 2, 1, 0, 0));
+    program.write(samples, packSamples([{ previous: 0, current: 1, next: 2, before: 0, after: 2, target: 1 }]));
     const backwards = Uint32Array.from({ length: grid.tokens }, (_, i) => grid.tokens - 1 - i);
     program.write(idsRestore, backwards);
     program.write(idsKeep, backwards);
     const got = await program.run();
-    const results = Object.entries(wanted).map(
-      ([name, tensor]) => [name, floatsOf(got[name] as Float32Array, tensor)] as const,
-    );
+    const results = Object.entries(wanted).map(([name, tensor]) => [name, floatsOf(got[name], tensor)] as const);
     return { graph, results: Object.fromEntries(results) };
   } finally {
     program.close();

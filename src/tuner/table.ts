@@ -1,32 +1,33 @@
+// Tuning tables: which kernel variants are the fastest on an adapter, as JSON.
 import type { AdapterDescription } from "../gpu/gpu.js";
 
-/** To be raised when kernels change so that older measurements say nothing any more. */
+/** Raise it when kernels change so much that older measurements no longer hold. */
 const version = 4;
 
-/** Which kernel variants were the fastest on an adapter, as it lies in a file. */
+/** The fastest kernel variants on an adapter, as stored in a file. */
 export interface TuningTable {
   format: "sdmae tuning";
   version: number;
-  /** The adapter as it describes itself, its driver among it: another driver has another table. */
+  /** {@link adapterName}, which includes the driver: another driver needs another table. */
   adapter: string;
-  /** Names of variants, by {@link Variants.key}. */
+  /** Names of variants, by key of the call. */
   choices: Record<string, string>;
-  /** Found by a quick first use (first_use.ts): good until `tune` measures the call. */
+  /** From a quick first use (first_use.ts): they count until `tune` measures the call. */
   quick?: Record<string, string>;
 }
 
-/** Choices of a table. */
+/** The choices of a table, by key of the call. */
 export interface Choices {
   thorough: ReadonlyMap<string, string>;
   quick: ReadonlyMap<string, string>;
 }
 
-/** The name that a table has for an adapter. */
+/** The name of an adapter in tuning tables. */
 export function adapterName({ vendor, architecture, device, description }: AdapterDescription): string {
   return [vendor, architecture, device, description].filter(Boolean).join(" | ");
 }
 
-/** A table of measurements. */
+/** Makes a table, its keys sorted. */
 export function tuningTable(
   adapter: AdapterDescription,
   choices: ReadonlyMap<string, string>,
@@ -41,7 +42,8 @@ export function tuningTable(
 
 /**
  * Reads a table.
- * @returns its choices, or undefined where it is no table, of another version, or of another adapter
+ * @param table parsed JSON, which is not trusted
+ * @returns undefined if it is not a table, or belongs to another version or adapter
  */
 export function choicesFor(adapter: AdapterDescription, table: unknown): Choices | undefined {
   if (typeof table !== "object" || table === null) return undefined;

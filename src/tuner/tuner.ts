@@ -1,54 +1,55 @@
+// Thorough tuning: measures every kernel variant of every call of a graph.
 import { GpuError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import type { Node } from "../graph/graph.js";
 import { CallBench, type TunableCall, tunableCalls } from "./call_bench.js";
 
-/** What was measured of a variant. */
+/** The measurement of a variant. */
 export interface Measured {
   name: string;
   /** The shortest time of a run, in milliseconds. */
   ms: number;
-  /** Why it is out: its result is wrong, or it does not run. */
+  /** Why it cannot be used: its result is wrong, or it does not run. */
   fault?: string;
 }
 
-/** What was measured of a call. */
+/** The measurements of a call. */
 export interface TunedCall {
-  /** What a tuning table knows it by. */
+  /** Its key in tuning tables. */
   key: string;
   /** The default first. */
   variants: Measured[];
   /** See {@link fastest}. */
   best: string;
-  /** How often the graph has it. */
+  /** How often it occurs in the graph. */
   count: number;
 }
 
 /** Options of {@link tune}. */
 export interface TuneOptions {
-  /** Calls that need no measurement: their variants by key. A variant that there is none of is not known. */
+  /** Calls that need no measurement: names of variants by key. Unknown names are ignored. */
   known?: ReadonlyMap<string, string>;
-  /** Is told of each call that is done, and how many there are. */
+  /** Called after each call, with the number of calls. */
   onCall?: (call: TunedCall, total: number) => void;
   signal?: AbortSignal;
 }
 
 /** How thoroughly variants are timed. */
 export interface Timing {
-  /** Measurements of a variant; others' come in between. */
+  /** Measurements per variant; variants take turns. */
   rounds: number;
   msPerMeasurement: number;
 }
 
 const thorough: Timing = { rounds: 8, msPerMeasurement: 20 };
-/** The most steps of a measurement. */
+/** The most steps per measurement. */
 const mostSteps = 256;
-/** By how much another variant must be faster than the default: less is noise, and a table of noise is worth nothing. */
+/** How many times as fast as the default another variant must be: less may be noise. */
 const clearly = 1.05;
 
 /**
- * Measures every variant of every call of a graph on random values, each beside the others.
- * @throws GpuError where the device fails, or no variant of a call computes rightly
+ * Measures every variant of every call of a graph, on random values.
+ * @throws GpuError if the device fails or every variant of a call is wrong, the signal's reason
  */
 export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOptions = {}): Promise<TunedCall[]> {
   const calls = tunableCalls(gpu, nodes, options.known);
@@ -65,13 +66,14 @@ export async function tune(gpu: Gpu, nodes: readonly Node[], options: TuneOption
 }
 
 /**
- * The name of the fastest right variant (there is one at least); the default unless another is
- * clearly faster.
+ * The name of the fastest right variant, of which there is at least one. The default wins unless
+ * another one is clearly faster.
+ * @param variants the default first
  */
 export function fastest(variants: readonly Measured[]): string {
   const right = variants.filter(({ fault }) => fault === undefined);
   const best = right.reduce((a, b) => (b.ms < a.ms ? b : a), right[0]);
-  const [usual] = variants as readonly [Measured];
+  const [usual] = variants;
   return usual.fault === undefined && usual.ms < clearly * best.ms ? usual.name : best.name;
 }
 
@@ -87,10 +89,10 @@ async function measureVariants(gpu: Gpu, call: TunableCall): Promise<Measured[]>
       if (fault !== undefined) variant.fault = fault;
     }
     await timeVariants(bench, measured, thorough);
-    const [usual] = measured as [Measured];
+    const [usual] = measured;
     if (measured.every(({ fault }) => fault !== undefined)) {
       throw new GpuError(
-        `adapter "${gpu.adapter.description}" does not compute ${call.key} rightly: of "${usual.name}", ${usual.fault}`,
+        `adapter "${gpu.adapter.description}" computes ${call.key} wrongly ("${usual.name}": ${usual.fault})`,
       );
     }
     return measured;
@@ -99,7 +101,7 @@ async function measureVariants(gpu: Gpu, call: TunableCall): Promise<Measured[]>
   }
 }
 
-/** Times the variants without a fault by turns. */
+/** Times the variants that have no fault, in turns. */
 export async function timeVariants(
   bench: CallBench,
   measured: readonly Measured[],
@@ -113,7 +115,7 @@ export async function timeVariants(
   }
   for (let round = 0; round < rounds; round++) {
     for (const variant of right) {
-      variant.ms = Math.min(variant.ms, await bench.stepMs(variant.name, steps.get(variant) as number));
+      variant.ms = Math.min(variant.ms, await bench.stepMs(variant.name, steps.get(variant)!));
     }
   }
 }

@@ -202,7 +202,7 @@ describe("the page", () => {
       facts,
     });
     expect(html).not.toContain("<b id=");
-    expect(html).toContain("the run was not at its end yet");
+    expect(html).toContain("The run has not finished");
     expect(html.match(/<script/g)).toHaveLength(1);
     expect(html).toMatch(
       /Content-Security-Policy" content="default-src 'none'; img-src data:; script-src 'sha256-[^' ]*';/,

@@ -7,6 +7,7 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type FrameScore, fromIterable } from "../../src/core.js";
 import { Detector } from "../../src/node/detector.js";
+import { shadersForEsbuild } from "../../tools/wgsl.js";
 import { Chromium, chromiumMissing } from "../support/chromium.js";
 import { testAdapter } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
@@ -19,7 +20,7 @@ const [count, height, width] = [12, 48, 100];
 const options = { size: { height: 32, width: 64 }, maskRatio: 0.5, masking: "random", seed: 5 } as const;
 const video = Buffer.from(new Random(11).bytes(count * height * width * 4));
 
-/** What the page says of a frame; its map as a plain array. */
+/** A frame's scores as the page sends them: the map is a plain array. */
 type Row = Pick<FrameScore, "frame" | "score" | "studentError" | "targetError"> & { map: number[] };
 
 /** What the page sends back. */
@@ -29,7 +30,7 @@ interface Report {
   error?: string;
 }
 
-// The page's own program: the core, the checkpoint and the frames come over HTTP, the scores go back the same way.
+// The page gets the core, the checkpoint and the frames over HTTP, and sends the scores back.
 const page = `<!doctype html><title>sdmae</title><script type="module">
   const report = (value) => fetch("/report", { method: "POST", body: JSON.stringify(value) });
   try {
@@ -58,9 +59,9 @@ const page = `<!doctype html><title>sdmae</title><script type="module">
 let core = "";
 let server: Server | undefined;
 let browser: Chromium | undefined;
-let told: (report: Report) => void = () => {};
+let finish: (report: Report) => void = () => {};
 const report = new Promise<Report>((resolve) => {
-  told = resolve;
+  finish = resolve;
 });
 
 beforeAll(async () => {
@@ -72,7 +73,7 @@ beforeAll(async () => {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    loader: { ".wgsl": "text" },
+    plugins: [shadersForEsbuild],
   });
   core = outputFiles[0].text;
   server = createServer(async (request, response) => {
@@ -82,7 +83,7 @@ beforeAll(async () => {
     else if (request.url === "/tiny.pth") answer("application/octet-stream", checkpoint);
     else if (request.url === "/frames") answer("application/octet-stream", video);
     else if (request.url === "/report" && request.method === "POST") {
-      told(JSON.parse(await bodyOf(request)) as Report);
+      finish(JSON.parse(await bodyOf(request)) as Report);
       answer("text/plain", "");
     } else response.writeHead(404).end();
   });
@@ -119,17 +120,17 @@ async function scoresInNode(): Promise<Row[]> {
   }
 }
 
-/** All numbers of a row, one after the other. */
+/** All numbers of a row. */
 const numbersOf = ({ score, studentError, targetError, map }: Row) => [score, studentError, targetError, ...map];
 
-test("the core stands alone and scores in a browser as it does in Node", async ({ skip }) => {
+test("the core imports nothing, and scores in a browser as it does in Node", async ({ skip }) => {
   skip(chromiumMissing !== "", chromiumMissing);
   expect(core).not.toMatch(/^\s*(?:import|export)\b[^"'\n;]*\bfrom\s*["']/m);
   expect(core).not.toMatch(/^\s*import\s*["']/m);
 
   const expected = await scoresInNode();
   const { port } = server!.address() as AddressInfo;
-  // Headless Chromium counts its SwiftShader as unsafe, and a machine for tests has nothing else.
+  // Chromium calls SwiftShader unsafe; test machines have no other adapter.
   browser = new Chromium("--enable-unsafe-webgpu", `http://127.0.0.1:${port}/`);
   const { rows, error } = await Promise.race([report, browser.ended]);
   expect(error).toBeUndefined();

@@ -20,7 +20,7 @@ const tinyConfig = {
   ...{ studentDepth: 1, heads: 4, mlpRatio: 2 },
 };
 
-/** All tensors of a checkpoint, as the original names them. */
+/** All tensors of a checkpoint by the original's names. */
 function everything({ weights, extras }: Checkpoint): Map<string, { data: TensorData }> {
   return new Map<string, { data: TensorData }>([...weights, ...extras]);
 }
@@ -39,7 +39,7 @@ describe("openCheckpoint", () => {
     const checkpoint = openCheckpoint([best, bestStudent]);
     expect(checkpoint.config).toEqual(tinyConfig);
     expect(checkpoint.overlaid).toBe(38);
-    // torch.load of both, `if "student" in name` overlaid, SHA-256 over all tensors by name.
+    // From torch.load of both, student tensors overlaid, SHA-256 over all tensors by name.
     expect(digest(everything(checkpoint))).toBe("8b959b97ba3cef06");
     expect(checkpoint.source).toBe("tiny-checkpoint-best.pth + tiny-checkpoint-best-student.pth");
     expect(checkpoint.settings).toEqual({
@@ -54,13 +54,13 @@ describe("openCheckpoint", () => {
     });
   });
 
-  it("opens one file alone, with its own student", () => {
+  it("opens one file with its own student", () => {
     const checkpoint = openCheckpoint([best]);
     expect(checkpoint.overlaid).toBe(0);
     expect(digest(everything(checkpoint))).toBe("2b5d36acc683d942");
   });
 
-  it("infers the paper's network from its full-size checkpoint", () => {
+  it("infers the paper's network from a full-size checkpoint", () => {
     const checkpoint = openCheckpoint([file("full-patch16.pth")]);
     expect(checkpoint.config).toEqual(paperConfig);
     expect(checkpoint.weights.size).toBe(235);
@@ -72,8 +72,8 @@ describe("openCheckpoint", () => {
     expect(openCheckpoint([file("tiny-patch8.pth")]).config).toEqual({ ...tinyConfig, patch: 8 });
   });
 
-  it("reads a bare state, DataParallel's names in float16, and channels_last in float64 alike", () => {
-    // torch.load of micro-bare.pth; the values are exact in float16.
+  it("reads a bare state, float16 with DataParallel's names, and float64 in channels_last", () => {
+    // From torch.load of micro-bare.pth, whose values are exact in float16.
     for (const name of ["micro-bare", "micro-module-half", "micro-channels-last-double"]) {
       const checkpoint = openCheckpoint([file(`checkpoint/${name}.pth`)]);
       expect(checkpoint.config, name).toEqual(microConfig);
@@ -87,19 +87,19 @@ describe("openCheckpoint", () => {
     expect(checkpoint.config).toEqual(config);
   });
 
-  it("takes the number of heads that it is told", () => {
+  it("takes the number of heads from the caller", () => {
     expect(openCheckpoint([best], { heads: 8 }).config.heads).toBe(8);
     expect(inputErrorOf(() => openCheckpoint([best], { heads: 3 }))).toBe(
-      "tiny-checkpoint-best.pth: 3 attention heads do not divide the width 32; give the number of heads it was trained with",
+      "tiny-checkpoint-best.pth: 3 attention heads do not divide the width 32; give the number that it was trained with",
     );
     expect(inputErrorOf(() => openCheckpoint([best], { heads: 0 }))).toBe(
-      "tiny-checkpoint-best.pth: 0 attention heads; a whole number from 1 is needed",
+      "tiny-checkpoint-best.pth: 0 attention heads are impossible; give a whole number from 1",
     );
   });
 });
 
 describe("saveCheckpoint", () => {
-  it("keeps every tensor, the sizes, the heads and the settings", () => {
+  it("keeps all tensors, sizes, heads and settings", () => {
     const checkpoint = openCheckpoint([best, bestStudent], { heads: 2 });
     const again = openCheckpoint([{ name: "out.safetensors", bytes: saveCheckpoint(checkpoint) }]);
     expect(again.config).toEqual({ ...tinyConfig, heads: 2 });
@@ -112,13 +112,13 @@ describe("saveCheckpoint", () => {
     expect(again.source).toBe("out.safetensors");
   });
 
-  it("writes the sizes as JSON into the metadata", () => {
+  it("writes the sizes as JSON metadata", () => {
     const { metadata } = parseSafetensors(saveCheckpoint(openCheckpoint([best])), "x");
     expect(JSON.parse(metadata["sdmae.config"])).toEqual(tinyConfig);
   });
 });
 
-describe("what does not fit", () => {
+describe("an unsuitable checkpoint", () => {
   const problem = (...files: { name: string; bytes: Uint8Array }[]) => inputErrorOf(() => openCheckpoint(files));
 
   it("is refused: another network", () => {
@@ -127,7 +127,7 @@ describe("what does not fit", () => {
       ["bn1.weight", [64]],
     ]);
     expect(problem({ name: "resnet.pth", bytes: zerosCheckpoint(resnet) })).toBe(
-      'resnet.pth: not an SD-MAE checkpoint: no tensor "patch_embed.proj.weight" (it has 2 tensors, the first "conv1.weight")',
+      'resnet.pth: not an SD-MAE checkpoint: no tensor "patch_embed.proj.weight" (it has 2 tensors, the first is "conv1.weight")',
     );
   });
 
@@ -136,7 +136,7 @@ describe("what does not fit", () => {
     shapes.set("pos_embed", [1, 197, 8]);
     shapes.set("decoder_pos_embed", [1, 197, 4]);
     expect(problem({ name: "mae.pth", bytes: zerosCheckpoint(shapes) })).toBe(
-      'mae.pth: tensor "pos_embed" is unknown: an SD-MAE network has none of that name (and 1 more tensor does not fit)',
+      'mae.pth: tensor "pos_embed" is not part of an SD-MAE network (and 1 more tensor does not fit)',
     );
   });
 
@@ -170,7 +170,7 @@ describe("what does not fit", () => {
     expect(problem(bytes)).toBe('x.safetensors: tensor "norm.bias" is of type I32, expected a floating-point type');
   });
 
-  it("is refused: values that are not finite, and negative variances", () => {
+  it("is refused: values that are not finite, negative variances", () => {
     const set = (name: string, value: number) => changed((t) => (t.get(name)!.data as Float32Array).fill(value, 3, 4));
     expect(problem(set("norm.bias", Number.NaN))).toBe(
       'x.safetensors: tensor "norm.bias" holds NaN at position 3; weights must be finite',
@@ -183,18 +183,18 @@ describe("what does not fit", () => {
     );
   });
 
-  it("is refused: a float64 value beyond float32", () => {
+  it("is refused: a float64 value too large for float32", () => {
     const data = new Float64Array(8).fill(1e300);
     expect(problem(changed((t) => t.set("norm.bias", { dtype: "F64", shape: [8], data })))).toBe(
       'x.safetensors: tensor "norm.bias" holds Infinity at position 0; weights must be finite',
     );
   });
 
-  it("is refused: metadata of another network than the tensors'", () => {
+  it("is refused: metadata that contradicts the tensors", () => {
     const metadata = (config: unknown) => ({ "sdmae.config": JSON.stringify(config) });
     expect(openCheckpoint([changed(() => {}, metadata({ ...microConfig, heads: 2 }))]).config.heads).toBe(2);
     expect(problem(changed(() => {}, metadata({ ...microConfig, patch: 16 })))).toBe(
-      'x.safetensors: its metadata says patch "16", its tensors 2',
+      'x.safetensors: patch is "16" in its metadata, but 2 by its tensors',
     );
     expect(problem(changed(() => {}, metadata({ ...microConfig, heads: 3 })))).toMatch(
       /3 attention heads do not divide/,
@@ -203,19 +203,19 @@ describe("what does not fit", () => {
       'x.safetensors: its metadata "sdmae.config" is not valid JSON',
     );
     expect(problem(changed(() => {}, { "sdmae.config": "null" }))).toBe(
-      'x.safetensors: its metadata "sdmae.config" is no JSON object',
+      'x.safetensors: its metadata "sdmae.config" is not a JSON object',
     );
   });
 
-  it("is refused: a student of another network, or none at all", () => {
+  it("is refused: a student file of another network, or without a student", () => {
     expect(problem(best, file("tiny-patch8.pth"))).toBe(
       "tiny-patch8.pth: its network differs from tiny-checkpoint-best.pth's: patch is 8 instead of 16",
     );
     const without = zerosCheckpoint(tensorShapes({ ...tinyConfig, studentDepth: 0 }));
-    expect(problem(best, { name: "teacher.pth", bytes: without })).toBe("teacher.pth: it has no tensor of a student");
+    expect(problem(best, { name: "teacher.pth", bytes: without })).toBe("teacher.pth: has no student tensors");
   });
 
-  it("ignores settings that make no sense", () => {
+  it("loses its invalid settings, but opens", () => {
     const nonsense = {
       maskRatio: 1,
       inputSize: [0, -3],
@@ -231,7 +231,7 @@ describe("what does not fit", () => {
 });
 
 describe("inferConfig and checkTensors", () => {
-  it("are not led into endless work by a block of a huge number", () => {
+  it("stay fast if a block has a huge number", () => {
     const tensors = new Map(micro);
     tensors.set("blocks.4000000000.norm1.weight", { dtype: "F32", shape: [8], data: new Float32Array(8) });
     const config = inferConfig(tensors, "x");
@@ -241,17 +241,17 @@ describe("inferConfig and checkTensors", () => {
     );
   });
 
-  it("refuse patches that are not square, and a prediction that is no whole number of channels", () => {
+  it("refuse patches that are not square, and a fraction of a channel", () => {
     const withShape = (name: string, shape: number[]) =>
       new Map<string, { shape: readonly number[] }>(micro).set(name, { shape });
     expect(inputErrorOf(() => inferConfig(withShape("patch_embed.proj.weight", [8, 9, 2, 3]), "x"))).toBe(
-      "x: patches of 2 by 3 pixels; only square ones are supported",
+      "x: patches are 2 by 3 pixels; only square ones are supported",
     );
     expect(inputErrorOf(() => inferConfig(withShape("decoder_pred.weight", [17, 4]), "x"))).toBe(
-      `x: tensor "decoder_pred.weight" has 17 rows, no multiple of the patch's 4 pixels`,
+      `x: tensor "decoder_pred.weight" has 17 rows, which is not a multiple of the patch's 4 pixels`,
     );
     expect(inputErrorOf(() => inferConfig(withShape("decoder_embed.weight", [4]), "x"))).toBe(
-      'x: not an SD-MAE checkpoint: tensor "decoder_embed.weight" has shape [4], expected 2 dimensions from 1',
+      'x: not an SD-MAE checkpoint: tensor "decoder_embed.weight" has shape [4], expected 2 dimensions, none of them 0',
     );
   });
 });

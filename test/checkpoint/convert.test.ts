@@ -18,7 +18,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const best = fixturePath("tiny-checkpoint-best.pth");
 const bestStudent = fixturePath("tiny-checkpoint-best-student.pth");
 
-/** Runs the command; gives what it printed. */
+/** Runs the command; gives the lines that it printed. */
 async function convert(...argv: string[]): Promise<string[]> {
   const lines: string[] = [];
   await convertCheckpointCommand((line) => lines.push(line)).parseAsync(argv, { from: "user" });
@@ -36,17 +36,17 @@ async function refusal(...argv: string[]): Promise<string> {
 }
 
 describe("convert-checkpoint", () => {
-  it("merges teacher and student into a file that opens, and says what it did", async () => {
+  it("merges teacher and student into a file that opens, and reports what it did", async () => {
     const out = join(folder, "out.safetensors");
     const lines = await convert(best, bestStudent, out);
     const { weights, extras } = openCheckpoint([{ name: out, bytes: new Uint8Array(readFileSync(out)) }]);
-    // As in checkpoint.test.ts: from torch.load.
+    // From torch.load, as in checkpoint.test.ts.
     expect(digest(new Map<string, { data: TensorData }>([...weights, ...extras]))).toBe("8b959b97ba3cef06");
     const summary = lines.join("\n");
     expect(summary).toContain("patch 16, channels 9 in and 4 out, 4 heads, MLP ratio 2");
     expect(summary).toContain("encoder width 32, 2 blocks; decoder width 16, 2 blocks; student 1 block");
-    expect(summary).toContain("173 of the network, all names and shapes as expected; 19 counters and constants");
-    expect(summary).toContain("38 tensors taken from the second file");
+    expect(summary).toContain("173 of the network, all with the expected names and shapes; 19 counters and constants");
+    expect(summary).toContain("38 tensors from the second file");
     expect(summary).toContain('mask ratio 0.5, masking "random_masking", score "L2", "L2"');
     expect(readdirSync(folder)).toEqual(["out.safetensors"]);
   });
@@ -56,11 +56,11 @@ describe("convert-checkpoint", () => {
     expect(lines.join("\n")).toContain("parameters     3.04 M");
   });
 
-  it("writes the heads that it is told", async () => {
+  it("writes the number of heads that is given", async () => {
     const out = join(folder, "out.safetensors");
     await convert("--heads", "2", best, out);
     expect(openCheckpoint([{ name: out, bytes: new Uint8Array(readFileSync(out)) }]).config.heads).toBe(2);
-    expect(await refusal("--heads", "two", best, out)).toBe('--heads "two": a whole number from 1 is needed');
+    expect(await refusal("--heads", "two", best, out)).toBe('--heads "two": give a whole number from 1');
   });
 
   it("writes float16", async () => {
@@ -72,7 +72,7 @@ describe("convert-checkpoint", () => {
     expect(readFileSync(half).toString("latin1")).toContain('"norm.weight":{"dtype":"F16"');
   });
 
-  it("leaves what was there when the input is bad", async () => {
+  it("keeps an older file if the input is bad", async () => {
     const out = join(folder, "out.safetensors");
     writeFileSync(out, "older");
     const cut = join(folder, "cut.pth");
@@ -95,19 +95,19 @@ describe("convert-checkpoint", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("refuses to write where it could overwrite a checkpoint", async () => {
+  it("refuses names that could overwrite a checkpoint", async () => {
     const out = join(folder, "out.safetensors");
     expect(await refusal(best, bestStudent)).toBe(
       `${bestStudent}: the file to write comes last and must be named *.safetensors`,
     );
-    expect(await refusal(out, out)).toBe(`${out}: is both read and written; name another file to write`);
+    expect(await refusal(out, out)).toBe(`${out}: the file is both read and written; choose another file to write`);
     expect(await refusal(best)).toBe("convert-checkpoint takes IN.pth [STUDENT.pth] OUT.safetensors, got 1 file name");
     expect(await refusal(best, best, best, out)).toMatch(/, got 4 file names$/);
   });
 });
 
 describe("writeFileAtomic", () => {
-  it("replaces a file whole", async () => {
+  it("replaces a whole file", async () => {
     const path = join(folder, "a.txt");
     writeFileSync(path, "a longer older text");
     await writeFileAtomic(path, "new");
@@ -115,7 +115,7 @@ describe("writeFileAtomic", () => {
     expect(readdirSync(folder)).toEqual(["a.txt"]);
   });
 
-  it("leaves nothing behind when the rename fails", async () => {
+  it("leaves nothing behind if the rename fails", async () => {
     const path = join(folder, "taken");
     mkdirSync(join(path, "inside"), { recursive: true });
     await expect(writeFileAtomic(path, Uint8Array.of(1))).rejects.toThrow(

@@ -30,7 +30,7 @@ const adamW: AdamWState = {
 const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex").slice(0, 16);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
-/** What a torch file's pickle says; tensors as {key, sizes, type}. */
+/** The pickle of a .pth; tensors are {key, size, type}. */
 function pickleOf(bytes: Uint8Array): Map<PickleValue, PickleValue> {
   const hooks: PickleHooks = {
     persistent: (id) => id,
@@ -55,7 +55,7 @@ describe("writePickle", () => {
   ordered.items.set("a", 1).set("b", 2);
   const tuple = (...items: PickleValue[]) => new PickleTuple(items);
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
-  // pickle.dumps(…, 2) of CPython 3.11, or the first digits of its SHA-256.
+  // From pickle.dumps(…, 2) of CPython 3.11; the last one is the start of its SHA-256.
   const cases: [string, PickleValue, string][] = [
     [
       "integers",
@@ -72,7 +72,7 @@ describe("writePickle", () => {
       [new PickleFloat(1), new PickleFloat(-0), 0.1, 1e-8],
       "80025d710028473ff0000000000000478000000000000000473fb999999999999a473e45798ee2308c3a652e",
     ],
-    ["None and truth values", [null, true, false], "80025d7100284e8889652e"],
+    ["None and booleans", [null, true, false], "80025d7100284e8889652e"],
     [
       "text",
       ["a", "a", "\u00e9\u2200\u{1f600}", ""],
@@ -93,7 +93,7 @@ describe("writePickle", () => {
       ordered,
       "800263636f6c6c656374696f6e730a4f726465726564446963740a7100295271012858010000006171024b0158010000006271034b02752e",
     ],
-    ["a list that holds itself", self, "80025d71006800612e"],
+    ["a list that contains itself", self, "80025d71006800612e"],
     ["a long memo", [...upTo(300).map((i) => `${i}x`), "0x", "299x"], "a64f101511b9eff3"],
   ];
   for (const [what, value, expected] of cases) {
@@ -103,7 +103,7 @@ describe("writePickle", () => {
     });
   }
 
-  it("refuses what it does not write", () => {
+  it("refuses other values", () => {
     expect(() => writePickle([new Uint8Array(1)])).toThrow(TypeError);
   });
 });
@@ -111,19 +111,19 @@ describe("writePickle", () => {
 describe("exportPth", () => {
   const exported = exportPth(openCheckpoint([{ name: "full-patch16.pth", bytes: full }]));
 
-  it("gives the paper's model back bit for bit, in the original's order", () => {
+  it("keeps every bit of the paper's model, and the original's order", () => {
     const { tensors, epoch } = parsePth(exported, "out.pth");
     const original = parsePth(full, "full").tensors;
     expect([...tensors].map(([name, { dtype, shape }]) => [name, dtype, shape])).toEqual(
       [...original].map(([name, { dtype, shape }]) => [name, dtype, shape]),
     );
-    // As in pth.test.ts: from torch.load.
+    // From torch.load, as in pth.test.ts.
     expect([tensors.size, digest(tensors), epoch]).toEqual([260, "0af767c6c6ec58d6", 1]);
   });
 
-  it("writes torch.save's own pickle of the model's tensors", () => {
+  it("pickles the model's tensors with the same bytes as torch.save", () => {
     const original = new ZipArchive(full, "full").read("full-patch16/data.pkl");
-    // There follow the versions of the modules, which are no part of ours.
+    // After that the original has the modules' versions, which we do not write.
     const end = Buffer.from(original).indexOf("_metadata") - "}r....X....".length;
     expect(end).toBeGreaterThan(30_000);
     expect(hex(new ZipArchive(exported, "out").read("archive/data.pkl").subarray(0, end))).toBe(
@@ -131,12 +131,12 @@ describe("exportPth", () => {
     );
   });
 
-  it("writes torch.save's own pickle of AdamW's state and of the settings", () => {
+  it("pickles AdamW's state and the settings with the same bytes as torch.save", () => {
     // torch.save (PyTorch 2.13) of the same {model, optimizer, epoch, scaler, args}.
     expect(sha(new ZipArchive(exportPth(tiny, adamW), "out").read("archive/data.pkl"))).toBe("ec2865f2253041ab");
   });
 
-  it("lays out the archive as torch.save does: the same entries, stored, at multiples of 64 bytes", () => {
+  it("lays out the archive like torch.save: the same entries, uncompressed, at multiples of 64 bytes", () => {
     const named = (bytes: Uint8Array) =>
       new ZipArchive(bytes, "x").names
         .map((name) => name.replace(/^[^/]*\//, ""))
@@ -159,7 +159,7 @@ describe("exportPth", () => {
     expect(sha(exportPth(openCheckpoint([{ name: "full-patch16.pth", bytes: full }])))).toBe(sha(exported));
   });
 
-  it("groups AdamW's parameters: without weight decay, then with it", () => {
+  it("groups AdamW's parameters: first those without weight decay", () => {
     const bytes = exportPth(tiny, adamW);
     const optimizer = pickleOf(bytes).get("optimizer") as Map<string, PickleValue>;
     const [plain, decays] = optimizer.get("param_groups") as Map<string, PickleValue>[];
@@ -168,7 +168,7 @@ describe("exportPth", () => {
     });
     expect(decays?.get("weight_decay")).toBe(0.05);
     const paramsOf = (group: Map<string, PickleValue> | undefined) => group?.get("params") as number[];
-    // 143 parameters, as the optimizer of the original's file has; numbered through.
+    // 143 parameters, as in the original's file, numbered consecutively.
     const all = [...paramsOf(plain), ...paramsOf(decays)];
     expect(all).toEqual(Array.from({ length: 143 }, (_, i) => i));
 
@@ -186,7 +186,7 @@ describe("exportPth", () => {
     };
     for (const [number, [name, { shape }]] of order.entries()) {
       const entry = state.get(number);
-      // The student has had no gradient.
+      // The student has had no gradient yet.
       expect(entry === undefined, name).toBe(name.includes("student"));
       if (!entry) continue;
       expect(entry.get("exp_avg")?.get("size")).toEqual(shape);
@@ -197,7 +197,7 @@ describe("exportPth", () => {
     }
   });
 
-  it("completes what lacks the original's counters and constants", () => {
+  it("adds missing counters and constants", () => {
     const { tensors } = parsePth(exportPth({ ...tiny, extras: new Map() }), "x");
     const original = parsePth(fixture("tiny-checkpoint-best.pth"), "x").tensors;
     expect([...tensors.keys()]).toEqual([...original.keys()]);
@@ -205,9 +205,9 @@ describe("exportPth", () => {
     expect(tensors.get("blocks.0.attn.conv_proj_q.bn.num_batches_tracked")?.data).toEqual(BigInt64Array.of(0n));
   });
 
-  it("keeps the settings, and says None where the epoch is not known", () => {
+  it("keeps the settings; an unknown epoch is None", () => {
     expect(openCheckpoint([{ name: "x", bytes: exportPth(tiny) }]).settings).toEqual(tiny.settings);
-    // How a model was tested decides how it is scored.
+    // These settings decide how the model is scored.
     const settings = {
       ...tiny.settings,
       tested: { scoring: "top-anomaly", smoothing: { kind: "gaussian", sigma: 2 } },
@@ -224,7 +224,7 @@ describe("exportPth", () => {
   it("refuses a constant of a type that PyTorch does not have", () => {
     const extras = new Map(tiny.extras).set("erosion.weight", { dtype: "U16", shape: [1], data: Uint16Array.of(0) });
     expect(inputErrorOf(() => exportPth({ ...tiny, extras }))).toBe(
-      'tiny.pth: tensor "erosion.weight" is of type U16, which PyTorch stores none of',
+      'tiny.pth: tensor "erosion.weight" is of type U16, which PyTorch cannot store',
     );
   });
 });
@@ -257,15 +257,15 @@ describe("export-checkpoint", () => {
   it("merges the student's file", async () => {
     const out = at("out.pth");
     const printed = await run(best, out, "--student", bestStudent);
-    // As in checkpoint.test.ts: from torch.load.
+    // From torch.load, as in checkpoint.test.ts.
     expect(digest(parsePth(new Uint8Array(readFileSync(out)), out).tensors)).toBe("8b959b97ba3cef06");
-    expect(printed).toContain("192: 173 of the network, 19 counters and constants; 38 taken from the second file");
-    expect(printed).toContain("optimizer      left out: two models are merged");
+    expect(printed).toContain("192: 173 of the network, 19 counters and constants; 38 from the second file");
+    expect(printed).toContain("optimizer      left out, because two models are merged");
     expect(printed).toContain("epoch          173");
     expect(readdirSync(folder)).toEqual(["out.pth"]);
   });
 
-  it("takes a run's checkpoint with its optimiser, steps by stage", async () => {
+  it("exports a run's checkpoint with its optimiser and the steps of each stage", async () => {
     const optimizer = { ...paperTraining.optimizer, learningRate: 2e-4 };
     const progress = { epoch: 3, stepInEpoch: 2, step: 30, stageStep: 4, lossSum: 0, seconds: 1, best: null };
     const training = {
@@ -278,28 +278,28 @@ describe("export-checkpoint", () => {
     writeFileSync(at("run.safetensors"), bytes);
     const printed = await run(at("run.safetensors"), at("run.pth"));
     expect(printed).toContain("optimizer      AdamW, learning rate 0.0002, weight decay 0.05, 26 steps");
-    // The student's began with stage 2.
+    // The student's steps began with stage 2.
     const step = (name: string) => (name.includes("student") ? 4 : 26);
     const expected = exportPth(tiny, { ...optimizer, moments: momentsOf(tiny), step });
     expect(sha(readFileSync(at("run.pth")))).toBe(sha(expected));
   });
 
-  it("says what a .pth cannot", async () => {
+  it("says what a .pth cannot hold", async () => {
     writeFileSync(
       at("two.safetensors"),
       saveCheckpoint({ ...tiny, config: { ...tiny.config, heads: 2 }, settings: {} }),
     );
     const printed = await run(at("two.safetensors"), at("two.pth"));
-    expect(printed).toContain("heads          2, which a .pth does not tell");
+    expect(printed).toContain("heads          2, which a .pth file does not say");
     expect(printed).toContain("optimizer      none in the file");
     expect(printed).toContain("epoch          not known: None");
   });
 
-  it("refuses to write where it could overwrite a checkpoint", async () => {
+  it("refuses names that could overwrite a checkpoint", async () => {
     expect(await refusal(best, at("out.safetensors"))).toBe(
       `${at("out.safetensors")}: the file to write must be named *.pth`,
     );
-    expect(await refusal(best, best)).toBe(`${best}: is both read and written; name another file to write`);
+    expect(await refusal(best, best)).toBe(`${best}: the file is both read and written; choose another file to write`);
     expect(await refusal(at("none.pth"), at("out.pth"))).toBe(
       `${at("none.pth")}: cannot be read (no such file or folder)`,
     );

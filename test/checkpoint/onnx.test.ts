@@ -12,7 +12,7 @@ import { InputError } from "../../src/errors.js";
 import { erf } from "../support/reference.js";
 import { fixture, fixturePath } from "./support.js";
 
-/** The messages of github.com/onnx/onnx, onnx/onnx.proto, less what no file here has. */
+/** The parts of onnx/onnx.proto (github.com/onnx/onnx) that our files use. */
 const schema = `syntax = "proto2";
 message ModelProto {
   optional int64 ir_version = 1; optional string producer_name = 2; optional GraphProto graph = 7;
@@ -73,7 +73,7 @@ function decode(bytes: Uint8Array): Model {
   return type.toObject(type.decode(bytes), { longs: Number }) as Model;
 }
 
-/** A value of the interpreter, row-major, integers and truth values as numbers too. */
+/** A value of the interpreter, row-major. Integers and booleans are numbers as well. */
 interface Value {
   shape: number[];
   data: Float64Array;
@@ -154,9 +154,9 @@ function matmul(a: Value, b: Value): Value {
 
 /** Depthwise 3×3, padding 1. */
 function conv(x: Value, weight: Value, bias: Value): Value {
-  const [, channels, rows, columns] = x.shape as [number, number, number, number];
+  const [, channels, rows, columns] = x.shape;
   return value(x.shape, (i) => {
-    const [b, d, y, column] = indexOf(i, x.shape) as [number, number, number, number];
+    const [b, d, y, column] = indexOf(i, x.shape);
     let sum = bias.data[d];
     for (let tap = 0; tap < 9; tap++) {
       const [r, c] = [y + Math.floor(tap / 3) - 1, column + (tap % 3) - 1];
@@ -167,7 +167,7 @@ function conv(x: Value, weight: Value, bias: Value): Value {
   });
 }
 
-/** Mean-free rows over their deviation. */
+/** Rows minus their mean, divided by their standard deviation. */
 function normalized(x: Value, epsilon: number): Value {
   const width = x.shape.at(-1)!;
   const mean = reduce(x, x.shape.length - 1, true, (row) => row.reduce((a, b) => a + b) / width);
@@ -178,7 +178,7 @@ function normalized(x: Value, epsilon: number): Value {
 
 type Attributes = Record<string, number | number[]>;
 
-/** What ONNX's specification says of each operator, as far as it is used. */
+/** The operators in use, by ONNX's specification. */
 const operators: Record<string, (inputs: Value[], attributes: Attributes) => Value | Value[]> = {
   Identity: ([x]) => x,
   Cast: ([x]) => x,
@@ -200,7 +200,7 @@ const operators: Record<string, (inputs: Value[], attributes: Attributes) => Val
   },
   Gather([table, rows], { axis }) {
     if (axis === 1) {
-      // Of one row from each sample.
+      // One row from each sample.
       expect(rows.shape).toEqual([1]);
       return part(table, 1, rows.data[0], rows.data[0] + 1);
     }
@@ -285,10 +285,10 @@ const { tensors, metadata } = parseSafetensors(
   fixture("tiny-patch8-infer.safetensors"),
   "tiny-patch8-infer.safetensors",
 );
-const [samples, tokens] = tensors.get("in.ids_restore")!.shape as [number, number];
+const [samples, tokens] = tensors.get("in.ids_restore")!.shape;
 const keep = tokens / 2;
 
-/** A tensor of the case, of all samples or the first few. */
+/** The first `batch` samples of a fixture's tensor. */
 function given(name: string, batch: number): Value {
   const { shape, data } = tensors.get(name)!;
   const size = (data.length / samples) * batch;
@@ -333,7 +333,7 @@ describe("exportOnnx", () => {
     expect(out.errors.shape).toEqual([batch, tokens, 2]);
   });
 
-  it("measures absolute errors of removed tokens", () => {
+  it("computes absolute errors of removed tokens", () => {
     const feeds = feedsOf(samples);
     const { scores } = evaluate(exported(samples, { norm: "L1", maskedOnly: true }), feeds);
     const [teacher, student] = [given("out.teacher", samples).data, given("out.student", samples).data];
@@ -352,7 +352,7 @@ describe("exportOnnx", () => {
     ).toBeLessThan(2e-6);
   });
 
-  it("keeps an image for all samples where one is given", () => {
+  it("keeps a given image for all samples", () => {
     const { image, ...ids } = feedsOf(samples);
     const pixels = image.data.length / samples;
     const first = Float32Array.from(image.data.subarray(0, pixels));
@@ -372,7 +372,7 @@ describe("exportOnnx", () => {
     expect(new Set(graph.node.map((node) => node.domain ?? ""))).toEqual(new Set([""]));
   });
 
-  it("uses ONNX Runtime's attention only where that is asked for", () => {
+  it("uses ONNX Runtime's attention only on request", () => {
     const { opset_import, graph } = exported(1, {}, { fusedAttention: true });
     expect(opset_import).toContainEqual({ domain: "com.microsoft", version: 1 });
     const fused = graph.node.filter((node) => node.domain === "com.microsoft");
@@ -380,7 +380,7 @@ describe("exportOnnx", () => {
     expect(fused.map((node) => node.op_type)).toEqual(
       Array(encoderDepth + decoderDepth + studentDepth).fill("MultiHeadAttention"),
     );
-    // Scale 1: the attention's own is in the weights.
+    // Scale 1: our scale is folded into the weights.
     expect(fused[0].attribute!.map(({ name, i, f }) => [name, i ?? f])).toEqual([
       ["num_heads", 4],
       ["scale", 1],
@@ -412,7 +412,7 @@ describe("export-onnx", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("writes the file and says what is in it", async () => {
+  it("writes the file and says what it holds", async () => {
     const line = await run(tiny, out, "--size", "32x64", "--norm", "L2", "--batch", "3");
     expect(line).toContain("at 32x64, batch 3, mask ratio 0.5, L2 errors");
     expect(readdirSync(folder)).toEqual(["tiny.onnx"]);

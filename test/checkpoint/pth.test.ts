@@ -3,7 +3,7 @@ import { parsePth } from "../../src/checkpoint/pth.js";
 import { archive, digest, fixture, inputErrorOf, py } from "./support.js";
 
 describe("checkpoints of the original code", () => {
-  // Tensors and digests from torch.load (PyTorch 2.13), sums in float64.
+  // From torch.load (PyTorch 2.13); sums are in float64.
   const cases = [
     { file: "tiny-checkpoint-best.pth", tensors: 192, all: "2b5d36acc683d942", sum: -1.2847522143509877, epoch: 173 },
     { file: "tiny-checkpoint-best-student.pth", tensors: 192, all: "ceef51e07817be11", sum: 3.451933869124673 },
@@ -11,7 +11,7 @@ describe("checkpoints of the original code", () => {
     { file: "full-patch16.pth", tensors: 260, all: "0af767c6c6ec58d6", sum: 3.779533163656785, epoch: 1 },
   ];
   for (const { file, tensors: count, all, sum, epoch } of cases) {
-    it(`reads every value of ${file}`, () => {
+    it(`give every value: ${file}`, () => {
       const { tensors, ...rest } = parsePth(fixture(file), file);
       expect(tensors.size).toBe(count);
       const patches = tensors.get("patch_embed.proj.weight")!.data as Float32Array;
@@ -26,7 +26,7 @@ describe("checkpoints of the original code", () => {
     });
   }
 
-  it("reads plain settings out of the pickled ConfigDict", () => {
+  it("give plain settings from the pickled ConfigDict", () => {
     const { args } = parsePth(fixture("tiny-checkpoint-best.pth"), "best");
     expect(args.get("mask_ratio")).toBe(0.5);
     expect(args.get("input_size")).toEqual([320, 640]);
@@ -35,7 +35,7 @@ describe("checkpoints of the original code", () => {
     expect(args.get("_locked")).toBeUndefined();
   });
 
-  it("opens the full-size checkpoint in well under a second", () => {
+  it("open within a second at full size", () => {
     const bytes = fixture("full-patch16.pth");
     const start = performance.now();
     parsePth(bytes, "full");
@@ -44,7 +44,7 @@ describe("checkpoints of the original code", () => {
 });
 
 describe("views and element types", () => {
-  // What test/fixtures/checkpoint/make.py prints: the values as PyTorch has them.
+  // PyTorch's values, printed by test/fixtures/checkpoint/make.py.
   const rows = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
   const transposed = [0, 6, 12, 18, 1, 7, 13, 19, 2, 8, 14, 20, 3, 9, 15, 21, 4, 10, 16, 22, 5, 11, 17, 23];
   const permuted = [0, 4, 8, 12, 16, 20, 1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23];
@@ -80,13 +80,13 @@ describe("views and element types", () => {
     });
   }
 
-  it("share no memory, although their storage is shared", () => {
+  it("share no memory, although they share a storage", () => {
     const { tensors } = parsePth(fixture("checkpoint/views.pth"), "views");
     (tensors.get("whole")!.data as Float32Array)[5] = -1;
     expect(tensors.get("offset")!.data[0]).toBe(5);
   });
 
-  it("are copied out of a Node Buffer, too, wherever it lies in memory", () => {
+  it("are also copied from a Node Buffer, aligned or not", () => {
     const bytes = fixture("checkpoint/views.pth");
     for (let shift = 0; shift < 4; shift++) {
       const buffer = Buffer.from(new ArrayBuffer(bytes.length + shift), shift);
@@ -100,9 +100,9 @@ describe("views and element types", () => {
   });
 });
 
-describe("what is stepped over", () => {
+describe("the reader ignores", () => {
   for (const protocol of [2, 5]) {
-    it(`are settings of unknown classes, pickled with protocol ${protocol}`, () => {
+    it(`settings of unknown classes, pickled with protocol ${protocol}`, () => {
       const file = `checkpoint/micro-foreign-args-protocol${protocol}.pth`;
       const { tensors, args, epoch } = parsePth(fixture(file), file);
       expect(digest(tensors)).toBe("fdd60f624d096c17");
@@ -117,13 +117,13 @@ describe("what is stepped over", () => {
         dataset: "shanghai",
         negative: -(2 ** 40),
         size: [1, 2],
-        // A set; its order is Python's, by hash.
+        // A set, whose order depends on Python's hashes.
         names: expect.arrayContaining(["a", "b"]),
       });
     });
   }
 
-  it("is a prototype: keys like __proto__ are keys", () => {
+  it("prototypes: __proto__ is a key like any other", () => {
     const evil = py.dict(["polluted", "\x88"]);
     const args = py.dict(["__proto__", evil], ["constructor", py.text("c")], ["mask_ratio", py.int(0)]);
     const model = py.dict(["w", py.tensor(py.storage("0", 1), [1], [1])]);
@@ -137,7 +137,7 @@ describe("what is stepped over", () => {
     expect(Object.getPrototypeOf(parsed.args)).toBe(Map.prototype);
   });
 
-  it("is an optimizer whose storages are missing", () => {
+  it("an optimiser whose storages are missing", () => {
     const state = py.dict(["exp_avg", py.tensor(py.storage("9", 1), [1], [1])]);
     const model = py.dict(["w", py.tensor(py.storage("0", 1), [1], [1])]);
     const bytes = archive(py.pickle(py.dict(["model", model], ["optimizer", state])), { 0: new Uint8Array(4) });
@@ -145,12 +145,12 @@ describe("what is stepped over", () => {
   });
 });
 
-describe("what is not a dictionary of tensors", () => {
+describe("a file without a dictionary of tensors", () => {
   const cases: [string, Uint8Array, string][] = [
     [
       "the legacy format",
       fixture("checkpoint/legacy.pth"),
-      "x.pth: written in torch.save's legacy format, before PyTorch 1.6; load it in PyTorch 1.6 or later and torch.save it again",
+      "x.pth: in torch.save's legacy format from before PyTorch 1.6; load it in PyTorch 1.6 or later and torch.save it again",
     ],
     [
       "a pickled module",
@@ -170,14 +170,18 @@ describe("what is not a dictionary of tensors", () => {
     ["an empty file", new Uint8Array(0), "x.pth: the file is empty"],
     ["a bare pickle", py.pickle(py.none), "x.pth: a bare Python pickle, not a checkpoint of torch.save"],
     ["text", new TextEncoder().encode("<html>not found</html>"), "x.pth: not a PyTorch checkpoint: not a zip archive"],
-    ["a list", archive(py.pickle("]")), "x.pth: holds no dictionary of tensors"],
+    ["a list", archive(py.pickle("]")), "x.pth: does not hold a dictionary of tensors"],
     ["nothing", archive(py.pickle("}")), "x.pth: holds no tensors"],
     [
       "a number among tensors",
       archive(py.pickle(py.dict(["model", py.dict(["w\n\x1b", py.int(1)])]))),
-      'x.pth: "w\\u{a}\\u{1b}" in its dictionary of tensors is no tensor',
+      'x.pth: "w\\u{a}\\u{1b}" in its dictionary of tensors is not a tensor',
     ],
-    ["a list as model", archive(py.pickle(py.dict(["model", "]"]))), 'x.pth: its "model" is no dictionary of tensors'],
+    [
+      "a list as model",
+      archive(py.pickle(py.dict(["model", "]"]))),
+      'x.pth: its "model" is not a dictionary of tensors',
+    ],
     [
       "TorchScript",
       archive(py.pickle("}"), {}, { "archive/constants.pkl": py.pickle("N") }),
@@ -186,12 +190,12 @@ describe("what is not a dictionary of tensors", () => {
     [
       "big-endian data",
       archive(py.pickle("}"), {}, { "archive/byteorder": new TextEncoder().encode("big") }),
-      'x.pth: byte order "big"; only "little" is read',
+      'x.pth: byte order "big" is not supported; only "little" is',
     ],
     [
       "another zip archive",
       archive(py.pickle("}"), {}, { "other/data.pkl": py.pickle("}") }),
-      "x.pth: not a PyTorch checkpoint: a zip archive with 2 entries data.pkl",
+      "x.pth: not a PyTorch checkpoint: a zip archive with 2 data.pkl files instead of one",
     ],
   ];
   for (const [what, bytes, message] of cases) {

@@ -4,7 +4,7 @@ import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../../src/half.js";
 import { fixture, inputErrorOf } from "./support.js";
 
-/** What test/fixtures/checkpoint/make.py gave to the safetensors library. */
+/** The tensors that test/fixtures/checkpoint/make.py gave to the safetensors library. */
 const types: Record<string, StoredTensor> = {
   half: { dtype: "F16", shape: [5], data: Float32Array.of(1, -2.5, 65504, 2 ** -24, 0) },
   bfloat16: { dtype: "BF16", shape: [4], data: Float32Array.of(1, -2.5, 3.00405527047391e38, 1.0010069081221042e-38) },
@@ -20,7 +20,7 @@ const types: Record<string, StoredTensor> = {
   empty: { dtype: "F32", shape: [0, 3], data: new Float32Array(0) },
 };
 
-/** A file of this header and so many zero bytes of data. */
+/** A file with this header and zeros as data. */
 function file(header: unknown, dataBytes: number): Uint8Array {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const bytes = new Uint8Array(8 + json.length + dataBytes);
@@ -36,7 +36,7 @@ describe("parseSafetensors", () => {
     expect(Object.fromEntries(tensors)).toEqual(types);
   });
 
-  it("reads from bytes that are not aligned in memory", () => {
+  it("reads bytes that are not aligned in memory", () => {
     const bytes = fixture("checkpoint/types.safetensors");
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
@@ -62,11 +62,11 @@ describe("parseSafetensors", () => {
     ],
     ["a header past the end", lengthOnly(9n, 16), "header length 9 reaches past the end of the file (16 bytes)"],
     ["broken JSON", file("{nonsense", 0), "its header is not valid JSON"],
-    ["JSON nested without end", file("[".repeat(1_000_000), 0), "its header is not valid JSON"],
+    ["deeply nested JSON", file("[".repeat(1_000_000), 0), "its header is not valid JSON"],
     ["invalid UTF-8", lengthOnly(1n, 9).fill(0xff, 8), "its header is not valid JSON"],
     ["a list", file([], 0), "its header is not a JSON object"],
     ["an entry that is a number", file({ a: 1 }, 0), 'the header\'s entry "a" is not an object'],
-    ["metadata that is no text", file({ __metadata__: { a: 1 } }, 0), 'metadata "a" is not a string'],
+    ["metadata that is not text", file({ __metadata__: { a: 1 } }, 0), 'metadata "a" is not a string'],
     [
       "an unknown type",
       file({ a: { ...f32(0, 4), dtype: "F8_E4M3" } }, 4),
@@ -79,18 +79,14 @@ describe("parseSafetensors", () => {
     ],
     ["no shape", file({ a: f32(0, 4, 1) }, 4), 'tensor "a" has no shape'],
     ["a negative size", file({ a: f32(0, 4, [-1, -1]) }, 4), 'tensor "a" has an impossible shape'],
-    ["a size beyond all", file({ a: f32(0, 4, [2 ** 40, 2 ** 40]) }, 4), 'tensor "a" has an impossible shape'],
+    ["a size beyond 2^53", file({ a: f32(0, 4, [2 ** 40, 2 ** 40]) }, 4), 'tensor "a" has an impossible shape'],
     ["no offsets", file({ a: { dtype: "F32", shape: [1] } }, 4), 'tensor "a" has no data_offsets of two whole numbers'],
     ["fractional offsets", file({ a: f32(0, 4.5, [1]) }, 8), 'tensor "a" has no data_offsets of two whole numbers'],
-    ["offsets outside", file({ a: f32(4, 12) }, 8), 'tensor "a" lies at bytes 4 to 12, outside of the data (8 bytes)'],
-    [
-      "offsets reversed",
-      file({ a: f32(8, 4, [1]) }, 8),
-      'tensor "a" lies at bytes 8 to 4, outside of the data (8 bytes)',
-    ],
-    ["a wrong size", file({ a: f32(0, 8, [3]) }, 8), 'tensor "a", F32 [3], takes 12 bytes but has 8'],
+    ["offsets outside", file({ a: f32(4, 12) }, 8), 'tensor "a" lies at bytes 4 to 12, outside the data (8 bytes)'],
+    ["offsets reversed", file({ a: f32(8, 4, [1]) }, 8), 'tensor "a" lies at bytes 8 to 4, outside the data (8 bytes)'],
+    ["a wrong size", file({ a: f32(0, 8, [3]) }, 8), 'tensor "a", F32 [3], needs 12 bytes but has 8'],
     ["an overlap", file({ a: f32(0, 8), b: f32(4, 12) }, 12), 'tensor "b" overlaps another'],
-    ["a hole", file({ a: f32(0, 4), b: f32(8, 12) }, 12), "bytes 4 to 8 of the data belong to no tensor"],
+    ["a gap", file({ a: f32(0, 4), b: f32(8, 12) }, 12), "bytes 4 to 8 of the data belong to no tensor"],
     ["data left over", file({ a: f32(0, 4) }, 5), "bytes 4 to 5 of the data belong to no tensor"],
     [
       "a name with control characters",
@@ -106,14 +102,12 @@ describe("parseSafetensors", () => {
     });
   }
 
-  it("refuses a file that was cut off", () => {
+  it("refuses a truncated file", () => {
     const bytes = fixture("checkpoint/types.safetensors");
-    expect(inputErrorOf(() => parseSafetensors(bytes.subarray(0, bytes.length - 1), "x"))).toMatch(
-      /outside of the data/,
-    );
+    expect(inputErrorOf(() => parseSafetensors(bytes.subarray(0, bytes.length - 1), "x"))).toMatch(/outside the data/);
   });
 
-  it("takes __proto__ for a name like any other", () => {
+  it("treats __proto__ like any other name", () => {
     const { tensors, metadata } = parseSafetensors(
       file(`{"__metadata__":{"__proto__":"m"},"__proto__":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1),
       "x",
@@ -139,7 +133,7 @@ describe("serializeSafetensors", () => {
     expect([...bytes]).toEqual([...expected, 0x00, 0x3c, 0x00, 0xc0, 9]);
   });
 
-  it("gives back every type as it was", () => {
+  it("keeps every type", () => {
     const bytes = serializeSafetensors(new Map(Object.entries(types)), { "made by": "test" });
     const { metadata, tensors } = parseSafetensors(bytes, "x");
     expect(Object.fromEntries(tensors)).toEqual(types);
@@ -148,7 +142,9 @@ describe("serializeSafetensors", () => {
 
   it("refuses data that does not fill its shape", () => {
     const tensor: StoredTensor = { dtype: "F32", shape: [3], data: new Float32Array(2) };
-    expect(() => serializeSafetensors(new Map([["a", tensor]]))).toThrow('tensor "a", F32 [3], takes 12 bytes, not 8');
+    expect(() => serializeSafetensors(new Map([["a", tensor]]))).toThrow(
+      'tensor "a", F32 [3], needs 12 bytes but has 8',
+    );
     expect(() => serializeSafetensors(new Map([["__metadata__", tensor]]))).toThrow("cannot be named __metadata__");
   });
 });
@@ -159,20 +155,20 @@ describe("16-bit floats", () => {
     ...[1 + 3 * 2 ** -11, -3.3, 1e-9, 2049, 2051],
   );
 
-  it("are rounded as NumPy rounds to float16", () => {
+  it("are rounded like NumPy's float16", () => {
     expect([...float32ToHalf(values)]).toEqual([
       ...[0x3555, 0x2e66, 0x7bff, 0x7c00, 0x0, 0x1, 0x2, 0x400, 0x3c00, 0x3c02, 0xc29a, 0x0, 0x6800, 0x6802],
     ]);
   });
 
-  it("are rounded as PyTorch rounds to bfloat16", () => {
+  it("are rounded like PyTorch's bfloat16", () => {
     expect([...float32ToBfloat16(values)]).toEqual([
       ...[0x3eab, 0x3dcd, 0x4780, 0x4780, 0x3300, 0x3300, 0x33c0, 0x3880, 0x3f80, 0x3f80, 0xc053, 0x3089, 0x4500],
       0x4500,
     ]);
   });
 
-  it("survive the way to float32 and back, all 65,536", () => {
+  it("survive the conversion to float32 and back, all 65,536", () => {
     const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
     const floats = halfToFloat32(all);
     const back = float32ToHalf(floats);

@@ -1,3 +1,5 @@
+// What tests of checkpoints share: fixtures, digests, hand-made pickles and archives.
+
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,16 +10,17 @@ import type { TensorData } from "../../src/checkpoint/tensor.js";
 import type { OptimizerState } from "../../src/checkpoint/training_checkpoint.js";
 import { InputError } from "../../src/errors.js";
 
-/** Path of a file under test/fixtures/. */
+/** The path of a file in test/fixtures/. */
 export function fixturePath(name: string): string {
   return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 }
 
+/** The bytes of a file in test/fixtures/. */
 export function fixture(name: string): Uint8Array {
   return new Uint8Array(readFileSync(fixturePath(name)));
 }
 
-/** The message of the InputError that `run` must throw; checks that it is one line. */
+/** The message of the InputError that `run` must throw. Checks that it is one line of ASCII. */
 export function inputErrorOf(run: () => unknown): string {
   try {
     run();
@@ -30,7 +33,10 @@ export function inputErrorOf(run: () => unknown): string {
   throw new Error("no error was thrown");
 }
 
-/** SHA-256, 16 digits, over all tensors' bytes in the order of their names; as computed with torch.load and hashlib. */
+/**
+ * The first 16 digits of SHA-256 over all tensors' bytes, sorted by name. Expected values come from
+ * torch.load and hashlib.
+ */
 export function digest(tensors: ReadonlyMap<string, { data: TensorData }>): string {
   const hash = createHash("sha256");
   for (const name of [...tensors.keys()].sort()) {
@@ -40,7 +46,7 @@ export function digest(tensors: ReadonlyMap<string, { data: TensorData }>): stri
   return hash.digest("hex").slice(0, 16);
 }
 
-// Pickles by hand, protocol 2. Strings here are bytes (Latin-1).
+// Hand-made pickles of protocol 2. Each character of a string is one byte (Latin-1).
 
 function bytesOf(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -50,6 +56,7 @@ function int32(value: number): string {
   return String.fromCharCode(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >>> 24) & 255);
 }
 
+/** Parts of a pickle. */
 export const py = {
   none: "N",
   text: (value: string) => `X${int32(value.length)}${value}`,
@@ -73,7 +80,7 @@ export const py = {
   pickle: (value: string) => bytesOf(`\x80\x02${value}.`),
 };
 
-/** A checkpoint archive with this pickle and these storages, by key. */
+/** A checkpoint archive of a pickle and storages by key. */
 export function archive(
   pickle: Uint8Array,
   storages: Record<string, Uint8Array> = {},
@@ -85,7 +92,7 @@ export function archive(
   return zipSync(entries, { level });
 }
 
-/** A checkpoint {model: tensors} of float32 zeros, in these shapes. */
+/** A checkpoint {model: tensors} with float32 zeros in these shapes. */
 export function zerosCheckpoint(shapes: ReadonlyMap<string, readonly number[]>): Uint8Array {
   const storages: Record<string, Uint8Array> = {};
   const entries = [...shapes].map(([name, shape], index): [string, string] => {
@@ -97,7 +104,7 @@ export function zerosCheckpoint(shapes: ReadonlyMap<string, readonly number[]>):
   return archive(py.pickle(py.dict(["model", py.dict(...entries)])), storages);
 }
 
-/** Made-up moments of every trained tensor of a checkpoint; zeros for the student's if it has had no gradient. */
+/** Made-up moments for every trained tensor. With `student` false the student's are zero. */
 export function momentsOf({ weights }: Checkpoint, student = true): OptimizerState["moments"] {
   const moments: OptimizerState["moments"] = new Map();
   for (const [name, { shape, data }] of weights) {

@@ -18,10 +18,10 @@ const training = { step: 12, data: "abc", nested: [1, null, 0.1] };
 const saved: TrainingCheckpoint = { checkpoint: micro, optimizer: { moments: momentsOf(micro) }, training };
 const file = (bytes: Uint8Array) => ({ name: "run.safetensors", bytes });
 
-/** The bits of floats. */
+/** The floats' bits. */
 const bits = (data: Float32Array) => [...new Uint32Array(data.buffer, data.byteOffset, data.length)];
 
-/** The saved file after a change to its tensors and metadata. */
+/** The saved file after changes to its tensors and metadata. */
 function changed(change: (tensors: Map<string, StoredTensor>, metadata: Record<string, string>) => void) {
   const { tensors, metadata } = parseSafetensors(saveTrainingCheckpoint(saved), "x");
   for (const [name, tensor] of tensors) tensors.set(name, { ...tensor, data: tensor.data.slice() });
@@ -30,7 +30,7 @@ function changed(change: (tensors: Map<string, StoredTensor>, metadata: Record<s
 }
 
 describe("a training checkpoint", () => {
-  it("comes back with the same bits", () => {
+  it("keeps every bit", () => {
     const odd = Float32Array.of(-0, 2 ** -149, -(2 ** -126), 3.4028234663852886e38, 0.1, 1 + 2 ** -23, 1e-20, -7);
     const weights = new Map(micro.weights).set("norm.weight", { shape: [8], data: odd });
     const moments = new Map(saved.optimizer.moments).set("norm.bias", {
@@ -54,7 +54,7 @@ describe("a training checkpoint", () => {
     }
   });
 
-  it("holds AdamW's moments of every trained tensor beside the model, and the trainer's JSON", () => {
+  it("holds the model, AdamW's moments of every trained tensor, and the trainer's JSON", () => {
     const { tensors, metadata } = parseSafetensors(saveTrainingCheckpoint(saved), "x");
     expect(JSON.parse(metadata["sdmae.training"])).toEqual(training);
     expect(metadata["sdmae.config"]).toBe(JSON.stringify(micro.config));
@@ -66,7 +66,7 @@ describe("a training checkpoint", () => {
     expect(data).toEqual(saved.optimizer.moments.get("patch_embed.proj.weight")?.second);
   });
 
-  it("is a checkpoint like any other to whoever scores with it", () => {
+  it("can be scored with like any other checkpoint", () => {
     const opened = openCheckpoint([file(saveTrainingCheckpoint(saved))]);
     expect(opened).toEqual({ ...micro, source: "run.safetensors" });
     const converted = saveCheckpoint(opened);
@@ -76,17 +76,17 @@ describe("a training checkpoint", () => {
   });
 });
 
-describe("what cannot be continued from", () => {
+describe("a file that training cannot resume from", () => {
   const problem = (from: { name: string; bytes: Uint8Array }) => inputErrorOf(() => openTrainingCheckpoint(from));
 
   it("is refused: a checkpoint without the optimiser's state", () => {
-    const message = "was not written by training: it cannot be continued from";
+    const message = "not a training checkpoint, so training cannot resume from it";
     expect(problem(file(saveCheckpoint(micro)))).toBe(`run.safetensors: ${message}`);
     const pth = { name: "tiny.pth", bytes: fixture("tiny-checkpoint-best.pth") };
     expect(problem(pth)).toBe(`tiny.pth: ${message}`);
   });
 
-  it("is refused: moments that are missing, of another shape or type, or of nothing that is trained", () => {
+  it("is refused: moments that are missing, of a wrong shape or type, or of no trained tensor", () => {
     const key = "optimizer.exp_avg.norm.bias";
     expect(problem(changed((t) => t.delete(key)))).toBe(`run.safetensors: tensor "${key}" is missing, expected [8]`);
     const data = new Float32Array(8);
@@ -98,11 +98,11 @@ describe("what cannot be continued from", () => {
     );
     const other = "optimizer.exp_avg.blocks.0.attn.conv_proj_q.bn.running_var";
     expect(problem(changed((t) => t.set(other, { dtype: "F32", shape: [8], data })))).toBe(
-      `run.safetensors: tensor "${other}" is unknown: nothing of that name is trained`,
+      `run.safetensors: tensor "${other}" is unknown: no trained tensor has that name`,
     );
   });
 
-  it("is refused: moments that are no numbers, or negative squares", () => {
+  it("is refused: moments that are not finite, negative second moments", () => {
     const set = (key: string, value: number) => changed((t) => t.get(key)?.data.fill(value as never, 3, 4));
     expect(problem(set("optimizer.exp_avg.norm.bias", Number.NaN))).toBe(
       'run.safetensors: tensor "optimizer.exp_avg.norm.bias" holds NaN at position 3; this moment must be finite',
@@ -113,7 +113,7 @@ describe("what cannot be continued from", () => {
     expect(() => openTrainingCheckpoint(set("optimizer.exp_avg.norm.bias", -1))).not.toThrow();
   });
 
-  it("is refused: a trainer's state that is no JSON", () => {
+  it("is refused: a trainer's state that is not JSON", () => {
     const broken = changed((_, metadata) => {
       metadata["sdmae.training"] = "{";
     });
@@ -124,7 +124,7 @@ describe("what cannot be continued from", () => {
 describe("the original's extras", () => {
   const original = parsePth(fixture("full-patch16.pth"), "full").tensors;
 
-  it("make a complete checkpoint, as the original's", () => {
+  it("make a checkpoint as complete as the original's", () => {
     // The fixture's model has seen 137 batches.
     const extras = originalExtras(paperConfig, 137);
     expect(extras.size).toBe(25);
@@ -132,7 +132,7 @@ describe("the original's extras", () => {
     expect(originalOrder(paperConfig)).toEqual([...original.keys()]);
   });
 
-  it("count the student's batches apart", () => {
+  it("count the student's batches separately", () => {
     const extras = originalExtras(paperConfig, 5, 2);
     const count = (block: string) => extras.get(`${block}.attn.conv_proj_k.bn.num_batches_tracked`)?.data[0];
     expect([count("blocks.2"), count("decoder_blocks.0"), count("decoder_student_block")]).toEqual([5n, 5n, 2n]);
@@ -140,7 +140,7 @@ describe("the original's extras", () => {
 });
 
 describe("a checkpoint in float16", () => {
-  it("has every weight rounded, and running statistics and extras as they were", () => {
+  it("has rounded weights, but unchanged running statistics and extras", () => {
     const tiny = openCheckpoint([{ name: "tiny.pth", bytes: fixture("tiny-checkpoint-best.pth") }]);
     const bytes = saveCheckpoint(tiny, { half: true });
     const { tensors } = parseSafetensors(bytes, "half");
@@ -154,7 +154,7 @@ describe("a checkpoint in float16", () => {
         expect(rounded, name).toEqual(data);
       } else {
         expect(tensors.get(name)?.dtype).toBe("F16");
-        // 11 significant bits, or multiples of 2^-24: half a unit in the last place at most.
+        // 11 significant bits, or multiples of 2^-24: at most half a unit in the last place off.
         const far = data.filter((value, i) => {
           const unit = 2 ** Math.max(Math.floor(Math.log2(Math.abs(value))) - 10, -24);
           return Math.abs(rounded[i] - value) > unit / 2;
@@ -165,7 +165,7 @@ describe("a checkpoint in float16", () => {
     expect(bytes.length).toBeLessThan(0.6 * saveCheckpoint(tiny).length);
   });
 
-  it("cannot hold what is beyond 65504", () => {
+  it("cannot hold values beyond 65504", () => {
     const holding = (value: number): Checkpoint => {
       const data = new Float32Array(8).fill(value, 5, 6);
       return { ...micro, weights: new Map(micro.weights).set("norm.bias", { shape: [8], data }) };
@@ -173,7 +173,7 @@ describe("a checkpoint in float16", () => {
     const opened = openCheckpoint([file(saveCheckpoint(holding(-65519.99), { half: true }))]);
     expect(opened.weights.get("norm.bias")?.data[5]).toBe(-65504);
     expect(inputErrorOf(() => saveCheckpoint(holding(-65520), { half: true }))).toBe(
-      `micro.pth: tensor "norm.bias" holds -65520 at position 5, beyond float16's 65504; it must be saved as float32`,
+      `micro.pth: tensor "norm.bias" holds -65520 at position 5, beyond float16's 65504; save it as float32`,
     );
     expect(() => saveCheckpoint(holding(-65520))).not.toThrow();
   });

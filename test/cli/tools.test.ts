@@ -14,19 +14,19 @@ describe("check-fixture", () => {
   const compared = [...parseSafetensors(new Uint8Array(readFileSync(inference)), inference).tensors.keys()].filter(
     (name) => /^(act|out)\./.test(name),
   );
-  /** The rows that are printed: a verdict, what was compared, how many values, the error. */
+  /** The printed rows: verdict, name, number of values, error. */
   const rows = (stdout: string) =>
     [...stdout.matchAll(/^(ok|FAILED) +(\S.*?) +(\d+) values {2}(\S.*)$/gm)].map(([, verdict, name, count, error]) => {
       return { verdict, name: name, count: Number(count), error: error };
     });
 
-  it("knows a training case by itself", async () => {
+  it("recognises a training case, and refuses a checkpoint and --dtype f16 for it", async () => {
     const training = fixturePath("tiny-train-stage2.safetensors");
-    expectRefusal(await check(patch8, training), "is a training case, with weights of its own: name no checkpoint");
-    expectRefusal(await check(training, "--dtype", "f16"), "is no inference case");
+    expectRefusal(await check(patch8, training), "is a training case, which holds its weights: it takes no checkpoint");
+    expectRefusal(await check(training, "--dtype", "f16"), "is not an inference case: only those take --dtype f16");
   });
 
-  it("passes where the engine does what the original did, with a row for each of its tensors", async () => {
+  it("passes if the engine computes what the original did, with a row for each tensor", async () => {
     const { code, stdout, stderr } = await check(patch8, inference);
     expect({ code, stderr: withoutPatience(stderr) }).toEqual({ code: 0, stderr: "" });
     const found = rows(stdout);
@@ -43,8 +43,8 @@ describe("check-fixture", () => {
     expect(last).toBe(`tiny-patch8-infer.safetensors: ${found.length} of ${found.length} within tolerance (0.0001)`);
   });
 
-  it("fails, with exit code 1, where a tensor is past the tolerance", async () => {
-    // One wrong value in one of the file's tensors; and a tolerance of nothing, so that roundings fail as well.
+  it("fails with exit code 1 if a tensor exceeds the tolerance", async () => {
+    // One value of one tensor is wrong. With a tolerance of 0, rounding errors fail as well.
     const { tensors, metadata } = parseSafetensors(new Uint8Array(readFileSync(inference)), inference);
     const wrong = tensors.get("act.blocks.1")?.data as Float32Array;
     wrong[7] = wrong[7] + 1;
@@ -54,7 +54,7 @@ describe("check-fixture", () => {
     const failed = found.filter((row) => row.verdict === "FAILED");
     expect({ code, stderr: withoutPatience(stderr) }).toEqual({
       code: 1,
-      stderr: `error: ${failed.length} of ${found.length} comparisons are past the tolerance\n`,
+      stderr: `error: wrong.safetensors: ${failed.length} of ${found.length} comparisons exceed the tolerance\n`,
     });
     expect(found.filter((row) => Number(row.error) > 1e-4).map((row) => row.name)).toEqual(["act.blocks.1"]);
     for (const { verdict, error } of found) expect(verdict).toBe(Number(error) > 0 ? "FAILED" : "ok");
@@ -76,20 +76,20 @@ describe("check-fixture", () => {
     }
   });
 
-  it("refuses what does not go together, is not there, or is no fixture", async () => {
+  it("refuses files that do not belong together, do not exist, or are not fixtures", async () => {
     const patch16 = fixturePath("tiny-checkpoint-best.pth");
     expectRefusal(
       await check(patch16, inference),
       "tiny-patch8-infer.safetensors is of a model with patch 8",
       "patch 16",
     );
-    expectRefusal(await check(inference), "tiny-patch8-infer.safetensors is an inference case: name its checkpoint");
+    expectRefusal(await check(inference), "tiny-patch8-infer.safetensors is an inference case: give its checkpoint");
     expectRefusal(await check(at("none.safetensors")), "none.safetensors: cannot be read (no such file or folder)");
     expectRefusal(await check(patch8, patch8), "tiny-patch8.pth: not a valid safetensors file");
     expectRefusal(await check(inference, patch8), "tiny-patch8.pth");
     const tensor = { dtype: "F32", shape: [2], data: new Float32Array(2) } as const;
     writeFileSync(at("other.safetensors"), serializeSafetensors(new Map([["x", tensor]])));
-    expectRefusal(await check(patch8, at("other.safetensors")), "other.safetensors is neither an inference case");
+    expectRefusal(await check(patch8, at("other.safetensors")), "other.safetensors is not a case");
     const { tensors } = parseSafetensors(new Uint8Array(readFileSync(inference)), inference);
     writeFileSync(at("no-metadata.safetensors"), serializeSafetensors(tensors));
     expectRefusal(await check(patch8, at("no-metadata.safetensors")), "no-metadata.safetensors: its metadata has no");
@@ -100,7 +100,7 @@ describe("check-fixture", () => {
 });
 
 describe("adapters", () => {
-  it("lists what --adapter takes, the default first and starred", async () => {
+  it("lists what --adapter takes, with the default first and a star at it", async () => {
     const { code, stdout, stderr } = await sdmae("adapters");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const lines = stdout.trimEnd().split("\n");
@@ -196,7 +196,7 @@ describe("--help", () => {
     ["export-onnx", [...model, "--batch", "--heads", "--predictions", "--fused"]],
   ];
 
-  it.each(cases)("of %s names its options and nothing else, by itself and below sdmae", async (name, options) => {
+  it.each(cases)("of %s lists exactly its options, as a tool and as a command of sdmae", async (name, options) => {
     const { code, stdout, stderr } = await tool(name, "--help");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(new RegExp(`^Usage: ${name} `));
@@ -206,7 +206,7 @@ describe("--help", () => {
     expect({ ...below, stdout: below.stdout.replace("Usage: sdmae ", "Usage: ") }).toEqual({ code, stdout, stderr });
   });
 
-  it("of fps names its options", async () => {
+  it("of fps lists its options", async () => {
     const { code, stdout } = await fps("--help");
     expect(code).toBe(0);
     const options = ["--size", "--patch", "--batch", "--seconds", "--dtype", "--checkpoint", "--adapter"];
@@ -215,7 +215,7 @@ describe("--help", () => {
     }
   });
 
-  it("of sdmae names every command; without any command it is exit code 2", async () => {
+  it("of sdmae lists every command; without a command it is printed with exit code 2", async () => {
     const { code, stdout } = await sdmae("--help");
     expect(code).toBe(0);
     for (const [name] of cases) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
@@ -229,7 +229,7 @@ describe("fps", () => {
     const json = at("fps.json");
     const size = ["--size", "32x64", "--patch", "8", "--seconds", "0.2"];
     const { code, stdout, stderr } = await fps(...size, ...adapter, "--json", json);
-    // On a slow machine there is progress, and nothing else.
+    // On a slow machine progress is printed, but nothing else.
     const others = stderr
       .split("\n")
       .filter((line) => !/^(?:compiling kernels; .*|\d of 3 measurements.*|)$/.test(line));
@@ -254,7 +254,7 @@ describe("fps", () => {
     expect(filesIn(at()).filter((name) => name.startsWith("fps"))).toEqual(["fps.json"]);
   });
 
-  it("refuses what cannot be measured", async () => {
+  it("refuses sizes, peers, types, checkpoints and adapters that do not work", async () => {
     expectRefusal(await fps("--size", "30x64", "--patch", "8", ...adapter), "size 30x64 does not divide");
     expectRefusal(
       await fps("--size", "24x40", "--patch", "8", "--mask-ratio", "0.5", ...adapter),

@@ -8,10 +8,10 @@ async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
   return all;
 }
 
-/** A frame of 8×8 BGR pixels, all bytes alike. */
+/** A frame of 8×8 BGR pixels whose bytes are all `value`. */
 const plain = (value: number) => new Uint8Array(8 * 8 * 3).fill(value);
 
-test("pixels of every layout become B, G, R", () => {
+test("pixels of all layouts become B, G, R", () => {
   expect([...toBgr(new Uint8Array([1, 2, 3, 4, 5, 6]), "bgr")]).toEqual([1, 2, 3, 4, 5, 6]);
   expect([...toBgr(new Uint8Array([1, 2, 3, 4, 5, 6]), "rgb")]).toEqual([3, 2, 1, 6, 5, 4]);
   expect([...toBgr(new Uint8ClampedArray([1, 2, 3, 0, 4, 5, 6, 255]), "rgba")]).toEqual([3, 2, 1, 6, 5, 4]);
@@ -24,8 +24,8 @@ test("pixels of every layout become B, G, R", () => {
 });
 
 test("sizes that no frame can have are refused", () => {
-  expect(() => checkFrameSize("x.png", 1, 1)).toThrow("x.png is 1×1 pixels; a frame needs at least 8 a side");
-  expect(() => checkFrameSize("x.png", MAX_FRAME_SIDE + 1, 8)).toThrow("at most 16384 a side");
+  expect(() => checkFrameSize("x.png", 1, 1)).toThrow("x.png is 1×1 pixels; a side needs at least 8");
+  expect(() => checkFrameSize("x.png", MAX_FRAME_SIDE + 1, 8)).toThrow("a side may have at most 16384");
   expect(() => checkFrameSize("x.png", Number.NaN, 8)).toThrow(InputError);
   expect(() => checkFrameSize("x.png", 8, 8)).not.toThrow();
 });
@@ -49,7 +49,7 @@ test("raw frames are numbered, timed and copied", async () => {
   }
 });
 
-test("frames may bring numbers and times of their own, from an async iterable", async () => {
+test("frames of an async iterable may have their own numbers and times", async () => {
   async function* produce() {
     yield { data: plain(1), number: 5, time: 9 };
     yield { data: plain(2), width: 8, height: 8 };
@@ -60,12 +60,12 @@ test("frames may bring numbers and times of their own, from an async iterable", 
     [5, 9],
     [6, undefined],
   ]);
-  await expect(collect(source.frames())).rejects.toThrow("camera: these frames were read already");
+  await expect(collect(source.frames())).rejects.toThrow("camera: these frames were already read");
 });
 
 test.each([
-  [[plain(0), plain(0).subarray(1)], "camera, frame 1 has 191 values; 8×8 bgr pixels are 192"],
-  [[{ data: plain(0), width: 9 }], "camera, frame 0 is 9×8 pixels, the frames before are 8×8"],
+  [[plain(0), plain(0).subarray(1)], "camera, frame 1 has 191 values, but 8×8 bgr pixels need 192"],
+  [[{ data: plain(0), width: 9 }], "camera, frame 0 is 9×8 pixels, but the source is 8×8"],
   [[new Uint16Array(192)], "camera, frame 0: the data must be a Uint8Array for bgr pixels"],
   [
     [
@@ -80,10 +80,10 @@ test.each([
   expect(error.message).toContain(message);
 });
 
-test("options that make no sense are InputErrors", () => {
+test("invalid options are InputErrors", () => {
   expect(() => fromIterable([], { width: 0, height: 8 })).toThrow(InputError);
   expect(() => fromIterable([], { width: 8, height: 8, fps: 0 })).toThrow("fps must be a positive number, not 0");
-  expect(() => fromIterable([], { width: 8, height: 8, format: "yuv" as "rgb" })).toThrow('no pixel format "yuv"');
+  expect(() => fromIterable([], { width: 8, height: 8, format: "yuv" as "rgb" })).toThrow('unknown pixel format "yuv"');
 });
 
 test("leaving early closes the producer", async () => {

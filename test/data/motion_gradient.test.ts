@@ -6,7 +6,7 @@ import { motionGradient, withNeighbours } from "../../src/data/motion_gradient.j
 
 const fixture = new URL("../fixtures/preprocess.safetensors", import.meta.url);
 
-test("the gradient of the original's fixture, value by value", () => {
+test("the gradient equals the original's fixture in every value", () => {
   const { tensors } = parseSafetensors(new Uint8Array(readFileSync(fixture)), "preprocess.safetensors");
   const images = tensors.get("gray.frames_prev_cur_next_m1_p1")?.data as Uint8Array;
   const want = tensors.get("gray.motion_gradient")?.data as Uint8Array;
@@ -20,7 +20,7 @@ test("the gradient of the original's fixture, value by value", () => {
   expect(Buffer.compare(got, want)).toBe(0);
 });
 
-test("neighbours go by number; one that does not exist is the frame itself", async () => {
+test("neighbours are found by number; for a missing one the frame itself stands in", async () => {
   const numbers = [2, 3, 4, 6, 9, 10];
   const options = { width: 8, height: 8, format: "gray" } as const;
   const source = fromIterable(

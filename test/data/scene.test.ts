@@ -23,20 +23,20 @@ const videoOf = (kind: SceneAnomaly) => abnormal.get(kind) as SceneVideo;
 const gravity = 9.81;
 const dt = 0.01;
 
-/** Whoever is abnormal in a video of this kind. */
+/** The abnormal actor in the video of a kind. */
 function culprit(kind: SceneAnomaly) {
   const actor = videoOf(kind).actors.find(({ anomaly }) => anomaly) as Actor;
   return { actor, anomaly: actor.anomaly as NonNullable<Actor["anomaly"]> };
 }
 
-/** Metres a second, by the difference of two places. */
+/** Metres per second, from the difference of two places. */
 function velocity(actor: Actor, time: number): { x: number; z: number; speed: number } {
   const [a, b] = [actor.at(time - dt / 2), actor.at(time + dt / 2)];
   const [x, z] = [(b.x - a.x) / dt, (b.z - a.z) / dt];
   return { x, z, speed: Math.hypot(x, z) };
 }
 
-/** The lane on which a place lies. */
+/** The lane of a place. */
 function laneAt({ x, z }: { x: number; z: number }, towards?: { x: number; z: number }) {
   return scene.lanes.find((lane) => {
     const beside = Math.abs((x - lane.x) * -lane.dz + (z - lane.z) * lane.dx);
@@ -58,12 +58,12 @@ const heights = (parts: readonly Part[]) => {
 };
 
 describe("the camera", () => {
-  it("maps as a pinhole does", () => {
+  it("maps like a pinhole camera", () => {
     const fieldOfView = 0.8;
     const camera = new Camera({ eye: [1, 4, 2], target: [1, 1, -6], fieldOfView, width, height });
     const focal = height / 2 / Math.tan(fieldOfView / 2);
     expect(camera.focal).toBeCloseTo(focal, 6);
-    // By hand: turned down about the x axis by the angle whose tangent is 3/8.
+    // By hand: turned down around the x axis by the angle whose tangent is 3/8.
     const [sine, cosine] = [3 / Math.hypot(3, 8), 8 / Math.hypot(3, 8)];
     for (const [x, y, z] of [
       [0, 0, -5],
@@ -81,7 +81,7 @@ describe("the camera", () => {
     }
   });
 
-  it("sees somebody of height h at depth d as h · focal / d pixels", () => {
+  it("sees a person of height h at depth d as h · focal / d pixels", () => {
     const camera = new Camera({ eye: [0, 1, 0], target: [0, 1, -1], fieldOfView: 0.7, width, height });
     const person = { ...drawPerson(new Draw(5)), height: 1.8, bag: "none" as const };
     const standing = figure(person, gaitPose(person, 0, 0));
@@ -140,9 +140,9 @@ describe("the rasteriser", () => {
     }
   });
 
-  it("tells what is seen in a pixel after what is nearer hides it", () => {
+  it("gives the nearest thing in each pixel", () => {
     const stage = new Stage(1, width, height, "wide", false);
-    // Beside what stands in the street.
+    // Where nothing stands in the street.
     const ball = (depthShare: number, owner: number) => {
       const { eye } = stage.camera;
       const at = vec3.scaleAndAdd(vec3.create(), eye, stage.camera.ray(92, 44), 14 * depthShare);
@@ -154,7 +154,7 @@ describe("the rasteriser", () => {
     expect(Math.abs(count([ball(1, 1)], 1) - disc)).toBeLessThan(0.1 * disc);
     expect(count([ball(1, 1), ball(0.5, 0)], 1)).toBe(0);
     expect(count([ball(1, 0), ball(0.5, 1)], 1)).toBe(count([ball(1, 1)], 1));
-    // Half as large in the image, so that it hides a quarter.
+    // Half as large in the image: it hides a quarter.
     const small = {
       ...ball(0.5, 0),
       parts: ball(0.5, 0).parts.map((part) => ({ ...part, aRadius: 0.25, bRadius: 0.25 })),
@@ -164,7 +164,7 @@ describe("the rasteriser", () => {
 });
 
 describe("movement", () => {
-  it("of something thrown is a parabola until it lands, and then never goes below the ground", () => {
+  it("of a thrown ball is a parabola until it lands, and never goes below the ground", () => {
     const path = throwBall([1, 2, -9], [5, 5.5, 1], 0.15);
     const landing = (5.5 + Math.sqrt(5.5 ** 2 + 2 * gravity * 1.85)) / gravity;
     for (let t = 0; t < landing; t += 0.05) {
@@ -184,7 +184,7 @@ describe("movement", () => {
     expect(path(40)).toEqual(path(30));
   });
 
-  it("of the thrown object in a video obeys gravity from the hand on", () => {
+  it("of the thrown object in a video obeys gravity after the hand lets go", () => {
     const { actor, anomaly } = culprit("thrown-object");
     const centre = (time: number) => (actor.parts(time)[0] as { a: vec3 }).a[1];
     const thrower = videoOf("thrown-object").actors[0];
@@ -199,7 +199,7 @@ describe("movement", () => {
     }
   });
 
-  it("on foot keeps a foot on the ground, which does not slide", () => {
+  it("on foot keeps a foot on the ground that does not slide", () => {
     for (const [seed, speed, running] of [
       [1, 1.1, false],
       [2, 1.6, false],
@@ -225,7 +225,7 @@ describe("movement", () => {
     }
   });
 
-  it("of normal people is a walk in the direction of their lane, with their feet on the ground, through nobody", () => {
+  it("of normal people follows their lane, with feet on the ground and without collisions", () => {
     const { actors } = normal;
     expect(actors.length).toBeGreaterThan(8);
     const directions = new Set<string>();
@@ -253,7 +253,7 @@ describe("movement", () => {
     expect([...directions].sort()).toEqual(["away", "far", "near", "towards"]);
   });
 
-  it("of whoever is abnormal is what its name says", () => {
+  it("of abnormal actors is what the name says", () => {
     const speeds = { runner: [3.5, 6], bicycle: [4, 6], cart: [3, 4.5] } as const;
     for (const [kind, [least, most]] of Object.entries(speeds)) {
       const { actor, anomaly } = culprit(kind as SceneAnomaly);
@@ -278,7 +278,7 @@ describe("movement", () => {
       const { x, z } = actor.at(time);
       expect(Math.hypot(x - start.x, z - start.z)).toBeLessThan(0.9);
     }
-    // Without a jump: where the pieces of a movement meet, the place is the same.
+    // There are no jumps between the pieces of a movement.
     for (const one of [wrong.actor, actor]) {
       for (let time = one.begin; time < one.end; time += dt) expect(velocity(one, time).speed).toBeLessThan(1.65);
     }
@@ -286,7 +286,7 @@ describe("movement", () => {
 });
 
 describe("a video", () => {
-  it("is the same for the same seed, whatever was drawn before, and another for another", () => {
+  it("is the same for the same seed, whatever was drawn before, and differs for another seed", () => {
     const again = createScene({ seed: 3, width, height, fps });
     const video = again.video({ index: 0, frames: 100, anomalies: "none" });
     const [late, early] = [video.render(70), video.render(20)];
@@ -303,20 +303,20 @@ describe("a video", () => {
     expect(again.camera.eye).toEqual(createScene({ seed: 4, width, height }).camera.eye);
   });
 
-  it("shows the same place as the others of its scene, in its own light, with noise", () => {
+  it("shows the same place as the scene's other videos, in its own light, with noise", () => {
     const empty = [0, 1].map((index) => scene.video({ index, frames: 10, anomalies: "none", density: 0 }));
     const [a, b, next] = [empty[0].render(0).image, empty[1].render(0).image, empty[0].render(1).image];
     const mean = (image: Uint8Array) => image.reduce((sum, value) => sum + value, 0) / image.length;
     const gain = mean(a) / mean(b);
     expect(a.filter((value, i) => Math.abs(value - gain * b[i]) > 16).length / a.length).toBeLessThan(0.02);
     expect(Math.abs(gain - 1)).toBeGreaterThan(0.005);
-    // Nobody is there: what changes from frame to frame is noise and flicker.
+    // Without people only noise and flicker change from frame to frame.
     const change = Math.sqrt(a.reduce((sum, value, i) => sum + (value - next[i]) ** 2, 0) / a.length);
     expect(change).toBeGreaterThan(1.5);
     expect(change).toBeLessThan(4.5);
   });
 
-  it("has nothing abnormal where none was asked for", () => {
+  it("has nothing abnormal unless requested", () => {
     for (let frame = 0; frame < normal.frameCount; frame++) {
       const { mask, boxes, label } = normal.truth(frame);
       expect([label, boxes.length, mask.includes(1), mask.length]).toEqual([0, 0, false, width * height]);
@@ -341,7 +341,7 @@ describe("a video", () => {
         expect(frame / fps).toBeLessThan(anomaly.end);
       }
     }
-    // Normal at first, and abnormal for a while.
+    // Normal at first, then abnormal for a while.
     expect(labels.slice(0, 30)).not.toContain(1);
     expect(labels.filter((label) => label === 1).length).toBeGreaterThan(kind === "thrown-object" ? 4 : 20);
     const middle = labels.indexOf(1) + 3;
@@ -350,7 +350,7 @@ describe("a video", () => {
     expect(image.length).toBe(width * height * 3);
   });
 
-  it("keeps two things that happen apart", () => {
+  it("separates two events", () => {
     const video = scene.video({ index: 40, frames: 200, anomalies: ["bicycle", "cart"] });
     const tracks = Array.from({ length: 200 }, (_, frame) => video.truth(frame).boxes).flat();
     expect(new Set(tracks.map(({ track }) => track))).toEqual(new Set([0, 1]));
@@ -358,7 +358,7 @@ describe("a video", () => {
     expect(first(0)).toBeLessThan(first(1));
   });
 
-  it("refuses what cannot be", () => {
+  it("refuses invalid options and frames", () => {
     const refused = (make: () => unknown) => {
       expect(make).toThrow(InputError);
     };
@@ -377,7 +377,7 @@ describe("a video", () => {
 describe("sceneDataset", () => {
   const options = { seed: 3, width, height, train: 2, test: 3, frames: 30 };
 
-  it("gives normal videos to learn from, and every anomaly with its truth to be measured on", async () => {
+  it("gives normal videos to train on, and test videos with ground truth", async () => {
     const { layout, train, test } = sceneDataset(options);
     expect(layout).toBe("scene");
     expect([train, test].map((videos) => videos.map(({ name }) => name))).toEqual([
@@ -402,13 +402,13 @@ describe("sceneDataset", () => {
     }
   });
 
-  it("has test videos that do not depend on how many others there are", async () => {
+  it("has test videos that do not depend on the number of others", async () => {
     const last = sceneDataset({ ...options, train: 1, test: 6 }).test[3];
     const other = sceneDataset({ ...options, train: 0, test: 7 }).test[3];
     expect(await last.tracks?.()).toEqual(await other.tracks?.());
   });
 
-  it("refuses counts that cannot be, and no anomaly at all", () => {
+  it("refuses invalid counts, and tests without anomalies", () => {
     expect(() => sceneDataset({ train: -1 })).toThrow(InputError);
     expect(() => sceneDataset({ test: 1.5 })).toThrow(InputError);
     expect(() => sceneDataset({ test: 1, anomalies: [] })).toThrow(InputError);

@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { ClipWindow } from "../../src/detector/clip_window.js";
 
-/** Feeds frames of these numbers one by one; returns, for each scored frame, the numbers of its neighbours. */
+/**
+ * Feeds frames of these numbers one by one.
+ * @returns for each scored frame the numbers of t−3, t, t+3, t−1, t+1
+ */
 function neighbours(numbers: readonly number[], batch: number): Record<number, number[]> {
   const slots = ClipWindow.slotsFor(batch);
   const window = new ClipWindow<{ number: number }>(slots);
@@ -22,7 +25,7 @@ function neighbours(numbers: readonly number[], batch: number): Record<number, n
   return seen;
 }
 
-/** METHOD §1, literally: the frame of that number where it exists, else frame t. */
+/** docs/method.md §1, literally: the frame of that number if it exists, else frame t. */
 function expected(numbers: readonly number[]): Record<number, number[]> {
   const at = (t: number, offset: number) => (numbers.includes(t + offset) ? t + offset : t);
   return Object.fromEntries(numbers.map((t) => [t, [at(t, -3), t, at(t, 3), at(t, -1), at(t, 1)]]));
@@ -35,11 +38,11 @@ describe("a clip window", () => {
     ["one frame", [0]],
     ["two frames", [0, 1]],
     ["five frames", range(0, 4)],
-    ["numbers from 1", range(1, 12)],
+    ["frames numbered from 1", range(1, 12)],
     ["gaps", [...range(0, 6), ...range(9, 15), 100, 101, ...range(200, 210)]],
     ["every third frame", [0, 3, 6, 9, 12, 15, 18, 21, 24]],
     ["every fifth frame", [0, 5, 10, 15, 20, 25]],
-  ])("finds neighbours by number in %s", (_, numbers) => {
+  ])("finds neighbours by frame number: %s", (_, numbers) => {
     for (const batch of [1, 2, 3, 8, 64]) expect(neighbours(numbers, batch)).toEqual(expected(numbers));
   });
 

@@ -5,7 +5,8 @@ import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { fromIterable } from "../../src/data/frame.js";
-import type { DetectorOptions, FrameScore, StreamScore } from "../../src/detector/detector.js";
+import type { DetectorOptions } from "../../src/detector/detector.js";
+import type { FrameScore, StreamScore } from "../../src/detector/scores.js";
 import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
 import type { Gpu } from "../../src/gpu/gpu.js";
@@ -52,12 +53,9 @@ describe("the detector", () => {
       return Uint8Array.from({ length: 3 * pixels }, (_, i) => data[first + (i % 3) * pixels + Math.floor(i / 3)]);
     };
     for (let b = 0; b < 3; b++) {
-      // Frames 0, 3 and 6 are the sample; the gradient |frame 2 − frame 4| is the fixture's, since frame 4 is black.
-      const [previous, current, next] = [0, 1, 2].map((t) => interleaved("in.frames_u8", (b * 3 + t) * 3 * pixels)) as [
-        Uint8Array,
-        Uint8Array,
-        Uint8Array,
-      ];
+      // Frames 0, 3 and 6 are the sample. Frame 4 is black, so that the motion gradient,
+      // |frame 2 − frame 4|, is the fixture's.
+      const [previous, current, next] = [0, 1, 2].map((t) => interleaved("in.frames_u8", (b * 3 + t) * 3 * pixels));
       const gradient = interleaved("in.gradient", b * 3 * pixels);
       const black = new Uint8Array(3 * pixels);
       const video = [previous, black, gradient, current, black, black, next];
@@ -70,7 +68,8 @@ describe("the detector", () => {
       });
       const want = (name: string) => (tensors.get(name) as StoredTensor).data[b] as number;
       const scored = results[3];
-      // Tokens that move equally may be ranked either way: the original's sort is not stable, and a few in each sample do.
+      // A few tokens in each sample move equally, and the original's sort is not stable: they may
+      // be ranked either way.
       expect(Math.abs(scored.studentError / want("out.score_student_teacher") - 1)).toBeLessThan(1e-3);
       expect(Math.abs(scored.targetError / want("out.score_teacher") - 1)).toBeLessThan(1e-3);
       expect(scored.score).toBeCloseTo(scored.studentError + scored.targetError, 6);
@@ -80,7 +79,7 @@ describe("the detector", () => {
     }
   });
 
-  it("scores frames as the checkpoint was tested in training, by what its tokens are predicted to be", async () => {
+  it("scores frames as the model was tested in training", async () => {
     const size = { height: 32, width: 64 };
     const video = waves(9, size);
     const tested = { rule: "sum", scoring: "top-anomaly", tokens: "visible", topK: 2, minMotion: 0 };
@@ -94,7 +93,7 @@ describe("the detector", () => {
       expect(map).toEqual({ rows: maps.rows, columns: maps.columns, data: anomaly });
       expect([tokens, studentError]).toEqual([undefined, plain[i]?.studentError]);
     }
-    // What is asked for comes before it, and so does a preset.
+    // Options and a preset come first.
     const maximum = await detect(video, size, { frameScore: { scoring: "maximum" } }, trained);
     const mean = await detect(video, size, { preset: "avenue" }, trained);
     for (const [i, { tokens, score }] of all.entries()) {
@@ -105,7 +104,7 @@ describe("the detector", () => {
     }
   });
 
-  it("gives the same scores for the same seed whatever the batch, others for another seed", async () => {
+  it("gives the same scores for the same seed at any batch size, others for another seed", async () => {
     const size = { height: 32, width: 64 };
     const video = waves(9, size);
     const one = await detect(video, size, { seed: 5, batch: 1 });
@@ -134,7 +133,7 @@ describe("the detector", () => {
     expect(count).toBe(4);
   });
 
-  it("creates nothing on the GPU once it is running, and can be left early", async () => {
+  it("creates no GPU objects once it is running, and can be left early", async () => {
     const size = { height: 32, width: 64 };
     const detector = await Detector.open(tiny, { gpu: gpu(), size });
     open.push(detector);
@@ -162,8 +161,8 @@ describe("the detector", () => {
   });
 
   describe.each([
-    ["as software adapters want it", (device: Gpu) => device],
-    ["as GPUs want it: uploads through mapped buffers", asGpu],
+    ["on a software adapter", (device: Gpu) => device],
+    ["uploading through mapped buffers, as on a GPU", asGpu],
   ] as const)("with several sources, %s", (_, taken) => {
     const size = { height: 32, width: 64 };
     const lengths = [9, 4, 1, 12];
@@ -171,7 +170,7 @@ describe("the detector", () => {
     const sources = () => videos.map((frames, i) => fromIterable(frames, { ...size, name: `camera ${i}` }));
     const options = { size, seed: 5, dtype: "f32", tune: false } as const;
 
-    it("each gets in order what it gets alone, in full batches and in prompt ones", async () => {
+    it("gives each source the scores that it gets alone, in order, in full and in prompt batches", async () => {
       const alone: FrameScore[][] = [];
       for (const video of videos) alone.push(await detect(video, size, { seed: 5, batch: 1 }));
       for (const [batch, prompt] of [
@@ -192,7 +191,7 @@ describe("the detector", () => {
       }
     });
 
-    it("creates nothing once it runs, and lets go of all of them when it is left", async () => {
+    it("creates no GPU objects once it is running, and closes all sources when it is left", async () => {
       const released = [false, false];
       const endless = (i: number) =>
         fromIterable(
@@ -218,7 +217,7 @@ describe("the detector", () => {
       expect(released).toEqual([true, true]);
     });
 
-    it("what goes wrong with one ends all, with its own error; sizes that differ are refused", async () => {
+    it("ends all sources with the error of the one that fails, and refuses different sizes", async () => {
       const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch: 2, ...options });
       open.push(detector);
       const failing = fromIterable(
@@ -234,20 +233,23 @@ describe("the detector", () => {
       await expect(all([fromIterable(waves(50, size), size), failing])).rejects.toThrow("the camera is gone");
       const other = { height: 16, width: 64 };
       await expect(all([sources()[0], fromIterable(waves(3, other), { ...other, name: "b" })])).rejects.toThrow(
-        new InputError("b is 64×16 pixels, camera 0 64×32: streams that are scored together have one size"),
+        new InputError("b is 64×16 pixels, camera 0 is 64×32: streams that are scored together must have one size"),
       );
       await all([]);
       await all(sources());
     });
   });
 
-  it("says what is wrong with settings", async () => {
+  it("names the setting that is wrong", async () => {
     const tries: [DetectorOptions, string][] = [
       [{ size: { height: 100, width: 96 } }, "size 100x96 does not divide into patches of 16 pixels; 96x96 does"],
       [{ size: { height: 64, width: 96 }, maskRatio: 0.9 }, "mask ratio 0.9 leaves no grid"],
       [{ seed: -1 }, "seed -1 is not a whole number"],
       [{ batch: 0 }, "batch 0 is not a whole number"],
-      [{ size: { height: 64, width: 96 }, maskRatio: 0, maskedOnly: true }, "needs some: mask ratio 0 removes none"],
+      [
+        { size: { height: 64, width: 96 }, maskRatio: 0, maskedOnly: true },
+        "over removed tokens only, but mask ratio 0 removes none",
+      ],
     ];
     for (const [options, message] of tries) {
       const error = await Detector.open(tiny, { gpu: gpu(), ...options }).catch((e: unknown) => e);

@@ -38,7 +38,7 @@ async function scores(on: Gpu, options: DetectorOptions, signal?: AbortSignal): 
   }
 }
 
-it("a detector checks and tunes at a GPU's first use, not at the second, and not if it is told not to", {
+it("a detector checks and tunes kernels at the first use of a GPU only, and not with tune: false", {
   timeout: 600_000,
 }, async () => {
   const own = asGpu(gpu());
@@ -61,7 +61,7 @@ it("a detector checks and tunes at a GPU's first use, not at the second, and not
   const before = own.allocatedBytes;
   const tuned = await scores(own, { onNotice });
   expect(own.allocatedBytes).toBe(before);
-  expect(lines).toEqual([`checking kernels on ${own.adapter.description}: at most 5 s, once for this model and size`]);
+  expect(lines).toEqual([`checking kernels on ${own.adapter.description}: at most 5 s, once per model and size`]);
   expect([...own.tuning.keys()]).toEqual(kept);
   expect(kept.some((key) => key.startsWith("linear f32 "))).toBe(true);
   for (const [i, score] of tuned.entries()) expect(Math.abs(score / untuned[i] - 1)).toBeLessThan(1e-5);
@@ -70,7 +70,7 @@ it("a detector checks and tunes at a GPU's first use, not at the second, and not
   expect(await scores(own, { onNotice })).toEqual(tuned);
   expect(lines).toEqual([]);
 
-  // On a software adapter there is nothing to check.
+  // On a software adapter nothing is checked.
   await scores(gpu(), { onNotice });
   expect(lines).toEqual([]);
 });

@@ -26,7 +26,7 @@ describe("a frame's score", () => {
     ["teacher", 8.75 / 4],
     ["student", 10 / 4],
     ["sum", 18.75 / 4],
-  ] as const)("of the %s rule", (rule, want) => {
+  ] as const)("by the %s rule", (rule, want) => {
     expect(frameScore(maps, { ...paperFrameScore, rule })).toBe(want);
   });
 
@@ -43,7 +43,7 @@ describe("a frame's score", () => {
     expect(frameScore(maps, { ...paperFrameScore, scoring, topK: 2 })).toBe(want);
   });
 
-  it("of visible or of removed tokens only", () => {
+  it("can be over visible or removed tokens only", () => {
     expect(frameScore(maps, { ...paperFrameScore, tokens: "visible" })).toBe((1.5 + 11) / 2);
     expect(frameScore(maps, { ...paperFrameScore, tokens: "removed" })).toBe((2.25 + 4) / 2);
     expect(frameScore(maps, { ...paperFrameScore, scoring: "maximum", tokens: "removed" })).toBe(4);
@@ -54,16 +54,16 @@ describe("a frame's score", () => {
     expect(frameScore(maps, { ...paperFrameScore, minMotion: 3.9 })).toBe((2.25 + 11 + 4) / 4);
   });
 
-  it("top-k of more tokens than there are is their mean", () => {
+  it("is the mean if k is larger than the number of tokens", () => {
     expect(frameScore(maps, { ...paperFrameScore, scoring: "top-k", topK: 99 })).toBe(18.75 / 4);
   });
 
-  it("is 0 where no token counts", () => {
+  it("is 0 if no token counts", () => {
     const all = { ...maps, visible: Uint8Array.of(1, 1, 1, 1) };
     expect(frameScore(all, { ...paperFrameScore, tokens: "removed" })).toBe(0);
   });
 
-  it("keeps a NaN: whoever smooths it deals with it", () => {
+  it("keeps a NaN, which smoothing deals with", () => {
     const broken = { ...maps, target: Float32Array.of(Number.NaN, 0, 0, 0) };
     expect(frameScore(broken, paperFrameScore)).toBeNaN();
     expect(frameScore(broken, { ...paperFrameScore, scoring: "maximum" })).toBeNaN();
@@ -83,7 +83,7 @@ describe("token maps", () => {
     expect([rows, columns, ...data]).toEqual([2, 2, 2, 2, 2, 2]);
   });
 
-  it("refuse a cleaned-up map without a student", () => {
+  it("refuse the cleaned-up map without a student", () => {
     const { cleaned, ...rest } = maps;
     expect(cleaned).toBeDefined();
     expect(() => tokenMap(rest, "teacher", "cleaned-map")).toThrow(InputError);

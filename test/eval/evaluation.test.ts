@@ -7,7 +7,7 @@ import type { VideoRecord } from "../../src/eval/record.js";
 
 const plain: EvaluationSettings = { ...paperEvaluation, smoothing: { kind: "none" }, map: "error", rule: "teacher" };
 
-/** A record whose frames' tokens (2 × 2) have the errors given. */
+/** A record whose frames have these errors, of 2 × 2 tokens each. */
 function record(errors: readonly (readonly number[])[], size = { width: 8, height: 8 }): VideoRecord {
   const zero = () => new Float32Array(4);
   const tokens = errors.map(
@@ -27,7 +27,7 @@ function record(errors: readonly (readonly number[])[], size = { width: 8, heigh
   return { ...size, frames: errors.map((_, i) => i), tokens };
 }
 
-/** Frames whose four tokens all have one error. */
+/** A record of frames whose four tokens all have the same error. */
 const even = (...errors: number[]) => record(errors.map((e) => [e, e, e, e]));
 
 function video(name: string, labels?: readonly number[], rest: Partial<DatasetVideo> = {}): DatasetVideo {
@@ -40,7 +40,7 @@ function video(name: string, labels?: readonly number[], rest: Partial<DatasetVi
   };
 }
 
-/** A mask of 8 × 8 that is abnormal in one of its quarters, or nowhere. */
+/** A mask of 8 × 8 that is abnormal in one quarter, or nowhere. */
 function quarter(which: number | undefined): PixelMask {
   const data = new Uint8Array(64);
   for (let i = 0; i < 64; i++) {
@@ -51,7 +51,7 @@ function quarter(which: number | undefined): PixelMask {
 }
 
 describe("an evaluation", () => {
-  it("gives micro- and macro-AUC, a video's own AUC, and the equal-error rate", async () => {
+  it("gives micro- and macro-AUC, the AUC of each video, and the equal-error rate", async () => {
     const evaluation = new Evaluation(plain);
     await evaluation.add(video("a", [0, 0, 1, 1]), [even(0.1, 0.3, 0.2, 0.4)]);
     await evaluation.add(video("b", [0, 1]), [even(0.35, 0.38)]);
@@ -59,7 +59,8 @@ describe("an evaluation", () => {
     expect(result.videos.map((v) => v.auc)).toEqual([3 / 4, 1]);
     // Normal 0.1, 0.3, 0.35; abnormal 0.2, 0.4, 0.38: 7 of 9 pairs in order.
     expect(result.microAuc).toBeCloseTo(7 / 9, 12);
-    // One point at each end: normal 0, 0.1, 0.3 and abnormal 0.2, 0.4, 1: 8 of 9; the other is perfect.
+    // With one point at each end: normal 0, 0.1, 0.3 and abnormal 0.2, 0.4, 1: 8 of 9 pairs. The
+    // other video is perfect.
     expect(result.macroAuc).toBeCloseTo((8 / 9 + 1) / 2, 12);
     expect(result.equalErrorRate?.rate).toBeCloseTo(1 / 3, 12);
     expect(result.pixelAuc).toBeUndefined();
@@ -67,7 +68,7 @@ describe("an evaluation", () => {
     expect(result.notes).toEqual([]);
   });
 
-  it("smooths and normalises each video by itself", async () => {
+  it("smooths and normalises each video alone", async () => {
     const evaluation = new Evaluation({ ...plain, smoothing: { kind: "gaussian", sigma: 1 }, normalize: true });
     await evaluation.add(video("a", [0, 0, 1]), [even(1, 1, 4)]);
     await evaluation.add(video("b", [0, 0, 1]), [even(10, 10, 40)]);
@@ -86,7 +87,7 @@ describe("an evaluation", () => {
     expect([...evaluation.finish().videos[0].raw]).toEqual([2, 4]);
   });
 
-  it("finds pixels and regions: perfect maps get everything", async () => {
+  it("gives perfect maps perfect pixel and region metrics", async () => {
     const evaluation = new Evaluation({ ...plain, regionQuantile: 0.95 });
     // In frames 2 and 3 the upper right quarter is abnormal.
     const errors = [0, 1, 2, 3].map((frame) => (frame < 2 ? [0.1, 0.1, 0.1, 0.1] : [0.1, 0.9, 0.1, 0.1]));
@@ -98,19 +99,20 @@ describe("an evaluation", () => {
     expect(result.tbdc).toBeCloseTo(1, 12);
   });
 
-  it("finds nothing where the maps point elsewhere, though frames are told apart", async () => {
+  it("gives maps that point elsewhere no regions, even if frames are told apart", async () => {
     const evaluation = new Evaluation({ ...plain, regionQuantile: 0.95 });
     const errors = [0, 1, 2, 3].map((frame) => (frame < 2 ? [0.1, 0.1, 0.1, 0.1] : [0.1, 0.1, 0.9, 0.1]));
     const mask = (frame: number) => Promise.resolve(quarter(frame < 2 ? undefined : 1));
     await evaluation.add(video("a", [0, 0, 1, 1], { mask }), [record(errors)]);
     const result = evaluation.finish();
     expect(result.microAuc).toBe(1);
-    expect(result.pixelAuc).toBe(0.5); // 0.1 of the abnormal quarter ties with the normal frames' 0.1
+    // The abnormal quarter has 0.1, like the normal frames: all ties.
+    expect(result.pixelAuc).toBe(0.5);
     expect(result.rbdc).toBe(0);
     expect(result.tbdc).toBe(0);
   });
 
-  it("takes the data set's tracks before those of the masks", async () => {
+  it("prefers the data set's tracks to those built from masks", async () => {
     const evaluation = new Evaluation({ ...plain, regionQuantile: 0.95 });
     const tracks: TrackBox[] = [{ track: 7, frame: 1, x1: 0, y1: 4, x2: 3, y2: 7 }];
     const errors = [
@@ -121,7 +123,7 @@ describe("an evaluation", () => {
     expect(evaluation.finish()).toMatchObject({ rbdc: 1, tbdc: 1 });
   });
 
-  describe("says what is missing or odd", () => {
+  describe("notes what is missing or odd:", () => {
     it("no labels at all", async () => {
       const evaluation = new Evaluation(plain);
       await evaluation.add(video("a"), [even(1, 2)]);
@@ -132,7 +134,7 @@ describe("an evaluation", () => {
       expect(result.notes.join()).toContain("no video has labels");
     });
 
-    it("a video of one class counts in micro and macro, but has no AUC of its own", async () => {
+    it("a video of one class, which counts in micro- and macro-AUC but has no AUC of its own", async () => {
       const evaluation = new Evaluation(plain);
       await evaluation.add(video("a", [1, 1]), [even(0.5, 0.2)]);
       await evaluation.add(video("b", [0, 1]), [even(0.1, 0.3)]);
@@ -143,7 +145,7 @@ describe("an evaluation", () => {
       expect(result.macroAuc).toBe(1);
     });
 
-    it("all frames of one class: no micro-AUC", async () => {
+    it("all frames of one class, so that there is no micro-AUC", async () => {
       const evaluation = new Evaluation(plain);
       await evaluation.add(video("a", [0, 0]), [even(0.5, 0.2)]);
       const result = evaluation.finish();
@@ -152,17 +154,17 @@ describe("an evaluation", () => {
       expect(result.notes.join()).toContain("all labelled frames are of one class");
     });
 
-    it("scores that are not numbers", async () => {
+    it("scores that are NaN", async () => {
       const evaluation = new Evaluation(plain);
       await evaluation.add(video("a", [0, 1, 0]), [even(0.2, 0.4, Number.NaN)]);
       const result = evaluation.finish();
-      expect(result.notes[0]).toContain("a: 1 scores are not numbers");
+      expect(result.notes[0]).toContain("a: 1 scores are NaN");
       expect([...result.videos[0].scores].map((v) => Math.fround(v))).toEqual([0.2, 0.4, 0].map(Math.fround));
     });
   });
 
   describe("refuses", () => {
-    it("labels that are not as many as the frames", async () => {
+    it("more or fewer labels than frames", async () => {
       const evaluation = new Evaluation(plain);
       await expect(evaluation.add(video("a", [0, 1]), [even(1, 2, 3)])).rejects.toThrow(/a has 2 labels.*3 frames/);
     });
@@ -174,7 +176,7 @@ describe("an evaluation", () => {
       await expect(adding).rejects.toThrow("the mask of frame 0 of a is 4×8 pixels, its frames are 8×8");
     });
 
-    it("an infinite score, by its frame", async () => {
+    it("an infinite score, and names its frame", async () => {
       const evaluation = new Evaluation(plain);
       const adding = evaluation.add(video("a", [0, 1]), [even(1, Number.POSITIVE_INFINITY)]);
       await expect(adding).rejects.toThrow("a: the score of frame 1 is Infinity");

@@ -15,7 +15,7 @@ const map = (rows: number, columns: number, ...values: number[]) => ({
 });
 
 describe("the pixel-level criterion", () => {
-  it("takes a normal frame's maximum", () => {
+  it("takes the maximum of a normal frame", () => {
     const pixels = new PixelAuc();
     pixels.add(map(2, 2, 1, 4, 3, 2), mask(4, 4));
     pixels.add(map(1, 2, -3, -2), mask(4, 4));
@@ -27,11 +27,12 @@ describe("the pixel-level criterion", () => {
 
   it("takes the highest threshold at which two fifths of the abnormal pixels are found", () => {
     const pixels = new PixelAuc();
-    // Five abnormal pixels, a cell each: two are enough.
+    // Five abnormal pixels in a cell each: two are enough.
     pixels.add(map(1, 6, 5, 4, 3, 2, 1, 99), mask(6, 1, 0, 1, 2, 3, 4));
-    // Six: two are one too few.
+    // Six: two are not enough.
     pixels.add(map(1, 6, 5, 4, 3, 2, 1, 0), mask(6, 1, 0, 1, 2, 3, 4, 5));
-    // Columns 0 and 1 of a frame of 5 fall into the left of two cells, the middle's centre into the right one.
+    // In a frame of 5 columns, 0 and 1 fall into the left of two cells, the centre of column 2 into
+    // the right one.
     pixels.add(map(1, 2, 7, 8), mask(5, 1, 0, 1, 2));
     pixels.add(map(1, 2, 7, 8), mask(5, 1, 0, 1, 2, 3));
     expect(pixels.scores).toEqual([4, 3, 7, 8]);
@@ -53,7 +54,7 @@ describe("the pixel-level criterion", () => {
         values[Math.floor(((y + 0.5) / height) * rows) * columns + Math.floor(((x + 0.5) / width) * columns)];
       return { truth, at };
     });
-    // ROC points of the criterion itself, from the highest threshold down.
+    // ROC points by the criterion's definition, from the highest threshold down.
     let [area, before] = [0, [0, 0] as [number, number]];
     for (let threshold = 7; threshold >= 0; threshold--) {
       let [falseAlarms, detected] = [0, 0];
@@ -77,7 +78,7 @@ describe("the pixel-level criterion", () => {
     expect(area).toBeLessThan(1);
   });
 
-  it("refuses maps and masks that are not what they say, and NaN", () => {
+  it("refuses maps and masks whose data do not match their size, and NaN", () => {
     const pixels = new PixelAuc();
     expect(() => pixels.add(map(1, 2, 1, Number.NaN), mask(2, 2), "03, frame 5")).toThrow(
       "03, frame 5: the map is NaN in row 0, column 1",

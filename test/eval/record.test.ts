@@ -20,7 +20,7 @@ const maps = (student: boolean): TokenMaps => ({
 
 describe("a video's record", () => {
   for (const student of [true, false]) {
-    it(`comes back as it was${student ? "" : ", of a model without a student"}`, () => {
+    it(`is read back unchanged${student ? "" : ", of a model without a student"}`, () => {
       const record: VideoRecord = {
         width: 51,
         height: 37,
@@ -33,10 +33,10 @@ describe("a video's record", () => {
     });
   }
 
-  it("is refused where the file is something else or cut off", () => {
+  it("is refused if the file is something else or cut off", () => {
     const bytes = encodeRecord({ width: 8, height: 8, frames: [0], tokens: [maps(true)] }, {});
     expect(() => decodeRecord(bytes.subarray(0, bytes.length - 9), "cut.safetensors")).toThrow("cut.safetensors");
     const other = serializeSafetensors(new Map([["a", { dtype: "F32", shape: [1], data: Float32Array.of(1) }]]));
-    expect(() => decodeRecord(other, "other.safetensors")).toThrow("other.safetensors is no record of scores");
+    expect(() => decodeRecord(other, "other.safetensors")).toThrow("other.safetensors is not a record of scores");
   });
 });

@@ -2,27 +2,27 @@ import { describe, expect, it } from "vitest";
 import { boxIou, type Detection, type RegionVideo, regionMetrics } from "../../src/eval/region_metrics.js";
 import { Random } from "../support/numbers.js";
 
-// The original's RBDC and TBDC are held against its fixture in test/fixture/metrics.test.ts.
+// test/fixture/metrics.test.ts compares RBDC and TBDC with the original's.
 const box = (x: number, size = 9) => ({ x1: x, y1: 0, x2: x + size, y2: size });
 const region = (track: number, frame: number, x = 0) => ({ track, frame, ...box(x) });
 const detection = (frame: number, score: number, x = 0) => ({ frame, score, ...box(x) });
-/** Where there is no ground truth. */
+/** An x at which there is no ground truth. */
 const elsewhere = 500;
 
 /**
- * From the definition, without any state: for each beginning of the list of detections, what all of them together find and how many find
- * nothing; the area under the points, cut or extended at 1.
+ * The metrics by definition, without state. For the first n detections, for every n: what they find
+ * together, and how many find nothing. Then the area under these points, cut or extended at 1.
  */
 function bruteForce(videos: readonly RegionVideo[], frameCount: number, alpha: number, beta: number) {
   const regions = videos.flatMap(({ tracks }, video) => tracks.map((truth) => ({ video, truth })));
   const keys = [...new Set(regions.map(({ video, truth }) => `${video} ${truth.track}`))];
   const all = videos.flatMap(({ detections }, video) => detections.map((d) => ({ video, d })));
-  // A stable selection sort: the first of the highest each time.
+  // A stable selection sort: each time the first of the highest.
   const sorted: typeof all = [];
   while (sorted.length < all.length) {
     const left = all.filter((entry) => !sorted.includes(entry));
     const best = Math.max(...left.map(({ d }) => d.score));
-    sorted.push(left.find(({ d }) => d.score === best) as (typeof all)[number]);
+    sorted.push(left.find(({ d }) => d.score === best)!);
   }
   const finds = (entry: (typeof all)[number], { video, truth }: (typeof regions)[number]) =>
     entry.video === video && entry.d.frame === truth.frame && pixelIou(entry.d, truth) >= beta;
@@ -62,7 +62,7 @@ const areaUnder = (x: readonly number[], y: readonly number[]) =>
   x.reduce((sum, v, i) => sum + (i ? ((v - x[i - 1]) * (y[i] + y[i - 1])) / 2 : 0), 0);
 
 describe("RBDC and TBDC", () => {
-  it("agree with the definition on random detections, ties and other α and β too", () => {
+  it("agree with the definition on random detections, with ties and other α and β", () => {
     const random = new Random(11);
     let beyondOne = 0;
     for (let round = 0; round < 40; round++) {
@@ -82,7 +82,7 @@ describe("RBDC and TBDC", () => {
         });
         const detections = Array.from({ length: random.integer(20) }, () => {
           const [x, y] = [random.integer(12), random.integer(12)];
-          // Some with their corners the wrong way round.
+          // Some have swapped corners.
           const [w, h] = [random.integer(8) - 1, random.integer(8) - 1];
           return { frame: random.integer(6), x1: x, y1: y, x2: x + w, y2: y + h, score: random.integer(6) / 5 };
         });
@@ -94,7 +94,7 @@ describe("RBDC and TBDC", () => {
       expect(got.rbdc).toBeCloseTo(want.rbdc, 12);
       expect(got.tbdc).toBeCloseTo(want.tbdc, 12);
       expect(got.falsePositives).toBe(want.falsePositives);
-      // The curves are what the areas are of.
+      // The areas under the returned curves are the same.
       const { fpr, rbdr, tbdr } = got.curves;
       expect([fpr[0], fpr.at(-1)]).toEqual([0, 1]);
       expect(areaUnder(fpr, rbdr)).toBeCloseTo(want.rbdc, 12);
@@ -106,17 +106,18 @@ describe("RBDC and TBDC", () => {
 
   it("count a region once, and every region that one detection overlaps", () => {
     const tracks = [region(0, 0), region(1, 0, 2), region(0, 1)];
-    // Two of three regions at once; again is neither found nor false; a false alarm after that; the third region behind it.
+    // The first detection finds two of three regions. The second finds them again: neither found
+    // nor false. Then a false alarm, then the third region.
     const detections = [detection(0, 0.9, 1), detection(0, 0.8, 1), detection(0, 0.7, elsewhere), detection(1, 0.6)];
     const { rbdc, tbdc, curves, falsePositives } = regionMetrics([{ name: "", tracks, detections }], 4, { alpha: 0.6 });
     expect(falsePositives).toBe(1);
     expect(rbdc).toBeCloseTo((2 / 3) * 0.25 + 0.75, 14);
-    // Of track 0 a half was found at first.
+    // At first only half of track 0 was found.
     expect(tbdc).toBeCloseTo(0.5 * 0.25 + 0.75, 14);
     expect(curves).toEqual({ fpr: [0, 0.25, 0.25, 1], rbdr: [2 / 3, 2 / 3, 1, 1], tbdr: [0.5, 0.5, 1, 1] });
   });
 
-  it("keep videos apart: the same frame and track of another is another", () => {
+  it("keep videos apart, even with the same frame and track numbers", () => {
     const videos = [
       { name: "01", tracks: [region(0, 3)], detections: [] },
       { name: "02", tracks: [region(0, 3)], detections: [detection(3, 1)] },
@@ -124,7 +125,7 @@ describe("RBDC and TBDC", () => {
     ];
     const { rbdc, tbdc, falsePositives } = regionMetrics(videos, 10);
     expect(falsePositives).toBe(1);
-    // Nothing up to a tenth of a false positive a frame, then one of two.
+    // Nothing up to 0.1 false positives per frame, then one of two.
     expect(rbdc).toBeCloseTo(0.45, 14);
     expect(tbdc).toBeCloseTo(0.45, 14);
   });
@@ -145,15 +146,15 @@ describe("RBDC and TBDC", () => {
     expect([found(2), found(3)]).toEqual([0, 1]);
   });
 
-  it("end at one false positive a frame", () => {
-    // Two frames; found only behind the second false positive.
+  it("end at one false positive per frame", () => {
+    // Two frames; the region is found only after the second false positive.
     const detections = [detection(0, 3, elsewhere), detection(1, 2, elsewhere), detection(0, 1)];
     const { rbdc, curves, falsePositives } = regionMetrics([{ name: "", tracks: [region(0, 0)], detections }], 2);
     expect([rbdc, falsePositives]).toEqual([0, 2]);
     expect(curves).toEqual({ fpr: [0, 1], rbdr: [0, 0], tbdr: [0, 0] });
   });
 
-  it("are 0 without detections and absent without ground truth; a frame that is not there holds nothing", () => {
+  it("are 0 without detections, and absent without ground truth; frames that do not exist hold nothing", () => {
     expect(regionMetrics([{ name: "", tracks: [region(0, 0)], detections: [] }], 5)).toMatchObject({
       rbdc: 0,
       tbdc: 0,
@@ -169,12 +170,12 @@ describe("RBDC and TBDC", () => {
   });
 
   it("measure 100,000 detections", () => {
-    // Every frame has a region, found by every second detection, hits and false alarms in turn down to the last.
+    // Every frame has a region. Hits and false alarms take turns down to the last detection.
     const frames = 50_000;
     const tracks = Array.from({ length: frames }, (_, frame) => region(frame % 7, frame));
     const detections = Array.from({ length: 2 * frames }, (_, i) => detection(i >> 1, -i, i % 2 ? elsewhere : 0));
     const { rbdc } = regionMetrics([{ name: "", tracks, detections }], frames);
-    // Step k of n is k/n high: (n + 1) / 2n.
+    // Step k of n is k/n high: (n + 1) / 2n in all.
     expect(rbdc).toBeCloseTo((frames + 1) / (2 * frames), 12);
   });
 

@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 import { connectedComponents, findRegions, quantile } from "../../src/eval/regions.js";
 import { Random } from "../support/numbers.js";
 
-/** A map, or a mask, drawn in rows: digits are values. */
+/** A map or a mask, drawn in rows: digits are values. */
 function draw(...rows: string[]) {
   const data = Float32Array.from(rows.join(""), Number);
   return { rows: rows.length, columns: rows[0].length, data };
 }
 
 describe("regions of a map", () => {
-  it("are 8-connected, with the box around them and the greatest cell", () => {
+  it("are 8-connected, with the box around them and the largest cell as score", () => {
     const map = draw(
       "500003", //
       "060030",
@@ -21,11 +21,11 @@ describe("regions of a map", () => {
       { x1: 4, y1: 0, x2: 5, y2: 1, score: 3 },
       { x1: 0, y1: 3, x2: 0, y2: 3, score: 9 },
     ]);
-    // Diagonal neighbours round a corner join to one.
+    // Diagonal neighbours are connected.
     expect(findRegions(draw("10101", "01010"), 1, { width: 5, height: 2 })).toHaveLength(1);
   });
 
-  it("hold no cell that is 0, whatever the threshold", () => {
+  it("never hold a cell that is 0", () => {
     expect(findRegions(draw("000", "020"), 0, { width: 3, height: 2 })).toEqual([
       { x1: 1, y1: 1, x2: 1, y2: 1, score: 2 },
     ]);
@@ -52,7 +52,7 @@ describe("regions of a map", () => {
     }
   });
 
-  it("are a pixel at least, of a map that is finer than the image", () => {
+  it("have at least one pixel, even if the map is finer than the image", () => {
     const map = { rows: 1, columns: 9, data: Float32Array.from([1, 0, 0, 0, 1, 0, 0, 0, 1]) };
     const boxes = findRegions(map, 1, { width: 3, height: 1 });
     expect(boxes.map(({ x1, x2 }) => [x1, x2])).toEqual([
@@ -68,12 +68,12 @@ describe("regions of a map", () => {
 });
 
 describe("connected components", () => {
-  it("join what neighbours join, and nothing else", () => {
+  it("join neighbours, and nothing else", () => {
     const random = new Random(10);
     for (let round = 0; round < 30; round++) {
       const [rows, columns] = [1 + random.integer(12), 1 + random.integer(12)];
       const inside = Uint8Array.from({ length: rows * columns }, () => (random.next() < 0.4 ? 1 : 0));
-      // By union: labels sink to the smallest of their neighbours' until nothing changes.
+      // The reference: each label becomes the smallest of its neighbours' until nothing changes.
       const label = Array.from(inside, (v, i) => (v ? i : -1));
       for (let changed = true; changed; ) {
         changed = false;
@@ -97,14 +97,14 @@ describe("connected components", () => {
 });
 
 describe("a quantile", () => {
-  it("lies between two values as numpy's does", () => {
+  it("lies between two values, as in numpy", () => {
     const values = Float64Array.of(40, 10, 30, 20);
     expect([0, 0.25, 0.5, 0.9, 1].map((q) => quantile(values, q))).toEqual([10, 17.5, 25, 37, 40]);
     expect(Array.from(values)).toEqual([40, 10, 30, 20]);
     expect(quantile(Float32Array.of(3), 0.99)).toBe(3);
   });
 
-  it("needs values and a share", () => {
+  it("needs values, none of them NaN, and a q in 0…1", () => {
     expect(() => quantile(new Float32Array(0), 0.5)).toThrow("no values");
     expect(() => quantile(Float32Array.of(1), 1.5)).toThrow("the quantile 1.5 is not between 0 and 1");
     expect(() => quantile(Float32Array.of(1, Number.NaN, 2), 0.5)).toThrow("NaN");

@@ -3,7 +3,7 @@ import { InputError } from "../../src/errors.js";
 import { equalErrorRate, type RocCurve, rocAuc, rocCurve } from "../../src/eval/roc.js";
 import { Random } from "../support/numbers.js";
 
-/** The chance that an abnormal frame scores higher than a normal one, ties counting half: every pair is looked at. */
+/** How often an abnormal frame scores higher than a normal one, over all pairs; ties are ½. */
 function pairwiseAuc(labels: readonly number[], scores: readonly number[]): number {
   let [wins, pairs] = [0, 0];
   for (const [i, a] of labels.entries()) {
@@ -20,7 +20,7 @@ function pairwiseAuc(labels: readonly number[], scores: readonly number[]): numb
 const trapezoid = ({ fpr, tpr }: RocCurve) =>
   fpr.reduce((sum, x, i) => sum + (i === 0 ? 0 : ((x - fpr[i - 1]) * (tpr[i] + tpr[i - 1])) / 2), 0);
 
-/** Random frames, abnormal ones scoring higher; with few levels there are many ties. */
+/** Random frames; abnormal ones tend to score higher. Few levels make many ties. */
 function frames(seed: number, count: number, levels = Infinity) {
   const random = new Random(seed);
   const labels = Array.from({ length: count }, () => random.integer(2));
@@ -32,7 +32,7 @@ function frames(seed: number, count: number, levels = Infinity) {
 }
 
 describe("ROC-AUC", () => {
-  it("is the chance of the right order, with ties and without", () => {
+  it("is the chance that two frames are in the right order, with ties and without", () => {
     for (const [seed, levels] of [
       [1, Infinity],
       [2, 3],
@@ -47,7 +47,8 @@ describe("ROC-AUC", () => {
   });
 
   it("agrees with a closed form for almost 100,000 frames", () => {
-    // Frame i scores i, and every third is abnormal: the k-th abnormal one (from 0) stands above 2k normal ones.
+    // Frame i scores i, and every third is abnormal: the k-th abnormal one, from 0, is above 2k
+    // normal ones.
     const count = 99_990;
     const random = new Random(5);
     const order = random.permutation(count);
@@ -55,7 +56,7 @@ describe("ROC-AUC", () => {
     const third = count / 3;
     const wins = third * (third - 1);
     expect(rocAuc(labels, order)).toBeCloseTo(wins / (third * 2 * third), 14);
-    // Of each thirty frames with one score, ten are abnormal: no order at all.
+    // Of every thirty frames with one score, ten are abnormal: no order at all.
     const tied = order.map((i) => Math.floor(i / 30));
     expect(rocAuc(labels, tied)).toBeCloseTo(0.5, 14);
   });
@@ -84,7 +85,7 @@ describe("the ROC curve", () => {
     expect(trapezoid(rocCurve(labels, scores) as RocCurve)).toBeCloseTo(pairwiseAuc(labels, scores), 12);
   });
 
-  it("can be thinned for a plot without a visible change", () => {
+  it("can be thinned for a plot without visible change", () => {
     for (const levels of [Infinity, 7]) {
       const { labels, scores } = frames(7, 20_000, levels);
       const whole = rocCurve(labels, scores) as RocCurve;
@@ -92,7 +93,7 @@ describe("the ROC curve", () => {
       expect(thin.fpr.length).toBeLessThanOrEqual(200);
       expect([thin.fpr[0], thin.tpr[0], thin.fpr.at(-1), thin.tpr.at(-1)]).toEqual([0, 0, 1, 1]);
       expect(Math.abs(trapezoid(thin) - trapezoid(whole))).toBeLessThan(1e-3);
-      // What stays are points of the whole curve.
+      // The points that stay are points of the whole curve.
       const points = new Set(Array.from(whole.fpr, (x, i) => `${x} ${whole.tpr[i]} ${whole.thresholds[i]}`));
       for (const [i, x] of thin.fpr.entries()) expect(points).toContain(`${x} ${thin.tpr[i]} ${thin.thresholds[i]}`);
     }
@@ -101,7 +102,7 @@ describe("the ROC curve", () => {
 
 describe("the equal-error rate", () => {
   it("lies on a point of the curve, or on the line between two", () => {
-    // At 0.6 one of four normal frames is alarmed and one of four abnormal ones missed.
+    // At 0.6, one of four normal frames is an alarm, and one of four abnormal ones is missed.
     const labels = [0, 0, 0, 0, 1, 1, 1, 1];
     expect(equalErrorRate(labels, [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.8, 0.9])).toEqual({ rate: 0.25, threshold: 0.6 });
     expect(equalErrorRate(labels, [1, 1, 1, 1, 2, 2, 2, 2])).toEqual({ rate: 0, threshold: 2 });
@@ -112,7 +113,7 @@ describe("the equal-error rate", () => {
         labels.map(() => 3),
       ),
     ).toEqual({ rate: 0.5, threshold: 3 });
-    // From (0, 1/2) at 4 to (1/2, 1) at 2: the falling diagonal is met halfway, in (1/4, 3/4).
+    // From (0, 1/2) at 4 to (1/2, 1) at 2, the line meets the falling diagonal in (1/4, 3/4).
     expect(equalErrorRate([1, 1, 0, 0], [4, 2, 2, 1])).toEqual({ rate: 0.25, threshold: 3 });
   });
 });

@@ -10,7 +10,7 @@ import { randomWeights, tinyConfig } from "../support/model.js";
 const gpu = useGpu(testAdapter, { guarded: false });
 
 describe("the procedural scene, evaluated in memory", () => {
-  it("has ground truth for every figure", async () => {
+  it("gives every figure from the scene's ground truth", async () => {
     const checkpoint: Checkpoint = {
       config: tinyConfig,
       weights: randomWeights(tinyConfig, 1) as Checkpoint["weights"],

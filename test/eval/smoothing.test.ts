@@ -18,7 +18,7 @@ function correlated(scores: readonly number[], kernel: readonly number[]): numbe
 }
 
 describe("the paper's smoothing", () => {
-  it("has a kernel whose peak stands left of its middle", () => {
+  it("has a kernel whose peak is left of its middle", () => {
     // x = 1…4, c = x[1] = 2, σ = 1
     const density = (x: number) => Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
     close(paperKernel(5, 1), [density(-1), density(0), density(1), density(2)]);
@@ -27,7 +27,7 @@ describe("the paper's smoothing", () => {
     close(paperKernel(3, 1), [density(0), density(1)]);
   });
 
-  it("gives what the original gave for the first video, longer kernels than the video too", () => {
+  it("agrees with the original, also if the kernel is longer than the video", () => {
     const cases = JSON.parse(readFileSync(fixturePath("frame-auc.json"), "utf8"));
     expect(cases.length).toBeGreaterThan(3);
     for (const { range, mu, videos, scores, filtered_first_video: want } of cases) {
@@ -45,7 +45,7 @@ describe("the paper's smoothing", () => {
     expect(smooth([], { kind: "paper", range: 38, mu: 11 })).toHaveLength(0);
   });
 
-  it("refuses a kernel that cannot be", () => {
+  it("refuses impossible kernels", () => {
     for (const range of [1, 0, 2.5, Number.NaN]) expect(() => paperKernel(range, 1)).toThrow(InputError);
     expect(() => paperKernel(4, 0)).toThrow("the smoothing's mu 0 is not a number of frames above 0");
     expect(() => smooth([1], { kind: "gaussian", sigma: -1 })).toThrow("sigma -1");
@@ -53,19 +53,19 @@ describe("the paper's smoothing", () => {
 });
 
 describe("Gaussian smoothing", () => {
-  it("is scipy's, with the edges repeated", () => {
+  it("agrees with scipy, with repeated edges", () => {
     // scipy.ndimage.gaussian_filter1d([1, 4, 2, 8, 5], 1.3, mode="nearest"), scipy 1.17
     const want = [1.940241130683, 2.903945165378, 4.062846617187, 5.044631334468, 5.369983009859];
     close(smooth([1, 4, 2, 8, 5], { kind: "gaussian", sigma: 1.3 }), want, 1e-9);
   });
 
-  it("leaves a constant video constant, however short", () => {
+  it("keeps a constant video constant, however short", () => {
     close(smooth([7, 7, 7], { kind: "gaussian", sigma: 50 }), [7, 7, 7]);
   });
 });
 
-describe("scores that are no numbers", () => {
-  it("makes 0 of what a NaN reaches, and counts them beforehand", () => {
+describe("scores that are NaN or infinite", () => {
+  it("become 0 if a NaN reaches them; NaNs can be counted beforehand", () => {
     const scores = [1, 1, Number.NaN, 1, 1, 1, 1];
     expect(countNaN(scores)).toBe(1);
     expect(countNaN([1, 2])).toBe(0);
@@ -75,7 +75,7 @@ describe("scores that are no numbers", () => {
     expect(zero).toEqual([false, true, true, true, false, false, false]);
   });
 
-  it("names the frame and the video of an infinite score", () => {
+  it("are refused if infinite, with the names of frame and video", () => {
     expect(() => smooth([0, Infinity], { kind: "none" }, "Test001")).toThrow(
       "Test001: the score of frame 1 is Infinity; a score must be finite",
     );
@@ -84,7 +84,7 @@ describe("scores that are no numbers", () => {
 });
 
 describe("min-max", () => {
-  it("stretches to 0…1; a constant video becomes 0", () => {
+  it("stretches scores to 0…1; those of a constant video become 0", () => {
     expect(Array.from(minMaxNormalize([2, 4, 3, 6]))).toEqual([0, 0.5, 0.25, 1]);
     expect(Array.from(minMaxNormalize([5, 5]))).toEqual([0, 0]);
     expect(minMaxNormalize([])).toHaveLength(0);

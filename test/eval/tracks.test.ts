@@ -20,7 +20,7 @@ function tracks(...masks: ReturnType<typeof mask>[]) {
 }
 
 describe("tracks from masks", () => {
-  it("follow a region from frame to frame, each with its inclusive box", () => {
+  it("follow a region from frame to frame, with inclusive boxes", () => {
     const builder = new TrackBuilder();
     builder.add(mask([2, 3, 7, 9]));
     builder.add(mask([4, 3, 9, 8], [20, 1, 25, 6]));
@@ -31,7 +31,7 @@ describe("tracks from masks", () => {
     ]);
   });
 
-  it("end where nothing overlaps in the next frame, and are numbered as they begin", () => {
+  it("end if nothing overlaps in the next frame, and are numbered as they begin", () => {
     const found = tracks(mask([0, 0, 5, 5]), mask(), mask([0, 0, 5, 5]), mask([20, 0, 25, 5]));
     expect(found).toEqual([
       [0, 0, 0],
@@ -40,7 +40,7 @@ describe("tracks from masks", () => {
     ]);
   });
 
-  it("go to the region that overlaps most where one parts in two, and one of them where two meet", () => {
+  it("follow the larger overlap if a region splits, and only one continues if two regions merge", () => {
     const parted = mask([0, 0, 6, 9], [9, 0, 19, 9]);
     expect(tracks(mask([0, 0, 19, 9]), parted, mask([0, 0, 19, 9]))).toEqual([
       [0, 0, 0],
@@ -50,13 +50,13 @@ describe("tracks from masks", () => {
     ]);
   });
 
-  it("take pieces that touch at a corner as one, and leave specks out", () => {
+  it("join pieces that touch at a corner, and leave out specks", () => {
     expect(tracks(mask([0, 0, 3, 3], [4, 4, 8, 8]))).toEqual([[0, 0, 0]]);
     // 9 pixels, and 10.
     expect(tracks(mask([0, 0, 2, 2], [10, 0, 14, 1]))).toEqual([[0, 0, 10]]);
   });
 
-  it("refuse a mask that is not of its size", () => {
+  it("refuse a mask whose data do not match its size", () => {
     expect(() => tracks(mask(), { ...mask(), width: 41 })).toThrow("mask 1: 41×30 pixels have 1200 values");
   });
 });

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { InputError } from "../../src/errors.js";
 import type { Gpu } from "../../src/gpu/gpu.js";
-import { Graph, type Op, type Tensor } from "../../src/graph/graph.js";
+import { Graph, type NoAttrs, type Op, type Tensor } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
-import { openNodeGpu } from "../../src/node/gpu.js";
+import { openNodeGpu } from "../../src/node/adapters/gpu.js";
 import { boundsChecked, testAdapter, useGpu } from "../support/gpu.js";
 import { Guards } from "../support/guards.js";
 
 /** y[i] = x[i], four words, and whatever else a test adds. */
 function graphOf(target: Gpu, more: string, globals: string): { graph: Graph; x: Tensor } {
-  const op: Op<object> = {
+  const op: Op<NoAttrs, "x"> = {
     name: "copy",
-    outputs: ([x]) => [x],
-    kernels: ({ inputs, outputs }) => [
+    outputs: ({ x }) => [x],
+    kernels: ({ inputs: { x }, outputs: [y] }) => [
       {
         label: "copy",
         wgsl: `@group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -23,7 +23,7 @@ ${globals}
   if (i == 3u) { ${more} }
 }`,
         entryPoint: "copy",
-        bindings: { x: inputs[0], y: outputs[0] },
+        bindings: { x, y },
         workgroups: [1, 1, 1],
       },
     ],
@@ -31,7 +31,7 @@ ${globals}
   };
   const graph = new Graph(target);
   const x = graph.input("x", [4], "u32");
-  graph.output("y", graph.apply(op, [x], {})[0]);
+  graph.output("y", graph.apply(op, { x }, {})[0]);
   return { graph, x };
 }
 

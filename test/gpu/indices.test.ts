@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 import { specialize } from "../../src/gpu/wgsl.js";
+import { resolveShader, shaders } from "../../tools/wgsl.js";
 import { checkIndices } from "../support/indices.js";
 
 it("takes the whole extent of matrices, in elements of what they lie in", () => {
@@ -35,11 +36,9 @@ fn f(at: u32) {
   );
 });
 
-const folder = new URL("../../shaders/", import.meta.url);
-for (const file of readdirSync(folder)) {
+for (const file of readdirSync(shaders).filter((name) => name.endsWith(".wgsl"))) {
   it(`finds what is indexed in ${file}`, () => {
-    const source = readFileSync(new URL(file, folder), "utf8");
-    const wgsl = specialize(source, {});
+    const wgsl = specialize(resolveShader(file).text, {});
     const { sites } = checkIndices(wgsl, 0);
     const code = wgsl.replace(/\/\/[^\n]*/g, "");
     // Every bound array, and every one of a workgroup, that is used is indexed somewhere, or is

@@ -22,9 +22,9 @@ describe("profiler", () => {
     const [small, large] = [16, 512].map((m) => {
       const k = 128;
       const layer = { weight: random.floats(k * k), bias: random.floats(k) };
-      const { weight, bias } = linearWeights(bench.graph, `layer ${m}`, [layer]);
+      const weights = linearWeights(bench.graph, `layer ${m}`, [layer]);
       const x = bench.input([1, m, k], random.floats(m * k));
-      return bench.graph.scope(`of ${m}`, () => bench.graph.apply(linearOp, [x, weight, bias], {})[0]);
+      return bench.graph.scope(`of ${m}`, () => bench.graph.apply(linearOp, { x, ...weights }, {})[0]);
     }) as [Tensor, Tensor];
     bench.graph.output("small", small);
     bench.graph.output("large", large);

@@ -1,6 +1,9 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { declaredBindings, specialize } from "../../src/gpu/wgsl.js";
+import { resolveShader, shaders } from "../../tools/wgsl.js";
 
 const source = `// A file.
 const TOKENS: u32 = 800u;
@@ -95,14 +98,56 @@ var<workgroup> shared_: array<f32, 64>;`;
   });
 });
 
+describe("resolveShader", () => {
+  /** Resolves the kernel of a folder of shaders with these files. */
+  function resolved(files: Record<string, string>): { text: string; files: string[] } {
+    const folder = mkdtempSync(join(tmpdir(), "sdmae-shaders-"));
+    try {
+      mkdirSync(join(folder, "common"));
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+      return resolveShader("kernel.wgsl", folder);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+  const include = (name: string) => `//#include "common/${name}.wgsl"`;
+
+  it("puts each included file in place once, and says which files it took", () => {
+    const { text, files } = resolved({
+      "kernel.wgsl": `alias Act = f32;\n${include("a")}\n${include("b")}\n//#if FLAG\n${include("c")}\n//#endif\nend\n`,
+      "common/a.wgsl": "fn a(x: Act) {}\n",
+      "common/b.wgsl": `${include("a")}\nfn b() {}\n`,
+      "common/c.wgsl": "fn c() {}\n",
+    });
+    expect(text).toBe("alias Act = f32;\nfn a(x: Act) {}\nfn b() {}\n//#if FLAG\nfn c() {}\n//#endif\nend\n");
+    expect(files).toEqual(["kernel.wgsl", "common/a.wgsl", "common/b.wgsl", "common/c.wgsl"]);
+    expect(specialize(text, { types: { Act: "f16" } })).toContain("alias Act = f16;\nfn a(x: Act) {}");
+  });
+
+  it("fails in one line that names file and line", () => {
+    const fails = (files: Record<string, string>, message: string) => expect(() => resolved(files)).toThrow(message);
+    fails({ "kernel.wgsl": `\n${include("x")}` }, "shaders/kernel.wgsl:2: there is no shaders/common/x.wgsl");
+    fails(
+      { "kernel.wgsl": include("a"), "common/a.wgsl": include("b"), "common/b.wgsl": `\n\n${include("a")}` },
+      "shaders/common/b.wgsl:3: files include each other in a circle: kernel.wgsl → common/a.wgsl → common/b.wgsl → common/a.wgsl",
+    );
+    fails(
+      { "kernel.wgsl": `//#if A\n${include("a")}\n//#endif\n${include("a")}`, "common/a.wgsl": "" },
+      "shaders/kernel.wgsl:4: common/a.wgsl is included within //#if before (shaders/kernel.wgsl:2)",
+    );
+    for (const line of ['//#include "../a.wgsl"', '  //#include "common/a.wgsl"', "//#include common/a.wgsl"]) {
+      fails({ "kernel.wgsl": line }, "shaders/kernel.wgsl:1: an include is a line of its own");
+    }
+  });
+});
+
 describe("the files in shaders/", () => {
-  const folder = new URL("../../shaders/", import.meta.url);
-  const names = readdirSync(folder).filter((name) => name.endsWith(".wgsl"));
+  const names = readdirSync(shaders).filter((name) => name.endsWith(".wgsl"));
   it("are many", () => expect(names.length).toBeGreaterThan(10));
 
   for (const name of names) {
     it(`${name}: every binding is recognised, none twice`, () => {
-      const text = readFileSync(new URL(name, folder), "utf8");
+      const { text } = resolveShader(name);
       expect(declaredBindings(text).length).toBe(text.match(/@binding\(/g)?.length);
       const flags = [...text.matchAll(/\/\/#if !?(\w+)/g)].map((match) => match[1]);
       for (const on of [true, false]) {

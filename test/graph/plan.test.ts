@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { Target } from "../../src/gpu/gpu.js";
-import { byteSize, Graph, type Node, type Op, reshape, storageOf, type Tensor } from "../../src/graph/graph.js";
+import {
+  byteSize,
+  Graph,
+  type NoAttrs,
+  type Node,
+  type Op,
+  reshape,
+  storageOf,
+  type Tensor,
+} from "../../src/graph/graph.js";
 import { type MemoryPlan, planMemory } from "../../src/graph/plan.js";
 import { paperConfig } from "../../src/model/config.js";
 import { modelGraph, tinyConfig } from "../support/model.js";
@@ -12,21 +21,24 @@ const target: Target = {
   limits: {} as GPUSupportedLimits,
 };
 
-/** An op with any inputs and as many outputs as sizes; nothing of it is ever run. */
+/** An op with any inputs and as many outputs as sizes. It is never run. */
 const anyOp: Op<{ sizes: readonly number[] }> = {
   name: "any",
   outputs: (_, { sizes }) => sizes.map((n) => ({ shape: [n], dtype: "f32" })),
   kernels: () => [],
   cost: () => ({ flops: 0, bytes: 0 }),
 };
-/** Updates its last input in place. */
-const updateOp: Op<{ input: number }> = {
+/** Updates its first input in place. */
+const updateOp: Op<NoAttrs, "x", "other"> = {
   name: "update",
-  inPlace: [0],
-  outputs: ([x]) => [x],
+  inPlace: ["x"],
+  outputs: ({ x }) => [x],
   kernels: () => [],
   cost: () => ({ flops: 0, bytes: 0 }),
 };
+
+/** The tensors as an op's inputs. */
+const numbered = (tensors: readonly Tensor[]) => Object.fromEntries(tensors.entries());
 
 /** The buffer of a tensor, as something to compare. */
 function bufferOf(plan: MemoryPlan, tensor: Tensor): string {
@@ -35,13 +47,13 @@ function bufferOf(plan: MemoryPlan, tensor: Tensor): string {
   return slot === undefined ? `own ${id}` : `slot ${slot}`;
 }
 
-/** Checks what must hold for every plan, and returns its peak and the sum of all values in bytes. */
+/** Checks what must hold for every plan. Returns its peak and the sum of all values in bytes. */
 function checkPlan(graph: Graph, plan: MemoryPlan): { peak: number; sum: number } {
   let sum = 0;
   for (const node of plan.nodes) {
     const written = node.outputs.map((t) => bufferOf(plan, t));
     expect(new Set(written).size, `${node.name} writes one buffer twice`).toBe(written.length);
-    for (const input of node.inputs) {
+    for (const input of Object.values(node.inputs)) {
       const updated = node.outputs.some((t) => storageOf(t).id === storageOf(input).id);
       if (!updated) expect(written, `${node.name} reads what it writes`).not.toContain(bufferOf(plan, input));
     }
@@ -51,7 +63,7 @@ function checkPlan(graph: Graph, plan: MemoryPlan): { peak: number; sum: number 
       expect(plan.slotBytes[plan.slots.get(tensor.id)!]).toBeGreaterThanOrEqual(byteSize(tensor));
     }
   }
-  // By simulation: whoever reads a buffer must find in it what was meant, and outputs at the end.
+  // By simulation: each reader of a buffer must find its tensor there, and so must the outputs at the end.
   const content = new Map<string, number>();
   const check = (tensor: Tensor, who: string) => {
     if (storageOf(tensor).role === "value") {
@@ -59,7 +71,7 @@ function checkPlan(graph: Graph, plan: MemoryPlan): { peak: number; sum: number 
     }
   };
   for (const node of plan.nodes) {
-    for (const input of node.inputs) check(input, node.name);
+    for (const input of Object.values(node.inputs)) check(input, node.name);
     for (const output of node.outputs) content.set(bufferOf(plan, output), storageOf(output).id);
   }
   for (const [name, tensor] of graph.outputs) check(tensor, `output ${name}`);
@@ -109,14 +121,14 @@ describe("memory plan", () => {
         const values = tensors.filter((t) => t.role === "value" && storageOf(t).role === "value");
         const newest = values.at(-1);
         if (random.next() < 0.1 && newest) {
-          // In place: whoever reads the old value must have run, so only the newest is updated and the old one forgotten.
-          const [updated] = graph.apply(updateOp, [newest, pick()], { input: 0 }) as [Tensor];
+          // Readers of the old value must have run before, so only the newest value is updated, and forgotten.
+          const [updated] = graph.apply(updateOp, { x: newest, other: pick() }, {});
           tensors.splice(tensors.indexOf(newest), 1, updated);
           continue;
         }
         const count = 1 + random.integer(3);
         const inputs = Array.from({ length: 1 + random.integer(3) }, pick);
-        const outputs = graph.apply(anyOp, inputs, {
+        const outputs = graph.apply(anyOp, numbered(inputs), {
           sizes: Array.from({ length: count }, () => 4 * (1 + random.integer(20))),
         });
         tensors.push(...outputs);
@@ -129,14 +141,14 @@ describe("memory plan", () => {
       const plan = planMemory(graph);
       checkPlan(graph, plan);
 
-      // Exactly the nodes that an output is computed from, found from the other end.
+      // Exactly the nodes that an output needs, found from the outputs.
       const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((t) => [t.id, node] as const)));
       const needed = new Set<Node>();
       const need = (tensor: Tensor) => {
         const node = makers.get(tensor.id);
         if (!node || needed.has(node)) return;
         needed.add(node);
-        node.inputs.forEach(need);
+        Object.values(node.inputs).forEach(need);
       };
       for (const tensor of graph.outputs.values()) need(tensor);
       expect(plan.nodes.map((node) => graph.nodes.indexOf(node))).toEqual(
@@ -149,10 +161,10 @@ describe("memory plan", () => {
     const graph = new Graph(target);
     const x = graph.input("x", [8], "f32");
     const state = graph.state("ring", [8], "f32");
-    const [dead] = graph.apply(anyOp, [x], { sizes: [8] }) as [Tensor];
-    graph.apply(anyOp, [dead], { sizes: [8] });
-    graph.apply(updateOp, [state, x], { input: 0 });
-    const [y] = graph.apply(anyOp, [x], { sizes: [8] }) as [Tensor];
+    const [dead] = graph.apply(anyOp, { x }, { sizes: [8] });
+    graph.apply(anyOp, { dead }, { sizes: [8] });
+    graph.apply(updateOp, { x: state, other: x }, {});
+    const [y] = graph.apply(anyOp, { x }, { sizes: [8] });
     graph.output("y", y);
     const plan = planMemory(graph);
     expect(plan.nodes.map((n) => n.op.name)).toEqual(["update", "any"]);
@@ -162,7 +174,7 @@ describe("memory plan", () => {
   it("runs a long chain in two buffers", () => {
     const graph = new Graph(target);
     let t = graph.input("x", [8], "f32");
-    for (let i = 0; i < 10; i++) t = graph.apply(anyOp, [t], { sizes: [8] })[0];
+    for (let i = 0; i < 10; i++) t = graph.apply(anyOp, { t }, { sizes: [8] })[0];
     graph.output("y", t);
     expect(planMemory(graph).slotBytes).toEqual([32, 32]);
   });
@@ -173,7 +185,7 @@ describe("graph", () => {
     const graph = new Graph(target);
     expect([1, 2, 5, 8].map((n) => byteSize(graph.input("x", [n], "f16")))).toEqual([4, 4, 12, 16]);
     const state = graph.state("state", [128], "f16");
-    expect(() => graph.slice("part", state, 64, [8])).toThrow("part: [8] at 64 is no slice of state");
+    expect(() => graph.slice("part", state, 64, [8])).toThrow("part: [8] at 64 is not a slice of state");
   });
 
   it("names a node's error by its scope", () => {
@@ -185,10 +197,10 @@ describe("graph", () => {
         throw new Error("x has the shape [3], not [4]");
       },
     };
-    expect(() => graph.scope("blocks.0", () => graph.apply(broken, [], {}))).toThrow(
+    expect(() => graph.scope("blocks.0", () => graph.apply(broken, {}, {}))).toThrow(
       "blocks.0.broken: x has the shape [3], not [4]",
     );
-    // The scope is left although it threw.
+    // The scope ends although it threw.
     expect(graph.weight("w", [2], new Float32Array(2)).name).toBe("w");
   });
 

@@ -1,23 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { Graph, type Op, type Tensor } from "../../src/graph/graph.js";
+import { Graph, type NoAttrs, type Op, type Tensor } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
 import { depthwiseConvOp } from "../../src/ops/depthwise_conv.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
 import { boundsChecked, useGpu } from "../support/gpu.js";
-import { randomImage, rawSlots } from "../support/images.js";
+import { packSamples, randomImage, rawSlots } from "../support/images.js";
 import { type ModelGraph, modelGraph, tinyConfig } from "../support/model.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { layerNorm } from "../support/reference.js";
 
 const gpu = useGpu();
 
-/** y = layer norm of x: something small whose result is known. */
+/** y = layer norm of x: a small graph whose result is known. */
 function normGraph(): { graph: Graph; x: Tensor; gamma: Tensor; y: Tensor } {
   const graph = new Graph(gpu());
   const x = graph.input("x", [1, 4, 16], "f32");
   const gamma = graph.weight("gamma", [16], new Float32Array(16).fill(2));
   const beta = graph.weight("beta", [16], new Float32Array(16).fill(1));
-  const [y] = graph.apply(layerNormOp, [x, gamma, beta], { epsilon: 1e-6 }) as [Tensor];
+  const [y] = graph.apply(layerNormOp, { x, gamma, beta }, { epsilon: 1e-6 });
   graph.output("y", y);
   return { graph, x, gamma, y };
 }
@@ -40,13 +40,19 @@ function tinyModel(seed = 1): ModelGraph {
   });
 }
 
+/** A sample whose three frames are in the slots from `first` on. */
+const sampleOf = (first: number, frame: number) => ({
+  ...{ previous: first, current: first + 1, next: first + 2 },
+  ...{ before: first, after: first + 2, target: first + 1, frame },
+});
+
 /** Frames and samples of a step. */
 function writeStep(program: Program, { raw, slots, samples, seed }: ModelGraph, step: number): void {
   const random = new Random(step);
   const images = Array.from({ length: 6 }, () => randomImage(random, 20, 30, 3));
   program.write(raw, rawSlots(images, raw.shape[1]));
   program.write(slots, Uint32Array.of(0, 1, 2, 3, 4, 5));
-  program.write(samples, Uint32Array.of(0, 1, 2, 0, 2, 1, step, 0, 3, 4, 5, 3, 5, 4, step + 1, 0));
+  program.write(samples, packSamples([sampleOf(0, step), sampleOf(3, step + 1)]));
   program.write(seed, Uint32Array.of(7));
 }
 
@@ -55,7 +61,7 @@ function copy(results: Record<string, Float32Array | Uint32Array>): Record<strin
 }
 
 describe("program", () => {
-  // The first to compile the network: on lavapipe a matter of minutes.
+  // The first test to compile the network, which takes lavapipe minutes.
   it("gives the same bits again, from step to step and from program to program", { timeout: 400_000 }, async () => {
     const model = tinyModel();
     const [one, other] = [await Program.compile(gpu(), model.graph), await Program.compile(gpu(), model.graph)];
@@ -99,7 +105,7 @@ describe("program", () => {
     try {
       writeStep(program, model, 1);
       const first = copy(await program.run());
-      program.write(model.samples, Uint32Array.of(3, 4, 5, 3, 5, 4, 2, 0, 0, 1, 2, 0, 2, 1, 1, 0));
+      program.write(model.samples, packSamples([sampleOf(3, 2), sampleOf(0, 1)]));
       const swapped = copy(await program.run());
       expect(swapped.scores).toEqual([...first.scores.slice(2), ...first.scores.slice(0, 2)]);
       const half = first.map.length / 2;
@@ -126,7 +132,7 @@ describe("program", () => {
     }
   });
 
-  it("gives back all its memory", async () => {
+  it("frees all its memory", async () => {
     const before = gpu().allocatedBytes;
     const program = await Program.compile(gpu(), tinyModel().graph);
     expect(gpu().allocatedBytes).toBeGreaterThan(before);
@@ -156,7 +162,7 @@ describe("program", () => {
     }
   });
 
-  it("refuses a step more than that, and goes on afterwards", async () => {
+  it("refuses one step more, and continues afterwards", async () => {
     const { graph } = normGraph();
     const program = await Program.compile(gpu(), graph, 2);
     try {
@@ -190,7 +196,7 @@ describe("program", () => {
     }
   });
 
-  it("refuses to write what is no input of it", async () => {
+  it("refuses to write what is not an input of it", async () => {
     const { graph, gamma, y } = normGraph();
     const program = await Program.compile(gpu(), graph);
     try {
@@ -222,10 +228,10 @@ describe("program", () => {
     }
   });
 
-  it("names kernel and binding where an op and its WGSL do not fit together", async () => {
-    const broken = (bindings: Record<string, Tensor>, workgroups: [number, number, number]): Op<object> => ({
+  it("names kernel and binding if an op and its WGSL do not fit together", async () => {
+    const broken = (bindings: Record<string, Tensor>, workgroups: [number, number, number]): Op<NoAttrs, "x"> => ({
       name: "broken",
-      outputs: ([x]) => [x],
+      outputs: ({ x }) => [x],
       kernels: () => [
         {
           label: "copy",
@@ -243,7 +249,7 @@ describe("program", () => {
       const graph = new Graph(gpu());
       const x = graph.input("x", [4], "f32");
       const bindings: Record<string, Tensor> = {};
-      const [y] = graph.apply(broken(bindings, workgroups), [x], {}) as [Tensor];
+      const [y] = graph.apply(broken(bindings, workgroups), { x }, {});
       for (const name of names) bindings[name] = name === "to" ? y : x;
       graph.output("y", y);
       return Program.compile(gpu(), graph);
@@ -264,10 +270,10 @@ describe("program", () => {
     const x = graph.input("x", [1, 5, 16], "f32");
     const weight = graph.weight("w", [9, 3, 16], new Float32Array(432));
     const bias = graph.weight("b", [3, 16], new Float32Array(48));
-    const [y] = graph.apply(depthwiseConvOp, [x, weight, bias], { rows: 2, columns: 2 }) as [Tensor];
+    const [y] = graph.apply(depthwiseConvOp, { x, weight, bias }, { rows: 2, columns: 2 });
     graph.output("y", y);
     const program = await Program.compile(gpu(), graph);
-    // 9 multiply-adds a value; x, weight, bias and y once.
+    // 9 multiply-adds per value; x, weight, bias and y once.
     expect(program.cost).toEqual({ flops: 3 * 5 * 16 * 18, bytes: 4 * (80 + 432 + 48 + 240) });
     program.close();
   });

@@ -14,7 +14,7 @@ describe("accumulate", () => {
     const bench = new Bench(gpu());
     const state = bench.state([before.length], before);
     const slice = bench.graph.slice("slice", state, 64, [129]);
-    bench.graph.apply(accumulateOp, [slice, bench.input([3, 43], value)], {});
+    bench.graph.apply(accumulateOp, { total: slice, value: bench.input([3, 43], value) }, {});
     const program = await Program.compile(gpu(), bench.graph);
     try {
       bench.fill(program);
@@ -33,7 +33,7 @@ describe("accumulate", () => {
 
   it("refuses a value of another size", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => accumulateOp.outputs([f(2, 8), f(15)], {})).toThrow(
+    expect(() => accumulateOp.outputs({ total: f(2, 8), value: f(15) }, {})).toThrow(
       "a value of the shape [15] does not fit a total of [2,8]",
     );
   });

@@ -32,7 +32,8 @@ async function onGpu(
   const flat = ["parameters", "gradients", "m", "v"].map((name) => graph.state(name, [64 + n + margin], "f32"));
   const slices = flat.map((tensor) => graph.slice(`${tensor.name} slice`, tensor, 64, [n]));
   const numbers = graph.input("hyper", [8], "f32");
-  graph.apply(adamWOp, [...slices, numbers], {});
+  const [parameters, gradient, m, v] = slices;
+  graph.apply(adamWOp, { parameters, gradients: gradient, m, v, hyper: numbers }, {});
   const program = await Program.compile(gpu(), graph);
   try {
     const filled = new Float32Array(64 + n + margin).fill(7);
@@ -120,8 +121,7 @@ describe("AdamW", () => {
 
   it("refuses moments of another length", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => adamWOp.outputs([f(8), f(8), f(7), f(8), f(8)], {})).toThrow(
-      "first moments has the shape [7], not [8]",
-    );
+    const inputs = { parameters: f(8), gradients: f(8), m: f(7), v: f(8), hyper: f(8) };
+    expect(() => adamWOp.outputs(inputs, {})).toThrow("first moments has the shape [7], not [8]");
   });
 });

@@ -8,7 +8,7 @@ import { Random } from "../support/numbers.js";
 describe("add", () => {
   const gpu = useGpu();
   for (const shape of [[1], [3, 67], [2, 13, 20]]) {
-    it(`[${shape}]: the sum, and a gradient for each input, added where both are one`, async () => {
+    it(`[${shape}]: the sum, and a gradient for each input, added if an input is used twice`, async () => {
       const count = shape.reduce((n, size) => n * size, 1);
       const random = new Random(count);
       const [a, b, dy] = [random.floats(count), random.floats(count), random.floats(count)] as const;
@@ -28,6 +28,6 @@ describe("add", () => {
 
   it("refuses tensors of two shapes", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => addOp.outputs([f(2, 8), f(2, 4)], {})).toThrow("b has the shape [2,4], not [2,8]");
+    expect(() => addOp.outputs({ a: f(2, 8), b: f(2, 4) }, {})).toThrow("b has the shape [2,4], not [2,8]");
   });
 });

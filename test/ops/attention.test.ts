@@ -13,7 +13,7 @@ function shapeOf({ batch, tokens, width, heads }: { batch: number; tokens: numbe
 describe("attention", () => {
   const gpu = useGpu();
 
-  /** @param variant the one to take instead of the default */
+  /** @param variant a variant in place of the default */
   async function check(
     sizes: { batch: number; tokens: number; width: number; heads: number },
     spread: number,
@@ -28,8 +28,8 @@ describe("attention", () => {
     const qkv = random.floats(3 * plane);
     for (let i = 0; i < plane; i++) qkv[i] *= spread;
     const got = await evaluateOne(gpu(), (bench) => {
-      const x = bench.input([3, batch, tokens, width], qkv);
-      return bench.graph.apply(op, [x], { heads })[0];
+      const input = bench.input([3, batch, tokens, width], qkv);
+      return bench.graph.apply(op, { qkv: input }, { heads })[0];
     });
     const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [
       Float32Array,
@@ -57,7 +57,7 @@ describe("attention", () => {
       check(sizes, 1, 3e-6));
   }
 
-  // Heads of 16, 48 and 64; keys that are no multiple of a block or a turn.
+  // Heads of 16, 48 and 64; numbers of keys that are not multiples of a block or a turn.
   for (const sizes of casesFor(
     [
       { batch: 1, tokens: 67, width: 96, heads: 2 },
@@ -66,22 +66,22 @@ describe("attention", () => {
     ],
     3,
   )) {
-    it(`${sizes.tokens} tokens, heads of ${sizes.width / sizes.heads}, in every way that there is here`, async () => {
+    it(`${sizes.tokens} tokens, heads of ${sizes.width / sizes.heads}, with every variant of the adapter`, async () => {
       const names = [...attentionVariants(gpu(), shapeOf(sizes)).keys()];
       expect(names).toContain("plain");
       for (const name of names) if (!/^(matrix|split)/.test(name)) await check(sizes, 2, 5e-6, name);
     });
   }
 
-  it("survives scores far apart, where all but one share vanish", () =>
+  it("survives scores so far apart that all but one share vanish", () =>
     check({ batch: 1, tokens: 40, width: 32, heads: 4 }, 100, 3e-5));
 
-  it("takes the mean where all scores are equal", async () => {
+  it("takes the mean if all scores are equal", async () => {
     const [tokens, width] = [37, 16];
     const v = new Random(1).floats(tokens * width);
     const got = await evaluateOne(gpu(), (bench) => {
-      const x = bench.input([3, 1, tokens, width], Float32Array.of(...new Float32Array(2 * tokens * width), ...v));
-      return bench.graph.apply(attentionOp, [x], { heads: 4 })[0];
+      const qkv = bench.input([3, 1, tokens, width], Float32Array.of(...new Float32Array(2 * tokens * width), ...v));
+      return bench.graph.apply(attentionOp, { qkv }, { heads: 4 })[0];
     });
     const want = Array.from({ length: tokens * width }, (_, i) => {
       let sum = 0;
@@ -92,8 +92,7 @@ describe("attention", () => {
   });
 
   it("refuses a width that the heads do not divide", () => {
-    expect(() => attentionOp.outputs([{ shape: [3, 1, 5, 40], dtype: "f32" }], { heads: 4 })).toThrow(
-      "width 40 does not divide into 4 heads",
-    );
+    const qkv = { shape: [3, 1, 5, 40], dtype: "f32" as const };
+    expect(() => attentionOp.outputs({ qkv }, { heads: 4 })).toThrow("width 40 does not divide into 4 heads");
   });
 });

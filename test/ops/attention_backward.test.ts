@@ -33,7 +33,7 @@ describe("attention's gradient", () => {
     return evaluateOne(gpu(), (bench) => {
       const x = bench.input([3, batch, tokens, width], qkv);
       const seed = bench.input([batch, tokens, width], dy);
-      const [y] = bench.graph.apply(attentionOp, [x], { heads }) as [Tensor];
+      const [y] = bench.graph.apply(attentionOp, { qkv: x }, { heads });
       return differentiate(bench.graph, y, seed, [x], neverAdded)[0] as Tensor;
     });
   }
@@ -79,27 +79,25 @@ describe("attention's gradient", () => {
     });
   }
 
-  // Several blocks of rows, more columns than are staged at a time, the last of either cut short; wide heads and narrow ones. Lavapipe takes a
-  // minute to compile it.
+  // Several blocks of rows and more columns than are staged at a time, the last of each cut short; wide
+  // heads and narrow ones. lavapipe takes a minute to compile it.
   it.skipIf(testAdapter === "lavapipe").each([40, 24])("as on a GPU, heads of %i", async (headWidth) => {
     const sizes = { batch: 2, tokens: 37, width: 2 * headWidth, heads: 2 };
     const { batch, tokens, width, heads } = sizes;
     const values = prepare(sizes, 2);
     const got = await evaluateOne(gpu(), (bench) => {
-      const x = bench.input([3, batch, tokens, width], values.qkv);
-      const [y] = bench.graph.apply(attentionOp, [x], { heads }) as [Tensor];
-      const inputs = [x, y, bench.input(y.shape, values.dy)];
+      const qkv = bench.input([3, batch, tokens, width], values.qkv);
+      const [y] = bench.graph.apply(attentionOp, { qkv }, { heads });
+      const inputs = { qkv, y, dy: bench.input(y.shape, values.dy) };
       return bench.graph.apply(asOnGpu(attentionBackwardOp), inputs, { heads })[0];
     });
     expectClose(got, closedForm(values.qkv, values.dy, sizes), 2e-6);
   });
 
   it("refuses what does not fit", () => {
-    const outputs = (heads: number, ...shapes: number[][]) =>
-      attentionBackwardOp.outputs(
-        shapes.map((shape) => ({ shape, dtype: "f32" })),
-        { heads },
-      );
+    const spec = (shape: number[]) => ({ shape, dtype: "f32" as const });
+    const outputs = (heads: number, qkv: number[], y: number[], dy: number[]) =>
+      attentionBackwardOp.outputs({ qkv: spec(qkv), y: spec(y), dy: spec(dy) }, { heads });
     expect(() => outputs(4, [3, 1, 5, 40], [1, 5, 40], [1, 5, 40])).toThrow("width 40 does not divide into 4 heads");
     expect(() => outputs(2, [3, 1, 5, 40], [1, 5, 40], [1, 5, 20])).toThrow("dy has the shape [1,5,20], not [1,5,40]");
   });

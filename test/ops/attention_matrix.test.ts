@@ -22,7 +22,7 @@ function targetWith(key: string, name: string): Target {
 }
 
 /** The op with the kernels of another target, which have to be of this kind. */
-function on<A>(op: Op<A>, target: Target, kind: string): Op<A> {
+function on<A, N extends string, M extends string>(op: Op<A, N, M>, target: Target, kind: string): Op<A, N, M> {
   return {
     ...op,
     kernels: (call) => {
@@ -54,7 +54,7 @@ async function check(
   const results = await evaluate(gpu(), (bench) => {
     const of = [3, samples, tokens, width];
     const input = half ? halfInput(bench, of, given) : bench.input(of, given);
-    [y] = bench.graph.apply(on(attentionOp, target, kind), [input], { heads }) as [Tensor];
+    [y] = bench.graph.apply(on(attentionOp, target, kind), { qkv: input }, { heads });
     return { y };
   });
   const plane = samples * tokens * width;

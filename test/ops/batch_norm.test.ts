@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
-import { batchNormBackwardOp, batchNormOp } from "../../src/ops/batch_norm.js";
+import { batchNormOp } from "../../src/ops/batch_norm.js";
+import { batchNormBackwardOp } from "../../src/ops/batch_norm_backward.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { Bench, casesFor, evaluate, useGpu, type Values } from "../support/gpu.js";
 import { expectClose, Random, relativeError } from "../support/numbers.js";
@@ -59,15 +60,15 @@ describe("batch norm of the projections in training", () => {
   /** y, the running statistics, and the gradients of x, gamma and beta. */
   function run({ batch, tokens, width }: Sizes, { x, gamma, beta, running, dy }: Record<string, Values>) {
     return evaluate(gpu(), (bench) => {
-      const inputs = [
-        bench.input([3, batch, 1 + tokens, width], x),
-        bench.input([3, width], gamma),
-        bench.input([3, width], beta),
-      ];
+      const inputs = {
+        x: bench.input([3, batch, 1 + tokens, width], x),
+        gamma: bench.input([3, width], gamma),
+        beta: bench.input([3, width], beta),
+      };
       const state = bench.state([2, 3, width], running);
-      const [y, , updated] = bench.graph.apply(batchNormOp, [...inputs, state], attrs) as [Tensor, Tensor, Tensor];
+      const [y, , updated] = bench.graph.apply(batchNormOp, { ...inputs, running: state }, attrs);
       const seed = bench.input([3, batch, 1 + tokens, width], dy);
-      const [dx, dgamma, dbeta] = differentiate(bench.graph, y, seed, inputs, () => {
+      const [dx, dgamma, dbeta] = differentiate(bench.graph, y, seed, Object.values(inputs), () => {
         throw new Error("nothing to add");
       }) as [Tensor, Tensor, Tensor];
       return { y, updated, dx, dgamma, dbeta };
@@ -121,7 +122,7 @@ describe("batch norm of the projections in training", () => {
     expect(relativeError([slope], finiteDifferences(along, [[0]], 0, dy))).toBeLessThan(1e-5);
   });
 
-  it("updates running statistics inside of a larger state, step by step, with the same bits each time", async () => {
+  it("updates running statistics inside a larger state, step by step, with the same bits each time", async () => {
     const sizes = { batch: 2, tokens: 6, width: 8 };
     const { x, gamma, beta, running } = randomValues(sizes);
     const steps = async () => {
@@ -131,7 +132,12 @@ describe("batch norm of the projections in training", () => {
         Float32Array.from({ length: 192 }, (_, i) => running[i - 64] ?? 7),
       );
       const state = bench.graph.slice("running", all, 64, [2, 3, 8]);
-      const inputs = [bench.input([3, 2, 7, 8], x), bench.input([3, 8], gamma), bench.input([3, 8], beta), state];
+      const inputs = {
+        x: bench.input([3, 2, 7, 8], x),
+        gamma: bench.input([3, 8], gamma),
+        beta: bench.input([3, 8], beta),
+        running: state,
+      };
       bench.graph.output("y", bench.graph.apply(batchNormOp, inputs, attrs)[0]);
       const program = await Program.compile(gpu(), bench.graph);
       try {
@@ -153,14 +159,14 @@ describe("batch norm of the projections in training", () => {
 
   it("refuses shapes that do not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => batchNormOp.outputs([spec(3, 1, 2, 4), spec(3, 4), spec(3, 4), spec(2, 3, 4)], attrs)).toThrow(
+    const weights = { gamma: spec(3, 4), beta: spec(3, 4) };
+    expect(() => batchNormOp.outputs({ x: spec(3, 1, 2, 4), ...weights, running: spec(2, 3, 4) }, attrs)).toThrow(
       "a variance needs more than one token",
     );
-    expect(() => batchNormOp.outputs([spec(3, 1, 5, 4), spec(3, 4), spec(3, 4), spec(3, 4)], attrs)).toThrow(
+    expect(() => batchNormOp.outputs({ x: spec(3, 1, 5, 4), ...weights, running: spec(3, 4) }, attrs)).toThrow(
       "running statistics has the shape [3,4], not [2,3,4]",
     );
-    expect(() => batchNormBackwardOp.outputs([spec(3, 1, 5, 4), spec(3, 4), spec(3, 4)], {})).toThrow(
-      "statistics has the shape [3,4], not [3,4,2]",
-    );
+    const backward = { x: spec(3, 1, 5, 4), stats: spec(3, 4), gamma: spec(3, 4), dy: spec(3, 1, 5, 4) };
+    expect(() => batchNormBackwardOp.outputs(backward, {})).toThrow("statistics has the shape [3,4], not [3,4,2]");
   });
 });

@@ -18,7 +18,7 @@ describe("column sums", () => {
     const x = new Random(m + n).floats(batch * m * n, -1, 2);
     const got = await evaluateOne(
       gpu(),
-      (bench) => bench.graph.apply(op, [bench.input([batch, m, n], x)], { scales })[0],
+      (bench) => bench.graph.apply(op, { x: bench.input([batch, m, n], x) }, { scales })[0],
     );
     const want = new Float64Array(batch * n);
     for (const [i, value] of x.entries()) {
@@ -41,9 +41,9 @@ describe("column sums", () => {
   it("several columns' and rows' workgroups, as on a GPU", () =>
     check(asOnGpu(columnSumOp), { batch: 2, m: 1003, n: 260, scales: [1, 0.5] }));
 
-  it("refuses scales that are not one a batch entry", () => {
+  it("refuses scales that are not one per batch entry", () => {
     const outputs = (batch: number, scales: number[]) =>
-      columnSumOp.outputs([{ shape: [batch, 2, 4], dtype: "f32" }], { scales });
+      columnSumOp.outputs({ x: { shape: [batch, 2, 4], dtype: "f32" } }, { scales });
     expect(() => outputs(3, [1, 2])).toThrow("2 scales for 3 batch entries");
     expect(() => outputs(5, [1, 1, 1, 1, 1])).toThrow("scales of 5 batch entries, at most 4 can have them");
   });

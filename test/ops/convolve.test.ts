@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
-import { convolveBackwardOp, convolveOp, convolveWeightGradientOp } from "../../src/ops/convolve.js";
+import { convolveOp } from "../../src/ops/convolve.js";
+import { convolveBackwardOp } from "../../src/ops/convolve_backward.js";
+import { convolveWeightGradientOp } from "../../src/ops/convolve_weight_gradient.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -31,10 +33,10 @@ describe("convolutions of the projections in training", () => {
   function run({ batch, rows, columns, width }: Sizes, [x, weight, dy]: Float32Array<ArrayBuffer>[]) {
     const tokens = 1 + rows * columns;
     return evaluate(gpu(), (bench) => {
-      const inputs = [bench.input([batch, tokens, width], x), bench.input([3, width, 9], weight)];
+      const inputs = { x: bench.input([batch, tokens, width], x), weight: bench.input([3, width, 9], weight) };
       const y = bench.graph.apply(convolveOp, inputs, { rows, columns })[0];
       const seed = bench.input([3, batch, tokens, width], dy);
-      const [dx, dweight] = differentiate(bench.graph, y, seed, inputs, () => {
+      const [dx, dweight] = differentiate(bench.graph, y, seed, Object.values(inputs), () => {
         throw new Error("nothing to add");
       }) as [Tensor, Tensor];
       return { y, dx, dweight };
@@ -84,13 +86,13 @@ describe("convolutions of the projections in training", () => {
   it("refuses a grid that does not fit the tokens", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
     const grid = { rows: 3, columns: 4 };
-    expect(() => convolveOp.outputs([spec(1, 13, 16), spec(9, 3, 16)], grid)).toThrow(
+    expect(() => convolveOp.outputs({ x: spec(1, 13, 16), weight: spec(9, 3, 16) }, grid)).toThrow(
       "weight has the shape [9,3,16], not [3,16,9]",
     );
-    expect(() => convolveBackwardOp.outputs([spec(3, 1, 12, 16), spec(9, 3, 16)], grid)).toThrow(
+    expect(() => convolveBackwardOp.outputs({ dy: spec(3, 1, 12, 16), taps: spec(9, 3, 16) }, grid)).toThrow(
       "dy has the shape [3,1,12,16], not [3,any,13,any]",
     );
-    expect(() => convolveWeightGradientOp.outputs([spec(1, 13, 16), spec(3, 2, 13, 16)], grid)).toThrow(
+    expect(() => convolveWeightGradientOp.outputs({ x: spec(1, 13, 16), dy: spec(3, 2, 13, 16) }, grid)).toThrow(
       "dy has the shape [3,2,13,16], not [3,1,13,16]",
     );
   });

@@ -1,12 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
-import type { Tensor } from "../../src/graph/graph.js";
-import { denseOp, weightGradientOp } from "../../src/ops/dense.js";
+import type { Tensor, TensorSpec } from "../../src/graph/graph.js";
+import { denseOp } from "../../src/ops/dense.js";
 import { finiteDifferences } from "../support/finite_differences.js";
-import { casesFor, evaluate, useGpu } from "../support/gpu.js";
+import { type Bench, casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { linear } from "../support/reference.js";
-import { asOnGpu } from "../support/variants.js";
 
 interface Case {
   m: number;
@@ -22,16 +21,17 @@ interface Case {
 /** A case with everything that goes into it. */
 function prepare({ m, k, n, batch = 1, transposed = false, bias = false, residual = false, scales }: Case) {
   const random = new Random(m * 7 + k + n);
-  const attrs = { transposed, bias, residual, ...(scales && { scales }) };
+  const attrs = { transposed, scales };
   const operands = [
-    { shape: [batch, m, k], data: random.floats(batch * m * k) },
+    { name: "x", shape: [batch, m, k], data: random.floats(batch * m * k) },
     {
+      name: "weight",
       shape: transposed ? [batch, k, n] : [batch, n, k],
       data: random.floats(batch * n * k, -3 / Math.sqrt(k), 3 / Math.sqrt(k)),
     },
-    ...(bias ? [{ shape: [batch, n], data: random.floats(batch * n) }] : []),
-    // As a block's residual is: in samples of rows, not in one batch entry.
-    ...(residual ? [{ shape: [batch * m, n], data: random.floats(batch * m * n) }] : []),
+    ...(bias ? [{ name: "bias", shape: [batch, n], data: random.floats(batch * n) }] : []),
+    // In samples of rows, not in one batch entry, as in a block.
+    ...(residual ? [{ name: "residual", shape: [batch * m, n], data: random.floats(batch * m * n) }] : []),
   ];
   /** scale · (x Wᵀ + b) + residual in float64. */
   const reference = (...inputs: Float64Array[]): Float64Array => {
@@ -49,7 +49,12 @@ function prepare({ m, k, n, batch = 1, transposed = false, bias = false, residua
     }
     return residual ? y.map((value, i) => value + inputs.at(-1)![i]) : y;
   };
-  return { attrs, operands, reference, seed: { shape: [batch, m, n], data: random.floats(batch * m * n) } };
+  const inputsOf = (bench: Bench) => {
+    const tensors = operands.map(({ name, shape, data }) => [name, bench.input(shape, data)]);
+    return Object.fromEntries(tensors) as Parameters<typeof denseOp.kernels>[0]["inputs"];
+  };
+  const seed = { shape: [batch, m, n], data: random.floats(batch * m * n) };
+  return { attrs, operands, inputsOf, reference, seed };
 }
 
 const shapes: Case[] = [
@@ -76,22 +81,20 @@ describe("dense", () => {
   ];
   for (const shape of casesFor([...shapes, ...large], 3)) {
     it(describeCase(shape), async () => {
-      const { attrs, operands, reference } = prepare(shape);
-      const got = await evaluate(gpu(), (bench) => {
-        const inputs = operands.map((operand) => bench.input(operand.shape, operand.data));
-        return { y: bench.graph.apply(denseOp, inputs, attrs)[0] };
-      });
+      const { attrs, operands, inputsOf, reference } = prepare(shape);
+      const got = await evaluate(gpu(), (bench) => ({ y: bench.graph.apply(denseOp, inputsOf(bench), attrs)[0] }));
       expectClose(got.y, reference(...operands.map(({ data }) => Float64Array.from(data))), 2e-6);
     });
   }
 
   for (const shape of casesFor(shapes, 2)) {
     it(`gradients of ${describeCase(shape)}`, async () => {
-      const { attrs, operands, reference, seed } = prepare(shape);
+      const { attrs, operands, inputsOf, reference, seed } = prepare(shape);
       const got = await evaluate(gpu(), (bench) => {
-        const inputs = operands.map((operand) => bench.input(operand.shape, operand.data));
-        const [y] = bench.graph.apply(denseOp, inputs, attrs) as [Tensor];
-        const gradients = differentiate(bench.graph, y, bench.input(seed.shape, seed.data), inputs, neverAdded);
+        const inputs = inputsOf(bench);
+        const [y] = bench.graph.apply(denseOp, inputs, attrs);
+        const dy = bench.input(seed.shape, seed.data);
+        const gradients = differentiate(bench.graph, y, dy, Object.values(inputs), neverAdded);
         return Object.fromEntries(gradients.map((gradient, i) => [i, gradient as Tensor]));
       });
       const values = operands.map(({ data }) => data);
@@ -103,15 +106,14 @@ describe("dense", () => {
     });
   }
 
-  it("adds only the nodes of the gradients that are asked for", async () => {
+  it("adds nodes only for the wanted gradients", async () => {
     await evaluate(gpu(), (bench) => {
       const [x, weight, bias] = [
         [1, 3, 4],
         [1, 4, 4],
         [1, 4],
       ].map((shape) => bench.input(shape, new Float32Array(shape.reduce((a, b) => a * b)))) as [Tensor, Tensor, Tensor];
-      const attrs = { transposed: false, bias: true, residual: false };
-      const [y] = bench.graph.apply(denseOp, [x, weight, bias], attrs) as [Tensor];
+      const [y] = bench.graph.apply(denseOp, { x, weight, bias }, {});
       const [gradient] = differentiate(bench.graph, y, y, [bias], neverAdded) as [Tensor];
       expect(bench.graph.nodes.map(({ op }) => op.name)).toEqual(["dense", "columnSum"]);
       return { gradient };
@@ -119,66 +121,17 @@ describe("dense", () => {
   });
 
   it("refuses what does not fit", () => {
-    const outputs = (attrs: { transposed: boolean; bias: boolean; residual: boolean }, ...shapes: number[][]) =>
-      denseOp.outputs(
-        shapes.map((shape) => ({ shape, dtype: "f32" })),
-        attrs,
-      );
-    const plain = { transposed: false, bias: false, residual: false };
-    expect(() => outputs(plain, [1, 5, 8], [1, 8, 12])).toThrow("weight has the shape [1,8,12], not [1,any,8]");
-    expect(() => outputs(plain, [1, 5, 8], [1, 6, 8])).toThrow("widths 8 and 6 must be multiples of 4");
-    expect(() => outputs({ ...plain, bias: true }, [1, 5, 8], [1, 4, 8])).toThrow("0 extra inputs, 1 expected");
-    expect(() => outputs({ ...plain, residual: true }, [1, 5, 8], [1, 4, 8], [5, 8])).toThrow(
-      "residual has not the size of y, [1,5,4]",
+    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
+    const x = spec(1, 5, 8);
+    const outputs = (weight: TensorSpec, more: { bias?: TensorSpec; residual?: TensorSpec } = {}) =>
+      denseOp.outputs({ x, weight, ...more }, {});
+    expect(() => outputs(spec(1, 8, 12))).toThrow("weight has the shape [1,8,12], not [1,any,8]");
+    expect(() => outputs(spec(1, 6, 8))).toThrow("widths 8 and 6 must be multiples of 4");
+    expect(() => outputs(spec(1, 4, 8), { bias: spec(1, 8) })).toThrow("bias has the shape [1,8], not [1,4]");
+    expect(() => outputs(spec(1, 4, 8), { residual: spec(5, 8) })).toThrow(
+      "the residual does not have the size of y, [1,5,4]",
     );
   });
-});
-
-describe("gradient of a weight", () => {
-  const gpu = useGpu();
-
-  async function check(
-    op: typeof weightGradientOp,
-    { batch, m, n, k }: { batch: number; m: number; n: number; k: number },
-  ): Promise<void> {
-    const random = new Random(m + n);
-    const x = random.floats(batch * m * k);
-    const dy = random.floats(batch * m * n);
-    const scales = Array.from({ length: batch }, (_, b) => 1 / (b + 2));
-    const got = await evaluate(gpu(), (bench) => {
-      const inputs = [bench.input([batch, m, k], x), bench.input([batch, m, n], dy)];
-      return { dw: bench.graph.apply(op, inputs, { scales })[0] };
-    });
-    const want = new Float64Array(batch * n * k);
-    for (let row = 0; row < batch * m; row++) {
-      const b = Math.floor(row / m);
-      for (let i = 0; i < n; i++) {
-        for (let j = 0; j < k; j++) want[(b * n + i) * k + j] += scales[b] * dy[row * n + i] * x[row * k + j];
-      }
-    }
-    expectClose(got.dw, want, 2e-6);
-  }
-
-  for (const sizes of casesFor([
-    { batch: 1, m: 1, n: 4, k: 4 },
-    { batch: 2, m: 300, n: 20, k: 16 },
-    { batch: 1, m: 130, n: 72, k: 96 },
-    { batch: 1, m: 77, n: 132, k: 68 },
-    { batch: 3, m: 1003, n: 32, k: 32 },
-  ])) {
-    it(`of ${sizes.n}×${sizes.k} over ${sizes.batch}×${sizes.m} rows`, () => check(weightGradientOp, sizes));
-  }
-
-  for (const sizes of casesFor(
-    [
-      { batch: 2, m: 300, n: 20, k: 12 },
-      { batch: 1, m: 77, n: 132, k: 68 },
-    ],
-    1,
-  )) {
-    it(`of ${sizes.n}×${sizes.k} over ${sizes.batch}×${sizes.m} rows, as on a GPU`, () =>
-      check(asOnGpu(weightGradientOp), sizes));
-  }
 });
 
 function neverAdded(): Tensor {

@@ -29,11 +29,11 @@ describe("depthwise convolutions of the projections", () => {
       }));
       const got = await evaluateOne(gpu(), (bench) => {
         const { weight, bias } = foldBatchNorm(projections, 1e-5);
-        const inputs = [
-          bench.input([batch, tokens, width], x),
-          bench.graph.weight("weight", [9, 3, width], weight),
-          bench.graph.weight("bias", [3, width], bias),
-        ];
+        const inputs = {
+          x: bench.input([batch, tokens, width], x),
+          weight: bench.graph.weight("weight", [9, 3, width], weight),
+          bias: bench.graph.weight("bias", [3, width], bias),
+        };
         return bench.graph.apply(depthwiseConvOp, inputs, { rows, columns })[0];
       });
       const want = projections.flatMap((p) => [...convProjection(x, { batch, rows, columns, width }, p, 1e-5)]);
@@ -43,7 +43,7 @@ describe("depthwise convolutions of the projections", () => {
 
   it("refuses a grid that does not fit the tokens", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    const inputs = [spec(1, 13, 16), spec(9, 3, 16), spec(3, 16)];
+    const inputs = { x: spec(1, 13, 16), weight: spec(9, 3, 16), bias: spec(3, 16) };
     expect(() => depthwiseConvOp.outputs(inputs, { rows: 3, columns: 5 })).toThrow(
       "x has the shape [1,13,16], not [any,16,any]",
     );

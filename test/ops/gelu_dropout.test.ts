@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { addTo } from "../../src/ops/add.js";
-import { geluDropoutBackwardOp, geluDropoutOp } from "../../src/ops/gelu_dropout.js";
+import { geluDropoutOp } from "../../src/ops/gelu_dropout.js";
+import { geluDropoutBackwardOp } from "../../src/ops/gelu_dropout_backward.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { casesFor, evaluate, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -43,7 +44,8 @@ function mask(count: number, rate: number, { seed, step, layer }: Key): Float64A
 async function drawn(count: number, rate: number, { seed, step, layer }: Key): Promise<number[]> {
   const y = await evaluateOne(gpu(), (bench) => {
     const x = bench.input([count], new Float32Array(count).fill(8));
-    return bench.graph.apply(geluDropoutOp, [x, bench.input([2], Uint32Array.of(seed, step))], { rate, layer })[0];
+    const inputs = { x, seed: bench.input([2], Uint32Array.of(seed, step)) };
+    return bench.graph.apply(geluDropoutOp, inputs, { rate, layer })[0];
   });
   return Array.from(y, (v) => (v > 0 ? 1 : 0));
 }
@@ -68,7 +70,7 @@ describe("GELU and dropout", () => {
         const { graph } = bench;
         const input = bench.input(shape, x);
         const seed = bench.input([2], Uint32Array.of(key.seed, key.step));
-        const y = graph.apply(geluDropoutOp, [input, seed], { rate, layer: key.layer })[0];
+        const y = graph.apply(geluDropoutOp, { x: input, seed }, { rate, layer: key.layer })[0];
         const [dx] = differentiate(graph, y, bench.input(shape, dy), [input], addTo) as [Tensor];
         return { y, dx };
       });
@@ -79,7 +81,7 @@ describe("GELU and dropout", () => {
     });
   }
 
-  it("drops the share that it is told, whatever seed, step and layer", async () => {
+  it("drops the given share, whatever the seed, step and layer", async () => {
     const count = 40000;
     for (const rate of [0.1, 0.5]) {
       for (const key of [
@@ -94,7 +96,7 @@ describe("GELU and dropout", () => {
     }
   });
 
-  it("draws masks that have nothing to do with each other, nor neighbours in one", async () => {
+  it("draws independent masks, and independent neighbours within a mask", async () => {
     const count = 40000;
     const rate = 0.5;
     const key = { seed: 5, step: 10, layer: 2 };
@@ -120,8 +122,8 @@ describe("GELU and dropout", () => {
       const seed = bench.input([2], Uint32Array.of(3, 17));
       const dy = bench.input([count], new Float32Array(count).fill(8));
       return {
-        y: bench.graph.apply(geluDropoutOp, [x, seed], attrs)[0],
-        dx: bench.graph.apply(geluDropoutBackwardOp, [x, seed, dy], attrs)[0],
+        y: bench.graph.apply(geluDropoutOp, { x, seed }, attrs)[0],
+        dx: bench.graph.apply(geluDropoutBackwardOp, { x, seed, dy }, attrs)[0],
       };
     });
     expectClose(dx, y, 1e-6);
@@ -129,10 +131,10 @@ describe("GELU and dropout", () => {
     expect(Array.from(dx, (v) => v === 0)).toEqual(Array.from(y, (v) => v === 0));
   });
 
-  it("refuses what is no multiple of 4, and a rate of 1", () => {
+  it("refuses a number of values that is not a multiple of 4, and a rate of 1", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
     const seed = { shape: [2], dtype: "u32" as const };
-    expect(() => geluDropoutOp.outputs([f(3, 5), seed], { rate: 0, layer: 0 })).toThrow("no multiple of 4");
-    expect(() => geluDropoutOp.outputs([f(4), seed], { rate: 1, layer: 0 })).toThrow("dropout at a rate of 1");
+    expect(() => geluDropoutOp.outputs({ x: f(3, 5), seed }, { rate: 0, layer: 0 })).toThrow("not a multiple of 4");
+    expect(() => geluDropoutOp.outputs({ x: f(4), seed }, { rate: 1, layer: 0 })).toThrow("dropout at a rate of 1");
   });
 });

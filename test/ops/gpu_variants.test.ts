@@ -25,7 +25,7 @@ function gpuTarget({ adapter, features, limits }: Gpu, lanes: number, variant: [
 }
 
 /** The op with the kernels of another target. */
-function on<A>(op: Op<A>, target: Target, label: string): Op<A> {
+function on<A, N extends string, M extends string>(op: Op<A, N, M>, target: Target, label: string): Op<A, N, M> {
   return {
     ...op,
     kernels: (call) => {
@@ -78,7 +78,7 @@ async function checkAttention(sizes: Omit<AttentionShape, "dtype">, spread: numb
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
     const input = bench.input([3, samples, tokens, width], qkv);
-    [y] = bench.graph.apply(on(attentionOp, target, "attention (tiled)"), [input], { heads }) as [Tensor];
+    [y] = bench.graph.apply(on(attentionOp, target, "attention (tiled)"), { qkv: input }, { heads });
     return { y };
   });
   const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray(i * plane, (i + 1) * plane)) as [

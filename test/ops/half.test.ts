@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.js";
 import { differentiate } from "../../src/graph/autodiff.js";
-import type { Op, Tensor } from "../../src/graph/graph.js";
+import type { ByInput, Op, Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { addOp, addTo } from "../../src/ops/add.js";
 import { attentionOp } from "../../src/ops/attention.js";
 import { batchNormOp } from "../../src/ops/batch_norm.js";
 import { convolveOp } from "../../src/ops/convolve.js";
 import { denseOp } from "../../src/ops/dense.js";
-import { tokenErrorsOp } from "../../src/ops/errors.js";
 import { geluDropoutOp } from "../../src/ops/gelu_dropout.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
 import { mlpResidualOp } from "../../src/ops/mlp_residual.js";
 import { patchesOp } from "../../src/ops/patches.js";
+import { tokenErrorsOp } from "../../src/ops/token_errors.js";
 import { unshuffleOp } from "../../src/ops/unshuffle.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { type Bench, evaluate, useGpu } from "../support/gpu.js";
@@ -21,10 +21,10 @@ import { packImages, packSamples, randomImage } from "../support/images.js";
 import { expectClose, Random } from "../support/numbers.js";
 import * as reference from "../support/reference.js";
 
-/** An op of training on activations in f16, and what it should compute. */
+/** An op of training on activations in f16, and its expected result. */
 interface Case {
   name: string;
-  /** What it can be differentiated by, first the activations. */
+  /** Shapes of the inputs to differentiate by, the activations first. */
   activations: readonly (readonly number[])[];
   weights?: readonly (readonly number[])[];
   apply(bench: Bench, tensors: readonly Tensor[]): Tensor;
@@ -33,8 +33,12 @@ interface Case {
 }
 
 const random = new Random(16);
-const one = <A>(bench: Bench, op: Op<A>, tensors: readonly Tensor[], attrs: A) =>
-  bench.graph.apply(op, tensors, attrs)[0];
+const one = <A, N extends string, M extends string>(
+  bench: Bench,
+  op: Op<A, N, M>,
+  inputs: NoInfer<ByInput<Tensor, N, M>>,
+  attrs: A,
+) => bench.graph.apply(op, inputs, attrs)[0];
 const [batch, rows, columns, width] = [2, 3, 4, 16];
 const tokens = 1 + rows * columns;
 const ids = Array.from({ length: batch }, () => random.permutation(tokens - 1));
@@ -68,7 +72,7 @@ const cases: Case[] = [
     name: "layer norm with a token in front",
     activations: [[batch, 5, width]],
     weights: [[width], [width], [width]],
-    apply: (bench, tensors) => one(bench, layerNormOp, tensors, { epsilon: 1e-6 }),
+    apply: (bench, [x, gamma, beta, token]) => one(bench, layerNormOp, { x, gamma, beta, token }, { epsilon: 1e-6 }),
     expected: (x, gamma, beta, token) =>
       inParts(batch, [x], (own) => [...token, ...reference.layerNorm(own, width, gamma, beta, 1e-6)]),
   },
@@ -76,7 +80,7 @@ const cases: Case[] = [
     name: "convolutions",
     activations: [[batch, tokens, width]],
     weights: [[3, width, 9]],
-    apply: (bench, tensors) => one(bench, convolveOp, tensors, { rows, columns }),
+    apply: (bench, [x, weight]) => one(bench, convolveOp, { x, weight }, { rows, columns }),
     expected: (x, weights) =>
       inParts(3, [weights], (weight) => {
         const [ones, zeros] = [1, 0].map((value) => new Float64Array(width).fill(value)) as [
@@ -94,7 +98,8 @@ const cases: Case[] = [
       [3, width],
       [3, width],
     ],
-    apply: (bench, tensors) => one(bench, batchNormOp, [...tensors, states(bench)], { epsilon: 1e-5, momentum: 0.1 }),
+    apply: (bench, [x, gamma, beta]) =>
+      one(bench, batchNormOp, { x, gamma, beta, running: states(bench) }, { epsilon: 1e-5, momentum: 0.1 }),
     expected: (...inputs) => inParts(3, inputs, (x, gamma, beta) => batchNorm(x, gamma, beta)),
   },
   {
@@ -108,10 +113,7 @@ const cases: Case[] = [
       [2, 32],
     ],
     apply: (bench, [x, residual, weight, bias]) =>
-      one(bench, denseOp, [x, weight, bias, residual], {
-        ...{ transposed: false, bias: true, residual: true },
-        scales: [0.25, 1],
-      }),
+      one(bench, denseOp, { x, weight, bias, residual }, { scales: [0.25, 1] }),
     expected: (x, residual, weight, bias) =>
       inParts(2, [x, weight, bias], (...own) => reference.linear(own[0], own[1], own[2])).map(
         (value, i) => value * (i < 13 * 32 ? 0.25 : 1) + residual[i],
@@ -120,7 +122,7 @@ const cases: Case[] = [
   {
     name: "attention",
     activations: [[3, batch, tokens, 32]],
-    apply: (bench, tensors) => one(bench, attentionOp, tensors, { heads: 2 }),
+    apply: (bench, [qkv]) => one(bench, attentionOp, { qkv }, { heads: 2 }),
     expected: (qkv) => {
       const [q, k, v] = [0, 1, 2].map((i) => qkv.subarray((i * qkv.length) / 3, ((i + 1) * qkv.length) / 3));
       return reference.attention(q, k, v, { batch, tokens, width: 32, heads: 2 });
@@ -131,7 +133,7 @@ const cases: Case[] = [
     activations: [[batch, tokens, width]],
     apply: (bench, [x]) => {
       const seed = bench.input([2], Uint32Array.of(1, 2));
-      return one(bench, geluDropoutOp, [x, seed], { rate: 0, layer: 0 });
+      return one(bench, geluDropoutOp, { x, seed }, { rate: 0, layer: 0 });
     },
     expected: (x) => x.map(reference.gelu),
   },
@@ -142,7 +144,7 @@ const cases: Case[] = [
       [batch, tokens, width],
       [batch, tokens, width],
     ],
-    apply: (bench, tensors) => one(bench, mlpResidualOp, tensors, {}),
+    apply: (bench, [x1, norm2, mlp]) => one(bench, mlpResidualOp, { x1, norm2, mlp }, {}),
     expected: (x1, norm2, mlp) =>
       x1.map((value, i) => value + (Math.floor(i / width) % tokens === 0 ? norm2[i] : mlp[i])),
   },
@@ -150,9 +152,9 @@ const cases: Case[] = [
     name: "unshuffling",
     activations: [[batch, 6, width]],
     weights: [[width]],
-    apply: (bench, tensors) => {
-      const restore = bench.input([batch, tokens - 1], Uint32Array.from(ids.flat()));
-      return one(bench, unshuffleOp, [...tensors, restore], {});
+    apply: (bench, [x, maskToken]) => {
+      const idsRestore = bench.input([batch, tokens - 1], Uint32Array.from(ids.flat()));
+      return one(bench, unshuffleOp, { x, maskToken, idsRestore }, {});
     },
     expected: (x, mask) =>
       ids.flatMap((own, b) => [...reference.unshuffle(x.subarray(b * 6 * width, (b + 1) * 6 * width), mask, own)]),
@@ -163,10 +165,10 @@ const cases: Case[] = [
       [batch, 7, 4 * patch ** 2],
       [batch, 7, 4 * patch ** 2],
     ],
-    apply: (bench, tensors) =>
-      one(bench, tokenErrorsOp, [frames(bench), bench.input([batch, 8], packSamples(samples)), ...tensors], {
-        ...{ patch, norm: "L2", normalizeTarget: true },
-      }),
+    apply: (bench, [teacher, student]) => {
+      const data = { targets: frames(bench), samples: bench.input([batch, 8], packSamples(samples)) };
+      return one(bench, tokenErrorsOp, { ...data, teacher, student }, { patch, norm: "L2", normalizeTarget: true });
+    },
     expected: (...predictions) => {
       const values = 4 * patch ** 2;
       return images.flatMap((image, b) => {
@@ -178,12 +180,12 @@ const cases: Case[] = [
     },
   },
   {
-    name: "a sum of a number of values that is no multiple of 4",
+    name: "a sum of a number of values that is not a multiple of 4",
     activations: [
       [3, 5],
       [3, 5],
     ],
-    apply: (bench, [a, b]) => one(bench, addOp, [one(bench, addOp, [a, b], {}), b], {}),
+    apply: (bench, [a, b]) => one(bench, addOp, { a: one(bench, addOp, { a, b }, {}), b }, {}),
     expected: (a, b) => a.map((value, i) => value + 2 * b[i]),
   },
 ];
@@ -197,7 +199,7 @@ describe("ops of training in float16", () => {
 
   const runs = cases.flatMap((own) => [
     { ...own, asOnGpu: false },
-    // Those of attention take lavapipe half a minute to compile.
+    // lavapipe takes half a minute to compile attention's kernels.
     ...(own.name === "attention" ? [] : [{ ...own, asOnGpu: true }]),
   ]);
   for (const { name, activations, weights = [], apply, expected, asOnGpu } of runs) {
@@ -227,7 +229,7 @@ describe("ops of training in float16", () => {
         return outputs;
       });
       const values = (key: string) => floatsOf(got[key], outputs[key]);
-      // A half's rounding is up to 2^-11 of a value, 2^-12.5 in the mean.
+      // Rounding to half is off by up to 2^-11 of a value, 2^-12.5 on average.
       expectClose(values("y"), expected(...inputs.map((v) => Float64Array.from(v))), 5e-4);
       for (const which of shapes.keys()) {
         expect(outputs[`d${which}`]?.dtype, `type of gradient ${which}`).toBe(
@@ -246,8 +248,11 @@ describe("ops of training in float16", () => {
     ];
     let patches: Tensor | undefined;
     const got = await evaluate(gpu(), (bench) => {
-      const keep = bench.input([batch, 2], Uint32Array.from(kept.flat()));
-      const inputs = [frames(bench), bench.input([batch, 8], packSamples(samples)), keep];
+      const inputs = {
+        frames: frames(bench),
+        samples: bench.input([batch, 8], packSamples(samples)),
+        idsKeep: bench.input([batch, 2], Uint32Array.from(kept.flat())),
+      };
       patches = one(bench, patchesOp, inputs, { patch, dtype: "f16" });
       return { patches };
     });
@@ -269,11 +274,10 @@ describe("ops of training in float16", () => {
     expectClose(floatsOf(got.patches, patches as Tensor), want, 5e-4);
   });
 
-  it("does not mix types, nor take halves where it reads words", () => {
+  it("refuses mixed types, and halves in place of words", () => {
     const spec = (dtype: "f32" | "f16", ...shape: number[]) => ({ shape, dtype });
-    expect(() => addOp.outputs([spec("f16", 8), spec("f32", 8)], {})).toThrow("b is f32, not f16");
-    expect(() => layerNormOp.outputs([spec("f16", 1, 2, 8), spec("f16", 8), spec("f16", 8)], { epsilon: 1 })).toThrow(
-      "gamma is f16, which is for activations alone",
-    );
+    expect(() => addOp.outputs({ a: spec("f16", 8), b: spec("f32", 8) }, {})).toThrow("b is f32, not f16");
+    const norm = { x: spec("f16", 1, 2, 8), gamma: spec("f16", 8), beta: spec("f16", 8) };
+    expect(() => layerNormOp.outputs(norm, { epsilon: 1 })).toThrow("gamma is f16, which is for activations alone");
   });
 });

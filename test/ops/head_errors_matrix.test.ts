@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { headErrorsOp } from "../../src/ops/errors.js";
+import { headErrorsOp } from "../../src/ops/head_errors.js";
 import { headErrorsKey, headErrorsVariants } from "../../src/ops/variants.js";
 import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { halfInput, roundedToHalf } from "../support/half.js";
@@ -137,13 +137,16 @@ describe("heads and errors on matrix units", () => {
         const weights = heads.flatMap(({ weight }) =>
           Array.from(weight, (_, i) => weight[(i % values) * width + Math.floor(i / values)]),
         );
-        const inputs = [
-          bench.input([batch + 1, image.height, image.width], packImages(images)),
-          bench.input([batch, 8], packSamples(Array.from({ length: batch }, (_, b) => ({ target: batch - b })))),
-          input([heads.length, width, values], Float32Array.from(weights)),
-          bench.input([heads.length, values], Float32Array.from(heads.flatMap(({ bias }) => [...bias]))),
-          ...heads.map(({ features }) => input([batch, 1 + tokens, width], features)),
-        ];
+        const samples = Array.from({ length: batch }, (_, b) => ({ target: batch - b }));
+        const [teacher, student] = heads.map(({ features }) => input([batch, 1 + tokens, width], features));
+        const inputs = {
+          targets: bench.input([batch + 1, image.height, image.width], packImages(images)),
+          samples: bench.input([batch, 8], packSamples(samples)),
+          weight: input([heads.length, width, values], Float32Array.from(weights)),
+          bias: bench.input([heads.length, values], Float32Array.from(heads.flatMap(({ bias }) => [...bias]))),
+          teacher,
+          student,
+        };
         const op = {
           ...headErrorsOp,
           kernels: (call: Parameters<typeof headErrorsOp.kernels>[0]) => {

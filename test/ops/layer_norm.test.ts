@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { TensorSpec } from "../../src/graph/graph.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -23,12 +24,12 @@ describe("layer norm", () => {
         const beta = random.floats(width);
         const token = random.floats(width);
         const got = await evaluateOne(gpu(), (bench) => {
-          const inputs = [
-            bench.input([batch, rows, width], x),
-            bench.input([width], gamma),
-            bench.input([width], beta),
-            ...(withToken ? [bench.input([width], token)] : []),
-          ];
+          const inputs = {
+            x: bench.input([batch, rows, width], x),
+            gamma: bench.input([width], gamma),
+            beta: bench.input([width], beta),
+            token: withToken ? bench.input([width], token) : undefined,
+          };
           return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0];
         });
         const want: number[] = [];
@@ -41,7 +42,7 @@ describe("layer norm", () => {
     }
   }
 
-  it("is accurate where the mean is large and the spread small, and finite where there is no spread", async () => {
+  it("is accurate if the mean is large and the spread small, and finite without any spread", async () => {
     const width = 64;
     const random = new Random(3);
     const x = new Float32Array(2 * width).fill(100);
@@ -49,7 +50,8 @@ describe("layer norm", () => {
     const one = new Float32Array(width).fill(1);
     const zero = new Float32Array(width);
     const got = await evaluateOne(gpu(), (bench) => {
-      const inputs = [bench.input([1, 2, width], x), bench.input([width], one), bench.input([width], zero)];
+      const [gamma, beta] = [bench.input([width], one), bench.input([width], zero)];
+      const inputs = { x: bench.input([1, 2, width], x), gamma, beta };
       return bench.graph.apply(layerNormOp, inputs, { epsilon: 1e-6 })[0];
     });
     expectClose(got, layerNorm(x, width, one, zero, 1e-6), 1e-4);
@@ -58,11 +60,9 @@ describe("layer norm", () => {
 
   it("refuses shapes that do not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => layerNormOp.outputs([spec(1, 2, 18), spec(18), spec(18)], { epsilon: 1e-6 })).toThrow(
-      "width 18 is no multiple of 4",
-    );
-    expect(() => layerNormOp.outputs([spec(1, 2, 16), spec(16), spec(8)], { epsilon: 1e-6 })).toThrow(
-      "beta has the shape [8], not [16]",
-    );
+    const outputs = (x: TensorSpec, gamma: TensorSpec, beta: TensorSpec) =>
+      layerNormOp.outputs({ x, gamma, beta }, { epsilon: 1e-6 });
+    expect(() => outputs(spec(1, 2, 18), spec(18), spec(18))).toThrow("width 18 is not a multiple of 4");
+    expect(() => outputs(spec(1, 2, 16), spec(16), spec(8))).toThrow("beta has the shape [8], not [16]");
   });
 });

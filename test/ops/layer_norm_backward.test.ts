@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
-import { layerNormBackwardOp, layerNormOp, layerNormWeightGradientOp } from "../../src/ops/layer_norm.js";
+import { layerNormOp } from "../../src/ops/layer_norm.js";
+import { layerNormBackwardOp } from "../../src/ops/layer_norm_backward.js";
+import { layerNormWeightGradientOp } from "../../src/ops/layer_norm_weight_gradient.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -36,7 +38,8 @@ describe("gradient of layer norm", () => {
       const got = await evaluate(gpu(), (bench) => {
         const shapes = [[batch, rows, width], [width], [width], [width]];
         const inputs = values.map((data, i) => bench.input(shapes[i], data));
-        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0];
+        const [x, gamma, beta] = inputs;
+        const y = bench.graph.apply(layerNormOp, { x, gamma, beta, token: inputs.at(3) }, { epsilon })[0];
         const gradients = differentiate(bench.graph, y, bench.input(shape, dy), inputs, add);
         return Object.fromEntries(gradients.map((gradient, i) => [i, gradient as Tensor]));
       });
@@ -58,7 +61,8 @@ describe("gradient of layer norm", () => {
       return evaluate(gpu(), (bench) => {
         const data = new Float32Array(16).fill(1);
         const inputs = [[1, 2, 8], [8], [8]].map((shape) => bench.input(shape, data.subarray(0, shape.at(-1))));
-        const y = bench.graph.apply(layerNormOp, inputs, { epsilon })[0];
+        const [x, gamma, beta] = inputs;
+        const y = bench.graph.apply(layerNormOp, { x, gamma, beta }, { epsilon })[0];
         differentiate(bench.graph, y, y, wanted(inputs), add);
         ops.push(...bench.graph.nodes.map((node) => node.op.name));
         return { y };
@@ -70,11 +74,11 @@ describe("gradient of layer norm", () => {
 
   it("refuses gradients that do not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => layerNormBackwardOp.outputs([spec(2, 3, 8), spec(8), spec(2, 5, 8)], { epsilon })).toThrow(
-      "dy has the shape [2,5,8], not [2,3,8]",
-    );
-    expect(() => layerNormWeightGradientOp.outputs([spec(2, 3, 6), spec(2, 3, 6)], { epsilon })).toThrow(
-      "width 6 is no multiple of 4",
+    expect(() =>
+      layerNormBackwardOp.outputs({ x: spec(2, 3, 8), gamma: spec(8), dy: spec(2, 5, 8) }, { epsilon }),
+    ).toThrow("dy has the shape [2,5,8], not [2,3,8]");
+    expect(() => layerNormWeightGradientOp.outputs({ x: spec(2, 3, 6), dy: spec(2, 3, 6) }, { epsilon })).toThrow(
+      "width 6 is not a multiple of 4",
     );
   });
 });

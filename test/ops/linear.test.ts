@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { foldNorm, linearOp, linearWeights } from "../../src/ops/linear.js";
+import { foldNorm, linearOp, linearWeights, weightColumnSums } from "../../src/ops/linear.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { erf, gelu, layerNorm, linear } from "../support/reference.js";
@@ -16,7 +16,7 @@ interface Case {
   residual?: boolean;
   /** Rows of a sample. */
   period?: number;
-  /** Added to x: what a LayerNorm must not see. */
+  /** Added to x: a LayerNorm must cancel it. */
   offset?: number;
 }
 
@@ -24,6 +24,7 @@ describe("linear", () => {
   const gpu = useGpu();
 
   async function check({ m, k, n, layers = 1, period = 0, offset = 0, ...flags }: Case): Promise<void> {
+    const { normalize, gelu: withGelu, residual: withResidual } = flags;
     const random = new Random(m * 7 + k + n);
     const x = random.floats(layers * m * k).map((value) => value + offset);
     // As PyTorch initialises: U(±1/√fan_in), a little larger so that GELU sees its whole range.
@@ -35,24 +36,27 @@ describe("linear", () => {
     const norm = { gamma: random.floats(k, 0.5, 2), beta: random.floats(k) };
     const past = { gamma: random.floats(n, 0.5, 2), beta: random.floats(n) };
     const got = await evaluateOne(gpu(), (bench) => {
-      const folded = flags.normalize ? weights.map((layer) => foldNorm(layer, norm)) : weights;
-      const packed = linearWeights(bench.graph, "layer", folded);
-      const inputs = [bench.input([layers, m, k], x), packed.weight, packed.bias];
-      if (flags.normalize) inputs.push(packed.columnSums());
-      if (flags.residual) inputs.push(bench.input([layers, m, n], residual));
-      if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
-      const attrs = { ...flags, passthroughPeriod: period, epsilon };
+      const folded = normalize ? weights.map((layer) => foldNorm(layer, norm)) : weights;
+      const inputs = {
+        x: bench.input([layers, m, k], x),
+        ...linearWeights(bench.graph, "layer", folded),
+        columnSums: normalize ? weightColumnSums(bench.graph, "layer", folded) : undefined,
+        residual: withResidual ? bench.input([layers, m, n], residual) : undefined,
+        gamma: period > 0 ? bench.input([n], past.gamma) : undefined,
+        beta: period > 0 ? bench.input([n], past.beta) : undefined,
+      };
+      const attrs = { normalize, gelu: withGelu, passthroughPeriod: period, epsilon };
       return bench.graph.apply(linearOp, inputs, attrs)[0];
     });
-    const own = flags.normalize ? layerNorm(x, k, norm.gamma, norm.beta, epsilon) : x;
+    const own = normalize ? layerNorm(x, k, norm.gamma, norm.beta, epsilon) : x;
     const want = weights.flatMap(({ weight, bias }, i) => [
       ...linear(own.subarray(i * m * k, (i + 1) * m * k), weight, bias),
     ]);
     const passthrough = layerNorm(residual, n, past.gamma, past.beta, epsilon);
     const finished = want.map((value, i) => {
-      const inner = flags.gelu ? gelu(value) : value;
+      const inner = withGelu ? gelu(value) : value;
       const kept = period > 0 && Math.floor(i / n) % period === 0 ? passthrough[i] : inner;
-      return kept + (flags.residual ? residual[i] : 0);
+      return kept + (withResidual ? residual[i] : 0);
     });
     expectClose(got, finished, offset > 0 ? 2e-4 : 2e-6);
   }
@@ -93,13 +97,13 @@ describe("linear", () => {
       check({ ...shape, period: 0, normalize: true, gelu: true }));
     it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, cls of each ${shape.period} passed through, plus a residual`, () =>
       check({ ...shape, residual: true }));
-    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, all of it at once`, () =>
+    it(`[1, ${shape.m}, ${shape.k}] → ${shape.n}, all options at once`, () =>
       check({ ...shape, normalize: true, gelu: true, residual: true }));
   }
 
   it("normalises rows that are far from zero, of several layers", async () => {
     await check({ m: 19, k: 64, n: 32, layers: 3, normalize: true });
-    // 1000 in float32 leaves 14 bits of a value: not more is lost than the input has lost already.
+    // 1000 in float32 leaves 14 bits of a value. The input has lost these bits already; no more are lost.
     await check({ m: 19, k: 64, n: 32, normalize: true, offset: 1000 });
   });
 
@@ -108,11 +112,9 @@ describe("linear", () => {
     // Each output is one input value: an identity matrix of 4.
     const identity = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
     const got = await evaluateOne(gpu(), (bench) => {
-      const { weight, bias } = linearWeights(bench.graph, "identity", [
-        { weight: identity, bias: new Float32Array(4) },
-      ]);
+      const weights = linearWeights(bench.graph, "identity", [{ weight: identity, bias: new Float32Array(4) }]);
       const x = bench.input([1, 1024, 4], values);
-      return bench.graph.apply(linearOp, [x, weight, bias], { gelu: true })[0];
+      return bench.graph.apply(linearOp, { x, ...weights }, { gelu: true })[0];
     });
     let worst = 0;
     for (const [i, v] of values.entries()) worst = Math.max(worst, Math.abs(got[i] - gelu(v)));
@@ -121,12 +123,16 @@ describe("linear", () => {
 
   it("refuses shapes that do not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => linearOp.outputs([spec(1, 2, 18), spec(1, 18, 16), spec(1, 16)], {})).toThrow(/18/);
-    const inputs = [spec(1, 2, 16), spec(1, 16, 16), spec(1, 16), spec(1, 2, 8)];
-    expect(() => linearOp.outputs(inputs, { residual: true })).toThrow("the residual has y's size");
-    expect(() => linearOp.outputs(inputs.slice(0, 3), { residual: true })).toThrow("0 extra inputs, 1 expected");
-    expect(() => linearOp.outputs(inputs, { normalize: true })).toThrow("the weight's column sums");
-    const past = [...inputs.slice(0, 3), spec(16), spec(16)];
+    const bias = spec(1, 16);
+    const odd = { x: spec(1, 2, 18), weight: spec(1, 18, 16), bias };
+    expect(() => linearOp.outputs(odd, {})).toThrow(/18/);
+    const inputs = { x: spec(1, 2, 16), weight: spec(1, 16, 16), bias };
+    expect(() => linearOp.outputs({ ...inputs, residual: spec(1, 2, 8) }, {})).toThrow("the residual has y's size");
+    const columnSums = spec(1, 2, 8);
+    expect(() => linearOp.outputs(inputs, { normalize: true })).toThrow("columnSums is missing");
+    expect(() => linearOp.outputs({ ...inputs, columnSums }, {})).toThrow("columnSums is given, but not used");
+    expect(() => linearOp.outputs({ ...inputs, columnSums }, { normalize: true })).toThrow("columnSums has the shape");
+    const past = { ...inputs, gamma: spec(16), beta: spec(16) };
     expect(() => linearOp.outputs(past, { passthroughPeriod: 2 })).toThrow("one batch entry's residual");
   });
 });

@@ -38,7 +38,7 @@ describe("gradients of the losses with respect to errors, against finite differe
         weights.fill(0, (batch - 1) * tokens);
         const got = await evaluateOne(gpu(), (bench) => {
           const tensor = bench.input([batch, tokens, 2], errors);
-          const inputs = [tensor, bench.input([batch, tokens], weights)];
+          const inputs = { errors: tensor, weights: bench.input([batch, tokens], weights) };
           const loss = bench.graph.apply(weightedLossOp, inputs, { error, keep })[0];
           const seed = bench.input([1], Float32Array.of(0.75));
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;
@@ -54,7 +54,7 @@ describe("gradients of the losses with respect to errors, against finite differe
         const ids = Array.from({ length: batch }, () => random.permutation(tokens));
         const got = await evaluateOne(gpu(), (bench) => {
           const tensor = bench.input([batch, tokens, 2], errors);
-          const inputs = [tensor, bench.input([batch, tokens], Uint32Array.from(ids.flat()))];
+          const inputs = { errors: tensor, idsRestore: bench.input([batch, tokens], Uint32Array.from(ids.flat())) };
           const loss = bench.graph.apply(maskedLossOp, inputs, { error, keep })[0];
           const seed = bench.input([1], Float32Array.of(-1.5));
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;

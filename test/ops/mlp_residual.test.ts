@@ -26,9 +26,10 @@ describe("residual of the MLP", () => {
       const values = [random.floats(count), random.floats(count), random.floats(count)] as const;
       const dy = random.floats(count);
       const got = await evaluate(gpu(), (bench) => {
-        const inputs = values.map((v) => bench.input(shape, v));
-        const y = bench.graph.apply(mlpResidualOp, inputs, {})[0];
-        const [d0, d1, d2] = differentiate(bench.graph, y, bench.input(shape, dy), inputs, addTo) as Triple;
+        const [x1, norm2, mlp] = values.map((v) => bench.input(shape, v));
+        const y = bench.graph.apply(mlpResidualOp, { x1, norm2, mlp }, {})[0];
+        const seed = bench.input(shape, dy);
+        const [d0, d1, d2] = differentiate(bench.graph, y, seed, [x1, norm2, mlp], addTo) as Triple;
         return { y, d0, d1, d2 };
       });
       const reference = (...[x1, norm2, mlp]: ArrayLike<number>[]) =>
@@ -45,6 +46,7 @@ describe("residual of the MLP", () => {
 
   it("refuses another shape of the MLP's output", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => mlpResidualOp.outputs([f(1, 5, 8), f(1, 5, 8), f(5, 8)], {})).toThrow("mlp has the shape [5,8]");
+    const inputs = { x1: f(1, 5, 8), norm2: f(1, 5, 8), mlp: f(5, 8) };
+    expect(() => mlpResidualOp.outputs(inputs, {})).toThrow("mlp has the shape [5,8]");
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { pasteLayer } from "../../src/data/pseudo_paste.js";
+import { pasteLayer } from "../../src/data/anomalies/paste.js";
 import type { BgrImage } from "../../src/data/resize.js";
 import { type Paste, type PasteFrame, packPastes, pasteOp, pasteWords } from "../../src/ops/paste.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
@@ -76,13 +76,13 @@ describe("paste, against the plain version", () => {
       ];
       const { pasted, targets } = await evaluate(gpu(), (bench) => {
         const frames = bench.input([images.length, height, width], packImages(images));
-        const inputs = [
+        const inputs = {
           frames,
-          bench.input([3, 8], packSamples(samples)),
-          bench.input([3, pasteWords], packPastes(pastes)),
-        ];
-        const [pasted, targets] = bench.graph.apply(pasteOp, inputs, undefined);
-        return { pasted: pasted, targets: targets };
+          samples: bench.input([3, 8], packSamples(samples)),
+          pastes: bench.input([3, pasteWords], packPastes(pastes)),
+        };
+        const [pasted, targets] = bench.graph.apply(pasteOp, inputs, {});
+        return { pasted, targets };
       });
 
       const pixels = height * width;

@@ -36,17 +36,14 @@ describe.each([
       const bias = random.floats(width);
       const kept = samples.map(() => random.permutation(tokens).slice(0, keep));
       const got = await evaluateOne(taken(gpu()), (bench) => {
-        const inputs = [
-          bench.input([images.length, height, pixels], packImages(images)),
-          bench.input([batch, 8], packSamples(samples)),
-          bench.input([batch, keep], Uint32Array.from(kept.flat())),
-          bench.graph.weight(
-            "weight",
-            [3, patch, patch, 3, width],
-            packPatchWeight(bench.graph.target, weight, width, patch),
-          ),
-          bench.graph.weight("bias", [width], bias),
-        ];
+        const packed = packPatchWeight(bench.graph.target, weight, width, patch);
+        const inputs = {
+          frames: bench.input([images.length, height, pixels], packImages(images)),
+          samples: bench.input([batch, 8], packSamples(samples)),
+          idsKeep: bench.input([batch, keep], Uint32Array.from(kept.flat())),
+          weight: bench.graph.weight("weight", [3, patch, patch, 3, width], packed),
+          bias: bench.graph.weight("bias", [width], bias),
+        };
         return bench.graph.apply(patchEmbedOp, inputs, { patch })[0];
       });
       const want = samples.flatMap(({ previous, current, next }, b) => {
@@ -59,7 +56,8 @@ describe.each([
 
   it("refuses a size that the patch does not divide", () => {
     const spec = (dtype: "f32" | "u32", ...shape: number[]) => ({ shape, dtype });
-    const inputs = [spec("u32", 3, 24, 32), spec("u32", 1, 8), spec("u32", 1, 2), spec("f32", 1), spec("f32", 1)];
-    expect(() => patchEmbedOp.outputs(inputs, { patch: 16 })).toThrow("size 24x32 is no multiple of the patch, 16");
+    const data = { frames: spec("u32", 3, 24, 32), samples: spec("u32", 1, 8), idsKeep: spec("u32", 1, 2) };
+    const inputs = { ...data, weight: spec("f32", 1), bias: spec("f32", 1) };
+    expect(() => patchEmbedOp.outputs(inputs, { patch: 16 })).toThrow("size 24x32 is not a multiple of the patch, 16");
   });
 });

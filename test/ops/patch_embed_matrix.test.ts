@@ -49,13 +49,13 @@ describe("patch embedding on matrix units", () => {
       const got = await evaluate(gpu(), (bench) => {
         const packed = packPatchWeight(target, weight, width, patch) as Float32Array<ArrayBuffer>;
         const weightShape = [3, patch, patch, 3, width];
-        const inputs = [
-          bench.input([images.length, height, pixels], packImages(images)),
-          bench.input([batch, 8], packSamples(samples)),
-          bench.input([batch, keep], Uint32Array.from(kept.flat())),
-          dtype === "f16" ? halfInput(bench, weightShape, packed) : bench.input(weightShape, packed),
-          bench.input([width], bias),
-        ];
+        const inputs = {
+          frames: bench.input([images.length, height, pixels], packImages(images)),
+          samples: bench.input([batch, 8], packSamples(samples)),
+          idsKeep: bench.input([batch, keep], Uint32Array.from(kept.flat())),
+          weight: dtype === "f16" ? halfInput(bench, weightShape, packed) : bench.input(weightShape, packed),
+          bias: bench.input([width], bias),
+        };
         const op = {
           ...patchEmbedOp,
           kernels: (call: Parameters<typeof patchEmbedOp.kernels>[0]) => {
@@ -64,14 +64,14 @@ describe("patch embedding on matrix units", () => {
             return kernels;
           },
         };
-        [y] = bench.graph.apply(op, inputs, { patch }) as [Tensor];
+        [y] = bench.graph.apply(op, inputs, { patch });
         return { y };
       });
       const want = samples.flatMap(({ previous, current, next }, b) => {
         const all = patchEmbed([images[previous], images[current], images[next]], weight, bias, patch);
         return kept[b].flatMap((token) => [...all.subarray(token * width, (token + 1) * width)]);
       });
-      // In float16 what is left is the rounding of y itself.
+      // In float16 only the rounding of y remains.
       expectClose(floatsOf(got.y, y as Tensor), want, dtype === "f16" ? 5e-4 : 3e-6);
     });
   }

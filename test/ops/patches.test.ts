@@ -26,15 +26,14 @@ describe("patches of kept tokens", () => {
       const weight = random.floats(d * values, -1 / Math.sqrt(values), 1 / Math.sqrt(values));
       const bias = random.floats(d);
       const got = await evaluate(gpu(), (bench) => {
-        const inputs = [
-          bench.input([images.length, height, width], packImages(images)),
-          bench.input([batch, 8], packSamples(samples)),
-          bench.input([batch, keep], Uint32Array.from(kept.flat())),
-        ];
+        const inputs = {
+          frames: bench.input([images.length, height, width], packImages(images)),
+          samples: bench.input([batch, 8], packSamples(samples)),
+          idsKeep: bench.input([batch, keep], Uint32Array.from(kept.flat())),
+        };
         const patches = bench.graph.apply(patchesOp, inputs, { patch, dtype: "f32" })[0];
-        const layer = [patches, bench.input([1, d, values], weight), bench.input([1, d], bias)];
-        const attrs = { transposed: false, bias: true, residual: false };
-        return { patches, embedded: bench.graph.apply(denseOp, layer, attrs)[0] };
+        const layer = { weight: bench.input([1, d, values], weight), bias: bench.input([1, d], bias) };
+        return { patches, embedded: bench.graph.apply(denseOp, { x: patches, ...layer }, {})[0] };
       });
       const frames = ({ previous, current, next }: (typeof samples)[0]) =>
         [images[previous], images[current], images[next]] as const;
@@ -59,9 +58,9 @@ describe("patches of kept tokens", () => {
 
   it("refuses a patch that does not fit", () => {
     const spec = (...shape: number[]) => ({ shape, dtype: "u32" as const });
-    const inputs = [spec(3, 24, 32), spec(1, 8), spec(1, 2)];
+    const inputs = { frames: spec(3, 24, 32), samples: spec(1, 8), idsKeep: spec(1, 2) };
     const outputs = (patch: number) => patchesOp.outputs(inputs, { patch, dtype: "f32" });
-    expect(() => outputs(16)).toThrow("size 24x32 is no multiple of the patch, 16");
-    expect(() => outputs(6)).toThrow("patch 6 is no multiple of 4");
+    expect(() => outputs(16)).toThrow("size 24x32 is not a multiple of the patch, 16");
+    expect(() => outputs(6)).toThrow("patch 6 is not a multiple of 4");
   });
 });

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseSafetensors, type Safetensors } from "../../src/checkpoint/safetensors.js";
-import { frameRing, interpolationTable, noSlot, rawSlotWords } from "../../src/ops/resize.js";
+import { frameRing } from "../../src/ops/frame_ring.js";
+import { interpolationTable, noSlot, rawSlotWords } from "../../src/ops/resize.js";
 import { evaluate, useGpu } from "../support/gpu.js";
 import { packSamples, randomImage, rawSlots } from "../support/images.js";
 import { Random } from "../support/numbers.js";
@@ -146,7 +147,7 @@ describe("resize, against real arithmetic", () => {
     });
   }
 
-  it.each([1, 2, 4])("leaves slots alone that are not to be resized, with %i at once", async (perStep) => {
+  it.each([1, 2, 4])("leaves unlisted slots alone, with %i at once", async (perStep) => {
     const random = new Random(9);
     const images = Array.from({ length: 4 }, () => randomImage(random, 8, 8, 3));
     const before = Uint32Array.from({ length: 4 * 64 }, () => random.integer(2 ** 24));
@@ -165,7 +166,7 @@ describe("resize, against real arithmetic", () => {
     }
   });
 
-  it("has tables whose neighbours lie inside of the image", () => {
+  it("has tables whose neighbours lie inside the image", () => {
     for (const [source, size] of [
       [1, 5],
       [2, 640],

@@ -23,11 +23,11 @@ describe("unshuffle", () => {
       const maskToken = random.floats(width);
       const ids = Array.from({ length: batch }, () => random.permutation(tokens));
       const got = await evaluateOne(gpu(), (bench) => {
-        const inputs = [
-          bench.input([batch, 1 + keep, width], x),
-          bench.input([width], maskToken),
-          bench.input([batch, tokens], Uint32Array.from(ids.flat())),
-        ];
+        const inputs = {
+          x: bench.input([batch, 1 + keep, width], x),
+          maskToken: bench.input([width], maskToken),
+          idsRestore: bench.input([batch, tokens], Uint32Array.from(ids.flat())),
+        };
         return bench.graph.apply(unshuffleOp, inputs, {})[0];
       });
       const rows = (1 + keep) * width;
@@ -38,7 +38,8 @@ describe("unshuffle", () => {
 
   it("refuses more kept tokens than there are", () => {
     const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => unshuffleOp.outputs([f(1, 9, 16), f(16), { shape: [1, 6], dtype: "u32" }], {})).toThrow(
+    const idsRestore = { shape: [1, 6], dtype: "u32" as const };
+    expect(() => unshuffleOp.outputs({ x: f(1, 9, 16), maskToken: f(16), idsRestore }, {})).toThrow(
       "8 tokens cannot be kept of 6",
     );
   });

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { addTo } from "../../src/ops/add.js";
-import { unshuffleBackwardOp, unshuffleOp } from "../../src/ops/unshuffle.js";
+import { unshuffleOp } from "../../src/ops/unshuffle.js";
+import { unshuffleBackwardOp } from "../../src/ops/unshuffle_backward.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -25,14 +26,15 @@ describe("gradient of unshuffling", () => {
       const dy = random.floats(batch * (1 + tokens) * width);
       const ids = Array.from({ length: batch }, () => random.permutation(tokens));
       const got = await evaluate(gpu(), (bench) => {
-        const inputs = [
-          bench.input([batch, 1 + keep, width], x),
-          bench.input([width], maskToken),
-          bench.input([batch, tokens], Uint32Array.from(ids.flat())),
-        ];
+        const inputs = {
+          x: bench.input([batch, 1 + keep, width], x),
+          maskToken: bench.input([width], maskToken),
+          idsRestore: bench.input([batch, tokens], Uint32Array.from(ids.flat())),
+        };
         const y = bench.graph.apply(unshuffleOp, inputs, {})[0];
         const seed = bench.input([batch, 1 + tokens, width], dy);
-        const [dx, dMask] = differentiate(bench.graph, y, seed, inputs.slice(0, 2), addTo) as [Tensor, Tensor];
+        const wanted = [inputs.x, inputs.maskToken];
+        const [dx, dMask] = differentiate(bench.graph, y, seed, wanted, addTo) as [Tensor, Tensor];
         return { dx, dMask };
       });
       const rows = (1 + keep) * width;
@@ -49,11 +51,11 @@ describe("gradient of unshuffling", () => {
     const dy = random.floats(batch * (1 + tokens) * width);
     const ids = Array.from({ length: batch }, () => random.permutation(tokens));
     const got = await evaluate(gpu(), (bench) => {
-      const inputs = [
-        bench.input([batch, 1 + tokens, width], dy),
-        bench.input([batch, tokens], Uint32Array.from(ids.flat())),
-      ];
-      const [dx, dMask] = bench.graph.apply(unshuffleBackwardOp, inputs, { keep }) as [Tensor, Tensor];
+      const inputs = {
+        dy: bench.input([batch, 1 + tokens, width], dy),
+        idsRestore: bench.input([batch, tokens], Uint32Array.from(ids.flat())),
+      };
+      const [dx, dMask] = bench.graph.apply(unshuffleBackwardOp, inputs, { keep });
       return { dx, dMask };
     });
     const dx = new Float64Array(batch * (1 + keep) * width);
@@ -72,10 +74,10 @@ describe("gradient of unshuffling", () => {
   });
 
   it("refuses more kept tokens than there are", () => {
-    const inputs = [
-      { shape: [1, 7, 16], dtype: "f32" as const },
-      { shape: [1, 6], dtype: "u32" as const },
-    ];
+    const inputs = {
+      dy: { shape: [1, 7, 16], dtype: "f32" as const },
+      idsRestore: { shape: [1, 6], dtype: "u32" as const },
+    };
     expect(() => unshuffleBackwardOp.outputs(inputs, { keep: 8 })).toThrow("8 tokens cannot be kept of 6");
   });
 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { reportPageForEsbuild } from "../../tools/report-page.js";
+import { shadersForEsbuild } from "../../tools/wgsl.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -21,8 +22,7 @@ export async function withBundle<T>(program: string, use: (file: string) => Prom
       platform: "node",
       target: "node20",
       packages: "external",
-      loader: { ".wgsl": "text" },
-      plugins: [reportPageForEsbuild],
+      plugins: [shadersForEsbuild, reportPageForEsbuild],
     });
     writeFileSync(file, outputFiles[0].text);
     return await use(file);

@@ -1,6 +1,7 @@
-import { sampleWords } from "../../src/ops/common.js";
 import type { Random } from "./numbers.js";
 import type { Image } from "./reference.js";
+
+export { packSamples } from "../../src/ops/samples.js";
 
 /** A random 8-bit image. */
 export function randomImage(random: Random, height: number, width: number, channels: number): Image {
@@ -18,27 +19,6 @@ export function packImages(images: readonly Image[]): Uint32Array<ArrayBuffer> {
     }
   }
   return Uint32Array.from(words);
-}
-
-/** What a sample is made of: slots of frames and of the target, and the frame's number. */
-export interface SampleSlots {
-  previous?: number;
-  current?: number;
-  next?: number;
-  before?: number;
-  after?: number;
-  target?: number;
-  frame?: number;
-}
-
-/** Samples as kernels read them. */
-export function packSamples(samples: readonly SampleSlots[]): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(samples.length * sampleWords);
-  samples.forEach((s, i) => {
-    const { previous = 0, current = 0, next = 0, before = 0, after = 0, target = 0, frame = 0 } = s;
-    words.set([previous, current, next, before, after, target, frame], i * sampleWords);
-  });
-  return words;
 }
 
 /** The bytes of an interleaved image in a raw slot of `words` words. */

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { Gpu, Target } from "../../src/gpu/gpu.js";
-import type { ActivationType, Op, Tensor } from "../../src/graph/graph.js";
+import type { ActivationType, Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { linearOp } from "../../src/ops/linear.js";
 import { linearKey, linearVariants } from "../../src/ops/variants.js";
@@ -19,13 +19,13 @@ export interface LinearCase {
   normalize?: boolean;
   gelu?: boolean;
   residual?: boolean;
-  /** Rows of a sample, whose first one is passed through. */
+  /** Rows of a sample, whose first row is passed through. */
   period?: number;
-  /** Added to x: what a LayerNorm must not see. */
+  /** Added to x: a LayerNorm must cancel it. */
   offset?: number;
 }
 
-/** Runs a case with the variant that it names, chosen for `target`, and holds it against float64. */
+/** Runs a case with its variant, chosen for `target`, and compares it with float64. */
 export async function checkLinear(
   gpu: Gpu,
   target: Target,
@@ -46,7 +46,7 @@ export async function checkLinear(
   expect([...linearVariants(target, shape).keys()]).toContain(variant);
   const chosen: Target = { ...withoutGetters(target), tuning: new Map([[linearKey(shape), variant]]) };
   const label = `linear (${variant.split(" ")[0]})`;
-  const op: Op<Parameters<typeof linearOp.kernels>[0]["attrs"]> = {
+  const op: typeof linearOp = {
     ...linearOp,
     kernels: (call) => {
       const kernels = linearOp.kernels(call, chosen);
@@ -66,15 +66,20 @@ export async function checkLinear(
   const results = await evaluate(gpu, (bench) => {
     const input = (of: readonly number[], values: Float32Array<ArrayBuffer>) =>
       half ? halfInput(bench, of, values) : bench.input(of, values);
-    const inputs = [input([batch, m, k], x), input([batch, k, n], weight), bench.input([batch, n], bias)];
     const sums = Float32Array.from({ length: batch * n }, (_, row) =>
       weight.subarray(row * k, (row + 1) * k).reduce((sum, value) => sum + value, 0),
     );
-    if (normalize) inputs.push(bench.input([batch, n], sums));
-    if (residual) inputs.push(input([batch, m, n], added));
-    if (period > 0) inputs.push(bench.input([n], past.gamma), bench.input([n], past.beta));
-    const attrs = { normalize, gelu: withGelu, residual, passthroughPeriod: period, epsilon };
-    [y] = bench.graph.apply(op, inputs, attrs) as [Tensor];
+    const inputs = {
+      x: input([batch, m, k], x),
+      weight: input([batch, k, n], weight),
+      bias: bench.input([batch, n], bias),
+      columnSums: normalize ? bench.input([batch, n], sums) : undefined,
+      residual: residual ? input([batch, m, n], added) : undefined,
+      gamma: period > 0 ? bench.input([n], past.gamma) : undefined,
+      beta: period > 0 ? bench.input([n], past.beta) : undefined,
+    };
+    const attrs = { normalize, gelu: withGelu, passthroughPeriod: period, epsilon };
+    [y] = bench.graph.apply(op, inputs, attrs);
     return { y };
   });
   const passed = layerNorm(added, n, past.gamma, past.beta, epsilon);

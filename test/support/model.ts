@@ -5,11 +5,16 @@ import { anomalyMap, cleanMap, headErrors, tokenAnomaly } from "../../src/model/
 import { type MaskingMethod, tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
 import { sampleWords } from "../../src/ops/common.js";
-import { frameScoresOp, type Norm, tokenErrorsOp } from "../../src/ops/errors.js";
-import { lossWeightsOp, maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
-import { noiseOp, patchMotionOp, rankTokensOp } from "../../src/ops/masking.js";
+import { frameRing } from "../../src/ops/frame_ring.js";
+import { frameScoresOp } from "../../src/ops/frame_scores.js";
+import { lossWeightsOp } from "../../src/ops/loss_weights.js";
+import { maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
+import { noiseOp } from "../../src/ops/noise.js";
 import { pasteOp, pasteWords } from "../../src/ops/paste.js";
-import { frameRing, type Size } from "../../src/ops/resize.js";
+import { patchMotionOp } from "../../src/ops/patch_motion.js";
+import { rankTokensOp } from "../../src/ops/rank_tokens.js";
+import type { Size } from "../../src/ops/resize.js";
+import { type Norm, tokenErrorsOp } from "../../src/ops/token_errors.js";
 import { Random } from "./numbers.js";
 
 /** A network that is quick to compute. */
@@ -47,14 +52,14 @@ export interface ModelOptions {
   norm: Norm;
   masking: MaskingMethod;
   maskedOnly: boolean;
-  /** Training's outputs as well: losses from stored predictions, with normalised targets or without. */
+  /** Adds training's outputs: losses from stored predictions, with normalised targets or without. */
   losses?: { normalizeTarget: boolean };
   seed?: number;
   /** f32 by default. */
   dtype?: ActivationType;
 }
 
-/** The whole network between raw frames and scores, as a graph, and what goes into it. */
+/** The whole network from raw frames to scores as a graph, and its inputs. */
 export interface ModelGraph {
   graph: Graph;
   raw: Tensor;
@@ -63,7 +68,7 @@ export interface ModelGraph {
   seed: Tensor;
 }
 
-/** Builds every op that there is into one graph. */
+/** Builds every op of scoring and of the losses into one graph. */
 export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
   const { config, size, batch, norm } = options;
   const { patch } = config;
@@ -73,33 +78,33 @@ export function modelGraph(target: Target, options: ModelOptions): ModelGraph {
   const ring = frameRing(graph, options.source, size, 3 * batch, 3 * batch);
   const samples = graph.input("samples", [batch, sampleWords], "u32");
   const seed = graph.input("seed", [1], "u32");
-  const one = (tensors: Tensor[]) => tensors[0];
   const gradient = ring.motionGradient(samples);
-  const motion = one(graph.apply(patchMotionOp, [gradient], { patch }));
-  const noise = one(graph.apply(noiseOp, [samples, seed], { tokens: grid.tokens }));
+  const [motion] = graph.apply(patchMotionOp, { gradient }, { patch });
+  const [noise] = graph.apply(noiseOp, { samples, seed }, { tokens: grid.tokens });
   const keys = options.masking === "gradient" ? motion : noise;
-  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, [keys], { keep }) as [Tensor, Tensor];
+  const [idsRestore, idsKeep] = graph.apply(rankTokensOp, { keys }, { keep });
   const network = new Network(graph, config, randomWeights(config, options.seed ?? 1), options.dtype);
   const outputs = network.build({ frames: ring.resized, samples, idsKeep, idsRestore }, grid);
   const where = { targets: ring.resized, samples };
   const errors = headErrors(graph, network, outputs, where, norm);
-  const scored = options.maskedOnly ? [errors, idsRestore] : [errors];
-  graph.output("scores", one(graph.apply(frameScoresOp, scored, { keep })));
+  const scored = { errors, idsRestore: options.maskedOnly ? idsRestore : undefined };
+  graph.output("scores", graph.apply(frameScoresOp, scored, { keep })[0]);
   graph.output("map", anomalyMap(graph, network, outputs, size));
   graph.output("token maps", tokenAnomaly(graph, network, outputs, gradient));
   if (outputs.student) {
     graph.output("cleaned", cleanMap(graph, network, outputs.teacher, outputs.student, gradient, size));
   }
   if (options.losses) {
-    const predictions = [network.linear("decoder_pred", outputs.teacher)];
-    if (outputs.student) predictions.push(network.linear("decoder_student_pred", outputs.student));
-    const inputs = [ring.resized, samples, ...predictions];
-    const stored = one(graph.apply(tokenErrorsOp, inputs, { patch, norm, ...options.losses }));
-    const weights = one(graph.apply(lossWeightsOp, [gradient, motion, ring.resized, samples], { patch }));
+    const teacher = network.linear("decoder_pred", outputs.teacher);
+    const student = outputs.student && network.linear("decoder_student_pred", outputs.student);
+    const targets = ring.resized;
+    const predicted = { targets, samples, teacher, student };
+    const [errors] = graph.apply(tokenErrorsOp, predicted, { patch, norm, ...options.losses });
+    const [weights] = graph.apply(lossWeightsOp, { gradient, motion, targets, samples }, { patch });
     const pastes = graph.state("pastes", [batch, pasteWords], "u32");
-    graph.output("pasted", one(graph.apply(pasteOp, [ring.resized, samples, pastes], {})));
-    graph.output("loss 1", one(graph.apply(weightedLossOp, [stored, weights], { error: "target", keep })));
-    graph.output("loss 2", one(graph.apply(maskedLossOp, [stored, idsRestore], { error: "student", keep })));
+    graph.output("pasted", graph.apply(pasteOp, { frames: ring.resized, samples, pastes }, {})[0]);
+    graph.output("loss 1", graph.apply(weightedLossOp, { errors, weights }, { error: "target", keep })[0]);
+    graph.output("loss 2", graph.apply(maskedLossOp, { errors, idsRestore }, { error: "student", keep })[0]);
   }
   return { graph, raw: ring.raw, slots: ring.slots, samples, seed };
 }

@@ -342,3 +342,14 @@ export function anomalyMap(prediction: Numbers, height: number, width: number, p
   }
   return y;
 }
+
+/** Interleaves the two errors of each token; a missing student error is 0. */
+export function interleaved(student: ArrayLike<number>, target: ArrayLike<number>): number[] {
+  return Array.from({ length: target.length }, (_, i) => [student[i] ?? 0, target[i]]).flat();
+}
+
+/** Each sample's rows of [B, 1 + L, width] without the first. */
+export function withoutCls(rows: Float32Array, batch: number, width: number): Float32Array[] {
+  const size = rows.length / batch;
+  return Array.from({ length: batch }, (_, b) => rows.slice(b * size + width, (b + 1) * size));
+}

@@ -3,13 +3,17 @@ import type { Tensor } from "../../src/graph/graph.js";
 import type { SdMaeConfig } from "../../src/model/config.js";
 import { tokenGrid } from "../../src/model/masking.js";
 import { sampleWords } from "../../src/ops/common.js";
-import { frameRing, type Size } from "../../src/ops/resize.js";
+import { frameRing } from "../../src/ops/frame_ring.js";
+import type { Size } from "../../src/ops/resize.js";
 import { buildTrainingGraph, type TrainingGraph, type TrainingGraphOptions } from "../../src/train/training_graph.js";
 
-/** What a training graph of a test is made of. */
+/** Options of a training graph for tests. */
 export type TrainingOptions = Omit<TrainingGraphOptions, "grid"> & { config: SdMaeConfig; size: Size; batch: number };
 
-/** A training graph whose frames, targets, gradient and masks the host writes: three frames a sample, in slots 3b, 3b + 1, 3b + 2. */
+/**
+ * A training graph whose frames, targets, gradient and masks the host writes. A sample b has three frames, in slots 3b,
+ * 3b + 1, 3b + 2.
+ */
 export function trainingGraph(
   target: Target,
   { size, batch, ...options }: TrainingOptions,

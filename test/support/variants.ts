@@ -1,8 +1,8 @@
 import type { Target } from "../../src/gpu/gpu.js";
 import type { Op } from "../../src/graph/graph.js";
 
-/** An op with the kernels that a real GPU gets, for the tests' software adapters: these run them as well, slowly. */
-export function asOnGpu<A>(op: Op<A>): Op<A> {
+/** An op with the kernels of a real GPU. The software adapters of tests can run them too, slowly. */
+export function asOnGpu<A, N extends string, M extends string>(op: Op<A, N, M>): Op<A, N, M> {
   const { kernels } = op;
   const asGpu = ({ adapter, features, limits }: Target): Target => ({
     adapter: { ...adapter, kind: "gpu" },

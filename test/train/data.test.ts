@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
 import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
-import { type Frame, fromIterable } from "../../src/data/frame.js";
+import { fromIterable } from "../../src/data/frame.js";
 import { resizeBilinear } from "../../src/data/resize.js";
 import { Graph } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
@@ -17,7 +17,7 @@ import { Random } from "../support/numbers.js";
 
 const gpu = useGpu();
 
-/** A video of noise. */
+/** A video of noise, with these frame numbers. */
 function noise(random: Random, name: string, { width, height }: Size, numbers: readonly number[]) {
   const frames = numbers.map((number) => ({ data: random.bytes(width * height * 3), number }));
   const open = async () => fromIterable(() => frames, { width, height, name });
@@ -31,14 +31,14 @@ async function loadSet(train: DatasetVideo[], anomalies: "files" | "none") {
 }
 
 describe("training set", () => {
-  it("finds neighbours by frame number; one that does not exist is the frame itself", async () => {
+  it("finds neighbours by frame number; a missing one is replaced by the frame itself", async () => {
     const random = new Random(1);
     const other = noise(random, "a", { height: 8, width: 8 }, [0, 1]).video;
     const set = await loadSet([other, noise(random, "b", { height: 8, width: 8 }, [2, 3, 5, 6, 9]).video], "none");
     const clip = set.clips[1]!;
     expect(clip.first).toBe(2);
     const of = (position: number) => set.framesOf(clip, position);
-    // Number 2: 5 is there, −1, 1 are not, 3 is.
+    // Of frame 2, the neighbours 5 and 3 exist, −1 and 1 do not.
     expect(of(0)).toEqual({ frames: [2, 2, 4], before: 2, after: 3 });
     expect(of(2)).toEqual({ frames: [2, 4, 4], before: 4, after: 5 });
     expect(of(3)).toEqual({ frames: [3, 5, 6], before: 4, after: 5 });
@@ -53,13 +53,13 @@ describe("training set", () => {
     await expect(loadSet([own.video], "files")).rejects.toThrow("noise has no train/frames_abnormal");
     const abnormal = { frames: short.video.open, masks: own.video.open };
     await expect(loadSet([{ ...own.video, abnormal }], "files")).rejects.toThrow(
-      "v has 3 frames, and 2 abnormal frames",
+      "v has 3 frames and 2 abnormal frames",
     );
   });
 });
 
 describe("sampler", () => {
-  it("takes every frame once an epoch, in another order each time, and the same order again", async () => {
+  it("takes every frame once per epoch, in an order that depends on seed and epoch only", async () => {
     const random = new Random(3);
     const set = await loadSet([noise(random, "v", { height: 8, width: 8 }, [...Array(40).keys()]).video], "none");
     const options = { seed: 7, size: { height: 8, width: 8 }, share: 0.25, pseudo: pseudoAnomalyDefaults };
@@ -75,7 +75,7 @@ describe("sampler", () => {
     expect(order(new Sampler(set, { ...options, seed: 8 }), 1)).not.toEqual(second);
   });
 
-  it("draws abnormal samples at the rate that is asked for", async () => {
+  it("draws abnormal samples at the given rate", async () => {
     const random = new Random(4);
     const own = noise(random, "v", { height: 8, width: 8 }, [...Array(50).keys()]);
     const abnormal = { frames: own.video.open, masks: own.video.open };
@@ -97,7 +97,7 @@ describe("micro-batches on the GPU", () => {
   const pixels = size.height * size.width;
   const patch = 8;
 
-  /** Loads micro-batches one after the other, `slots` frames staying on the GPU. */
+  /** Loads micro-batches one after the other, with room for `slots` frames on the GPU. */
   async function run(set: TrainingSet, batches: readonly DrawnSample[][], slots: number, anomalies: boolean) {
     const graph = new Graph(gpu());
     const samples = batches[0]!.length;
@@ -131,7 +131,7 @@ describe("micro-batches on the GPU", () => {
   };
   const resized = (frame: { data: Uint8Array }, from: Size) => resizeBilinear({ ...from, data: frame.data }, size).data;
 
-  it("are frames, motion, targets and masks of samples of several sizes, whether all frames stay or few", async () => {
+  it("hold frames, motion, targets and masks of samples of several sizes, with many slots and few", async () => {
     const random = new Random(5);
     const large = noise(random, "large", { height: 30, width: 41 }, [...Array(12).keys()]);
     const small = noise(random, "small", { height: 17, width: 24 }, [...Array(9).keys()]);
@@ -167,13 +167,13 @@ describe("micro-batches on the GPU", () => {
       const [after] = frameOf(sample.after);
       const moved = { data: before.data.map((value, k) => Math.abs(value - after.data[k]!)) };
       expect(bytes(gradient!, b).bgr).toEqual(resized(moved, from));
-      // Slots of frames and target, and the number that the mask is drawn by.
+      // Slots of frames and target, and the number that the random mask depends on.
       expect([...samples!.subarray(8 * b, 8 * b + 8)]).toEqual([3 * b, 3 * b + 1, 3 * b + 2, 0, 0, b, 100 + i, 0]);
     }
     expect(abnormalSeen).toBeGreaterThan(2);
   });
 
-  it("without anomalies have the current frame as their target", async () => {
+  it("have the current frame as target if there are no anomalies", async () => {
     const random = new Random(6);
     const own = noise(random, "v", size, [...Array(10).keys()]);
     const set = await loadSet([own.video], "none");
@@ -182,7 +182,7 @@ describe("micro-batches on the GPU", () => {
     const [result] = await run(set, [drawn], 10, false);
     for (const [b, { frames }] of drawn.entries()) {
       const target = result!.samples![8 * b + 5]!;
-      const current = (own.frames[frames[1]!] as unknown as Frame).data;
+      const current = own.frames[frames[1]!]!.data;
       expect(bytes(result!.targets!, target)).toEqual({ bgr: current, fourth: new Uint8Array(pixels) });
     }
   });

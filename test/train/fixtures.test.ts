@@ -7,7 +7,7 @@ import { boundsChecked, casesFor, useGpu } from "../support/gpu.js";
 
 const gpu = useGpu();
 
-describe("two steps of training are the original's: losses, gradients, weights, running statistics", () => {
+describe("two training steps agree with the original: losses, gradients, weights, running statistics", () => {
   for (const [name, kind, count] of casesFor(
     [
       ["tiny-train-stage1", "gradient-weighted", 114],
@@ -16,18 +16,18 @@ describe("two steps of training are the original's: losses, gradients, weights, 
     ] as const,
     1,
   )) {
-    // The first one compiles the kernels, twice.
+    // The first case compiles the kernels, twice.
     it(name, { timeout: 400_000 }, async () => {
       const path = fileURLToPath(new URL(`../fixtures/${name}.safetensors`, import.meta.url));
       const fixture = new FixtureCase(name, readFileSync(path));
-      // The same errors to the last digit, with clamped indices and without: the same values.
+      // Equal errors with clamped indices and without mean equal values.
       const comparisons = await boundsChecked(gpu(), (device) => checkTraining(device, fixture));
       expect(comparisons[0]?.name).toBe(`out.loss (${kind})`);
       expect(comparisons.filter((c) => c.name.startsWith("grad."))).toHaveLength(count);
       expect(comparisons.filter((c) => c.name.includes("running_")).length).toBeGreaterThan(20);
       for (const { name: what, error, tolerance = 1e-4 } of comparisons) {
         expect.soft(error, what).toBeLessThan(tolerance);
-        // Rounding apart they agree much better than they must.
+        // Apart from rounding they agree much better than they must.
         if (!what.endsWith("proj_k.bias")) expect.soft(error, what).toBeLessThan(2e-5);
       }
     });

@@ -15,7 +15,7 @@ import { writeSceneBatch } from "../support/scene_batch.js";
 import { trainingGraph } from "../support/training.js";
 
 const gpu = useGpu(testAdapter, { guarded: false });
-/** Where the float32 that mixed precision is compared with is computed: it compiles at once, which lavapipe does in a minute. */
+/** Computes the float32 reference. SwiftShader compiles at once, lavapipe takes a minute. */
 const quick = useGpu("swiftshader", { guarded: false });
 const size = { height: 32, width: 48 };
 const options = {
@@ -30,7 +30,7 @@ interface Run {
   trained: Float32Array;
 }
 
-/** Trains the tiny network; in mixed precision `scale` is the loss's at first. */
+/** Trains the tiny network; in mixed precision if `scale`, the initial loss scale, is given. */
 async function train(device: Gpu, steps: number, scale?: number, seed = 1): Promise<Run> {
   const built = trainingGraph(device, { ...options, precision: scale ? "mixed" : "float32" });
   const program = await Program.compile(device, built.graph);
@@ -58,7 +58,7 @@ async function train(device: Gpu, steps: number, scale?: number, seed = 1): Prom
 
 // On lavapipe the network may compile for minutes.
 describe("training in mixed precision", { timeout: 400_000 }, () => {
-  it("follows float32's losses", async (test) => {
+  it("follows the losses of float32", async (test) => {
     needsHalf(gpu(), test);
     const apart: number[] = [];
     for (let seed = 1; seed <= 3; seed++) {
@@ -68,26 +68,28 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
       apart.push(Math.max(...losses.map((loss, i) => Math.abs(loss / wanted.losses[i] - 1))));
       expect(new Set(scales)).toEqual(new Set([4096]));
     }
-    // Some gradients are next to zero. AdamW makes whole steps of their rounding errors, which lead some seeds further away.
+    // Some gradients are almost zero. AdamW turns their rounding errors into whole steps, which
+    // lead some seeds further away.
     apart.sort((x, y) => x - y);
     expect(apart[1]).toBeLessThan(1e-3);
     expect(apart[2]).toBeLessThan(1e-2);
   });
 
-  it("leaves out steps whose gradients overflow, until the scale fits; the same bits each time", async (test) => {
+  it("skips steps whose gradients overflow until the scale fits, with the same bits each time", async (test) => {
     needsHalf(gpu(), test);
     const { losses, scales, trained } = await train(gpu(), 40, 2 ** 34);
     const good = scales.findIndex((scale, i) => scale === scales[i + 1]);
     expect(good).toBeGreaterThan(3);
     for (let i = 0; i < good; i++) expect(scales[i]).toBe(2 ** (34 - i));
-    // Nothing is learnt until then, and afterwards the very steps that a run makes which begins with that scale.
+    // Nothing is learned until then. Afterwards the steps are those of a run that begins with
+    // this scale.
     for (const loss of losses.slice(0, good + 1)) expect(loss).toBe(losses[0]);
     const fitting = await train(gpu(), 40 - good, scales[good]);
     expect(losses.slice(good)).toEqual(fitting.losses);
     expect(await train(gpu(), 40, 2 ** 34)).toEqual({ losses, scales, trained });
   });
 
-  it("goes on from a checkpoint with the same bits, the loss's scale among them", async (test) => {
+  it("resumes from a checkpoint with the same bits, the loss scale included", async (test) => {
     needsHalf(gpu(), test);
     const seeds = { trainSeeds: [1], testSeeds: [] };
     const dataset = sceneCollection({ ...size, ...seeds, fps: 10, train: 1, test: 0, frames: 12 });
@@ -115,14 +117,14 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     expect(resumed.optimizer).toEqual(whole.optimizer);
     const scalerOf = ({ training }: TrainingCheckpoint) => (training as { scaler: number[] }).scaler;
     expect(scalerOf(resumed)).toEqual(scalerOf(whole));
-    // 1 − β1^t after the t steps that were made; some of the six may have overflowed.
+    // 1 − β1^t after t steps; some of the six may have been skipped.
     const made = Math.log(1 - scalerOf(whole)[2]) / Math.log(0.9);
     expect(made).toBeCloseTo(Math.round(made), 4);
     expect(Math.round(made)).toBeGreaterThan(2);
     expect(Math.round(made)).toBeLessThanOrEqual(6);
   });
 
-  it("is refused where float16 failed its check", () => {
+  it("is refused if float16 failed its check", () => {
     const features = new Set(["shader-f16"]);
     const target: Target = {
       ...{ adapter: { ...gpu().adapter, kind: "gpu", vendor: "nvidia" }, limits: gpu().limits, features },
@@ -133,7 +135,7 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     );
   });
 
-  it("is refused where the adapter has no float16", () => {
+  it("is refused if the adapter has no float16", () => {
     const target: Target = { adapter: gpu().adapter, limits: gpu().limits, features: new Set(["subgroups"]) };
     expect(() => trainingGraph(target, { ...options, precision: "mixed" })).toThrow("has no float16 (shader-f16)");
   });

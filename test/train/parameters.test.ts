@@ -8,7 +8,7 @@ import { randomWeights, tinyConfig } from "../support/model.js";
 const target = { adapter: { kind: "gpu" }, features: new Set(), limits: {} } as unknown as Target;
 
 describe("the flat state of trained tensors", () => {
-  it("holds every tensor once: what goes in comes out", () => {
+  it("holds every tensor once, and gives it back", () => {
     for (const config of [tinyConfig, { ...tinyConfig, studentDepth: 0 }]) {
       const weights = randomWeights(config, 3);
       const layout = new ParameterLayout(config);
@@ -19,7 +19,7 @@ describe("the flat state of trained tensors", () => {
     }
   });
 
-  it("keeps apart who learns a tensor, and whether it decays", () => {
+  it("groups tensors by stage and by weight decay", () => {
     const layout = new ParameterLayout(paperConfig);
     expect(layout.ranges.map(({ student, decays }) => [student, decays])).toEqual([
       [false, true],
@@ -31,10 +31,10 @@ describe("the flat state of trained tensors", () => {
     for (const { name, offset } of layout.tensors()) {
       const range = layout.ranges.find((r) => offset >= r.offset && offset < r.offset + r.length);
       expect(range?.student, name).toBe(name.startsWith("decoder_student"));
-      // Norms and biases do not decay; everything else does, tokens among it.
-      expect(range?.decays, name).toBe((shapes.get(name) as number[]).length > 1);
+      // Norms and biases do not decay. Everything else does, tokens included.
+      expect(range?.decays, name).toBe(shapes.get(name)!.length > 1);
     }
-    // The paper's 3.04 million parameters, and what alignment adds.
+    // The paper's 3.04 million parameters, and padding.
     const parameters = layout.tensors().reduce((sum, t) => sum + t.shape.reduce((a, b) => a * b, 1), 0);
     expect(parameters / 1e6).toBeCloseTo(3.04, 2);
     expect(layout.length - parameters).toBeLessThan(64 * layout.tensors().length);
@@ -65,7 +65,7 @@ describe("the flat state of trained tensors", () => {
     expect(() => layout.slice(graph, state, "blocks.0.attn.proj_k.weight", [width, width])).toThrow("cannot be seen");
   });
 
-  it("names the tensor that a model lacks, or has in another shape", () => {
+  it("names a tensor that is missing or has another shape", () => {
     const layout = new ParameterLayout(tinyConfig);
     const weights = new Map(randomWeights(tinyConfig, 1));
     weights.set("norm.weight", { shape: [3], data: new Float32Array(3) });

@@ -8,7 +8,8 @@ import {
 } from "../../src/checkpoint/training_checkpoint.js";
 import { sceneCollection } from "../../src/data/scene/dataset.js";
 import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
-import { DivergedError, type TrainOptions, train } from "../../src/train/trainer.js";
+import { DivergedError } from "../../src/train/progress.js";
+import { type TrainOptions, train } from "../../src/train/trainer.js";
 import { testAdapter, useGpu } from "../support/gpu.js";
 import { tinyConfig } from "../support/model.js";
 
@@ -17,7 +18,7 @@ const size = { height: 32, width: 48 };
 const dataset = sceneCollection({
   ...{ ...size, fps: 10, trainSeeds: [1, 2], testSeeds: [9], train: 1, test: 1, frames: 26, anomalies: ["runner"] },
 });
-/** Seven steps an epoch, a frame left over. */
+/** Six steps per epoch, with four frames left over. */
 const config: TrainingConfig = {
   ...{ ...paperTraining, model: tinyConfig, size, batch: 8, microBatch: 4, epochs: 3, teacherEpochs: 2 },
   ...{
@@ -29,7 +30,7 @@ const config: TrainingConfig = {
   test: { ...paperTraining.test, every: 2 },
 };
 
-/** A run's files, as they would be on a disk. */
+/** The checkpoint files of a run. */
 class Files {
   readonly bytes = new Map<string, Uint8Array>();
   readonly keep: NonNullable<TrainOptions["onCheckpoint"]> = (kind, checkpoint) => {
@@ -50,7 +51,7 @@ class Files {
   }
 }
 
-/** Everything of a checkpoint but how long it took. */
+/** A checkpoint without its training time. */
 function withoutTime(bytes: Uint8Array | undefined): TrainingCheckpoint {
   const checkpoint = openTrainingCheckpoint({ name: "kept", bytes: bytes as Uint8Array });
   delete (checkpoint.training as { progress: { seconds?: number } }).progress.seconds;
@@ -60,7 +61,7 @@ function withoutTime(bytes: Uint8Array | undefined): TrainingCheckpoint {
 let whole: Files;
 const losses: number[] = [];
 
-it("trains both stages, tests them, keeps the best; allocates nothing from step to step", async () => {
+it("trains both stages, tests them, keeps the best, and allocates nothing from step to step", async () => {
   whole = new Files();
   const stages: number[] = [];
   const created = new Map<number, Set<number>>();
@@ -70,13 +71,13 @@ it("trains both stages, tests them, keeps the best; allocates nothing from step 
     onStep: ({ step, loss, epoch, stage, learningRate }) => {
       expect(step).toBe(losses.push(loss));
       stages.push(stage);
-      // Half a cosine over each stage, after half an epoch in which it rises.
+      // A warm-up of half an epoch, then half a cosine over the rest of the stage.
       const [stageStep, stageSteps] = stage === 1 ? [step - 1, 12] : [step - 13, 6];
       const rising = (stageStep + 1) / 3;
       const falling = 0.5 * (1 + Math.cos((Math.PI * (stageStep - 3)) / (stageSteps - 3)));
       expect(learningRate).toBeCloseTo(1e-3 * (stageStep < 3 ? rising : falling), 12);
       const counts = created.get(epoch) ?? new Set();
-      // The first step of an epoch may come after a test, or a stage's begin.
+      // The first step of an epoch may follow a test, or begin a stage.
       if (step % 6 !== 1) created.set(epoch, counts.add(gpu().createdObjects).add(-gpu().allocatedBytes));
     },
   });
@@ -107,7 +108,7 @@ it("trains both stages, tests them, keeps the best; allocates nothing from step 
     expect(data).toEqual((name.includes("student") ? student : best)?.weights.get(name)?.data);
   }
   expect(checkpoint.weights).toEqual(model.weights);
-  // The teacher does not change while the student learns, but for what BatchNorm has seen; and the student does.
+  // While the student learns, the teacher does not change, except for BatchNorm's statistics.
   const changed = [...best.weights].filter(
     ([name, { data }]) => !data.every((value, i) => value === student?.weights.get(name)?.data[i]),
   );
@@ -153,7 +154,7 @@ for (const [where, step] of [
   }, 120_000);
 }
 
-it("learns the same from frames that do not all fit onto the GPU", async () => {
+it("learns the same if not all frames fit into GPU memory", async () => {
   const frameBytes = 4 * ((32 * 48 * 3) / 4 + 1);
   const seen: number[] = [];
   await train({ ...config, epochs: 1, teacherEpochs: 1 }, dataset, {
@@ -161,11 +162,11 @@ it("learns the same from frames that do not all fit onto the GPU", async () => {
     memory: { frames: 21 * frameBytes },
     onStep: ({ loss }) => seen.push(loss),
   });
-  // The cosine is another, so that only the warm-up is the same.
+  // With fewer epochs the cosine differs, so that only the warm-up can be compared.
   expect(seen.slice(0, 4)).toEqual(losses.slice(0, 4));
 }, 60_000);
 
-it("stops where the loss is no number any more, and says at which step", async () => {
+it("stops if the loss becomes NaN or infinite, and reports the step", async () => {
   const files = new Files();
   const optimizer = { ...config.optimizer, learningRate: 1e30 };
   const run = train({ ...config, optimizer, warmup: 0 }, dataset, { gpu: gpu(), onCheckpoint: files.keep });
@@ -181,9 +182,9 @@ it("stops where the loss is no number any more, and says at which step", async (
   expect(files.bytes.size).toBe(0);
 }, 60_000);
 
-it("keeps no weights that are no numbers, though the loss that led to them is one", async () => {
+it("does not keep weights that are not finite, even if their loss was finite", async () => {
   const files = new Files();
-  // As float32 this is infinite: the first step's loss is a number, what it makes of the weights is not.
+  // As float32 this is infinite: the loss of the first step is finite, its weights are not.
   const optimizer = { ...config.optimizer, learningRate: 1e39 };
   const losses: number[] = [];
   const options: TrainOptions = { gpu: gpu(), onCheckpoint: files.keep, saveEvery: 0 };
@@ -191,14 +192,14 @@ it("keeps no weights that are no numbers, though the loss that led to them is on
     ...options,
     onStep: ({ loss }) => losses.push(loss),
   });
-  await expect(run).rejects.toThrow(/^weights or their moments are no numbers any more at step 1, in epoch 1: /);
+  await expect(run).rejects.toThrow(/^weights or their moments are not finite at step 1, in epoch 1: /);
   await expect(run).rejects.toThrow(DivergedError);
   expect(losses.length).toBe(1);
   expect(losses[0]).toBeGreaterThan(0);
   expect(files.bytes.size).toBe(0);
 }, 60_000);
 
-it("refuses to go on with other settings, other videos, or without the best checkpoints", async () => {
+it("refuses to resume with other settings, other videos, or without the best checkpoints", async () => {
   const resume = whole.resume();
   const again = (changed: Partial<TrainingConfig>, other = dataset, from = resume) =>
     train({ ...config, ...changed }, other, { gpu: gpu(), resume: from });

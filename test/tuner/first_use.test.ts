@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { activationType } from "../../src/detector/settings.js";
 import { InputError } from "../../src/errors.js";
 import type { Gpu, Target } from "../../src/gpu/gpu.js";
-import { Graph, type Node, type Op } from "../../src/graph/graph.js";
+import { Graph, type NoAttrs, type Node, type Op } from "../../src/graph/graph.js";
 import { planMemory } from "../../src/graph/plan.js";
 import { linearOp } from "../../src/ops/linear.js";
 import { FirstUse, type FirstUseOptions } from "../../src/tuner/first_use.js";
@@ -17,7 +17,7 @@ vi.mock(import("../../src/tuner/half_check.js"), async (original) => ({ ...(awai
 const gpu = useGpu(testAdapter, { guarded: false });
 const nothing = useGpu("null");
 
-/** A device that counts as a GPU, and what it was given to keep. */
+/** A device that counts as a GPU, and the choices that it was given to keep. */
 function device(of = gpu()): { gpu: Gpu; kept: Map<string, string>[] } {
   const kept: Map<string, string>[] = [];
   const own = asGpu(of);
@@ -26,14 +26,15 @@ function device(of = gpu()): { gpu: Gpu; kept: Map<string, string>[] } {
 }
 
 /**
- * What an op of tests, y = 2 x, does in each variant; `compiled` is told of each kernel that is
- * made.
+ * An op for tests, y = 2 x.
+ * @param ways code of each variant, by name
+ * @param compiled called with each variant that is compiled
  */
 function scaleOp(key: string, ways: Record<string, string>, flops = 1, compiled: (name: string) => void = () => {}) {
-  const op: Op<object> = {
+  const op: Op<NoAttrs, "x"> = {
     name: "scale",
-    outputs: ([spec]) => [{ shape: spec.shape, dtype: "f32" }],
-    kernels: ({ inputs, outputs }, target) => {
+    outputs: ({ x }) => [{ shape: x.shape, dtype: "f32" }],
+    kernels: ({ inputs: { x }, outputs: [y] }, target) => {
       const name = target.tuning?.get(key) ?? Object.keys(ways)[0];
       compiled(name);
       return [
@@ -43,7 +44,7 @@ function scaleOp(key: string, ways: Record<string, string>, flops = 1, compiled:
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(32) fn scale(@builtin(global_invocation_id) id: vec3<u32>) { let value = x[id.x]; ${ways[name]} }`,
           entryPoint: "scale",
-          bindings: { x: inputs[0], y: outputs[0] },
+          bindings: { x, y },
           workgroups: [1, 1, 1],
         },
       ];
@@ -61,10 +62,10 @@ for (var i = 0u; i < 200000u; i++) { sum = fma(f32(i), 1e-9, sum); }
 y[id.x] = 2.0 * value + min(0.0, sum);`;
 const wrong = "y[id.x] = 2.1 * value;";
 
-function nodesOf(target: Target, ops: readonly Op<object>[]): readonly Node[] {
+function nodesOf(target: Target, ops: readonly Op<NoAttrs, "x">[]): readonly Node[] {
   const graph = new Graph(target);
   const x = graph.input("x", [32], "f32");
-  for (const [i, op] of ops.entries()) graph.output(`y${i}`, graph.apply(op, [x], {})[0]);
+  for (const [i, op] of ops.entries()) graph.output(`y${i}`, graph.apply(op, { x }, {})[0]);
   return graph.nodes;
 }
 
@@ -74,14 +75,14 @@ function firstUse(of: Gpu, options: FirstUseOptions = {}): { use: FirstUse; line
 }
 
 describe("the first use of a GPU", () => {
-  it("chooses the fastest variant that is right, says so of one that is wrong, keeps it, and asks no second time", async () => {
+  it("chooses the fastest right variant, reports wrong ones, keeps the choice, and measures only once", async () => {
     const { gpu: own, kept } = device();
     const ways = { "tiled 1": slow, plain: slow, "matrix 1": wrong, "matrix 2": fast };
     const nodes = nodesOf(own, [scaleOp("scale f32 32", ways)]);
     const { use, lines } = firstUse(own);
     expect(await use.tune(nodes)).toBe(true);
     expect(lines).toEqual([
-      `checking kernels on ${own.adapter.description}: at most 5 s, once for this model and size`,
+      `checking kernels on ${own.adapter.description}: at most 5 s, once per model and size`,
       'kernel variant "matrix 1" of scale f32 32 is not used: its result is 0.050 away from that of "plain"',
     ]);
     const found = new Map([["scale f32 32", "matrix 2"]]);
@@ -93,7 +94,7 @@ describe("the first use of a GPU", () => {
     expect(kept).toHaveLength(1);
   });
 
-  it("refuses a variant of a real op whose kernel is corrupted, even the default", { timeout: 240_000 }, async () => {
+  it("refuses a corrupted variant of a real op, even the default", { timeout: 240_000 }, async () => {
     const { gpu: own } = device();
     const broken = "tiled 32x32 by 64";
     const corrupted: typeof linearOp = {
@@ -101,17 +102,16 @@ describe("the first use of a GPU", () => {
       kernels: (call, target) =>
         linearOp.kernels(call, target).map((kernel) => ({
           ...kernel,
-          // One of each four products is of the wrong column of x.
+          // One of every four products takes the wrong column of x.
           wgsl: kernel.label === "linear (tiled)" ? kernel.wgsl.replaceAll("(a.w)", "(a.z)") : kernel.wgsl,
         })),
     };
     const graph = new Graph(own);
-    const shapes = [
-      [1, 33, 32],
-      [1, 32, 32],
-      [1, 32],
-    ]; // prettier-ignore
-    const inputs = shapes.map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
+    const inputs = {
+      x: graph.input("x", [1, 33, 32], "f32"),
+      weight: graph.input("weight", [1, 32, 32], "f32"),
+      bias: graph.input("bias", [1, 32], "f32"),
+    };
     graph.output("y", graph.apply(corrupted, inputs, {})[0]);
     expect(linearOp.variants!(graph.nodes[0] as never, own).names.slice(0, 2)).toEqual([broken, "plain"]);
     const { use, lines } = firstUse(own);
@@ -123,7 +123,7 @@ describe("the first use of a GPU", () => {
     expect(lines).toHaveLength(2);
   });
 
-  describe("with a clock that each program moves on by 400 ms", () => {
+  describe("with a clock on which each program takes 400 ms", () => {
     let now = 0;
     let compiled: string[] = [];
     beforeEach(() => {
@@ -143,7 +143,7 @@ describe("the first use of a GPU", () => {
         }),
       );
 
-    it("ends within its budget: the most expensive first, timed, then checked; the rest keep the default", async () => {
+    it("keeps to its budget: times the most expensive calls, checks the next, leaves the rest at the default", async () => {
       const { gpu: own, kept } = device();
       const { use } = firstUse(own, { now: () => now });
       await use.tune(graph(own, 12));
@@ -154,11 +154,11 @@ describe("the first use of a GPU", () => {
       expect(calls).toEqual(calls.toSorted((a, b) => b - a));
       expect(calls.length).toBeGreaterThan(3);
       expect(calls.length).toBeLessThan(12);
-      // The last ones have no time but for one variant beside the plain one.
+      // For the last calls there is time for one variant besides the plain one.
       const last = compiled.filter((each) => each.startsWith(`${calls.at(-1)} `));
       expect(last).toContain(`${calls.at(-1)} plain`);
       expect(last).toHaveLength(2);
-      // Nothing is measured at the next start either.
+      // Nothing is measured at the next start.
       expect(kept[0]?.size).toBe(12);
       expect(kept[0]?.get("scale f32 0")).toBe("tiled 1");
       compiled = [];
@@ -166,20 +166,18 @@ describe("the first use of a GPU", () => {
       expect(compiled).toEqual([]);
     });
 
-    it("counts all that one device is asked, and begins nothing that it has no time for", async () => {
+    it("counts all calls against one budget, and begins nothing that it has no time for", async () => {
       const { gpu: own } = device();
       const { use, lines } = firstUse(own, { now: () => now, budgetMs: 1500 });
       await use.tune(graph(own, 1));
       compiled = [];
-      now += 60_000; // between both, which counts for nothing
+      now += 60_000; // Time between two calls does not count.
       await use.tune(graph(own, 3));
       expect(compiled).toEqual([]);
-      expect(lines).toEqual([
-        `checking kernels on ${own.adapter.description}: at most 2 s, once for this model and size`,
-      ]);
+      expect(lines).toEqual([`checking kernels on ${own.adapter.description}: at most 2 s, once per model and size`]);
     });
 
-    it("ends where it is told to, and keeps what it has found", async () => {
+    it("stops at the signal, and keeps what it has found", async () => {
       const { gpu: own, kept } = device();
       const controller = new AbortController();
       const { use } = firstUse(own, {
@@ -193,7 +191,7 @@ describe("the first use of a GPU", () => {
     });
   });
 
-  it("an adapter that computes nothing agrees with nobody: one line, nothing kept, nothing chosen", async () => {
+  it("on an adapter that computes nothing, prints one line, chooses nothing and keeps nothing", async () => {
     const idle = device();
     const nodes = nodesOf(idle.gpu, [scaleOp("scale f32 32", { "tiled 1": "_ = value;", plain: "_ = value;" })]);
     const { use, lines } = firstUse(idle.gpu);
@@ -204,7 +202,7 @@ describe("the first use of a GPU", () => {
     expect(idle.kept).toEqual([]);
     expect(await use.tune(nodes)).toBe(false);
     expect(lines).toHaveLength(2);
-    // The same of Dawn's null backend, with a real model.
+    // The same on Dawn's null backend, with a real model.
     const none = device(nothing());
     const before = none.gpu.tuning;
     const sizes = { source: { height: 64, width: 64 }, size: { height: 64, width: 64 }, batch: 2 };
@@ -219,7 +217,7 @@ describe("the first use of a GPU", () => {
     expect(none.gpu.tuning).toBe(before);
   });
 
-  it("goes on where nothing can be kept, and says so", async () => {
+  it("continues if the choice cannot be saved, and says so", async () => {
     const { gpu: own } = device();
     own.keepTuning = async () => {
       throw new InputError("/cache: cannot be written (read-only)");
@@ -227,10 +225,10 @@ describe("the first use of a GPU", () => {
     const { use, lines } = firstUse(own);
     expect(await use.tune(nodesOf(own, [scaleOp("scale f32 32", { "tiled 1": slow, plain: fast })]))).toBe(true);
     expect(own.tuning.get("scale f32 32")).toBe("plain");
-    expect(lines[1]).toBe("what was found of the kernels is not kept: /cache: cannot be written (read-only)");
+    expect(lines[1]).toBe("the choice of kernels could not be saved: /cache: cannot be written (read-only)");
   });
 
-  it("is none on a software adapter, nor where a kind of kernels is forced", async () => {
+  it("does nothing on a software adapter, or if a kind of kernels is forced", async () => {
     const ways = { "tiled 1": wrong, plain: fast };
     const forced = device().gpu;
     forced.forcedKind = "tiled";
@@ -243,7 +241,7 @@ describe("the first use of a GPU", () => {
 });
 
 describe("float16 on NVIDIA", () => {
-  /** A device that says that it is NVIDIA's, and has float16. */
+  /** A device that claims to be from NVIDIA and to have float16. */
   function card(): { gpu: Gpu; kept: Map<string, string>[] } {
     const { gpu: base, kept } = device();
     const own = Object.create(base, {
@@ -258,7 +256,7 @@ describe("float16 on NVIDIA", () => {
     faked.mockReset();
   });
 
-  it("is used once it was found right, which is kept", async () => {
+  it("is used once its check has passed, and the answer is kept", async () => {
     const { gpu: own, kept } = card();
     expect(activationType("auto", own)).toBe("f32");
     faked.mockResolvedValue({ computes: true });
@@ -272,17 +270,17 @@ describe("float16 on NVIDIA", () => {
 
   const faults: [string, HalfCheck, string, boolean][] = [
     ["fails its check", { computes: true, fault: "0.3 away from float32" }, "float16 is wrong on ", true],
-    ["cannot be checked", { computes: false }, " computes nothing: float32 is used", false],
+    ["cannot be checked", { computes: false }, " does not compute: float32 is used", false],
   ];
   for (const [what, result, line, isKept] of faults) {
-    it(`that ${what} leaves float32, with one line; asked for, it is refused in one line`, async () => {
+    it(`that ${what} is replaced by float32 with one line, and refused if asked for`, async () => {
       const { gpu: own, kept } = card();
       faked.mockResolvedValue(result);
       const { use, lines } = firstUse(own);
       await use.checkHalf();
       expect(lines).toHaveLength(2);
       expect(lines[1]).toContain(line);
-      // Whoever asks for float16 says it in an error.
+      // If float16 was asked for, an error follows instead of a line.
       const again = card();
       const other = firstUse(again.gpu);
       await other.use.checkHalf("f16");
@@ -297,7 +295,7 @@ describe("float16 on NVIDIA", () => {
     });
   }
 
-  it("unchecked it is not taken by itself, but where it is asked for; other vendors' needs no check", async () => {
+  it("is used unchecked only if asked for; on other vendors it needs no check", async () => {
     const { gpu: own } = card();
     expect(activationType("auto", own)).toBe("f32");
     expect(activationType("f16", own)).toBe("f16");
@@ -315,11 +313,11 @@ describe("float16 on NVIDIA", () => {
     expect(faked).not.toHaveBeenCalled();
   });
 
-  it("is right where it is, and wrong where a kernel is", { timeout: 600_000 }, async (test) => {
+  it("passes its check if it is right, and fails if a kernel is wrong", { timeout: 600_000 }, async (test) => {
     needsHalf(gpu(), test);
     const { gpu: own } = device();
     expect(await real.checkHalf(own)).toEqual({ computes: true });
-    // Layer norms of float16 that forget to shift.
+    // float16 layer norms that forget to shift.
     const pipeline = own.pipeline.bind(own);
     own.pipeline = (label, wgsl, entryPoint) =>
       pipeline(

@@ -19,7 +19,7 @@ const cases: [string, ModelOptions][] = [
 ];
 
 it.for(casesFor(cases))(
-  "the CPU gives what plain kernels give, of every call of a network %s",
+  "the CPU's values agree with plain kernels for every call of a network %s",
   {
     timeout: 400_000,
   },
@@ -35,7 +35,7 @@ it.for(casesFor(cases))(
       const bench = new CallBench(device, call);
       expect(await bench.check("plain"), variants.key).toBeUndefined();
       await bench.close();
-      // A kernel that is wrong is found out.
+      // A wrong kernel is found.
       const broken = { ...node.op, kernels: (own: never, target: never) => node.op.kernels(own, target).map(turned) };
       const other = new CallBench(device, { ...call, node: { ...node, op: broken } });
       expect(await other.check("plain"), variants.key).toMatch(/away from the CPU's$|zero throughout$/);
@@ -47,7 +47,7 @@ it.for(casesFor(cases))(
   },
 );
 
-/** The kernel with its sums turned into differences. */
+/** The kernel with sums turned into differences. */
 function turned<K extends { wgsl: string }>(kernel: K): K {
   const sums = /(?:\+= a\.x|\+= a \* w|products \+= q|\+= pixel\.x)/g;
   const wgsl = kernel.wgsl.replace(sums, (sum) => sum.replace("+=", "-="));

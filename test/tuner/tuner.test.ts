@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { AdapterDescription, Target } from "../../src/gpu/gpu.js";
-import { Graph, type Kernel, type Op, type Tensor } from "../../src/graph/graph.js";
+import { Graph, type Kernel, type NoAttrs, type Op, type Tensor } from "../../src/graph/graph.js";
 import { addOp } from "../../src/ops/add.js";
 import { linearOp, linearWeights } from "../../src/ops/linear.js";
 import { attentionVariants, headErrorsVariants, linearVariants, patchEmbedVariants } from "../../src/ops/variants.js";
@@ -12,15 +12,15 @@ import { Random } from "../support/numbers.js";
 
 const gpu = useGpu(testAdapter, { guarded: false });
 
-it("measures each call once, keeps the fastest variant, and leaves nothing behind", { timeout: 120_000 }, async () => {
+it("measures each call once, takes the fastest variant, and frees all memory", { timeout: 120_000 }, async () => {
   const before = gpu().allocatedBytes;
   const graph = new Graph(gpu());
   const random = new Random(1);
   const layer = { weight: random.floats(64 * 64), bias: random.floats(64) };
   const { weight, bias } = linearWeights(graph, "layer", [layer]);
   let [x] = [graph.input("x", [1, 40, 64], "f32")];
-  for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, [x, weight, bias], {}) as [Tensor];
-  graph.output("y", graph.apply(addOp, [x, x], {})[0]);
+  for (let i = 0; i < 2; i++) [x] = graph.apply(linearOp, { x, weight, bias }, {});
+  graph.output("y", graph.apply(addOp, { a: x, b: x }, {})[0]);
   const seen: string[] = [];
   const calls = await tune(gpu(), graph.nodes, { onCall: ({ key }, total) => seen.push(`${key} of ${total}`) });
   expect(seen).toEqual(["linear f32 1x40x64x64 of 1"]);
@@ -39,11 +39,11 @@ it("measures each call once, keeps the fastest variant, and leaves nothing behin
   else expect(best.ms).toBe(shortest);
   expect(gpu().allocatedBytes).toBe(before);
   expect(await tune(gpu(), graph.nodes, { known: new Map([[call.key, call.best]]) })).toEqual([]);
-  // A name that no variant has is no knowledge.
+  // An unknown name is ignored.
   expect(await tune(gpu(), graph.nodes, { known: new Map([[call.key, "subgroup 999"]]) })).toHaveLength(1);
 });
 
-it("takes the fastest that is right, and leaves the default only for one that is clearly faster", () => {
+it("takes the fastest right variant, but leaves the default only for a clearly faster one", () => {
   const named = (name: string, ms: number, fault?: string) => ({ name, ms, ...(fault && { fault }) });
   expect(fastest([named("usual", 10), named("a", 9), named("b", 8)])).toBe("b");
   expect(fastest([named("usual", 10), named("a", 9.6), named("b", 9.9)])).toBe("usual");
@@ -51,23 +51,23 @@ it("takes the fastest that is right, and leaves the default only for one that is
   expect(fastest([named("usual", 1, "wrong"), named("a", 9), named("b", 8.9)])).toBe("b");
 });
 
-it("measures a normalising layer on sums that are those of its weight", async () => {
+it("measures a normalising layer with sums that match its weight", async () => {
   const device = asGpu(gpu());
   const graph = new Graph(device);
-  const shapes: number[][] = [
-    [2, 40, 64],
-    [2, 64, 36],
-    [2, 36],
-    [2, 36],
-  ];
-  const inputs = shapes.map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
+  const inputs = {
+    x: graph.input("x", [2, 40, 64], "f32"),
+    weight: graph.input("weight", [2, 64, 36], "f32"),
+    bias: graph.input("bias", [2, 36], "f32"),
+    columnSums: graph.input("columnSums", [2, 36], "f32"),
+  };
   graph.output("y", graph.apply(linearOp, inputs, { normalize: true, epsilon: 1e-6 })[0]);
-  const values = shapes.map((shape) => new Random(3).floats(shape.reduce((a, b) => a * b)));
+  const valuesOf = ({ shape }: Tensor) => new Random(3).floats(shape.reduce((a, b) => a * b));
+  const { x, weight, bias, columnSums } = inputs;
+  const values = { x: valuesOf(x), weight: valuesOf(weight), bias: valuesOf(bias), columnSums: valuesOf(columnSums) };
   linearOp.variants!(graph.nodes[0] as never, device).agree!(values);
-  const [, weight, , sums] = values;
-  for (const [i, sum] of sums.entries()) {
+  for (const [i, sum] of values.columnSums.entries()) {
     const [batch, column] = [Math.floor(i / 36), i % 36];
-    const own = Array.from({ length: 64 }, (_, k) => weight[(batch * 36 + column) * 64 + k]);
+    const own = Array.from({ length: 64 }, (_, k) => values.weight[(batch * 36 + column) * 64 + k]);
     expect(sum).toBeCloseTo(
       own.reduce((a, b) => a + b),
       4,
@@ -77,7 +77,7 @@ it("measures a normalising layer on sums that are those of its weight", async ()
   expect(call.variants.map(({ fault }) => fault)).toEqual(call.variants.map(() => undefined));
 });
 
-it("a variant whose result is wrong, or that does not run, is out however fast it is", async () => {
+it("refuses a variant that is wrong or does not run, however fast it is", async () => {
   const graph = new Graph(gpu());
   const [x] = [graph.input("x", [1, 8, 4], "f32")];
   const kernel = (y: Tensor, expression: string): Kernel => ({
@@ -90,17 +90,17 @@ it("a variant whose result is wrong, or that does not run, is out however fast i
     workgroups: [1, 1, 1],
   });
   const ways: Record<string, string> = { plain: "2.0 * x[id.x]", wrong: "2.1 * x[id.x]", broken: "nonsense" };
-  const op: Op<object> = {
+  const op: Op<NoAttrs, "x"> = {
     name: "scale",
-    outputs: ([spec]) => [{ shape: spec.shape, dtype: "f32" }],
-    kernels: ({ inputs, outputs }, target) => {
-      const own = kernel(outputs[0], ways[target.tuning?.get("scale") ?? "plain"]);
-      return [{ ...own, bindings: { ...own.bindings, x: inputs[0] } }];
+    outputs: ({ x }) => [{ shape: x.shape, dtype: "f32" }],
+    kernels: ({ inputs: { x }, outputs: [y] }, target) => {
+      const own = kernel(y, ways[target.tuning?.get("scale") ?? "plain"]);
+      return [{ ...own, bindings: { ...own.bindings, x } }];
     },
     cost: () => ({ flops: 32, bytes: 256 }),
     variants: () => ({ key: "scale", names: ["wrong", "broken", "plain"] }),
   };
-  graph.output("y", graph.apply(op, [x], {})[0]);
+  graph.output("y", graph.apply(op, { x }, {})[0]);
   const [call] = await tune(gpu(), graph.nodes);
   expect(call?.best).toBe("plain");
   const [wrong, broken] = call.variants;
@@ -108,15 +108,15 @@ it("a variant whose result is wrong, or that does not run, is out however fast i
   expect(broken?.fault).toMatch(/^kernel scale does not compile: /);
 });
 
-it("a table's choice is what runs; one that names no variant leaves the default", () => {
+it("runs the table's choice, or the default if the table names an unknown variant", () => {
   for (const device of casesFor([asGpu(gpu()), gpu()])) {
     const graph = new Graph(device);
-    const specs = [
-      [1, 100, 64],
-      [1, 64, 64],
-      [1, 64],
-    ].map((shape, i) => graph.input(`input ${i}`, shape, "f32"));
-    graph.apply(linearOp, specs, {});
+    const inputs = {
+      x: graph.input("x", [1, 100, 64], "f32"),
+      weight: graph.input("weight", [1, 64, 64], "f32"),
+      bias: graph.input("bias", [1, 64], "f32"),
+    };
+    graph.apply(linearOp, inputs, {});
     const node = graph.nodes[0];
     const { key, names } = linearOp.variants!(node as never, device);
     const wgsl = (choice?: string) => {
@@ -131,7 +131,7 @@ it("a table's choice is what runs; one that names no variant leaves the default"
   }
 });
 
-it("a table of another adapter, version or form says nothing", () => {
+it("ignores a table of another adapter, version or form", () => {
   const adapter: AdapterDescription = {
     ...{ vendor: "v", architecture: "a", device: "d", description: "GPU 1, driver 2", kind: "gpu" },
   };
@@ -153,7 +153,7 @@ it("a table of another adapter, version or form says nothing", () => {
   }
 });
 
-it.for(shippedTables)("the tables of the package are of this version, and name variants that there are", (table) => {
+it.for(shippedTables)("bundled tables are of this version, and name variants that exist", (table) => {
   const { adapter: name } = table as TuningTable;
   const [vendor, architecture, device, description] = name.split(" | ") as [string, string, string, string];
   const kind = description.startsWith("SwiftShader") ? "swiftshader" : "lavapipe";

@@ -94,7 +94,9 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
     kernels: readonly Kernel[],
     choice: Pick<ListedKernel, "shape" | "variant" | "isChosen">,
   ) => {
-    const moved = kernels.map(({ bindings }) => Object.values(bindings).reduce((sum, t) => sum + byteSize(t), 0));
+    const moved = kernels.map(({ bindings }) =>
+      Object.values(bindings).reduce((sum, tensor) => sum + (tensor ? byteSize(tensor) : 0), 0),
+    );
     const main = moved.indexOf(Math.max(...moved));
     for (const [place, { label, wgsl, entryPoint, workgroups }] of kernels.entries()) {
       const id = `${entryPoint}\n${wgsl}`;
@@ -138,7 +140,7 @@ export function listKernels(target: Target, models: readonly ModelNodes[]): List
 }
 
 function scoresPerTurn(target: Target, node: Node, name = ""): number | undefined {
-  const { shape, dtype } = node.inputs[0];
+  const { shape, dtype } = node.inputs.qkv;
   const [, samples = 1, tokens = 1, width = 1] = shape;
   const { heads } = node.attrs as { heads: number };
   const sizes = { dtype: dtype as ActivationType, samples, tokens, heads, headWidth: width / heads };

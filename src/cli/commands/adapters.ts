@@ -2,14 +2,14 @@ import { Command } from "commander";
 import { type ListedAdapter, listAdapters } from "../../node/adapters/gpu.js";
 import { matrixUnits, unitName } from "../../ops/variants.js";
 
-/** Features worth a mention, by the names that people use for them. */
+/** Features that are shown, by their common names. */
 const shownFeatures: Record<string, string> = {
   "shader-f16": "float16",
   subgroups: "subgroups",
   "timestamp-query": "timestamps",
 };
 
-/** The lines of each adapter, the default first: name, kind, description, features; then its matrix units. */
+/** Two lines per adapter, the default first: name, kind, description, features; matrix units. */
 export async function adapterLines(): Promise<string[]> {
   const adapters = await listAdapters();
   if (adapters.length === 0) return ["no WebGPU adapter found"];
@@ -30,15 +30,15 @@ function matrixLine(adapter: ListedAdapter): string {
   const units = matrixUnits({ adapter, features: new Set(adapter.features) });
   if (typeof units === "string") return `matrix units: not used, ${units}`;
   const { lanes, requested } = units[0];
-  const size = requested ? `subgroups set to ${lanes}` : `subgroups of ${lanes}`;
+  const size = requested ? `subgroups set to ${lanes} lanes` : `subgroups of ${lanes} lanes`;
   return `matrix units: float16 with sums in float32, ${units.map(unitName).join(", ")}, ${size}`;
 }
 
-/** `adapters`: what `--adapter` can name; the first, starred, is what `auto` takes. */
+/** `adapters`: lists what `--adapter` can name, with a star at the one that `auto` takes. */
 export function adaptersCommand(): Command {
   return new Command("adapters")
     .description(
-      "Lists the WebGPU adapters here, with the features and matrix units that kernels can use. The starred one is the default.",
+      "Lists the WebGPU adapters of this machine, with the features and matrix units that kernels can use. A star marks the default.",
     )
     .action(async () => {
       for (const line of await adapterLines()) console.log(line);

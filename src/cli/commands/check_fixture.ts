@@ -17,10 +17,11 @@ import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { reasonOf } from "../../node/files/messages.js";
 import { CheckFailed } from "../check_failed.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { headsOption } from "../options/model.js";
+import { numberIn } from "../options/parse.js";
 import { Progress } from "../terminal/progress.js";
 
-/** The most that ‖a−b‖/‖b‖ of a tensor may be. */
+/** Greatest relative error ‖a−b‖/‖b‖ of a tensor, by the engine's storage type. */
 const tensorTolerance = { f32: 1e-4, f16: 1e-2 };
 
 interface CheckOptions {
@@ -31,33 +32,31 @@ interface CheckOptions {
   robust?: boolean;
 }
 
-/** `check-fixture [CHECKPOINT…] CASE`: the engine against tensors or metrics that the original produced. */
+/** `check-fixture [CHECKPOINT…] CASE`: compares the engine with tensors or metrics of the original. */
 export function checkFixtureCommand(): Command {
   return new Command("check-fixture")
     .description(
-      "Runs the engine on a fixture's inputs and compares every activation, output or metric with the file's.",
+      "Runs the engine on the inputs of a fixture, and compares every activation, output or metric with the fixture's. Example: check-fixture model.pth case.safetensors",
     )
     .usage("[options] [CHECKPOINT [STUDENT]] CASE")
     .argument(
       "<files...>",
-      "the model's checkpoint (and its student's), then the case: a safetensors file of an inference, or without checkpoint " +
-        "one of two steps of training, the preprocessing or the map clean-up, or a JSON list of frame scores or regions",
+      "for an inference: checkpoint, student's checkpoint if any, case.safetensors; " +
+        "for training, preprocessing or map clean-up: case.safetensors alone; for metrics: a JSON file alone",
     )
     .addOption(
       new Option(
         "--tolerance <t>",
-        `the most that ‖a−b‖/‖b‖ of a tensor may be (default: ${tensorTolerance.f32}, of f16 ${tensorTolerance.f16}; gradients: ${gradientTolerance}), ` +
-          `or the difference of a metric (default: ${metricTolerance})`,
+        `greatest relative error ‖a−b‖/‖b‖ of a tensor (default: ${tensorTolerance.f32}, f16: ${tensorTolerance.f16}, gradients: ${gradientTolerance}) ` +
+          `or difference of a metric (default: ${metricTolerance})`,
       ).argParser(numberIn(0, 1)),
     )
     .addOption(
-      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
-    )
-    .addOption(
-      new Option("--dtype <type>", "storage of activations and weights, of an inference")
+      new Option("--dtype <type>", "inference: type that activations and weights are stored as")
         .choices(["f32", "f16"])
         .default("f32"),
     )
+    .addOption(headsOption())
     .addOption(adapterOption())
     .addOption(robustOption())
     .action(async (files: string[], options: CheckOptions) => {
@@ -67,7 +66,7 @@ export function checkFixtureCommand(): Command {
         throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
       });
       if (isText(bytes)) {
-        if (checkpoints.length > 0) throw new InputError(`${path} is a case of metrics: name no checkpoint before it`);
+        if (checkpoints.length > 0) throw new InputError(`${path} is a metrics case: it takes no checkpoint`);
         report(basename(path), checkMetrics(path, bytes), options.tolerance ?? metricTolerance);
         return;
       }
@@ -90,7 +89,7 @@ export function checkFixtureCommand(): Command {
     });
 }
 
-/** Tells by its tensors what a safetensors case is of. @throws InputError where none of the checks is for it */
+/** Chooses the check of a safetensors case by its tensors. @throws InputError if none fits */
 function checkOf(
   fixture: FixtureCase,
   dtype: ActivationType,
@@ -99,21 +98,25 @@ function checkOf(
   const isTraining = fixture.has("out.loss") && fixture.names().some((name) => name.startsWith("before."));
   if (isTraining) {
     if (checkpoint)
-      throw new InputError(`${fixture.name} is a training case, with weights of its own: name no checkpoint`);
-    if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+      throw new InputError(`${fixture.name} is a training case, which holds its weights: it takes no checkpoint`);
+    if (dtype !== "f32") throw onlyInference(fixture, dtype);
     return (gpu, onRun) => checkTraining(gpu, fixture, onRun);
   }
   if (fixture.has("in.frames_u8")) {
-    if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: name its checkpoint before it`);
+    if (!checkpoint) throw new InputError(`${fixture.name} is an inference case: give its checkpoint before it`);
     return (gpu) => checkInference(gpu, checkpoint, fixture, activationType(dtype, gpu));
   }
-  if (dtype !== "f32") throw new InputError(`${fixture.name} is no inference case: dtype ${dtype} is for those`);
+  if (dtype !== "f32") throw onlyInference(fixture, dtype);
   if (fixture.names().some((name) => name.includes(".resized_"))) return (gpu) => checkPreprocess(gpu, fixture);
   if (fixture.has("in.teacher") && fixture.has("in.student")) return (gpu) => checkAnomalyMap(gpu, fixture);
   throw new InputError(
-    `${fixture.name} is neither an inference case (in.frames_u8) nor a preprocessing one (*.resized_HxW) nor one of the map ` +
-      "clean-up (in.teacher, in.student)",
+    `${fixture.name} is not a case: it has no tensors of an inference (in.frames_u8), of training (out.loss, before.*), ` +
+      "of preprocessing (*.resized_HxW) or of the map clean-up (in.teacher, in.student)",
   );
+}
+
+function onlyInference({ name }: FixtureCase, dtype: ActivationType): InputError {
+  return new InputError(`${name} is not an inference case: only those take --dtype ${dtype}`);
 }
 
 function report(name: string, comparisons: readonly Comparison[], tolerance: number): void {
@@ -122,7 +125,7 @@ function report(name: string, comparisons: readonly Comparison[], tolerance: num
   for (const c of comparisons) {
     const verdict = failed.includes(c) ? "FAILED" : "ok";
     const error = c.unit ? `${c.error} ${c.unit}` : c.error.toExponential(2);
-    const limit = c.tolerance === undefined || c.unit ? "" : ` (its tolerance ${c.tolerance})`;
+    const limit = c.tolerance === undefined || c.unit ? "" : ` (tolerance ${c.tolerance})`;
     console.log(
       `${verdict.padEnd(6)}  ${c.name.padEnd(width)}  ${String(c.elements).padStart(9)} values  ${error}${limit}`,
     );
@@ -131,5 +134,5 @@ function report(name: string, comparisons: readonly Comparison[], tolerance: num
     `${name}: ${comparisons.length - failed.length} of ${comparisons.length} within tolerance (${tolerance})`,
   );
   if (failed.length > 0)
-    throw new CheckFailed(`${failed.length} of ${comparisons.length} comparisons are past the tolerance`);
+    throw new CheckFailed(`${name}: ${failed.length} of ${comparisons.length} comparisons exceed the tolerance`);
 }

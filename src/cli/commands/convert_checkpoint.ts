@@ -3,10 +3,11 @@ import { Command } from "commander";
 import { type Checkpoint, saveCheckpoint } from "../../checkpoint/checkpoint.js";
 import { shown } from "../../checkpoint/text.js";
 import { InputError } from "../../errors.js";
+import { paperConfig } from "../../model/config.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 
-/** Trained values: everything but BatchNorm's running statistics. */
+/** Number of trained values: all but BatchNorm's running statistics. */
 function countParameters(checkpoint: Checkpoint): number {
   let count = 0;
   for (const [name, { data }] of checkpoint.weights) if (!/\.running_(mean|var)$/.test(name)) count += data.length;
@@ -29,31 +30,34 @@ function describe(checkpoint: Checkpoint): string[] {
   if (settings.score) told.push(`score ${settings.score.map(shown).join(", ")}`);
   if (settings.normPixLoss !== undefined) told.push(`normPixLoss ${settings.normPixLoss}`);
   if (settings.onlyMaskedTokens !== undefined) told.push(`onlyMaskedTokens ${settings.onlyMaskedTokens}`);
-  if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch} (from 0)`);
+  if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch} (counted from 0)`);
   const student = config.studentDepth === 0 ? "no student" : `student ${blocks(config.studentDepth)}`;
   return [
     `read           ${checkpoint.source}`,
     `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${config.heads} heads, MLP ratio ${config.mlpRatio}`,
     `               encoder width ${config.encoderWidth}, ${blocks(config.encoderDepth)}; decoder width ${config.decoderWidth}, ${blocks(config.decoderDepth)}; ${student}`,
-    `tensors        ${weights.size} of the network, all names and shapes as expected; ${extras.size} counters and constants`,
-    `student        ${overlaid === 0 ? "as in the one file" : `${overlaid} tensors taken from the second file`}`,
+    `tensors        ${weights.size} of the network, all with the expected names and shapes; ${extras.size} counters and constants`,
+    `student        ${overlaid === 0 ? "from the same file" : `${overlaid} tensors from the second file`}`,
     `parameters     ${(parameters / 1e6).toFixed(parameters < 1e5 ? 4 : 2)} M`,
     `settings       ${told.length > 0 ? told.join(", ") : "none in the file"}`,
   ];
 }
 
 /**
- * `convert-checkpoint IN.pth [STUDENT.pth] OUT.safetensors`: the original's checkpoints as one safetensors file.
- * Running it throws InputError for bad input, and leaves no half-written file.
- * @param print takes the summary's lines
+ * `convert-checkpoint IN.pth [STUDENT.pth] OUT.safetensors`: converts the original's checkpoints to
+ * one safetensors file. It throws InputError for bad input, and leaves no half-written file.
+ * @param print receives the lines of the summary
  */
 export function convertCheckpointCommand(print: (line: string) => void = console.log): Command {
   return new Command("convert-checkpoint")
-    .description("Converts checkpoints of the original PyTorch code to safetensors, teacher and student merged.")
+    .description(
+      "Converts a checkpoint of the authors' PyTorch code to safetensors, and merges the student's checkpoint into it. " +
+        "Example: convert-checkpoint checkpoint-best.pth checkpoint-best-student.pth model.safetensors",
+    )
     .usage("[options] IN.pth [STUDENT.pth] OUT.safetensors")
-    .argument("<files...>", "the checkpoint, that of the student if there is one, and the file to write")
-    .option("--heads <n>", "attention heads, which a .pth does not tell (default: the original's 4)")
-    .option("--half", "weights as float16: half the size, for use and not for further training")
+    .argument("<files...>", "the checkpoint, the student's checkpoint if there is one, and the file to write")
+    .option("--half", "store weights as float16: half the size, for use but not for further training")
+    .option("--heads <n>", `attention heads, which a .pth file does not say (default: ${paperConfig.heads})`)
     .action(async (paths: string[], options: { heads?: string; half?: boolean }) => {
       const output = paths.at(-1)!;
       const inputs = paths.slice(0, -1);
@@ -62,15 +66,15 @@ export function convertCheckpointCommand(print: (line: string) => void = console
           `convert-checkpoint takes IN.pth [STUDENT.pth] OUT.safetensors, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
         );
       }
-      // Otherwise a forgotten OUT would mean that the student's checkpoint is overwritten.
+      // Otherwise, if OUT is forgotten, the student's checkpoint would be overwritten.
       if (!basename(output).endsWith(".safetensors")) {
         throw new InputError(`${output}: the file to write comes last and must be named *.safetensors`);
       }
       if (inputs.some((path) => resolve(path) === resolve(output))) {
-        throw new InputError(`${output}: is both read and written; name another file to write`);
+        throw new InputError(`${output}: the file is both read and written; choose another file to write`);
       }
       if (options.heads !== undefined && !/^[1-9]\d{0,5}$/.test(options.heads)) {
-        throw new InputError(`--heads ${shown(options.heads)}: a whole number from 1 is needed`);
+        throw new InputError(`--heads ${shown(options.heads)}: give a whole number from 1`);
       }
       const heads = options.heads === undefined ? undefined : Number(options.heads);
       const checkpoint = await readCheckpoint(inputs, heads);

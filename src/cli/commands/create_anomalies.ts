@@ -6,7 +6,7 @@ import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { type AnomalyFrame, pastePseudoAnomalies, pasteSequences } from "../../node/anomalies/anomaly_frames.js";
 import { contactSheet, type Moment, MomentFinder } from "../../node/anomalies/contact_sheet.js";
-import { AnomalyOutput } from "../../node/anomalies/output.js";
+import { AnomalyOutput, type AnomalyVideo } from "../../node/anomalies/output.js";
 import { abnormalVideos, extractSequences, listSequences } from "../../node/anomalies/sequences.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
@@ -35,42 +35,46 @@ type PseudoOptions = CommonOptions & Partial<PseudoAnomalyOptions>;
 
 /** Memory for pixels of cut-outs. */
 const cropBytes = 256e6;
-/** Videos that a contact sheet shows. */
+/** Number of videos that a contact sheet shows. */
 const previewVideos = 6;
 
-/** `create-anomalies ubnormal|pseudo`: training frames with something abnormal in them, and masks of it. */
+/** `create-anomalies ubnormal|pseudo`: writes training frames with pasted anomalies, and their masks. */
 export function createAnomaliesCommand(): Command {
   const ubnormal = new Command("ubnormal")
     .description(
-      "Cuts the abnormal objects out of UBnormal's videos, and pastes them into the training frames of another data set, at 640x320 " +
-        "pixels, as the authors' code does.",
+      "Cuts abnormal objects out of UBnormal's videos, and pastes them into the training frames of another data set, at 640x320 " +
+        "pixels, as the authors' code does. Example: create-anomalies ubnormal UBNORMAL --dataset-root ROOT --out OUT",
     )
-    .argument("<ubnormal-root>", "UBnormal: train/frames and train/annotations")
-    .requiredOption("--dataset-root <dir>", "the data set whose training frames are pasted into")
-    .option("--sequences <dir>", "where cut-outs are kept (default: UBNORMAL_ROOT/abnormal_sequences)");
+    .argument("<ubnormal-root>", "UBnormal's folder, with train/frames and train/annotations")
+    .requiredOption("--dataset-root <dir>", "the data set to paste into")
+    .option("--sequences <dir>", "where to keep cut-outs (default: UBNORMAL_ROOT/abnormal_sequences)");
   const pseudo = new Command("pseudo")
     .description(
-      "Makes anomalies of the training videos themselves: people and things cut out of other videos, larger and faster (cut-outs), and " +
-        "windows in which time runs faster (speed-ups). For cameras that stand still.",
+      "Makes anomalies from the training videos themselves: people and things cut out of other videos, larger and faster (cut-outs), " +
+        "and windows in which time runs faster (speed-ups). The cameras must not move. " +
+        "Example: create-anomalies pseudo ROOT --out OUT --preview sheet.png",
     )
-    .argument("<root>", "the data set whose training frames are pasted into, and cut out of");
-  for (const option of pseudoOptions()) pseudo.addOption(option);
+    .argument("<root>", "the data set to cut out of and to paste into");
   for (const command of [ubnormal, pseudo]) {
     command
       .option("-o, --out <dir>", "write DIR/train/frames and DIR/train/masks")
       .addOption(
         new Option(
           "--in-place",
-          "write train/frames_abnormal and train/masks_abnormal under the data set's root, where training looks for them",
+          "write train/frames_abnormal and train/masks_abnormal into the data set's folder, where `train` looks for them",
         ).conflicts("out"),
       )
-      .addOption(new Option("--dataset <name>", "the data set's layout (default: found out)").choices(layoutNames))
+      .option(
+        "--preview <file>",
+        "write a contact sheet (.png) of some moments; without --out and --in-place only that",
+      )
+      .addOption(new Option("--dataset <name>", "the data set's layout (default: detected)").choices(layoutNames))
       .addOption(
         new Option("--seed <n>", "the same seed makes the same anomalies").default(0).argParser(wholeNumber(0)),
       )
-      .option("--preview <file>", "write a contact sheet (.png) of some moments; alone, nothing else is written")
       .option("-q, --quiet", "no progress, no summary");
   }
+  for (const option of pseudoOptions()) pseudo.addOption(option);
   ubnormal.action((root: string, options: UbnormalOptions) =>
     interruptible((signal) => createFromUbnormal(root, options, signal)),
   );
@@ -78,7 +82,7 @@ export function createAnomaliesCommand(): Command {
     interruptible((signal) => createPseudo(root, options, signal)),
   );
   return new Command("create-anomalies")
-    .description("Writes training frames with something abnormal in them, and masks of it.")
+    .description("Writes training frames with pasted anomalies, and masks of the anomalies.")
     .addCommand(ubnormal)
     .addCommand(pseudo);
 }
@@ -111,7 +115,7 @@ async function createPseudo(root: string, options: PseudoOptions, signal: AbortS
     const { train } = job.dataset;
     if (train.length < 2 && how.speedup < 1) {
       throw new InputError(
-        `${oneLine(root)} has ${train.length} training video, and cut-outs come from other videos: use --speedup 1`,
+        `${oneLine(root)} has only ${train.length} training video, but cut-outs come from other videos: use --speedup 1`,
       );
     }
     const count = frameCount(train);
@@ -125,7 +129,7 @@ async function createPseudo(root: string, options: PseudoOptions, signal: AbortS
   });
 }
 
-/** Opens a job, and leaves nothing of it where nothing comes of it. */
+/** Opens a job for `work`, and removes what it left unfinished. */
 async function withJob(
   root: string,
   options: CommonOptions,
@@ -143,14 +147,14 @@ async function withJob(
 interface Job {
   dataset: Dataset;
   output: AnomalyOutput | undefined;
-  /** Where the folders lie. */
+  /** The folder that holds frames and masks. */
   folder: string;
 }
 
 async function openJob(root: string, options: CommonOptions, settings: Record<string, unknown>): Promise<Job> {
   const { out, inPlace, preview } = options;
   if (out === undefined && !inPlace && preview === undefined) {
-    throw new InputError("where to? name --out DIR, --in-place, or --preview FILE alone");
+    throw new InputError("nothing to write: give --out DIR, --in-place or --preview FILE");
   }
   if (preview !== undefined && !/\.png$/i.test(preview)) {
     throw new InputError(`--preview ${oneLine(preview)}: the name must end in .png`);
@@ -163,7 +167,7 @@ async function openJob(root: string, options: CommonOptions, settings: Record<st
   return { dataset, output, folder: join(folder, "train") };
 }
 
-/** Makes the anomalies of every training video that is not there yet, and the contact sheet. */
+/** Writes every training video that is not there yet, and the contact sheet; prints a summary. */
 async function create(
   { dataset: { train }, output, folder }: Job,
   { seed, preview, quiet = false }: CommonOptions,
@@ -179,50 +183,68 @@ async function create(
     for (const [i, video] of train.entries()) {
       signal.throwIfAborted();
       const from = Math.floor(random() * Math.min(60, (video.frameCount ?? 60) / 2));
-      let finder = preview !== undefined && i % stride === 0 ? new MomentFinder(from) : undefined;
+      const finder = preview !== undefined && i % stride === 0 ? new MomentFinder(from) : undefined;
       const isThere = output?.has(video.name);
       if (isThere) kept++;
       if (isThere && video.frameCount !== undefined) progress.advance(video.frameCount);
       const target = isThere ? undefined : await output?.video(video.name);
       if (!target && !finder) continue;
-      try {
-        for await (const frame of framesOf(video, i)) {
-          signal.throwIfAborted();
-          await target?.write(frame.number, frame.frame, frame.mask);
-          if (!isThere) progress.advance();
-          if (target) {
-            written++;
-            if (frame.mask.data.some((value) => value > 0)) abnormal++;
-          }
-          const moment = finder?.add(frame);
-          if (moment) {
-            moments.push(moment);
-            finder = undefined;
-          }
-          if (!target && !finder) break;
-        }
-        await target?.commit();
-      } finally {
-        await target?.discard();
-      }
+      const pasted = await writeVideo(framesOf(video, i), target, finder, signal, () => {
+        if (!isThere) progress.advance();
+      });
+      written += pasted.written;
+      abnormal += pasted.abnormal;
+      if (pasted.moment) moments.push(pasted.moment);
     }
   } finally {
     progress.stop();
   }
   if (preview !== undefined && moments.length > 0) await writeFileAtomic(preview, await contactSheet(moments));
   if (preview !== undefined && moments.length === 0) {
-    process.stderr.write(`warning: nothing was pasted, so there is no ${oneLine(preview)}\n`);
+    process.stderr.write(`warning: ${oneLine(preview)} is not written, because nothing was pasted\n`);
   }
   if (quiet) return;
-  const there = kept > 0 ? `, ${kept} videos were there` : "";
+  const there = kept > 0 ? `; ${kept} videos were there already` : "";
   if (output)
     console.log(
-      `${written} frames written to ${oneLine(folder)}, ${abnormal} of them with something abnormal, in ${progress.seconds.toFixed(1)} s${there}`,
+      `${written} frames written to ${oneLine(folder)}, ${abnormal} of them abnormal, in ${progress.seconds.toFixed(1)} s${there}`,
     );
   if (moments.length > 0) console.log(`${moments.length} moments shown in ${oneLine(preview ?? "")}`);
 }
 
-/** undefined where one of the videos does not tell. */
+/**
+ * Writes the frames of one video, and finds its moment for the contact sheet.
+ * @param target absent if only the moment is wanted; then the rest of the video is not read
+ */
+async function writeVideo(
+  frames: AsyncGenerator<AnomalyFrame>,
+  target: AnomalyVideo | undefined,
+  finder: MomentFinder | undefined,
+  signal: AbortSignal,
+  onFrame: () => void,
+): Promise<{ written: number; abnormal: number; moment?: Moment }> {
+  let [written, abnormal] = [0, 0];
+  let moment: Moment | undefined;
+  try {
+    for await (const frame of frames) {
+      signal.throwIfAborted();
+      await target?.write(frame.number, frame.frame, frame.mask);
+      onFrame();
+      if (target) {
+        written++;
+        if (frame.mask.data.some((value) => value > 0)) abnormal++;
+      }
+      moment ??= finder?.add(frame);
+      if (!target && moment) break;
+    }
+    await target?.commit();
+  } finally {
+    await target?.discard();
+  }
+  return { written, abnormal, moment };
+}
+
+/** The number of frames; undefined if a video does not say. */
 function frameCount(videos: readonly DatasetVideo[]): number | undefined {
   let total = 0;
   for (const { frameCount: own } of videos) {

@@ -20,7 +20,7 @@ interface DatasetCommandOptions {
 
 const splits = ["train", "test"] as const;
 
-/** A row of the tables: a video and what is known of it. */
+/** What is known of a video: a row of the table. */
 interface VideoReport {
   split: (typeof splits)[number];
   name: string;
@@ -31,7 +31,7 @@ interface VideoReport {
   height?: number;
   fps?: number;
   hasLabels: boolean;
-  /** Abnormal frames by position from 0, first and last. */
+  /** Runs of abnormal frames: positions from 0, both inclusive. */
   abnormal?: [first: number, last: number][];
   abnormalFrames?: number;
   hasMasks: boolean;
@@ -41,15 +41,15 @@ interface VideoReport {
   faults: string[];
 }
 
-/** `dataset ROOT`: what a data set holds, and what is wrong with it. */
+/** `dataset ROOT`: lists what a data set holds, and its faults. */
 export function datasetCommand(): Command {
   return new Command("dataset")
-    .description("Says what a data set holds: videos, frames, sizes, labels, masks, tracks, and what is missing.")
-    .argument("<root>", "the folder with train/ and test/ in it")
-    .addOption(new Option("--dataset <name>", "its layout (default: found out)").choices(layoutNames))
-    .option("--labels <dir>", "the folder with VIDEO.txt, a 0 or 1 a line for each frame of a test video")
-    .option("--verify", "decode every frame and every mask, and report all that is wrong")
-    .option("--json <file>", "write all of it as JSON; - is the standard output, in place of the tables")
+    .description("Lists what a data set holds: videos, frames, sizes, labels, masks, tracks, and what is missing.")
+    .argument("<root>", "the data set's folder, with train/ and test/")
+    .option("--verify", "decode every frame and every mask, and list every fault")
+    .addOption(new Option("--dataset <name>", "the data set's layout (default: detected)").choices(layoutNames))
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--json <file>", "write everything as JSON; - prints it in place of the tables")
     .option("-q, --quiet", "no progress")
     .action((root: string, options: DatasetCommandOptions) => interruptible((signal) => show(root, options, signal)));
 }
@@ -63,7 +63,7 @@ async function show(root: string, options: DatasetCommandOptions, signal: AbortS
   });
   const videos = await examine(
     splits.flatMap((split) => dataset[split].map((video) => ({ split, video }))),
-    // UBnormal's are in its images, of which there are tens of thousands.
+    // UBnormal stores its tracks in images, tens of thousands of them.
     { verify: options.verify ?? false, skipTracks: dataset.layout === "ubnormal", quiet: options.quiet ?? false },
     signal,
   );
@@ -95,7 +95,7 @@ async function examine(
     : new Progress("videos", all.length, how.quiet);
   const reports: VideoReport[] = [];
   try {
-    // A video that is verified decodes several images at once by itself.
+    // Verifying a video decodes several images at once already.
     await inFlight(all, how.verify ? 1 : 4, async ({ split, video }, index) => {
       signal.throwIfAborted();
       const findings = how.verify
@@ -131,7 +131,7 @@ function reportOf(split: VideoReport["split"], video: DatasetVideo, findings: Vi
   };
 }
 
-/** Runs of ones, by position, both ends inclusive. */
+/** Runs of ones: positions from 0, both inclusive. */
 function ranges(labels: Uint8Array): [number, number][] {
   const found: [number, number][] = [];
   labels.forEach((label, i) => {
@@ -145,7 +145,7 @@ function ranges(labels: Uint8Array): [number, number][] {
 
 interface SplitTotals {
   videos: number;
-  /** Counted ones and, where {@link isEstimate}, what headers promise. */
+  /** Counted frames, and what headers promise if {@link isEstimate}. */
   frames: number;
   isEstimate: boolean;
   /** "360×240", the most frequent first. */
@@ -235,7 +235,7 @@ function labelsInShort({ hasLabels, abnormal }: VideoReport): string {
   return abnormal.length > 4 ? `${shown.join(" ")} … (${abnormal.length})` : shown.join(" ");
 }
 
-/** A table without the columns in which no row has anything. */
+/** A table without its empty columns. */
 function filled(head: readonly string[], rows: readonly string[][]): string[] {
   const columns = head.map((_, c) => c).filter((c) => rows.some((row) => row[c] !== "-"));
   const pick = (cells: readonly string[]) => columns.map((c) => cells[c]);

@@ -1,9 +1,14 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { anomaliesOf, sceneDataset, sceneDatasetSettings } from "../../data/scene/dataset.js";
+import {
+  anomaliesOf,
+  type SceneDatasetSettings,
+  sceneDataset,
+  sceneDatasetSettings,
+} from "../../data/scene/dataset.js";
 import { benchmarks } from "../../eval/benchmarks.js";
-import type { EvaluationSettings } from "../../eval/evaluation.js";
+import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import { microAuc } from "../../eval/frame_auc.js";
 import type { VideoRecord } from "../../eval/record.js";
 import { smooth } from "../../eval/smoothing.js";
@@ -33,15 +38,15 @@ interface DemoOptions {
 const { size, test } = trainingPresets.scene;
 const { fps, view, anomalies } = trainingScene;
 
-/** `demo`: the main job on a street that is drawn, with the model that is bundled. */
+/** `demo`: scores a drawn street with the bundled model, and writes a report. */
 export function demoCommand(): Command {
   return new Command("demo")
     .description(
-      "Looks for what is abnormal in four clips of a street that is drawn, with the model that comes along. The model was trained on the streets of seeds 1 to 72; of others it has seen none.",
+      "Scores four clips of a procedurally drawn street with the bundled model, and writes a report. The model was trained on the streets of seeds 1 to 72.",
     )
-    .addOption(new Option("--seed <n>", "which street").default(123).argParser(wholeNumber(0)))
-    .addOption(new Option("--frames <n>", "length of a clip").default(70).argParser(wholeNumber(20, 10_000)))
-    .option("--report <dir>", "where to write a page to look at", "sdmae-demo")
+    .addOption(new Option("--seed <n>", "seed of the street").default(123).argParser(wholeNumber(0)))
+    .addOption(new Option("--frames <n>", "frames per clip").default(70).argParser(wholeNumber(20, 10_000)))
+    .option("--report <dir>", "folder of the report, index.html", "sdmae-demo")
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
@@ -49,7 +54,7 @@ export function demoCommand(): Command {
 }
 
 async function demo({ seed, frames, report, tune, ...device }: DemoOptions, signal: AbortSignal): Promise<void> {
-  // Where it cannot be written, that is found out now.
+  // First, so that a folder that cannot be written is reported at once.
   const made = await makeFolder(report, `--report ${report}`);
   const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
   const dataset = sceneDataset(scene);
@@ -63,48 +68,56 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
   let done = false;
   try {
     progress.print(
-      `a street that is drawn, seed ${seed}: ${dataset.test.length} clips of ${frames} frames; in each something happens that is not normal there`,
+      `drawn street, seed ${seed}: ${dataset.test.length} clips of ${frames} frames, each with something abnormal`,
     );
     const onFrames = (count: number) => progress.advance(count);
     const { maskings } = test;
     const result = await evaluate(dataset, detector, { settings, maskings, records, signal, onFrames });
     progress.stop();
     const motion = await motionAuc(records, result.videos, settings);
-    const rows = result.videos.map(({ name, labels, auc }, i) => [
-      name,
-      anomaliesOf(i, scene).join(", "),
-      String(labels?.reduce((sum, label) => sum + label, 0) ?? 0),
-      percent(auc),
-    ]);
-    for (const line of table(["clip", "what happens", "abnormal frames", "AUC %"], rows)) console.log(line);
+    for (const line of scoreTable(result, scene)) console.log(line);
     console.log(
-      `AUC of all frames (micro): ${percent(result.microAuc)} %; by the largest motion alone it would be ${percent(motion)} %`,
+      `micro-AUC (all frames together): ${percent(result.microAuc)} %; the largest motion alone would get ${percent(motion)} %`,
     );
     console.log(
       `${progress.rate.toPrecision(3)} frames/s at ${size.height}x${size.width} on ${detector.gpu.adapter.description}`,
     );
-    const benchmark = { ...benchmarks.folder, title: "A street that is drawn" };
+    const benchmark = { ...benchmarks.folder, title: "Drawn street" };
     const evaluated = { result, settings, dataset, detector, maskings, benchmark };
     const page = join(report, "index.html");
     await writeReport(page, {
-      title: `Demo: a street that is drawn, seed ${seed}`,
+      title: `Demo: drawn street, seed ${seed}`,
       ...{ dataset, result, settings, metrics: metrics(evaluated), facts: facts(evaluated), signal },
       records: async ({ name }) =>
         Promise.all(Array.from({ length: maskings }, async (_, i) => (await records.read(name, i)) as VideoRecord)),
     });
     done = true;
-    console.log(`to look at: ${page}`);
+    console.log(`report: ${page}`);
     console.log("next: npx sdmae score VIDEO --checkpoint FILE --out scores.csv");
   } finally {
     progress.stop();
-    // A folder that holds something is left.
+    // After a failure an empty folder is removed.
     if (made && !done) await rmdir(report).catch(() => undefined);
     await records.close();
     detector.close();
   }
 }
 
-/** What the largest motion gradient of a frame's patches, smoothed as the scores are, would tell: a detector must do better. */
+/** A row per clip: what happens in it, and how well it was found. */
+function scoreTable({ videos }: EvaluationResult, scene: SceneDatasetSettings): string[] {
+  const rows = videos.map(({ name, labels, auc }, i) => [
+    name,
+    anomaliesOf(i, scene).join(", "),
+    String(labels?.reduce((sum, label) => sum + label, 0) ?? 0),
+    percent(auc),
+  ]);
+  return table(["clip", "what happens", "abnormal frames", "AUC %"], rows);
+}
+
+/**
+ * The micro-AUC of a simple rival: the largest motion gradient of a frame's patches, smoothed as the
+ * scores are.
+ */
 async function motionAuc(
   records: RecordStore,
   videos: readonly { name: string; labels?: Uint8Array }[],

@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../../detector/frame_score.js";
@@ -18,7 +19,7 @@ import { RecordStore } from "../../node/files/record_store.js";
 import { writeReport } from "../../report/evaluation/write.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "../options/measure.js";
-import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
 import { interruptible } from "../terminal/interrupt.js";
@@ -47,45 +48,48 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   quiet?: boolean;
 }
 
-/** `eval --root DIR --checkpoint FILE`: a data set's test videos, measured as the field does. */
+/** `eval --root DIR --checkpoint FILE`: scores a data set's test videos, and measures the scores. */
 export function evalCommand(): Command {
   const command = new Command("eval")
     .description(
-      "Measures a model on a data set: frame-level AUC, pixel-level AUC, RBDC and TBDC, as far as its ground truth goes.",
+      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC. " +
+        "Example: eval --root ped2/ --checkpoint models/ped2.safetensors --report report/",
     )
-    .addOption(
-      new Option("--dataset <name>", "the data set's layout (default: found out)").choices(Object.keys(benchmarks)),
-    )
-    .requiredOption("--root <dir>", "the data set's folder")
-    .option("--labels <dir>", "where the frame labels are, if not where the layout has them")
-    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
-    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
-    .option("--videos <names>", "only these test videos, separated by commas", (text) =>
-      text.split(",").filter(Boolean),
-    )
-    .option("--json <file>", "write figures and scores; - is the standard output, in place of the tables")
-    .option("--report <dir>", "write a report to look at: one HTML file")
+    .requiredOption("--root <dir>", "the data set's folder, with train/ and test/")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
+    .option("--report <dir>", "write a report into this folder: one HTML file")
+    .option("--json <file>", "write metrics and scores; - prints them in place of the tables")
     .option(
       "--work <dir>",
-      "keep the token maps of each video that is done, so that a later run goes on from them or measures them otherwise",
+      "keep the token maps of finished videos: a later run continues, or measures them another way",
+    )
+    .addOption(
+      new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
+    )
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--videos <names>", "only these test videos, separated by commas", (text) =>
+      text.split(",").filter(Boolean),
     );
   for (const option of [...modelOptions(), ...measureOptions()]) command.addOption(option);
   const { alpha, beta, regionQuantile } = paperEvaluation;
   const options = [
-    new Option("--seed <n>", "of the random masks").default(0).argParser(wholeNumber(0)),
+    new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "what regions are found in (default: cleaned-map; moving-error without a student that was trained; moving-anomaly where the predicted map scores)",
+      "the map that regions are found in (default: moving-anomaly if the predicted map scores frames; else cleaned-map; moving-error without a trained student)",
     ).choices([...mapKinds]),
     new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
       .default(regionQuantile)
       .argParser(numberIn(0, 1)),
-    new Option("--alpha <share>", "RBDC, TBDC: a track is found with this share of its regions")
+    new Option("--alpha <share>", "TBDC: share of its regions from which a track counts as found")
       .default(alpha)
       .argParser(numberIn(0, 1)),
-    new Option("--beta <iou>", "RBDC, TBDC: least overlap with a region").default(beta).argParser(numberIn(0, 1)),
+    new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
+      .default(beta)
+      .argParser(numberIn(0, 1)),
+    headsOption(),
     new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
-    new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
     adapterOption(),
     robustOption(),
     tuneOption(),
@@ -100,17 +104,17 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
+  // 1. The data set and the model.
   const { dataset: layout, labels } = options;
   const whole = await openDataset(options.root, { layout, labels });
   const dataset = onlyVideos(whole, options.videos);
-  const left = whole.test.length - dataset.test.length;
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
   // A preset is the paper's way.
   const tested = options.preset ? {} : testedBy(checkpoint.settings);
   const maskings = options.maskings ?? tested.maskings ?? 1;
-  // Where they cannot be written, that is found out now and not after an hour.
+  // 2. The files to write, so that what cannot be written is reported before an hour of scoring.
   const report = options.report === undefined ? undefined : await reportFolder(options.report);
   const toStdout = options.json === "-";
   const json = options.json === undefined || toStdout ? undefined : await AtomicFile.create(options.json);
@@ -119,17 +123,8 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   let store: RecordStore | undefined;
   let progress: Progress | undefined;
   try {
-    detector = await Detector.open(checkpoint, {
-      ...scoreOptions(options),
-      frameScore: frameScoreOf(options),
-      fallback: benchmark.preset,
-      seed: options.seed,
-      batch: options.batch,
-      ...deviceOf(options),
-      tune: options.tune,
-      tokenMaps: true,
-      onNotice: say,
-    });
+    // 3. Scores and metrics.
+    detector = await openDetector(options, checkpoint, benchmark, say);
     for (const notice of scoringNotices(detector, options)) say(notice);
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
@@ -137,17 +132,18 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
-    if (left > 0) {
+    if (dataset.test.length < whole.test.length) {
       const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
-      result.notes.unshift(`only ${chosen}: not to be held against the paper's figures`);
+      result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
     }
+    // 4. What is printed and written.
     const all = { result, settings, benchmark, dataset, detector, maskings };
     if (toStdout) console.log(JSON.stringify(evaluationJson(all)));
     else for (const line of summaryLines(all)) console.log(line);
     if (json) {
       await json.write(`${JSON.stringify(evaluationJson(all))}\n`);
       await json.commit();
-      say(`figures and scores: ${options.json}`);
+      say(`metrics and scores: ${options.json}`);
     }
     if (report !== undefined) {
       progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
@@ -169,7 +165,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     done = true;
   } finally {
     progress?.stop();
-    // Nothing of a run that failed stays; a folder that holds something is left.
+    // A run that failed leaves no new file, and no new folder if it is empty.
     if (!done && report?.made) await rmdir(report.folder).catch(() => undefined);
     await json?.discard();
     await store?.close();
@@ -177,7 +173,26 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   }
 }
 
-/** The frames that are to be scored, if all videos tell. */
+function openDetector(
+  options: EvalOptions,
+  checkpoint: Checkpoint,
+  benchmark: Benchmark,
+  onNotice: (line: string) => void,
+): Promise<Detector> {
+  return Detector.open(checkpoint, {
+    ...scoreOptions(options),
+    frameScore: frameScoreOf(options),
+    fallback: benchmark.preset,
+    seed: options.seed,
+    batch: options.batch,
+    ...deviceOf(options),
+    tune: options.tune,
+    tokenMaps: true,
+    onNotice,
+  });
+}
+
+/** How many frames are scored, if all videos say how many they have. */
 function frameTotal(dataset: Dataset, maskings: number): number | undefined {
   let total = 0;
   for (const { frameCount } of dataset.test) {
@@ -193,7 +208,7 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
   for (const name of names) {
     if (!dataset.test.some((video) => video.name === name)) {
       const all = dataset.test.map((video) => video.name).join(", ");
-      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; there is ${all || "none"}`);
+      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; its test videos: ${all || "none"}`);
     }
   }
   return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
@@ -213,7 +228,7 @@ function evaluationSettings(
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }
   if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
-    throw new InputError(`--masked-only takes removed tokens, --tokens ${options.tokens} others: one of them`);
+    throw new InputError(`--masked-only and --tokens ${options.tokens} contradict each other: give one of them`);
   }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
@@ -221,14 +236,17 @@ function evaluationSettings(
   });
 }
 
-/** Where regions are looked for unless told: by the error as the paper does, by the predicted map where that is what scores. */
+/**
+ * The default of --map: the predicted map if it scores frames, else the map of errors, as in the
+ * paper.
+ */
 function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
   const own = mapOf[scoring];
   if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
   return hasStudent ? "cleaned-map" : "moving-error";
 }
 
-/** The report's folder, and whether it was made now. */
+/** The report's folder, and whether this call made it. */
 async function reportFolder(folder: string): Promise<{ folder: string; made: boolean }> {
   return { folder, made: await makeFolder(folder, `--report ${folder}`) };
 }
@@ -242,7 +260,7 @@ async function readRecords(
   const records: VideoRecord[] = [];
   for (let i = 0; i < maskings; i++) {
     const record = await store.read(video.name, seed + i);
-    if (!record) throw new InputError(`the record of ${video.name} has gone while the report was made`);
+    if (!record) throw new InputError(`the record of ${video.name} was removed while the report was written`);
     records.push(record);
   }
   return records;

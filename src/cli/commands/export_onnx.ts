@@ -8,10 +8,10 @@ import { InputError } from "../../errors.js";
 import type { Target } from "../../gpu/gpu.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { wholeNumber } from "../options/parse.js";
 
-/** No adapter at all: nothing runs, and what is chosen by an adapter gets what every WebGPU device has. */
+/** Nothing runs, so there is no adapter: the graph uses only what every WebGPU device has. */
 const noAdapter: Target = {
   adapter: { vendor: "", architecture: "", device: "", description: "none", kind: "software" },
   features: new Set(),
@@ -19,8 +19,8 @@ const noAdapter: Target = {
 };
 
 /**
- * The network that a detector would run, as an .onnx file (see {@link exportOnnx}) with the outputs `scores` [B, 2] and `errors` [B, L, 2]:
- * teacher–student, target–teacher. Needs no adapter.
+ * The network that a detector would run, as an .onnx file (see {@link exportOnnx}). Its outputs are
+ * `scores` [B, 2] and `errors` [B, L, 2]: teacher–student, target–teacher. Needs no adapter.
  */
 export function exportNetwork(
   { config, weights }: Checkpoint,
@@ -48,24 +48,23 @@ interface ExportOptions extends Omit<ModelOptions, "masking" | "score"> {
 }
 
 /**
- * `export-onnx CHECKPOINT [STUDENT] OUT.onnx`: the network for other runtimes.
- * Running it throws InputError for bad input, and leaves no half-written file.
- * @param print takes the summary's line
+ * `export-onnx CHECKPOINT [STUDENT] OUT.onnx`: writes the network for other runtimes. It throws
+ * InputError for bad input, and leaves no half-written file.
+ * @param print receives the line of the summary
  */
 export function exportOnnxCommand(print: (line: string) => void = console.log): Command {
   const command = new Command("export-onnx")
-    .description("Writes a checkpoint's network as an .onnx file (opset 20), for comparisons with other runtimes.")
-    .usage("[options] CHECKPOINT [STUDENT] OUT.onnx")
-    .argument("<files...>", "the checkpoint, that of the student if it has a file of its own, and the file to write")
-    .addOption(new Option("--batch <n>", "samples in a run").default(1).argParser(wholeNumber(1, 4096)))
-    .addOption(
-      new Option("--heads <n>", "attention heads, where the file does not tell (default: the original's 4)").argParser(
-        wholeNumber(1, 1024),
-      ),
+    .description(
+      "Writes the network of a checkpoint as an ONNX file (opset 20), to compare with other runtimes. " +
+        "Example: export-onnx model.safetensors model.onnx --size 320x640",
     )
+    .usage("[options] CHECKPOINT [STUDENT] OUT.onnx")
+    .argument("<files...>", "the checkpoint, the student's checkpoint if it is a separate file, and the file to write")
+    .addOption(new Option("--batch <n>", "samples per run").default(1).argParser(wholeNumber(1, 4096)))
     .option("--predictions", "also output the predictions of teacher and student")
-    .option("--fused", "attention as ONNX Runtime's own fused operator: only ONNX Runtime reads the file");
-  // Masks are inputs of the file, and how the two errors become one score is left to whoever reads them.
+    .option("--fused", "use ONNX Runtime's fused attention; other runtimes cannot read the file then")
+    .addOption(headsOption());
+  // Masks are inputs of the network, and its readers combine the two errors into a score.
   for (const option of modelOptions()) {
     if (!["masking", "score", "dtype"].includes(option.attributeName())) command.addOption(option);
   }
@@ -77,12 +76,12 @@ export function exportOnnxCommand(print: (line: string) => void = console.log): 
         `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
       );
     }
-    // Otherwise a forgotten OUT would mean that a checkpoint is overwritten.
+    // Otherwise, if OUT is forgotten, a checkpoint would be overwritten.
     if (!basename(output).endsWith(".onnx")) {
       throw new InputError(`${output}: the file to write comes last and must be named *.onnx`);
     }
     if (inputs.some((path) => resolve(path) === resolve(output))) {
-      throw new InputError(`${output}: is both read and written; name another file to write`);
+      throw new InputError(`${output}: the file is both read and written; choose another file to write`);
     }
     const checkpoint = await readCheckpoint(inputs, options.heads);
     const settings = scoreSettings(checkpoint, scoreOptions(options), undefined, (line) =>

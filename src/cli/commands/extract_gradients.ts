@@ -24,22 +24,24 @@ interface ExtractOptions {
   quiet?: boolean;
 }
 
-/** The authors' name for the folder. */
+/** The authors' name of the folder. */
 const GRADIENTS = "gradients2";
 const IMAGES_IN_FLIGHT = 4;
 
-/** `extract-gradients ROOT`: motion gradients as files, for exchange with the authors' code. */
+/** `extract-gradients ROOT`: writes motion gradients as files, for the authors' code. */
 export function extractGradientsCommand(): Command {
   return new Command("extract-gradients")
     .description(
-      "Writes each frame's motion gradient, |frame before - frame after|, as SPLIT/gradients2/VIDEO/NUMBER.png, as the authors' code reads it. " +
-        "What was written before is kept.",
+      "Writes the motion gradient of each frame, |frame before - frame after|, as SPLIT/gradients2/VIDEO/NUMBER.png, which the authors' code reads. " +
+        "Files that are complete already are kept.",
     )
-    .argument("<root>", "the folder of the data set")
-    .option("-o, --out <dir>", "write into this folder's train/ and test/ (default: beside the frames)")
-    .addOption(new Option("--dataset <name>", "the data set's layout (default: found out)").choices(layoutNames))
-    .addOption(new Option("--split <names>", "which").default(["train", "test"], "train,test").argParser(splitNames))
-    .option("--force", "write anew what is there")
+    .argument("<root>", "the data set's folder, with train/ and test/")
+    .option("-o, --out <dir>", "write into train/ and test/ of this folder (default: beside the frames)")
+    .addOption(new Option("--dataset <name>", "the data set's layout (default: detected)").choices(layoutNames))
+    .addOption(
+      new Option("--split <names>", "splits to write").default(["train", "test"], "train,test").argParser(splitNames),
+    )
+    .option("--force", "write again what is there already")
     .option("-q, --quiet", "no progress, no summary")
     .action((root: string, options: ExtractOptions) => interruptible((signal) => extract(root, options, signal)));
 }
@@ -47,7 +49,7 @@ export function extractGradientsCommand(): Command {
 function splitNames(text: string): Split[] {
   const names = text.split(",");
   if (!names.every((name) => name === "train" || name === "test")) {
-    throw new InvalidArgumentError("It is train, test, or train,test.");
+    throw new InvalidArgumentError("Give train, test, or train,test.");
   }
   return names;
 }
@@ -68,7 +70,7 @@ async function extract(root: string, options: ExtractOptions, signal: AbortSigna
       const names = await numberNames(video);
       await mkdirs(folder).catch((error: unknown) => {
         throw new InputError(
-          `${oneLine(folder)} cannot be made: ${reasonOf(error)}; --out names another place for the gradients`,
+          `${oneLine(folder)} cannot be made (${reasonOf(error)}); choose another folder with --out`,
         );
       });
       const isThere = (name: string) =>
@@ -96,19 +98,19 @@ async function extract(root: string, options: ExtractOptions, signal: AbortSigna
   }
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (!options.quiet) {
-    const there = kept > 0 ? `, ${kept} were there` : "";
+    const there = kept > 0 ? `, ${kept} were there already` : "";
     console.log(`${written} motion gradients written in ${progress.seconds.toFixed(1)} s${there}`);
   }
 }
 
-/** Beside the folder of frames, or in the split's folder elsewhere. */
+/** A video's folder of gradients: beside the folder of frames, or in the split's folder of `out`. */
 function gradientFolder(split: Split, { name, path }: DatasetVideo, out?: string): string {
   const videos = dirname(path);
   const beside = ["frames", "videos"].includes(basename(videos)) ? dirname(videos) : videos;
   return join(out === undefined ? beside : join(out, split), GRADIENTS, name);
 }
 
-/** The frames' numbers as their files' names spell them; undefined for a video file. */
+/** The frames' numbers as the file names spell them; undefined for a video file. */
 async function numberNames({ path }: DatasetVideo): Promise<string[] | undefined> {
   if (!(await stat(path)).isDirectory()) return undefined;
   return (await listFrameFiles(path)).map(({ name, number }) => {
@@ -117,7 +119,7 @@ async function numberNames({ path }: DatasetVideo): Promise<string[] | undefined
   });
 }
 
-/** As the authors' frames are named. */
+/** The name that the authors' code gives a frame. */
 function nameOfPosition({ number }: Frame): string {
   return String(number).padStart(4, "0");
 }
@@ -127,7 +129,7 @@ async function allOf(names: readonly string[], isThere: (name: string) => Promis
   return true;
 }
 
-/** undefined where a video does not even promise a number. */
+/** The number of frames, partly estimated; undefined if a video has no estimate. */
 async function totalFrames(dataset: Dataset, splits: readonly Split[]): Promise<number | undefined> {
   let total = 0;
   for (const video of splits.flatMap((split) => dataset[split])) {

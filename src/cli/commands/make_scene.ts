@@ -40,42 +40,42 @@ interface MakeSceneOptions {
   quiet?: boolean;
 }
 
-/** To be raised when the same settings no longer give the same bytes. */
+/** To be raised if the same settings no longer give the same bytes. */
 const VERSION = 1;
 const SETTINGS_FILE = "scene.json";
 const SPLITS = ["train", "test"] as const;
 const IMAGES_IN_FLIGHT = 4;
 
-/** `make-scene OUT`: a data set of a street scene that is drawn, with frames, labels, masks and tracks. */
+/** `make-scene OUT`: writes a data set of a drawn street, with frames, labels, masks and tracks. */
 export function makeSceneCommand(): Command {
   return new Command("make-scene")
     .description(
-      "Draws a street seen by a fixed camera: normal training videos, and test videos in which something abnormal happens, with labels, " +
-        "pixel masks and tracks. The same settings give the same files; a run that was cut short goes on where it ended.",
+      "Writes a data set of a procedurally drawn street with a fixed camera: normal training videos, and test videos with anomalies, " +
+        "labels, pixel masks and tracks. The same settings give the same files; a run that was stopped continues.",
     )
-    .argument("[out]", "the folder to write; may be left out where only --preview is wanted")
-    .addOption(new Option("--seed <n>", "everything follows from it").default(1).argParser(wholeNumber(0)))
-    .addOption(new Option("--train <n>", "normal videos").default(8).argParser(wholeNumber(0, 10_000)))
-    .addOption(new Option("--test <n>", "videos with anomalies").default(6).argParser(wholeNumber(0, 10_000)))
-    .addOption(new Option("--frames <n>", "frames a video").default(200).argParser(wholeNumber(1, 100_000)))
+    .argument("[out]", "the folder to write; not needed with --preview")
+    .addOption(new Option("--seed <n>", "seed of the street and its videos").default(1).argParser(wholeNumber(0)))
+    .addOption(new Option("--train <n>", "number of training videos").default(8).argParser(wholeNumber(0, 10_000)))
+    .addOption(new Option("--test <n>", "number of test videos").default(6).argParser(wholeNumber(0, 10_000)))
+    .addOption(new Option("--frames <n>", "frames per video").default(200).argParser(wholeNumber(1, 100_000)))
     .addOption(
-      new Option("--size <HxW>", "size of a frame in pixels")
+      new Option("--size <HxW>", "size of a frame, height x width in pixels")
         .default({ height: 240, width: 360 }, "240x360")
         .argParser(parseSize),
     )
-    .addOption(new Option("--fps <n>", "frames a second").default(25).argParser(numberIn(1, 1000)))
+    .addOption(new Option("--fps <n>", "frames per second").default(25).argParser(numberIn(1, 1000)))
     .addOption(
       new Option("--anomalies <names>", "what happens in the test videos")
         .default(sceneAnomalies, sceneAnomalies.join(","))
         .argParser(anomalyNames),
     )
     .addOption(
-      new Option("--view <name>", "of the whole place, or close to people").choices(sceneViews).default("wide"),
+      new Option("--view <name>", "camera far from or close to the people").choices(sceneViews).default("wide"),
     )
-    .option("--vary-camera", "let the camera's place follow from the seed as well")
-    .addOption(new Option("--format <format>", "of the frames").choices(["png", "jpg"]).default("png"))
-    .option("--preview <file>", "write a contact sheet, a PNG: a row a video, what is abnormal in red")
-    .option("--force", "replace the train/ and test/ that OUT holds")
+    .option("--vary-camera", "place the camera by the seed too")
+    .addOption(new Option("--format <format>", "file format of the frames").choices(["png", "jpg"]).default("png"))
+    .option("--preview <file>", "write a contact sheet (.png): a row per video, anomalies in red")
+    .option("--force", "replace train/ and test/ of OUT")
     .option("-q, --quiet", "no progress, no summary")
     .action((out: string | undefined, options: MakeSceneOptions) =>
       interruptible((signal) => makeScene(out, options, signal)),
@@ -85,7 +85,7 @@ export function makeSceneCommand(): Command {
 async function makeScene(out: string | undefined, options: MakeSceneOptions, signal: AbortSignal): Promise<void> {
   const { preview, format, quiet = false } = options;
   if (out === undefined && preview === undefined) {
-    throw new InputError("make-scene: name the folder to write, or --preview FILE.png");
+    throw new InputError("make-scene: give the folder to write, or --preview FILE.png");
   }
   if (preview !== undefined && extname(preview).toLowerCase() !== ".png") {
     throw new InputError(`--preview ${oneLine(preview)}: the name must end in .png`);
@@ -106,8 +106,8 @@ async function makeScene(out: string | undefined, options: MakeSceneOptions, sig
 }
 
 /**
- * Sees to it that a folder is there for a data set of these settings.
- * @throws InputError where it holds something else
+ * Makes the folder of a data set with these settings.
+ * @throws InputError if it holds something else, or cannot be written
  */
 async function prepareFolder(out: string, settings: Record<string, unknown>, force: boolean): Promise<void> {
   const file = join(out, SETTINGS_FILE);
@@ -118,16 +118,16 @@ async function prepareFolder(out: string, settings: Record<string, unknown>, for
       const found = await readFile(file, "utf8").catch(() => undefined);
       if (found === wanted) return;
       if (!force) {
-        const what = found === undefined ? "is not empty" : "holds a scene of other settings, or of another version";
+        const what = found === undefined ? "is not empty" : "holds a scene with other settings or of another version";
         throw new InputError(
-          `${oneLine(out)} ${what}: name another folder, or --force to replace its train/ and test/`,
+          `${oneLine(out)} ${what}: choose another folder, or replace its train/ and test/ with --force`,
         );
       }
       for (const split of SPLITS) await rm(join(out, split), { recursive: true, force: true });
     }
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(`${oneLine(out)} cannot be written: ${reasonOf(error)}`);
+    throw new InputError(`${oneLine(out)} cannot be written (${reasonOf(error)})`);
   }
   await writeFileAtomic(file, wanted);
 }
@@ -165,11 +165,11 @@ async function writeDataset(
   console.log(`test           ${test} videos of ${frames} frames, ${abnormal} of ${test * frames} frames abnormal`);
   for (const line of happenings) console.log(`               ${line}`);
   console.log(
-    `written        ${out}: ${written} files in ${progress.seconds.toFixed(1)} s; what was there already is kept`,
+    `written        ${out}: ${written} files in ${progress.seconds.toFixed(1)} s; files that were there already are kept`,
   );
 }
 
-/** Writes what is missing of a video into its split's folder. */
+/** Writes the missing files of a video into its split's folder. */
 async function writeVideo(
   folder: string,
   scene: Scene,
@@ -217,13 +217,13 @@ async function writeVideo(
   return { written, abnormal: truths.filter(({ label }) => label === 1).length };
 }
 
-/** Makes a folder; what it holds if it was there. */
+/** Makes a folder; returns the names of the files in it. */
 async function folderOf(path: string): Promise<Set<string>> {
   try {
     await mkdirs(path);
     return new Set(await readdir(path));
   } catch (error) {
-    throw new InputError(`${oneLine(path)} cannot be written: ${reasonOf(error)}`);
+    throw new InputError(`${oneLine(path)} cannot be written (${reasonOf(error)})`);
   }
 }
 

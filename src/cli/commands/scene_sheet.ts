@@ -2,12 +2,12 @@ import { type SceneDatasetSettings, sceneVideos } from "../../data/scene/dataset
 import type { Scene, SceneFrame, SceneVideo } from "../../data/scene/scene.js";
 import { encodePng } from "../../node/media/png_write.js";
 
-/** Pictures a row, rows for each split at most, and pixels between pictures. */
+/** Pictures per row, most rows of test videos, and pixels between pictures. */
 const [COLUMNS, ROWS, GAP] = [4, 12, 4];
 
 /**
- * A contact sheet as a PNG: a row a video, those to learn from first. Of a test video the moments at which something abnormal is seen,
- * tinted red inside a red outline.
+ * A contact sheet as a PNG: a row per video, training videos first. Test videos show their abnormal
+ * moments, with anomalies tinted and outlined in red.
  */
 export async function sceneSheet(scene: Scene, settings: SceneDatasetSettings): Promise<Uint8Array> {
   const { width, height } = scene;
@@ -31,7 +31,7 @@ export async function sceneSheet(scene: Scene, settings: SceneDatasetSettings): 
   return encodePng(sheet, sheetWidth, sheetHeight);
 }
 
-/** Frames spread over what is abnormal in a video; over all of it where nothing is. */
+/** Frames spread over the abnormal ones of a video, or over all if none is abnormal. */
 function moments(video: SceneVideo): number[] {
   const all = Array.from({ length: video.frameCount }, (_, frame) => frame);
   const abnormal = all.filter((frame) => video.truth(frame).label === 1);

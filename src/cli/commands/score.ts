@@ -13,7 +13,7 @@ import { reasonOf } from "../../node/files/messages.js";
 import { openInput } from "../../node/media/open.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
-import { type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { wholeNumber } from "../options/parse.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
@@ -35,32 +35,33 @@ interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
 
 const columns = "frame,time,student_error,target_error,score\n";
 
-/** `score INPUT --checkpoint FILE`: every frame's score, as CSV or JSON. */
+/** `score INPUT --checkpoint FILE`: writes every frame's score, as CSV or JSON. */
 export function scoreCommand(): Command {
   const command = new Command("score")
-    .description("Scores every frame of a video or of a folder of frames: the higher, the less normal.")
+    .description(
+      "Scores every frame of a video or of a folder of images: the higher the score, the less normal the frame. " +
+        "Example: score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv",
+    )
     .argument("<input>", "a video file, or a folder of numbered images")
-    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or a .pth of the original")
-    .option("--student <file>", "the original's checkpoint-best-student.pth, to merge into the model")
-    .option("-o, --out <file>", "where to write: .csv or .json (default: CSV to the standard output)")
-    .addOption(adapterOption())
-    .addOption(robustOption())
-    .addOption(tuneOption());
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
+    .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
     .addOption(
-      new Option("--seed <n>", "of the random masks: the same seed gives the same scores")
+      new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
         .default(0)
         .argParser(wholeNumber(0)),
     )
+    .addOption(headsOption())
     .addOption(
       new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
         wholeNumber(1, 1024),
       ),
     )
-    .addOption(
-      new Option("--heads <n>", "attention heads, where the checkpoint does not tell").argParser(wholeNumber(1, 64)),
-    )
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
     .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
     .option("-q, --quiet", "no progress, no summary")
     .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
@@ -93,7 +94,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
     }
     signal.throwIfAborted();
-    // Rows on a terminal are progress enough.
+    // On a terminal the printed rows show the progress.
     const quiet = options.quiet || (!file && process.stdout.isTTY);
     progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
     await write(format === "csv" ? columns : jsonHead(input, detector, options));
@@ -132,7 +133,10 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   }
 }
 
-/** Writes to the standard output and waits until it was taken; a reader that leaves (`| head`) ends the command as Ctrl-C does. */
+/**
+ * Writes to the standard output, and waits until the text was taken. If the reader leaves (`| head`),
+ * the command ends as after Ctrl-C.
+ */
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text, (error) => {
@@ -144,7 +148,7 @@ function print(text: string): Promise<void> {
 }
 
 async function outputFormat(out: string | undefined): Promise<"csv" | "json"> {
-  // Otherwise it would be found at the end, when the file gets its name.
+  // Otherwise this would be noticed only at the end, when the file gets its name.
   if (out !== undefined && (await stat(out).catch(() => undefined))?.isDirectory()) {
     throw new InputError(`${out}: cannot be written (it is a folder)`);
   }
@@ -159,7 +163,7 @@ function csvLine(result: FrameScore): string {
   return `${[frame, time ?? "", studentError, targetError, score].join(",")}\n`;
 }
 
-/** A frame's row; float32 values with the digits that they have. */
+/** A frame's row. Nine digits tell all float32 values apart. */
 function record({ frame, time, studentError, targetError, score }: FrameScore) {
   const digits = (value: number) => Number(value.toPrecision(9));
   return {

@@ -33,23 +33,24 @@ import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { percent } from "../terminal/table.js";
 import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
-/** `train --dataset NAME --root DIR --out RUN`: both stages, with everything that happens in the folder RUN. */
+/** `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder RUN. */
 export function trainCommand(): Command {
   const command = new Command("train")
     .description(
-      "Trains a model on the normal videos of a data set: first the teacher, then its student. RUN/index.html shows how it goes, " +
-        "RUN/model.safetensors is the best model so far. Defaults are the data set's preset.",
+      "Trains a model on the normal videos of a data set: first the teacher, then its student. RUN/index.html shows the curves, " +
+        "RUN/model.safetensors is the best model so far. Defaults come from the data set's preset (table below). " +
+        "Example: train --dataset ped2 --root ped2/ --out run/",
     )
+    .requiredOption("-o, --out <run>", "the run's folder: checkpoints, log.jsonl, index.html")
     .addOption(
       new Option(
         "--dataset <name>",
-        "the data set's layout (default: found out), or scene: drawn streets, without files",
+        "the data set's layout (default: detected); scene is drawn streets, without files",
       ).choices([...layoutNames, "scene"]),
     )
-    .option("--root <dir>", "the data set's folder")
-    .option("--labels <dir>", "where the frame labels are, if not where the layout has them")
-    .requiredOption("-o, --out <run>", "the run's folder: checkpoints, log.jsonl, index.html")
-    .option("--resume", "go on with the run in --out, where it was saved last");
+    .option("--root <dir>", "the data set's folder, with train/ and test/")
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--resume", "continue the run in --out where it was last saved");
   for (const option of trainOptions()) command.addOption(option);
   command.addHelpText("after", presetTable());
   const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
@@ -58,7 +59,7 @@ export function trainCommand(): Command {
   );
 }
 
-/** @throws InputError for an option that would do nothing */
+/** @throws InputError for an option that would have no effect */
 function refuseIdle(
   isGiven: (option: Option) => boolean,
   { scene }: DataSource,
@@ -68,9 +69,9 @@ function refuseIdle(
   const options = dependentOptions();
   const refuse = (idle: Option[], why: string) => {
     const given = idle.find(isGiven);
-    if (given) throw new InputError(`${given.long} does nothing ${why}`);
+    if (given) throw new InputError(`${given.long} has no effect ${why}`);
   };
-  if (resumes) refuse(options.scene, "with --resume: the streets are the run's");
+  if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
   if (!scene) refuse(options.scene, "without --dataset scene");
   if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
@@ -82,7 +83,9 @@ function dataSource(options: TrainCommandOptions): DataSource {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
     if (options.anomalies === "files")
-      throw new InputError("--dataset scene has no files, so no --anomalies files: pseudo are made of what is drawn");
+      throw new InputError(
+        "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
+      );
     const {
       sceneSeeds,
       sceneTestSeeds,
@@ -100,13 +103,51 @@ function dataSource(options: TrainCommandOptions): DataSource {
     };
   }
   if (root === undefined)
-    throw new InputError("where are the videos? name the data set's folder by --root DIR, or use --dataset scene");
+    throw new InputError("no videos: give the data set's folder with --root DIR, or use --dataset scene");
   return { ...(dataset && { dataset }), root, ...(labels !== undefined && { labels }) };
 }
 
 async function openData({ dataset, root, labels, scene }: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
   if (scene) return sceneCollection({ ...scene, ...size });
   return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
+}
+
+/** What a run needs, all of it checked. */
+interface Plan {
+  source: DataSource;
+  dataset: Dataset;
+  config: TrainingConfig;
+  resume: Resumed | undefined;
+  /** Weights to start from. */
+  init: Checkpoint["weights"] | undefined;
+}
+
+/**
+ * Reads data, settings and checkpoints. Writes nothing, so that a command that cannot work leaves a
+ * run's page and log as they are.
+ * @throws InputError for options, data or files that do not work, alone or together
+ */
+async function planRun(
+  options: TrainCommandOptions,
+  isGiven: (option: Option) => boolean,
+  say: (line: string) => void,
+): Promise<Plan> {
+  const { out } = options;
+  const resume = options.resume ? await openRun(out) : undefined;
+  if (!resume) await refuseRun(out);
+  const source = resume?.source ?? dataSource(options);
+  // The preset depends on the layout; the scene's size depends on the preset.
+  const preset = source.scene ? trainingPresets.scene : undefined;
+  const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
+  const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
+  const hasFiles = dataset.train.some((video) => video.abnormal);
+  const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
+  refuseIdle(isGiven, source, config, resume !== undefined);
+  checkTrainingConfig(config);
+  checkAnomalies(dataset, config.anomalies);
+  if (resume) checkCanResume(resume.config, config, join(out, latestName));
+  const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
+  return { source, dataset, config, resume, init };
 }
 
 async function trainRun(
@@ -118,32 +159,18 @@ async function trainRun(
   const say = (line: string) => {
     if (!quiet) process.stderr.write(`${line}\n`);
   };
-  const resume = options.resume ? await openRun(out) : undefined;
-  if (!resume) await refuseRun(out);
-  const source = resume?.source ?? dataSource(options);
-  // Which preset depends on the layout, and the scene's size on the preset.
-  const preset = source.scene ? trainingPresets.scene : undefined;
-  const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
-  const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
-  const hasFiles = dataset.train.some((video) => video.abnormal);
-  const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
-  // Before anything is written: a run's page and log are left as they are by a command that cannot be.
-  refuseIdle(isGiven, source, config, resume !== undefined);
-  checkTrainingConfig(config);
-  checkAnomalies(dataset, config.anomalies);
-  if (resume) checkCanResume(resume.config, config, join(out, latestName));
-  const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
+  const { source, dataset, config, resume, init } = await planRun(options, isGiven, say);
   for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
   signal.addEventListener("abort", () =>
-    say("stopping after the step that runs, to save it; Ctrl-C again stops at once"),
+    say("stopping after the current step, to save it; Ctrl-C again stops at once"),
   );
   let run: Run | undefined;
   let made = false;
   try {
     made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
-    if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} was finished already`);
+    if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} is finished already`);
     run = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
     const result = await train(config, dataset, {
       gpu,
@@ -182,7 +209,7 @@ async function trainRun(
   }
 }
 
-/** Weights to begin with. @throws InputError where they are of another network */
+/** Weights to start from. @throws InputError if they are of another network */
 async function readInit(path: string, model: TrainingConfig["model"]): Promise<Checkpoint["weights"]> {
   const { config, weights } = await readCheckpoint([path], model.heads).catch((error: unknown) => {
     throw error instanceof InputError ? new InputError(`--init ${error.message}`) : error;
@@ -190,26 +217,26 @@ async function readInit(path: string, model: TrainingConfig["model"]): Promise<C
   const own = (name: string) => config[name as keyof typeof config];
   const differing = Object.entries(model).filter(([name, value]) => own(name) !== value);
   if (differing.length > 0) {
-    const each = differing.map(([name, value]) => `${networkOption(name)} ${own(name)}, not ${value}`);
-    throw new InputError(`--init ${oneLine(path)}: the checkpoint is of another network: it has ${each.join(", ")}`);
+    const each = differing.map(([name, value]) => `${networkOption(name)} ${own(name)} instead of ${value}`);
+    throw new InputError(`--init ${oneLine(path)}: the checkpoint is of another network: ${each.join(", ")}`);
   }
   return weights;
 }
 
-/** What is no error, but is likely not meant. */
+/** Things that are allowed, but probably not intended. */
 function warnings({ scene }: DataSource, { root, test }: Dataset): string[] {
   const shared = (scene?.testSeeds ?? []).filter((seed) => scene?.trainSeeds?.includes(seed));
   return [
     ...(shared.length > 0
-      ? [`${shared.length} of the streets to be tested on are learnt from too (seeds ${shared.slice(0, 5).join(", ")})`]
+      ? [`${shared.length} of the test streets are training streets too (seeds ${shared.slice(0, 5).join(", ")})`]
       : []),
     ...(test.some((video) => video.labels)
       ? []
-      : [`${oneLine(root)} has no test video with labels: nothing is tested, and the last model is kept as the best`]),
+      : [`${oneLine(root)} has no labelled test videos: nothing is tested, and the last model is kept as the best`]),
   ];
 }
 
-/** A run in a line. */
+/** A run's settings in one line. */
 function summary({
   model,
   size,
@@ -225,16 +252,18 @@ function summary({
   const students = epochs - teacherEpochs;
   return (
     `${size.height}x${size.width}, patch ${model.patch}, widths ${model.encoderWidth} and ${model.decoderWidth}; batch ${batch}, learning rate ${optimizer.learningRate}, ` +
-    `${precision === "mixed" ? "float16 activations, " : ""}epochs: ${teacherEpochs} of the teacher, ${students > 0 ? `${students} of the student` : "none of the student, which is not trained"}; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
+    `${precision === "mixed" ? "float16 activations, " : ""}epochs: ${teacherEpochs} of the teacher, ${students > 0 ? `${students} of the student` : "none of the student (it is not trained)"}; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
   );
 }
 
-/** How a run ended that was not finished. */
+/** Why a run ended before it was finished, and how to continue. */
 function describe(error: unknown, run: Run | undefined): string {
   if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
   if (!run?.savedStep) return "stopped before anything was saved";
-  const model = run.hasModel ? "" : `; no test yet, so no model.safetensors, but ${latestName} can be scored`;
-  return `saved at step ${run.savedStep}; go on with --resume${model}`;
+  const model = run.hasModel
+    ? ""
+    : `; there is no model.safetensors before the first test, but ${latestName} works too`;
+  return `saved at step ${run.savedStep}; continue with --resume${model}`;
 }
 
 function finalWords(
@@ -251,14 +280,13 @@ function finalWords(
   const { score: rule, evaluation } = test;
   const { scoring } = evaluation;
   if (bestStudent && (isOfErrors(scoring) ? rule === "teacher" : scoring !== "cleaned-map"))
-    words.push(`frames were scored by the teacher alone (${scoring}): these figures do not tell students apart`);
+    words.push(`frames were scored by the teacher alone (${scoring}), so these figures say nothing about the student`);
   const last = epochs.at(-1);
-  if (words.length === 0 && last)
-    words.push(`nothing could be tested; loss of the last epoch ${last.loss.toPrecision(4)}`);
+  if (words.length === 0 && last) words.push(`nothing was tested; loss of the last epoch: ${last.loss.toPrecision(4)}`);
   return words.join("; ");
 }
 
-/** A run that is to be gone on with. */
+/** A run that is continued. */
 interface Resumed {
   source: DataSource;
   config: TrainingConfig;
@@ -266,13 +294,13 @@ interface Resumed {
   from: NonNullable<TrainOptions["resume"]>;
 }
 
-/** @throws InputError where a new run would take an old one's place */
+/** @throws InputError if a new run would overwrite another one */
 async function refuseRun(out: string): Promise<void> {
   if (await exists(join(out, latestName)))
-    throw new InputError(`${oneLine(out)} holds a run already: --resume goes on with it; or name another folder`);
+    throw new InputError(`${oneLine(out)} holds a run already: continue it with --resume, or choose another folder`);
 }
 
-/** @throws InputError for a damaged file, with a way out where there is one */
+/** @throws InputError for a damaged file; names the best teacher if there is one */
 async function readLatest(out: string): Promise<TrainingCheckpoint> {
   const path = join(out, latestName);
   try {
@@ -280,16 +308,16 @@ async function readLatest(out: string): Promise<TrainingCheckpoint> {
   } catch (error) {
     const best = join(out, "checkpoint-best.safetensors");
     if (!(error instanceof InputError) || !(await exists(best))) throw error;
-    throw new InputError(`${error.message}; a new run may begin with the best teacher, --init ${oneLine(best)}`);
+    throw new InputError(`${error.message}; a new run can start from the best teacher: --init ${oneLine(best)}`);
   }
 }
 
-/** Reads a run to go on with. @throws InputError where there is none */
+/** Reads a run to continue. @throws InputError if there is none */
 async function openRun(out: string): Promise<Resumed> {
   const path = (name: string) => join(out, name);
   if (!(await exists(path(latestName))))
     throw new InputError(
-      `${oneLine(out)} holds no run to go on with: there is no ${latestName}; without --resume one begins there`,
+      `${oneLine(out)} holds no run to continue: it has no ${latestName}; start one without --resume`,
     );
   const latest = await readLatest(out);
   const { config, progress } = parseTraining(latest.training, path(latestName));
@@ -310,9 +338,9 @@ async function exists(path: string): Promise<boolean> {
 async function readSource(path: string): Promise<DataSource> {
   try {
     const { data } = JSON.parse(await readFile(path, "utf8")) as { data: DataSource };
-    if (!data.scene && typeof data.root !== "string") throw new Error("it names no data");
+    if (!data.scene && typeof data.root !== "string") throw new Error("no data set is named");
     return data;
   } catch (error) {
-    throw new InputError(`${oneLine(path)}: does not say what the run was trained on (${reasonOf(error)})`);
+    throw new InputError(`${oneLine(path)} does not say what the run was trained on (${reasonOf(error)})`);
   }
 }

@@ -33,37 +33,41 @@ interface TuneCommandOptions {
   quiet?: boolean;
 }
 
-/** `tune`: which kernel variants are the fastest here. */
+/** `tune`: finds the fastest kernel variants on this adapter, and keeps them. */
 export function tuneCommand(): Command {
   return new Command("tune")
     .description(
-      "Measures the variants of each kernel on this adapter, for a model, size and batch, and keeps which are the fastest: " +
-        "later runs use them. The first use of a model on a GPU does this quickly, for a few variants (see --no-tune of score); this measures all of them. " +
-        "Variants for matrix units (tensor cores) are used only if one of the two found them right.",
+      "Finds the fastest variant of each kernel on this adapter, for a model, size and batch, and keeps the choices for later runs. " +
+        "It measures every variant; the first run of a model on a GPU only tries a few (see score --no-tune). " +
+        "Matrix units (tensor cores) are used only after one of these checks. Example: tune --size 320x640 --batch 16",
     )
     .option("-c, --checkpoint <file>", "the model (default: the paper's sizes)")
     .addOption(
-      new Option("--size <HxW>", "input size of the network (default: the model's, else 320x640)").argParser(parseSize),
+      new Option("--size <HxW>", "input size, height x width in pixels (default: the model's, else 320x640)").argParser(
+        parseSize,
+      ),
     )
     .addOption(
-      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+      new Option("--patch <pixels>", "side of a patch (default: 16)")
+        .argParser(wholeNumber(4, 64))
+        .conflicts("checkpoint"),
     )
     .addOption(
-      new Option("--batch <n>", "frames in a step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+      new Option("--batch <n>", "frames per step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
     .addOption(maskRatioOption())
     .addOption(dtypeOption())
+    .option("--again", "measure again what was measured before")
+    .option("--json <file>", "also write this adapter's table of choices to a file")
     .addOption(adapterOption())
     .addOption(robustOption())
-    .option("--again", "measure also what was measured before")
-    .option("--json <file>", "write this adapter's table to a file too")
     .option("-q, --quiet", "no progress, no table")
     .action((options: TuneCommandOptions) => interruptible((signal) => tuneModel(options, signal)));
 }
 
 async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Promise<void> {
   await refuseOutputs(options);
-  // Where it cannot be kept, that is found out before it is measured.
+  // First, so that a cache folder that cannot be written is reported before measuring.
   await makeFolder(cacheFolder());
   const checkpoint = await checkpointOrFresh(options);
   const onNotice = (line: string) => process.stderr.write(`${line}\n`);
@@ -96,7 +100,7 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
       progress ??= new Progress("kernels", total, options.quiet ?? false, true);
       progress.advance(1);
     };
-    // What a quick first use found is measured again.
+    // The quick choices of a first use are measured again.
     const measured = await knownTuning(gpu.adapter, "thorough");
     const known = options.again ? new Map<string, string>() : measured;
     let calls: TunedCall[];
@@ -104,10 +108,10 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
       calls = await tune(gpu, planMemory(graph).nodes, { known, onCall, signal });
     } finally {
       progress?.stop();
-      // What was measured before an interruption counts too.
+      // After an interruption, the choices so far are kept too.
       if (choices.size > 0) say(`kept     ${await keepTuning(gpu.adapter, choices)}`);
     }
-    if (calls.length === 0) say("nothing to measure: all of it is known (--again measures it anew)");
+    if (calls.length === 0) say("nothing to measure: all choices are known (--again measures them again)");
     else if (!options.quiet) for (const line of shown(calls)) console.log(line);
     if (options.json !== undefined) {
       const all = tuningTable(gpu.adapter, new Map([...measured, ...choices]));
@@ -119,7 +123,7 @@ async function tuneModel(options: TuneCommandOptions, signal: AbortSignal): Prom
   }
 }
 
-/** A row for each variant: its time, and how it compares with the default. */
+/** A row per variant: its time, and how it compares with the default. */
 function shown(calls: readonly TunedCall[]): string[] {
   const rows = calls.flatMap(({ key, variants, best, count }) =>
     variants.map(({ name, ms, fault }, i) => [
@@ -130,5 +134,5 @@ function shown(calls: readonly TunedCall[]): string[] {
       fault ?? (name === best ? "*" : ""),
     ]),
   );
-  return table(["kernel", "variant", "ms", "times the default", ""], rows);
+  return table(["kernel", "variant", "ms", "speed / default", ""], rows);
 }

@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import type { NodeGpuOptions } from "../../node/adapters/gpu.js";
 
-/** What {@link adapterOption} and {@link robustOption} give. */
+/** The values of {@link adapterOption} and {@link robustOption}. */
 export interface DeviceOptions {
   adapter?: string;
   robust?: boolean;
@@ -9,16 +9,19 @@ export interface DeviceOptions {
 
 /** `--adapter`, for every command that computes. */
 export function adapterOption(): Option {
-  return new Option("--adapter <name>", "auto, gpu, lavapipe, swiftshader, or a part of an adapter's name")
+  return new Option(
+    "--adapter <name>",
+    "auto, gpu, lavapipe, swiftshader, or part of an adapter's name (default: auto)",
+  )
     .env("SDMAE_ADAPTER")
-    .argParser((name) => name || "auto"); // an empty variable is as good as none
+    .argParser((name) => name || "auto"); // an empty variable means none
 }
 
 /** `--robust`, for every command that has {@link adapterOption}. */
 export function robustOption(): Option {
   return new Option(
     "--robust",
-    "clamp every index of the kernels to its buffer, as browsers do: slower (default: off, unless SDMAE_ROBUST is 1)",
+    "clamp every index of the kernels to its buffer, as browsers do; slower (default: off, unless SDMAE_ROBUST=1)",
   );
 }
 
@@ -26,11 +29,11 @@ export function robustOption(): Option {
 export function tuneOption(): Option {
   return new Option(
     "--no-tune",
-    "skip the check and quick tuning of kernels at the first use of a model and size on a GPU; use what is known, else tiles",
+    "do not check and tune kernels when a GPU first runs a model at a size; use the stored choices, else tiled kernels",
   );
 }
 
-/** What of {@link DeviceOptions} opens a device. */
+/** The part of {@link DeviceOptions} that opens a device. */
 export function deviceOf({ adapter, robust }: DeviceOptions): Pick<NodeGpuOptions, "adapter" | "robust"> {
   return { adapter, robust };
 }

@@ -5,6 +5,7 @@ import {
   type FrameScoring,
   frameScorings,
   isOfErrors,
+  paperFrameScore,
   type TokenChoice,
   type TokenScoring,
   tokenChoices,
@@ -16,7 +17,7 @@ import type { EvaluationSettings } from "../../eval/evaluation.js";
 import type { Smoothing } from "../../eval/smoothing.js";
 import { numberIn, wholeNumber } from "./parse.js";
 
-/** How frames are scored from their tokens, as commander returns it: what was not given is absent. */
+/** How frames are scored from their tokens. An option that was not given is absent. */
 export interface FrameScoreOptions {
   frameScore?: FrameScoring;
   tokens?: TokenChoice;
@@ -24,7 +25,7 @@ export interface FrameScoreOptions {
   minMotion?: number;
 }
 
-/** That, and how scores are smoothed. */
+/** The same, and how scores are smoothed. */
 export interface MeasureOptions extends FrameScoreOptions {
   maskings?: number;
   smoothing?: Smoothing["kind"];
@@ -34,31 +35,38 @@ export interface MeasureOptions extends FrameScoreOptions {
   normalize?: boolean;
 }
 
-/** Of --smoothing gaussian, in frames. */
+/** Default of --sigma, in frames. */
 const usualSigma = 5;
-/** Of the paper's filter, where nothing else says so. */
+/** The paper's filter if nothing else sets it, in frames. */
 const usualFilter = { range: 38, mu: 11 };
 
-/** Who says what holds without an option: the checkpoint where a model is scored, the preset where one is trained. */
-type DefaultsFrom = "checkpoint" | "preset";
+/** Where defaults come from: the checkpoint if a model is scored, the preset if one is trained. */
+export type DefaultsFrom = "checkpoint" | "preset";
 
 /** The options behind {@link FrameScoreOptions}. */
 export function frameScoreOptions(from: DefaultsFrom = "checkpoint"): Option[] {
   const otherwise = (text: string) =>
     from === "checkpoint" ? ` (default: as the checkpoint was tested, else ${text})` : "";
   return [
-    new Option("--frame-score <how>", `a frame's score from its tokens${otherwise("the paper's mean")}`).choices([
-      ...frameScorings,
-    ]),
-    new Option("--tokens <which>", `tokens that count${otherwise("all, or removed with --masked-only")}`).choices([
+    new Option(
+      "--frame-score <how>",
+      `how a frame's score is made of its tokens${otherwise("mean, the paper's way")}`,
+    ).choices([...frameScorings]),
+    new Option("--tokens <which>", `tokens that count${otherwise("all; removed with --masked-only")}`).choices([
       ...tokenChoices,
     ]),
-    new Option("--top-k <n>", "tokens that --frame-score top-k and top-anomaly take").argParser(wholeNumber(1)),
-    new Option("--min-motion <g>", "tokens that move by no more count as 0 (0 to 255)").argParser(numberIn(0, 255)),
+    new Option(
+      "--top-k <n>",
+      `how many tokens --frame-score top-k and top-anomaly take${otherwise(String(paperFrameScore.topK))}`,
+    ).argParser(wholeNumber(1)),
+    new Option(
+      "--min-motion <g>",
+      `a token that moves by no more than this, in grey levels from 0 to 255, counts as 0${otherwise(String(paperFrameScore.minMotion))}`,
+    ).argParser(numberIn(0, 255)),
   ];
 }
 
-/** What of {@link FrameScoreOptions} a detector takes. */
+/** The part of {@link FrameScoreOptions} that a detector takes. */
 export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> {
   const { frameScore: scoring, tokens, topK, minMotion } = options;
   return { scoring, tokens, topK, minMotion };
@@ -66,8 +74,9 @@ export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> 
 
 /**
  * Checks how a detector scores frames against the options that were given.
- * @returns lines for the user where that is as the model was tested, not as the paper, and where the student knows nothing
- * @throws InputError for an option that would do nothing
+ * @returns lines for the user: one if frames are scored as the model was tested, not as in the paper;
+ *   one if the student was not trained
+ * @throws InputError for an option that would have no effect
  */
 export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
@@ -79,14 +88,17 @@ export function scoringNotices(
   if (checkpoint.settings.tested && !options.preset && !options.frameScore && !isMeanError(settings)) {
     const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
     lines.push(
-      `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (the paper's way: --frame-score mean, or a --preset)`,
+      `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
     );
   }
   const { config, extras } = checkpoint;
   if (config.studentDepth > 0 && !hasTrainedStudent(config, extras)) {
     const needed = isOfErrors(scoring) ? settings.score !== "teacher" : scoring === "cleaned-map";
+    const untrained = "this model's student was not trained (a model of stage 1)";
     lines.push(
-      `${needed ? "warning: " : ""}this model's student was not trained (a model of stage 1): ${needed ? "these scores need it, and tell nothing" : "what is said of student errors tells nothing"}`,
+      needed
+        ? `warning: ${untrained}: these scores need it, so they mean nothing`
+        : `${untrained}: its errors mean nothing`,
     );
   }
   return lines;
@@ -94,7 +106,7 @@ export function scoringNotices(
 
 function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
   if (topK !== undefined && !topScorings.has(scoring))
-    throw new InputError("--top-k does nothing without --frame-score top-k or top-anomaly");
+    throw new InputError("--top-k has no effect without --frame-score top-k or top-anomaly");
 }
 
 /** The options behind {@link MeasureOptions}. */
@@ -103,29 +115,31 @@ export function measureOptions(from: DefaultsFrom = "checkpoint"): Option[] {
   return [
     new Option(
       "--maskings <n>",
-      "maskings of each frame, with seeds from the first on, whose scores are averaged",
+      `score each frame with n masks, of seeds --seed, --seed + 1, …, and average${otherwise("1")}`,
     ).argParser(wholeNumber(1, 100)),
     ...frameScoreOptions(from),
     new Option(
       "--smoothing <kind>",
-      `over time: the paper's filter (--range, --mu), a Gaussian that keeps its sum (--sigma), none${otherwise("the paper's")}`,
+      `filter over time: the paper's (--range, --mu), or a Gaussian that keeps its sum (--sigma)${otherwise("paper")}`,
     ).choices(["paper", "gaussian", "none"]),
-    new Option("--range <n>", `frames that the paper's filter spans${otherwise("the data set's")}`).argParser(
+    new Option("--range <frames>", `length of the paper's filter${otherwise("the data set's")}`).argParser(
       wholeNumber(2, 100_000),
     ),
-    new Option("--mu <frames>", `its standard deviation${otherwise("the data set's")}`).argParser(numberIn(1e-6, 1e6)),
+    new Option("--mu <frames>", `standard deviation of the paper's filter${otherwise("the data set's")}`).argParser(
+      numberIn(1e-6, 1e6),
+    ),
     new Option(
       "--sigma <frames>",
-      `standard deviation of --smoothing gaussian${from === "checkpoint" ? ` (default: as tested, else ${usualSigma})` : ""}`,
+      `standard deviation of --smoothing gaussian${otherwise(String(usualSigma))}`,
     ).argParser(numberIn(1e-6, 1e6)),
-    new Option("--normalize", `scores of each video to 0…1 after smoothing${otherwise("as for the data set")}`),
-    new Option("--no-normalize", "scores as they are"),
+    new Option("--normalize", `scale each video's scores to 0…1 after smoothing${otherwise("as for the data set")}`),
+    new Option("--no-normalize", "leave scores as they are"),
   ];
 }
 
 /**
- * Settings with the options that were given.
- * @throws InputError for an option that would do nothing
+ * The settings, with the given options in place of the usual values.
+ * @throws InputError for an option that would have no effect
  */
 export function measured(options: MeasureOptions, usual: EvaluationSettings): EvaluationSettings {
   const { frameScore: scoring = usual.scoring, topK, minMotion, normalize, tokens } = options;
@@ -136,7 +150,7 @@ export function measured(options: MeasureOptions, usual: EvaluationSettings): Ev
     [options.mu, "--mu", smoothing.kind === "paper", "--smoothing paper"],
   ];
   for (const [value, flag, works, needed] of needs) {
-    if (value !== undefined && !works) throw new InputError(`${flag} does nothing without ${needed}`);
+    if (value !== undefined && !works) throw new InputError(`${flag} has no effect without ${needed}`);
   }
   checkTopK(topK, scoring);
   return {

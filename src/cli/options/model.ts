@@ -5,47 +5,65 @@ import type { ScoreOptions } from "../../detector/settings.js";
 import { paperConfig } from "../../model/config.js";
 import { presets } from "../../model/presets.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { numberBelow, parseSize } from "./parse.js";
+import type { DefaultsFrom } from "./measure.js";
+import { numberBelow, parseSize, wholeNumber } from "./parse.js";
 
-/** Options of commands that run a model, as commander returns them. */
+/** Options of commands that run a model. An option that was not given is absent. */
 export type ModelOptions = Omit<ScoreOptions, "frameScore" | "fallback">;
 
 /** The options behind {@link ModelOptions}. */
-export function modelOptions(): Option[] {
+export function modelOptions(from: DefaultsFrom = "checkpoint"): Option[] {
+  const usual = from === "checkpoint" ? " (default: the checkpoint's)" : "";
   return [
-    new Option("--preset <name>", "settings of one of the paper's data sets").choices(Object.keys(presets)),
-    new Option("--size <HxW>", "input size of the network in pixels").argParser(parseSize),
+    new Option("--preset <name>", "use the paper's settings for this data set").choices(Object.keys(presets)),
+    new Option("--size <HxW>", `input size of the network, height x width in pixels${usual}`).argParser(parseSize),
     maskRatioOption(),
-    new Option("--masking <how>", "which tokens are removed").choices(["random", "gradient"]),
-    new Option("--norm <norm>", "squared (L2) or absolute (L1) differences").choices(["L1", "L2"]),
-    new Option("--score <rule>", "a frame's score: which errors").choices(["sum", "teacher", "student"]),
-    new Option("--masked-only", "scores over removed tokens only"),
+    new Option("--masking <how>", `remove random tokens, or those that move most${usual}`).choices([
+      "random",
+      "gradient",
+    ]),
+    new Option("--norm <norm>", `errors as absolute (L1) or squared (L2) differences${usual}`).choices(["L1", "L2"]),
+    new Option("--score <rule>", `the teacher's error, the student's, or their sum${usual}`).choices([
+      "sum",
+      "teacher",
+      "student",
+    ]),
+    new Option("--masked-only", "score removed tokens only"),
     dtypeOption(),
   ];
 }
 
-/** What of {@link ModelOptions} a detector takes. */
+/** The part of {@link ModelOptions} that a detector takes. */
 export function scoreOptions(options: ModelOptions): ScoreOptions {
   const { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype } = options;
   return { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype };
 }
 
-/** `--mask-ratio`. Without it, a size at which the usual ratio leaves no grid takes the nearest one that does. */
+/** `--mask-ratio`. Without it, the nearest ratio is used if the usual one leaves no grid. */
 export function maskRatioOption(): Option {
-  return new Option("--mask-ratio <r>", "share of the tokens that is removed, from 0 to below 1").argParser(
-    numberBelow(1),
-  );
+  return new Option(
+    "--mask-ratio <r>",
+    "share of the tokens that is removed, from 0 to below 1 (default: the usual one, or the nearest that fits the size)",
+  ).argParser(numberBelow(1));
+}
+
+/** `--heads`, which a .pth file does not say. */
+export function headsOption(): Option {
+  return new Option(
+    "--heads <n>",
+    `attention heads, if the checkpoint does not say (default: ${paperConfig.heads})`,
+  ).argParser(wholeNumber(1, 1024));
 }
 
 /** `--dtype`, for commands that run a model. */
 export function dtypeOption(): Option {
   return new Option(
     "--dtype <type>",
-    "storage of activations and weights (default: f16 on a GPU that has it, else f32)",
+    "type that activations and weights are stored as (default: f16 on a GPU that has it, else f32)",
   ).choices(["f32", "f16"]);
 }
 
-/** The checkpoint that is named, else the paper's sizes with fresh weights. */
+/** The checkpoint that is named, else a network of the paper's sizes with fresh weights. */
 export async function checkpointOrFresh(options: { checkpoint?: string; patch?: number }): Promise<Checkpoint> {
   if (options.checkpoint) return readCheckpoint([options.checkpoint]);
   return freshCheckpoint({ ...paperConfig, patch: options.patch ?? paperConfig.patch });

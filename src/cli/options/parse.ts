@@ -1,3 +1,4 @@
+// Parsers of option values; each throws InvalidArgumentError.
 import { InvalidArgumentError } from "commander";
 import { type SceneAnomaly, sceneAnomalies } from "../../data/scene/actors.js";
 import type { Size } from "../../ops/resize.js";
@@ -9,45 +10,45 @@ export function parseSize(text: string): Size {
   return { height: Number(match[1]), width: Number(match[2]) };
 }
 
-/** A parser of whole numbers from `least`. */
+/** A parser of whole numbers from `least` to `most`. */
 export function wholeNumber(least: number, most = 0xffffffff): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!/^\d+$/.test(text) || value < least || value > most) {
-      throw new InvalidArgumentError(`A whole number from ${least} to ${most} is needed.`);
+      throw new InvalidArgumentError(`Give a whole number from ${least} to ${most}.`);
     }
     return value;
   };
 }
 
-/** A parser of numbers in a range. */
+/** A parser of numbers from `least` to `most`. */
 export function numberIn(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === "" || !(value >= least && value <= most)) {
-      throw new InvalidArgumentError(`A number from ${least} to ${most} is needed.`);
+      throw new InvalidArgumentError(`Give a number from ${least} to ${most}.`);
     }
     return value;
   };
 }
 
-/** A parser of numbers from 0 to below a limit. */
+/** A parser of numbers from 0 to below `limit`. */
 export function numberBelow(limit: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === "" || !(value >= 0 && value < limit)) {
-      throw new InvalidArgumentError(`A number from 0 to below ${limit} is needed.`);
+      throw new InvalidArgumentError(`Give a number from 0 to below ${limit}.`);
     }
     return value;
   };
 }
 
-/** Parses names of the scene's anomalies, separated by commas. */
+/** Parses the scene's anomalies, separated by commas. */
 export function anomalyNames(text: string): SceneAnomaly[] {
   const names = text.split(",");
   const known = (name: string): name is SceneAnomaly => (sceneAnomalies as readonly string[]).includes(name);
   if (!names.every(known) || new Set(names).size < names.length) {
-    throw new InvalidArgumentError(`Some of ${sceneAnomalies.join(",")} are needed, each once.`);
+    throw new InvalidArgumentError(`Give some of ${sceneAnomalies.join(",")}, each once.`);
   }
   return names;
 }

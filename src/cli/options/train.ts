@@ -14,7 +14,7 @@ import { pseudoOf, pseudoOptions } from "./pseudo_anomalies.js";
 
 type OptionValues = Omit<ModelOptions, "preset"> & MeasureOptions & Partial<PseudoAnomalyOptions>;
 
-/** What `train` takes, as commander returns it: what was not given, and has no default of its own, is absent. */
+/** The options of `train`. One that was not given and has no default is absent. */
 export interface TrainCommandOptions extends OptionValues {
   dataset?: TrainingPresetName;
   root?: string;
@@ -22,7 +22,7 @@ export interface TrainCommandOptions extends OptionValues {
   out: string;
   resume?: boolean;
   init?: string;
-  // What is trained, and how.
+  // The network and how it is trained.
   patch?: number;
   width?: number;
   decoderWidth?: number;
@@ -58,7 +58,7 @@ export interface TrainCommandOptions extends OptionValues {
   sceneFrames: number;
   sceneFps: number;
   sceneView: SceneView;
-  // How the run goes.
+  // The run.
   saveEvery: number;
   memory?: number;
   frameMemory?: number;
@@ -67,20 +67,20 @@ export interface TrainCommandOptions extends OptionValues {
   quiet?: boolean;
 }
 
-/** The options behind {@link TrainCommandOptions}, but for where data comes from and goes to, in groups. */
+/** The options behind {@link TrainCommandOptions}, in groups, without those that name files. */
 export function trainOptions(): Option[] {
   const groups: [heading: string, options: Option[]][] = [
-    ["The network", networkOptions()],
+    ["Network", networkOptions()],
     ["Learning", learningOptions()],
     ["Abnormal samples", anomalyOptions()],
-    ["Testing", [...testOptions(), ...measureOptions("preset")]],
+    ["Tests", [...testOptions(), ...measureOptions("preset")]],
     ["Drawn streets (--dataset scene)", sceneOptions()],
-    ["The run", runOptions()],
+    ["Run", runOptions()],
   ];
   return groups.flatMap(([heading, options]) => options.map((option) => option.helpGroup(`${heading}:`)));
 }
 
-/** What the presets say, as a table for `--help`. */
+/** The presets as a table, for `--help`. */
 export function presetTable(): string {
   const head = [
     "preset",
@@ -113,13 +113,13 @@ export function presetTable(): string {
   });
   const lines = [
     "",
-    "The presets (width and depth of encoder + decoder, epochs of teacher + student):",
+    "Presets (widths and depths of encoder + decoder, epochs of teacher + student):",
     ...table(head, rows),
   ];
   return lines.join("\n");
 }
 
-/** Names in {@link TrainingConfig.model} of what has an option. */
+/** The option that sets each size of {@link TrainingConfig.model}. */
 const networkNames: Readonly<Partial<Record<keyof TrainingConfig["model"], string>>> = {
   patch: "--patch",
   encoderWidth: "--width",
@@ -130,65 +130,72 @@ const networkNames: Readonly<Partial<Record<keyof TrainingConfig["model"], strin
   mlpRatio: "--mlp-ratio",
 };
 
-/** The option behind a size of the network; the name itself where there is none. */
+/** The option that sets a size of the network, else the name of the size. */
 export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
-/** Options that do nothing without drawn streets, without abnormal samples, or without pseudo-anomalies. */
+/** Options that have no effect without drawn streets, abnormal samples or pseudo-anomalies. */
 export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo", Option[]> {
   return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions() };
 }
 
 function networkOptions(): Option[] {
-  const shared = modelOptions().filter((option) => ["size", "maskRatio", "masking"].includes(option.attributeName()));
+  const names = ["size", "maskRatio", "masking"];
+  const shared = modelOptions("preset").filter((option) => names.includes(option.attributeName()));
   return [
     ...shared,
     new Option("--patch <pixels>", "side of a patch").argParser(wholeNumber(4, 64)),
-    new Option("--width <n>", "the encoder's width").argParser(wholeNumber(4, 4096)),
-    new Option("--decoder-width <n>", "the decoder's width").argParser(wholeNumber(4, 4096)),
+    new Option("--width <n>", "width of the encoder").argParser(wholeNumber(4, 4096)),
+    new Option("--decoder-width <n>", "width of the decoder").argParser(wholeNumber(4, 4096)),
     new Option("--depth <n>", "blocks of the encoder").argParser(wholeNumber(1, 64)),
     new Option("--decoder-depth <n>", "blocks of the decoder").argParser(wholeNumber(1, 64)),
-    new Option("--heads <n>", "attention heads").argParser(wholeNumber(1, 64)),
-    new Option("--mlp-ratio <n>", "hidden width of an MLP over the block's").argParser(wholeNumber(1, 16)),
-    new Option("--dropout <rate>", "in MLPs").argParser(numberIn(0, 0.99)),
+    new Option("--heads <n>", "attention heads of a block").argParser(wholeNumber(1, 64)),
+    new Option("--mlp-ratio <n>", "hidden width of an MLP, relative to the block's width").argParser(
+      wholeNumber(1, 16),
+    ),
+    new Option("--dropout <rate>", "dropout in MLPs, from 0 to 0.99").argParser(numberIn(0, 0.99)),
   ];
 }
 
 function learningOptions(): Option[] {
   return [
-    new Option("--batch <n>", "samples of an optimiser's step").argParser(wholeNumber(1, 100_000)),
-    new Option(
-      "--micro-batch <n>",
-      "samples that are computed together, gradients are added up (default: as many as memory allows)",
-    ).argParser(wholeNumber(1, 100_000)),
-    new Option("--epochs <n>", "of both stages").argParser(wholeNumber(1, 1_000_000)),
+    new Option("--epochs <n>", "epochs of both stages together").argParser(wholeNumber(1, 1_000_000)),
     new Option(
       "--teacher-epochs <n>",
-      "epochs of stage 1, after which the student learns; as many as --epochs: no stage 2 (default: the preset's share of them)",
+      "epochs of stage 1, the teacher's; if equal to --epochs, no student is trained (default: the preset's share of --epochs)",
     ).argParser(wholeNumber(0, 1_000_000)),
+    new Option("--batch <n>", "samples per step of the optimiser").argParser(wholeNumber(1, 100_000)),
+    new Option(
+      "--micro-batch <n>",
+      "samples computed together; their gradients are added up (default: as many as --memory allows)",
+    ).argParser(wholeNumber(1, 100_000)),
+    new Option("--lr <rate>", "learning rate").argParser(numberIn(1e-12, 10)),
+    new Option("--schedule <kind>", "learning rate over a stage").choices(["constant", "cosine"]),
+    new Option("--warmup <epochs>", "epochs in which the learning rate rises, at the start of a stage").argParser(
+      numberIn(0, 1e6),
+    ),
+    new Option("--betas <b1,b2>", "betas of AdamW").argParser(twoNumbers),
+    new Option("--eps <e>", "epsilon of AdamW").argParser(numberIn(1e-30, 1)),
+    new Option("--weight-decay <d>", "weight decay of AdamW, for tensors with more than one dimension").argParser(
+      numberIn(0, 10),
+    ),
     new Option(
       "--teacher <which>",
-      "whose student learns: of the teacher that tested best, or of the last one",
+      "the teacher that the student learns from: the one that tested best, or the last",
     ).choices(["best", "latest"]),
-    new Option("--loss <kind>", "of stage 1: tokens weighted by motion, or the mean over removed tokens").choices([
-      "gradient-weighted",
-      "masked",
-    ]),
-    new Option("--norm-pix-loss", "targets of stage 1 normalised by their token's mean and variance"),
-    new Option("--no-norm-pix-loss", "targets as they are"),
-    new Option("--lr <rate>", "learning rate").argParser(numberIn(1e-12, 10)),
-    new Option("--betas <b1,b2>", "of AdamW").argParser(twoNumbers),
-    new Option("--eps <e>", "of AdamW").argParser(numberIn(1e-30, 1)),
-    new Option("--weight-decay <d>", "of AdamW, for tensors of more than one dimension").argParser(numberIn(0, 10)),
-    new Option("--schedule <kind>", "the learning rate over a stage").choices(["constant", "cosine"]),
-    new Option("--warmup <epochs>", "in which the learning rate rises at a stage's begin").argParser(numberIn(0, 1e6)),
+    new Option(
+      "--loss <kind>",
+      "loss of stage 1: errors weighted by motion, or the mean error over removed tokens",
+    ).choices(["gradient-weighted", "masked"]),
+    new Option("--norm-pix-loss", "normalise the targets of stage 1 by their token's mean and variance"),
+    new Option("--no-norm-pix-loss", "leave the targets of stage 1 as they are"),
     new Option(
       "--precision <kind>",
-      "mixed: float16 activations and float32 weights, on adapters that have float16 (shader-f16; others refuse it)",
+      "mixed stores activations as float16 and weights as float32; needs an adapter with float16 (shader-f16)",
     ).choices(["float32", "mixed"]),
-    new Option("--seed <n>", "of weights, order, masks, dropout, anomalies").argParser(wholeNumber(0)),
-    new Option("--init <file>", "weights to begin with, of a checkpoint of the same sizes (default: fresh ones)"),
+    new Option("--seed <n>", "seed of weights, order, masks, dropout and anomalies").argParser(wholeNumber(0)),
+    new Option("--init <file>", "start from the weights of a checkpoint with the same sizes (default: fresh weights)"),
   ];
 }
 
@@ -196,7 +203,7 @@ function anomalyOptions(): Option[] {
   return [
     new Option(
       "--anomalies <from>",
-      "made of the training videos themselves, the data set's frames_abnormal, or none",
+      "made from the training videos, from train/frames_abnormal, or none (default: files if there are any, else pseudo)",
     ).choices(["pseudo", "files", "none"]),
     ...shareOptions(),
     ...trainPseudoOptions(),
@@ -206,10 +213,9 @@ function anomalyOptions(): Option[] {
 function shareOptions(): Option[] {
   return [
     new Option("--anomaly-share <p>", "probability that a sample is abnormal").argParser(numberIn(0, 1)),
-    new Option(
-      "--mask-growth <pixels>",
-      "of the network's input, by which masks of what is abnormal are grown",
-    ).argParser(wholeNumber(0, 100)),
+    new Option("--mask-growth <pixels>", "grow the masks of anomalies by this many input pixels").argParser(
+      wholeNumber(0, 100),
+    ),
   ];
 }
 
@@ -218,7 +224,8 @@ function trainPseudoOptions(): Option[] {
 }
 
 function testOptions(): Option[] {
-  const shared = modelOptions().filter((option) => ["norm", "score", "maskedOnly"].includes(option.attributeName()));
+  const names = ["norm", "score", "maskedOnly"];
+  const shared = modelOptions("preset").filter((option) => names.includes(option.attributeName()));
   return [new Option("--test-every <epochs>", "epochs between tests").argParser(wholeNumber(1, 1_000_000)), ...shared];
 }
 
@@ -226,39 +233,34 @@ function sceneOptions(): Option[] {
   const { trainSeedRange, testSeedRange, train, test, frames, fps, view, anomalies } = trainingScene;
   const seeds = ([from, to]: readonly [number, number]) => [range(from, to), `${from}-${to}`] as const;
   return [
-    new Option("--scene-seeds <from-to>", "streets to learn from")
+    new Option("--scene-seeds <from-to>", "seeds of the streets to learn from")
       .default(...seeds(trainSeedRange))
       .argParser(seedRange),
-    new Option("--scene-test-seeds <from-to>", "streets to be tested on")
+    new Option("--scene-test-seeds <from-to>", "seeds of the streets to test on")
       .default(...seeds(testSeedRange))
       .argParser(seedRange),
-    new Option("--scene-videos <n>", "videos of each street to learn from")
-      .default(train)
-      .argParser(wholeNumber(1, 1000)),
-    new Option("--scene-test-videos <n>", "videos of each street to be tested on")
-      .default(test)
-      .argParser(wholeNumber(1, 1000)),
-    new Option("--scene-anomalies <names>", "what happens in them")
+    new Option("--scene-videos <n>", "training videos per street").default(train).argParser(wholeNumber(1, 1000)),
+    new Option("--scene-test-videos <n>", "test videos per street").default(test).argParser(wholeNumber(1, 1000)),
+    new Option("--scene-anomalies <names>", "what happens in the test videos")
       .default([...anomalies], anomalies.join(","))
       .argParser(anomalyNames),
-    new Option("--scene-frames <n>", "frames of a video").default(frames).argParser(wholeNumber(8, 100_000)),
-    new Option("--scene-fps <n>", "frames a second").default(fps).argParser(numberIn(1, 1000)),
-    new Option("--scene-view <name>", "of the whole place, or close to people").choices(sceneViews).default(view),
+    new Option("--scene-frames <n>", "frames per video").default(frames).argParser(wholeNumber(8, 100_000)),
+    new Option("--scene-fps <n>", "frames per second").default(fps).argParser(numberIn(1, 1000)),
+    new Option("--scene-view <name>", "camera far from or close to the people").choices(sceneViews).default(view),
   ];
 }
 
 function runOptions(): Option[] {
   return [
-    new Option("--save-every <seconds>", "between checkpoints within an epoch; not kept for --resume")
+    new Option("--save-every <seconds>", "seconds between checkpoints within an epoch; give it again with --resume")
       .default(300)
       .argParser(numberIn(0.1, 1e6)),
-    new Option("--memory <MiB>", "of the GPU, for what a step computes (default: 4096, 1024 without a GPU)").argParser(
+    new Option("--memory <MiB>", "GPU memory for what a step computes (default: 4096, 1024 without a GPU)").argParser(
       wholeNumber(16, 1e6),
     ),
-    new Option(
-      "--frame-memory <MiB>",
-      "of the GPU, for frames that stay there (default: 8192, 1024 without a GPU)",
-    ).argParser(wholeNumber(1, 1e6)),
+    new Option("--frame-memory <MiB>", "GPU memory for frames (default: 8192, 1024 without a GPU)").argParser(
+      wholeNumber(1, 1e6),
+    ),
     adapterOption(),
     robustOption(),
     new Option("-q, --quiet", "no progress"),
@@ -268,7 +270,7 @@ function runOptions(): Option[] {
 function twoNumbers(text: string): [number, number] {
   const values = text.split(",").map(Number);
   if (values.length !== 2 || values.some((value) => !(value >= 0 && value < 1))) {
-    throw new InvalidArgumentError("Two numbers from 0 to below 1 are needed, such as 0.9,0.95.");
+    throw new InvalidArgumentError("Give two numbers from 0 to below 1, such as 0.9,0.95.");
   }
   return values as [number, number];
 }
@@ -280,12 +282,14 @@ function range(from: number, to: number): number[] {
 function seedRange(text: string): number[] {
   const match = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text);
   const [from, to] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
-  if (!match || to < from || to - from > 10_000)
-    throw new InvalidArgumentError("A range of seeds is needed, such as 1-24.");
+  if (!match || to < from || to - from > 10_000) throw new InvalidArgumentError("Give a range of seeds, such as 1-24.");
   return range(from, to);
 }
 
-/** Epochs of stage 1 where only those of both are given: the same share of them, and one at least for each stage that there is. */
+/**
+ * Epochs of stage 1 if only --epochs is given: the configuration's share of them, and at least one
+ * for each stage that it has.
+ */
 function teacherShare(epochs: number | undefined, base: TrainingConfig): number | undefined {
   if (epochs === undefined) return undefined;
   const share = Math.round((epochs * base.teacherEpochs) / base.epochs);
@@ -306,7 +310,7 @@ function fittingRatio(options: TrainCommandOptions, base: TrainingConfig, say: (
 }
 
 /**
- * The options that were given, over a configuration.
+ * A configuration, with the given options in place of its values.
  * @param say receives a line if the configuration's mask ratio leaves no grid at the size that was
  *   given, so that another one is used
  * @throws InputError as {@link measured}

@@ -1,3 +1,4 @@
+// An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import type { Dataset } from "../../data/dataset.js";
 import { isOfErrors, topScorings } from "../../detector/frame_score.js";
 import type { Benchmark } from "../../eval/benchmarks.js";
@@ -7,7 +8,7 @@ import { versions } from "../../node/files/versions.js";
 import type { ReportMetric } from "../../report/evaluation/page_file.js";
 import { percent, table } from "./table.js";
 
-/** An evaluation and all that it was made with. */
+/** An evaluation, and what it was made with. */
 export interface Evaluated {
   result: EvaluationResult;
   settings: EvaluationSettings;
@@ -17,7 +18,7 @@ export interface Evaluated {
   maskings: number;
 }
 
-/** The figures of merit, in percent, beside the paper's. */
+/** The metrics in percent, beside the paper's figures. */
 export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
@@ -29,29 +30,29 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
       "macro-AUC",
       result.macroAuc,
       published.macroAuc,
-      "mean over videos, one point added to each at both ends",
+      "mean over videos, with one point added at both ends of each",
       noLabels,
     ],
-    ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate of all frames; less is better", noLabels],
+    ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate over all frames; less is better", noLabels],
     [
       "pixel AUC",
       result.pixelAuc,
       undefined,
-      "40 % of the abnormal pixels found",
+      "a frame is found with 40 % of its abnormal pixels",
       hasMasks ? "needs normal and abnormal frames" : "needs pixel masks",
     ],
     [
       "RBDC",
       result.rbdc,
       published.rbdc,
-      "regions found",
+      "abnormal regions found",
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
     [
       "TBDC",
       result.tbdc,
       published.tbdc,
-      "tracks found",
+      "abnormal tracks found",
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
   ];
@@ -63,7 +64,7 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
   }));
 }
 
-/** What is printed. */
+/** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
   const { result, benchmark, dataset, detector } = evaluated;
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
@@ -83,11 +84,11 @@ export function summaryLines(evaluated: Evaluated): string[] {
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
-    ...table(["%", "here", "paper", ""], rows),
+    ...table(["in percent", "here", "paper", ""], rows),
     "",
     ...result.notes.map((note) => `note: ${note}`),
     settingsLine(evaluated),
-    `on ${detector.gpu.adapter.description}`,
+    `adapter: ${detector.gpu.adapter.description}`,
   ];
 }
 
@@ -119,7 +120,7 @@ function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
   return normalize ? `${filter}, each video to 0…1` : filter;
 }
 
-/** Settings and versions, to be shown in a report. */
+/** Settings and versions, for a report. */
 export function facts(evaluated: Evaluated): [string, string][] {
   const { settings, dataset, detector, benchmark, maskings } = evaluated;
   const { size, maskRatio, masking, norm } = detector.settings;
@@ -141,7 +142,7 @@ export function facts(evaluated: Evaluated): [string, string][] {
   ];
 }
 
-/** The file that `--json` writes: figures in percent, settings, and every frame. */
+/** The content of the file that `--json` writes: metrics in percent, settings, and every frame. */
 export function evaluationJson(evaluated: Evaluated): object {
   const { result, settings, dataset, detector, maskings } = evaluated;
   const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));

@@ -4,9 +4,9 @@ import { InputError } from "../../errors.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 
 /**
- * Refuses files that a benchmark could not write: better before than after minutes of measuring.
- * @param out a plot's
- * @throws InputError where one cannot be written, or a plot is not named as one
+ * Checks, before minutes of measuring, that files can be written.
+ * @param out the file of a plot
+ * @throws InputError if one cannot be written, or `out` is not named *.html
  */
 export async function refuseOutputs({ json, out }: { json?: string; out?: string }): Promise<void> {
   if (out !== undefined && !/\.html?$/i.test(out)) throw new InputError(`${out}: the plot's file must be named *.html`);

@@ -7,7 +7,10 @@ interface Row {
   bytes: number;
 }
 
-/** A table of where a step's GPU time goes: a row each op, the slowest first; work and bytes moved are at least those (see each op's `cost`). */
+/**
+ * A table of where a step's GPU time goes: a row per op, the slowest first. FLOPs and bytes are what
+ * an op needs at least (its `cost`).
+ */
 export function profileTable(profiles: readonly NodeProfile[]): string[] {
   const rows = new Map<string, Row>();
   const total: Row = { dispatches: 0, ms: 0, flops: 0, bytes: 0 };
@@ -31,7 +34,7 @@ export function profileTable(profiles: readonly NodeProfile[]): string[] {
       ...[(flops / ms / 1e6).toPrecision(3), (bytes / ms / 1e6).toPrecision(3)],
     ]);
   return [
-    line(["of a step", "dispatches", "ms", "share", "MFLOP", "MB moved", "GFLOP/s", "GB/s"]),
+    line(["op", "dispatches", "ms", "share", "MFLOP", "MB moved", "GFLOP/s", "GB/s"]),
     ...[...rows].sort(([, a], [, b]) => b.ms - a.ms).map(([name, row]) => format(name, row)),
     format("total", total),
   ];

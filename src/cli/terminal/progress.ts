@@ -1,17 +1,20 @@
 import { type Options, SingleBar } from "cli-progress";
 
-/** Why nothing happens yet. */
+/** Printed while nothing else happens yet. */
 const compiling =
-  "compiling kernels; on a software adapter this takes half a minute the first time, minutes where other work runs …";
+  "compiling kernels; on a software adapter this takes half a minute the first time, or minutes on a busy machine …";
 
-/** Shows on stderr how far a job is: a bar with rate and time left on a terminal, a line every ten seconds elsewhere. */
+/**
+ * Shows on stderr how far a job is: a bar with rate and time left on a terminal, else a line every
+ * ten seconds.
+ */
 export class Progress {
   private readonly bar: SingleBar | undefined;
   private readonly created = performance.now();
-  /** When the first unit was done: before it, kernels may be compiled, which says nothing about the rate. */
+  /** When the first unit was done. Kernels may be compiled before it, which is not part of the rate. */
   private started = this.created;
   private lastLine = this.created;
-  /** Units that were done when {@link started}. */
+  /** Units that were done at {@link started}. */
   private first: number;
   private isStarted = false;
   private isStopped = false;
@@ -19,10 +22,10 @@ export class Progress {
   private readonly patience: NodeJS.Timeout | undefined;
 
   /**
-   * @param what what is counted, in the plural
-   * @param total how many there are, if known; an estimate will do
+   * @param what name of the units that are counted, in the plural
+   * @param total number of units, if known; an estimate will do
    * @param compiles whether kernels are compiled before the first unit, which may take a while
-   * @param done how many of the total an earlier run has done
+   * @param done units of the total that an earlier run has done
    */
   constructor(
     private readonly what: string,
@@ -62,7 +65,10 @@ export class Progress {
     this.bar?.start(this.total ?? 0, this.done, this.payload);
   }
 
-  /** Takes the bar away. It would go back to the line that it began on, but others may have written since: this one is the one to clear. */
+  /**
+   * Removes the bar. The bar itself would go back to the line that it began on, but others may have
+   * written lines since: so the current line is cleared, and the cursor's position saved.
+   */
   private hide(): void {
     if (!this.bar || this.isStopped) return;
     process.stderr.write("\r\x1b[2K\x1b7");
@@ -76,19 +82,19 @@ export class Progress {
     if (!this.isStopped) this.show();
   }
 
-  /** What the bar's format names. */
+  /** The values that the bar's format names. */
   private get payload(): Record<string, string> {
     const rate = this.isStarted && this.rate > 0 ? this.rate.toPrecision(3) : "-";
     return { rate, left: this.left ?? "-", elapsed: `${Math.round(this.seconds)} s`, note: this.note };
   }
 
-  /** Units a second since the first one. */
+  /** Units per second since the first one. */
   get rate(): number {
     const seconds = (performance.now() - this.started) / 1000;
     return seconds > 0 ? (this.done - this.first) / seconds : 0;
   }
 
-  /** How long the rest will take at this rate; undefined where nothing tells. */
+  /** How long the rest will take at this rate; undefined if not known. */
   private get left(): string | undefined {
     const { rate, total } = this;
     if (!total || !(rate > 0)) return undefined;
@@ -102,7 +108,7 @@ export class Progress {
     return (performance.now() - this.created) / 1000;
   }
 
-  /** @param note what else there is to say now, such as a loss */
+  /** @param note shown beside the count, such as the loss */
   advance(count = 1, note = ""): void {
     this.note = note && ` | ${note}`;
     this.done += count;
@@ -119,7 +125,7 @@ export class Progress {
       this.lastLine = performance.now();
       const { rate } = this;
       const of = this.total ? ` of ${this.total}` : "";
-      // One unit alone has no rate yet.
+      // After one unit no rate is known.
       const speed = rate > 0 ? `, ${rate.toPrecision(3)}/s` : "";
       const left = this.left === undefined ? "" : `, ${this.left} left`;
       process.stderr.write(`${this.done}${of} ${this.what}${speed}${left}${note && `, ${note}`}\n`);

@@ -1,4 +1,4 @@
-/** Lines of a table: the first column to the left, the others to the right, a line under the head. */
+/** Lines of a table with a rule under its head: first column aligned left, the others right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>
@@ -9,12 +9,12 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];
 }
 
-/** A share in percent, without the sign; "-" for what is not known. */
+/** A share in percent, without the sign; "-" if undefined. */
 export function percent(share: number | undefined, digits = 1): string {
   return share === undefined ? "-" : (100 * share).toFixed(digits);
 }
 
-/** A column of a table whose rows are printed as they are known: its width, below 0 for one to the left. */
+/** A column of a table whose rows are printed one by one; a width below 0 aligns it left. */
 export type Column = readonly [head: string, width: number];
 
 /** A line of such a table. */
@@ -26,7 +26,7 @@ export function tableRow(columns: readonly Column[], cells: readonly string[]): 
   return padded.join("  ").trimEnd();
 }
 
-/** The two lines above them. */
+/** The head of such a table: two lines. */
 export function tableHead(columns: readonly Column[]): string[] {
   const heads = columns.map(([head]) => head);
   const lines = columns.map(([head, width]) => "─".repeat(Math.abs(width) || head.length));

@@ -1,6 +1,8 @@
+// Finds moving objects in a video with a fixed camera, as differences from its median image.
+
 import { type BgrImage, resizeBilinear } from "../resize.js";
 
-/** A box by its centre and half its sides, in pixels; a pixel's centre lies at +0.5. */
+/** A box: its centre and half its sides, in pixels. A pixel's centre is at +0.5. */
 export interface Box {
   x: number;
   y: number;
@@ -10,14 +12,17 @@ export interface Box {
 
 /** A connected region of foreground. */
 export interface Region extends Box {
-  /** Pixels. */
+  /** In pixels. */
   area: number;
 }
 
-/** Foreground is looked for in images of at most this height: thresholds on sizes and noise then mean the same everywhere. */
+/** Images are shrunk to this height, so that thresholds for sizes and noise fit every video. */
 const workHeight = 240;
 
-/** Keeps up to twice `count` items of a series whose length is not known, evenly spread over what came so far. */
+/**
+ * Keeps at most 2 · `count` items of a series of unknown length, evenly spread over all items so
+ * far.
+ */
 export class EvenSample<T> {
   readonly items: T[] = [];
   private stride = 1;
@@ -35,10 +40,13 @@ export class EvenSample<T> {
   }
 }
 
-/** Milliseconds of work between two pauses in which timers and events get their turn. */
+/** Milliseconds of work between two pauses that let timers and events run. */
 const patienceMs = 30;
 
-/** The median of each value over images of one size: what stays when what moves has gone by. Pauses now and then. */
+/**
+ * The median of each value over images of the same size: the background behind moving things.
+ * Pauses now and then.
+ */
 export async function medianImage(images: readonly BgrImage[]): Promise<BgrImage> {
   const { width, height } = images[0];
   const data = new Uint8Array(width * height * 3);
@@ -56,15 +64,15 @@ export async function medianImage(images: readonly BgrImage[]): Promise<BgrImage
   return { data, width, height };
 }
 
-/** Finds what differs from a video's background. */
+/** Finds objects that differ from a video's background. */
 export class ForegroundFinder {
   private readonly background: BgrImage;
-  /** Work pixels per source pixel. */
+  /** Size of the shrunk images relative to the source's. */
   private readonly scale: number;
-  /** The difference, in grey levels, above which the mean over 5×5 pixels counts as foreground. */
+  /** A pixel is foreground if the mean difference of 5×5 pixels exceeds it, in grey levels. */
   readonly threshold: number;
 
-  /** @param sample images of the video, to tell noise from foreground */
+  /** @param sample images of the video, to measure its noise */
   constructor(background: BgrImage, sample: readonly BgrImage[]) {
     this.scale = Math.min(1, workHeight / background.height);
     this.background = this.shrink(background);
@@ -74,8 +82,8 @@ export class ForegroundFinder {
   }
 
   /**
-   * Connected regions of foreground, in pixels of the source, that are whole (they touch no border), neither specks nor crowds,
-   * compact, and have no other foreground beside them.
+   * Connected regions of foreground, in pixels of the source. They are whole (they touch no
+   * border), neither specks nor crowds, compact, and have no other foreground beside them.
    */
   objects(image: BgrImage): Region[] {
     const { width, height } = this.background;
@@ -105,7 +113,7 @@ export class ForegroundFinder {
     return resizeBilinear(image, size);
   }
 
-  /** The largest difference of a pixel's three values from the background. */
+  /** Each pixel's difference from the background: the largest of its three values'. */
   private difference(image: BgrImage): Uint8Array {
     const [a, b] = [this.shrink(image).data, this.background.data];
     const out = new Uint8Array(a.length / 3);
@@ -116,11 +124,12 @@ export class ForegroundFinder {
   }
 }
 
-/** Whether boxes touch, or nearly so. */
+/** Whether boxes touch or nearly touch. */
 function overlap(a: Box, b: Box): boolean {
   return Math.abs(a.x - b.x) < a.rx + b.rx + 3 && Math.abs(a.y - b.y) < a.ry + b.ry + 3;
 }
 
+/** The median of a histogram. */
 function medianOf(counts: Uint32Array): number {
   const total = counts.reduce((sum, count) => sum + count, 0);
   let below = 0;
@@ -130,7 +139,7 @@ function medianOf(counts: Uint32Array): number {
   });
 }
 
-/** The mean over 5×5 pixels, fewer at the border. */
+/** The mean over 5×5 pixels; fewer at the border. */
 function boxMean5(image: Uint8Array, width: number, height: number): Float32Array {
   const sums = new Float32Array(image.length);
   const out = new Float32Array(image.length);
@@ -153,7 +162,7 @@ function boxMean5(image: Uint8Array, width: number, height: number): Float32Arra
   return out;
 }
 
-/** Regions of non-zero pixels that touch at sides or corners. The image is cleared. */
+/** Regions of non-zero pixels that touch at sides or corners. Clears the image. */
 function connectedRegions(image: { [i: number]: number; length: number }, width: number, height: number): Region[] {
   const regions: Region[] = [];
   const open: number[] = [];

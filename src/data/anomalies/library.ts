@@ -1,38 +1,41 @@
+// Collects moving objects from training videos, as material for pseudo-anomalies.
+
 import { InputError } from "../../errors.js";
 import type { DatasetVideo } from "../dataset.js";
 import { type Frame, sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
 import { type Box, EvenSample, ForegroundFinder, medianImage, type Region } from "./foreground.js";
 
-/** Background is the median of up to twice as many frames. */
+/** The background is the median of up to twice as many frames. */
 const backgroundFrames = 12;
-/** Places of a video at which objects are looked for. */
+/** Number of frames of a video in which to look for objects. */
 const anchors = 48;
-/** A window's soft edge beyond its box, as a share of the box's half sides. */
+/** Width of a window's soft edge around its box, as a share of the box's half sides. */
 export const windowEdge = 0.25;
-/** Pixels around an object's windows that are cut out with it: what is averaged about a point. */
+/** Pixels around an object's windows that its crop includes, because pasting averages over them. */
 const cropMargin = 4;
 
-/** Pixels of a moving object in the frames around its own, and of the background there. */
+/** A moving object's pixels in seven frames, and the background there. */
 export interface ObjectCrop {
-  /** Where the crops lie in their frames. */
+  /** The crops' left edge in their frames, in pixels. */
   x: number;
+  /** Their top edge. */
   y: number;
-  /** Seven of them, of one size: `frame` − 3 to `frame` + 3. */
+  /** Seven crops of the same size: `frame` − 3 to `frame` + 3. */
   frames: BgrImage[];
   background: BgrImage;
 }
 
-/** Something that moves in a video: a person, as a rule. */
+/** Something that moves in a video, usually a person. */
 export interface MovingObject {
-  /** Its frame, by position in the video. */
+  /** The position of its frame in the video. */
   frame: number;
-  /** Around it in frame − 3, frame, frame + 3, in pixels of the source. */
+  /** Boxes around it in frame − 3, frame, frame + 3, in pixels of the source. */
   boxes: readonly [Box, Box, Box];
   crop?: ObjectCrop;
 }
 
-/** What pseudo-anomalies need to know of a training video. */
+/** What pseudo-anomalies need from a training video. */
 export interface LibraryClip {
   name: string;
   width: number;
@@ -40,31 +43,39 @@ export interface LibraryClip {
   frameCount: number;
   /** The median over time. */
   background: BgrImage;
-  /** Differences from the background, in grey levels: at `low` a pixel begins to count as foreground, at `high` it does wholly. */
+  /**
+   * Differences from the background in grey levels: a pixel is not foreground up to `low`, and
+   * fully foreground from `high` on.
+   */
   low: number;
   high: number;
-  /** Whether its frames are gray: their colours must stay so. */
+  /** Whether its frames are gray. Then pasted pixels must be gray as well. */
   gray: boolean;
   objects: MovingObject[];
 }
 
-/** Moving foreground of the training videos. */
+/** The moving objects of the training videos. */
 export interface ForegroundLibrary {
   clips: readonly LibraryClip[];
 }
 
+/** Options of {@link buildForegroundLibrary}. */
 export interface LibraryOptions {
-  /** Keep objects' pixels, for those who have no frames at hand when they paste: of so many objects as fit into these bytes. Default: none. */
+  /**
+   * Also keep objects' pixels, of as many objects as fit into these bytes. For callers that have no
+   * frames when they paste. Default: keep none.
+   */
   cropBytes?: number;
   signal?: AbortSignal;
-  /** Called after each frame that was read; each video is read twice. */
+  /** Called after each frame. Each video is read twice. */
   onFrame?: () => void;
 }
 
 /**
- * Looks for moving foreground in training videos: what differs from the median over time, is whole, stands apart and is found again,
- * elsewhere, three frames before and after. Reads one video after the other and gives way to other work between frames.
- * @throws InputError as the videos do, and where nothing moves in any of them
+ * Finds moving objects in training videos: they differ from the median over time, are whole, stand
+ * apart, and are found elsewhere three frames before and after. Reads one video at a time, and lets
+ * other work run between frames.
+ * @throws InputError if a video cannot be read, or nothing moves in any of them
  */
 export async function buildForegroundLibrary(
   videos: readonly DatasetVideo[],
@@ -95,7 +106,7 @@ async function readClip(
     frameCount++;
     onFrame?.();
   }
-  if (frameCount === 0) throw new InputError(`${video.path} has no frame`);
+  if (frameCount === 0) throw new InputError(`${video.path} has no frames`);
   const background = await medianImage(sample.items);
   const finder = new ForegroundFinder(background, sample.items);
 
@@ -128,7 +139,10 @@ async function readClip(
   };
 }
 
-/** Objects that are found in all three frames, at about one size, and that move. Boxes of one track are made equally large. */
+/**
+ * Objects that are found in all three frames, with similar sizes, and that move. An object's three
+ * boxes get the same size.
+ */
 function movingTriples(
   before: readonly Region[],
   now: readonly Region[],
@@ -139,9 +153,9 @@ function movingTriples(
   for (const region of now) {
     const [first, last] = [matchOf(region, before), matchOf(region, after)];
     if (!first || !last) continue;
-    // A pixel and a half at 240 lines, in six frames.
+    // 1.5 pixels in six frames, at 240 lines.
     if (Math.hypot(last.x - first.x, last.y - first.y) < 0.006 * height) continue;
-    // Who swings to and fro does not walk.
+    // Something that swings to and fro does not walk.
     if ((region.x - first.x) * (last.x - region.x) + (region.y - first.y) * (last.y - region.y) < 0) continue;
     const rx = Math.max(first.rx, region.rx, last.rx);
     const ry = Math.max(first.ry, region.ry, last.ry);
@@ -151,7 +165,7 @@ function movingTriples(
   return triples;
 }
 
-/** The only region that is near enough and about as large. */
+/** The region that matches: near, of similar size, and the only one nearby. */
 function matchOf(region: Region, others: readonly Region[]): Region | undefined {
   const near = others.filter(
     ({ x, y, rx, ry }) => Math.abs(x - region.x) < region.rx + rx && Math.abs(y - region.y) < 0.5 * (region.ry + ry),
@@ -182,14 +196,14 @@ function cropImage(image: BgrImage, x: number, y: number, width: number, height:
   return { data, width, height };
 }
 
-/** Without what is much smaller or larger than the rest: parts of people, and groups. */
+/** Leaves out objects much smaller or larger than the median: parts of people, and groups. */
 function usual(objects: readonly MovingObject[]): MovingObject[] {
   const heights = objects.map(({ boxes }) => boxes[1].ry).sort((a, b) => a - b);
   const middle = heights[heights.length >> 1];
   return objects.filter(({ boxes }) => boxes[1].ry >= 0.55 * middle && boxes[1].ry <= 1.8 * middle);
 }
 
-/** As many of the objects as fit into so many bytes, evenly spread. */
+/** As many objects as fit into `bytes`, evenly spread. */
 function within(objects: readonly MovingObject[], bytes: number): MovingObject[] {
   const total = objects.reduce((sum, { crop }) => sum + 8 * (crop?.background.data.length ?? 0), 0);
   const share = Math.min(1, bytes / Math.max(total, 1));

@@ -1,3 +1,5 @@
+// Pastes pseudo-anomalies into frames, on the CPU, and prepares the same for the GPU.
+
 import { mat2d } from "gl-matrix";
 import type { Paste, PasteLook } from "../../ops/paste.js";
 import type { Size } from "../../ops/resize.js";
@@ -9,22 +11,30 @@ import type { PasteLayer, PseudoAnomaly } from "./pseudo_anomaly.js";
 /** A frame with something pasted into it. */
 export interface Pasted {
   frame: BgrImage;
-  /** 255 where more than half of a pixel is foreground that was pasted, else 0; one byte a pixel. */
+  /** One byte per pixel: 255 if more than half of it is pasted foreground, else 0. */
   mask: Uint8Array;
 }
 
-/** Shares of foreground about a point at which it begins to be pasted, is pasted wholly, and has no background in it. */
+/** Shares of foreground around a point at which pasting begins, is full, has no background. */
 const [coverLow, coverHigh, coverInside] = [0.35, 0.65, 0.9];
 
 /**
- * Pastes one layer into one frame: the reference of `shaders/paste.wgsl`. For each pixel (centres at +0.5) the affine gives a point of
- * the source. The source's colours there are bilinear. A source pixel is foreground by its difference from the background, the largest of
- * three channels: from `low` to `high` as 0…1. The share of foreground in 5×5 pixels about the point, from {@link coverLow} to
- * {@link coverHigh} as 0…1, is the opacity, times the window's: it fills holes of an object where it looks like what is behind it, and
- * has its edge where the object's is, whatever the contrast. Pixels of the edge are partly background, f F + (1 − f) B for a
- * foreground F, and would make a rim: with f estimated by their contrast, the share 1 − f of them gets its colour as the frame's plus the
- * source's difference from its background, which together is f F and 1 − f of the frame.
- * @param source the source's frame and background, of one size; the layer's coordinates are those of this image
+ * Pastes one layer into one frame; the CPU reference of `shaders/paste.wgsl`. For each pixel
+ * (centres at +0.5):
+ *
+ * 1. The affine gives a point of the source. Colours there are bilinear.
+ * 2. A source pixel is foreground by its difference from the background, the largest of three
+ *    channels: 0 up to `low`, 1 from `high` on, linear between.
+ * 3. The opacity is the share of foreground in 5×5 pixels around the point, with {@link coverLow}
+ *    to {@link coverHigh} stretched to 0…1, times the window's opacity. So holes in objects that
+ *    look like their background are filled, and the edge is the object's, whatever the contrast.
+ * 4. Pixels of the edge are partly background: f F + (1 − f) B for a foreground F. Pasted like that
+ *    they would make a rim. So f is estimated from their contrast, and the share 1 − f gets the
+ *    frame's colour plus the source's difference from its background. Together this gives
+ *    f F + (1 − f) · frame.
+ *
+ * @param source the source's frame and background, of the same size; the layer's coordinates refer
+ *   to them
  */
 export function pasteLayer(
   frame: BgrImage,
@@ -87,17 +97,20 @@ function clampByte(value: number): number {
   return Math.min(255, Math.max(0, value));
 }
 
-/** Offsets of the six source pixels from `first` − 2 on, those beyond the border taken from the border. */
+/**
+ * Offsets of six source pixels from `first` − 2 on. Beyond the border, the border's pixel stands
+ * in.
+ */
 function taps(first: number, count: number, stride: number): number[] {
   return [-2, -1, 0, 1, 2, 3].map((i) => Math.min(Math.max(first + i, 0), count - 1) * stride);
 }
 
-/** Five bilinear samples, a pixel apart, added up: the outer taps count by the fraction. */
+/** Weights of six pixels in the sum of five bilinear samples, one pixel apart. */
 function tapWeight(i: number, fraction: number): number {
   return i === 0 ? 1 - fraction : i === 5 ? fraction : 1;
 }
 
-/** A layer in frames that were all resized to one size, as on the GPU. */
+/** The layer in coordinates of frames that were resized to `view`, as on the GPU. */
 export function toView(layer: PasteLayer, scene: LibraryClip, source: LibraryClip, view: Size): PasteLayer {
   const [sx, sy] = [view.width / source.width, view.height / source.height];
   const affine = mat2d.fromScaling(mat2d.create(), [sx, sy]);
@@ -107,7 +120,7 @@ export function toView(layer: PasteLayer, scene: LibraryClip, source: LibraryCli
   return { ...layer, affine, box: { x: x * sx, y: y * sy, rx: rx * sx, ry: ry * sy } };
 }
 
-/** A layer whose source is a crop that begins at x, y. */
+/** The layer for a source that is a crop with its corner at x, y. */
 export function toCrop(layer: PasteLayer, { x, y }: { x: number; y: number }): PasteLayer {
   const affine = mat2d.multiply(mat2d.create(), mat2d.fromTranslation(mat2d.create(), [-x, -y]), layer.affine);
   return { ...layer, affine, box: { ...layer.box, x: layer.box.x - x, y: layer.box.y - y } };
@@ -120,8 +133,8 @@ export function lookOf({ gain, bias, source: { low, high } }: PseudoAnomaly): Pa
 
 /**
  * What the GPU needs to paste an anomaly into a sample's three frames.
- * @param view the size of the frames on the GPU
- * @param slots where a clip's frames, and its background, are on the GPU
+ * @param view the frames' size on the GPU
+ * @param slots give the GPU's slots of a clip's frames and of its background
  */
 export function pasteFor(
   anomaly: PseudoAnomaly,

@@ -1,30 +1,36 @@
+// Draws pseudo-anomalies: odd objects and movements made of the training videos themselves.
+
 import { mat2d, vec2 } from "gl-matrix";
 import { sampleStride } from "../frame.js";
 import type { Box } from "./foreground.js";
 import type { ForegroundLibrary, LibraryClip, MovingObject } from "./library.js";
 
+/** How pseudo-anomalies are drawn. Pairs are the least and the greatest value. */
 export interface PseudoAnomalyOptions {
-  /** Share of speed-ups; the rest are cut-outs, but for {@link pieces}. */
+  /** Share of speed-ups. What remains after {@link pieces} are cut-outs. */
   speedup: number;
-  /** Share of pieces: small windows of what moves elsewhere, on the path of something thrown. With speed-ups at most 1. */
+  /**
+   * Share of pieces: small windows of moving objects of another clip, which fly like something
+   * thrown. At most 1 − {@link speedup}.
+   */
   pieces: number;
-  /** Size of a piece against what it is cut from, least and most. */
+  /** Size of a piece, relative to the object that it is cut from. */
   pieceSize: readonly [number, number];
-  /** How many times as fast a sped-up window runs, least and most, whole numbers. */
+  /** How many times as fast a sped-up window runs; whole numbers. */
   speed: readonly [number, number];
-  /** Size of a cut-out against its own, least and most. */
+  /** Size of a cut-out, relative to the original's. */
   scale: readonly [number, number];
-  /** How far a cut-out moves in three frames, least and most, in heights of the frame. */
+  /** How far a cut-out moves in three frames, as a share of the frame's height. */
   shift: readonly [number, number];
-  /** Largest angle that a cut-out is turned by, in degrees. */
+  /** Largest rotation of a cut-out, in degrees. */
   rotation: number;
-  /** Factor on a cut-out's colours, least and most. */
+  /** Factor on a cut-out's colours. */
   gain: readonly [number, number];
-  /** Largest number of grey levels that are added or taken off. */
+  /** Most grey levels that are added or subtracted. */
   bias: number;
 }
 
-/** What helped on Ped2: 0.9 to 2.2 times as large, 7 to 22 pixels per 3 frames at a height of 256. */
+/** What helped on Ped2. `shift` is 7 to 22 pixels per 3 frames at a height of 256. */
 export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   speedup: 0.5,
   pieces: 0,
@@ -37,44 +43,48 @@ export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   bias: 20,
 };
 
-/** Frames before and behind its middle for which a pseudo-anomaly is defined. */
+/** Most frames before and after its middle frame that a pseudo-anomaly lasts. */
 const mostOffset = 24;
-/** Frames before and behind its middle that a speed-up takes its content from, at most. */
+/** Most frames before and after its middle frame from which a speed-up takes its content. */
 export const mostSpedUp = 20;
-/** Height of a cut-out, as a share of the frame's, at most. */
+/** Greatest height of a cut-out, as a share of the frame's. */
 const mostHeight = 0.5;
 
-/** What is pasted into one frame, and how. Coordinates are pixels of the scene's and the source's own frames, centres at +0.5. */
+/**
+ * What is pasted into one frame, and how. Coordinates are pixels of the scene's or the source's
+ * frames, centres at +0.5.
+ */
 export interface PasteLayer {
-  /** The source's frame, by position in its clip. */
+  /** The position of the source's frame in its clip. */
   frame: number;
-  /** From a pixel of the scene to one of the source. */
+  /** Maps a point of the scene to one of the source. */
   affine: mat2d;
-  /** The window of the source that is pasted; beyond it nothing is. */
+  /** The window of the source that is pasted. */
   box: Box;
-  /** All of the window is pasted, not its foreground alone. */
+  /** Whether the whole window is pasted, instead of only its foreground. */
   plain: boolean;
 }
 
-/** Something abnormal that was drawn for a frame of a clip, the scene. */
+/** A pseudo-anomaly for a frame of a clip, the scene. */
 export interface PseudoAnomaly {
   kind: "cutout" | "speedup" | "piece";
   scene: LibraryClip;
-  /** The scene's frame in its middle, by position. */
+  /** The position of its middle frame in the scene. */
   frame: number;
-  /** Where it comes from: another clip, or the scene itself. */
+  /** The clip that it comes from: another one, or the scene itself. */
   source: LibraryClip;
   object: MovingObject;
-  /** Colours of what is pasted: value · gain + bias. */
+  /** Pasted colours are value · gain + bias. */
   gain: readonly [b: number, g: number, r: number];
   bias: number;
-  /** The first and the last offset from {@link frame} at which there is something to see. */
+  /** The first and the last offset from {@link frame} at which it is visible. */
   first: number;
   last: number;
-  /** What is pasted into the frame at an offset; a sample needs those at −3, 0 and 3. */
+  /** What is pasted into the frame at an offset. A sample needs −3, 0 and 3. */
   layer(offset: number): PasteLayer;
 }
 
+/** Uniform in [0, 1). */
 type Random = () => number;
 
 const between = (random: Random, [least, most]: readonly [number, number]) => least + (most - least) * random();
@@ -82,18 +92,19 @@ const pick = <T>(random: Random, items: readonly T[]) => items[Math.floor(random
 const degrees = Math.PI / 180;
 
 /**
- * Draws a pseudo-anomaly for a frame of a clip. The same generator draws the same.
+ * Draws a pseudo-anomaly for a frame of a clip. The same random numbers give the same one.
  * @param random uniform in [0, 1)
- * @param clip the scene's position in the library
- * @param frame the scene's frame, by position
- * @returns a speed-up only where something moves about that frame, else a cut-out; undefined where no other clip has one
+ * @param place the clip's position in the library and the frame's position in the clip
+ * @returns a speed-up only if something moves near that frame, else a cut-out; undefined if no
+ *   other clip has objects
  */
 export function drawPseudoAnomaly(
   random: Random,
   library: ForegroundLibrary,
-  { clip, frame }: { clip: number; frame: number },
+  place: { clip: number; frame: number },
   options: PseudoAnomalyOptions = pseudoAnomalyDefaults,
 ): PseudoAnomaly | undefined {
+  const { clip, frame } = place;
   const scene = library.clips[clip];
   const others = library.clips.filter((other) => other !== scene && other.objects.length > 0);
   const kind = random();
@@ -107,7 +118,10 @@ export function drawPseudoAnomaly(
     : drawCutOut(random, scene, frame, source, options);
 }
 
-/** In a window of the scene time runs k times as fast about the frame: the window's content at an offset is that of k · offset. */
+/**
+ * In a window of the scene, time runs k times as fast around the frame: at an offset, the window
+ * shows what is there at k · offset.
+ */
 function drawSpeedup(
   random: Random,
   scene: LibraryClip,
@@ -121,7 +135,7 @@ function drawSpeedup(
   const reach = Math.min(frame, scene.frameCount - 1 - frame, mostSpedUp);
   if (speed * sampleStride > reach) return undefined;
   const most = Math.floor(reach / speed);
-  // Where it comes from and goes to, if it goes on as it does.
+  // A window that holds the whole way, if the object keeps its velocity.
   const [before, now, after] = object.boxes;
   const velocity = vec2.fromValues(after.x - before.x, after.y - before.y);
   vec2.scale(velocity, velocity, 1 / (2 * sampleStride));
@@ -147,7 +161,10 @@ function drawSpeedup(
   };
 }
 
-/** An object of another clip, moving along a smooth path through a place where something of the scene was seen. */
+/**
+ * An object of another clip, which moves on a smooth path near a place where the scene has an
+ * object.
+ */
 function drawCutOut(
   random: Random,
   scene: LibraryClip,
@@ -163,7 +180,7 @@ function drawCutOut(
   const angle = (2 * random() - 1) * options.rotation * degrees;
   const turn = ((2 * random() - 1) * options.rotation * degrees) / 8;
 
-  // The way it walks, faster and a little off.
+  // The direction in which it walks, a little changed; but faster.
   const heading = vec2.fromValues(flip * (after.x - before.x), after.y - before.y);
   vec2.normalize(heading, heading);
   vec2.rotate(heading, heading, [0, 0], (2 * random() - 1) * 15 * degrees);
@@ -171,7 +188,7 @@ function drawCutOut(
   const bend = vec2.fromValues(-velocity[1], velocity[0]);
   vec2.scale(bend, bend, (2 * random() - 1) * 0.04);
 
-  // Feet stand where feet stood; some come in or go out at the side.
+  // Feet stand where feet stood before. Some enter or leave at the side.
   const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
   const centre = vec2.fromValues(
     clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
@@ -184,7 +201,10 @@ function drawCutOut(
   return { kind: "cutout", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
 }
 
-/** A small window of an object of another clip, anywhere about something of the scene, as if thrown: any way, falling, turning. */
+/**
+ * A small window of another clip's object, near an object of the scene, as if thrown: in any
+ * direction, falling, turning.
+ */
 function drawPiece(
   random: Random,
   scene: LibraryClip,
@@ -219,7 +239,7 @@ function drawPiece(
   return { kind: "piece", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
 }
 
-/** @param tint how far the gains of a colour's channels may be from each other; colours stay gray where they are gray */
+/** @param tint how much the channels' gains may differ; if either clip is gray, they do not */
 function drawLook(
   random: Random,
   scene: LibraryClip,
@@ -232,7 +252,10 @@ function drawLook(
   return { gain: [channel(), channel(), channel()], bias: (2 * random() - 1) * options.bias };
 }
 
-/** A cut-out's layers along a path: where it is, in steps of three frames, is centre + velocity t + bend t² / 2. */
+/**
+ * The layers of a cut-out on a path: centre + velocity · t + bend · t² / 2, with t in steps of 3
+ * frames.
+ */
 function moving(
   scene: LibraryClip,
   object: MovingObject,
@@ -246,7 +269,7 @@ function moving(
   const layer = (offset: number): PasteLayer => {
     const time = offset / sampleStride;
     const there = pathAt(time);
-    // To and fro through the seven frames about the object's own, so that it goes on walking.
+    // Runs to and fro through the seven frames around the object's frame, so that it keeps walking.
     const phase = swing(offset);
     const box = form.boxOf(phase);
     const toScene = mat2d.fromTranslation(mat2d.create(), there);
@@ -266,18 +289,20 @@ function moving(
   return { first, last, layer };
 }
 
-/** A wave that runs −3 … 3 and back, and is its argument from −3 to 3. */
+/** A triangle wave between −3 and 3; from −3 to 3 it equals its argument. */
 function swing(offset: number): number {
   const period = 4 * sampleStride;
-  const along = (((offset + sampleStride) % period) + period) % period;
-  return along <= 2 * sampleStride ? along - sampleStride : 3 * sampleStride - along;
+  const phase = (((offset + sampleStride) % period) + period) % period;
+  return phase <= 2 * sampleStride ? phase - sampleStride : 3 * sampleStride - phase;
 }
 
+/** The object's box at a time from −1 to 1, in steps of three frames. */
 function boxAt([before, now, after]: MovingObject["boxes"], time: number): Box {
   const [from, to, share] = time < 0 ? [before, now, time + 1] : [now, after, time];
   return { ...now, x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
 }
 
+/** The same place relative to the frame, in the scene. */
 function relative(box: Box, source: LibraryClip, scene: LibraryClip): Box {
   const [sx, sy] = [scene.width / source.width, scene.height / source.height];
   return { x: box.x * sx, y: box.y * sy, rx: box.rx * sx, ry: box.ry * sy };

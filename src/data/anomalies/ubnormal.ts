@@ -1,16 +1,23 @@
+// The original's synthetic anomalies from UBnormal: cut out, blur, paste (docs/method.md §7).
+
 import type { BgrImage } from "../resize.js";
 
-/** Height and width at which the original pastes objects of UBnormal (docs/method.md §7). */
+/** Size in pixels at which the original pastes objects of UBnormal. */
 export const anomalySize = { height: 320, width: 640 };
-/** A cut-out sequence ends at the first frame whose mask covers fewer values of its three channels, at the source's size. */
+/**
+ * A cut-out sequence ends before the first frame whose mask covers fewer values, of all three
+ * channels at source size.
+ */
 export const leastObjectValues = 800;
-/** A mask that covers more values of its three channels, at {@link anomalySize}, is not pasted. */
+/** A mask that covers more values, of all three channels at {@link anomalySize}, is not pasted. */
 export const mostCoveredValues = 5000;
 
 /**
- * Cuts an object out of a frame: the pixels that its annotation gives its number, and a mask of 0 and 255.
- * @param numbers the annotation, a value a pixel, at least as large as the frame; what lies beyond the frame is left out
- * @returns undefined where the mask covers fewer than {@link leastObjectValues}
+ * Cuts an object out of a frame: the pixels with its number in the annotation, and a mask of 0 and
+ * 255.
+ * @param numbers the annotation, one value per pixel, at least as large as the frame; the rest is
+ *   ignored
+ * @returns undefined if the mask covers fewer values than {@link leastObjectValues}
  */
 export function cutObject(
   frame: BgrImage,
@@ -34,14 +41,15 @@ export function cutObject(
   return { cutOut: { data: cutOut, width, height }, mask: { data: mask, width, height } };
 }
 
-/** Values of a mask that are not 0: soft edges, which resizing makes, count as covered. */
+/** The number of a mask's values that are not 0. Soft edges from resizing count. */
 export function coveredValues(mask: BgrImage): number {
   return mask.data.reduce((count, value) => count + (value === 0 ? 0 : 1), 0);
 }
 
 /**
- * Pastes a cut-out: 0 where the mask is not 0, else the frame, plus the cut-out in grayscale after a 3×3 Gaussian blur. The sum
- * saturates; the original's wraps around. All three have one size.
+ * Pastes a cut-out: the frame, set to 0 where the mask is not 0, plus the cut-out in grayscale,
+ * blurred by a 3×3 Gaussian. The sum saturates; the original's wraps around. All three have the
+ * same size.
  */
 export function pasteCutOut(frame: BgrImage, mask: BgrImage, cutOut: BgrImage): BgrImage {
   const { width, height } = frame;
@@ -53,8 +61,8 @@ export function pasteCutOut(frame: BgrImage, mask: BgrImage, cutOut: BgrImage): 
 }
 
 /**
- * Luma as libpng computes it and so OpenCV's imread, which the original reads cut-outs with: weights 0.299, 0.587 and the rest in
- * 1/32768, all rounding downwards.
+ * Luma as in libpng: weights 0.299, 0.587 and the rest, in units of 1/32768, rounded down. The
+ * original reads cut-outs with OpenCV's imread, which uses libpng.
  */
 function grayscale({ data }: BgrImage): Uint8Array {
   const gray = new Uint8Array(data.length / 3);
@@ -64,7 +72,10 @@ function grayscale({ data }: BgrImage): Uint8Array {
   return gray;
 }
 
-/** OpenCV's GaussianBlur of one channel with a 3×3 kernel: (1, 2, 1)/4 both ways, reflected at the border without repeating it. */
+/**
+ * OpenCV's GaussianBlur of one channel with a 3×3 kernel: (1, 2, 1)/4 in both directions. The image
+ * is reflected at the border without repeating the border.
+ */
 function gaussianBlur3(image: Uint8Array, width: number, height: number): Uint8Array {
   const out = new Uint8Array(image.length);
   const reflected = (i: number, count: number) => (count === 1 ? 0 : i < 0 ? 1 : i === count ? count - 2 : i);

@@ -1,3 +1,5 @@
+// Who moves in the scene: normal walkers, and the actors of each abnormal event.
+
 import { mat4, vec3 } from "gl-matrix";
 import { type Draw, smoothStep } from "./draw.js";
 import { drawPerson, figure, gaitPose, type Person, strideLength } from "./figure.js";
@@ -17,20 +19,21 @@ import { capsule, type Part, placeParts } from "./solids.js";
 import { type Lane, MARGIN } from "./street.js";
 import { bicycle, cart } from "./vehicles.js";
 
-/** What can be abnormal here. */
+/** The abnormal events that the scene can show. */
 export const sceneAnomalies = ["runner", "bicycle", "cart", "thrown-object", "wrong-way", "loitering"] as const;
-/** The name of something abnormal. */
+/** The name of an abnormal event. */
 export type SceneAnomaly = (typeof sceneAnomalies)[number];
 
-/** Somebody or something that moves. Times are seconds of the video. */
+/** A person or thing that moves. Times are seconds of the video. */
 export interface Actor {
+  /** When it is in the scene. */
   begin: number;
   end: number;
-  /** Nobody else's circle on the ground overlaps this one, in metres. */
+  /** Radius in metres of its circle on the ground, which no other actor's circle overlaps. */
   radius: number;
-  /** Where it is on the ground. */
+  /** Its place on the ground, in metres. */
   at(time: number): { x: number; z: number };
-  /** What it is made of, in the world. */
+  /** Its parts, in world coordinates. */
   parts(time: number): Part[];
   /** What makes it abnormal, and when. */
   anomaly?: { kind: SceneAnomaly; begin: number; end: number };
@@ -41,9 +44,10 @@ function placement({ x, z, heading }: Place): mat4 {
   return mat4.rotateY(matrix, matrix, heading);
 }
 
+/** Where the right hand is during a gesture, and how much of the gesture there is, 0 to 1. */
 type Gesture = (time: number) => { hand: vec3; weight: number };
 
-/** Somebody on foot. */
+/** A person on foot. */
 function pedestrian(person: Person, motion: Motion, speed: number, running = false, gesture?: Gesture) {
   const stride = strideLength(person, speed, running);
   const pose = (time: number) => {
@@ -58,29 +62,29 @@ function pedestrian(person: Person, motion: Motion, speed: number, running = fal
   };
 }
 
-/** When somebody is on their lane. */
+/** When a walker is on the lane. */
 function timesOf({ lane, speed, start }: LaneWalk): { begin: number; end: number } {
   return { begin: start, end: start + (lane.end - lane.begin) / speed };
 }
 
-/** Somebody who walks along a lane as they should. */
+/** A normal walker. */
 export function walker(person: Person, walk: LaneWalk): Actor {
   return { ...pedestrian(person, walkOn(walk), walk.speed), ...timesOf(walk) };
 }
 
-/** A stretch of a video in which something abnormal is to happen, in seconds. */
+/** The part of a video in which something abnormal is to happen, in seconds. */
 export interface Slot {
   begin: number;
   span: number;
 }
 
-/** Everybody who takes part in something abnormal; what is normal about them is not labelled. */
+/** The actors of an abnormal event. Only what is abnormal about them is labelled. */
 export function stageAnomaly(kind: SceneAnomaly, lanes: readonly Lane[], slot: Slot, draw: Draw): Actor[] {
   const lane = (...names: Lane["name"][]) => draw.pick(lanes.filter(({ name }) => names.includes(name)));
   const any = () => lane("near", "far", "away", "towards");
   const moment = slot.begin + slot.span * draw.number(0.28, 0.34);
   const person = drawPerson(draw);
-  /** A lane's begin is passed so that the middle of the visible way is that of the slot, but not before something normal was seen. */
+  /** Crosses the visible part of a lane in the middle of the slot, but not before `moment`. */
   const crossing = (on: Lane, lateral: number, speed: number): LaneWalk => {
     const visible = (on.end - on.begin - 2 * MARGIN) / speed;
     const enters = Math.max(moment, slot.begin + (slot.span - visible) / 2);
@@ -152,12 +156,12 @@ const paints: readonly Color[] = [
   [60, 160, 200],
 ];
 
-/** A walker who throws a ball ahead, and the ball. */
+/** A walker who throws a ball forwards, and the ball. */
 function thrower(person: Person, walk: LaneWalk, release: number, draw: Draw): Actor[] {
   const radius = draw.number(0.12, 0.17);
   const color = draw.pick(paints);
   const { height: h } = person;
-  // The arm goes up and back, then forward; the ball leaves the hand above the head.
+  // The arm goes up and back, then forward. The ball leaves the hand above the head.
   const gesture: Gesture = (time) => {
     const t = time - release;
     const hand = vec3.lerp(

@@ -1,30 +1,59 @@
+// The street without people, drawn once for each scene.
+
 import { type ReadonlyVec3, vec3 } from "gl-matrix";
 import type { Camera } from "./camera.js";
-import { createCanvas, cutSprite, type Sprite } from "./raster.js";
+import { type Canvas, createCanvas, cutSprite, type Sprite } from "./raster.js";
 import { castShadows, type GroundMap, paintParts } from "./solids.js";
 import { ARCH, FACADE, facadeColor, groundColor, inArch, nearArch, streetFurniture } from "./street.js";
 
-/** What stands still in front of somebody: drawn again over everybody behind it. */
+/** Something that stands still, which is drawn over everybody behind it. */
 export interface Layer {
+  /** Metres from the camera, along the optical axis. */
   depth: number;
   sprite: Sprite;
 }
 
-/** The street without anybody, in full light. */
+/** The empty street in full light. */
 export interface Backdrop {
-  /** Colours of ground and building, B, G, R, without shadows. */
+  /** Colours of ground and building, without shadows: B, G, R, interleaved, row-major. */
   color: Float32Array;
   ground: GroundMap;
-  /** Shadows of what stands there, 0 lit to 1 dark, a value a pixel. */
+  /** Shadows of the street's furniture, one value per pixel: 0 lit to 1 dark. */
   shade: Float32Array;
-  /** The farthest first. */
+  /** Farthest first. */
   layers: Layer[];
 }
 
-/** Rays a pixel and direction: joints of the pavement are thinner than a pixel. */
+/** Rays per pixel in each direction. The pavement's joints are thinner than a pixel. */
 const RAYS = 3;
 
+/**
+ * Draws the empty street.
+ * @param toSun unit vector towards the sun
+ */
 export function createBackdrop(camera: Camera, toSun: ReadonlyVec3, seed: number): Backdrop {
+  const { width, height } = camera;
+  const { color, ground, arch } = drawPlace(camera, seed);
+  const shade = new Float32Array(width * height);
+  const layers: Layer[] = [];
+  const add = (sprite: Sprite | undefined, x: number, z: number) => {
+    if (sprite) layers.push({ depth: camera.project([x, 0, z]).depth, sprite });
+  };
+  add(cutSprite(arch), ARCH.middle, FACADE);
+  for (const { x, z, parts } of streetFurniture(seed)) {
+    castShadows(shade, ground, camera, parts, toSun);
+    const canvas = createCanvas(width, height, true);
+    paintParts(canvas, camera, parts, toSun, 1, 0);
+    add(cutSprite(canvas), x, z);
+  }
+  return { color, ground, shade, layers: layers.sort((a, b) => b.depth - a.depth) };
+}
+
+/**
+ * Draws ground and building by casting rays.
+ * @returns `arch` has only the wall around the archway, which hides people in there
+ */
+function drawPlace(camera: Camera, seed: number): Pick<Backdrop, "color" | "ground"> & { arch: Canvas } {
   const { width, height, eye } = camera;
   const pixels = width * height;
   const color = new Float32Array(pixels * 3);
@@ -35,8 +64,8 @@ export function createBackdrop(camera: Camera, toSun: ReadonlyVec3, seed: number
     z: new Float32Array(pixels).fill(Number.NaN),
   };
   const arch = createCanvas(width, height, true);
-  const archAlpha = arch.alpha as Float32Array;
-  /** Where a ray meets the ground or the building's front, from the eye in lengths of the ray. */
+  const archAlpha = arch.alpha!;
+  /** Where a ray from the eye meets ground or building; distances are in lengths of the ray. */
   const meet = (ray: ReadonlyVec3) => {
     const wall = ray[2] < 0 ? (FACADE - eye[2]) / ray[2] : Number.POSITIVE_INFINITY;
     const floor = ray[1] < 0 ? -eye[1] / ray[1] : Number.POSITIVE_INFINITY;
@@ -51,7 +80,7 @@ export function createBackdrop(camera: Camera, toSun: ReadonlyVec3, seed: number
       const x = column + ((ray % RAYS) + 0.5) / RAYS;
       const { onGround, point, floor, beyond } = meet(camera.ray(x, row + (Math.floor(ray / RAYS) + 0.5) / RAYS));
       const isArch = !onGround && inArch(point[0], point[1]);
-      // Through the archway its floor is seen, if not its back.
+      // Through the archway one sees its floor, or else its back.
       const throughArch = isArch && Number.isFinite(floor) && beyond[2] > FACADE - 4;
       const seen = onGround
         ? groundColor(point[0], point[2], seed)
@@ -65,18 +94,5 @@ export function createBackdrop(camera: Camera, toSun: ReadonlyVec3, seed: number
       }
     }
   }
-
-  const shade = new Float32Array(pixels);
-  const layers: Layer[] = [];
-  const add = (sprite: Sprite | undefined, x: number, z: number) => {
-    if (sprite) layers.push({ depth: camera.project([x, 0, z]).depth, sprite });
-  };
-  add(cutSprite(arch), ARCH.middle, FACADE);
-  for (const { x, z, parts } of streetFurniture(seed)) {
-    castShadows(shade, ground, camera, parts, toSun);
-    const canvas = createCanvas(width, height, true);
-    paintParts(canvas, camera, parts, toSun, 1, 0);
-    add(cutSprite(canvas), x, z);
-  }
-  return { color, ground, shade, layers: layers.sort((a, b) => b.depth - a.depth) };
+  return { color, ground, arch };
 }

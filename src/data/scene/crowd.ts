@@ -3,15 +3,16 @@ import type { Draw } from "./draw.js";
 import { drawPerson } from "./figure.js";
 import type { Lane } from "./street.js";
 
-/** Speeds of normal walkers, in metres a second. */
+/** Range of normal walking speeds, in metres per second. */
 export const WALKING = [1.1, 1.6] as const;
-/** Mean seconds between two arrivals on a lane of the promenade, and on one of the path. */
+/** Mean seconds between two arrivals, by lane. */
 const GAPS = { near: 3.2, far: 3.2, away: 7, towards: 7 } as const;
 
 /**
- * Walkers, alone and in pairs, who come and go on every lane during a video and stand in nobody's way.
- * @param others who is there already
- * @param density how many there are, 1 the usual
+ * Normal walkers, alone and in pairs, who come and go on every lane and collide with nobody.
+ * @param others the actors who are already there
+ * @param duration of the video, in seconds
+ * @param density how many walkers there are; 1 is usual
  */
 export function crowd(
   lanes: readonly Lane[],
@@ -23,7 +24,7 @@ export function crowd(
   const actors = [...others];
   for (const lane of lanes) {
     const length = lane.end - lane.begin;
-    // From so early on that whoever is still there at the video's start has come.
+    // Starts early enough for walkers who are already on the lane when the video begins.
     let start = -length / WALKING[0];
     while (start < duration) {
       const pair = draw.chance(0.3);
@@ -43,7 +44,7 @@ export function crowd(
   return actors.slice(others.length);
 }
 
-/** Seconds between two looks for a collision. */
+/** Seconds between two checks for a collision. */
 const LOOK = 0.15;
 
 function collide(one: Actor, other: Actor, duration: number): boolean {

@@ -1,27 +1,30 @@
+// The procedural scene as a data set in memory.
+
 import { InputError } from "../../errors.js";
 import type { Dataset, DatasetVideo } from "../dataset.js";
 import { fromIterable } from "../frame.js";
 import { type SceneAnomaly, sceneAnomalies } from "./actors.js";
 import { createScene, type Scene, type SceneOptions, type SceneVideo } from "./scene.js";
 
+/** Options of {@link sceneDataset}. */
 export interface SceneDatasetOptions extends SceneOptions {
-  /** How many normal videos to learn from; default 8. */
+  /** Number of normal videos to train on. Default 8. */
   train?: number;
-  /** How many videos with something abnormal; default 6. */
+  /** Number of test videos, each with something abnormal. Default 6. */
   test?: number;
-  /** Frames a video; default 200. */
+  /** Frames per video. Default 200. */
   frames?: number;
-  /** What happens in the test videos; default everything that there is. */
+  /** The abnormal events of the test videos. Default: all kinds. */
   anomalies?: readonly SceneAnomaly[];
 }
 
-/** A data set's settings, all of them. */
+/** All settings of a data set. */
 export type SceneDatasetSettings = Required<SceneDatasetOptions>;
 
-/** Indices of the test videos start here, so that more training videos change none of them. */
+/** The first test video's index. The number of training videos does not change the test videos. */
 const TEST_INDEX = 1_000_000;
 
-/** Fills in what was left out. @throws InputError for counts or anomalies that cannot be */
+/** Fills in defaults. @throws InputError if a count is wrong or there are no anomalies */
 export function sceneDatasetSettings(options: SceneDatasetOptions): SceneDatasetSettings {
   const settings: SceneDatasetSettings = {
     seed: 1,
@@ -41,13 +44,14 @@ export function sceneDatasetSettings(options: SceneDatasetOptions): SceneDataset
       throw new InputError(`scene: the number of ${key} videos must be a whole number from 0, not ${settings[key]}`);
     }
   }
-  if (settings.test > 0 && settings.anomalies.length === 0) throw new InputError("scene: no anomaly was named");
+  if (settings.test > 0 && settings.anomalies.length === 0)
+    throw new InputError("scene: test videos need at least one kind of anomaly");
   return settings;
 }
 
 /**
- * What happens in a test video. Each kind has its turn; every fourth video, and more of them where there are more kinds than
- * videos, has a second one.
+ * The abnormal events of a test video. The kinds take turns. Every fourth video has a second event;
+ * if there are more kinds than videos, others have one too.
  */
 export function anomaliesOf(video: number, { test, anomalies: kinds }: SceneDatasetSettings): SceneAnomaly[] {
   const first = kinds[video % kinds.length];
@@ -57,14 +61,14 @@ export function anomaliesOf(video: number, { test, anomalies: kinds }: SceneData
   return video % 4 === 3 && second !== first ? [first, second] : [first];
 }
 
-/** A video of a data set, with what is made of it. */
+/** A video of a data set, with its name and its abnormal events. */
 export interface NamedSceneVideo {
   name: string;
   anomalies: readonly SceneAnomaly[];
   video: SceneVideo;
 }
 
-/** The videos of a split, in order; each is made when its turn comes. */
+/** The videos of a split, in order. Each is made on demand. */
 export function* sceneVideos(
   scene: Scene,
   split: "train" | "test",
@@ -83,9 +87,10 @@ function sceneVideoName(i: number): string {
 }
 
 /**
- * A data set of a scene that is drawn when it is read: the same as the files that `make-scene` writes, without them. All videos
- * show the same place from the same point; the training videos are normal, the test videos have one or two things in them that are not.
- * @throws InputError as {@link createScene} does, and for counts that cannot be
+ * A data set of a scene, drawn while it is read: the same as `make-scene` writes to files. All
+ * videos show the same place from the same point. Training videos are normal; test videos have one
+ * or two abnormal events.
+ * @throws InputError if the size, a count or another option is wrong
  */
 export function sceneDataset(options: SceneDatasetOptions = {}): Dataset {
   const settings = sceneDatasetSettings(options);
@@ -118,17 +123,18 @@ function datasetVideo(scene: Scene, path: string, { name, video }: NamedSceneVid
   };
 }
 
-/** Scenes of several seeds as one data set: streets that differ in all but where the camera hangs. */
+/** Options of {@link sceneCollection}. */
 export interface SceneCollectionOptions extends Omit<SceneDatasetOptions, "seed"> {
-  /** Of the streets to learn from. */
+  /** Seeds of the streets to train on. */
   trainSeeds: readonly number[];
-  /** Of the streets to be tested on. */
+  /** Seeds of the streets to test on. */
   testSeeds: readonly number[];
 }
 
 /**
- * Scenes of several seeds as one data set, `train` and `test` being the number of videos of each; see {@link sceneDataset}.
- * @throws InputError as it does
+ * Scenes of several seeds as one data set: different streets, all seen from the same point. `train`
+ * and `test` are the numbers of videos per street.
+ * @throws InputError as {@link sceneDataset} does
  */
 export function sceneCollection({ trainSeeds, testSeeds, ...options }: SceneCollectionOptions): Dataset {
   const videos = (seeds: readonly number[], split: "train" | "test") =>

@@ -1,6 +1,8 @@
+// Random numbers, noise and smooth steps for the scene.
+
 import { mix, uniformGenerator } from "../../random.js";
 
-/** Random draws that the keys determine. */
+/** A random generator. The same keys give the same numbers. */
 export class Draw {
   private readonly next: () => number;
 
@@ -13,10 +15,12 @@ export class Draw {
     return low + (high - low) * this.next();
   }
 
+  /** True with this probability. */
   chance(probability: number): boolean {
     return this.next() < probability;
   }
 
+  /** One of the items, all equally likely. */
   pick<T>(items: readonly T[]): T {
     return items[Math.floor(this.next() * items.length)];
   }
@@ -30,7 +34,7 @@ export function valueNoise(x: number, y: number, seed: number): number {
   return (at(0, 0) * (1 - u) + at(1, 0) * u) * (1 - v) + (at(0, 1) * (1 - u) + at(1, 1) * u) * v;
 }
 
-/** 0 up to 0, 1 from 1 on, between them a rise that starts and ends level. */
+/** 0 up to 0, 1 from 1 on, and a smooth rise between, level at both ends. */
 export function smoothStep(u: number): number {
   const t = Math.min(1, Math.max(0, u));
   return t * t * (3 - 2 * t);

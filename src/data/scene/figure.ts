@@ -1,14 +1,15 @@
-import { type ReadonlyVec3, vec3 } from "gl-matrix";
+// People: how they look, how they walk, and the parts that they are drawn of.
 
+import { type ReadonlyVec3, vec3 } from "gl-matrix";
 import { type Draw, smoothStep } from "./draw.js";
 import type { Color } from "./raster.js";
 import { type Capsule, capsule, type Part } from "./solids.js";
 
-/** How somebody looks and walks. */
+/** How a person looks and walks. */
 export interface Person {
-  /** Metres. */
+  /** In metres. */
   height: number;
-  /** Width of the body, 1 the usual. */
+  /** Width of the body; 1 is usual. */
   build: number;
   skin: Color;
   hair: Color;
@@ -17,15 +18,16 @@ export interface Person {
   shortSleeves: boolean;
   bottom: Color;
   shorts: boolean;
-  /** How far down the top reaches below the hip, as a share of the thigh: a coat or a dress. */
+  /** How far the top reaches below the hip, as a share of the thigh: a coat or a dress. */
   coat: number;
   shoes: Color;
   bag: "none" | "backpack" | "shoulder" | "hand";
   bagColor: Color;
-  /** Length of the steps and swing of the arms, 1 the usual. */
+  /** Length of the steps; 1 is usual. */
   strideFactor: number;
+  /** Swing of the arms; 1 is usual. */
   armSwing: number;
-  /** Where in the step the person is at the start, in cycles. */
+  /** The phase of the step at the start, in cycles. */
   phase: number;
 }
 
@@ -65,7 +67,7 @@ const bottoms: readonly Color[] = [
   [140, 165, 175],
 ];
 
-/** Somebody at random. */
+/** A random person. */
 export function drawPerson(draw: Draw): Person {
   const varied = (color: Color): Color => {
     const gain = draw.number(0.8, 1.2);
@@ -98,8 +100,8 @@ export function drawPerson(draw: Draw): Person {
 }
 
 /**
- * Joints of a body in its own coordinates, in metres: x to its left, y up from the ground, z ahead. Of pairs the left one
- * comes first. Knees and elbows follow from them.
+ * Joints of a body in its own coordinates, in metres: x to its left, y up from the ground, z ahead.
+ * In pairs the left one comes first. Knees and elbows follow from these.
  */
 export interface Pose {
   /** The middle between the hip joints. */
@@ -112,31 +114,32 @@ export interface Pose {
   hands: readonly [ReadonlyVec3, ReadonlyVec3];
 }
 
-// Shares of the height; thigh and shin are equally long.
+// Shares of the height. Thigh and shin are equally long.
 const LIMB = 0.245;
 const SOLE = 0.022;
 const FOOT = 0.14;
 const STANDING_HIP = 0.53;
 const TRUNK = 0.29;
 const [UPPER_ARM, LOWER_ARM] = [0.165, 0.165];
-/** Of the head's centre above the hip; its radius makes the height whole. */
+/** The head's centre above the hip. Its radius completes the height. */
 const HEAD = 0.405;
 const HEAD_RADIUS = 1 - STANDING_HIP - HEAD;
 
 const sides = [1, -1] as const;
 
-/** Metres that somebody covers in two steps. */
+/** Metres that a person covers in two steps, at a speed in metres per second. */
 export function strideLength(person: Person, speed: number, running: boolean): number {
-  // About 85 double steps a minute when running, however fast; walkers lengthen their steps with the root of the speed.
+  // Runners make about 85 double steps per minute at any speed. Walkers' steps grow with the root
+  // of the speed.
   if (running) return (speed / 1.42) * person.strideFactor;
   return 0.76 * person.height * Math.sqrt(speed / 1.35) * person.strideFactor;
 }
 
 /**
- * Walking or running. A foot on the ground stays where it is while the body moves on.
+ * The pose of a person who walks or runs. A foot on the ground stays in place while the body moves.
  * @param cycle double steps so far
- * @param stride metres a double step; 0 stands still
- * @param gesture the right hand's place while the arm does something else
+ * @param stride metres per double step; 0 stands still
+ * @param gesture where the right hand is instead, and how much of that, 0 to 1
  */
 export function gaitPose(
   person: Person,
@@ -147,7 +150,7 @@ export function gaitPose(
 ): Pose {
   const { height } = person;
   const phase = cycle + person.phase;
-  // How much of a full step it is: somebody who slows down lifts feet and arms less.
+  // Share of a full step: a person who slows down lifts feet and arms less.
   const full = Math.min(1, stride / (0.6 * height));
   const onGround = running ? 0.3 : 0.58;
   const bounce = running ? -0.022 * Math.cos(4 * Math.PI * (phase - 0.15)) : -0.01 * Math.cos(4 * Math.PI * phase);
@@ -201,8 +204,8 @@ function shoulderJoints({ height, build }: Person, hip: ReadonlyVec3, lean: numb
 }
 
 /**
- * The joint between two bones of one length that reach from one point to another, bent towards `pole`; the far end, nearer
- * than asked for where the bones are too short.
+ * Two bones of the same length from one point to another, bent towards `pole`.
+ * @returns their joint, and their end, which is nearer than `to` if the bones are too short
  */
 function bend(from: ReadonlyVec3, to: ReadonlyVec3, bone: number, pole: ReadonlyVec3): [joint: vec3, end: vec3] {
   const way = vec3.subtract(vec3.create(), to, from);
@@ -217,9 +220,9 @@ function bend(from: ReadonlyVec3, to: ReadonlyVec3, bone: number, pole: Readonly
   return [joint, end];
 }
 
-/** The parts of somebody in this pose, in the pose's coordinates. */
+/** A person's parts in a pose, in the pose's coordinates. */
 export function figure(person: Person, pose: Pose): Part[] {
-  const { height: h, build, skin, hair, top, bottom, shoes } = person;
+  const { height: h, build, skin, hair, top } = person;
   const { hip, lean } = pose;
   const [sine, cosine] = [Math.sin(lean), Math.cos(lean)];
   /** A point of the trunk: to the left, above the hip, ahead. */
@@ -248,18 +251,7 @@ export function figure(person: Person, pose: Pose): Part[] {
     parts.push(capsule(shoulders[i], elbow, 0.034 * h * build, top, 0.028 * h));
     parts.push(capsule(elbow, hand, 0.026 * h, person.shortSleeves ? skin : top, 0.02 * h));
     parts.push(capsule(hand, [hand[0], hand[1] - 0.02 * h, hand[2]], 0.022 * h, skin));
-    // From the toe back to the heel and up to the ankle.
-    const toe = pose.toes[i];
-    const lift = pose.heels[i];
-    const heel: vec3 = [toe[0], toe[1] + FOOT * h * Math.sin(lift), toe[2] - FOOT * h * Math.cos(lift)];
-    const [knee, ankle] = bend(joint, [heel[0], heel[1] + 0.03 * h, heel[2] + 0.03 * h], LIMB * h, [0, 0.2, 1]);
-    parts.push(capsule(joint, knee, 0.052 * h * build, bottom, 0.037 * h));
-    parts.push(capsule(knee, ankle, 0.036 * h, person.shorts ? skin : bottom, 0.025 * h));
-    parts.push(capsule(heel, toe, 0.024 * h, shoes, SOLE * h));
-    if (person.coat > 0) {
-      const hem = vec3.lerp(vec3.create(), joint, knee, person.coat);
-      parts.push(capsule(joint, hem, 0.058 * h * build, top, 0.06 * h * build));
-    }
+    parts.push(...leg(person, joint, pose.toes[i], pose.heels[i]));
     if (side < 0 && person.bag === "hand") {
       parts.push(
         capsule(
@@ -276,6 +268,24 @@ export function figure(person: Person, pose: Pose): Part[] {
   if (person.bag === "shoulder") {
     parts.push(capsule(trunk(0.12, -0.02, 0.03), trunk(0.12, -0.02, -0.06), 0.05 * h, person.bagColor));
     parts.push(capsule(trunk(-0.05, 0.29, 0), trunk(0.12, 0, 0), 0.012 * h, person.bagColor));
+  }
+  return parts;
+}
+
+/** A leg from the hip joint to the tip of the foot, with the part of a coat that covers it. */
+function leg(person: Person, joint: ReadonlyVec3, toe: ReadonlyVec3, lift: number): Capsule[] {
+  const { height: h, build, skin, top, bottom, shoes } = person;
+  // From the toe back to the heel and up to the ankle.
+  const heel: vec3 = [toe[0], toe[1] + FOOT * h * Math.sin(lift), toe[2] - FOOT * h * Math.cos(lift)];
+  const [knee, ankle] = bend(joint, [heel[0], heel[1] + 0.03 * h, heel[2] + 0.03 * h], LIMB * h, [0, 0.2, 1]);
+  const parts = [
+    capsule(joint, knee, 0.052 * h * build, bottom, 0.037 * h),
+    capsule(knee, ankle, 0.036 * h, person.shorts ? skin : bottom, 0.025 * h),
+    capsule(heel, toe, 0.024 * h, shoes, SOLE * h),
+  ];
+  if (person.coat > 0) {
+    const hem = vec3.lerp(vec3.create(), joint, knee, person.coat);
+    parts.push(capsule(joint, hem, 0.058 * h * build, top, 0.06 * h * build));
   }
   return parts;
 }

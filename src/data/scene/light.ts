@@ -1,18 +1,20 @@
+// Light and sensor: brightness over time, noise, exposure.
+
 import { mix, uniformGenerator } from "../../random.js";
 import { Draw } from "./draw.js";
 
-/** Light of the sky alone, and how much the sun adds at its brightest. */
+/** The sky's light, and the sun's at its brightest, as shares of full light. */
 const [SKY, SUN] = [0.5, 0.5];
 
 /** How bright it is, as shares of full light. */
 export interface Brightness {
-  /** In the shade. */
+  /** The sky's light, which is also in the shade. */
   sky: number;
-  /** What the sun adds out of the shade. */
+  /** What the sun adds outside the shade. */
   sun: number;
 }
 
-/** The weather of a video, and the sensor that sees it. */
+/** The weather of a video, and the camera's sensor. */
 export class Light {
   private readonly waves: { amplitude: number; frequency: number; phase: number }[];
   private readonly mean: number;
@@ -30,6 +32,7 @@ export class Light {
     }));
   }
 
+  /** The brightness at a time in seconds. */
   at(time: number): Brightness {
     let sun = this.mean;
     for (const { amplitude, frequency, phase } of this.waves) sun += amplitude * Math.sin(frequency * time + phase);
@@ -37,10 +40,12 @@ export class Light {
   }
 
   /**
-   * What the sensor makes of the light: clouds that drift across the view, an exposure that is never quite steady, a lens that is darker towards the
-   * corners, noise that grows with the brightness.
-   * @param color B, G, R in full precision
-   * @param frame number of the frame, whose noise is its own
+   * Makes the sensor's image. Adds drifting clouds, a flickering exposure, a lens that is darker
+   * towards the corners, and noise that grows with the brightness.
+   * @param color B, G, R, 0 to 255, in full precision
+   * @param frame the frame's number, which determines its noise
+   * @param time in seconds
+   * @returns 8-bit B, G, R, interleaved, row-major
    */
   expose(color: Float32Array, width: number, height: number, frame: number, time: number): Uint8Array {
     const out = new Uint8Array(color.length);
@@ -55,7 +60,7 @@ export class Light {
       const v = (row + 0.5) / height - 0.5;
       const rowGain = exposure * (1 + 0.02 * Math.sin(4 * v - 0.25 * time + 2 * this.drift) - 0.16 * v * v);
       for (let column = 0; column < width; column++) {
-        // Xorshift: 32 bits a pixel, ten for each channel.
+        // Xorshift: 32 bits per pixel, ten for each channel.
         state ^= state << 13;
         state ^= state >>> 17;
         state ^= state << 5;
@@ -71,7 +76,7 @@ export class Light {
   }
 }
 
-/** 1024 normal numbers, by Box and Muller. */
+/** 1024 normally distributed numbers, by the Box–Muller method. */
 const GAUSSIAN = normalNumbers(1024);
 
 function normalNumbers(count: number): Float32Array {

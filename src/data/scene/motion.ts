@@ -1,30 +1,32 @@
+// Movements over the ground, and the flight of a ball.
+
 import { smoothStep } from "./draw.js";
 import type { Lane } from "./street.js";
 
-/** Where something is on the ground, and how it moves. */
+/** A place on the ground, and the movement there. */
 export interface Place {
-  /** Metres. */
+  /** In metres. */
   x: number;
   z: number;
   /** Radians from the z axis towards the x axis. */
   heading: number;
   /** Metres covered so far. */
   way: number;
-  /** Metres a second. */
+  /** Metres per second. */
   speed: number;
 }
 
-/** A movement over the ground, by the time in seconds. */
+/** A movement over the ground as a function of time in seconds. */
 export type Motion = (time: number) => Place;
 
-/** Along a lane at a steady speed. */
+/** A walk along a lane at constant speed. */
 export interface LaneWalk {
   lane: Lane;
   /** Metres beside the lane's middle line. */
   lateral: number;
-  /** Metres a second. */
+  /** Metres per second. */
   speed: number;
-  /** When the lane's begin is passed, in seconds. */
+  /** When the walk passes the lane's begin, in seconds. */
   start: number;
 }
 
@@ -36,6 +38,7 @@ function laneHeading(lane: Lane): number {
   return Math.atan2(lane.dx, lane.dz);
 }
 
+/** Walks along a lane. */
 export function walkOn({ lane, lateral, speed, start }: LaneWalk): Motion {
   return (time) => {
     const way = speed * (time - start);
@@ -43,17 +46,20 @@ export function walkOn({ lane, lateral, speed, start }: LaneWalk): Motion {
   };
 }
 
-/** Seconds that turning round takes. */
+/** Seconds that turning around takes. */
 export const TURNING = 0.9;
 
-/** Along a lane until `turn`, then back again. The velocity changes its sign at `turn` + {@link TURNING} / 2. */
+/**
+ * Walks along a lane until `turn`, then back. The velocity changes its sign at `turn` +
+ * {@link TURNING} / 2.
+ */
 export function turnBack(walk: LaneWalk, turn: number): Motion {
   const { lane, lateral, speed, start } = walk;
   const before = walkOn(walk);
   return (time) => {
     if (time <= turn) return before(time);
     const u = Math.min(1, (time - turn) / TURNING);
-    // The velocity along the lane goes as the cosine of half a circle.
+    // The velocity along the lane follows half a cosine wave.
     const swing = (speed * TURNING * Math.sin(Math.PI * u)) / Math.PI;
     const after = speed * Math.max(0, time - turn - TURNING);
     const reached = speed * (turn - start);
@@ -67,15 +73,15 @@ export function turnBack(walk: LaneWalk, turn: number): Motion {
   };
 }
 
-/** Seconds in which a walker comes to a stop or is under way again. */
+/** Seconds in which a walker stops or starts. */
 export const STOPPING = 0.7;
 
-/** Along a lane; between two times about in one place: standing, and going slowly round in a small circle. */
+/** Walks along a lane, but loiters between two times: stands, or walks slowly in a small circle. */
 export function linger(walk: LaneWalk, from: number, until: number): Motion {
   const { lane, lateral, speed, start } = walk;
   const before = walkOn(walk);
   const heading = laneHeading(lane);
-  /** Metres and share of the speed while slowing down, by the share of the time: the speed goes as a cosine. */
+  /** Metres and speed while slowing down, for a share of the time. The speed follows a cosine. */
   const slowing = (u: number) => ({
     way: speed * STOPPING * (u / 2 + Math.sin(Math.PI * u) / (2 * Math.PI)),
     speed: speed * (0.5 + 0.5 * Math.cos(Math.PI * u)),
@@ -83,7 +89,7 @@ export function linger(walk: LaneWalk, from: number, until: number): Motion {
   const stop = from + STOPPING;
   const staying = Math.max(0.1, until - STOPPING - stop);
   const rounds = Math.max(1, Math.round(staying / 5));
-  // Slow enough for half a metre a second.
+  // Slow enough for half a metre per second.
   const radius = (0.05 * staying) / rounds;
   const circle = 2 * Math.PI * radius;
   return (time) => {
@@ -123,12 +129,12 @@ export function linger(walk: LaneWalk, from: number, until: number): Motion {
   };
 }
 
-/** Metres a second squared. */
+/** In m/s². */
 export const GRAVITY = 9.81;
-/** What is left of the upward and of the forward speed after hitting the ground, and how rolling slows down (m/s²). */
+/** Shares of upward and forward speed that a bounce leaves; deceleration of rolling in m/s². */
 const [BOUNCE, SKID, ROLLING] = [0.55, 0.75, 0.3];
 
-/** A point in the air: metres, y above the ground. */
+/** A point in the air, in metres; y is above the ground. */
 export interface Flight {
   x: number;
   y: number;
@@ -136,9 +142,11 @@ export interface Flight {
 }
 
 /**
- * A thrown ball: a parabola until it hits the ground, lower ones after that, then it rolls.
- * @param from where it leaves the hand, at time 0
- * @param velocity metres a second
+ * A thrown ball: a parabola until it hits the ground, then lower ones, then it rolls.
+ * @param from where it leaves the hand at time 0, in metres
+ * @param velocity in metres per second
+ * @param radius the ball's, in metres
+ * @returns its centre by the time in seconds
  */
 export function throwBall(
   from: readonly [x: number, y: number, z: number],

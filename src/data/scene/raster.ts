@@ -1,18 +1,21 @@
+// Draws strokes, polygons and sprites with soft edges.
+
 /** Blue, green, red, from 0 to 255. */
 export type Color = readonly [blue: number, green: number, red: number];
 
-/** What is drawn on: colours in floating point, and which labelled thing is seen in each pixel. */
+/** A canvas: colours in floating point, and which labelled thing is visible in each pixel. */
 export interface Canvas {
   readonly width: number;
   readonly height: number;
   /** B, G, R, interleaved, row-major. */
   readonly color: Float32Array;
-  /** How much of a pixel has been drawn on, 0 to 1, where that matters. */
+  /** How much of each pixel is covered, 0 to 1, if that matters. */
   readonly alpha?: Float32Array;
-  /** The number of the thing that covers at least half of a pixel, of those drawn last. */
+  /** For each pixel, the number of the last thing that covered at least half of it. */
   readonly owner: Uint8Array;
 }
 
+/** An empty canvas. */
 export function createCanvas(width: number, height: number, withAlpha = false): Canvas {
   const pixels = width * height;
   return {
@@ -24,6 +27,7 @@ export function createCanvas(width: number, height: number, withAlpha = false): 
   };
 }
 
+/** Draws over one pixel, of which `cover` is covered. */
 function blend(canvas: Canvas, pixel: number, cover: number, color: Color, light: number, owner: number): void {
   const { color: out, alpha } = canvas;
   const rest = 1 - cover;
@@ -47,8 +51,8 @@ export interface Stroke {
 }
 
 /**
- * Draws a stroke with soft edges, rounded like a cylinder: brighter towards (lightX, lightY), the direction of the light in the
- * image times its strength.
+ * Draws a stroke with soft edges, shaded like a cylinder.
+ * @param lightX, lightY the direction towards the light in the image, times its strength
  */
 export function fillStroke(
   canvas: Canvas,
@@ -70,7 +74,7 @@ export function fillStroke(
       const along = Math.min(1, Math.max(0, (x * dx + y * dy) / length2));
       const [offX, offY] = [x - along * dx, y - along * dy];
       const wanted = aRadius + (bRadius - aRadius) * along;
-      // What is thinner than a pixel is drawn a pixel wide and so much fainter.
+      // A stroke thinner than a pixel is drawn one pixel wide, but fainter.
       const radius = Math.max(wanted, 0.5);
       const cover = Math.min(1, radius + 0.5 - Math.sqrt(offX * offX + offY * offY)) * (wanted / radius);
       if (cover <= 0) continue;
@@ -80,7 +84,7 @@ export function fillStroke(
   }
 }
 
-/** Draws a convex polygon with soft edges; `points` are x, y in pixels, in either sense of rotation. */
+/** Draws a convex polygon with soft edges. `points` are in pixels, in either sense of rotation. */
 export function fillPolygon(
   canvas: Canvas,
   points: readonly (readonly [x: number, y: number])[],
@@ -101,10 +105,10 @@ export function fillPolygon(
   }
 }
 
-/** A line a·x + b·y + c = 0 of unit normal, positive inside. */
+/** A line a·x + b·y + c = 0 with a unit normal, positive inside. */
 type Edge = readonly [a: number, b: number, c: number];
 
-/** The edges of a convex polygon, those without length left out. */
+/** The edges of a convex polygon, without those of length 0. */
 export function polygonEdges(points: readonly (readonly [x: number, y: number])[]): Edge[] {
   let area = 0;
   for (const [i, [x, y]] of points.entries()) {
@@ -123,7 +127,7 @@ export function polygonEdges(points: readonly (readonly [x: number, y: number])[
   return edges;
 }
 
-/** How far inside of a convex polygon a point lies, negative outside. */
+/** How far a point lies inside a convex polygon; negative outside. */
 export function insideBy(edges: readonly Edge[], x: number, y: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (const [a, b, c] of edges) least = Math.min(least, a * x + b * y + c);
@@ -135,7 +139,7 @@ export function span(low: number, high: number, size: number): [first: number, e
   return [Math.max(0, Math.floor(low)), Math.min(size, Math.ceil(high))];
 }
 
-/** A part of a canvas that was drawn beforehand, to be laid over others. */
+/** A cut-out of a canvas, to be drawn over others. */
 export interface Sprite {
   left: number;
   top: number;
@@ -146,10 +150,10 @@ export interface Sprite {
   alpha: Float32Array;
 }
 
-/** Cuts out what was drawn on a canvas with alpha; undefined where nothing was. */
+/** Cuts out what is drawn on a canvas with alpha. Undefined if nothing is. */
 export function cutSprite(canvas: Canvas): Sprite | undefined {
   const { width, height } = canvas;
-  const alpha = canvas.alpha as Float32Array;
+  const alpha = canvas.alpha!;
   let [left, right, top, bottom] = [width, 0, height, 0];
   for (let pixel = 0; pixel < alpha.length; pixel++) {
     if (alpha[pixel] === 0) continue;
@@ -174,7 +178,7 @@ export function cutSprite(canvas: Canvas): Sprite | undefined {
   return sprite;
 }
 
-/** Lays a sprite over a canvas, in this light. It belongs to nobody: owner 0. */
+/** Draws a sprite over a canvas, in this light. Its pixels get owner 0. */
 export function drawSprite(canvas: Canvas, sprite: Sprite, light: number): void {
   const { color, owner } = canvas;
   for (let row = 0; row < sprite.height; row++) {

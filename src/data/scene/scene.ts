@@ -1,3 +1,5 @@
+// The procedurally generated street: scenes, their videos and the ground truth.
+
 import { InputError } from "../../errors.js";
 import { mix } from "../../random.js";
 import type { TrackBox } from "../dataset.js";
@@ -10,37 +12,41 @@ import { Light } from "./light.js";
 import { type SceneView, Stage, sceneViews } from "./stage.js";
 import type { Lane } from "./street.js";
 
+/** Options of {@link createScene}. */
 export interface SceneOptions {
-  /** Everything follows from it: the place, the people, the weather, the noise. Default 1. */
+  /** Determines everything: the place, the people, the weather, the noise. Default 1. */
   seed?: number;
-  /** Pixels; default 360 × 240. */
+  /** In pixels. Default 360 × 240. */
   width?: number;
   height?: number;
-  /** Frames a second; default 25. */
+  /** Frames per second. Default 25. */
   fps?: number;
-  /** The whole place, or near to people; default "wide". */
+  /** The whole place ("wide"), or close to people. Default "wide". */
   view?: SceneView;
-  /** Lets the camera's place follow from the seed as well; otherwise it is the same for every seed. */
+  /** Whether the camera's position depends on the seed. Default: it is the same for all. */
   varyCamera?: boolean;
 }
 
+/** Options of a scene's video. */
 export interface SceneVideoOptions {
-  /** Which of the scene's videos: each has its own people and weather. */
+  /** The video's number. Each video has its own people and weather. */
   index: number;
   frames: number;
-  /** What happens, spread over the video in this order; "none" for a normal video. */
+  /** The abnormal events, in this order over the video; "none" for a normal video. */
   anomalies: readonly SceneAnomaly[] | "none";
-  /** How many people there are, 1 the usual; by default it varies from video to video. */
+  /** How many people there are; 1 is usual. Default: varies from video to video. */
   density?: number;
 }
 
 /** The ground truth of a frame. */
 export interface SceneTruth {
-  /** One value a pixel, row-major: 1 where something abnormal is seen, else 0. Shadows do not count. */
+  /** One value per pixel, row-major: 1 if something abnormal is visible (not a shadow), else 0. */
   mask: Uint8Array;
-  /** What is abnormal and in sight: bounds of its visible pixels. A thing keeps its number all through the video. */
+  /**
+   * The visible pixels' bounds of each abnormal thing. A thing has the same number in all frames.
+   */
   boxes: TrackBox[];
-  /** 1 where the mask has a pixel, which is where there is a box. */
+  /** 1 if there is a box, which is if the mask has a pixel. */
   label: 0 | 1;
 }
 
@@ -49,10 +55,10 @@ export interface SceneFrame extends SceneTruth {
   image: Uint8Array;
 }
 
-/** A thing of which fewer pixels are seen counts as hidden. */
+/** A thing with fewer visible pixels counts as hidden. */
 export const LEAST_PIXELS = 6;
 
-/** A street as a surveillance camera sees it that hangs above it; always from the same point. */
+/** A street, seen by a surveillance camera above it that never moves. */
 export interface Scene {
   readonly seed: number;
   readonly width: number;
@@ -60,13 +66,16 @@ export interface Scene {
   readonly fps: number;
   readonly camera: Camera;
   readonly lanes: readonly Lane[];
-  /** @throws InputError for frames, an index or a density that cannot be, or an anomaly of another name */
+  /**
+   * One of the scene's videos.
+   * @throws InputError if index, frames or density are wrong, or an anomaly is unknown
+   */
   video(options: SceneVideoOptions): SceneVideo;
 }
 
 /**
  * Builds a scene. The same options give the same bytes.
- * @throws InputError for a size that no frame can have, a rate that is not positive, or a seed that is no whole number
+ * @throws InputError if size, rate, view or seed are wrong
  */
 export function createScene({
   seed = 1,
@@ -78,7 +87,8 @@ export function createScene({
 }: SceneOptions = {}): Scene {
   checkFrameSize("scene", width, height);
   if (!(fps > 0 && fps < Number.POSITIVE_INFINITY)) throw new InputError(`scene: fps must be positive, not ${fps}`);
-  if (!sceneViews.includes(view)) throw new InputError(`scene: the view "${view}" is none of ${sceneViews.join(", ")}`);
+  if (!sceneViews.includes(view))
+    throw new InputError(`scene: unknown view "${view}"; use one of ${sceneViews.join(", ")}`);
   if (!Number.isSafeInteger(seed)) throw new InputError(`scene: the seed must be a whole number, not ${seed}`);
   const stage = new Stage(seed, width, height, view, varyCamera);
   return {
@@ -92,13 +102,13 @@ export function createScene({
   };
 }
 
-/** One of a scene's videos. Any frame can be had at any time, in any order. */
+/** One of a scene's videos. Frames can be drawn in any order. */
 export class SceneVideo {
   readonly frameCount: number;
-  /** Everybody in it, and what makes some of them abnormal. */
+  /** All actors. Some have an {@link Actor.anomaly}. */
   readonly actors: readonly Actor[];
   private readonly light: Light;
-  /** Whatever is abnormal; its place here is the number of its track. */
+  /** The abnormal actors. Their positions here are the numbers of their tracks. */
   private readonly abnormal: readonly Actor[];
 
   constructor(
@@ -118,7 +128,7 @@ export class SceneVideo {
     const kinds = anomalies === "none" ? [] : anomalies;
     const wrong = kinds.find((kind) => !sceneAnomalies.includes(kind));
     if (wrong !== undefined) {
-      throw new InputError(`scene: no anomaly is named ${wrong}; there are ${sceneAnomalies.join(", ")}`);
+      throw new InputError(`scene: unknown anomaly "${wrong}"; use ${sceneAnomalies.join(", ")}`);
     }
     this.frameCount = frames;
     const duration = frames / fps;
@@ -133,7 +143,7 @@ export class SceneVideo {
     this.light = new Light(seed);
   }
 
-  /** A frame with its ground truth. @throws InputError for a frame that the video does not have */
+  /** Draws a frame, with its ground truth. @throws InputError if the video does not have it */
   render(frame: number): SceneFrame {
     const time = this.timeOf(frame);
     const { color, owner, width, height } = this.stage.draw(this.standing(time), this.light.at(time));
@@ -141,14 +151,17 @@ export class SceneVideo {
     return { image, ...this.truthOf(frame, owner) };
   }
 
-  /** The ground truth alone, which is much faster. @throws InputError for a frame that the video does not have */
+  /**
+   * Only the ground truth, which is much faster.
+   * @throws InputError if the video does not have the frame
+   */
   truth(frame: number): SceneTruth {
     return this.truthOf(frame, this.stage.owners(this.standing(this.timeOf(frame))));
   }
 
   private timeOf(frame: number): number {
     if (!Number.isSafeInteger(frame) || frame < 0 || frame >= this.frameCount) {
-      throw new InputError(`scene: there is no frame ${frame}; the video has ${this.frameCount}, from 0`);
+      throw new InputError(`scene: there is no frame ${frame}; the video has frames 0 to ${this.frameCount - 1}`);
     }
     return frame / this.fps;
   }

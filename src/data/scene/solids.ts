@@ -1,8 +1,10 @@
+// Solid parts: placing them, drawing them and casting their shadows.
+
 import { type mat4, type ReadonlyVec3, vec3 } from "gl-matrix";
 import type { Camera } from "./camera.js";
 import { type Canvas, type Color, fillPolygon, fillStroke, insideBy, polygonEdges, span } from "./raster.js";
 
-/** A tapered rod with round ends; metres. */
+/** A tapered rod with round ends, in metres. */
 export interface Capsule {
   a: ReadonlyVec3;
   b: ReadonlyVec3;
@@ -11,15 +13,16 @@ export interface Capsule {
   color: Color;
 }
 
-/** A flat convex polygon, counter-clockwise seen from outside; not seen from behind. */
+/** A flat convex polygon in metres, counter-clockwise seen from outside. Invisible from behind. */
 export interface Face {
   corners: readonly ReadonlyVec3[];
   color: Color;
 }
 
-/** What everything that stands or moves is made of. */
+/** A part of something that stands or moves. */
 export type Part = Capsule | Face;
 
+/** A capsule from a to b, in metres. */
 export function capsule(a: ReadonlyVec3, b: ReadonlyVec3, aRadius: number, color: Color, bRadius = aRadius): Capsule {
   return { a, b, aRadius, bRadius, color };
 }
@@ -63,7 +66,7 @@ export function box(low: ReadonlyVec3, high: ReadonlyVec3, color: Color): Face[]
   return faces.map((corners) => ({ corners, color }));
 }
 
-/** Moves parts, from their own coordinates into the world's. */
+/** Moves parts from their own coordinates to the world's. */
 export function placeParts(parts: readonly Part[], placement: mat4): Part[] {
   const moved = (point: ReadonlyVec3) => vec3.transformMat4(vec3.create(), point, placement);
   return parts.map((part) =>
@@ -71,6 +74,7 @@ export function placeParts(parts: readonly Part[], placement: mat4): Part[] {
   );
 }
 
+/** The mean of a part's points. */
 function middle(part: Part): vec3 {
   const points = "corners" in part ? part.corners : [part.a, part.b];
   const sum = vec3.create();
@@ -78,12 +82,13 @@ function middle(part: Part): vec3 {
   return vec3.scale(sum, sum, 1 / points.length);
 }
 
-/** How much brighter the side of a rod towards the sun is. */
+/** How much brighter a rod is on the side towards the sun. */
 const ROUNDNESS = 0.3;
 
 /**
- * Draws parts, the farthest first.
+ * Draws parts, farthest first.
  * @param toSun unit vector towards the sun
+ * @param light brightness, as a share of full light
  * @param owner their number on the canvas
  */
 export function paintParts(
@@ -114,7 +119,7 @@ export function paintParts(
   }
 }
 
-/** What comes closer to the camera, in metres, is not drawn. */
+/** Things closer to the camera, in metres, are not drawn. */
 const NEAREST = 0.5;
 
 function paintFace(
@@ -126,8 +131,8 @@ function paintFace(
   owner: number,
 ): void {
   const [first, second, third] = corners;
-  const along = vec3.subtract(vec3.create(), second, first);
-  const normal = vec3.cross(vec3.create(), along, vec3.subtract(vec3.create(), third, second));
+  const edge = vec3.subtract(vec3.create(), second, first);
+  const normal = vec3.cross(vec3.create(), edge, vec3.subtract(vec3.create(), third, second));
   vec3.normalize(normal, normal);
   if (vec3.dot(normal, vec3.subtract(vec3.create(), camera.eye, first)) <= 0) return;
   const seen = corners.map((corner) => camera.project(corner));
@@ -142,19 +147,22 @@ function paintFace(
   );
 }
 
-/** Which point of the ground each pixel shows. */
+/** The point of the ground that each pixel shows. */
 export interface GroundMap {
   width: number;
   height: number;
-  /** Metres; NaN where no ground is seen. */
+  /** In metres; NaN if the pixel does not show the ground. */
   x: Float32Array;
   z: Float32Array;
 }
 
-/** Half the width of a shadow's edge in metres, and how much it grows a metre of height: the sun is no point. */
+/** Half the width of a shadow's soft edge in metres, and its growth per metre of height. */
 const [PENUMBRA, PENUMBRA_GROWTH] = [0.03, 0.015];
 
-/** Adds the shadows of parts on the ground to `shade`, 0 lit to 1 dark, a value a pixel. Shadows that overlap do not add up. */
+/**
+ * Adds the shadows of parts on the ground to `shade`, one value per pixel, 0 lit to 1 dark.
+ * Overlapping shadows do not add up.
+ */
 export function castShadows(
   shade: Float32Array,
   ground: GroundMap,
@@ -184,7 +192,7 @@ export function castShadows(
           const [offX, offZ] = [x - ax - along * dx, z - az - along * dz];
           inside = part.aRadius + (part.bRadius - part.aRadius) * along - Math.sqrt(offX * offX + offZ * offZ);
         }
-        // Not below: where no ground is, it is NaN.
+        // Also skips NaN: no ground is visible there.
         if (!(inside > -soft)) continue;
         const dark = Math.min(1, (inside + soft) / (2 * soft));
         if (dark > shade[pixel]) shade[pixel] = dark;
@@ -193,7 +201,7 @@ export function castShadows(
   }
 }
 
-/** The pixels that may show the ground around these points; undefined where there are none. */
+/** The pixels that may show the ground around these points. Undefined if there are none. */
 function groundBounds(camera: Camera, points: readonly (readonly [x: number, z: number])[], reach: number) {
   const seen = points.flatMap(([x, z]) =>
     [-reach, reach].flatMap((dx) => [-reach, reach].map((dz) => camera.project([x + dx, 0, z + dz]))),

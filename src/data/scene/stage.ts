@@ -8,36 +8,36 @@ import { type Canvas, createCanvas, drawSprite } from "./raster.js";
 import { castShadows, type Part, paintParts } from "./solids.js";
 import { type Lane, lightAt, streetLanes } from "./street.js";
 
-/** An actor as it is at some time. */
+/** An actor at some time. */
 export interface Standing {
   parts: readonly Part[];
-  /** Where it stands on the ground, in metres. */
+  /** Its place on the ground, in metres. */
   x: number;
   z: number;
   /** Metres from the camera, along the optical axis. */
   depth: number;
-  /** Its number on the canvas; 0 for whom nobody looks for. */
+  /** Its number on the canvas; 0 if it is not labelled. */
   owner: number;
 }
 
 /**
- * Where the camera hangs, what it looks at, and where something may happen: in the whole place, or on the promenade alone, with people some twice as
- * tall in the frame.
+ * Where the camera hangs, what it looks at, and on which lanes abnormal events happen. The close
+ * view shows the promenade, with people about twice as tall in the frame.
  */
 const views = {
   wide: { eye: [0, 5.4, 0], target: [1.8, 0.9, -12], fieldOfView: 0.72, watched: ["near", "far", "away", "towards"] },
   close: { eye: [0, 4.2, -2], target: [1.2, 0.9, -10.5], fieldOfView: 0.56, watched: ["near", "far"] },
 } as const;
-/** Name of a view. */
+/** The name of a view. */
 export type SceneView = keyof typeof views;
-/** The views that there are. */
+/** All views. */
 export const sceneViews = Object.keys(views) as readonly SceneView[];
 
-/** The place and the camera, and how both are drawn with whoever is there. */
+/** The place, the camera, and drawing of both with actors. */
 export class Stage {
   readonly camera: Camera;
   readonly lanes: readonly Lane[];
-  /** Those of them on which something abnormal may happen. */
+  /** The lanes on which abnormal events may happen. */
   readonly watched: readonly Lane[];
   private readonly toSun: ReadonlyVec3;
   private readonly backdrop: Backdrop;
@@ -55,14 +55,14 @@ export class Stage {
     });
     this.lanes = streetLanes(this.camera);
     this.watched = this.lanes.filter(({ name }) => (watched as readonly string[]).includes(name));
-    // From behind the camera, to the left.
+    // The sun is behind the camera, to the left.
     this.toSun = vec3.normalize(vec3.create(), [-0.75, 1, 0.35]);
     this.backdrop = createBackdrop(this.camera, this.toSun, seed);
     this.canvas = createCanvas(width, height);
     this.shade = new Float32Array(width * height);
   }
 
-  /** Whoever is there at a time, the farthest first. */
+  /** The actors who are there at a time, farthest first. */
   standing(actors: readonly Actor[], time: number, owner: (actor: Actor) => number): Standing[] {
     const present = actors.filter(({ begin, end }) => time >= begin && time < end);
     const standing = present.map((actor) => {
@@ -73,7 +73,7 @@ export class Stage {
     return standing.sort((a, b) => b.depth - a.depth);
   }
 
-  /** Draws the place with these actors. The canvas is the stage's own: the next call draws over it. */
+  /** Draws the place with these actors. The next call reuses the canvas. */
   draw(standing: readonly Standing[], light: Brightness): Canvas {
     const { canvas, shade, camera, toSun } = this;
     const { color, ground, shade: still } = this.backdrop;
@@ -87,10 +87,12 @@ export class Stage {
     return canvas;
   }
 
-  /** Which of these actors is seen in each pixel, by its number: all that {@link draw} finds out of it, in a fraction of the time. */
+  /**
+   * The number of the actor that is visible in each pixel: the same as by {@link draw}, but faster.
+   */
   owners(standing: readonly Standing[]): Uint8Array {
     const { owner } = this.canvas;
-    // Nobody farther away hides anything.
+    // Actors behind the first labelled one hide nothing.
     const first = standing.findIndex(({ owner }) => owner > 0);
     if (first < 0) owner.fill(0);
     else this.drawStanding(standing.slice(first), { sky: 1, sun: 0 });
@@ -112,7 +114,7 @@ export class Stage {
     drawLayers(Number.NEGATIVE_INFINITY);
   }
 
-  /** How much of a place lies in the shade of what stands there. */
+  /** How much a place lies in the shade of the street's furniture, 0 to 1. */
   private shadeAt(x: number, z: number): number {
     const seen = this.camera.project([x, 0, z]);
     const [column, row] = [Math.floor(seen.x), Math.floor(seen.y)];

@@ -1,3 +1,7 @@
+// The place, in metres: x to the right, z towards the camera, which hangs near x = 0, z = 0. A
+// paved promenade runs along x. A path along z crosses it and leads into an archway of the building
+// behind.
+
 import type { ReadonlyVec3 } from "gl-matrix";
 import { mix } from "../../random.js";
 import type { Camera } from "./camera.js";
@@ -5,16 +9,15 @@ import { Draw, valueNoise } from "./draw.js";
 import type { Color } from "./raster.js";
 import { box, capsule, type Part } from "./solids.js";
 
-// The place, in metres: x to the right, z towards the camera, which stands near x = 0, z = 0. A paved promenade runs along x; a path
-// along z crosses it and leads into an archway of the building behind.
 const PROMENADE = { near: -6.9, far: -15.1 } as const;
 const PATH = { left: 3, right: 7 } as const;
 const PAVEMENT = -19;
 /** The building's front. */
 export const FACADE = -22;
+/** The archway in the building's front. */
 export const ARCH = { middle: 5, half: 1.9, height: 3.3, depth: 2.6 } as const;
 
-/** A strip on which everybody walks in one direction. */
+/** A strip on which people walk in one direction. */
 export interface Lane {
   name: "near" | "far" | "away" | "towards";
   /** A point of its middle line, and the direction of walking. */
@@ -22,16 +25,20 @@ export interface Lane {
   z: number;
   dx: number;
   dz: number;
-  /** Metres along the middle line, from (x, z), between which somebody on it can be in the frame. */
+  /**
+   * People on the lane may be in the frame from `begin` to `end`, in metres along the middle line.
+   */
   begin: number;
   end: number;
   halfWidth: number;
 }
 
-/** Who is this far from the frame's border, in metres, is not seen, shadow included. */
+/** A person this far outside the frame, in metres, is not visible, nor is the shadow. */
 export const MARGIN = 1.5;
 
-/** The lanes: two on the promenade, two on the path, one for each direction, keeping to the right on the promenade. */
+/**
+ * The lanes, one per direction: two on the promenade, where people keep right, and two on the path.
+ */
 export function streetLanes(camera: Camera): Lane[] {
   const lines: Omit<Lane, "begin" | "end">[] = [
     { name: "near", x: 0, z: -9, dx: 1, dz: 0, halfWidth: 1.5 },
@@ -50,7 +57,7 @@ export function streetLanes(camera: Camera): Lane[] {
   });
 }
 
-/** Light on somebody at this place, as a share: it is dark in the archway. */
+/** Share of the light at this place: the archway is dark. */
 export function lightAt(z: number): number {
   return z >= FACADE ? 1 : Math.max(0.25, 1 - 0.4 * (FACADE - z));
 }
@@ -59,7 +66,7 @@ function times([blue, green, red]: Color, gain: number): Color {
   return [blue * gain, green * gain, red * gain];
 }
 
-/** Slabs in a bond, joints darker, every slab a little different. */
+/** Slabs in a bond, each slightly different, with darker joints. */
 function slabs(x: number, z: number, width: number, length: number, joint: number, color: Color, seed: number): Color {
   const row = Math.floor(z / length);
   const shifted = x / width + (row % 2) / 2;
@@ -74,7 +81,7 @@ function slabs(x: number, z: number, width: number, length: number, joint: numbe
   return times(color, 0.93 + (0.14 * mix(seed, row, column)) / 2 ** 32);
 }
 
-/** Colour of the ground in full light. */
+/** The ground's colour in full light. */
 export function groundColor(x: number, z: number, seed: number): Color {
   const stains = 0.9 + 0.14 * valueNoise(x * 0.35, z * 0.35, seed) + 0.08 * valueNoise(x * 2.1, z * 2.1, seed + 1);
   if (z < FACADE) return [42, 46, 50];
@@ -96,19 +103,19 @@ export function groundColor(x: number, z: number, seed: number): Color {
   return times([62, 118, 96], 0.72 + 0.5 * grass);
 }
 
-/** Whether a point of the building's front is the opening of the archway. */
+/** Whether a point of the building's front is in the archway's opening. */
 export function inArch(x: number, y: number): boolean {
   const off = Math.abs(x - ARCH.middle);
   const rise = ARCH.height - ARCH.half;
   return off < ARCH.half && (y < rise || Math.hypot(off, y - rise) < ARCH.half);
 }
 
-/** Whether it is near enough to the archway to hide somebody in there. */
+/** Whether a point is near enough to the archway to hide a person in there. */
 export function nearArch(x: number, y: number): boolean {
   return Math.abs(x - ARCH.middle) < ARCH.half + 3 && y < ARCH.height + 1;
 }
 
-/** Colour of the building's front in full light. */
+/** The colour of the building's front in full light. */
 export function facadeColor(x: number, y: number, seed: number): Color {
   const wall = 0.94 + 0.1 * valueNoise(x * 0.8, y * 0.8, seed + 5) + 0.05 * valueNoise(x * 6, y * 6, seed + 6);
   if (inArch(x, y)) return [30, 33, 36];
@@ -146,14 +153,14 @@ export function facadeColor(x: number, y: number, seed: number): Color {
   return times([128, 152, 176], wall);
 }
 
-/** Something that stands in the street. */
+/** A thing that stands in the street. */
 export interface Furniture {
   x: number;
   z: number;
   parts: Part[];
 }
 
-/** Trees, lamp posts, benches and planters along the edges of the paths, where they hide people but stand in nobody's way. */
+/** Trees, lamp posts, benches and planters beside the lanes. They hide people but block nobody. */
 export function streetFurniture(seed: number): Furniture[] {
   const draw = new Draw(seed, 11);
   const jitter = (x: number, by = 0.5) => x + draw.number(-by, by);

@@ -1,3 +1,5 @@
+// A bicycle and a cart.
+
 import type { vec3 } from "gl-matrix";
 import { figure, type Person, type Pose } from "./figure.js";
 import type { Color } from "./raster.js";
@@ -8,8 +10,8 @@ const metal: Color = [150, 150, 150];
 const [WHEEL, SPOKES, CRANK] = [0.34, 14, 0.17];
 
 /**
- * A bicycle with its rider, in their own coordinates (x left, y up, z ahead; metres).
- * @param way metres ridden so far, which turns the cranks
+ * A bicycle and its rider, in their own coordinates in metres: x left, y up, z ahead.
+ * @param way metres ridden so far, which turn the cranks
  */
 export function bicycle(rider: Person, paint: Color, way: number): Part[] {
   const parts: Part[] = [];
@@ -60,7 +62,7 @@ export function bicycle(rider: Person, paint: Color, way: number): Part[] {
   return [...parts, ...figure({ ...rider, bag: rider.bag === "backpack" ? "backpack" : "none", coat: 0 }, pose)];
 }
 
-/** A small electric cart with a roof and a driver, in their own coordinates. */
+/** A small electric cart with a roof, and its driver, in their own coordinates. */
 export function cart(driver: Person, paint: Color): Part[] {
   const dark: Color = [55, 55, 58];
   const seat: Color = [120, 150, 175];

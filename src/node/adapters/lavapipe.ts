@@ -1,9 +1,9 @@
-// Mesa's software driver lavapipe: where it is, and with which vectors and threads it should compute.
+// Mesa's software driver lavapipe: where it is, its vector width and its number of threads.
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 
-/** Lavapipe's manifest, where Vulkan loaders look. */
+/** The path of lavapipe's manifest, found where Vulkan loaders look; undefined if there is none. */
 export function findLavapipe(): string | undefined {
   const given = (process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES ?? "").split(":");
   const roots = [
@@ -24,16 +24,17 @@ export function findLavapipe(): string | undefined {
   return [...given, ...manifests].find((path) => /[\\/]lvp_icd[^\\/]*\.json$/.test(path));
 }
 
-/** The variable that sets the bits of lavapipe's vectors. It counts if it is set before the driver is loaded. */
+/** The variable for the bits of lavapipe's vectors. The driver reads it once, when it is loaded. */
 const variable = "LP_NATIVE_VECTOR_WIDTH";
 
 /**
- * The patch of the first Vulkan 1.4 in the manifest of a Mesa (25.1) that gathers by one instruction and loads what is the same for a
- * subgroup once. Older ones do both lane by lane: with 16 lanes they are slower than with 8.
+ * Mesa 25.1, whose manifest says Vulkan 1.4.309, gathers with one instruction, and loads a value
+ * that a subgroup shares once. Older Mesas do both lane by lane: they are slower with 16 lanes than
+ * with 8.
  */
 const firstPatch = 309;
 
-/** What the settings go by. */
+/** What the settings depend on. */
 export interface Host {
   platform: string;
   arch: string;
@@ -47,12 +48,12 @@ export interface Host {
 }
 
 /**
- * Environment variables for lavapipe to compute with 512-bit vectors where that pays: none where the user has set the width, or asks for
- * kernels that need narrower ones.
+ * The environment variables with which lavapipe computes with 512-bit vectors, if that pays. None
+ * if the user has set the width, or wants kernels that need narrower vectors.
  */
 export function wideVectors({ platform, arch, environment, processor, manifest }: Host): Record<string, string> {
   if (platform !== "linux" || arch !== "x64" || environment[variable] !== undefined) return {};
-  // Its matrix units go with narrow vectors only.
+  // Its matrix units need narrow vectors.
   if (/^(matrix|split)$/.test(environment.SDMAE_KERNELS ?? "")) return {};
   try {
     const flags = /^flags\s*:(.*)$/m.exec(processor())?.[1]?.split(" ") ?? [];
@@ -62,24 +63,28 @@ export function wideVectors({ platform, arch, environment, processor, manifest }
     const isNew = major > 1 || (major === 1 && (minor > 4 || (minor === 4 && patch >= firstPatch)));
     return isNew ? { [variable]: "512" } : {};
   } catch {
-    // No /proc, or no manifest that says what it is of: lavapipe's own width is never wrong.
+    // No /proc, or a manifest without a version. lavapipe's own width is never wrong.
     return {};
   }
 }
 
-/** Two threads a processor were measured on two (docs/performance.md). With more than so many, nothing is known. */
+/**
+ * Two threads per processor were measured on two processors (docs/performance.md); with many,
+ * nothing is known.
+ */
 const fewProcessors = 4;
 
 /**
- * Environment variables for two threads a processor, where there are few: none where the user has set their number. lavapipe divides a
- * dispatch evenly among its threads before it runs. With one thread a processor, a thread that has to wait delays the whole dispatch.
+ * The environment variables for two threads per processor, if there are few processors. None if the
+ * user has set the number of threads. lavapipe divides a dispatch evenly among its threads before
+ * it runs. So with one thread per processor, a thread that has to wait delays the whole dispatch.
  */
 export function threads({ platform, environment, processors }: Host): Record<string, string> {
   const isSet = environment.LP_NUM_THREADS !== undefined;
   return platform !== "linux" || isSet || processors > fewProcessors ? {} : { LP_NUM_THREADS: `${2 * processors}` };
 }
 
-/** Environment variables for lavapipe in this process and its children, to be set before the driver is loaded. */
+/** The environment variables of {@link wideVectors} and {@link threads} for this machine. */
 export function lavapipeEnvironment(): Record<string, string> {
   const host: Host = {
     platform: process.platform,

@@ -1,14 +1,15 @@
-import { existsSync, readdirSync } from "node:fs";
+// SwiftShader, a Vulkan driver on the CPU, as npm brings it: finds its archive and unpacks it once.
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { constants, homedir, tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { brotliDecompressSync } from "node:zlib";
 import { extract } from "tar-stream";
 import { mkdirs } from "../files/atomic.js";
 
-/** SwiftShader, a Vulkan driver on the CPU, unpacked. */
+/** SwiftShader, unpacked: paths. */
 export interface SwiftShader {
   /** The driver's manifest, for VK_DRIVER_FILES. */
   icd: string;
@@ -18,7 +19,10 @@ export interface SwiftShader {
 
 const files = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"];
 
-/** Finds the archive that npm's optional package carries, if it is installed and this platform can use it. */
+/**
+ * Finds the archive in npm's optional package; undefined if that is not installed, or if this is
+ * not Linux x64.
+ */
 export function findSwiftShaderArchive(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return undefined;
   try {
@@ -34,12 +38,19 @@ export function findSwiftShaderArchive(): string | undefined {
   return undefined;
 }
 
-/** The folder for things that are made once and used again: SDMAE_CACHE, or the user's cache folder. */
+/**
+ * The folder for things that are made once and used again: SDMAE_CACHE, else the user's cache
+ * folder.
+ */
 export function cacheFolder(): string {
   return process.env.SDMAE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sdmae");
 }
 
-/** Unpacks the archive once into the cache folder (or, where that cannot be written, a private temporary folder). */
+/**
+ * Unpacks the archive, once: into the cache folder, or into a temporary folder if that cannot be
+ * written.
+ * @throws Error if the archive lacks one of the files
+ */
 export async function unpackSwiftShader(archive: string): Promise<SwiftShader> {
   const packageJson = await readFile(join(dirname(archive), "..", "package.json"), "utf8");
   const { version } = JSON.parse(packageJson) as { version: string };
@@ -56,7 +67,7 @@ export async function unpackSwiftShader(archive: string): Promise<SwiftShader> {
   }
   try {
     await unpackInto(archive, scratch);
-    // Another process may have been faster; what it unpacked is the same.
+    // Another process may have been faster. It unpacked the same files.
     await rename(scratch, folder).catch((error: unknown) => {
       if (!isComplete(folder)) throw error;
     });
@@ -85,40 +96,5 @@ async function unpackInto(archive: string, folder: string): Promise<void> {
     for await (const part of entry) parts.push(part as Uint8Array);
     await writeFile(join(folder, entry.header.name), Buffer.concat(parts), { mode: 0o755 });
   }
-  if (!isComplete(folder)) throw new Error(`${archive} does not hold ${files.join(", ")}`);
-}
-
-/** Whether the system has any Vulkan driver to offer: without one, asking for adapters would print warnings and find none. */
-export function hasVulkanDriver(): boolean {
-  if (process.platform !== "linux") return true;
-  if (["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"].some((name) => process.env[name])) return true;
-  const home = process.env.XDG_DATA_HOME ?? join(homedir(), ".local", "share");
-  const shared = (process.env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":");
-  const config = (process.env.XDG_CONFIG_DIRS || "/etc/xdg").split(":");
-  return [home, ...shared, ...config, "/etc"].some((folder) => {
-    try {
-      return readdirSync(join(folder, "vulkan", "icd.d")).some((file) => file.endsWith(".json"));
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Whether the system's own Vulkan loader can be loaded. */
-export function hasVulkanLoader(): boolean {
-  return loadLibrary("libvulkan.so.1");
-}
-
-/**
- * Loads a shared library for good, so that a later dlopen of its name by Dawn finds it although it is on no search path
- * (glibc looks among loaded libraries by soname first). `process.dlopen` then says that it is no Node addon, which is so.
- */
-export function loadLibrary(path: string): boolean {
-  const nodelete = 0x1000; // RTLD_NODELETE: Node closes what is no addon
-  try {
-    process.dlopen({ exports: {} }, path, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | nodelete);
-    return true;
-  } catch (error) {
-    return /did not self-register/.test(String(error));
-  }
+  if (!isComplete(folder)) throw new Error(`${archive} does not contain ${files.join(", ")}`);
 }

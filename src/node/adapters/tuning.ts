@@ -1,3 +1,4 @@
+// An adapter's fastest kernel variants: the package's tables, and a file on this machine.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,16 +8,16 @@ import { shippedTables } from "../../tuner/tables/index.js";
 import { makeFolder, writeFileAtomic } from "../files/atomic.js";
 import { cacheFolder } from "./swiftshader.js";
 
-/** Where the measurements of an adapter are kept on this machine. */
+/** The file that keeps this machine's measurements of an adapter. */
 export function tuningPath(adapter: AdapterDescription): string {
   const name = createHash("sha256").update(adapterName(adapter)).digest("hex").slice(0, 16);
   return join(cacheFolder(), `tuning-${name}.json`);
 }
 
 /**
- * What is known of an adapter's fastest kernel variants: the tables of the package, and over them
- * what was measured on this machine.
- * @param least "thorough" leaves out what a first use found quickly
+ * An adapter's fastest kernel variants, by call: from the package's tables, then from this
+ * machine's measurements, which win.
+ * @param least "thorough" leaves out what the first use found quickly
  */
 export async function knownTuning(
   adapter: AdapterDescription,
@@ -27,7 +28,12 @@ export async function knownTuning(
   return new Map(parts.flatMap((part) => tables.flatMap((table) => [...(table?.[part] ?? [])])));
 }
 
-/** Adds measurements to those of this machine; returns the file. @throws InputError where it cannot be written */
+/**
+ * Adds measurements to this machine's.
+ * @param choices variants by call
+ * @returns the path of the file
+ * @throws InputError if it cannot be written
+ */
 export async function keepTuning(
   adapter: AdapterDescription,
   choices: ReadonlyMap<string, string>,
@@ -41,7 +47,7 @@ export async function keepTuning(
   return path;
 }
 
-/** A file that is missing or damaged is no table: it says nothing, and the next measurement replaces it. */
+/** Undefined for a file that is missing or damaged: the next measurement replaces it. */
 async function cachedTable(adapter: AdapterDescription): Promise<unknown> {
   try {
     return JSON.parse(await readFile(tuningPath(adapter), "utf8"));

@@ -1,27 +1,32 @@
+// UBnormal's annotation images and tracks, for cutting out objects.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { listFrameFiles } from "../media/frame_folder.js";
 
-/** A track of UBnormal: an object's number in the annotation images, and the positions of its frames, `last` exclusive. */
+/**
+ * A track of UBnormal: an object's number in the annotation images, and its frames by position,
+ * `last` exclusive.
+ */
 export interface ObjectTrack {
   object: number;
   first: number;
   last: number;
 }
 
-/** Annotation images of a video in their order, and its tracks. */
+/** The annotations of a video. */
 export interface Annotations {
+  /** Paths of the annotation images, in order. */
   images: string[];
   tracks: ObjectTrack[];
 }
 
 /**
- * Reads what UBnormal has of a video: `<video>_annotations/*_gt.png`, and `<video>_tracks.txt` in that folder or beside it.
- * A file of tracks without a row has no tracks.
+ * Reads a video's annotations: `<video>_annotations/*_gt.png`, and `<video>_tracks.txt` in that
+ * folder or beside it. An empty file means no tracks.
  * @param folder `train/annotations` of UBnormal
- * @throws InputError naming what is missing, or the row that is no track
+ * @throws InputError that names the missing file, or the row that is not a track
  */
 export async function readAnnotations(folder: string, video: string): Promise<Annotations> {
   const own = join(folder, `${video}_annotations`);
@@ -41,12 +46,12 @@ function parseTracks(text: string, path: string): ObjectTrack[] {
   for (const [i, line] of text.split(/\r?\n/).entries()) {
     const row = line.replace(/#.*/, "").trim();
     if (row === "") continue;
-    // Whole numbers, which the data set's own tools write as floats.
+    // Whole numbers, which the data set writes as floats.
     const cells = row.split(",").map((cell) => (cell.trim() === "" ? Number.NaN : Math.trunc(Number(cell))));
-    const [object, first, last] = cells as [number, number, number];
+    const [object, first, last] = cells;
     if (cells.length < 3 || ![object, first, last].every(Number.isSafeInteger) || first < 0) {
       throw new InputError(
-        `${oneLine(path)}, line ${i + 1}: "${oneLine(row)}" is no track; a row is object,first,last`,
+        `${oneLine(path)}, line ${i + 1}: "${oneLine(row)}" is not a track; a row is object,first,last`,
       );
     }
     tracks.push({ object, first, last });

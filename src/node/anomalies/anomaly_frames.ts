@@ -1,3 +1,4 @@
+// Training videos with something abnormal pasted into their frames.
 import type { ForegroundLibrary, ObjectCrop } from "../../data/anomalies/library.js";
 import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/anomalies/paste.js";
 import {
@@ -14,19 +15,22 @@ import { uniformGenerator } from "../../random.js";
 import { FrameWindow } from "./frame_window.js";
 import { type SequenceLibrary, SequenceReader } from "./sequences.js";
 
-/** How many frames ahead of where an anomaly may begin its middle is drawn. */
+/** The middle of an anomaly lies so many frames after its earliest possible begin. */
 const [leastAhead, mostAhead] = [4, 16];
 
 /** A training frame with something abnormal in it. */
 export interface AnomalyFrame {
-  /** As the training frame's. */
+  /** The training frame's number. */
   number: number;
   frame: BgrImage;
   /** 255 where it is abnormal, on all three channels. */
   mask: BgrImage;
 }
 
-/** A generator of a video's own: what it draws does not depend on the videos before it. FNV-1a over the name. */
+/**
+ * A random generator per video, seeded with FNV-1a of its name: it does not depend on the other
+ * videos.
+ */
 function generatorFor(seed: number, name: string): () => number {
   let hash = (0x811c9dc5 ^ seed) >>> 0;
   for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
@@ -34,7 +38,8 @@ function generatorFor(seed: number, name: string): () => number {
 }
 
 /**
- * Step 2 of docs/method.md §7 for one training video: frames at {@link anomalySize} with cut-out sequences pasted, one after the other.
+ * Step 2 of docs/method.md §7 for one training video: its frames, resized to {@link anomalySize},
+ * with cut-out sequences pasted in, one after the other.
  * @throws InputError as the video and {@link SequenceReader} do
  */
 export async function* pasteSequences(
@@ -52,10 +57,11 @@ export async function* pasteSequences(
 }
 
 /**
- * A training video with pseudo-anomalies pasted, one after the other, each along its path. A frame for which nothing could be drawn
- * stays as it is, its mask empty.
- * @param library with crops, made of the same videos
- * @param clip the video's position in it
+ * A training video with pseudo-anomalies pasted in, one after the other, each moving along its
+ * path. A frame for which none could be drawn stays as it is, with an empty mask.
+ * @param library of the same videos, with crops
+ * @param clip the video's position in the library
+ * @throws InputError as the video does
  */
 export async function* pastePseudoAnomalies(
   video: DatasetVideo,
@@ -76,18 +82,18 @@ export async function* pastePseudoAnomalies(
       const frame = await window.at(index);
       if (!frame) return;
       if (index > until) {
-        // Where it has its middle is drawn first: a speed-up must find something that moves there.
+        // The middle is drawn first: a speed-up must find something that moves there.
         middle = index + leastAhead + Math.floor(random() * (mostAhead - leastAhead));
         anomaly = drawPseudoAnomaly(random, library, { clip, frame: middle }, options);
-        // A cut-out may be anywhere in time.
+        // A cut-out needs no such place: it begins now.
         if (anomaly?.kind === "cutout") middle = index - anomaly.first;
         until = middle + (anomaly?.last ?? 0);
       }
       const offset = index - middle;
-      const shows = anomaly && offset >= anomaly.first && offset <= anomaly.last;
-      const { frame: image, mask } = shows
-        ? await pasteInto(frame, anomaly as PseudoAnomaly, offset, window)
-        : { frame, mask: new Uint8Array(frame.width * frame.height) };
+      const { frame: image, mask } =
+        anomaly && offset >= anomaly.first && offset <= anomaly.last
+          ? await pasteInto(frame, anomaly, offset, window)
+          : { frame, mask: new Uint8Array(frame.width * frame.height) };
       yield { number: frame.number, frame: image, mask: { ...image, data: toBgr(mask, "gray") } };
     }
   } finally {

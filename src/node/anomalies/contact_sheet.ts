@@ -1,3 +1,4 @@
+// A picture of pseudo-anomalies to look at: a few samples side by side.
 import sharp from "sharp";
 import { sampleStride } from "../../data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
@@ -16,14 +17,14 @@ export interface Moment {
   mask: BgrImage;
 }
 
-/** The first moment from a position on that has something abnormal in it. */
+/** Finds the first moment at or after a position that has something abnormal in it. */
 export class MomentFinder {
   private readonly recent: AnomalyFrame[] = [];
   private seen = 0;
 
   constructor(private readonly from: number) {}
 
-  /** Takes the video's next frame. @returns a moment, once its three frames are there */
+  /** Takes the video's next frame. @returns the moment, once its three frames have come */
   add(frame: AnomalyFrame): Moment | undefined {
     this.recent.push(frame);
     if (this.recent.length > 2 * sampleStride + 1) this.recent.shift();
@@ -34,7 +35,10 @@ export class MomentFinder {
   }
 }
 
-/** A PNG with a column for each moment: previous, current and next frame, and the current one with its mask in red. */
+/**
+ * A PNG with a column per moment: previous, current and next frame, then the current one with its
+ * mask in red.
+ */
 export async function contactSheet(moments: readonly Moment[]): Promise<Buffer> {
   const heights = moments.map(({ current }) => Math.round((current.height * pictureWidth) / current.width));
   const rowHeight = Math.max(...heights);

@@ -1,3 +1,4 @@
+// Folders of images that appear whole or not at all.
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { BgrImage } from "../../data/resize.js";
@@ -9,7 +10,10 @@ import { encodePng } from "../media/png_write.js";
 /** Images that are encoded and written at once. */
 const writesInFlight = 4;
 
-/** Names in a folder, hidden ones left out; none where there is no such folder. @throws InputError */
+/**
+ * The names in a folder, sorted, without hidden ones; none if there is no such folder.
+ * @throws InputError if it cannot be read
+ */
 export async function namesIn(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).filter((name) => !name.startsWith(".")).sort();
@@ -20,8 +24,8 @@ export async function namesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * A folder of images that appears whole or not at all: written as a hidden folder beside it, then renamed. What an earlier run
- * left half-written is removed.
+ * A folder of images that appears whole or not at all: it is written as a hidden folder beside its
+ * place, then renamed. An unfinished one of an earlier run is removed.
  */
 export class ImageFolder {
   private readonly pending = new Set<Promise<void>>();
@@ -34,8 +38,8 @@ export class ImageFolder {
   ) {}
 
   /**
-   * @param subfolders folders inside of it, for names such as "masks/0.png"
-   * @throws InputError with the system's reason where it cannot be written
+   * @param subfolders folders in it, for names such as "masks/0.png"
+   * @throws InputError if it cannot be written
    */
   static async create(path: string, subfolders: readonly string[] = []): Promise<ImageFolder> {
     const temporary = join(dirname(path), `.${basename(path)}.partial`);
@@ -49,7 +53,10 @@ export class ImageFolder {
     return new ImageFolder(path, temporary);
   }
 
-  /** Begins to write an image; waits while many are on their way. @throws InputError for one that could not be written */
+  /**
+   * Begins to write an image; waits while too many are being written.
+   * @throws InputError if an earlier one could not be written
+   */
   async write(name: string, image: BgrImage): Promise<void> {
     while (this.pending.size >= writesInFlight) await Promise.race(this.pending);
     if (this.failure) throw cannotWrite(this.path, this.failure);
@@ -62,7 +69,10 @@ export class ImageFolder {
     this.pending.add(writing);
   }
 
-  /** Gives the folder its name, in the place of one that has it. */
+  /**
+   * Gives the folder its name, in place of an older one.
+   * @throws InputError if an image or the name cannot be written
+   */
   async commit(): Promise<void> {
     await Promise.all(this.pending);
     if (this.failure) throw cannotWrite(this.path, this.failure);

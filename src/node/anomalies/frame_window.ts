@@ -1,12 +1,15 @@
 import type { Frame } from "../../data/frame.js";
 
-/** A video that is read once, with its frames at hand for some way before and behind the last position that was asked for. */
+/** Reads a video once, and keeps the frames around the last position that was asked for. */
 export class FrameWindow {
   private readonly frames: Frame[] = [];
   private readonly iterator: AsyncIterator<Frame>;
   private ended = false;
 
-  /** @param reach frames that are held behind; so many ahead may be asked for without losing what is needed next */
+  /**
+   * @param reach frames that are kept behind; as many ahead may be asked for without losing the
+   * next ones
+   */
   constructor(
     frames: AsyncIterable<Frame>,
     private readonly reach: number,
@@ -14,7 +17,10 @@ export class FrameWindow {
     this.iterator = frames[Symbol.asyncIterator]();
   }
 
-  /** The frame at a position, which must not lie more than twice the reach behind the farthest so far; undefined beyond either end. */
+  /**
+   * The frame at a position; undefined beyond either end of the video.
+   * @param index at most twice the reach behind the farthest position so far
+   */
   async at(index: number): Promise<Frame | undefined> {
     while (!this.ended && (this.frames.at(-1)?.index ?? -1) < index) {
       const { done, value } = await this.iterator.next();

@@ -1,3 +1,4 @@
+// The folders that create-anomalies writes.
 import { readFile, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -7,18 +8,20 @@ import { mkdirs, writeFileAtomic } from "../files/atomic.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { ImageFolder, namesIn } from "./folders.js";
 
-/** Beside the folders: which settings made them. */
+/** A file beside the folders: the settings that made them. */
 const recordName = "anomalies.json";
 
-/** What the two folders are called: as the original's tool writes them, or as its training reads them. */
+/**
+ * The names of the two folders: as the original's tool writes them, or as its training reads them.
+ */
 const folderNames = {
   original: { frames: "frames", masks: "masks" },
   training: { frames: "frames_abnormal", masks: "masks_abnormal" },
 } as const;
 
 /**
- * Frames with anomalies and their masks under `<root>/train/`, as `<frames>/<video>/<number>.png` and `<masks>/<video>/<number>.png`,
- * numbers without leading zeros. A video appears whole or not at all.
+ * Frames with anomalies and their masks under `<root>/train/`: `<frames>/<video>/<number>.png` and
+ * `<masks>/<video>/<number>.png`, without leading zeros. A video appears whole or not at all.
  */
 export class AnomalyOutput {
   private constructor(
@@ -30,8 +33,9 @@ export class AnomalyOutput {
 
   /**
    * Opens a folder to write into, or to continue in.
-   * @param settings everything that decides about the images
-   * @throws InputError where it holds something else, or anomalies made with other settings, or cannot be written
+   * @param settings everything that the images depend on
+   * @throws InputError if it holds something else or anomalies made with other settings, or cannot
+   * be written
    */
   static async open(
     root: string,
@@ -46,7 +50,7 @@ export class AnomalyOutput {
     const recorded = await readFile(record, "utf8").catch(() => undefined);
     const there = haveFrames.length > 0 ? frames : haveMasks.length > 0 ? masks : undefined;
     if (there !== undefined && recorded === undefined) {
-      throw new InputError(`${oneLine(there)} is not empty and not made by this command: name another folder`);
+      throw new InputError(`${oneLine(there)} is not empty, and this command did not make it: name another folder`);
     }
     if (there !== undefined && !isDeepStrictEqual(parse(recorded), own)) {
       throw new InputError(
@@ -65,7 +69,7 @@ export class AnomalyOutput {
     return new AnomalyOutput(frames, masks, done, made);
   }
 
-  /** Removes what {@link open} made, if no video came to it. */
+  /** Removes the folders that {@link open} made, if no video was written. */
   async tidy(): Promise<void> {
     if ((await namesIn(this.frames)).length > 0 || (await namesIn(this.masks)).length > 0) return;
     await rm(join(dirname(this.frames), recordName), { force: true });
@@ -77,6 +81,7 @@ export class AnomalyOutput {
     return this.done.has(video);
   }
 
+  /** Begins a video. @throws InputError if it cannot be written */
   async video(name: string): Promise<AnomalyVideo> {
     return new AnomalyVideo(
       await ImageFolder.create(join(this.frames, name)),
@@ -85,23 +90,26 @@ export class AnomalyOutput {
   }
 }
 
-/** The images of one video on their way. */
+/** A video that is being written. */
 export class AnomalyVideo {
   constructor(
     private readonly frames: ImageFolder,
     private readonly masks: ImageFolder,
   ) {}
 
+  /** Writes a frame and its mask. @throws InputError if an earlier image could not be written */
   async write(number: number, frame: BgrImage, mask: BgrImage): Promise<void> {
     await this.frames.write(`${number}.png`, frame);
     await this.masks.write(`${number}.png`, mask);
   }
 
+  /** Gives both folders their names. @throws InputError if that fails */
   async commit(): Promise<void> {
     await this.masks.commit();
     await this.frames.commit();
   }
 
+  /** Removes what was written, unless it was committed. */
   async discard(): Promise<void> {
     await this.masks.discard();
     await this.frames.discard();

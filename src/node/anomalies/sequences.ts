@@ -1,3 +1,4 @@
+// Objects that are cut out of UBnormal's videos: sequences of images on disk.
 import { join } from "node:path";
 import { anomalySize, coveredValues, cutObject, mostCoveredValues } from "../../data/anomalies/ubnormal.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
@@ -9,25 +10,25 @@ import { readPngValues } from "../media/png_values.js";
 import { readAnnotations } from "./annotations.js";
 import { ImageFolder, namesIn } from "./folders.js";
 
-/** Folders of a sequence. */
+/** The folders of a sequence. */
 const cutOuts = "anomalies";
 const masks = "masks";
 
 /** A cut-out sequence on disk. */
 export interface CutOutSequence {
   folder: string;
-  /** Paths by frame, from 0; the same number of both. */
+  /** Paths by frame, from 0; as many as of masks. */
   cutOuts: string[];
   masks: string[];
 }
 
-/** Cut-out sequences by the video that they come from. */
+/** Cut-out sequences, by the video that they come from. */
 export interface SequenceLibrary {
   folder: string;
   videos: { name: string; sequences: CutOutSequence[] }[];
 }
 
-/** Videos of UBnormal with something abnormal in them. @throws InputError where there is none */
+/** The names of UBnormal's videos with something abnormal. @throws InputError if there is none */
 export async function abnormalVideos(root: string): Promise<string[]> {
   const frames = join(root, "train", "frames");
   const videos = (await namesIn(frames)).filter((name) => name.includes("abnormal"));
@@ -40,10 +41,11 @@ export async function abnormalVideos(root: string): Promise<string[]> {
 }
 
 /**
- * Step 1 of docs/method.md §7 for one video of UBnormal: each of its tracks becomes `<folder>/<video>/sequence_<track>/anomalies/<n>.png` and
- * `…/masks/<n>.png`. Sequences that are there are left as they are. Frames and annotations go together by position.
- * @returns how many of its tracks there are
- * @throws InputError for files that are missing, cannot be read or do not fit
+ * Step 1 of docs/method.md §7 for one video of UBnormal. Each of its tracks becomes
+ * `<folder>/<video>/sequence_<track>/anomalies/<n>.png` and `…/masks/<n>.png`. Existing sequences
+ * stay as they are. Frames and annotations are matched by position.
+ * @returns the number of its tracks
+ * @throws InputError if files are missing, cannot be read or do not fit each other
  */
 export async function extractSequences(
   root: string,
@@ -65,13 +67,13 @@ export async function extractSequences(
         if (path === undefined) {
           throw new InputError(
             `${oneLine(video)}: track ${t} needs an annotation of frame ${file.number}, ` +
-              `but there are ${annotations.images.length} for ${frames.length} frames`,
+              `but there are only ${annotations.images.length} annotations for ${frames.length} frames`,
           );
         }
         const [frame, numbers] = await Promise.all([readImage(file.path), readPngValues(path)]);
         if (numbers.width < frame.width || numbers.height < frame.height) {
           throw new InputError(
-            `${oneLine(path)} is ${numbers.width}×${numbers.height} pixels, its frame is ${frame.width}×${frame.height}`,
+            `${oneLine(path)} is ${numbers.width}×${numbers.height} pixels, but its frame is ${frame.width}×${frame.height}`,
           );
         }
         const cut = cutObject(frame, numbers, object);
@@ -88,7 +90,10 @@ export async function extractSequences(
   return annotations.tracks.length;
 }
 
-/** The sequences that there are in a folder. @throws InputError where there is none, or one has not as many masks as cut-outs */
+/**
+ * The sequences in a folder.
+ * @throws InputError if there is none, or if one has fewer masks than cut-outs or more
+ */
 export async function listSequences(folder: string): Promise<SequenceLibrary> {
   const videos: SequenceLibrary["videos"] = [];
   for (const name of await namesIn(folder)) {
@@ -114,7 +119,7 @@ export async function listSequences(folder: string): Promise<SequenceLibrary> {
   return { folder, videos };
 }
 
-/** Draws sequences and reads them frame by frame, over and over: what is pasted into one training video. */
+/** Draws sequences at random and reads them frame by frame, without end: for one training video. */
 export class SequenceReader {
   private readonly tooLarge = new Set<CutOutSequence>();
   private sequence: CutOutSequence;
@@ -127,7 +132,10 @@ export class SequenceReader {
     this.sequence = this.draw();
   }
 
-  /** The next cut-out and its mask. @throws InputError for images that cannot be read, and where every first mask is too large */
+  /**
+   * The next cut-out and its mask.
+   * @throws InputError if an image cannot be read, or if every first mask is too large
+   */
   async next(): Promise<{ cutOut: BgrImage; mask: BgrImage }> {
     let mask = await readCutOut(this.sequence.masks[this.position]);
     while (coveredValues(mask) > mostCoveredValues) {
@@ -135,7 +143,7 @@ export class SequenceReader {
       const all = this.library.videos.reduce((count, { sequences }) => count + sequences.length, 0);
       if (this.tooLarge.size === all) {
         throw new InputError(
-          `${oneLine(this.library.folder)}: each of the ${all} sequences begins with a mask over more than ${mostCoveredValues} values`,
+          `${oneLine(this.library.folder)}: each of the ${all} sequences begins with a mask of more than ${mostCoveredValues} values`,
         );
       }
       this.sequence = this.draw();

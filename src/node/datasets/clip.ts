@@ -1,3 +1,4 @@
+// The videos of a data set: files and folders of frames.
 import { join, parse } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
@@ -11,14 +12,17 @@ export interface Clip {
   readonly name: string;
   readonly path: string;
   readonly frameCount?: number;
-  /** The frames' numbers, which name their masks and annotations; absent for a video file, where they are positions. */
+  /** The frames' numbers, by which their masks are found; absent for a video file: positions. */
   readonly numbers?: readonly number[];
   open(): Promise<FrameSource>;
-  /** The frames' size; opens the video when first asked. */
+  /** The frames' size in pixels. The first call opens the video. */
   size(): Promise<{ width: number; height: number }>;
 }
 
-/** A folder of images. @throws InputError as listFrameFiles does */
+/**
+ * A folder of images.
+ * @throws InputError as listFrameFiles does, and if only some files have a number
+ */
 export async function folderClip(name: string, path: string): Promise<Clip> {
   const files = await listFrameFiles(path).catch(async (error: unknown) => {
     const listing = await listFolder(path);
@@ -29,14 +33,14 @@ export async function folderClip(name: string, path: string): Promise<Clip> {
   const unnumbered = files.filter((file) => !/\d/.test(parse(file.name).name));
   if (unnumbered.length > 0 && unnumbered.length < files.length) {
     throw new InputError(
-      `${oneLine(path)}: ${oneLine((unnumbered[0] as { name: string }).name)} has no frame number, but others have: where it belongs is unknown`,
+      `${oneLine(path)}: ${oneLine(unnumbered[0].name)} has no frame number, but other images have: its place is unknown`,
     );
   }
   const numbers = files.map((file) => file.number);
   return { ...withSize(name, path, () => openFrameFolder(path)), frameCount: numbers.length, numbers };
 }
 
-/** A video file; what is wrong with it shows when it is opened. */
+/** A video file. It is not read before it is opened. */
 export function fileClip(name: string, path: string): Clip {
   return withSize(name, path, () => openVideo(path));
 }
@@ -54,7 +58,11 @@ function withSize(name: string, path: string, open: () => Promise<FrameSource>):
   };
 }
 
-/** The number that names a frame's files. @param frame its position, from 0 @throws InputError past the end */
+/**
+ * The number by which a frame's files are named.
+ * @param frame its position, from 0
+ * @throws InputError if it is beyond the end
+ */
 export function frameNumber({ path, numbers }: Clip, frame: number): number {
   const number = numbers ? numbers[frame] : frame;
   if (number === undefined || !Number.isSafeInteger(frame) || frame < 0) {
@@ -63,10 +71,10 @@ export function frameNumber({ path, numbers }: Clip, frame: number): number {
   return number;
 }
 
-/** What is missing between the first and the last frame number, in a line; undefined if nothing is. */
+/** A line that says which frame numbers are missing; undefined if none are. */
 export function gapNote({ numbers }: Clip): string | undefined {
   if (!numbers) return undefined;
-  const [first, last] = [numbers[0], numbers.at(-1) as number];
+  const [first, last] = [numbers[0], numbers[numbers.length - 1]];
   const missing = last - first + 1 - numbers.length;
   if (missing === 0) return undefined;
   const at = numbers.findIndex((number, i) => number !== first + i);
@@ -79,14 +87,15 @@ const IMAGE_EXTENSIONS = /\.(png|jpe?g|tiff?|bmp|webp)$/i;
 /** The clips in a folder, and what else lies there. */
 export interface FoundClips {
   clips: Clip[];
-  /** Names of files that are no video. */
+  /** Names of files that are not videos. */
   others: string[];
 }
 
 /**
- * Video files and folders of frames that lie in `folder`. Sub-folders are not searched further.
- * @param skip names of folders that are no videos
- * @param onFault takes what is wrong with single videos, which are left out
+ * The video files and folders of frames in `folder`; folders below these are not searched.
+ * @param skip names of folders that are not videos
+ * @param onFault receives what is wrong with single videos, which are left out
+ * @throws InputError if the folder cannot be read
  */
 export async function findClips(
   folder: string,
@@ -97,7 +106,7 @@ export async function findClips(
   const listing = await listFolder(folder);
   if (!listing) return found;
   for (const name of listing.broken) {
-    onFault(new InputError(`${oneLine(join(folder, name))} is a link that leads nowhere or round in circles`));
+    onFault(new InputError(`${oneLine(join(folder, name))} is a link that leads nowhere or in a circle`));
   }
   for (const name of listing.folders) {
     if (skip.has(name)) continue;
@@ -120,7 +129,7 @@ export async function findClips(
     onFault(
       new InputError(
         `${oneLine(folder)} holds ${images.length} image${images.length > 1 ? "s" : ""} itself (${oneLine(images[0])}): ` +
-          "the frames of a video need a folder of their own",
+          "put the frames of each video into a separate folder",
       ),
     );
     found.others = found.others.filter((name) => !IMAGE_EXTENSIONS.test(name));

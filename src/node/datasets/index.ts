@@ -1,3 +1,4 @@
+// Opens a data set on disk, and finds out which layout it has.
 import { basename, join, resolve } from "node:path";
 import type { Dataset } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
@@ -12,38 +13,43 @@ import { ped1, ped2 } from "./ucsd.js";
 
 export type { LayoutName, OpenDatasetOptions } from "./layout.js";
 
-/** In the order in which they are tried; a layout of one's own is one file and an entry here. */
+/** In the order in which they are tried. A new layout is a file and an entry here. */
 const layouts: readonly Layout[] = [ped1, ped2, avenue, shanghai, ubnormal, folder];
 
-/** The layouts that {@link openDataset} takes. */
+/** The names of the layouts that {@link openDataset} takes. */
 export const layoutNames: readonly LayoutName[] = layouts.map((layout) => layout.name);
 
 /**
- * Opens a data set that lies in a folder. Only names are read: frames, labels, masks and tracks are when they are asked for.
- * @throws InputError naming what is wrong: no such folder, nothing in it that is known, a video's folder that is empty or has two frames of one number
+ * Opens a data set in a folder. This reads names only; frames, labels, masks and tracks are read
+ * when they are asked for.
+ * @throws InputError that names what is wrong: there is no such folder, it has no known layout, or
+ * a video's folder is empty or has two frames of one number
  */
 export async function openDataset(root: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
   const found = await openRoot(root);
   const name = options.layout ?? (await layoutOf(found));
   const layout = layouts.find((candidate) => candidate.name === name);
   if (!layout)
-    throw new InputError(`there is no data set layout "${oneLine(name)}"; those are ${layoutNames.join(", ")}`);
+    throw new InputError(`"${oneLine(name)}" is not a data set layout; the layouts are ${layoutNames.join(", ")}`);
   return layout.open(found, options);
 }
 
-/** Which layout a folder has. @throws InputError if none that is known, saying what was looked for */
+/**
+ * The layout of a folder.
+ * @throws InputError that says what was looked for, if no layout is recognised
+ */
 export async function detectLayout(root: string): Promise<LayoutName> {
   return layoutOf(await openRoot(root));
 }
 
 async function openRoot(path: string): Promise<Root> {
   const listing = await listFolder(path);
-  if (!listing) throw new InputError(`${oneLine(path)} is no folder: name the one that holds the data set`);
+  if (!listing) throw new InputError(`${oneLine(path)} is not a folder: name the one that holds the data set`);
   return { path, name: basename(resolve(path)), ...listing };
 }
 
 async function layoutOf(root: Root): Promise<LayoutName> {
-  // A folder's name alone may be that of the download that holds several.
+  // The name alone is not enough: it may be that of a download with several data sets.
   const hasSplit = root.folders.some((name) => /^(train|test)$/i.test(name));
   if (hasSplit) for (const layout of layouts) if (await layout.recognises(root)) return layout.name;
   const inner: string[] = [];
@@ -54,10 +60,10 @@ async function layoutOf(root: Root): Promise<LayoutName> {
   const shown = oneLine(root.path);
   if (inner.length > 0) {
     throw new InputError(
-      `${shown} is no data set itself, but holds ${inner.map(oneLine).join(" and ")}: name ${inner.length > 1 ? "one of them" : "it"}`,
+      `${shown} is not a data set itself, but holds ${inner.map(oneLine).join(" and ")}: name ${inner.length > 1 ? "one of them" : "it"}`,
     );
   }
   throw new InputError(
-    `${shown} holds no data set that is known: looked for ${lookedFor.folder}; UCSD's ${lookedFor.ped1.split(",")[0]}`,
+    `${shown} has no known data set layout: looked for ${lookedFor.folder}; UCSD's ${lookedFor.ped1.split(",")[0]}`,
   );
 }

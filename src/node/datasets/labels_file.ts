@@ -3,8 +3,10 @@ import { oneLine } from "../files/messages.js";
 import { numbersOf, readLines } from "./text_file.js";
 
 /**
- * Labels of a video's frames: 0 or 1 a line (or several to a line, separated by blanks or commas), also as "0.0", "1.0" or NumPy's "1.000e+00".
- * @throws InputError for a file that cannot be read, is empty, or holds anything else
+ * Reads the labels of a video's frames: a 0 or 1 per line, or several separated by blanks or
+ * commas; also as "0.0", "1.0" or NumPy's "1.000e+00".
+ * @returns 0 (normal) or 1 (abnormal) per frame
+ * @throws InputError if the file cannot be read, is empty, or holds anything else
  */
 export async function readLabels(path: string): Promise<Uint8Array> {
   const labels: number[] = [];
@@ -16,6 +18,6 @@ export async function readLabels(path: string): Promise<Uint8Array> {
       labels.push(value);
     }
   }
-  if (labels.length === 0) throw new InputError(`${oneLine(path)} is empty: a 0 or 1 for each frame is needed`);
+  if (labels.length === 0) throw new InputError(`${oneLine(path)} is empty: it needs a 0 or 1 per frame`);
   return Uint8Array.from(labels);
 }

@@ -1,3 +1,4 @@
+// What a layout of a data set on disk is, and the options for opening one.
 import type { Dataset } from "../../data/dataset.js";
 import type { InputError } from "../../errors.js";
 import type { Listing } from "./listing.js";
@@ -8,7 +9,7 @@ export type LayoutName = "avenue" | "shanghai" | "ubnormal" | "ped1" | "ped2" | 
 const authors = "train/frames/VIDEO/NUMBER.png and test/frames/VIDEO/NUMBER.png";
 const ucsd = "Train/Train001/001.tif and Test/Test001/001.tif";
 
-/** What each layout needs at least, for messages. */
+/** The least that each layout needs, for messages. */
 export const lookedFor: Readonly<Record<LayoutName, string>> = {
   avenue: authors,
   shanghai: authors,
@@ -18,26 +19,33 @@ export const lookedFor: Readonly<Record<LayoutName, string>> = {
   folder: "train/ and test/ with folders of frames or video files in them, in frames/ or in videos/",
 };
 
+export type Split = "train" | "test";
+
+/** How a data set is opened. */
 export interface OpenDatasetOptions {
-  /** The layout; default: found by the folder's name and what lies in it. */
+  /** The layout; default: recognised by the folder's name and content. */
   layout?: string;
-  /** The folder with `<video>.txt` for the test videos, where it is none of those that are looked at by themselves. */
+  /** The folder with `<video>.txt` for the test videos; default: where the layout has them. */
   labels?: string;
-  /** Takes what is wrong with single videos, which are then left out; default: the first one is thrown. */
+  /**
+   * Receives what is wrong with single videos, which are then left out; default: the first fault is
+   * thrown.
+   */
   onFault?: (fault: InputError) => void;
 }
 
-/** The folder that a data set is in. */
+/** The folder of a data set. */
 export interface Root extends Listing {
   path: string;
-  /** Its own name, which may tell the data set. */
+  /** The last part of the path, which may name the data set. */
   name: string;
 }
 
 /** One way to lay out a data set on disk. */
 export interface Layout {
   readonly name: LayoutName;
-  /** Whether a folder looks like it. */
+  /** Whether a folder seems to have this layout. */
   recognises(root: Root): Promise<boolean>;
+  /** @throws InputError if there is no video, or if something is wrong with one */
   open(root: Root, options: OpenDatasetOptions): Promise<Dataset>;
 }

@@ -3,17 +3,21 @@ import { join } from "node:path";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 
-/** What lies in a folder, hidden entries (".DS_Store", macOS's "._…") left out. Names in natural order: "2" before "10". */
+/**
+ * The names in a folder, without hidden ones (".DS_Store", macOS's "._…"), in natural order: "2"
+ * before "10".
+ */
 export interface Listing {
   folders: string[];
   files: string[];
-  /** Symbolic links that lead nowhere or round in circles. */
+  /** Symbolic links that lead nowhere or in a circle. */
   broken: string[];
 }
 
+/** Compares names for a sort: "2" comes before "10". */
 export const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** @returns undefined where there is no such folder. @throws InputError for one that cannot be read */
+/** Lists a folder; undefined if there is no such folder. @throws InputError if it cannot be read */
 export async function listFolder(folder: string): Promise<Listing | undefined> {
   const listing: Listing = { folders: [], files: [], broken: [] };
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {

@@ -1,3 +1,4 @@
+// Pixel masks of a video as a folder of images.
 import type { PixelMask } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
@@ -7,8 +8,9 @@ import { type Clip, frameNumber } from "./clip.js";
 import { namesInShort } from "./listing.js";
 
 /**
- * Reads the masks of a video from a folder of images, matched to its frames by number; a pixel counts as abnormal if any of its channels is not 0.
- * The reader throws InputError for a folder without a mask for each frame, an image that cannot be read, or one of another size than the frames.
+ * A reader of a video's masks by frame position, from a folder of images whose numbers are the
+ * frames'. A pixel is abnormal (1) if any of its channels is not 0. The reader throws an InputError
+ * if a frame has no mask, or if an image cannot be read or has another size than the frames.
  */
 export function maskReader(folder: string, clip: Clip): (frame: number) => Promise<PixelMask> {
   let listed: Promise<Map<number, string>> | undefined;
@@ -25,7 +27,7 @@ export function maskReader(folder: string, clip: Clip): (frame: number) => Promi
   };
 }
 
-/** @throws InputError unless a mask is as large as the frames */
+/** @throws InputError if a mask has another size than the frames of its video */
 export async function checkMaskSize(path: string, mask: { width: number; height: number }, clip: Clip): Promise<void> {
   const { width, height } = await clip.size();
   if (mask.width !== width || mask.height !== height) {
@@ -41,7 +43,7 @@ async function listMasks(folder: string, clip: Clip): Promise<Map<number, string
   if (missing.length > 0) {
     throw new InputError(
       `${oneLine(folder)} has no mask for the frame number ${namesInShort(missing.map(String))}, ` +
-        `but ${masks.size} others; a mask carries its frame's number`,
+        `but ${masks.size} others; a mask must have its frame's number`,
     );
   }
   return masks;

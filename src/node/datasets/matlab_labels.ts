@@ -1,8 +1,9 @@
+// UCSD's label file, a MATLAB program, read as text.
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { readText } from "./text_file.js";
 
-/** The abnormal frames of a video as ranges of positions from 1, both ends inclusive. */
+/** The abnormal frames of a video, as ranges of positions from 1, both ends inclusive. */
 export interface LabelEntry {
   ranges: [first: number, last: number][];
   /** "UCSDped2.m:3", for messages. */
@@ -13,10 +14,10 @@ const ASSIGNMENT =
   /^TestVideoFile\s*\{\s*(end\s*\+\s*1|\d{1,6})\s*\}\s*\.\s*gt_frame\s*=\s*(?:\[([^[\]=]*)\]|([\d:\s]+))$/;
 
 /**
- * UCSD's label file, `TestVideoFile{end+1}.gt_frame = [5:90, 140:200];` for each test video. It is a MATLAB program, but is read as text:
- * what is no such assignment and no comment is refused.
- * @returns the n-th test video's entry at n − 1; undefined where an index was left out
- * @throws InputError naming file and line
+ * Reads UCSD's label file: `TestVideoFile{end+1}.gt_frame = [5:90, 140:200];` per test video. It is
+ * a MATLAB program, but anything else than such assignments and comments is refused.
+ * @returns the n-th test video's entry at n − 1; undefined if its index was left out
+ * @throws InputError that names file and line
  */
 export async function readMatlabLabels(path: string): Promise<(LabelEntry | undefined)[]> {
   const lines = (await readText(path)).split(/\r\n|\r|\n/);
@@ -24,7 +25,7 @@ export async function readMatlabLabels(path: string): Promise<(LabelEntry | unde
   let statement = "";
   for (const [i, line] of lines.entries()) {
     const where = `${oneLine(path)}:${i + 1}`;
-    // "..." goes on in the next line, as an open bracket does.
+    // After "..." or an open bracket the statement continues in the next line.
     statement += ` ${line.replace(/%.*$/, "").replace(/\.\.\.\s*$/, " ")}`;
     if (/\.\.\.\s*$/.test(line.replace(/%.*$/, "")) || /\[[^\]]*$/.test(statement)) continue;
     for (const part of statement.split(";").map((text) => text.trim())) {
@@ -58,15 +59,15 @@ function parseRanges(text: string, where: string): [number, number][] {
     const first = Number(match?.[1]);
     const last = Number(match?.[2] ?? match?.[1]);
     if (!match || first < 1 || last < first) {
-      throw new InputError(`${where}: "${oneLine(field)}" is no range of frames, such as 61:180, from 1 on`);
+      throw new InputError(`${where}: "${oneLine(field)}" is not a range of frames, such as 61:180, counted from 1`);
     }
     return [first, last];
   });
 }
 
 /**
- * Labels of a video's frames, 1 in the ranges.
- * @throws InputError for a range that the video does not have
+ * The labels of a video's frames: 1 in the ranges, else 0.
+ * @throws InputError if a range reaches beyond the video
  */
 export function labelsOfRanges({ ranges, where }: LabelEntry, name: string, frameCount: number): Uint8Array {
   const labels = new Uint8Array(frameCount);

@@ -1,7 +1,9 @@
 import type { Layout } from "./layout.js";
 import { openOriginal } from "./original.js";
 
-/** ShanghaiTech Campus, laid out as the authors' code wants it; told by the folder's name. */
+/**
+ * ShanghaiTech Campus, laid out as the authors' code expects it; recognised by the folder's name.
+ */
 export const shanghai: Layout = {
   name: "shanghai",
   recognises: async ({ name }) => /shanghai/i.test(name),

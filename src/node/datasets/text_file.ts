@@ -1,8 +1,9 @@
+// Text files with labels and tracks: their lines and numbers.
 import { readFile, stat } from "node:fs/promises";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 
-/** Beyond it a file of labels or tracks is taken to be something else. */
+/** A larger file is not one of labels or tracks. */
 const MAX_BYTES = 64 * 2 ** 20;
 
 /** A line of a text file. */
@@ -13,22 +14,25 @@ export interface Line {
 }
 
 /**
- * A text file without its byte order mark.
- * @throws InputError for one that cannot be read, is no file, or is larger than any file of labels
+ * The content of a text file, without its byte order mark.
+ * @throws InputError if it cannot be read, is not a file, or has over 64 MiB
  */
 export async function readText(path: string): Promise<string> {
   try {
     const info = await stat(path);
-    // A pipe or a device would keep the reader waiting for ever.
+    // A pipe or a device could block the reader for ever.
     if (!info.isFile()) throw new Error("it is not a file");
-    if (info.size > MAX_BYTES) throw new Error(`it has ${info.size} bytes; at most ${MAX_BYTES} are read`);
+    if (info.size > MAX_BYTES) throw new Error(`it has ${info.size} bytes, more than ${MAX_BYTES}`);
     return (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
   } catch (error) {
     throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
   }
 }
 
-/** The lines of a text file that are not blank, with any system's line ends. @throws InputError as readText */
+/**
+ * The lines of a text file that are not blank; any system's line ends.
+ * @throws InputError as readText does
+ */
 export async function readLines(path: string): Promise<Line[]> {
   const lines = (await readText(path)).split(/\r\n|\r|\n/);
   return lines
@@ -36,7 +40,10 @@ export async function readLines(path: string): Promise<Line[]> {
     .filter(({ text }) => text !== "");
 }
 
-/** The numbers of a line, separated by commas, semicolons or blanks. @throws InputError for anything else in it */
+/**
+ * The numbers of a line, separated by commas, semicolons or blanks.
+ * @throws InputError if it has anything else
+ */
 export function numbersOf({ text, where }: Line): number[] {
   return text.split(/\s*[,;]\s*|\s+/).map((field) => {
     const value = Number(field);

@@ -3,26 +3,31 @@ import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
-import type { Layout, OpenDatasetOptions, Root } from "./layout.js";
+import { type Findings, finishDataset, startFindings } from "./findings.js";
+import type { Layout, OpenDatasetOptions, Root, Split } from "./layout.js";
 import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";
 import { maskReader } from "./mask_images.js";
 import { labelsOfRanges, readMatlabLabels } from "./matlab_labels.js";
-import { type Findings, finishDataset, openOriginal, type Split, startFindings } from "./original.js";
+import { openOriginal } from "./original.js";
 
-/** UCSD Ped1 and Ped2 (Mahadevan et al., CVPR 2010), as distributed or in the authors' layout; told by the folder's or the label file's name. */
+/**
+ * UCSD Ped1 (Mahadevan et al., CVPR 2010), as distributed or in the authors' layout; recognised by
+ * the name of the folder or of the label file.
+ */
 export const ped1: Layout = {
   name: "ped1",
   recognises: async (root) => ped(1).test(root.name) || (await namedByLabels(root, 1)),
   open: (root, options) => openPed("ped1", root, options),
 };
 
+/** UCSD Ped2, as {@link ped1}. */
 export const ped2: Layout = {
   name: "ped2",
   recognises: async (root) => ped(2).test(root.name) || (await namedByLabels(root, 2)),
   open: (root, options) => openPed("ped2", root, options),
 };
 
-/** Finds "ped2", "UCSDped2", "UCSD_Peds2", "ped-2", but not "stopped2". */
+/** Matches "ped2", "UCSDped2", "UCSD_Peds2" and "ped-2", but not "stopped2". */
 const ped = (which: 1 | 2) => new RegExp(`(^|[^a-z]|ucsd)peds?[-_ ]?${which}(?!\\d)`, "i");
 
 async function namedByLabels(root: Root, which: 1 | 2): Promise<boolean> {
@@ -35,7 +40,7 @@ async function openPed(layout: "ped1" | "ped2", root: Root, options: OpenDataset
   if (!hasClips(train, "train") && !hasClips(test, "test")) return openOriginal(layout, root, options);
   if (options.labels !== undefined) {
     throw new InputError(
-      `the labels of ${oneLine(root.path)}, laid out as distributed, are in its .m file: leave out ${oneLine(options.labels)}`,
+      `the labels of ${oneLine(root.path)}, in UCSD's layout, are in its .m file: leave out ${oneLine(options.labels)}`,
     );
   }
   const findings = startFindings(root, options);
@@ -52,7 +57,7 @@ interface SplitFolder extends Listing {
   path: string;
 }
 
-/** `Train` or `Test`, however it is spelt. */
+/** `Train` or `Test`, in capitals or not. */
 async function splitFolder(root: Root, split: Split): Promise<SplitFolder | undefined> {
   const name = root.folders.find((folder) => folder.toLowerCase() === split);
   if (name === undefined) return undefined;
@@ -70,10 +75,10 @@ function hasClips(folder: SplitFolder | undefined, split: Split): boolean {
 async function splitClips(folder: SplitFolder, split: Split, { notes, onFault }: Findings): Promise<Clip[]> {
   const skip = folder.folders.filter((name) => !isClip(name, split));
   const found = await findClips(folder.path, new Set(skip), onFault);
-  // Only folders are its clips; a video file beside them is somebody's own.
+  // UCSD's clips are folders; a video file beside them is not UCSD's.
   const clips = found.clips.filter((clip) => clip.numbers);
   const others = skip.filter((name) => !/_gt$/i.test(name) && name !== "gradients2");
-  if (others.length > 0) notes.push(`passed over in ${split}: ${namesInShort(others)}`);
+  if (others.length > 0) notes.push(`ignored in ${split}: ${namesInShort(others)}`);
   for (const clip of clips) {
     const gap = gapNote(clip);
     if (gap) notes.push(`${split} ${oneLine(clip.name)}: ${gap}`);
@@ -87,7 +92,7 @@ function plain({ name, path, frameCount, open }: Clip): DatasetVideo {
 
 async function withTruth(folder: SplitFolder, clips: readonly Clip[], { notes }: Findings): Promise<DatasetVideo[]> {
   const files = folder.files.filter((name) => name.endsWith(".m"));
-  // There may be other programs beside it.
+  // There may be other MATLAB programs.
   const file = files.find((name) => ped(1).test(name) || ped(2).test(name)) ?? files[0];
   const labelFile = file === undefined ? undefined : join(folder.path, file);
   const entries = labelFile === undefined ? [] : await readMatlabLabels(labelFile);
@@ -100,13 +105,13 @@ async function withTruth(folder: SplitFolder, clips: readonly Clip[], { notes }:
   const numbers = new Set(clips.map(numberOf));
   const strangers = [...entries.keys()].filter((i) => entries[i] && !numbers.has(i + 1));
   if (strangers.length > 0) {
-    notes.push(`test: labels for ${namesInShort(strangers.map((i) => `video ${i + 1}`))}, which are no videos here`);
+    notes.push(`test: labels for ${namesInShort(strangers.map((i) => `video ${i + 1}`))}, which are not videos here`);
   }
 
   return clips.map((clip) => {
     const masks = masksOf(clip);
     const labels = async (): Promise<Uint8Array> => {
-      // The n-th entry is that of the n-th video: by its number, so that some may be missing.
+      // The entry goes by the number in the clip's name, since clips may be missing.
       const entry = entries[numberOf(clip) - 1];
       if (!entry)
         throw new InputError(

@@ -1,3 +1,4 @@
+// Checks the videos of a data set, for the dataset command.
 import { stat } from "node:fs/promises";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
@@ -7,33 +8,40 @@ import { listFrameFiles } from "../media/frame_folder.js";
 import { readImage } from "../media/images.js";
 import { inFlight } from "../media/in_flight.js";
 
-/** What a video turned out to hold. What the data set does not have, or what cannot be read, is absent. */
+/**
+ * What was found in a video. What the data set does not have, or what cannot be read, is absent.
+ */
 export interface VideoFindings {
   frames?: number;
-  /** What a video file's header promises, where frames were not counted. */
+  /** What a video file's header promises, if frames were not counted. */
   estimatedFrames?: number;
   width?: number;
   height?: number;
-  /** Frames a second, of a video file. */
+  /** Frames per second, of a video file. */
   fps?: number;
+  /** 0 or 1 per frame. */
   labels?: Uint8Array;
-  /** Frames with a pixel mask; absent where that was not counted. */
+  /** The number of frames with a pixel mask; absent if not counted. */
   masks?: number;
-  /** Every region of every track; absent where they were not read. */
+  /** Every region of every track; absent if not read. */
   tracks?: TrackBox[];
   /** One line for each thing that is wrong. */
   faults: string[];
 }
 
+/** How a video is checked. */
 export interface ExamineOptions {
-  /** Leave out tracks, where they would have to be worked out of images. */
+  /** Leave out tracks: some data sets compute them from images, which takes long. */
   skipTracks?: boolean;
   signal?: AbortSignal;
 }
 
 const DECODES_IN_FLIGHT = 4;
 
-/** Looks at a video's first frame and first mask, and reads its labels and tracks. */
+/**
+ * Reads a video's first frame and first mask, its labels and its tracks. What is wrong is in the
+ * findings' `faults`; nothing but an abort is thrown.
+ */
 export async function glance(video: DatasetVideo, { skipTracks, signal }: ExamineOptions = {}): Promise<VideoFindings> {
   const findings: VideoFindings = { faults: [] };
   const attempt = collector(findings.faults);
@@ -62,8 +70,8 @@ export async function glance(video: DatasetVideo, { skipTracks, signal }: Examin
 }
 
 /**
- * Decodes every frame and every mask of a video, and reads its labels and tracks. Goes on after a fault where it can: behind a damaged image
- * in a folder, but not behind where ffmpeg gives a video up.
+ * Decodes every frame and every mask of a video, and reads its labels and tracks. After a fault it
+ * continues if it can: after a damaged image in a folder, but not after ffmpeg has given up.
  * @param onImage called after each frame and each mask
  */
 export async function verify(
@@ -84,27 +92,7 @@ export async function verify(
     if (labels && frames !== undefined) checkLabelCount(`the label file of ${oneLine(video.path)}`, labels, frames);
     findings.labels = labels;
   });
-  const { mask } = video;
-  if (mask && frames !== undefined) {
-    const good = new Set<number>();
-    const contradicted: number[] = [];
-    await inFlight(Array(frames).keys(), DECODES_IN_FLIGHT, async (frame) => {
-      signal?.throwIfAborted();
-      await attempt(async () => {
-        const { data } = await mask(frame);
-        good.add(frame);
-        if (findings.labels?.[frame] === 0 && data.includes(1)) contradicted.push(frame);
-      });
-      onImage();
-    });
-    findings.masks = good.size;
-    if (contradicted.length > 0) {
-      const first = Math.min(...contradicted);
-      findings.faults.push(
-        `${oneLine(video.path)}: ${contradicted.length} frames have abnormal pixels in their mask, but are labelled normal: position ${first} first`,
-      );
-    }
-  }
+  await verifyMasks(video, findings, attempt, onImage, signal);
   signal?.throwIfAborted();
   await attempt(async () => {
     findings.tracks = await video.tracks?.();
@@ -117,9 +105,38 @@ export async function verify(
       `${oneLine(video.path)}: the box ${x1},${y1},${x2},${y2} of track ${track} at position ${frame} reaches beyond the frame, ${width}×${height} pixels`,
     );
   }
-  // What is wrong with a folder of masks is said for each frame.
+  // A fault of a folder of masks is found once per frame.
   findings.faults = [...new Set(findings.faults)];
   return findings;
+}
+
+async function verifyMasks(
+  video: DatasetVideo,
+  findings: VideoFindings,
+  attempt: Attempt,
+  onImage: () => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { mask } = video;
+  const { frames } = findings;
+  if (!mask || frames === undefined) return;
+  const good = new Set<number>();
+  const contradicted: number[] = [];
+  await inFlight(Array(frames).keys(), DECODES_IN_FLIGHT, async (frame) => {
+    signal?.throwIfAborted();
+    await attempt(async () => {
+      const { data } = await mask(frame);
+      good.add(frame);
+      if (findings.labels?.[frame] === 0 && data.includes(1)) contradicted.push(frame);
+    });
+    onImage();
+  });
+  findings.masks = good.size;
+  if (contradicted.length === 0) return;
+  const first = Math.min(...contradicted);
+  findings.faults.push(
+    `${oneLine(video.path)}: labels and masks disagree in ${contradicted.length} of ${frames} frames: labelled normal, but with abnormal pixels; the first is at position ${first}`,
+  );
 }
 
 type Attempt = (work: () => Promise<void>) => Promise<void>;
@@ -142,7 +159,7 @@ async function verifyFolder(
 ): Promise<void> {
   const files = await listFrameFiles(video.path);
   findings.frames = files.length;
-  // Images come out of order, and it is the first one that says which size the video has.
+  // Images finish out of order, but the first one decides the size of the video.
   const sizes: ({ width: number; height: number } | undefined)[] = [];
   await inFlight(files, DECODES_IN_FLIGHT, async (file, i) => {
     signal?.throwIfAborted();

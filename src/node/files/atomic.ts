@@ -1,3 +1,4 @@
+// Files that appear whole or not at all, and folders.
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -5,8 +6,8 @@ import { InputError } from "../../errors.js";
 import { reasonOf } from "./messages.js";
 
 /**
- * A file that appears whole or not at all: written to a temporary name in the same folder, then renamed, over an older file
- * if there is one. Until {@link commit} the older file stays as it was.
+ * A file that appears whole or not at all: it is written under a temporary name in the same folder,
+ * then renamed. Until {@link commit}, an older file of its name stays as it is.
  */
 export class AtomicFile {
   private finished = false;
@@ -17,7 +18,7 @@ export class AtomicFile {
     private readonly file: FileHandle,
   ) {}
 
-  /** @throws InputError with the system's reason where the folder cannot be written */
+  /** @throws InputError if the folder cannot be written */
   static async create(path: string): Promise<AtomicFile> {
     const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
     try {
@@ -27,7 +28,7 @@ export class AtomicFile {
     }
   }
 
-  /** Appends. */
+  /** Appends. @throws InputError if that fails; the file is then discarded */
   async write(data: Uint8Array | string): Promise<void> {
     try {
       await this.file.writeFile(data);
@@ -37,10 +38,10 @@ export class AtomicFile {
     }
   }
 
-  /** Gives the file its name. */
+  /** Gives the file its name. @throws InputError if that fails; the file is then discarded */
   async commit(): Promise<void> {
     try {
-      // Otherwise a crash of the machine may leave the new name with no content.
+      // Without it, a crash of the machine may leave an empty file under the new name.
       await this.file.sync();
       await this.file.close();
       await rename(this.temporary, this.path);
@@ -60,12 +61,15 @@ export class AtomicFile {
   }
 }
 
-/** What is said of a file or folder that cannot be written, with the system's reason. */
+/** The error for a file or folder that cannot be written, with the system's reason. */
 export function cannotWrite(path: string, error: unknown): InputError {
   return new InputError(`${path}: cannot be written (${reasonOf(error)})`);
 }
 
-/** Writes a file whole or not at all; see {@link AtomicFile}. */
+/**
+ * Writes a file whole or not at all; see {@link AtomicFile}.
+ * @throws InputError if it cannot be written
+ */
 export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
   const file = await AtomicFile.create(path);
   await file.write(data);
@@ -73,10 +77,10 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
 }
 
 /**
- * Makes a folder and those above it, unless they are there.
- * @param name what messages call it; default the path
+ * Makes a folder and those above it, unless they exist.
+ * @param name what messages call it; default: the path
  * @returns whether any was made
- * @throws InputError with the system's reason
+ * @throws InputError if that fails
  */
 export async function makeFolder(path: string, name: string = path): Promise<boolean> {
   try {
@@ -87,8 +91,9 @@ export async function makeFolder(path: string, name: string = path): Promise<boo
 }
 
 /**
- * Makes a folder and those above it, unless they are there; returns whether any was made. Node's own recursive mkdir never ends where a folder
- * that is there has no room for others, such as /proc.
+ * Makes a folder and those above it, unless they exist; returns whether any was made. Node's own
+ * recursive mkdir never ends below a folder that takes no others, such as /proc.
+ * @throws Error of the system
  */
 export async function mkdirs(path: string): Promise<boolean> {
   const folder = resolve(path);
@@ -102,7 +107,7 @@ export async function mkdirs(path: string): Promise<boolean> {
     await mkdirs(dirname(folder));
     await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
       if (again.code === "ENOENT") throw new Error("no folder can be made there");
-      // Another process may have made it meanwhile.
+      // Another process may have made it in the meantime.
       if (again.code !== "EEXIST") throw again;
     });
     return true;

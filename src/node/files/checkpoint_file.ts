@@ -3,10 +3,13 @@ import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../../chec
 import { InputError } from "../../errors.js";
 import { reasonOf } from "./messages.js";
 
-/** Node reads at most 2 GiB at once; the paper's checkpoint with its optimizer takes 37 MB. */
+/** Node reads at most 2 GiB at once. The paper's checkpoint with its optimiser has 37 MB. */
 const maxFileBytes = 2 ** 31 - 1;
 
-/** A checkpoint's file, as it is. @throws InputError where it cannot be read */
+/**
+ * Reads a checkpoint's file without parsing it.
+ * @throws InputError if it cannot be read or has over 2 GiB
+ */
 export async function readCheckpointFile(path: string): Promise<CheckpointFile> {
   try {
     const { size } = await stat(path);
@@ -19,8 +22,8 @@ export async function readCheckpointFile(path: string): Promise<CheckpointFile> 
 }
 
 /**
- * Reads a checkpoint: one .safetensors or .pth, or the teacher's and the student's.
- * @param heads attention heads, where the file does not tell
+ * Reads a checkpoint: one .safetensors or .pth file, or the teacher's and the student's.
+ * @param heads attention heads, if the file does not say
  * @throws InputError that names the file and what is wrong with it
  */
 export async function readCheckpoint(paths: readonly string[], heads?: number): Promise<Checkpoint> {

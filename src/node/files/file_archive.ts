@@ -7,11 +7,11 @@ import type { FrameArchive } from "../../train/frame_archive.js";
 import { reasonOf } from "./messages.js";
 
 /**
- * Keeps decoded frames in a file. Where the system allows it the file has no name from the start, so that nothing of it is left however the
- * process ends.
+ * Keeps decoded frames in a temporary file. Except on Windows, the file has no name, so that
+ * nothing remains of it however the process ends.
  */
 export class FileArchive implements FrameArchive {
-  /** Where frames begin, and where the last one ends. */
+  /** Where each frame begins, and where the last one ends, in bytes. */
   private readonly offsets: number[] = [0];
 
   private constructor(
@@ -19,7 +19,7 @@ export class FileArchive implements FrameArchive {
     private readonly file: FileHandle,
   ) {}
 
-  /** @throws InputError where the folder cannot be written */
+  /** @throws InputError if the folder cannot be written */
   static async create(folder: string = tmpdir()): Promise<FileArchive> {
     const path = join(folder, `sdmae-frames-${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
     try {
@@ -27,18 +27,18 @@ export class FileArchive implements FrameArchive {
       if (process.platform !== "win32") await rm(path, { force: true });
       return new FileArchive(path, file);
     } catch (error) {
-      throw new InputError(`${folder}: frames cannot be kept there (${reasonOf(error)})`);
+      throw new InputError(`${folder}: decoded frames cannot be stored there (${reasonOf(error)})`);
     }
   }
 
   async add(frame: Uint8Array): Promise<void> {
-    const offset = this.offsets.at(-1) as number;
+    const offset = this.offsets[this.offsets.length - 1];
     try {
       for (let done = 0; done < frame.length; ) {
         done += (await this.file.write(frame, done, frame.length - done, offset + done)).bytesWritten;
       }
     } catch (error) {
-      throw new InputError(`${this.path}: decoded frames cannot be kept there (${reasonOf(error)})`);
+      throw new InputError(`${this.path}: decoded frames cannot be stored there (${reasonOf(error)})`);
     }
     this.offsets.push(offset + frame.length);
   }
@@ -48,7 +48,7 @@ export class FileArchive implements FrameArchive {
     const bytes = new Uint8Array(end - offset);
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await this.file.read(bytes, done, bytes.length - done, offset + done);
-      if (bytesRead === 0) throw new Error(`${this.path} ends before frame ${frame} does`);
+      if (bytesRead === 0) throw new Error(`${this.path} ends within frame ${frame}`);
       done += bytesRead;
     }
     return bytes;

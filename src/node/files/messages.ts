@@ -1,15 +1,21 @@
+// Text from outside, made fit for messages of one line.
+
+/** Characters. */
 const LONGEST = 300;
 
-/** Text from outside (a file name, what a library said) made fit for a message of one line: no control characters, not endless. */
+/**
+ * Text from outside (a file name, a library's message) in one line, without control characters, cut
+ * if it is long.
+ */
 export function oneLine(text: string): string {
   const clean = text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes.
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
     .trim();
   return clean.length > LONGEST ? `${clean.slice(0, LONGEST)}…` : clean;
 }
 
-/** Why something failed, in a few words, from whatever was thrown. */
+/** Why something failed, in a few words. @param error whatever was thrown */
 export function reasonOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   switch (code) {
@@ -21,7 +27,7 @@ export function reasonOf(error: unknown): string {
     case "EISDIR":
       return "it is a folder";
     case "EEXIST":
-      return "a file of that name is in the way";
+      return "a file of that name exists";
     case "ENOTDIR":
       return "not a folder";
     default:

@@ -2,7 +2,10 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** A file of this package: beside the package.json nearest above, since this code runs from src/ and, bundled, from dist/. */
+/**
+ * The path of a file of this package. The package's root is the nearest folder above with a
+ * package.json, since this code runs from src/ and, bundled, from dist/.
+ */
 export function packageFile(...parts: string[]): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json"))) {

@@ -10,7 +10,10 @@ import type { Detector } from "../detector.js";
 import { mkdirs, writeFileAtomic } from "./atomic.js";
 import { reasonOf } from "./messages.js";
 
-/** Records of scored videos as files, so that only one video's is in memory, and a run that was stopped goes on where it was. */
+/**
+ * Keeps the records of scored videos in files. So only one video's record is in memory, and a
+ * stopped run continues where it was.
+ */
 export class RecordStore {
   private constructor(
     private readonly folder: string,
@@ -19,11 +22,12 @@ export class RecordStore {
   ) {}
 
   /**
-   * @param folder where records stay, in a folder of their own for each model, settings and data set; without it they are removed by {@link close}
-   * @throws InputError where it cannot be written
+   * @param folder where records stay, in a sub-folder for each combination of model, settings,
+   * adapter and data set; undefined: a temporary folder, which {@link close} removes
+   * @throws InputError if it cannot be written
    */
   static async open(folder: string | undefined, dataset: Dataset, detector: Detector): Promise<RecordStore> {
-    // How frames are scored from their tokens does not matter here.
+    // A record holds token maps: how frames are scored from them does not matter here.
     const { frameScore: _, ...computed } = detector.settings;
     const made = {
       model: hashOf(detector.checkpoint.weights),
@@ -42,7 +46,10 @@ export class RecordStore {
     }
   }
 
-  /** The record of a video with a masking's seed, if there is one. @throws InputError for a damaged file */
+  /**
+   * The record of a video with a masking's seed, if there is one.
+   * @throws InputError if the file cannot be read or is damaged
+   */
   async read(video: string, seed: number): Promise<VideoRecord | undefined> {
     const path = this.path(video, seed);
     const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
@@ -52,12 +59,12 @@ export class RecordStore {
     return bytes && decodeRecord(bytes, path);
   }
 
-  /** Keeps a record. @throws InputError where it cannot be written */
+  /** Keeps a record. @throws InputError if it cannot be written */
   async write(video: string, seed: number, record: VideoRecord): Promise<void> {
     await writeFileAtomic(this.path(video, seed), encodeRecord(record, { ...this.made, video, seed: String(seed) }));
   }
 
-  /** Removes what was kept for this run only. */
+  /** Removes a temporary folder. */
   async close(): Promise<void> {
     if (this.temporary) await rm(this.folder, { recursive: true, force: true });
   }

@@ -1,3 +1,4 @@
+// The log of a training run, log.jsonl: its entries, and reading and writing them.
 import { closeSync, openSync, writeSync } from "node:fs";
 import { readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
@@ -5,7 +6,7 @@ import { InputError } from "../../errors.js";
 import { cannotWrite, writeFileAtomic } from "./atomic.js";
 import { oneLine, reasonOf } from "./messages.js";
 
-/** A start of the run: there is another one for each resume. */
+/** A start of the run. Each resume adds one. */
 export interface RunEntry {
   type: "run";
   /** ISO 8601. */
@@ -16,17 +17,17 @@ export interface RunEntry {
   versions: Readonly<Record<string, string>>;
 }
 
-/** An optimiser's step. Epochs and steps count from 1, steps on over epochs. */
+/** A step of the optimiser. Epochs and steps count from 1; steps continue over epochs. */
 export interface StepEntry {
   type: "step";
   epoch: number;
   stage: number;
   step: number;
-  /** NaN, which the file holds as null, where the loss was not finite. */
+  /** NaN if the loss was not finite; null in the file. */
   loss: number;
   learningRate: number;
   samplesPerSecond: number;
-  /** Since the run began; goes on over resumes. */
+  /** Seconds since the run began; a resume continues them. */
   seconds: number;
 }
 
@@ -38,24 +39,24 @@ export interface EpochEntry {
   /** The mean over the epoch. */
   loss: number;
   seconds: number;
-  /** How many it had. */
+  /** How many steps it had. */
   steps: number;
 }
 
-/** A test of the model as it is after an epoch. */
+/** A test of the model after an epoch. */
 export interface TestEntry {
   type: "test";
   epoch: number;
   stage: number;
-  /** 0…1; absent where the data set's labels do not allow it. */
+  /** 0…1; absent if the data set's labels do not allow it. */
   microAuc?: number;
   macroAuc?: number;
-  /** Better than all before it in its stage. */
+  /** Whether it is better than all before it in its stage. */
   best: boolean;
   seconds: number;
 }
 
-/** Something that happened, for a reader. */
+/** Something that a reader should know. */
 export interface NoteEntry {
   type: "note";
   text: string;
@@ -65,12 +66,13 @@ export type LogEntry = RunEntry | StepEntry | EpochEntry | TestEntry | NoteEntry
 
 type Check = (value: unknown) => boolean;
 const whole: Check = (value) => Number.isInteger(value) && (value as number) >= 1;
-/** What is not finite is null in JSON. */
+/** JSON has null for a number that is not finite. */
 const number: Check = (value) => typeof value === "number" || value === null;
 const maybeNumber: Check = (value) => value === undefined || number(value);
 const text: Check = (value) => typeof value === "string";
 const record: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** What the fields of each type of entry must be. */
 const fields: {
   readonly [K in LogEntry["type"]]: Readonly<Record<Exclude<keyof Extract<LogEntry, { type: K }>, "type">, Check>>;
 } = {
@@ -97,8 +99,8 @@ const fields: {
 };
 
 /**
- * The log of a training run: `log.jsonl` in its folder, a JSON object a line. A line is there for good once {@link append} is back,
- * whatever becomes of the process.
+ * The log of a training run: `log.jsonl` in its folder, one JSON object per line. Once {@link
+ * append} has returned, the line stays, even if the process is killed.
  */
 export class TrainingLog {
   private constructor(
@@ -108,8 +110,10 @@ export class TrainingLog {
   ) {}
 
   /**
-   * Reads the log of a run's folder, or begins one. A last line without its end, which a kill leaves behind, is cut off.
-   * @throws InputError for a damaged line, with its number, or a file that cannot be read or written
+   * Reads the log of a run's folder, or begins one. An incomplete last line, as a kill leaves it,
+   * is cut off.
+   * @throws InputError if a line is damaged (with its number), or the file cannot be read or
+   * written
    */
   static async open(folder: string): Promise<TrainingLog> {
     const path = join(folder, "log.jsonl");
@@ -136,18 +140,21 @@ export class TrainingLog {
   }
 
   /**
-   * What happened, in order, without what was done again later. The same array grows while new entries come at its end;
-   * where older ones are replaced or dropped, another array takes its place.
+   * What happened, in order; of a step or epoch that was done again, the last entry. New entries
+   * are added to the same array; if older ones are replaced or dropped, it is another array.
    */
   entries(): readonly LogEntry[] {
     return this.list;
   }
 
-  /** Adds a line, which replaces an earlier one of the same step or epoch. @throws InputError where it cannot be written */
+  /**
+   * Adds a line. Its entry replaces an earlier one of the same step or epoch.
+   * @throws InputError if it cannot be written
+   */
   append(entry: LogEntry): void {
     const line = Buffer.from(`${JSON.stringify(entry)}\n`);
     try {
-      // One write, so that lines stay whole whoever else reads or writes.
+      // One write, so that lines stay whole for others that read or write the file.
       if (writeSync(this.file, line) < line.length) throw new Error("the disk is full");
     } catch (error) {
       throw cannotWrite(this.path, error);
@@ -158,9 +165,10 @@ export class TrainingLog {
   }
 
   /**
-   * Forgets what came after a global step, in the file too: for a resume from a save after that step. The epoch of the first step that
-   * is forgotten was not complete, so its end and its test go along. Runs and notes stay: they did happen.
-   * @throws InputError where the file cannot be written
+   * Drops what came after a step (counted over epochs), in the file too: for a resume from a
+   * checkpoint of that step. The epoch of the first dropped step is incomplete, so its end and its
+   * test are dropped too. Runs and notes stay: they did happen.
+   * @throws InputError if the file cannot be written
    */
   async rewindTo(step: number): Promise<void> {
     let epoch = Infinity;
@@ -173,7 +181,10 @@ export class TrainingLog {
     await this.replaceBy(kept);
   }
 
-  /** Forgets everything, in the file too: for a run that begins. @throws InputError where the file cannot be written */
+  /**
+   * Drops everything, in the file too: for a new run.
+   * @throws InputError if the file cannot be written
+   */
   async clear(): Promise<void> {
     if (this.list.length > 0) await this.replaceBy([]);
   }
@@ -181,7 +192,7 @@ export class TrainingLog {
   private async replaceBy(entries: LogEntry[]): Promise<void> {
     await writeFileAtomic(this.path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
     this.list = entries;
-    // The open file is the one that was replaced.
+    // The open file is the old one.
     closeSync(this.file);
     this.file = openToAppend(this.path);
   }
@@ -191,18 +202,21 @@ export class TrainingLog {
   }
 }
 
-/** What tells an entry from others of its type: a step or an epoch; runs and notes are all different. */
+/**
+ * The step or epoch that identifies an entry among those of its type; NaN for runs and notes, which
+ * all differ.
+ */
 function numberOf(entry: LogEntry): number {
   if (entry.type === "step") return entry.step;
   return entry.type === "epoch" || entry.type === "test" ? entry.epoch : Number.NaN;
 }
 
-/** Where an entry belongs: among those of its type by number, else at the end. */
+/** The place of an entry: among those of its type by number, else at the end. */
 function placeOf(list: readonly LogEntry[], entry: LogEntry): { at: number; replaces: boolean } {
   const own = numberOf(entry);
   let at = list.length;
   if (Number.isNaN(own)) return { at, replaces: false };
-  // What is placed belongs near the end.
+  // Its place is near the end.
   for (let i = list.length - 1; i >= 0; i--) {
     const other = list[i];
     if (other.type !== entry.type) continue;
@@ -217,7 +231,7 @@ function placeOf(list: readonly LogEntry[], entry: LogEntry): { at: number; repl
 function parse(line: string, where: string): LogEntry {
   const damaged = (what: string) =>
     new InputError(
-      `${where}: ${what}, so it is no line of a training log; mend or remove it: ${oneLine(line.slice(0, 80))}`,
+      `${where}: ${what}, so it is not a line of a training log; correct or remove it: ${oneLine(line.slice(0, 80))}`,
     );
   let entry: Record<string, unknown>;
   try {
@@ -227,7 +241,7 @@ function parse(line: string, where: string): LogEntry {
   }
   const type = record(entry) ? entry.type : undefined;
   if (typeof type !== "string" || !Object.hasOwn(fields, type)) {
-    throw damaged(`"type" is none of ${Object.keys(fields).join(", ")}`);
+    throw damaged(`"type" is not one of ${Object.keys(fields).join(", ")}`);
   }
   for (const [name, check] of Object.entries<Check>(fields[type as LogEntry["type"]])) {
     if (!check(entry[name])) throw damaged(`"${name}" is ${JSON.stringify(entry[name]) ?? "missing"}`);

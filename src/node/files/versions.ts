@@ -2,7 +2,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { packageFile } from "./package_files.js";
 
-/** The versions of this package, of Node, and of npm's webgpu with Dawn in it, for records of what was measured. */
+/**
+ * The versions of this package, Node, and npm's webgpu (which contains Dawn), for records of
+ * measurements.
+ */
 export function versions(): { sdmae: string; node: string; webgpu: string } {
   const { version } = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as { version: string };
   const webgpu = createRequire(import.meta.url)("webgpu/package.json") as { version: string };

@@ -1,3 +1,4 @@
+// The ffmpeg program: finds it, runs it, and says in a line why it failed.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, chmod, copyFile, rename, rm, stat } from "node:fs/promises";
@@ -8,28 +9,34 @@ import { InputError } from "../../errors.js";
 import { mkdirs } from "../files/atomic.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 
+/** Where {@link findFfmpeg} looks. */
 export interface FfmpegLookup {
-  /** Default process.env; SDMAE_FFMPEG, PATH and the cache folders are read from it. */
+  /** SDMAE_FFMPEG, PATH and the cache folder are read from it; default process.env. */
   env?: Record<string, string | undefined>;
-  /** Path of npm's binary, or undefined where there is none; default asks @ffmpeg-installer/ffmpeg. */
+  /**
+   * Gives the path of npm's binary, undefined if there is none; default: of
+   * @ffmpeg-installer/ffmpeg.
+   */
   npmBinary?: () => Promise<string | undefined>;
 }
 
 /**
- * The path of an ffmpeg that can be run: SDMAE_FFMPEG if set, else the first on the PATH, else npm's
+ * The path of an ffmpeg that can be run: SDMAE_FFMPEG if set, else the first on the PATH, else
+ * npm's
  * @ffmpeg-installer/ffmpeg.
- * @throws InputError saying what to install where there is none, or that SDMAE_FFMPEG names no program.
+ * @throws InputError if there is none (it says what to install), or if SDMAE_FFMPEG is not a
+ * program
  */
 export async function findFfmpeg({ env = process.env, npmBinary = npmFfmpeg }: FfmpegLookup = {}): Promise<string> {
   const named = env.SDMAE_FFMPEG;
   if (named) {
     if (await isProgram(named)) return named;
-    throw new InputError(`SDMAE_FFMPEG is ${oneLine(named)}, which is not a program that can be run`);
+    throw new InputError(`SDMAE_FFMPEG is ${oneLine(named)}, which is not an executable program`);
   }
   const program = process.platform === "win32" ? "ffmpeg.exe" : "ffmpeg";
-  // On Windows the variable may be spelt "Path"; process.env does not mind, a copy of it does.
+  // On Windows the variable may be spelt "Path". process.env takes either, a copy of it does not.
   for (const folder of (env.PATH ?? env.Path ?? "").split(delimiter)) {
-    // A relative entry would run whatever lies in the current folder.
+    // A relative entry could run a program of the current folder.
     if (isAbsolute(folder) && (await isProgram(join(folder, program)))) return join(folder, program);
   }
   const binary = await npmBinary();
@@ -37,13 +44,13 @@ export async function findFfmpeg({ env = process.env, npmBinary = npmFfmpeg }: F
   if (usable !== undefined) return usable;
   throw new InputError(
     "reading or writing video needs ffmpeg, and none was found: install it (apt install ffmpeg, brew install ffmpeg, " +
-      "winget install ffmpeg), or run npm install @ffmpeg-installer/ffmpeg, or set SDMAE_FFMPEG to its path",
+      "winget install ffmpeg, or npm install @ffmpeg-installer/ffmpeg), or set SDMAE_FFMPEG to its path",
   );
 }
 
 async function npmFfmpeg(): Promise<string | undefined> {
   try {
-    // Throws a string where the package for this platform is not installed.
+    // Throws a string if the package for this platform is not installed.
     const { default: installer } = await import("@ffmpeg-installer/ffmpeg");
     return installer.path;
   } catch {
@@ -51,7 +58,11 @@ async function npmFfmpeg(): Promise<string | undefined> {
   }
 }
 
-/** Package managers that block install scripts leave the binary without its executable bit. */
+/**
+ * Package managers that block install scripts leave npm's binary without its executable bit. This
+ * sets the bit, or copies the binary into the cache folder if its mode cannot be changed.
+ * @returns the path of a program that runs; undefined if there is none
+ */
 async function makeRunnable(binary: string, env: Record<string, string | undefined>): Promise<string | undefined> {
   const original = await stat(binary).catch(() => undefined);
   if (!original?.isFile()) return undefined;
@@ -59,7 +70,7 @@ async function makeRunnable(binary: string, env: Record<string, string | undefin
   await chmod(binary, 0o755).catch(() => {});
   if (await isProgram(binary)) return binary;
   const cache = join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "sdmae");
-  // The size and the date stand for the version, so that an update is copied anew.
+  // Size and date stand for the version, so that an update is copied again.
   const copy = join(cache, `ffmpeg-${original.size}-${Math.trunc(original.mtimeMs)}`);
   if (await isProgram(copy)) return copy;
   const unfinished = `${copy}.${process.pid}`;
@@ -89,10 +100,11 @@ async function isProgram(path: string): Promise<boolean> {
 export interface FfmpegEnd {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** Set where it could not be started at all. */
+  /** Set if it could not be started at all. */
   startError?: Error;
 }
 
+/** A running ffmpeg. */
 export interface FfmpegRun {
   child: ChildProcessByStdio<null, Readable, Readable>;
   log: FfmpegLog;
@@ -106,7 +118,7 @@ const LONGEST_LINE = 4000;
 const MOST_LINES = 400;
 const MOST_ERRORS = 50;
 
-/** What ffmpeg printed on stderr (run with "-v repeat+level+…"), bounded, however much it prints. */
+/** What ffmpeg printed on stderr (run with "-v repeat+level+…"). Its size is bounded. */
 export class FfmpegLog {
   /** The first lines, of all levels. */
   readonly lines: string[] = [];
@@ -136,12 +148,12 @@ export class FfmpegLog {
   }
 }
 
-/** Starts ffmpeg with nothing on its stdin; stdout is the caller's to read, stderr goes into the log. */
+/** Starts ffmpeg without stdin. The caller reads stdout; stderr goes into the log. */
 export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun {
   const child = spawn(program, ["-nostdin", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     windowsHide: true,
-    // FFREPORT would have it write a log file; colours would be in the way of the parsing.
+    // FFREPORT would make it write a log file; colours would disturb the parsing.
     env: { ...process.env, FFREPORT: undefined, AV_LOG_FORCE_NOCOLOR: "1" },
   });
   const log = new FfmpegLog();
@@ -161,7 +173,7 @@ export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun
     log,
     ended,
     async stop() {
-      // Pipes that nobody reads would keep "close" from coming.
+      // "close" never comes while a pipe has unread data.
       child.stdout.destroy();
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await ended;
@@ -169,7 +181,10 @@ export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun
   };
 }
 
-/** ffmpeg's own account of a failure, in short: its first error messages without the file's name. */
+/**
+ * Why a run failed, in one line: ffmpeg's first two error messages, without the file's name.
+ * @param path the video's, which is cut out of the messages
+ */
 export function ffmpegReason(log: FfmpegLog, end: FfmpegEnd, path: string): string {
   if (end.startError) return `ffmpeg cannot be run: ${reasonOf(end.startError)}`;
   const said: string[] = [];
@@ -181,5 +196,5 @@ export function ffmpegReason(log: FfmpegLog, end: FfmpegEnd, path: string): stri
     if (said.length === 2) break;
   }
   if (said.length > 0) return oneLine(said.join("; "));
-  return end.signal ? `ffmpeg was ended by ${end.signal}` : `ffmpeg ended with code ${end.code} and said nothing`;
+  return end.signal ? `ffmpeg was ended by ${end.signal}` : `ffmpeg ended with code ${end.code} and no message`;
 }

@@ -1,3 +1,4 @@
+// A folder of images as a video.
 import { readdir } from "node:fs/promises";
 import { join, parse } from "node:path";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
@@ -5,20 +6,23 @@ import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { type DecodedImage, readImage } from "./images.js";
 
+/** An image of a frame folder. */
 export interface FrameFile {
   path: string;
   /** The file's name without its folder. */
   name: string;
+  /** The frame's number, from the name. */
   number: number;
 }
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"]);
 
 /**
- * The images of a folder in the order of their numbers. A file's number is the last run of digits in its name before the
- * extension ("cam2_frame-0017.png" is 17). Files without any digit come after all others, sorted by name, and are numbered on
- * from there. Hidden files (".…"), sub-folders and files with other extensions are passed over.
- * @throws InputError for a folder that cannot be read, holds no image, or holds two images of one number.
+ * The images of a folder in the order of their numbers. A file's number is the last run of digits
+ * before its extension: "cam2_frame-0017.png" is 17. Files without a digit come last, sorted by
+ * name, with the numbers that follow. Hidden files (".…"), sub-folders and other extensions are
+ * ignored.
+ * @throws InputError if the folder cannot be read, has no image, or has two images of one number
  */
 export async function listFrameFiles(folder: string): Promise<FrameFile[]> {
   const shown = oneLine(folder);
@@ -32,7 +36,7 @@ export async function listFrameFiles(folder: string): Promise<FrameFile[]> {
     throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
   }
   if (names.length === 0) {
-    const hint = folders > 0 ? `; it holds ${folders} folders: name the one with the frames` : "";
+    const hint = folders > 0 ? `, but ${folders} folder${folders > 1 ? "s" : ""}: name the one with the frames` : "";
     throw new InputError(`${shown} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)${hint}`);
   }
   const numbered: FrameFile[] = [];
@@ -67,17 +71,19 @@ function isImageName(name: string): boolean {
   return !name.startsWith(".") && IMAGE_EXTENSIONS.has(parse(name).ext.toLowerCase());
 }
 
+/** How a frame folder is read. */
 export interface FrameFolderOptions {
-  /** Frames a second, if known: gives frames their time. */
+  /** Frames per second, if known: gives frames their time. */
   fps?: number;
-  /** How many images are decoded at once, and how many decoded ones wait at most; default 4. */
+  /** Images that are decoded ahead, at most; default 4. */
   decodesInFlight?: number;
 }
 
 /**
- * A folder of images as a video; see listFrameFiles for their order. Only a few frames are held at a time.
- * @throws InputError as listFrameFiles and readImage do, for a first image of a size no frame can have, and while iterating
- * for an image of another size.
+ * Opens a folder of images as a video, in the order of {@link listFrameFiles}. Only a few frames
+ * are in memory at a time. Each frame is [height, width, 3] bytes, B, G, R.
+ * @throws InputError as listFrameFiles and readImage do, and if the first image is too small or too
+ * large for a frame; while iterating, if an image has another size
  */
 export async function openFrameFolder(folder: string, options: FrameFolderOptions = {}): Promise<FrameSource> {
   const { fps, decodesInFlight = 4 } = options;
@@ -91,7 +97,7 @@ export async function openFrameFolder(folder: string, options: FrameFolderOption
     if (image.width !== width || image.height !== height) {
       throw new InputError(
         `${oneLine(file.path)} is ${image.width}×${image.height} pixels, ` +
-          `but ${oneLine(files[0].name)} is ${width}×${height}: the frames of a video have one size`,
+          `but ${oneLine(files[0].name)} is ${width}×${height}; all frames of a video need one size`,
       );
     }
     return image;
@@ -105,7 +111,8 @@ export async function openFrameFolder(folder: string, options: FrameFolderOption
         signal?.throwIfAborted();
         while (started < files.length && pending.length < Math.max(1, decodesInFlight)) {
           const decoding = load(files[started++]);
-          // Thrown when its turn comes; until then it must not count as unhandled.
+          // A failure is thrown when its turn comes. Until then Node must not report it as
+          // unhandled.
           decoding.catch(() => {});
           pending.push(decoding);
         }

@@ -1,6 +1,6 @@
 /**
- * Runs `work` on each item, in their order, with at most `limit` under way at once. The first failure is thrown once what was under way has
- * come to its end; nothing new is started after it.
+ * Starts `work` on each item in order, with at most `limit` running at once. After a failure
+ * nothing new is started; the failure is thrown when all that was running has ended.
  */
 export async function inFlight<T>(
   items: Iterable<T> | AsyncIterable<T>,

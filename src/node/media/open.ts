@@ -7,8 +7,8 @@ import { imageFormat } from "./images.js";
 import { openVideo, type VideoOptions } from "./video.js";
 
 /**
- * Opens what a user names: a folder of frames, or a video file.
- * @throws InputError if it is neither, or cannot be read; see openFrameFolder and openVideo.
+ * Opens a video that a user names: a folder of frames, or a video file.
+ * @throws InputError if it is neither, or cannot be read; see openFrameFolder and openVideo
  */
 export async function openInput(path: string, options: VideoOptions = {}): Promise<FrameSource> {
   let isFolder: boolean;

@@ -1,4 +1,4 @@
-/** The part of png-js 2 that is used here; the package brings no types of its own. */
+/** The part of png-js 2 that is used here. The package has no types. */
 declare module "png-js" {
   class PNG {
     constructor(data: Uint8Array);
@@ -6,10 +6,12 @@ declare module "png-js" {
     readonly height: number;
     /** The zlib stream of all IDAT chunks. */
     imgData: Uint8Array;
-    /** Inflates and unfilters; an error is thrown out of a zlib callback, where nobody can catch it. */
+    /**
+     * Inflates and unfilters. An error is thrown in a zlib callback, where nothing can catch it.
+     */
     decodePixels(done: (pixels: Uint8Array) => void): void;
   }
 
-  // biome-ignore lint/style/noDefaultExport: it is how the package exports it.
+  // biome-ignore lint/style/noDefaultExport: the package exports it so.
   export { PNG as default };
 }

@@ -1,8 +1,9 @@
+// Decodes PNG images with png-js, behind checks that make it safe for damaged files.
 import { crc32, deflateSync, inflate } from "node:zlib";
 import PNG from "png-js";
 import { toBgr } from "../../data/frame.js";
 
-/** A decoded image: B, G, R bytes, interleaved, row-major. */
+/** A decoded image: `data` is [height, width, 3] bytes, B, G, R, row-major. */
 export interface DecodedImage {
   data: Uint8Array;
   width: number;
@@ -10,12 +11,15 @@ export interface DecodedImage {
 }
 
 const IHDR_END = 33;
-/** Samples a pixel by colour type: gray, RGB, palette, gray and alpha, RGBA. */
+/** Samples per pixel by colour type: gray, RGB, palette, gray and alpha, RGBA. */
 const SAMPLES: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-/** Data behind the last row that a sloppy encoder may have left; more is an error. */
+/** Bytes that a sloppy encoder may have left behind the last row; more is an error. */
 const SLACK_BYTES = 65536;
 
-/** Width and height out of the IHDR chunk, not checked. */
+/**
+ * Width and height in pixels, from the IHDR chunk, unchecked.
+ * @throws Error if the header is cut off
+ */
 export function pngSize(bytes: Uint8Array): { width: number; height: number } {
   if (bytes.length < IHDR_END) throw new Error("it is cut off in its header");
   const view = viewOf(bytes);
@@ -23,14 +27,15 @@ export function pngSize(bytes: Uint8Array): { width: number; height: number } {
 }
 
 /**
- * Decodes a PNG of 8 or 16 bits a sample. Returns undefined for the kinds that png-js gets wrong, found by test against
- * libpng: interlaced ones (its passes go astray below 5 pixels of width), fewer than 8 bits a sample (never unpacked), and
- * those with an EXIF chunk, whose orientation it does not know.
+ * Decodes a PNG of 8 or 16 bits per sample. Returns undefined for the kinds that png-js gets wrong
+ * (found by tests against libpng): interlaced images (wrong below 5 pixels of width), fewer than 8
+ * bits per sample (never unpacked), and an EXIF chunk (it ignores the orientation).
  *
- * png-js trusts its input: a chunk length can send its constructor round in circles, and what zlib or a wrong filter byte
- * throws comes out of a callback and ends the process. So the chunks are walked and the pixels inflated here, within the
- * size that the header promises; png-js then gets a header and a stored (not compressed) stream known to be sound.
- * @throws Error with a short reason for a damaged file.
+ * png-js trusts its input. A chunk length can make its constructor loop for ever; an error of zlib
+ * or a wrong filter byte is thrown in a callback and ends the process. So the chunks are read and
+ * the pixels inflated here, within the size that the header gives. Then png-js gets a header and a
+ * stored (not compressed) stream, both checked.
+ * @throws Error with a short reason if the file is damaged
  */
 export async function decodePng(bytes: Uint8Array): Promise<DecodedImage | undefined> {
   const { width, height } = pngSize(bytes);
@@ -53,7 +58,7 @@ export async function decodePng(bytes: Uint8Array): Promise<DecodedImage | undef
 }
 
 function samplesToBgr(pixels: Uint8Array, colorType: number, bits: number, palette?: Uint8Array): Uint8Array {
-  // 16-bit samples are big-endian: the first of each two bytes is the sample >> 8.
+  // 16-bit samples are big-endian: the first of two bytes is the sample >> 8.
   let values = pixels;
   if (bits === 16) {
     values = new Uint8Array(pixels.length / 2);
@@ -91,7 +96,8 @@ function readChunks(bytes: Uint8Array): { idat: Uint8Array; palette?: Uint8Array
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (length > bytes.length - at - 12) throw new Error(`it is cut off in a chunk ${printable(type)}`);
     if (at === 8 && (type !== "IHDR" || length !== 13)) throw new Error("its header is damaged");
-    // Chunks with a capital letter in front decide about the pixels; the rest may be damaged, as for libpng.
+    // Chunks whose name begins with a capital letter are critical. As in libpng, others may be
+    // damaged.
     const critical = bytes[at + 4] >= 0x41 && bytes[at + 4] <= 0x5a;
     if (critical && crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
       throw new Error(`its chunk ${printable(type)} is damaged (wrong checksum)`);

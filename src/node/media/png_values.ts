@@ -1,3 +1,4 @@
+// PNG images whose pixels are numbers, such as UBnormal's maps of objects.
 import { readFile, stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { InputError } from "../../errors.js";
@@ -13,14 +14,15 @@ const PALETTE = 3;
 export interface ValueImage {
   width: number;
   height: number;
-  /** Row-major, a value a pixel. */
+  /** [height, width], row-major: a value per pixel. */
   data: Uint8Array;
 }
 
 /**
- * Reads a PNG whose pixel values are numbers (of objects, of classes): a gray sample as it stands, whatever its bits, a palette's index, or the
- * one value of three equal channels. An image reader would scale the first and look the second up as a colour.
- * @throws InputError for what is no such PNG, for one of 16 bits, and for colours
+ * Reads a PNG whose pixels are numbers (of objects, of classes). The number is a gray sample as
+ * stored (1, 2, 4 or 8 bits), an index of a palette, or the value that three channels share. An
+ * image reader would scale gray samples, and replace an index by its colour.
+ * @throws InputError if it cannot be read, is not a PNG, has 16 bits per sample, or is in colour
  */
 export async function readPngValues(path: string): Promise<ValueImage> {
   const shown = oneLine(path);
@@ -32,10 +34,10 @@ export async function readPngValues(path: string): Promise<ValueImage> {
     throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
   }
   if (imageFormat(bytes) !== "png" || bytes.length < SIGNATURE_BYTES + IHDR_BYTES) {
-    throw new InputError(`${shown} is no PNG image, which alone can hold numbers`);
+    throw new InputError(`${shown} is not a PNG image; an image of numbers must be a PNG`);
   }
-  const [bits, colorType] = bytes.subarray(24, 26) as unknown as [number, number];
-  if (bits > 8) throw new InputError(`${shown} has ${bits} bits a sample; numbers of up to 8 are read`);
+  const [bits, colorType] = bytes.subarray(24, 26);
+  if (bits > 8) throw new InputError(`${shown} has ${bits} bits per sample; an image of numbers has at most 8`);
   const isIndexed = colorType === PALETTE || (colorType === GRAY && bits < 8);
   const { data, width, height } = await decodeImage(isIndexed ? withIdentityPalette(bytes, bits) : bytes, path);
   const values = new Uint8Array(width * height);
@@ -43,7 +45,7 @@ export async function readPngValues(path: string): Promise<ValueImage> {
     const value = data[at];
     if (data[at + 1] !== value || data[at + 2] !== value) {
       throw new InputError(
-        `${shown} is in colour at ${i % width},${Math.floor(i / width)}; a gray or palette PNG is needed`,
+        `${shown} is in colour at pixel ${i % width},${Math.floor(i / width)}; an image of numbers is gray or has a palette`,
       );
     }
     values[i] = value;
@@ -51,7 +53,10 @@ export async function readPngValues(path: string): Promise<ValueImage> {
   return { width, height, data: values };
 }
 
-/** The same pixels with a palette in which entry i is the gray i, so that any decoder gives the numbers. Damage is left for the decoder to find. */
+/**
+ * The same pixels with a palette whose entry i is the gray value i, so that any decoder gives the
+ * numbers. Damage is left for the decoder to find.
+ */
 function withIdentityPalette(bytes: Uint8Array, bits: number): Uint8Array {
   const header = bytes.subarray(SIGNATURE_BYTES + 8, SIGNATURE_BYTES + 21).slice();
   header[9] = PALETTE;

@@ -6,16 +6,19 @@ import { pngSize } from "./png.js";
 const HEADER_BYTES = 33;
 const END_BYTES = 12;
 
-/** B, G, R bytes as an 8-bit RGB PNG, from which OpenCV's imread gives the same bytes. */
+/**
+ * Encodes a frame as an 8-bit RGB PNG. OpenCV's imread gives the same bytes back.
+ * @param bgr [height, width, 3], B, G, R
+ */
 export function encodePng(bgr: Uint8Array, width: number, height: number): Promise<Buffer> {
   const rgb = toBgr(bgr, "rgb"); // the same swap both ways
-  // Files a tenth larger than at the default level 6, made in less than half of the time.
+  // A tenth larger than at the default level 6, in less than half of the time.
   return sharp(rgb, { raw: { width, height, channels: 3 } })
     .png({ compressionLevel: 3 })
     .toBuffer();
 }
 
-/** Whether a file is a PNG of this size that was written to its end, by its first and last bytes. */
+/** Whether a file is a complete PNG of this size. Only its first and last bytes are read. */
 export async function isWholePng(path: string, width: number, height: number): Promise<boolean> {
   const info = await stat(path).catch(() => undefined);
   if (!info?.isFile() || info.size < HEADER_BYTES + END_BYTES) return false;

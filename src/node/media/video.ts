@@ -1,38 +1,36 @@
+// A video file as a source of frames, decoded by ffmpeg.
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
-import { type FfmpegLog, ffmpegReason, findFfmpeg, startFfmpeg } from "./ffmpeg.js";
+import { type FfmpegEnd, type FfmpegLog, ffmpegReason, findFfmpeg, startFfmpeg } from "./ffmpeg.js";
 
+/** How a video file is read. */
 export interface VideoOptions {
-  /** The ffmpeg to run; default findFfmpeg(). */
+  /** The path of ffmpeg; default: of {@link findFfmpeg}. */
   ffmpeg?: string;
 }
 
-/** What one look at a video's start tells. */
-interface Probe {
-  width: number;
-  height: number;
-  fps?: number;
-  durationSeconds?: number;
-  /** ffmpeg 5.1 and later call the option -fps_mode, and are to lose the old one, -vsync. */
-  passthrough: readonly string[];
-}
-
-/** Fewer frames than this part of what the header promises are worth mentioning in a warning. */
+/**
+ * A warning gives the number of frames if fewer than this part of what the header promises were
+ * read.
+ */
 const COMPLETE = 0.9;
 
 /**
- * A video file as a source of frames, by ffmpeg, one frame at a time: every coded frame comes out once and in order (no frame
- * is doubled or dropped to keep a rate), turned upright as its metadata says, the pixel's aspect ratio ignored, converted to
- * BGR with ffmpeg's default (bicubic chroma): the frames that OpenCV's VideoCapture gives. A frame's time is index / fps,
- * which is exact for a constant frame rate only.
+ * Opens a video file. Every coded frame comes once and in order: none is doubled or dropped to keep
+ * a rate. Frames are turned upright as the metadata says; the pixels' aspect ratio is ignored;
+ * colours are converted to B, G, R with ffmpeg's default (bicubic chroma). These are the frames
+ * that OpenCV's VideoCapture gives. A frame's time is index / fps in seconds, which is exact for a
+ * constant rate only.
  *
- * A damaged video gives the frames that ffmpeg can decode; what it complains about is counted in `warnings`, renewed with
- * each pass. (OpenCV stops at the first frame that it cannot decode.)
- * @throws InputError naming the file and ffmpeg's reason: no such file, not a video, no video stream, no decodable frame;
- * while iterating, if ffmpeg ends with an error. Where there is no ffmpeg, the message says what to install.
+ * Of a damaged video come the frames that ffmpeg can decode; `warnings` of the source, new with
+ * each pass, counts its complaints. (OpenCV stops at the first frame that it cannot decode.)
+ * @throws InputError with the file's name and ffmpeg's reason, if the file cannot be read, is not a
+ * video, or has no video stream or no frame that can be decoded; while iterating, if ffmpeg ends
+ * with an error. Without ffmpeg the message says what to install.
  */
 export async function openVideo(path: string, options: VideoOptions = {}): Promise<FrameSource> {
   const shown = oneLine(path);
@@ -48,7 +46,6 @@ export async function openVideo(path: string, options: VideoOptions = {}): Promi
   const { width, height, fps, durationSeconds, passthrough } = await probe(program, file, shown);
   checkFrameSize(shown, width, height);
   const promised = fps && durationSeconds ? Math.round(fps * durationSeconds) : undefined;
-  const frameBytes = width * height * 3;
   let warnings: string[] = [];
 
   async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
@@ -65,43 +62,21 @@ export async function openVideo(path: string, options: VideoOptions = {}): Promi
     signal?.addEventListener("abort", onAbort, { once: true });
     let index = 0;
     try {
-      let data = new Uint8Array(frameBytes);
-      let filled = 0;
-      for await (const chunk of run.child.stdout as AsyncIterable<Buffer>) {
-        for (let at = 0; at < chunk.length; ) {
-          const part = Math.min(frameBytes - filled, chunk.length - at);
-          data.set(chunk.subarray(at, at + part), filled);
-          filled += part;
-          at += part;
-          if (filled < frameBytes) continue;
-          signal?.throwIfAborted();
-          yield { data, width, height, index, number: index, ...(fps ? { time: index / fps } : {}) };
-          index++;
-          data = new Uint8Array(frameBytes);
-          filled = 0;
-        }
+      const pieces = new Pieces(run.child.stdout, width * height * 3);
+      for await (const data of pieces.whole()) {
+        signal?.throwIfAborted();
+        yield { data, width, height, index, number: index, ...(fps ? { time: index / fps } : {}) };
+        index++;
       }
       const end = await run.ended;
       signal?.throwIfAborted();
-      if (end.code !== 0) {
-        throw new InputError(`${shown} cannot be decoded beyond frame ${index}: ${ffmpegReason(run.log, end, file)}`);
-      }
-      if (index === 0) {
-        throw new InputError(`${shown} has no frame that can be decoded: ${ffmpegReason(run.log, end, file)}`);
-      }
-      if (filled > 0) throw new InputError(`${shown}: its last frame, ${index}, is cut off`);
-      const { errorCount } = run.log;
-      if (errorCount > 0) {
-        // Without an error fewer frames prove nothing: at a variable rate, or under a longer sound track, that is normal.
-        const few = promised !== undefined && index < promised * COMPLETE;
-        found.push(
-          `${shown}: ffmpeg reported ${errorCount} error${errorCount > 1 ? "s" : ""} while decoding, frames may be ` +
-            `missing or damaged${few ? `, ${index} could be read of about ${promised}` : ""} ` +
-            `(${ffmpegReason(run.log, end, file)})`,
-        );
+      checkEnd(shown, index, end, () => ffmpegReason(run.log, end, file));
+      if (pieces.rest > 0) throw new InputError(`${shown} is cut off in its last frame, ${index}`);
+      if (run.log.errorCount > 0) {
+        found.push(damageWarning(shown, run.log.errorCount, index, promised, ffmpegReason(run.log, end, file)));
       }
     } catch (error) {
-      // Killing ffmpeg may end the stream with an error of its own.
+      // After an abort, ffmpeg's stream may end with another error.
       signal?.throwIfAborted();
       throw error;
     } finally {
@@ -123,17 +98,82 @@ export async function openVideo(path: string, options: VideoOptions = {}): Promi
   };
 }
 
+/** A stream cut into pieces of one size. */
+class Pieces {
+  /** Bytes at the stream's end that are less than a piece. */
+  rest = 0;
+
+  /** @param bytes of a piece */
+  constructor(
+    private readonly stream: Readable,
+    private readonly bytes: number,
+  ) {}
+
+  async *whole(): AsyncGenerator<Uint8Array> {
+    let piece = new Uint8Array(this.bytes);
+    for await (const chunk of this.stream as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; ) {
+        const part = Math.min(this.bytes - this.rest, chunk.length - at);
+        piece.set(chunk.subarray(at, at + part), this.rest);
+        this.rest += part;
+        at += part;
+        if (this.rest < this.bytes) continue;
+        yield piece;
+        piece = new Uint8Array(this.bytes);
+        this.rest = 0;
+      }
+    }
+  }
+}
+
+/** @throws InputError if ffmpeg failed or gave no frame */
+function checkEnd(shown: string, frames: number, { code }: FfmpegEnd, reason: () => string): void {
+  if (code !== 0) throw new InputError(`${shown} cannot be decoded beyond frame ${frames}: ${reason()}`);
+  if (frames === 0) throw new InputError(`${shown} has no frame that can be decoded: ${reason()}`);
+}
+
 /**
- * The options that name the input and its first video stream (V: no cover pictures). An absolute path behind "file:" is
- * never taken for an option, a pattern's protocol or a URL; and a playlist cannot make ffmpeg reach for the network.
+ * The warning after a pass with errors. Without an error, fewer frames than promised prove nothing:
+ * that is normal at a variable rate, or if the sound is longer.
+ */
+function damageWarning(
+  shown: string,
+  errors: number,
+  frames: number,
+  promised: number | undefined,
+  reason: string,
+): string {
+  const few = promised !== undefined && frames < promised * COMPLETE;
+  const count = few ? ` (${frames} of about ${promised} were read)` : "";
+  return (
+    `${shown}: ffmpeg reported ${errors} error${errors > 1 ? "s" : ""} while decoding; ` +
+    `frames may be missing or damaged${count}: ${reason}`
+  );
+}
+
+/**
+ * The options that name the input and its first video stream (V: not a cover picture). An absolute
+ * path behind "file:" is never taken for an option, a pattern or a URL. The whitelist keeps a
+ * playlist from making ffmpeg open a network connection.
  */
 function input(file: string): string[] {
   return ["-protocol_whitelist", "file,pipe", "-i", `file:${file}`, "-map", "0:V:0"];
 }
 
+/** What is known of a video before its frames are read. */
+interface Probe {
+  width: number;
+  height: number;
+  fps?: number;
+  durationSeconds?: number;
+  /** The options for "every coded frame once": -fps_mode since ffmpeg 5.1, -vsync before. */
+  passthrough: readonly string[];
+}
+
 /**
- * Decodes the first frame as PPM, whose header tells the size of what really comes out (after rotation); the rest is read
- * off the log. (There is no ffprobe beside npm's ffmpeg.)
+ * Decodes the first frame as PPM, whose header has the size after rotation. The rest is parsed from
+ * the log, since npm's ffmpeg comes without ffprobe.
+ * @throws InputError that says why it is not a video
  */
 async function probe(program: string, file: string, shown: string): Promise<Probe> {
   const run = startFfmpeg(program, [
@@ -153,7 +193,7 @@ async function probe(program: string, file: string, shown: string): Promise<Prob
     log.lines.some((line) => /^\s+Stream #0:\d+.*?: Video: /.test(line)) &&
     !log.errors.some((error) => error.includes("matches no streams"));
   if (end.startError) throw new InputError(`${shown}: ${ffmpegReason(log, end, file)} (${oneLine(program)})`);
-  // ffmpeg would paint a text file as a terminal does.
+  // ffmpeg decodes a text file as a picture of a terminal.
   if (format && TEXT_FORMATS.test(format)) throw new InputError(`${shown} is text, not a video`);
   if (format && !hasVideo) throw new InputError(`${shown} has no video stream`);
   if (!format) throw new InputError(`${shown} is not a video that ffmpeg can read: ${ffmpegReason(log, end, file)}`);
@@ -170,7 +210,10 @@ async function probe(program: string, file: string, shown: string): Promise<Prob
 
 const TEXT_FORMATS = /^(tty|bin|xbin|idf|adf)$/;
 
-/** The rate of the stream that was decoded; ffmpeg prints two decimals, so NTSC's rates are made exact again. */
+/**
+ * Frames per second of the decoded stream. ffmpeg prints two decimals, so NTSC's rates (n ·
+ * 1000/1001) are made exact again.
+ */
 function frameRate(log: FfmpegLog): number | undefined {
   const mapping = log.lines.map((line) => /^\s*Stream #0:(\d+) -> #0:0/.exec(line)?.[1]).find((id) => id);
   const stream = log.lines.find(
@@ -184,6 +227,7 @@ function frameRate(log: FfmpegLog): number | undefined {
   return Math.abs(rate - ntsc) < 0.006 && rate % 1 !== 0 ? ntsc : rate;
 }
 
+/** In seconds. */
 function duration(log: FfmpegLog): number | undefined {
   for (const line of log.lines) {
     const match = /^\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)/.exec(line);
@@ -192,7 +236,7 @@ function duration(log: FfmpegLog): number | undefined {
   return undefined;
 }
 
-/** By the version of libavutil in the banner, which builds from git print too: 57.28 is FFmpeg 5.1. */
+/** By libavutil's version in the banner, which builds from git print too: 57.28 is FFmpeg 5.1. */
 function hasFpsMode(log: FfmpegLog): boolean {
   for (const line of log.lines) {
     const match = /^\s*libavutil\s+(\d+)\.\s*(\d+)\./.exec(line);

@@ -1,37 +1,40 @@
+// The page of bench/compare.js: the engine beside its peers.
 import { score } from "../web/format.js";
 import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs, shownSpread } from "./page.js";
 
-/** What was seen of one contestant at one batch size. */
+/** The results of one contestant at one batch size. */
 export interface ComparisonFigure {
-  /** Its name, with the precision where there are several. */
+  /** Its name, with the precision if there are several. */
   contestant: string;
-  /** Whether it is the engine that the others are peers of. */
+  /** Whether it is the engine; the others are its peers. */
   own: boolean;
   /** Frames of a step. */
   batch: number;
-  /** Frames a second; absent where it failed. */
+  /** Frames per second; absent if it failed. */
   fps?: { median: number; min: number; max: number; measurements: number };
-  /** Its frames a second over those of the best peer at this batch size. */
+  /** Its frames per second over those of the best peer at this batch size. */
   ratio?: number;
-  /** Of a peer: the frames a second of the engine's fastest at this batch size over its own. */
+  /**
+   * Of a peer: the frames per second of the engine's fastest at this batch size over the peer's.
+   */
   ahead?: number;
-  /** Of a batch by itself, from submission until it is done. */
+  /** Of a single batch, from its submission until it is done. */
   latencyMs?: number;
   /** GPU memory, bytes. */
   memoryBytes?: number;
-  /** The variant that it was. */
+  /** How it ran: its variant. */
   how?: string;
   /** Why it failed. */
   error?: string;
 }
 
-/** What a comparison's page shows. */
+/** What the page shows. */
 export interface ComparisonData {
   title: string;
   /** ISO 8601. */
   created: string;
   figures: readonly ComparisonFigure[];
-  /** What was not measured and why, and other remarks. */
+  /** Remarks, such as what was not measured and why. */
   notes: readonly string[];
   /** Whether all was measured. */
   complete: boolean;
@@ -43,14 +46,14 @@ export interface ComparisonData {
 type Measured = ComparisonFigure & { fps: NonNullable<ComparisonFigure["fps"]> };
 
 /**
- * A comparison as one HTML file that loads nothing: frames a second against batch size on logarithmic axes, a line a contestant, and a table
- * of all figures below.
+ * A comparison as one HTML file that loads nothing: a plot of frames per second by batch size on
+ * logarithmic axes, a line per contestant, and below it a table of all figures.
  */
 export function comparisonPage({ title, created, figures, ...rest }: ComparisonData): string {
   const sections = [
     {
       id: "speed",
-      heading: "Frames a second by batch size; \u00d7: to the best peer",
+      heading: "Frames per second by batch size (\u00d7: ratio to the best peer)",
       markup: comparisonPlot(figures),
     },
     { id: "figures", heading: "Figures", markup: comparisonTable(figures) },
@@ -62,7 +65,10 @@ const isMeasured = (figure: ComparisonFigure): figure is Measured => figure.fps 
 
 const times = (ratio: number) => `${ratio.toFixed(2)}\u00d7`;
 
-/** The plot with the names of its lines, in the order in which contestants come; a sentence where nothing was measured. */
+/**
+ * Markup of the plot and the names of its lines, in the contestants' order. Without measurements it
+ * is a sentence.
+ */
 export function comparisonPlot(figures: readonly ComparisonFigure[]): string {
   const measured = figures.filter(isMeasured);
   const names = [...new Set(measured.map(({ contestant }) => contestant))];
@@ -76,24 +82,33 @@ export function comparisonPlot(figures: readonly ComparisonFigure[]): string {
   });
   const axes = {
     id: "plot",
-    title: "Frames a second by batch size",
+    title: "Frames per second by batch size",
     x: "batch size, frames",
     y: "frames/s",
     description:
-      "Logarithmic axes, a line a contestant, bars from the slowest to the fastest measurement, the engine's ratio to the best peer beside its points. The table below has the figures.",
+      "Logarithmic axes; a line per contestant; bars from the slowest to the fastest measurement; beside the engine's points, its ratio to the best peer. The table below has the figures.",
   };
   return logarithmicPlot(axes, lines);
 }
 
-/** The figures as an HTML table. */
+/** Markup of the table of all figures. */
 export function comparisonTable(figures: readonly ComparisonFigure[]): string {
   const none = "\u2013";
   return benchTable({
     section: "figures",
     caption:
-      "Medians; latency is that of a batch by itself, from its submission until it is done. \u201cEngine to it\u201d is how many times faster the engine's fastest is.",
+      "Frames/s are medians. Latency is that of a single batch, from its submission until it is done. \u201cEngine's lead\u201d: how many times as fast as this contestant the engine's fastest variant is.",
     head: [
-      ...["Contestant", "Batch", "Frames/s", "Slowest", "Fastest", "To the best peer", "Engine to it", "Latency, ms"],
+      ...[
+        "Contestant",
+        "Batch",
+        "Frames/s",
+        "Slowest",
+        "Fastest",
+        "Ratio to the best peer",
+        "Engine's lead",
+        "Latency, ms",
+      ],
       ...["Memory, MB", "How"],
     ],
     rows: figures.map((figure) => {

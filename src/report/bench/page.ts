@@ -1,23 +1,24 @@
-import { style as pageStyle } from "virtual:training-page";
+// The page of a benchmark: finished markup, with plots as SVG, and tables.
+import { script, style } from "virtual:bench-page";
 import { score } from "../web/format.js";
 import { htmlPage } from "../web/html.js";
 
-/** What a benchmark's page holds, besides the plots and tables of its own. */
+/** The parts of a benchmark's page. */
 export interface BenchPage {
   title: string;
   /** ISO 8601. */
   created: string;
-  /** Markup, each under a heading of its own. */
+  /** Markup, each under its heading. */
   sections: readonly { id: string; heading: string; markup: string }[];
-  /** What was not measured and why, and other remarks. */
+  /** Remarks, such as what was not measured and why. */
   notes?: readonly string[];
-  /** Whether all was measured: a page is written again and again, and a run may be stopped. */
+  /** Whether all was measured. A page is written many times, and a run may be stopped. */
   complete: boolean;
   /** Settings and versions. */
   facts: readonly (readonly [name: string, value: string])[];
 }
 
-/** A value in the middle of others. */
+/** A value, and the range of its measurements. */
 export interface Spread {
   median: number;
   min: number;
@@ -27,80 +28,40 @@ export interface Spread {
 /** A line of a plot. */
 export interface PlotLine {
   name: string;
-  /** Whether it is the engine's own: a thick line. */
+  /** Whether it is the engine's: drawn as a thick line. */
   own: boolean;
   points: readonly {
     x: number;
-    /** A spread is drawn as a bar beside its median. */
+    /** A spread is drawn as a bar through its median. */
     y: number | Spread;
-    /** What is said of it where one points at it. */
+    /** The tooltip. */
     title: string;
-    /** What is written above it. */
+    /** The text above the point. */
     label?: string;
   }[];
 }
 
-/** What a plot's axes are. */
+/** The axes of a plot, and its names. */
 export interface PlotAxes {
-  /** Tells the plots of a page apart, in markup. */
+  /** A prefix for ids, unique on the page. */
   id: string;
   title: string;
   x: string;
   y: string;
-  /** For those who cannot see it. */
+  /** For readers who cannot see the plot. */
   description: string;
 }
 
-/** A note on a page that was written before the end. */
-const unfinished = "This is what was measured until now; the run was not at its end yet.";
+/** The note on a page that was written before the end. */
+const unfinished = "The run has not finished: this page shows what was measured so far.";
 
-/** The plot in units of its view box. */
+/** The size of a plot and its margins, in units of its view box. */
 const plot = { width: 860, height: 460, left: 70, right: 24, top: 16, bottom: 52 };
 
-/** Colours of base.css; further lines are dashed. */
+/** The number of colours for lines in bench/page/style.css; further lines are dashed. */
 const colors = 5;
 
-const style = `${pageStyle}
-.chart { overflow-x: auto; }
-.chart svg { display: block; width: 100%; min-width: 560px; height: auto; }
-.chart text { fill: var(--muted); font: 13px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-.chart .grid { stroke: var(--grid); }
-.chart text.value { fill: currentcolor; font-weight: 600; }
-.chart .line, .chart .range, .key svg path { fill: none; stroke: currentcolor; stroke-width: 2; }
-.chart .range { stroke-width: 1.5; opacity: 0.6; }
-.chart .own, .key svg .own { stroke-width: 3.5; }
-.chart circle { fill: currentcolor; stroke: var(--surface); stroke-width: 1.5; }
-.line.dashed, .key .dashed { stroke-dasharray: 7 5; }
-${Array.from({ length: colors }, (_, i) => `.color-${i + 1} { color: var(--curve-${i + 1}); }`).join("\n")}
-.scroll { max-height: none; }
-.scroll th:first-child, .scroll td:first-child, .scroll .words { text-align: left; }
-.scroll th:last-child, .scroll td:last-child { display: table-cell; }
-.scroll .words { white-space: normal; min-width: 8em; }
-.scroll caption { text-align: left; color: var(--muted); padding-bottom: 8px; }
-.scroll tr.own th, .scroll tr.own td { font-weight: 600; background: var(--raised); }
-.scroll tbody th { font-weight: inherit; }
-`;
-
-/** The button that the other pages have; without scripts the system's choice of colours stays. */
-const script = `
-const button = document.createElement("button");
-button.type = "button";
-button.className = "theme";
-const system = matchMedia("(prefers-color-scheme: dark)");
-let dark;
-const show = () => {
-  const now = dark ?? system.matches;
-  document.documentElement.style.colorScheme = now ? "dark" : "light";
-  button.textContent = now ? "Light" : "Dark";
-  button.setAttribute("aria-label", "Show in " + (now ? "light" : "dark") + " colours");
-};
-button.addEventListener("click", () => { dark = !(dark ?? system.matches); show(); });
-system.addEventListener("change", show);
-show();
-document.querySelector("header").append(button);
-`;
-
-/** A benchmark's results as one HTML file that loads nothing. */
+/** A benchmark's page as one HTML file that loads nothing. */
 export function benchPage({ title, created, sections, notes = [], complete, facts }: BenchPage): string {
   const remarks = complete ? notes : [...notes, unfinished];
   const date = `<p class="date"><time datetime="${escaped(created)}">${escaped(created.slice(0, 16).replace("T", " "))} UTC</time></p>`;
@@ -121,12 +82,15 @@ function section(id: string, heading: string, content: string): string {
   return `<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>\n${content}</section>`;
 }
 
-/** A line's classes: its place among the others gives its colour. */
+/** The classes of the i-th line; i gives its colour. */
 function classesOf({ own }: PlotLine, i: number): string {
   return `${own ? "own" : "peer"}${i >= colors ? " dashed" : ""} color-${(i % colors) + 1}`;
 }
 
-/** A plot on logarithmic axes, below the names of its lines; a sentence where there is no point. */
+/**
+ * Markup of a plot on logarithmic axes, below the names of its lines. Without points it is a
+ * sentence.
+ */
 export function logarithmicPlot(axes: PlotAxes, lines: readonly PlotLine[]): string {
   if (lines.every(({ points }) => points.length === 0)) return "<p>Nothing could be measured.</p>";
   return `${legend(lines)}\n<div class="chart" tabindex="0">${drawing(axes, lines)}</div>`;
@@ -140,13 +104,16 @@ function legend(lines: readonly PlotLine[]): string {
   return `<ul class="key">${items.join("\n")}</ul>`;
 }
 
-/** A logarithmic axis: maps its range to a length. */
+/** A logarithmic axis: a function from low…high to from…to. */
 function logarithmic(low: number, high: number, from: number, to: number): (value: number) => number {
   const [a, b] = [Math.log(low), Math.log(high)];
   return (value) => from + ((Math.log(value) - a) / (b - a)) * (to - from);
 }
 
-/** 1, 2, 5 and their tenfolds in a range; the powers of ten alone where that are many, more of them where they are few. */
+/**
+ * 1, 2 and 5 times the powers of ten in a range; only the powers if these are many, more values if
+ * they are few.
+ */
 function logarithmicTicks(low: number, high: number): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
@@ -173,22 +140,7 @@ function drawing(axes: PlotAxes, lines: readonly PlotLine[]): string {
   const low = Math.min(...points.map(({ y }) => y.min)) / 1.3;
   const high = Math.max(...points.map(({ y }) => y.max)) * 1.3;
   const y = logarithmic(low, high, height - bottom, top);
-  const at = (value: number) => value.toFixed(1);
-  const text = (rest: string, content: string) => `<text ${rest} text-anchor="middle">${content}</text>`;
-  const marks = [
-    ...logarithmicTicks(low, high).map(
-      (value) =>
-        `<path class="grid" d="M${left} ${at(y(value))}H${width - right}"/>` +
-        `<text x="${left - 8}" y="${at(y(value) + 4)}" text-anchor="end">${value}</text>`,
-    ),
-    ...xs.map(
-      (value) =>
-        `<path class="grid" d="M${at(x(value))} ${top}V${height - bottom}"/>` +
-        text(`x="${at(x(value))}" y="${height - bottom + 20}"`, String(value)),
-    ),
-    text(`x="${(left + width - right) / 2}" y="${height - 8}"`, escaped(axes.x)),
-    text(`transform="translate(16 ${(top + height - bottom) / 2}) rotate(-90)"`, escaped(axes.y)),
-  ];
+  const grid = gridOf(axes, { xs, ys: logarithmicTicks(low, high), x, y });
   const curves = drawn.map(({ classes, points }) => {
     const path = points.map((point, i) => `${i === 0 ? "M" : "L"}${at(x(point.x))} ${at(y(point.y.median))}`).join("");
     const ranges = points.map((point) => `M${at(x(point.x))} ${at(y(point.y.min))}V${at(y(point.y.max))}`).join("");
@@ -206,23 +158,52 @@ function drawing(axes: PlotAxes, lines: readonly PlotLine[]): string {
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${axes.id}-title ${axes.id}-text">
 <title id="${axes.id}-title">${escaped(axes.title)}</title>
 <desc id="${axes.id}-text">${escaped(axes.description)}</desc>
-${[...marks, ...curves].join("\n")}
+${[...grid, ...curves].join("\n")}
 </svg>`;
 }
 
-/** A median with its spread, in words. */
+/** A coordinate, for SVG. */
+const at = (value: number) => value.toFixed(1);
+
+/** The grid lines with their values, and the names of the axes. */
+function gridOf(
+  axes: PlotAxes,
+  { xs, ys, x, y }: Record<"xs" | "ys", readonly number[]> & Record<"x" | "y", (value: number) => number>,
+): string[] {
+  const { width, height, left, right, top, bottom } = plot;
+  const text = (rest: string, content: string) => `<text ${rest} text-anchor="middle">${content}</text>`;
+  return [
+    ...ys.map(
+      (value) =>
+        `<path class="grid" d="M${left} ${at(y(value))}H${width - right}"/>` +
+        `<text x="${left - 8}" y="${at(y(value) + 4)}" text-anchor="end">${value}</text>`,
+    ),
+    ...xs.map(
+      (value) =>
+        `<path class="grid" d="M${at(x(value))} ${top}V${height - bottom}"/>` +
+        text(`x="${at(x(value))}" y="${height - bottom + 20}"`, String(value)),
+    ),
+    text(`x="${(left + width - right) / 2}" y="${height - 8}"`, escaped(axes.x)),
+    text(`transform="translate(16 ${(top + height - bottom) / 2}) rotate(-90)"`, escaped(axes.y)),
+  ];
+}
+
+/** A median and its range: "12.3 frames/s (11.9 to 12.8)". */
 export function shownSpread({ median, min, max }: Spread, unit: string): string {
   return `${score(median)} ${unit} (${score(min)} to ${score(max)})`;
 }
 
-/** Milliseconds in three digits. */
+/** Three digits. @param value in milliseconds */
 export function shownMs(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** A table in markup: the first cell of a row is its head, and the last column holds words where `words` is set. Cells are text. */
+/**
+ * Markup of a table. The first cell of a row is its head. With `words` the last column holds words,
+ * which may wrap. Cells are text, not markup.
+ */
 export function benchTable(options: {
-  /** The id of the section that it stands in. */
+  /** The id of the section around it. */
   section: string;
   caption: string;
   head: readonly string[];
@@ -245,7 +226,7 @@ ${lines.join("\n")}
 </tbody></table></div>`;
 }
 
-/** Text for markup, quoted attributes included. */
+/** Text as markup, also for quoted attributes. */
 function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }

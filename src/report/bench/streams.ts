@@ -1,25 +1,26 @@
+// The page of bench/streams.js: many cameras at once.
 import { score } from "../web/format.js";
 import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs } from "./page.js";
 
-/** What was seen of a detector that scores a number of cameras at once. */
+/** The results of a detector that scores a number of cameras at once. */
 export interface StreamsFigure {
   streams: number;
-  /** Frames of a step, at most. */
+  /** The most frames of a step. */
   batch: number;
-  /** Frames scored a second, of all cameras. */
+  /** Scored frames per second, of all cameras together. */
   fps: number;
-  /** Seconds from when the last frame that a score needs was there to when the score was. */
+  /** Seconds from the arrival of the last frame that a score needs until the score. */
   latency: { p50: number; p90: number; p99: number; max: number };
   /** Whether frames came faster than they were scored. */
   lags: boolean;
 }
 
-/** What a page of streams shows. */
+/** What the page shows. */
 export interface StreamsData {
   title: string;
   /** ISO 8601. */
   created: string;
-  /** Frames a second of a camera. */
+  /** Frames per second of a camera. */
   cameraFps: number;
   figures: readonly StreamsFigure[];
   /** Settings and versions. */
@@ -30,14 +31,17 @@ export interface StreamsData {
 
 const percentiles = ["p50", "p90", "p99", "max"] as const;
 
-/** Frames a second and latency against the number of cameras, as one HTML file that loads nothing. */
+/**
+ * The page as one HTML file that loads nothing: frames per second and latency by the number of
+ * cameras.
+ */
 export function streamsPage({ title, created, cameraFps, figures, facts, complete }: StreamsData): string {
   const sorted = [...figures].sort((a, b) => a.streams - b.streams);
   const cameras = (streams: number) => (streams === 1 ? "1 camera" : `${streams} cameras`);
   const given: PlotLine = {
-    ...{ name: "what the cameras give", own: false },
+    ...{ name: "what the cameras send", own: false },
     points: sorted.map(({ streams }) => {
-      return { x: streams, y: streams * cameraFps, title: `${cameras(streams)} give ${streams * cameraFps} frames/s` };
+      return { x: streams, y: streams * cameraFps, title: `${cameras(streams)} send ${streams * cameraFps} frames/s` };
     }),
   };
   const scored: PlotLine = {
@@ -56,8 +60,8 @@ export function streamsPage({ title, created, cameraFps, figures, facts, complet
     return { name, own: name === "p50", points };
   });
   const shared = { x: "cameras", description: "Logarithmic axes. The table below has the figures." };
-  const speed = { ...shared, id: "speed-plot", title: "Frames a second by cameras", y: "frames/s" };
-  const latency = { ...shared, id: "latency-plot", title: "Latency by cameras", y: "latency, ms" };
+  const speed = { ...shared, id: "speed-plot", title: "Frames per second by number of cameras", y: "frames/s" };
+  const latency = { ...shared, id: "latency-plot", title: "Latency by number of cameras", y: "latency, ms" };
   const sections = [
     { id: "speed", heading: speed.title, markup: logarithmicPlot(speed, [scored, given]) },
     { id: "latency", heading: latency.title, markup: logarithmicPlot(latency, latencies) },
@@ -69,8 +73,8 @@ export function streamsPage({ title, created, cameraFps, figures, facts, complet
 function streamsTable(figures: readonly StreamsFigure[]): string {
   return benchTable({
     section: "figures",
-    caption: "Latency is from when the last frame that a score needs is there to when the score is.",
-    head: ["Cameras", "Batch", "Frames/s", "Latency p50, ms", "p90, ms", "p99, ms", "Longest, ms", ""],
+    caption: "Latency is the time from the arrival of the last frame that a score needs until the score is ready.",
+    head: ["Cameras", "Batch", "Frames/s", "Latency p50, ms", "p90, ms", "p99, ms", "max, ms", "State"],
     rows: figures.map(({ streams, batch, fps, latency, lags }) => {
       const ms = percentiles.map((name) => shownMs(1000 * latency[name]));
       return { cells: [String(streams), String(batch), score(fps), ...ms, lags ? "lags" : "keeps up"] };

@@ -1,35 +1,34 @@
-/** What a report shows. Plain data, so that it can be written to a page as JSON. Images are data: URLs. */
+/** What a report shows: plain data, written into the page as JSON. Images are data: URLs. */
 export interface ReportData {
   title: string;
-  /** When it was made, ISO 8601. */
+  /** When it was made: ISO 8601. */
   created: string;
-  /** Settings and versions, in the order in which they are shown. */
+  /** Settings and versions, in order. */
   facts: readonly (readonly [name: string, value: string])[];
   metrics: readonly ReportMetric[];
-  /** Scores at or above it count as abnormal: where the equal-error rate is. Absent without labels of both classes. */
+  /** Scores at or above it count as abnormal. Absent unless there are labels of both classes. */
   threshold?: number;
-  /** What drew the threshold, for its tooltip. */
+  /** What the threshold is, for its tooltip. */
   thresholdNote?: string;
   curves: readonly ReportCurve[];
   videos: readonly ReportVideo[];
-  /** The best and the worst moments. */
   moments: readonly ReportMoment[];
-  /** What a reader should know: videos without labels, and so on. */
+  /** Remarks for the reader, such as on videos without labels. */
   notes: readonly string[];
 }
 
 /** A figure of merit. */
 export interface ReportMetric {
   name: string;
-  /** In percent; absent where it cannot be computed. */
+  /** In percent; absent if it cannot be computed. */
   value?: number;
-  /** The paper's figure in percent, where there is one. */
+  /** The paper's figure in percent, if there is one. */
   published?: number;
-  /** What it means or why it is absent. */
+  /** What it means, or why it is absent. */
   note?: string;
 }
 
-/** A ROC curve, or recall of regions or tracks against false positives a frame. */
+/** A ROC curve, or the recall of regions or tracks against false positives per frame. */
 export interface ReportCurve {
   name: string;
   xLabel: string;
@@ -39,42 +38,42 @@ export interface ReportCurve {
   y: readonly number[];
   /** Area in percent. */
   area: number;
-  /** The diagonal is what guessing gives, as for a ROC curve: it is drawn too. */
+  /** Whether to draw the diagonal, which guessing gives (for a ROC curve). */
   chance?: boolean;
 }
 
-/** A video's scores over time. All arrays have an entry a frame. */
+/** A video's scores over time. All arrays but `strip` have an entry per frame. */
 export interface ReportVideo {
   name: string;
   /** Frame numbers as in the files' names. */
   frames: readonly number[];
-  /** Seconds, where the video has a clock. */
+  /** Seconds, if the video has a clock. */
   times?: readonly number[];
   /** Before smoothing. */
   raw: readonly number[];
-  /** As measured: smoothed. */
+  /** After smoothing: those that were measured. */
   scores: readonly number[];
-  /** 0 or 1; absent where the data set has none. */
+  /** 0 or 1; absent if the data set has none. */
   labels?: readonly number[];
-  /** In percent; absent where it cannot be computed. */
+  /** In percent; absent if it cannot be computed. */
   auc?: number;
-  /** Pictures along the video, in order, evenly spread: the timeline to scrub. */
+  /** Pictures of the video, in order, evenly spread over time. */
   strip: readonly ReportPicture[];
 }
 
-/** A frame with the anomaly map that is laid over it. */
+/** A frame with its anomaly map. */
 export interface ReportPicture {
   /** Position in the video, from 0. */
   index: number;
   /** JPEG. */
   image: string;
-  /** PNG with transparency, of any size: it is stretched over the image. */
+  /** PNG with transparency, of any size: the page stretches it over the image. */
   map: string;
 }
 
 /** A moment worth looking at. */
 export interface ReportMoment extends ReportPicture {
-  /** What it is: "detected", "false alarm", "missed", "quiet" … */
+  /** "detected", "false alarm", "missed", "highest" … */
   kind: string;
   video: string;
   frame: number;

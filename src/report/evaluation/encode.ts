@@ -1,13 +1,16 @@
+// A report's data as the JSON that its page carries.
 import { InputError } from "../../errors.js";
 import type { ReportCurve, ReportData, ReportPicture } from "./data.js";
 
-/** A curve's points are left out where they lie closer than this to the last one, |Δx| + |Δy|: less than a pixel. */
+/**
+ * A point of a curve is left out if |Δx| + |Δy| from the last one is less, which is below a pixel.
+ */
 const CURVE_STEP = 1e-3;
 
 /**
- * The data as JSON that can stand in a `<script>` of a page. Fractions have six significant digits; what is not finite is null. Long
- * curves lose points that nobody could see.
- * @throws InputError for an image that is no `data:` URL: the page loads nothing from outside
+ * The data as JSON for a `<script>` of a page. Fractions have six significant digits; a number that
+ * is not finite is null. Long curves lose points that nobody could see.
+ * @throws InputError if an image is not a `data:` URL: the page loads nothing from outside
  */
 export function reportJson(data: ReportData): string {
   for (const { name, strip } of data.videos)
@@ -16,7 +19,7 @@ export function reportJson(data: ReportData): string {
   const json = JSON.stringify({ ...data, curves: data.curves.map(thinned) }, (_, value: unknown) =>
     typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value,
   );
-  // No name may end the script, open a comment, or break a line where JavaScript's older grammar would.
+  // No name may end the script, open a comment, or hold a line break of JavaScript's older grammar.
   return json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 

@@ -1,13 +1,16 @@
 import type { ScoreMap } from "../../detector/token_maps.js";
 
-/** An image of 8-bit R, G, B, alpha (not premultiplied), row-major. */
+/** An image: `rgba` is [height, width, 4] bytes, R, G, B, alpha (not premultiplied), row-major. */
 export interface HeatmapImage {
   width: number;
   height: number;
   rgba: Uint8Array;
 }
 
-/** Matplotlib's "plasma" at 0, 1/8, … 1: rises evenly in lightness, and keeps its order for the colour-blind and in grey. */
+/**
+ * Matplotlib's "plasma" at 0, 1/8, … 1. Its lightness rises evenly, so it works in grey and for the
+ * colour-blind.
+ */
 const RAMP = [
   [0x0d, 0x08, 0x87],
   [0x4c, 0x02, 0xa1],
@@ -21,11 +24,13 @@ const RAMP = [
 ] as const;
 
 /**
- * An anomaly map as an image to lay over its frame: one pixel a value, of the colour of its place between `low` and `high`.
- * Opacity grows with the value, from nothing at `low` and below, so that the frame shows where nothing is abnormal, to full at
- * `high` and above. NaN is transparent.
- * @param low the value of an unremarkable place, such as a median over the data set
- * @param high the value that gets the strongest colour; where it is not above `low`, values above `low` get the strongest
+ * An anomaly map as an image to put over its frame, one pixel per value. Colour and opacity grow
+ * from `low` to `high`: values up to `low` are transparent, so that the frame shows; values from
+ * `high` on are opaque. NaN is transparent.
+ * @param map [rows, columns]
+ * @param low an unremarkable value, such as a median over the data set
+ * @param high the value with the strongest colour; if it is not above `low`, all values above `low`
+ * have the strongest
  */
 export function heatmap(map: ScoreMap, low: number, high: number): HeatmapImage {
   const { rows, columns, data } = map;
@@ -36,7 +41,7 @@ export function heatmap(map: ScoreMap, low: number, high: number): HeatmapImage 
     const t = value >= high ? 1 : (value - low) / (high - low);
     const place = t * (RAMP.length - 1);
     const below = Math.min(Math.floor(place), RAMP.length - 2);
-    const [from, to] = [RAMP[below] as readonly number[], RAMP[below + 1] as readonly number[]];
+    const [from, to] = [RAMP[below], RAMP[below + 1]];
     for (let c = 0; c < 3; c++) {
       const a = from[c];
       rgba[i * 4 + c] = Math.round(a + (to[c] - a) * (place - below));

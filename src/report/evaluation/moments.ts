@@ -1,3 +1,4 @@
+// Chooses the moments of an evaluation that a report shows.
 import type { VideoResult } from "../../eval/evaluation.js";
 
 /** A moment worth looking at. */
@@ -10,15 +11,17 @@ export interface Moment {
   label?: number;
 }
 
-/** Moments of one kind in one video lie at least so many frames apart. */
+/** The least distance of two moments of one kind in a video, in frames. */
 const apart = 40;
-/** Of each kind. */
+/** The most moments of each kind. */
 const most = 4;
 
 /**
- * The best and the worst moments of an evaluation: abnormal frames with the highest scores, normal ones with the highest, abnormal ones with the
- * lowest, each on its side of the threshold; without a threshold just the highest scores. At most four of each kind, from as many videos as there are.
- * @param threshold frames that score as much or more count as abnormal
+ * The best and the worst moments of an evaluation. "detected": abnormal frames with the highest
+ * scores; "false alarm": normal frames with the highest scores; "missed": abnormal frames with the
+ * lowest scores; each on its side of the threshold. Without a threshold: "highest" scores. At most
+ * four of each kind, from as many videos as possible.
+ * @param threshold frames with this score or more count as abnormal
  */
 export function findMoments(videos: readonly VideoResult[], threshold: number | undefined): Moment[] {
   if (threshold === undefined) return pick(videos, "highest", () => true, 1);
@@ -31,7 +34,7 @@ export function findMoments(videos: readonly VideoResult[], threshold: number | 
 
 type Choice = (score: number, label: number | undefined) => boolean;
 
-/** The extreme ones of the frames that are meant, one video after the other as long as there are several. */
+/** The frames with extreme scores among those that are meant, from all videos in turn. */
 function pick(videos: readonly VideoResult[], kind: Moment["kind"], isMeant: Choice, sign: 1 | -1): Moment[] {
   const perVideo = videos.map((video) => extremes(video, kind, isMeant, sign));
   const better = (a: Moment, b: Moment) => sign * (b.score - a.score);
@@ -43,6 +46,7 @@ function pick(videos: readonly VideoResult[], kind: Moment["kind"], isMeant: Cho
   return chosen.sort(better);
 }
 
+/** The frames with extreme scores in one video, apart from each other. */
 function extremes({ name, frames, scores, labels }: VideoResult, kind: Moment["kind"], isMeant: Choice, sign: 1 | -1) {
   const order = Array.from(scores.keys())
     .filter((index) => isMeant(scores[index], labels?.[index]))

@@ -1,3 +1,4 @@
+// Pictures of frames and anomaly maps for a report.
 import sharp from "sharp";
 import type { DatasetVideo } from "../../data/dataset.js";
 import { toBgr } from "../../data/frame.js";
@@ -5,17 +6,19 @@ import type { ScoreMap } from "../../detector/token_maps.js";
 import type { ReportPicture } from "./data.js";
 import { heatmap } from "./heatmap.js";
 
-/** Which frames of a video are wanted, and how wide. */
+/** A frame of which a picture is wanted. */
 export interface PictureWish {
+  /** Position in the video, from 0. */
   index: number;
-  /** Pixels. */
+  /** Of the picture, in pixels, at most. */
   width: number;
 }
 
 /**
- * Pictures of a video's frames with the map of each laid over, in the order of the wishes.
- * @param mapAt the map of a frame by its position
- * @param range map values of no and of full opacity
+ * Takes pictures of a video's frames, each with its anomaly map. The video is decoded once.
+ * @param mapAt gives the map of a frame, by position
+ * @param range the map values that are transparent (low) and opaque (high)
+ * @returns the pictures in the order of the wishes
  * @throws InputError as the video does
  */
 export async function takePictures(

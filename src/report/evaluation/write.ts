@@ -1,3 +1,4 @@
+// Writes the report of an evaluation.
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { meanTokenMap } from "../../detector/frame_score.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
@@ -10,7 +11,7 @@ import { findMoments } from "./moments.js";
 import { reportPage } from "./page_file.js";
 import { type PictureWish, takePictures } from "./pictures.js";
 
-/** What a report is made of. */
+/** What a report is made from. */
 export interface ReportSource {
   title: string;
   dataset: Dataset;
@@ -18,21 +19,22 @@ export interface ReportSource {
   settings: EvaluationSettings;
   metrics: readonly ReportMetric[];
   facts: readonly (readonly [string, string])[];
-  /** The records of a video, for its maps. */
+  /** Gives the records of a video, one per masking, for its maps. */
   records: (video: DatasetVideo) => Promise<VideoRecord[]>;
   /** Called after each video. */
   onVideo?: () => void;
   signal?: AbortSignal;
 }
 
-/** Pictures of all videos' strips together: some 14 kB each. */
+/** Pictures in all videos' strips together, about 14 kB each. */
 const stripBudget = 1200;
+/** Pixels. */
 const stripWidth = 400;
 const momentWidth = 400;
 
 /**
  * Writes an evaluation's report: one HTML file with everything inside.
- * @throws InputError for frames that cannot be read any more, or a file that cannot be written
+ * @throws InputError if frames or records cannot be read, or the file cannot be written
  */
 export async function writeReport(path: string, source: ReportSource): Promise<void> {
   const { dataset, result, settings, signal } = source;
@@ -63,7 +65,8 @@ export async function writeReport(path: string, source: ReportSource): Promise<v
     metrics: source.metrics,
     ...(result.equalErrorRate && {
       threshold: result.equalErrorRate.threshold,
-      thresholdNote: "where as many normal frames are alarmed as abnormal ones missed (equal-error rate)",
+      thresholdNote:
+        "the equal-error rate: the share of false alarms among normal frames equals that of misses among abnormal ones",
     }),
     curves: curves(result),
     videos,
@@ -91,12 +94,12 @@ function curves({ roc, microAuc, regionCurves, rbdc, tbdc }: EvaluationResult): 
   const all: ReportCurve[] = [];
   if (roc && microAuc !== undefined) {
     const [x, y] = [Array.from(roc.fpr), Array.from(roc.tpr)];
-    const labels = { xLabel: "normal frames alarmed", yLabel: "abnormal frames detected" };
+    const labels = { xLabel: "false-positive rate (normal frames)", yLabel: "true-positive rate (abnormal frames)" };
     all.push({ name: "ROC of all frames", ...labels, x, y, area: 100 * microAuc, chance: true });
   }
   if (regionCurves) {
     const x = regionCurves.fpr;
-    const xLabel = "false positives a frame";
+    const xLabel = "false positives per frame";
     if (rbdc !== undefined) {
       all.push({ name: "RBDC", xLabel, yLabel: "regions found", x, y: regionCurves.rbdr, area: 100 * rbdc });
     }
@@ -107,13 +110,13 @@ function curves({ roc, microAuc, regionCurves, rbdc, tbdc }: EvaluationResult): 
   return all;
 }
 
-/** `count` positions, or all there are, from the first to the last. */
+/** `count` positions spread evenly over `length`, or all of them if there are fewer. */
 function evenly(length: number, count: number): number[] {
   if (length <= count) return Array.from({ length }, (_, i) => i);
   return Array.from({ length: count }, (_, i) => Math.round((i * (length - 1)) / (count - 1)));
 }
 
-/** The map of a frame, the mean over maskings. */
+/** A frame's map: the mean over maskings. */
 function mapOf(records: readonly VideoRecord[], index: number, { rule, map }: EvaluationSettings): ScoreMap {
   return meanTokenMap(
     records.map(({ tokens }) => tokens[index]),
@@ -122,14 +125,17 @@ function mapOf(records: readonly VideoRecord[], index: number, { rule, map }: Ev
   );
 }
 
-/** Map values of no and of full opacity: the median video's 90 % quantile and the highest 99.8 % quantile of any video. */
+/**
+ * The map values that are transparent and opaque: the median over videos of their 90 % quantiles,
+ * and the highest 99.8 % quantile of any video.
+ */
 async function mapRange({ dataset, result, settings, records }: ReportSource): Promise<{ low: number; high: number }> {
   const lows: number[] = [];
   let high = 0;
   for (const { name } of result.videos) {
     const own = await records(dataset.test.find((video) => video.name === name) as DatasetVideo);
     const count = own[0]?.tokens.length ?? 0;
-    // A hundred frames tell as much of a video's values as all.
+    // A hundred frames represent all of a video.
     const maps = evenly(count, 100).map((index) => mapOf(own, index, settings).data);
     const values = Float32Array.from(maps.flatMap((map) => Array.from(map)));
     lows.push(quantile(values, 0.9));

@@ -1,4 +1,4 @@
-/** The best test of each stage: the last of those that were better than all before. */
+/** The best test of each stage: the last one that was better than all before it. */
 export function bestOf<T extends { best: boolean; stage: number | null }>(tests: readonly T[]): T[] {
   return [...new Map(tests.filter(({ best }) => best).map((test) => [test.stage, test])).values()];
 }

@@ -1,8 +1,9 @@
+// The curves of a training log, reduced to few points.
 import type { EpochEntry, LogEntry, RunEntry, StepEntry, TestEntry } from "../../node/files/training_log.js";
 import { bestOf } from "./best.js";
 import type { StepPoint, TrainingData, TrainingState } from "./data.js";
 
-/** Points of a curve at most. */
+/** The most points of a curve. */
 const MOST = 2000;
 
 /** Steps that share a point. */
@@ -15,11 +16,11 @@ interface Bucket {
   learningRates: Moments;
   speeds: Moments;
   seconds: number;
-  /** Its JSON, once it has been asked for. */
+  /** Its JSON, once it is made. */
   json?: string;
 }
 
-/** Of the finite ones among some values. */
+/** Of some values, only the finite ones. */
 interface Moments {
   count: number;
   sum: number;
@@ -27,19 +28,19 @@ interface Moments {
   high: number;
 }
 
-/** The curves of a training log, in few points. Follows a growing log: what was read once is not read again. */
+/** Follows a growing log: an entry that was read is not read again. */
 export class TrainingCurves {
   private log: readonly LogEntry[] = [];
   private read = 0;
   private buckets: Bucket[] = [];
-  /** How many steps share a point: a power of two. */
+  /** The number of steps that share a point: a power of two. */
   private width = 1;
   private epochs: EpochEntry[] = [];
   private tests: TestEntry[] = [];
   private notes: string[] = [];
   private runs: RunEntry[] = [];
 
-  /** Reads on in the log, or from its start where it is another array than the last time. */
+  /** Reads the log's new entries, or all of them if it is another array than the last time. */
   follow(log: readonly LogEntry[]): void {
     if (log !== this.log || log.length < this.read) {
       this.log = log;
@@ -50,18 +51,18 @@ export class TrainingCurves {
     for (; this.read < log.length; this.read++) this.take(log[this.read]);
   }
 
-  /** The data as JSON, with six significant digits. */
+  /** The data ({@link TrainingData}) as JSON, with six significant digits. */
   json(state: TrainingState, updated: Date): string {
     const rest: Omit<TrainingData, "steps"> = {
       updated: updated.toISOString(),
       state,
       epochs: thinned(this.epochs),
       tests: thinned(this.tests, bestOf(this.tests)),
-      // Each test may say the same.
+      // Each test may add the same note.
       notes: [...new Set(this.notes)].slice(-100),
       facts: factsOf(this.runs),
     };
-    // Points that are full stay as they are, so their text is made once.
+    // The JSON of a point is made once, since full points do not change.
     const steps = this.buckets.map((bucket) => {
       bucket.json ??= toJson(pointOf(bucket));
       return bucket.json;
@@ -114,7 +115,10 @@ export class TrainingCurves {
     }
   }
 
-  /** Losses of the two stages are different quantities. */
+  /**
+   * Whether two buckets share a point. Losses of the two stages are different quantities, so never
+   * across stages.
+   */
   private together(a: Bucket, b: Bucket): boolean {
     const place = ({ first }: Bucket) => Math.floor((first - 1) / this.width);
     return a.stage === b.stage && place(a) === place(b);
@@ -127,7 +131,7 @@ function momentsOf(value: number): Moments {
     : { count: 0, sum: 0, low: Infinity, high: -Infinity };
 }
 
-/** Adds what comes after a bucket to it. */
+/** Adds the next bucket to a bucket. */
 function join(bucket: Bucket, next: Bucket): void {
   for (const name of ["losses", "learningRates", "speeds"] as const) {
     const [a, b] = [bucket[name], next[name]];
@@ -148,21 +152,21 @@ function pointOf({ first, last, stage, epoch, losses, learningRates, speeds, sec
   return [first, last, stage, epoch, mean(losses), low, high, mean(learningRates), mean(speeds), seconds];
 }
 
-/** What is not finite becomes null. */
+/** A number that is not finite becomes null. */
 function toJson(value: unknown): string {
   return JSON.stringify(value, (_, item: unknown) =>
     typeof item === "number" && !Number.isInteger(item) ? Number(item.toPrecision(6)) : item,
   );
 }
 
-/** As few as a curve may have, the last of all and those to keep among them. */
+/** At most about {@link MOST} items, with the last one and those to keep. */
 function thinned<T>(list: readonly T[], keep: readonly T[] = []): readonly T[] {
   if (list.length <= MOST) return list;
   const every = Math.ceil(list.length / MOST);
   return list.filter((item, i) => (list.length - 1 - i) % every === 0 || keep.includes(item));
 }
 
-/** Settings and versions of the last start, and when the others were. */
+/** When the run was started and resumed, and the settings and versions of the last start. */
 function factsOf(runs: readonly RunEntry[]): TrainingData["facts"] {
   const run = runs.at(-1);
   if (!run) return [];
@@ -179,7 +183,7 @@ function date(time: string): string {
   return Number.isNaN(at.getTime()) ? time : `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-/** Values by their names, those inside of others as "outer.inner". */
+/** Names and values; a value inside another one is named "outer.inner". */
 function flat(value: unknown, name = ""): [string, string][] {
   if (typeof value !== "object" || value === null) return [[name, String(value)]];
   if (Array.isArray(value) && value.every((item) => typeof item !== "object" || item === null)) {

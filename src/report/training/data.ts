@@ -1,20 +1,25 @@
+// The data of a training run's page.
 import type { EpochEntry, TestEntry } from "../../node/files/training_log.js";
 
-/** How a training run stands. */
+/** The state of a training run. */
 export interface TrainingState {
-  /** The page asks for news while it is "running". */
+  /** While it is "running", the page loads the data again and again. */
   state: "running" | "done" | "stopped" | "failed";
-  /** What it does now, "training stage 1", "testing", "reading the training set"; or how it ended: why it failed, how to go on. */
+  /**
+   * What the run does now ("training stage 1", "testing", "reading the training set"), or how it
+   * ended: why it failed, how to continue.
+   */
   text: string;
-  /** The one it is in, from 1, and how many there will be. */
+  /** The current one, from 1. */
   epoch?: number;
+  /** The number of epochs of the whole run. */
   epochs?: number;
-  /** An estimate of the time to the end. */
+  /** An estimate. */
   secondsLeft?: number;
   samplesPerSecond?: number;
 }
 
-/** One step, or neighbouring ones of one stage together. Numbers that are not finite are null. */
+/** A step, or neighbouring steps of one stage together. Numbers that are not finite are null. */
 export type StepPoint = readonly [
   first: number,
   last: number,
@@ -27,25 +32,25 @@ export type StepPoint = readonly [
   /** Means. */
   learningRate: number | null,
   samplesPerSecond: number | null,
-  /** At the last of them, since the run began. */
+  /** Of the last one, since the run began. */
   seconds: number | null,
 ];
 
-/** Where they stand in a point. */
+/** Indices into a {@link StepPoint}. */
 export const [FIRST, LAST, STAGE, EPOCH, LOSS, LOW, HIGH, RATE, SPEED, SECONDS] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 ] as const;
 
-/** What `curves.js` tells the page. */
+/** What `curves.js` gives to the page. */
 export interface TrainingData {
-  /** When it was written, ISO 8601. */
+  /** When it was written: ISO 8601. */
   updated: string;
   state: TrainingState;
-  /** 2,000 at most, in order. */
+  /** At most 2,000, in order. */
   steps: readonly StepPoint[];
   epochs: readonly EpochEntry[];
   tests: readonly TestEntry[];
   notes: readonly string[];
-  /** Settings and versions, in the order in which they are shown. */
+  /** Settings and versions, in order. */
   facts: readonly (readonly [name: string, value: string])[];
 }

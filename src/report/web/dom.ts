@@ -1,6 +1,10 @@
+// Builds elements of a page.
 type Child = Node | string | undefined;
 
-/** An element with attributes (an absent or false one is left out, true is empty) and children. Strings become text, never markup. */
+/**
+ * An element with attributes and children. An attribute that is undefined or false is left out;
+ * true becomes an empty one. Strings become text, never markup.
+ */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Record<string, string | number | boolean | undefined> = {},
@@ -14,7 +18,9 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A name from outside: its writing direction does not reach the text around it. */
+/**
+ * A name from outside, isolated so that its writing direction does not change the text around it.
+ */
 export function named(text: string): HTMLElement {
   return h("bdi", {}, text);
 }

@@ -1,10 +1,11 @@
+// Numbers as the pages show them.
 const MINUS = "\u2212";
 const NONE = "\u2013";
 
-/** With a true minus sign. */
+/** Replaces the hyphen by a true minus sign. */
 const signed = (text: string) => text.replace(/^-/, MINUS);
 
-/** A figure in percent, "87.31". */
+/** Two decimals, "87.31". @param value in percent */
 export function percent(value: number | null | undefined): string {
   return value == null ? NONE : signed(value.toFixed(2));
 }
@@ -32,7 +33,7 @@ export function time(seconds: number | null | undefined): string {
   return `${minutes}:${rest.padStart(4, "0")}`;
 }
 
-/** A length of time in its two largest units, "1 h 23 min". */
+/** Seconds in the two largest units, "1 h 23 min". */
 export function duration(seconds: number | null | undefined): string {
   if (seconds == null) return NONE;
   const units = [
@@ -53,7 +54,10 @@ export function duration(seconds: number | null | undefined): string {
   return parts.filter((part) => part !== "").join(" ");
 }
 
-/** Values of an axis that stand `step` apart, with as many decimals as tell them apart. */
+/**
+ * The values of an axis, with as many decimals as needed to distinguish them.
+ * @param step their distance
+ */
 export function ticks(values: readonly number[], step: number): string[] {
   if (step < 1e-5)
     return values.map((value) => signed(value === 0 ? "0" : Number(value.toPrecision(6)).toExponential()));
@@ -63,6 +67,7 @@ export function ticks(values: readonly number[], step: number): string[] {
   return values.map((value) => signed(value.toFixed(decimals)));
 }
 
+/** The name of a label. @param value 0 or 1 */
 export function label(value: number | null | undefined): string {
   return value == null ? NONE : value === 1 ? "abnormal" : "normal";
 }

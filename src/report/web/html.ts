@@ -1,17 +1,20 @@
+// Pages as HTML files with everything inside.
 import { createHash } from "node:crypto";
 
-/** What a page is made of: its program and style stand inside of it. */
+/** The parts of a page. */
 export interface HtmlPage {
   title: string;
   script: string;
   style: string;
   /** Markup between the style and the program. */
   body: string;
-  /** Where else scripts may come from, in the words of a content security policy. */
+  /** Where other scripts may come from, as in a content security policy. */
   scriptSources?: string;
 }
 
-/** A whole HTML file, whose content security policy lets it load nothing but what is named. */
+/**
+ * An HTML file. Its content security policy lets it load nothing but scripts from `scriptSources`.
+ */
 export function htmlPage({ title, script, style, body, scriptSources }: HtmlPage): string {
   const policy = [
     "default-src 'none'",
@@ -41,7 +44,9 @@ ${body}
 `;
 }
 
-/** What a content security policy calls an inline script or style: nothing else can then run. */
+/**
+ * The name of an inline script or style in a content security policy, so that nothing else can run.
+ */
 function hash(text: string): string {
   return `'sha256-${createHash("sha256").update(text, "utf8").digest("base64")}'`;
 }

@@ -1,3 +1,4 @@
+// What the plots of all pages share.
 import uPlot from "uplot";
 import { h } from "./dom.js";
 import { ticks } from "./format.js";
@@ -5,7 +6,7 @@ import { color, onTheme } from "./theme.js";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
-/** Steps of an axis of frames, epochs, and what else has nothing between whole numbers. */
+/** Distances of the values of an axis that has whole numbers only, such as frames or epochs. */
 export const WHOLE = Array.from({ length: 27 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 
 /** An axis in the colours of the page. */
@@ -22,7 +23,7 @@ export function axis(options: uPlot.Axis): uPlot.Axis {
   };
 }
 
-/** As wide as its longest number, but not under `least` pixels. */
+/** The width of an axis: that of its longest number, but at least `least` pixels. */
 export function axisWidth(least: number): uPlot.Axis.Size {
   return (u, values) => {
     if (!values) return least;
@@ -34,7 +35,10 @@ export function axisWidth(least: number): uPlot.Axis.Size {
   };
 }
 
-/** A plot that keeps the width of its place and the colours of the page, with a tooltip at the cursor. */
+/**
+ * A plot that follows the width of its place and the colours of the page, with a tooltip at the
+ * cursor.
+ */
 export class Plot {
   readonly u: uPlot;
   private readonly tip = h("div", { class: "tip", hidden: true });
@@ -43,7 +47,7 @@ export class Plot {
 
   /**
    * @param height in CSS pixels, from the width
-   * @param lines what the tooltip says of a position
+   * @param lines gives the tooltip of a position
    */
   constructor(
     private readonly host: HTMLElement,
@@ -73,7 +77,7 @@ export class Plot {
     if (this.tip.hidden) return;
     this.tip.replaceChildren(...lines(idx as number).map((line) => h("div", {}, line)));
     const room = this.u.over.clientWidth - this.tip.offsetWidth;
-    // To the right of the cursor, or to its left where the right is full.
+    // To the right of the cursor, or to its left if there is no room.
     const at = left + 14 <= room ? left + 14 : left - 14 - this.tip.offsetWidth;
     this.tip.style.left = `${Math.max(0, Math.min(room, at))}px`;
   }

@@ -1,3 +1,4 @@
+// Light and dark colours of a page.
 import { h } from "./dom.js";
 
 type Scheme = "light" | "dark";
@@ -9,10 +10,13 @@ let chosen: Scheme | undefined;
 
 const current = (): Scheme => chosen ?? (system.matches ? "dark" : "light");
 
-/** Colours of the style sheet are `light-dark(…)`: only an element's computed colour says which one it is. */
+/**
+ * The style sheet's colours are `light-dark(…)`; only an element's computed colour is one of the
+ * two.
+ */
 const probe = h("span", { hidden: true });
 
-/** The value that a colour variable of the style sheet has now, for a canvas. */
+/** The current value of a colour variable of the style sheet, for a canvas. */
 export function color(name: string): string {
   let value = cache.get(name);
   if (value === undefined) {
@@ -24,7 +28,7 @@ export function color(name: string): string {
   return value;
 }
 
-/** Calls back when the colours have changed; returns what ends that. */
+/** Calls `listener` when the colours have changed. @returns a function that ends that */
 export function onTheme(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -36,7 +40,10 @@ function apply(scheme: Scheme): void {
   for (const listener of listeners) listener();
 }
 
-/** The button that changes between light and dark. Before it is used, the system decides. Paper is light. */
+/**
+ * The button that switches between light and dark. Until it is used, the system decides. Prints are
+ * light.
+ */
 export function themeToggle(): HTMLButtonElement {
   const button = h("button", { type: "button", class: "theme" });
   const show = () => {

@@ -1,11 +1,20 @@
-/** The program and the style of the report's page (page/main.ts, page/style.css), bundled by tools/report-page.js. */
+// The browser programs of the pages and their styles, as strings. tools/report-page.js bundles
+// them.
+
+/** From src/report/evaluation/page. */
 declare module "virtual:report-page" {
   export const script: string;
   export const style: string;
 }
 
-/** The same of a training run's page (training/main.ts, training/style.css). */
+/** From src/report/training/page. */
 declare module "virtual:training-page" {
+  export const script: string;
+  export const style: string;
+}
+
+/** From src/report/bench/page. */
+declare module "virtual:bench-page" {
   export const script: string;
   export const style: string;
 }

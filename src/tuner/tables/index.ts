@@ -1,5 +1,5 @@
 import lavapipe from "./lavapipe.json";
 import swiftshader from "./swiftshader.json";
 
-/** Measurements that come with the package, of adapters that were seen: what `sdmae tune --json` wrote. Whoever takes one checks it. */
+/** Bundled tuning tables (tuner/table.ts), as `sdmae tune --json` wrote them, to be checked. */
 export const shippedTables: readonly unknown[] = [lavapipe, swiftshader];

@@ -9,7 +9,7 @@ import { filesIn, scratch } from "../../support/cli.js";
 
 const at = scratch();
 
-/** Runs the command; what it says on stderr. */
+/** Runs the command; returns what it prints on stderr. */
 async function create(...args: string[]): Promise<string> {
   const write = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
   try {
@@ -63,7 +63,10 @@ async function trainingSet(root: string, count = 30): Promise<string> {
   return root;
 }
 
-/** UBnormal in the small: an object of 18×20 pixels that shrinks below 267 pixels in its fourth frame, and one too large to paste. */
+/**
+ * A small UBnormal: an object of 18×20 pixels that shrinks below 267 pixels in its fourth frame, and
+ * one that is too large to paste.
+ */
 async function ubnormal(root: string): Promise<string> {
   const video = "abnormal_scene_1_scenario_1";
   const notes = join(root, "train", "annotations", `${video}_annotations`);
@@ -94,7 +97,7 @@ describe("ubnormal", () => {
   });
   const frame = async (path: string) => (await readImage(path)).data;
 
-  it("cuts sequences out, and pastes them", async () => {
+  it("cuts out sequences and pastes them", async () => {
     const said = await create("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "2");
     expect(said).toBe("warning: no tracks: abnormal_scene_2_scenario_1\n");
     const sequences = join(root, "abnormal_sequences", "abnormal_scene_1_scenario_1");
@@ -112,7 +115,7 @@ describe("ubnormal", () => {
       const names = Array.from({ length: 6 }, (_, i) => `${i}.png`);
       expect(filesIn(at("pasted", "train", "frames", video))).toEqual(names);
       expect(filesIn(at("pasted", "train", "masks", video))).toEqual(names);
-      // Only the small object is small enough; its four frames follow each other, then it begins anew.
+      // Only one object is small enough. Its four frames follow each other, then start again.
       for (const [i, value] of [90, 100, 110, 120, 90, 100].entries()) {
         const at_ = (60 * 640 + 2 * (30 + 4 * (i % 4)) + 20) * 3;
         const pasted = await frame(at("pasted", "train", "frames", video, `${i}.png`));
@@ -123,7 +126,7 @@ describe("ubnormal", () => {
     }
   });
 
-  it("goes on where it was, keeps what is there, and refuses what it did not make", async () => {
+  it("continues a stopped run, keeps complete videos, and refuses folders that it did not make", async () => {
     const kept = statSync(at("pasted", "train", "frames", "01", "0.png")).mtimeMs;
     rmSync(at("pasted", "train", "masks", "02"), { recursive: true });
     mkdirSync(at("pasted", "train", "frames", ".02.partial"));
@@ -144,7 +147,7 @@ describe("ubnormal", () => {
     expect(await refusal("ubnormal", set, "--dataset-root", set, "--out", at("none"))).toMatch(
       /holds no video with "abnormal" in its name/,
     );
-    expect(await refusal("ubnormal", root, "--dataset-root", set)).toMatch(/name --out DIR, --in-place, or --preview/);
+    expect(await refusal("ubnormal", root, "--dataset-root", set)).toMatch(/give --out DIR, --in-place or --preview/);
     expect(existsSync(at("none"))).toBe(false);
     const notes = "train/annotations/abnormal_scene_1_scenario_1_annotations";
     const broken = await ubnormal(at("broken"));
@@ -154,7 +157,7 @@ describe("ubnormal", () => {
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,5\n");
     rmSync(join(broken, notes, "abnormal_scene_1_scenario_1_0004_gt.png"));
     expect(await refusal(...args)).toMatch(/track 0 needs an annotation of frame 4, but there are 4 for 5 frames/);
-    // Of the one object that is left every mask is too large.
+    // The one object that remains has only masks that are too large.
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,2\n");
     expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask of more than 5000 values/);
     expect(existsSync(at("none"))).toBe(false);
@@ -162,7 +165,7 @@ describe("ubnormal", () => {
 });
 
 describe("pseudo", () => {
-  it("writes frames that differ from the clean ones where their masks are, the same for a seed", async () => {
+  it("changes frames only where their masks are, and in the same way for the same seed", async () => {
     const set = await trainingSet(at("walkers"));
     await create("pseudo", set, "--in-place", "--seed", "5", "--speedup", "0", "--preview", at("sheet.png"));
     expect(filesIn(join(set, "train"))).toEqual(["anomalies.json", "frames", "frames_abnormal", "masks_abnormal"]);
@@ -179,7 +182,7 @@ describe("pseudo", () => {
           if (mask[i] === 255) apart++;
           else if (changed) beside++;
         }
-        // What is pasted beyond its mask is the soft edge.
+        // Only the soft edge is pasted beyond the mask.
         expect(beside).toBeLessThanOrEqual(0.25 * apart + 2);
         masked += apart;
         if (apart > 100) frames++;
@@ -197,7 +200,7 @@ describe("pseudo", () => {
     expect(bytes(at("other"), "frames")).not.toEqual(bytes(set, "frames_abnormal"));
   });
 
-  it("needs something that moves, and a second video for cut-outs", async () => {
+  it("refuses videos without motion, and cut-outs from a single video", async () => {
     const still = at("still");
     for (const video of ["01", "02"]) {
       for (let t = 0; t < 8; t++) {
@@ -206,13 +209,13 @@ describe("pseudo", () => {
     }
     await gray(join(still, "test", "frames", "01", "0.png"), 64, 48, () => 0);
     expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(/^no moving foreground was found/);
-    // Nothing of it stays, nor goes that was there before.
+    // It leaves nothing new, and removes nothing that was there.
     expect(existsSync(at("no"))).toBe(false);
     expect(await refusal("pseudo", still, "--in-place")).toMatch(/^no moving foreground was found/);
     expect(filesIn(join(still, "train"))).toEqual(["frames"]);
     rmSync(join(still, "train", "frames", "02"), { recursive: true });
     expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(
-      /has 1 training video, and cut-outs come from other videos: use --speedup 1/,
+      /has only 1 training video, but cut-outs come from other videos: use --speedup 1/,
     );
     expect(await refusal("pseudo", still, "--preview", at("no.jpg"))).toMatch(/must end in \.png/);
   });

@@ -7,7 +7,7 @@ import { dataFolder, frames, image, rectangles, refusal, text } from "../../supp
 
 const at = dataFolder();
 
-/** Runs the command; what it prints, and what it throws. */
+/** Runs the command; returns what it prints and what it throws. */
 async function dataset(...args: string[]): Promise<{ stdout: string; thrown: unknown }> {
   let stdout = "";
   const spies = [
@@ -42,7 +42,7 @@ async function makeSet(): Promise<void> {
   text(at("ped2/test/labels/02.txt"), "0\n0\n");
 }
 
-/** A table's lines with single blanks between cells. */
+/** The lines of a table, with single blanks between cells. */
 const cells = (stdout: string) =>
   stdout
     .split("\n")
@@ -66,7 +66,7 @@ note: test: no tracks for 02
 `;
 
 describe("dataset", () => {
-  it("prints what there is: per split, per video, and what is missing", async () => {
+  it("lists splits, videos, and what is missing", async () => {
     await makeSet();
     expect(await dataset(at("ped2"))).toEqual({
       stdout: `${at("ped2")}: layout ped2\n${summary}`,
@@ -78,7 +78,7 @@ describe("dataset", () => {
     });
   });
 
-  it("writes it as JSON, to a file beside the tables or to the standard output instead of them", async () => {
+  it("writes JSON to a file beside the tables, or prints it in place of them", async () => {
     await makeSet();
     const { stdout, thrown } = await dataset(at("ped2"), "--json", "-", "--dataset", "shanghai");
     expect(thrown).toBeUndefined();
@@ -119,7 +119,7 @@ describe("dataset", () => {
     expect(JSON.parse(readFileSync(at("report.json"), "utf8"))).toEqual(report);
   });
 
-  it("says of a video file what its header promises; --verify counts", async () => {
+  it("estimates a video file's frames from its header, and counts them with --verify", async () => {
     await frames(at("set/train/a"), [0]);
     text(at("set/test/v.txt"), "0\n0\n1\n1\n1\n1\n");
     await videoFile(at("set/test/v.avi"), 6, "-c:v", "ffv1");
@@ -136,7 +136,7 @@ describe("dataset", () => {
     expect(short.thrown).toBeInstanceOf(CheckFailed);
   });
 
-  it("--verify finds ground truth that contradicts itself", async () => {
+  it("finds ground truth that contradicts itself, with --verify", async () => {
     await frames(at("set/test/frames/01"), [0, 1, 2]);
     text(at("set/test/labels/01.txt"), "0\n0\n1\n");
     for (const i of [0, 1, 2]) await image(at(`set/test/masks/01/${i}.png`), rectangles([i > 0 ? 255 : 0, 2, 2, 5, 5]));
@@ -144,11 +144,13 @@ describe("dataset", () => {
     expect((await dataset(at("set"))).thrown).toBeUndefined();
     const { stdout, thrown } = await dataset(at("set"), "--verify");
     expect(thrown).toBeInstanceOf(CheckFailed);
-    expect(stdout).toContain("1 frames have abnormal pixels in their mask, but are labelled normal: position 1 first");
+    expect(stdout).toContain(
+      "labels and masks disagree in 1 of 3 frames: labelled normal, but with abnormal pixels; the first is at position 1",
+    );
     expect(stdout).toContain("the box 12,2,16,5 of track 0 at position 2 reaches beyond the frame, 16×8 pixels");
   });
 
-  it("goes on after a fault, and fails at the end", async () => {
+  it("continues after a fault, and fails at the end", async () => {
     await makeSet();
     text(at("ped2/test/labels/01.txt"), "0\n1\n");
     text(at("ped2/test/tracks/01.txt"), "1,99,0,0,1,1\n");
@@ -191,7 +193,7 @@ describe("dataset", () => {
     expect(videos[2]?.masks).toBe(7);
   });
 
-  it("refuses a folder in which there is no data set", async () => {
+  it("refuses a folder that does not exist", async () => {
     const { stdout, thrown } = await dataset(at("none"));
     expect(stdout).toBe("");
     expect(await refusal(Promise.reject(thrown))).toContain("none is not a folder");

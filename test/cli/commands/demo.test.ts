@@ -5,7 +5,7 @@ import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
 
-it("the demo finds what is abnormal in a street that its model has not seen, where motion alone does not tell", {
+it("the demo finds the anomalies of a street that its model has not seen, far better than motion alone", {
   timeout: 400_000,
 }, async () => {
   const ran = await sdmae(
@@ -21,7 +21,7 @@ it("the demo finds what is abnormal in a street that its model has not seen, whe
   );
   expect(ran.code).toBe(0);
   const [, auc, motion] =
-    /AUC of all frames \(micro\): ([\d.]+) %; by the largest motion alone it would be ([\d.]+) %/.exec(
+    /micro-AUC \(all frames together\): ([\d.]+) %; the largest motion alone would get ([\d.]+) %/.exec(
       ran.stdout,
     ) as unknown as [string, string, string];
   expect(Number(auc)).toBeGreaterThanOrEqual(95);

@@ -92,7 +92,7 @@ beforeAll(async () => {
 });
 
 describe("eval", () => {
-  it("prints and writes figures that are those of the scores that it writes", async () => {
+  it("prints and writes the metrics of the scores that it writes", async () => {
     const result = await evaluated(root, "--smoothing", "none");
     expect(result.videos.map((v) => [v.name, v.frames.length])).toEqual([
       ["01", 6],
@@ -115,7 +115,7 @@ describe("eval", () => {
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
   });
 
-  it("averages maskings that score as `score` does, and takes other frame scores and smoothings", async () => {
+  it("averages maskings, each scored as by `score`, and takes other frame scores and smoothings", async () => {
     const work = ["--work", at("maskings")];
     const both = await evaluated(root, ...work, "--smoothing", "none", "--seed", "5", "--maskings", "2");
     const out = at("scores.json");
@@ -137,7 +137,7 @@ describe("eval", () => {
     expect(Math.max(...top.videos[0].scores)).toBeLessThan(Math.max(...top.videos[0].raw));
   });
 
-  it("goes on from what an earlier run kept", async () => {
+  it("continues from the records of an earlier run", async () => {
     const work = at("work");
     const first = await evaluated(root, "--work", work, "--seed", "3");
     const [own] = filesIn(work);
@@ -149,10 +149,10 @@ describe("eval", () => {
     expect(again.videos).toEqual(first.videos);
     expect(statSync(join(work, own, "01.3.safetensors")).mtimeMs).toBe(times[0]);
     expect(filesIn(join(work, own))).toEqual(files);
-    // Other settings of the model have records of their own.
+    // Other settings of the model have other records.
     await evaluated(root, "--work", work, "--seed", "3", "--norm", "L1", "--videos", "02");
     expect(filesIn(work)).toHaveLength(2);
-    // A record that was damaged meanwhile is named.
+    // A damaged record is named.
     truncateSync(join(work, own, "01.3.safetensors"), 100);
     const json = at("never.json");
     const damaged = await sdmae("eval", "--root", root, ...model, "--work", work, "--seed", "3", "--json", json);
@@ -160,7 +160,7 @@ describe("eval", () => {
     expect(existsSync(json)).toBe(false);
   });
 
-  it("writes a report that holds every video, and the metrics", async () => {
+  it("writes a report with every video", async () => {
     const report = at("report");
     const ran = await sdmae("eval", "--root", root, ...model, "--report", report);
     expect(ran.code).toBe(0);
@@ -175,15 +175,15 @@ describe("eval", () => {
     expect(data.moments.map((m) => m.kind)).toContain("detected");
   });
 
-  it("prints the figures as JSON, and says that some videos do not stand for all", async () => {
+  it("prints JSON, with a note if only some videos are measured", async () => {
     const ran = await sdmae("eval", "--root", root, ...model, "--videos", "02", "--json", "-");
     expect(ran).toMatchObject({ code: 0, stderr: "" });
     const data = JSON.parse(ran.stdout) as Evaluated;
     expect(data.dataset).toMatchObject({ videos: ["02"] });
-    expect(data.notes).toEqual(["only 1 of 2 test videos: not to be held against the paper's figures"]);
+    expect(data.notes).toEqual(["only 1 of 2 test videos: not comparable with the paper's figures"]);
   });
 
-  it("takes a folder of videos without labels: scores, and a note", async () => {
+  it("scores videos without labels, and says that the metrics need them", async () => {
     const own = at("own");
     mkdirSync(join(own, "test"), { recursive: true });
     await videoFile(join(own, "test", "yard.avi"), 4, "-c:v", "ffv1");
@@ -195,7 +195,7 @@ describe("eval", () => {
   });
 });
 
-describe("eval refuses, and leaves nothing behind:", () => {
+describe("eval refuses, and leaves nothing behind for,", () => {
   async function refused(own: string, options: readonly string[], ...says: (string | RegExp)[]) {
     const json = at("refused.json");
     const ran = await sdmae("eval", "--root", own, ...model, ...options, "--json", json);
@@ -209,13 +209,13 @@ describe("eval refuses, and leaves nothing behind:", () => {
     await refused(own, [], /02\.txt has 3 labels/, /5 frames/);
   });
 
-  it("a report's folder that it would have made", async () => {
+  it("labels shorter than a video, before it makes the report's folder", async () => {
     const own = at("short");
     await refused(own, ["--report", at("no-report")], /02\.txt/);
     expect(existsSync(at("no-report"))).toBe(false);
   });
 
-  it("a frame without a number among others", async () => {
+  it("an image without a number among numbered ones", async () => {
     const own = await dataSet(at("nameless"));
     renameSync(join(own, "test/frames/01/frame_002.png"), join(own, "test/frames/01/odd.png"));
     await refused(own, [], /odd\.png has no frame number/);
@@ -236,15 +236,15 @@ describe("eval refuses, and leaves nothing behind:", () => {
     await refused(own, [], /frame_006\.png is 36×20 pixels/);
   });
 
-  it("two frames of one number", async () => {
+  it("two frames with the same number", async () => {
     const own = await dataSet(at("double"));
     await sharp(join(own, "test/frames/01/frame_001.png")).toFile(join(own, "test/frames/01/x1.png"));
     await refused(own, [], /both have the frame number 1/);
   });
 
-  it("no such root, no such video, no test videos", async () => {
+  it("a root or a video that does not exist, and a root without test videos", async () => {
     await refused(at("nowhere"), [], /nowhere/);
-    await refused(root, ["--videos", "01,09"], /no test video "09"; there is 01, 02/);
+    await refused(root, ["--videos", "01,09"], /no test video "09"; its test videos: 01, 02/);
     const own = at("only-train");
     mkdirSync(join(own, "train/frames"), { recursive: true });
     await frameFolder(join(own, "train/frames/01"), [0, 1], size);
@@ -257,10 +257,10 @@ describe("eval refuses, and leaves nothing behind:", () => {
     [["--frame-score", "best"], /--frame-score/],
     [["--top-k", "0"], /--top-k/],
     [["--region-quantile", "1"], /region quantile 1/],
-    [["--sigma", "3"], /--sigma does nothing without --smoothing gaussian/],
-    [["--smoothing", "none", "--range", "38"], /--range does nothing without --smoothing paper/],
-    [["--top-k", "3"], /--top-k does nothing without --frame-score top-k/],
-    [["--masked-only", "--tokens", "all"], /one of them/],
+    [["--sigma", "3"], /--sigma has no effect without --smoothing gaussian/],
+    [["--smoothing", "none", "--range", "38"], /--range has no effect without --smoothing paper/],
+    [["--top-k", "3"], /--top-k has no effect without --frame-score top-k/],
+    [["--masked-only", "--tokens", "all"], /contradict each other/],
   ])("%j", async (options, message) => {
     await refused(root, options, message);
   });

@@ -80,7 +80,7 @@ describe("make-scene", () => {
     }
   });
 
-  it("writes what is missing of the same scene, and leaves the rest as it is", async () => {
+  it("writes the missing files of the same scene, and leaves the others as they are", async () => {
     for (const name of ["train/frames/01/004.png", "test/masks/02/003.png", "test/labels/01.txt"])
       rmSync(at("whole", name));
     rmSync(at("whole/test/frames/02"), { recursive: true });
@@ -94,7 +94,7 @@ describe("make-scene", () => {
     expect(statSync(kept).mtimeMs).toBe(before);
   });
 
-  it("stops at Ctrl-C with whole files only, and goes on from there", async () => {
+  it("stops after Ctrl-C with whole files only, and continues from there", async () => {
     const running = make(at("cut"), ...small, "--quiet");
     while (!existsSync(at("cut/train/frames/01/003.png"))) await new Promise((resolve) => setTimeout(resolve, 1));
     process.emit("SIGINT");
@@ -117,7 +117,7 @@ describe("make-scene", () => {
     expect(notes).toBe(Buffer.from("mine").toString("base64"));
     expect(others).toEqual(whole);
     expect(filesIn(at("mine/test/frames"))).toEqual(["01", "02"]);
-    expectRefusal(await make(at("mine"), ...small, "--seed", "7"), "holds a scene of other settings");
+    expectRefusal(await make(at("mine"), ...small, "--seed", "7"), "holds a scene with other settings");
     expectRefusal(await make(at("mine/notes.txt"), ...small), "notes.txt cannot be written");
   });
 
@@ -134,7 +134,7 @@ describe("make-scene", () => {
   });
 
   it("refuses bad options", async () => {
-    expectRefusal(await make(), "name the folder to write, or --preview");
+    expectRefusal(await make(), "give the folder to write, or --preview");
     expectRefusal(await make(at("bad"), "--preview", at("x.jpg")), "x.jpg: the name must end in .png");
     expectRefusal(await make(at("bad"), "--anomalies", "runner,dragon"), "--anomalies");
     expectRefusal(await make(at("bad"), "--anomalies", "cart,cart"), "--anomalies");

@@ -57,7 +57,7 @@ const entriesOf = (folder: string): Record<string, unknown>[] =>
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be scored with", async () => {
+it("trains, tests, and writes checkpoints, a log, a page and a model that can be scored with", async () => {
   const ran = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
   expect(ran.stderr).toMatch(/epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+, the best so far/);
   expect(ran).toMatchObject({
@@ -88,7 +88,7 @@ it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be sco
   );
   expect(scored.code).toBe(0);
   expect(scored.stdout.trim().split("\n").length).toBe(7);
-  // It is measured as it was tested, unless told otherwise.
+  // By default it is measured as it was tested.
   const json = at("measured.json");
   const model = ["-c", at("whole/model.safetensors"), "--adapter", testAdapter, "--json", json];
   const measured = await sdmae("eval", ...data(), ...model);
@@ -108,13 +108,13 @@ it("trains, tests, keeps checkpoints, a log and a page; what it keeps can be sco
   expect(exported.code).toBe(0);
 
   const again = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
-  expectRefusal(again, "holds a run already: --resume goes on with it");
+  expectRefusal(again, "holds a run already: continue it with --resume");
 });
 
-it("a run that SIGKILL ended and --resume continued ends with the same bits", async () => {
+it("ends with the same bits if SIGKILL stopped the run and --resume continued it", async () => {
   const folder = at("killed");
   const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
-  // As soon as something was saved and some steps more are in the log.
+  // It is killed when something was saved and the log has some more steps.
   const { signal, stderr } = await runInChild(`
     import { existsSync, readFileSync } from "node:fs";
     import { runCli } from "./src/cli/index.js";
@@ -138,16 +138,16 @@ it("a run that SIGKILL ended and --resume continued ends with the same bits", as
   }
   expect(readFileSync(join(folder, "model.safetensors"))).toEqual(readFileSync(at("whole/model.safetensors")));
   const losses = (of: string) => {
-    // Steps that were done again stand twice; the later one counts.
+    // Repeated steps are listed twice; the later one counts.
     const steps = entriesOf(of).filter(({ type }) => type === "step");
     return new Map(steps.map(({ step, loss }) => [step, loss]));
   };
   expect(losses(folder)).toEqual(losses(at("whole")));
-  // Nothing half-written stays.
+  // No half-written file remains.
   expect(filesIn(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
-it("says where the last good checkpoint is when the loss is no number any more", async () => {
+it("names the last good checkpoint if the loss becomes NaN", async () => {
   const folder = at("diverged");
   const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
   const ran = await sdmae(
@@ -172,7 +172,7 @@ it("says where the last good checkpoint is when the loss is no number any more",
   expect(readFileSync(join(folder, "curves.js"), "utf8")).toMatch(/"state":"failed"/);
 });
 
-it("begins anew in the folder of a run that came to nothing, and tells a teacher alone from a whole model", async () => {
+it("starts in the folder of a run that failed early, and says if only a teacher is trained", async () => {
   const folder = at("anew");
   mkdirSync(folder);
   writeFileSync(join(folder, "log.jsonl"), '{"type":"note","text":"of a start that failed"}\n');
@@ -189,7 +189,7 @@ it("begins anew in the folder of a run that came to nothing, and tells a teacher
     "1",
   );
   expect(ran.code).toBe(0);
-  expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student, which is not trained/);
+  expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student \(it is not trained\)/);
   expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
   const scored = (...options: string[]) =>
     sdmae(
@@ -211,16 +211,16 @@ it("begins anew in the folder of a run that came to nothing, and tells a teacher
   expect((await scored(...mean, "--score", "sum")).stderr).toMatch(/^warning: this model's student was not trained/m);
 });
 
-it("says what is wrong with the command line or the data", async () => {
+it("refuses options and data that do not work, alone or together, and says why", async () => {
   const out = ["--out", at("refused")];
   const refused = async (message: string, ...args: string[]) => {
     expectRefusal(await sdmae("train", ...args, "--quiet", "--adapter", testAdapter), message);
-    // Nothing of it stays.
+    // No file remains.
     expect(existsSync(at("refused"))).toBe(false);
   };
-  await refused("name the data set's folder by --root DIR", ...out);
+  await refused("give the data set's folder with --root DIR", ...out);
   await refused("--dataset scene has no files", ...out, "--dataset", "scene", ...data());
-  await refused("holds no run to go on with", ...out, "--resume");
+  await refused("holds no run to continue", ...out, "--resume");
   // Node's recursive mkdir would never end there.
   const nowhere = "/proc/sdmae/run";
   if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
@@ -239,18 +239,18 @@ it("says what is wrong with the command line or the data", async () => {
   await refused("each of 3 attention heads takes a multiple of 4", ...out, ...data(), ...network, "--heads", "3");
   const init = ["--init", at("whole/model.safetensors"), "--width", "32"];
   await refused(
-    "the checkpoint is of another network: it has --width 16, not 32",
+    "the checkpoint is of another network: --width 16 instead of 32",
     ...out,
     ...data(),
     ...network,
     ...init,
   );
-  await refused("are shares of more than 1 together", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
+  await refused("are shares: their sum is above 1", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
   const none = [...out, ...data(), ...network];
-  await refused("--speedup does nothing with --anomalies none", ...none, "--speedup", "0.3");
-  await refused("--anomaly-share does nothing with --anomalies none", ...none, "--anomaly-share", "0.3");
-  await refused("--speedup does nothing with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
-  await refused("--scene-seeds does nothing without --dataset scene", ...none, "--scene-seeds", "1-3");
+  await refused("--speedup has no effect with --anomalies none", ...none, "--speedup", "0.3");
+  await refused("--anomaly-share has no effect with --anomalies none", ...none, "--anomaly-share", "0.3");
+  await refused("--speedup has no effect with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
+  await refused("--scene-seeds has no effect without --dataset scene", ...none, "--scene-seeds", "1-3");
   await refused("stage 2 is over removed tokens, and mask ratio 0 removes none", ...none, "--mask-ratio", "0");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
   await refused(
@@ -265,7 +265,7 @@ it("says what is wrong with the command line or the data", async () => {
   const page = () => ["curves.js", "log.jsonl"].map((name) => readFileSync(join(at("whole"), name), "utf8"));
   const before = page();
   await refused(
-    "a run is continued with the settings that it began with; optimizer.learningRate was 0.001, not 0.5",
+    "a run is resumed with the settings that it began with; optimizer.learningRate was 0.001, not 0.5",
     "--out",
     at("whole"),
     "--resume",

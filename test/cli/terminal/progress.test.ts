@@ -1,13 +1,16 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { Progress } from "../../../src/cli/terminal/progress.js";
 
-/** The rows of a terminal after what was written to it: as much of one as progress bars use. Text may not wrap. */
+/**
+ * The rows of a terminal after `written` was written to it. It knows only what progress bars use, and
+ * does not wrap text.
+ */
 function screen(written: string): string[] {
   const rows: string[] = [""];
   let [row, column] = [0, 0];
   let saved = [0, 0];
   for (const [, part, command, mode, text] of written.matchAll(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what a terminal is told by
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals are controlled by them
     /(\x1b(?:([78])|\[(?:\?\d+[hl]|(\d*[GK]))))|([\s\S])/g,
   )) {
     if (text === "\n") [row, column] = [row + 1, 0];
@@ -50,7 +53,7 @@ afterEach(() => {
   Object.defineProperty(process.stderr, "isTTY", { value: wasTty, configurable: true });
 });
 
-it("keeps its bar below the lines that are printed meanwhile, and takes it away at the end", () => {
+it("keeps the bar below printed lines, and removes it at the end", () => {
   const seen = terminal();
   const progress = new Progress("frames", 4, false);
   progress.advance(1);
@@ -65,11 +68,11 @@ it("keeps its bar below the lines that are printed meanwhile, and takes it away 
   expect(seen.rows).toEqual(["first", "second", "third", ""]);
 });
 
-it("leaves what others wrote where it began", () => {
+it("does not overwrite lines of others, written where the bar began", () => {
   const seen = terminal();
   process.stderr.write("before\n");
   const progress = new Progress("frames", 2, false);
-  // Somebody who knows nothing of the bar.
+  // From code that does not know of the bar.
   process.stderr.write("\nfrom elsewhere\n");
   progress.print("a row");
   progress.stop();

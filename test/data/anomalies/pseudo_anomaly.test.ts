@@ -17,7 +17,7 @@ function flat(width: number, height: number, value: number): BgrImage {
   return { data: new Uint8Array(width * height * 3).fill(value), width, height };
 }
 
-/** Sets the pixels of a box, corners x1, y1 inclusive, x2, y2 exclusive. */
+/** Sets the pixels of a box. Corner x1, y1 is inclusive, x2, y2 exclusive. */
 function fill(
   image: BgrImage,
   [x1, y1, x2, y2]: readonly [number, number, number, number],
@@ -32,8 +32,8 @@ describe("resizeBilinear", () => {
   const { tensors } = parseSafetensors(new Uint8Array(readFileSync(url)), "preprocess.safetensors");
   const { shape, data } = tensors.get("bgr.image")!;
   for (const size of ["24x30", "32x64", "320x640"]) {
-    it(`is OpenCV's at ${size}`, () => {
-      const [height, width] = size.split("x").map(Number) as [number, number];
+    it(`gives OpenCV's result at ${size}`, () => {
+      const [height, width] = size.split("x").map(Number);
       const image = { height: shape[0], width: shape[1], data: data as Uint8Array };
       const want = tensors.get(`bgr.resized_${size}`)!.data;
       const got = resizeBilinear(image, { height, width }).data;
@@ -44,10 +44,10 @@ describe("resizeBilinear", () => {
 });
 
 describe("the UBnormal procedure", () => {
-  it("cuts out an object's pixels, from 800 values on; an annotation may be larger than its frame", () => {
+  it("cuts out an object of 800 values or more; its annotation may be larger than the frame", () => {
     const frame = flat(30, 20, 77);
     const numbers = { width: 32, height: 21, data: new Uint8Array(32 * 21) };
-    // 267 pixels are 801 values, one pixel fewer 798.
+    // 267 pixels are 801 values; one pixel less is 798.
     for (let i = 0; i < 267; i++) numbers.data[Math.floor(i / 30) * 32 + (i % 30)] = 4;
     numbers.data[31] = 4;
     numbers.data[20 * 32] = 4;
@@ -59,10 +59,10 @@ describe("the UBnormal procedure", () => {
     expect(cutObject(frame, numbers, 4)).toBeUndefined();
   });
 
-  it("pastes in grayscale, blurred, saturating; every soft value of the mask takes the frame away", () => {
+  it("pastes in grayscale, blurred, saturating; soft values of the mask also hide the frame", () => {
     const cutOut = fill(flat(5, 5, 0), [2, 2, 3, 3], 40, 200, 120);
     const mask = fill(flat(5, 5, 0), [2, 2, 3, 3], 1, 1, 1);
-    // libpng's luma: (3737·40 + 19234·200 + 9797·120) >> 15; a 3×3 kernel (1 2 1)²/16 about the pixel.
+    // libpng's luma: (3737·40 + 19234·200 + 9797·120) >> 15, then a 3×3 kernel (1 2 1)²/16.
     const luma = (3737 * 40 + 19234 * 200 + 9797 * 120) >> 15;
     const share = (weight: number) => (luma * weight + 8) >> 4;
     const { data } = pasteCutOut(flat(5, 5, 250), mask, cutOut);
@@ -79,13 +79,13 @@ describe("the UBnormal procedure", () => {
   });
 });
 
-describe("background", () => {
+describe("the background", () => {
   it("is the median over time", async () => {
     const images = [9, 200, 11, 10, 10].map((value) => flat(4, 3, value));
     expect((await medianImage(images)).data).toEqual(flat(4, 3, 10).data);
   });
 
-  it("comes from frames that are evenly spread, whatever the length", () => {
+  it("comes from evenly spread frames, whatever the length", () => {
     for (const length of [1, 7, 8, 9, 100, 1000]) {
       const sample = new EvenSample<number>(4);
       for (let i = 0; i < length; i++) sample.add(i);
@@ -103,7 +103,7 @@ describe("pasteLayer", () => {
   const block = fill(flat(40, 30, 100), [10, 8, 20, 22], 30, 40, 50);
   const box = { x: 15, y: 15, rx: 8, ry: 10 };
 
-  it("moves an object, whole and without what is around it", () => {
+  it("moves a whole object without its surroundings", () => {
     // Five to the right, two up.
     const affine = mat2d.fromTranslation(mat2d.create(), [-5, 2]);
     const { frame, mask } = pasteLayer(
@@ -116,13 +116,13 @@ describe("pasteLayer", () => {
     for (let y = 0; y < 30; y++) {
       for (let x = 0; x < 40; x++) {
         const [dx, dy] = [Math.min(x - 15, 24 - x), Math.min(y - 6, 19 - y)];
-        // The outermost pixels blend a little, corners are rounded off.
+        // The outermost pixels blend a little; corners are rounded.
         if (Math.min(dx, dy) >= 1 && dx + dy >= 3) {
           expect([mask[y * 40 + x], ...at(x, y)]).toEqual([255, 30, 40, 50]);
         } else if (Math.min(dx, dy) < -2) {
           expect([mask[y * 40 + x], ...at(x, y)]).toEqual([0, 200, 200, 200]);
         } else if (Math.min(dx, dy) < 0) {
-          // No rim: what is left of the source's background becomes the frame's.
+          // No rim: what remains of the source's background becomes the frame's.
           expect(mask[y * 40 + x]).toBe(0);
           for (const value of at(x, y)) expect(value).toBe(200);
         }
@@ -130,10 +130,10 @@ describe("pasteLayer", () => {
     }
   });
 
-  it("scales, turns and recolours", () => {
+  it("scales, mirrors and recolours", () => {
     const affine = mat2d.invert(
       mat2d.create(),
-      // Twice as large and mirrored, about the middle of both.
+      // Twice as large and mirrored, around the middle of both.
       mat2d.fromValues(-2, 0, 0, 2, 40 + 2 * 15, 30 - 2 * 15),
     ) as mat2d;
     const { frame, mask } = pasteLayer(
@@ -149,7 +149,7 @@ describe("pasteLayer", () => {
     expect(covered / (4 * 10 * 14)).toBeLessThan(1.1);
   });
 
-  it("takes all of a plain window, its mask being the foreground in it", () => {
+  it("pastes all of a plain window; the mask is its foreground", () => {
     const dark = flat(40, 30, 60);
     const { frame, mask } = pasteLayer(
       dark,
@@ -168,7 +168,7 @@ describe("pasteLayer", () => {
   });
 });
 
-/** A video of a block that walks over noise, `speed` pixels a frame. */
+/** A video of a block that moves over noise by `speed` pixels per frame. */
 function walk(name: string, speed: number, count = 40, width = 120, height = 80): DatasetVideo {
   const frames = () =>
     Array.from({ length: count }, (_, t) => {
@@ -181,7 +181,7 @@ function walk(name: string, speed: number, count = 40, width = 120, height = 80)
 }
 
 describe("the library", () => {
-  it("finds what moves, where it is, in each of the three frames", async () => {
+  it("finds moving objects and their places in all three frames", async () => {
     const { clips } = await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e6 });
     const [clip] = clips as [LibraryClip];
     expect([clip.frameCount, clip.gray, clip.background.data[(40 * 120 + 60) * 3] >> 2]).toEqual([40, true, 30]);
@@ -192,7 +192,7 @@ describe("the library", () => {
         expect(Math.abs(box.x - x)).toBeLessThanOrEqual(1);
         expect(Math.abs(box.y - 42)).toBeLessThanOrEqual(1);
         expect([box.rx >= 5 && box.rx <= 7.5, box.ry >= 12 && box.ry <= 14.5]).toEqual([true, true]);
-        // The crop shows it there.
+        // The crop shows the object there.
         const image = crop!.frames[3 * i];
         const inCrop = ((42 - crop!.y) * image.width + (x - crop!.x)) * 3;
         expect(image.data[inCrop]).toBe(20);
@@ -208,7 +208,7 @@ describe("the library", () => {
     expect(half.length).toBe(Math.floor(all.length / 2));
   });
 
-  it("says where nothing moves", async () => {
+  it("refuses videos in which nothing moves", async () => {
     await expect(buildForegroundLibrary([walk("a", 0)])).rejects.toThrow(InputError);
     await expect(buildForegroundLibrary([walk("a", 0), walk("b", 0)])).rejects.toThrow(
       /^no moving foreground was found in the 2 /,
@@ -228,7 +228,7 @@ describe("drawPseudoAnomaly", () => {
     );
   };
 
-  it("is the same for the same generator", async () => {
+  it("gives the same for the same random numbers", async () => {
     const view = { height: 64, width: 96 };
     const slots = {
       frame: (clip: LibraryClip, frame: number) => (clip.name === "a" ? frame : 100 + frame),
@@ -240,12 +240,12 @@ describe("drawPseudoAnomaly", () => {
     expect((await draws(0.5)).filter(({ kind }) => kind === "speedup").length).toBeGreaterThan(8);
   });
 
-  it("draws cut-outs of other clips that move as far, and are as large, as asked for", async () => {
+  it("draws cut-outs of other clips, which move as far and are as large as requested", async () => {
     const { clips } = await library;
     for (const anomaly of await draws(0)) {
       expect([anomaly.kind, anomaly.source]).toEqual(["cutout", clips[1]]);
       const layers = [-3, 0, 3].map((offset) => anomaly.layer(offset));
-      // Where the middle of the source's box goes in the scene.
+      // The middle of the source's box in the scene.
       const centres = layers.map(({ affine, box }) => {
         const back = mat2d.invert(mat2d.create(), affine)!;
         return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
@@ -261,14 +261,14 @@ describe("drawPseudoAnomaly", () => {
       expect(Math.abs(Math.atan(affine[1] / affine[0]))).toBeLessThan((options.rotation * Math.PI) / 180 + 1e-4);
       // Gray footage stays gray.
       expect(new Set(anomaly.gain).size).toBe(1);
-      // It goes on walking beyond the three frames, within seven.
+      // It keeps walking beyond the three frames, within seven.
       for (let o = anomaly.first; o <= anomaly.last; o++) {
         expect(Math.abs(anomaly.layer(o).frame - anomaly.object.frame)).toBeLessThanOrEqual(3);
       }
     }
   });
 
-  it("draws speed-ups whose outer frames are t ∓ 3k, in a window that holds the whole way", async () => {
+  it("draws speed-ups with outer frames t ∓ 3k, in a window that holds the whole way", async () => {
     const speeds = new Set<number>();
     for (const anomaly of await draws(1)) {
       expect(anomaly.kind).toBe("speedup");
@@ -285,7 +285,7 @@ describe("drawPseudoAnomaly", () => {
     expect([...speeds].sort()).toEqual([2, 3, 4, 5]);
   });
 
-  it("draws pieces of others, as small and as fast as asked for, that fall", async () => {
+  it("draws falling pieces of other clips, as small and as fast as requested", async () => {
     const { clips } = await library;
     const random = uniformGenerator(9);
     const shift = [0.1, 0.3] as const;
@@ -308,7 +308,7 @@ describe("drawPseudoAnomaly", () => {
       expect([box.rx, plain]).toEqual([box.ry, false]);
       expect(box.ry / own.ry).toBeGreaterThan(options.pieceSize[0] - 1e-6);
       expect(box.ry / own.ry).toBeLessThan(options.pieceSize[1] + 1e-6);
-      // Its middle is one of the object.
+      // Its middle lies on the object.
       expect(Math.abs(box.x - own.x)).toBeLessThan(own.rx);
       expect(Math.abs(box.y - own.y)).toBeLessThan(own.ry);
       const [before, now, after] = layers.map(({ affine, box }) => {
@@ -320,17 +320,17 @@ describe("drawPseudoAnomaly", () => {
       expect(way).toBeGreaterThan(0.5 * shift[0] - 1e-4);
       expect(way).toBeLessThan(shift[1] + 1e-4);
       ways.push(Math.atan2(velocity[1], velocity[0]));
-      // Downwards it gets faster, sideways it does not.
+      // It accelerates downwards, but not sideways.
       const fall = after[1] - 2 * now[1] + before[1];
       expect(fall).toBeGreaterThan(-1e-3);
       expect(fall / 80).toBeLessThan(0.4 * shift[1] + 1e-4);
       expect(Math.abs(after[0] - 2 * now[0] + before[0])).toBeLessThan(1e-3);
     }
-    // Any way: all four quarters.
+    // In all directions: there are some in all four quarters.
     expect(new Set(ways.map((angle) => Math.floor(angle / (Math.PI / 2)))).size).toBe(4);
   });
 
-  it("draws no speed-up where t − 3k does not exist, and nothing where there is no other clip either", async () => {
+  it("draws no speed-up if t − 3k does not exist, and nothing if there is no other clip", async () => {
     const { clips } = await library;
     const random = uniformGenerator(1);
     const draw = (all: readonly LibraryClip[]) =>
@@ -339,17 +339,17 @@ describe("drawPseudoAnomaly", () => {
     expect(draw(clips.slice(0, 1))).toBeUndefined();
   });
 
-  it("means the same in frames that were resized", async () => {
+  it("means the same in resized frames", async () => {
     const [anomaly] = await draws(0);
     const layer = anomaly.layer(0);
     const view = toView(layer, anomaly.scene, anomaly.source, { height: 40, width: 240 });
-    // The scene's pixel (30, 50) of 120×80 is (60, 25) in the view; the source's points are scaled alike.
+    // The scene's pixel (30, 50) of 120×80 is (60, 25) in the view. The source is scaled alike.
     const at = ({ affine: m }: { affine: mat2d }, x: number, y: number) => [
       m[0] * x + m[2] * y + m[4],
       m[1] * x + m[3] * y + m[5],
     ];
-    const [x, y] = at(layer, 30, 50) as [number, number];
-    const [vx, vy] = at(view, 60, 25) as [number, number];
+    const [x, y] = at(layer, 30, 50);
+    const [vx, vy] = at(view, 60, 25);
     expect(Math.abs(vx - 2 * x)).toBeLessThan(1e-3);
     expect(Math.abs(vy - y / 2)).toBeLessThan(1e-3);
     expect(view.box.rx).toBeCloseTo(2 * layer.box.rx);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DeviceLostError, GpuError, NoAdapterError } from "../../../src/errors.js";
 import { describeAdapter, Gpu } from "../../../src/gpu/gpu.js";
-import { listAdapters, openNodeGpu } from "../../../src/node/adapters/gpu.js";
+import { listAdapters, openNodeGpu, slowNotice } from "../../../src/node/adapters/gpu.js";
 import { matrixUnits } from "../../../src/ops/variants.js";
 import { runInChild } from "../../support/child.js";
 import { testAdapter, useGpu } from "../../support/gpu.js";
@@ -15,7 +15,7 @@ function info(fields: Partial<GPUAdapterInfo>): GPUAdapterInfo {
 }
 
 describe("kinds of adapters", () => {
-  it("are told by what the adapter says of itself", () => {
+  it("follow from what an adapter says about itself", () => {
     const kind = (fields: Partial<GPUAdapterInfo>) => describeAdapter(info(fields)).kind;
     expect(kind({ vendor: "nvidia", description: "NVIDIA GeForce RTX 3090" })).toBe("gpu");
     expect(kind({ description: "SwiftShader Device (LLVM 16.0.0)" })).toBe("swiftshader");
@@ -25,7 +25,7 @@ describe("kinds of adapters", () => {
 });
 
 describe("matrix units", () => {
-  /** As webgpu 0.6.2 lists them on an RTX 3090 (NVK), some of its fourteen. */
+  /** Five of the fourteen that webgpu 0.6.2 lists on an RTX 3090 (NVK). */
   const rtx3090 = [
     { componentType: "f16", resultComponentType: "f16", M: 16, N: 16, K: 16 },
     { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
@@ -51,18 +51,18 @@ describe("matrix units", () => {
     expect(usable([32, 32], all)).toEqual(sides);
   });
 
-  it("are found in the lists of older versions of Dawn too", () => {
+  it("are found in the lists of older Dawns too", () => {
     const older = rtx3090.map(({ resultComponentType, ...rest }) => ({ ...rest, resultType: resultComponentType }));
     expect(usable([32, 32], all, older)).toEqual(usable([32, 32], all));
   });
 
-  it("get subgroups of 32 where the adapter has several sizes and lets kernels choose", () => {
+  it("get subgroups of 32 if the adapter has several sizes and lets kernels choose", () => {
     expect(usable([32, 64], all)[0]).toMatchObject({ lanes: 32, requested: true });
     expect(usable([64, 128], all)[0]).toMatchObject({ lanes: 64, requested: true });
     expect(usable([8, 16], all)[0]).toMatchObject({ lanes: 16, requested: true });
   });
 
-  it("are not used where something is missing, with the reason", () => {
+  it("are not used if something is missing, and the reason is given", () => {
     const without = (name: string) => all.filter((feature) => feature !== name);
     expect(usable([32, 64], without("subgroup-size-control"))).toBe("the size of a subgroup is unknown");
     expect(usable([32, 32], without("shader-f16"))).toMatch(/float16/);
@@ -101,7 +101,7 @@ describe(`the adapter "${testAdapter}"`, () => {
     expect(ranks).toEqual([...ranks].sort((a, b) => a - b));
   });
 
-  it("has a name under which it can be asked for", async () => {
+  it("can be opened by its name", async () => {
     const found = await listAdapters();
     const own = found.find((a) => a.kind === gpu().adapter.kind)!;
     const again = await openNodeGpu({ adapter: own.name });
@@ -110,15 +110,15 @@ describe(`the adapter "${testAdapter}"`, () => {
   });
 });
 
-describe("an adapter that is not there", () => {
-  it("is named in the error, with those that are there", async () => {
+describe("a missing adapter", () => {
+  it("is named in the error, with the adapters of the machine", async () => {
     const error = await openNodeGpu({ adapter: "Voodoo 2" }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(NoAdapterError);
-    expect((error as Error).message).toMatch(/^no adapter named "Voodoo 2"; there is .*swiftshader/);
+    expect((error as Error).message).toMatch(/^no adapter named "Voodoo 2"; this machine has .*swiftshader/);
     expect((error as Error).message).not.toContain("\n");
   });
 
-  it("is a GPU on a machine without: says which software adapter there is, and what to install", async () => {
+  it("that is a GPU: the error names the software adapter and says what to install", async () => {
     const gpus = (await listAdapters()).filter((a) => a.kind === "gpu");
     if (gpus.length > 0) return;
     const error = await openNodeGpu({ adapter: "gpu" }).catch((e: unknown) => e);
@@ -131,7 +131,7 @@ describe("a machine without any Vulkan driver", () => {
   let folder: string;
   let environment: Record<string, string>;
   beforeAll(() => {
-    // A manifest that names a driver that does not exist: the loader then finds none at all.
+    // The manifest names a driver that does not exist, so the loader finds none at all.
     folder = mkdtempSync(join(tmpdir(), "sdmae-no-driver-"));
     const manifest = join(folder, "none.json");
     const icd = { library_path: join(folder, "none.so"), api_version: "1.0.0" };
@@ -140,7 +140,7 @@ describe("a machine without any Vulkan driver", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("and without SwiftShader gets an error that says what to install", async () => {
+  it("and without SwiftShader: the error says what to install", async () => {
     const { code, stdout } = await runInChild(
       `import { NoAdapterError } from "./src/errors.ts";
        import { openNodeGpu } from "./src/node/adapters/gpu.ts";
@@ -164,7 +164,7 @@ describe("a machine without any Vulkan driver", () => {
     expect(code).toBe(0);
   });
 
-  it("falls back to SwiftShader by itself, says so in one line, computes, and lets Node exit", async () => {
+  it("falls back to SwiftShader, says so in one line, once, computes, and lets Node exit", async () => {
     if (process.platform !== "linux" || process.arch !== "x64") return;
     const { code, signal, stdout } = await runInChild(
       `import { openNodeGpu } from "./src/node/adapters/gpu.ts";
@@ -175,13 +175,35 @@ describe("a machine without any Vulkan driver", () => {
        await buffer.mapAsync(GPUMapMode.READ);
        console.log(new Uint32Array(buffer.getMappedRange()).join());
        buffer.unmap();
-       gpu.close();`,
+       gpu.close();
+       (await openNodeGpu({ onNotice: (line) => console.log("notice:", line) })).close();`,
       environment,
     );
     const lines = stdout.trim().split("\n");
-    expect(lines[0]).toMatch(/^notice: no GPU found: running on the CPU by the software adapter swiftshader/);
+    expect(lines[0]).toMatch(
+      /^notice: no GPU found: running on the CPU with the software adapter swiftshader; .* apt install mesa-vulkan-drivers /,
+    );
     expect(lines.slice(1)).toEqual(["swiftshader", "1,2,3,4"]);
     expect({ code, signal }).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("the notice of a software adapter", () => {
+  const lavapipe =
+    "; Mesa's lavapipe is about five times as fast: apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
+
+  it("names lavapipe as the faster way on Linux, if it is SwiftShader", () => {
+    expect(slowNotice("swiftshader", "linux")).toBe(
+      `no GPU found: running on the CPU with the software adapter swiftshader; expect about 0.2 s per frame at 160x320, 1 s at 320x640, on two cores${lavapipe}`,
+    );
+    expect(slowNotice("swiftshader", "win32")).not.toContain("lavapipe");
+  });
+
+  it("gives the time per frame", () => {
+    expect(slowNotice("lavapipe", "linux")).toMatch(
+      /adapter lavapipe; expect about 0\.04 s per frame at 160x320, .*cores$/,
+    );
+    expect(slowNotice("software", "win32")).toMatch(/adapter software; expect a second or more per frame$/);
   });
 });
 
@@ -190,13 +212,13 @@ describe("errors of the GPU", () => {
     const gpu = await openNodeGpu({ adapter: testAdapter });
     try {
       await gpu.finish();
-      // Mapping and storage do not go together.
+      // A buffer cannot have both usages.
       gpu.device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE });
       const error = await gpu.finish().catch((e: unknown) => e);
       expect(error).toBeInstanceOf(GpuError);
       expect((error as Error).message).toMatch(/^the GPU reported an error: .*usage/i);
       expect((error as Error).message).not.toContain("\n");
-      // It stays: what was computed since cannot be trusted.
+      // The error stays: later results cannot be trusted.
       await expect(gpu.finish()).rejects.toThrow(GpuError);
     } finally {
       gpu.close();
@@ -232,7 +254,7 @@ describe("errors of the GPU", () => {
   });
 
   it("losing the device is a DeviceLostError", async () => {
-    // No driver loses its device on demand: a device that does stands in for one.
+    // No driver loses its device on demand, so a fake device does.
     let lose: (info: { reason: string; message: string }) => void = () => {};
     const device = {
       features: new Set<string>(),
@@ -258,7 +280,7 @@ describe("errors of the GPU", () => {
     expect(released).toEqual(["adapter"]);
   });
 
-  it("closing a device is no loss", async () => {
+  it("closing a device is not a loss", async () => {
     const gpu = await openNodeGpu({ adapter: testAdapter });
     gpu.close();
     await gpu.device.lost;

@@ -17,7 +17,7 @@ function manifestOf(version: string): string {
   return `{"ICD": {"api_version": "${version}", "library_path": "libvulkan_lvp.so"}, "file_format_version": "1.0.1"}`;
 }
 
-it("lavapipe gets 512-bit vectors where the processor has AVX-512", () => {
+it("lavapipe gets 512-bit vectors if the processor has AVX-512", () => {
   expect(wideVectors(host)).toEqual(wide);
   const without = (flag: string) => ({ ...host, processor: () => `flags : ${flags.replace(` ${flag}`, "")}` });
   for (const flag of ["avx512f", "avx512dq", "avx512bw", "avx512vl"]) {
@@ -26,7 +26,7 @@ it("lavapipe gets 512-bit vectors where the processor has AVX-512", () => {
   expect(wideVectors(without("avx512_vnni"))).toEqual(wide);
 });
 
-it("what the user has set stays, be it empty", () => {
+it("what the user has set stays, even if it is empty", () => {
   for (const width of ["128", "256", "512", ""]) {
     expect(wideVectors({ ...host, environment: { LP_NATIVE_VECTOR_WIDTH: width } })).toEqual({});
   }
@@ -53,7 +53,7 @@ it("a Mesa that loads lane by lane keeps its own width", () => {
   }
 });
 
-it("elsewhere, or where nothing can be read, nothing is set", () => {
+it("on other systems, or if nothing can be read, nothing is set", () => {
   const fails = (): never => {
     throw new Error("ENOENT");
   };

@@ -18,7 +18,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-it("what a device found in haste is there when it is opened again, until it is measured thoroughly", async () => {
+it("what a device found quickly is known when it is opened again, until it is measured thoroughly", async () => {
   const gpu = await openNodeGpu({ adapter: testAdapter });
   const { adapter } = gpu;
   gpu.close();
@@ -41,9 +41,9 @@ it("what a device found in haste is there when it is opened again, until it is m
   const known = await knownTuning(adapter);
   expect(["a", "b", "c"].map((key) => known.get(key))).toEqual(["quick 1", "best", "quick 3"]);
   expect((await knownTuning(adapter, "thorough")).get("b")).toBe("best");
-  // Another driver's is another file.
+  // Another driver has another file.
   expect((await knownTuning({ ...adapter, description: "driver 2" })).size).toBe(0);
-  // A damaged file says nothing, and is replaced.
+  // A damaged file is ignored and replaced.
   const whole = readFileSync(tuningPath(adapter), "utf8");
   writeFileSync(tuningPath(adapter), whole.slice(0, -20));
   expect((await knownTuning(adapter)).get("a")).toBeUndefined();

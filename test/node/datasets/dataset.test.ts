@@ -9,7 +9,7 @@ const at = dataFolder();
 const find = (videos: readonly DatasetVideo[], name: string) =>
   videos.find((video) => video.name === name) as DatasetVideo;
 
-/** Two normal videos and one with everything, as the authors' code has it. */
+/** Two normal videos and one with all ground truth, in the authors' layout. */
 async function authorsLayout(root: string): Promise<Dataset> {
   await frames(at(root, "train/frames/10"), [0, 1]);
   await frames(at(root, "train/frames/2"), [0, 1, 2]);
@@ -58,7 +58,7 @@ describe("the authors' layout", () => {
     ]);
   });
 
-  it("is told by the folder's name, else it is a folder", async () => {
+  it('is recognised by the folder\'s name, else it is "folder"', async () => {
     for (const [name, layout] of Object.entries({
       Avenue_Dataset: "avenue",
       shanghaitech: "shanghai",
@@ -74,7 +74,7 @@ describe("the authors' layout", () => {
     }
     expect((await openDataset(at("mine"), { layout: "avenue" })).layout).toBe("avenue");
     expect(await refusal(openDataset(at("mine"), { layout: "kinetics" }))).toBe(
-      'there is no data set layout "kinetics"; those are ped1, ped2, avenue, shanghai, ubnormal, folder',
+      '"kinetics" is not a data set layout; the layouts are ped1, ped2, avenue, shanghai, ubnormal, folder',
     );
   });
 
@@ -86,13 +86,13 @@ describe("the authors' layout", () => {
       text(at("set", place, "01.txt"), "0\n1\n");
       const { train, test, notes } = await openDataset(at("set"));
       expect([...((await test[0]?.labels?.()) ?? [])]).toEqual([0, 1]);
-      // The root's labels are those of the test videos, though the training video has the same name.
+      // Labels in the root belong to the test videos, though the training video has the same name.
       expect(train[0]?.labels).toBeUndefined();
       expect(notes).toEqual([]);
     },
   );
 
-  it("takes another folder of labels, and says which are missing and which are too many", async () => {
+  it("takes another folder of labels, and names labels that are missing or belong to no video", async () => {
     for (const name of ["a", "b", "c"]) await frames(at("set/test/frames", name), [0, 1]);
     expect((await openDataset(at("set"))).notes).toEqual([
       "there is no train/",
@@ -102,9 +102,9 @@ describe("the authors' layout", () => {
     text(at("other/z.txt"), "1\n");
     const { test, notes } = await openDataset(at("set"), { labels: at("other") });
     expect(test.map((video) => video.labels !== undefined)).toEqual([false, true, false]);
-    expect(notes.slice(1)).toEqual(["test: no labels for a, c", "test: labels for z, which are no videos here"]);
+    expect(notes.slice(1)).toEqual(["test: no labels for a, c", "test: labels for z, which are not videos here"]);
     expect(await refusal(openDataset(at("set"), { labels: at("none") }))).toContain(
-      "none, the folder of the labels, is no folder",
+      "none, the folder of the labels, is not a folder",
     );
     mkdirSync(at("empty"));
     expect(await refusal(openDataset(at("set"), { labels: at("empty") }))).toContain(
@@ -112,7 +112,7 @@ describe("the authors' layout", () => {
     );
   });
 
-  it("mentions synthetic anomalies, gradients, gaps in the numbers and what it passes over", async () => {
+  it("mentions synthetic anomalies, gradients, gaps in the numbers and what it ignores", async () => {
     await frames(at("set/train/frames/01"), [3, 4, 7, 9]);
     await frames(at("set/train/frames_abnormal/01"), [3]);
     await frames(at("set/train/gradients2/01"), [3]);
@@ -121,7 +121,7 @@ describe("the authors' layout", () => {
     const { train, notes } = await openDataset(at("set"));
     expect(train.map((video) => [video.name, video.frameCount])).toEqual([["01", 4]]);
     expect(notes).toEqual([
-      "passed over in train/frames: readme.md",
+      "ignored in train/frames: readme.md",
       "train 01: 3 frame numbers are missing between 3 and 9, from 5 on",
       "train/frames_abnormal is there: frames with synthetic anomalies",
       "train/gradients2 is there: motion gradients, which are not needed: they are computed",
@@ -130,8 +130,8 @@ describe("the authors' layout", () => {
   });
 });
 
-describe("a folder of one's own", () => {
-  it("may hold video files and folders of frames, right in the split or in frames/ and videos/, labels beside them", async () => {
+describe("a folder with another layout", () => {
+  it("may hold video files and folders of frames, in the split or in frames/ and videos/, with labels beside them", async () => {
     await frames(at("set/train/cam1"), [0]);
     text(at("set/train/cam2.MP4"), "opened only later");
     await frames(at("set/test/frames/a"), [0]);
@@ -153,7 +153,7 @@ describe("a folder of one's own", () => {
     expect(await refusal(train[1]?.open())).toContain("cam2.MP4 is not a video that ffmpeg can read");
   });
 
-  it("has videos of different sizes, but not two of one name", async () => {
+  it("may have videos of different sizes, but not two of one name", async () => {
     await frames(at("set/test/a"), [0, 1]);
     await image(at("set/test/b/0.png"), 0, { width: 32, height: 24 });
     const { test } = await openDataset(at("set"));
@@ -162,13 +162,13 @@ describe("a folder of one's own", () => {
     expect(await refusal(openDataset(at("set")))).toMatch(/a\.avi and .*a are videos of one name$/);
   });
 
-  it("is refused where there is nothing, saying what was looked for", async () => {
+  it("is refused if it has no video, and the message says what was looked for", async () => {
     expect(await refusal(openDataset(at("none")))).toBe(
-      `${at("none")} is no folder: name the one that holds the data set`,
+      `${at("none")} is not a folder: name the one that holds the data set`,
     );
     mkdirSync(at("bare/sub"), { recursive: true });
     expect(await refusal(openDataset(at("bare")))).toMatch(
-      /bare holds no data set that is known: looked for train\/ and test\/ with folders of frames or video files in them, .*Train\/Train001\/001\.tif/,
+      /bare has no known data set layout: looked for train\/ and test\/ with folders of frames or video files in them, .*Train\/Train001\/001\.tif/,
     );
     mkdirSync(at("hollow/train/frames"), { recursive: true });
     expect(await refusal(openDataset(at("hollow")))).toContain(
@@ -176,11 +176,11 @@ describe("a folder of one's own", () => {
     );
     await frames(at("flat/train"), [0, 1]);
     expect(await refusal(openDataset(at("flat")))).toContain(
-      "flat/train holds 2 images itself (000.png): the frames of a video need a folder of their own",
+      "flat/train holds 2 images itself (000.png): put the frames of each video into a separate folder",
     );
   });
 
-  it("does not follow links round in circles", async () => {
+  it("does not follow links in a circle", async () => {
     await frames(at("real/01"), [0, 1]);
     mkdirSync(at("set/train/frames"), { recursive: true });
     symlinkSync(at("real/01"), at("set/train/frames/01"));
@@ -192,14 +192,14 @@ describe("a folder of one's own", () => {
     expect(train.map((video) => [video.name, video.frameCount])).toEqual([["01", 2]]);
     expect(faults).toHaveLength(3);
     for (const link of ["a", "b"]) {
-      expect(faults).toContain(`${at("set/train/frames", link)} is a link that leads nowhere or round in circles`);
+      expect(faults).toContain(`${at("set/train/frames", link)} is a link that leads nowhere or in a circle`);
     }
-    expect(faults[2]).toContain("frames/up holds no image (png, jpg, jpeg, tif, tiff, bmp, webp); it holds 1 folders");
+    expect(faults[2]).toContain("frames/up holds no image (png, jpg, jpeg, tif, tiff, bmp, webp), but 1 folder");
   });
 });
 
 describe("a video is refused", () => {
-  it("without frames, with two frames of one number, and all such are told where one asks", async () => {
+  it("without frames, or with two frames of one number; onFault receives all such faults", async () => {
     await frames(at("set/test/good"), [0]);
     mkdirSync(at("set/test/empty"));
     await frames(at("set/test/twice"), [1, 2]);
@@ -214,7 +214,7 @@ describe("a video is refused", () => {
     expect(faults).toHaveLength(2);
   });
 
-  it("where an image is cut off or of another size, at that image", async () => {
+  it("at an image that is cut off or has another size", async () => {
     await frames(at("set/test/cut"), [0, 1, 2, 3, 4, 5, 6]);
     truncateSync(at("set/test/cut/005.png"), 60);
     await frames(at("set/test/mixed"), [0, 1]);
@@ -258,12 +258,12 @@ describe("labels", () => {
     ["of words", "0\n\nnormal\n", '01.txt:3: "normal" is not a number'],
     ["that are not finite", "0\n1\nNaN\n0\n", '01.txt:3: "NaN" is not a number'],
     ["with a hole", "0,,1,1", '01.txt:1: "" is not a number'],
-    ["that are not there", "\n \n", "01.txt is empty: a 0 or 1 for each frame is needed"],
+    ["that are not there", "\n \n", "01.txt is empty: it needs a 0 or 1 per frame"],
   ])("are refused: %s", async (_, content, message) => {
     expect(await refusal((await labelled(content)).labels?.())).toContain(message);
   });
 
-  it("are refused in a folder of their name", async () => {
+  it("are missing if a folder has their name", async () => {
     await labelled("0\n");
     mkdirSync(at("set/test/labels/02.txt"));
     await frames(at("set/test/frames/02"), [0]);
@@ -278,7 +278,7 @@ describe("tracks", () => {
     return find((await openDataset(at("set"))).test, "01");
   }
 
-  it("may be none, and may reach over the picture's edge", async () => {
+  it("may be none, and may reach beyond the frame's edge", async () => {
     expect(await (await tracked("")).tracks?.()).toEqual([]);
     const video = await tracked("\uFEFF1 2 -3 0.5 15 20\r\n\r\n");
     expect(await video.tracks?.()).toEqual([{ track: 1, frame: 2, x1: -3, y1: 0.5, x2: 15, y2: 20 }]);
@@ -289,10 +289,10 @@ describe("tracks", () => {
     ["0,1,0,0,3,x", '01.txt:2: "x" is not a number'],
     ["0,1.5,0,0,3,3", "01.txt:2: track 0 and frame 1.5 must be whole numbers"],
     // By position, not by number.
-    ["0,5,0,0,3,3", "01.txt:2: there is no frame 5; those of the video are 0 to 2"],
+    ["0,5,0,0,3,3", "01.txt:2: there is no frame 5; the video's frames are 0 to 2"],
     ["0,-1,0,0,3,3", "01.txt:2: there is no frame -1"],
     ["0,1,4,0,3,3", "01.txt:2: the box 4,0,3,3 ends before it begins"],
-    ["0,1,16,0,20,3", "01.txt:2: the box 16,0,20,3 is outside of the 16×8 pixels"],
+    ["0,1,16,0,20,3", "01.txt:2: the box 16,0,20,3 lies outside of the frame, 16×8 pixels"],
   ])("are refused: %s", async (row, message) => {
     expect(await refusal((await tracked(`0,0,0,0,1,1\n${row}\n`)).tracks?.())).toContain(message);
   });
@@ -305,20 +305,20 @@ describe("masks", () => {
     return find((await openDataset(at("set"))).test, "01");
   }
 
-  it("go by frame number; those of no frame do not matter", async () => {
+  it("go by frame number; those without a frame do not matter", async () => {
     const video = await masked([0, 5, 6, 8, 9]);
     await image(at("set/test/masks/01/008.png"), rectangles([9, 0, 0, 1, 0]));
     expect((await video.mask?.(2))?.data).toEqual(Uint8Array.from(rectangles([1, 0, 0, 1, 0])));
     expect(await refusal(video.mask?.(3))).toContain("01 has no frame at position 3");
   });
 
-  it("are refused where one is missing, whichever is asked for", async () => {
+  it("are refused if one is missing, whichever is asked for", async () => {
     expect(await refusal((await masked([5, 8])).mask?.(0))).toBe(
-      `${at("set/test/masks/01")} has no mask for the frame number 6, but 2 others; a mask carries its frame's number`,
+      `${at("set/test/masks/01")} has no mask for the frame number 6, but 2 others; a mask must have its frame's number`,
     );
   });
 
-  it("are refused where the size is another, or the image is cut off", async () => {
+  it("are refused if one has another size or is cut off", async () => {
     const video = await masked([5, 6, 8]);
     await image(at("set/test/masks/01/006.png"), 0, { width: 8, height: 8 });
     truncateSync(at("set/test/masks/01/008.png"), 60);

@@ -34,7 +34,7 @@ async function open(name = abnormal): Promise<DatasetVideo> {
 const pixels = (...boxes: Parameters<typeof rectangles>) => ({ ...size, data: Uint8Array.from(rectangles(...boxes)) });
 
 describe("UBnormal", () => {
-  it("gives labels, masks and boxes of the objects whose tracks are active, by frame number", async () => {
+  it("gives labels, masks and boxes of the objects with an active track, by frame number", async () => {
     await makeSet();
     const { layout, train, notes } = await openDataset(at("set"));
     expect(layout).toBe("ubnormal");
@@ -55,7 +55,7 @@ describe("UBnormal", () => {
     ]);
   });
 
-  it("has normal videos without annotations, and takes abnormal ones without tracks for normal", async () => {
+  it("has normal videos without annotations, and takes abnormal ones without tracks as normal", async () => {
     await makeSet("");
     for (const name of [normal, abnormal]) {
       const video = await open(name);
@@ -69,7 +69,7 @@ describe("UBnormal", () => {
     );
   });
 
-  it("has tracks right in annotations/ as well; without annotations there is no ground truth", async () => {
+  it("finds tracks in annotations/ too; without annotations there is no ground truth", async () => {
     await makeSet();
     renameSync(annotation(`${abnormal}_tracks.txt`), at("set/train/annotations", `${abnormal}_tracks.txt`));
     expect([...((await (await open()).labels?.()) ?? [])]).toEqual([0, 1, 1, 1, 0]);
@@ -84,7 +84,7 @@ describe("UBnormal", () => {
     expect(await refusal(openDataset(at("set"), { labels: at("set") }))).toContain("come from its annotations");
   });
 
-  it("reads videos as files, whose frames are numbered from 0", async () => {
+  it("reads video files, whose frames are numbered from 0", async () => {
     await makeSet("1,4,6\n");
     const options = [
       "-v",
@@ -110,15 +110,15 @@ describe("UBnormal", () => {
   it.each([
     ["1,4", "_tracks.txt:1: a row is object,first,last in whole numbers, not 1,4"],
     ["1,4,6\n1.5,4,6", "_tracks.txt:2: a row is object,first,last in whole numbers, not 1.5,4,6"],
-    ["1,6,4", "_tracks.txt:1: a track from frame 6 to before 4 is none of this video, whose last frame is 7"],
-    ["1,8,9", "_tracks.txt:1: a track from frame 8 to before 9 is none of this video, whose last frame is 7"],
+    ["1,6,4", "_tracks.txt:1: a track from frame 6 to before 4 is impossible: the video's last frame is 7"],
+    ["1,8,9", "_tracks.txt:1: a track from frame 8 to before 9 is impossible: the video's last frame is 7"],
     ["a,b,c", '_tracks.txt:1: "a" is not a number'],
   ])("refuses the tracks %j", async (tracks, message) => {
     await makeSet(tracks);
     expect(await refusal((await open()).labels?.())).toContain(message);
   });
 
-  it("refuses an annotation that is missing, double, of another size, or no numbers", async () => {
+  it("refuses an annotation that is missing, double, of another size, or in colour", async () => {
     await makeSet("1,3,8\n");
     const video = await open();
     await image(map(4), 1, { width: 8, height: 8 });
@@ -128,7 +128,7 @@ describe("UBnormal", () => {
     const red = Uint8Array.from({ length: 3 * 16 * 8 }, (_, i) => (i === 60 ? 200 : 7));
     await sharp(red, { raw: { ...size, channels: 3 } }).toFile(map(5));
     expect(await refusal(video.mask?.(2))).toContain(
-      "_0005_gt.png is in colour at 4,1; a gray or palette PNG is needed",
+      "_0005_gt.png is in colour at pixel 4,1; an image of numbers is gray or has a palette",
     );
     renameSync(map(6), annotation("x_0003_gt.png"));
     const again = await open();
@@ -140,25 +140,28 @@ describe("UBnormal", () => {
   });
 });
 
-describe("numbers in a PNG", () => {
+describe("an image of numbers", () => {
   const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/images/${name}`, import.meta.url));
   const { images } = JSON.parse(readFileSync(fixture("expected.json"), "utf8")) as {
     images: Record<string, { width: number; height: number; bgr: string }>;
   };
-  /** What OpenCV makes of a fixture: B, G, R of each pixel. */
+  /** What OpenCV gives for a fixture: B, G, R of each pixel. */
   const byOpenCv = (name: string) => Buffer.from((images[name] as { bgr: string }).bgr, "base64");
 
-  test.each([1, 2, 4, 8])("of %i bits, gray: as OpenCV has them before it scales them to 255", async (bits) => {
-    const { data, width, height } = await readPngValues(fixture(`gray${bits}.png`));
-    expect([width, height]).toEqual([13, 9]);
-    const scale = 255 / (2 ** bits - 1);
-    expect(Array.from(data, (value) => value * scale)).toEqual(
-      Array.from(data, (_, i) => byOpenCv(`gray${bits}.png`)[3 * i]),
-    );
-    expect(new Set(data).size).toBeGreaterThan(1);
-  });
+  test.each([1, 2, 4, 8])(
+    "with gray samples of %i bits: OpenCV's values before it scales them to 255",
+    async (bits) => {
+      const { data, width, height } = await readPngValues(fixture(`gray${bits}.png`));
+      expect([width, height]).toEqual([13, 9]);
+      const scale = 255 / (2 ** bits - 1);
+      expect(Array.from(data, (value) => value * scale)).toEqual(
+        Array.from(data, (_, i) => byOpenCv(`gray${bits}.png`)[3 * i]),
+      );
+      expect(new Set(data).size).toBeGreaterThan(1);
+    },
+  );
 
-  test.each([1, 2, 4, 8])("of %i bits, palette: the index whose entry OpenCV shows", async (bits) => {
+  test.each([1, 2, 4, 8])("with a palette of %i bits: the index of the entry that OpenCV shows", async (bits) => {
     const path = fixture(`palette${bits}.png`);
     const { data } = await readPngValues(path);
     const bytes = readFileSync(path);
@@ -170,10 +173,10 @@ describe("numbers in a PNG", () => {
     expect(Math.max(...data)).toBeLessThan(2 ** bits);
   });
 
-  test("of 16 bits, in colour, in another format, or not there are refused", async () => {
-    expect(await refusal(readPngValues(fixture("gray16.png")))).toContain("gray16.png has 16 bits a sample");
-    expect(await refusal(readPngValues(fixture("rgb8.png")))).toContain("rgb8.png is in colour at 0,0");
-    expect(await refusal(readPngValues(fixture("gray8.bmp")))).toContain("gray8.bmp is no PNG image");
+  test("is refused if it has 16 bits, is in colour, in another format, or missing", async () => {
+    expect(await refusal(readPngValues(fixture("gray16.png")))).toContain("gray16.png has 16 bits per sample");
+    expect(await refusal(readPngValues(fixture("rgb8.png")))).toContain("rgb8.png is in colour at pixel 0,0");
+    expect(await refusal(readPngValues(fixture("gray8.bmp")))).toContain("gray8.bmp is not a PNG image");
     expect(await refusal(readPngValues(at("none.png")))).toContain("none.png cannot be read: no such file or folder");
   });
 });

@@ -12,7 +12,7 @@ TestVideoFile{end+1}.gt_frame = [1:1, 4:5];
 TestVideoFile{end+1}.gt_frame = [];
 `;
 
-/** Three test clips as UCSD packed them, with what macOS leaves behind. */
+/** Three test clips as UCSD packed them, with macOS's hidden files. */
 async function distributed(root = "UCSDped1", program = labels): Promise<void> {
   await frames(at(root, "Train/Train001"), [1, 2, 3], "tif");
   await frames(at(root, "Train/Train002"), [1, 2], "tif");
@@ -54,7 +54,7 @@ describe("UCSD as distributed", () => {
     expect(source).toMatchObject({ ...size, frameCount: 5 });
   });
 
-  it("is told by its label file under another name, and is that where the option says so", async () => {
+  it("is recognised by its label file under another name, unless the option says otherwise", async () => {
     await distributed("UCSDped2");
     renameSync(at("UCSDped2"), at("pedestrians"));
     expect((await openDataset(at("pedestrians"))).layout).toBe("ped2");
@@ -64,24 +64,24 @@ describe("UCSD as distributed", () => {
     );
   });
 
-  it("is refused as the download that holds both, naming the two", async () => {
+  it("is refused if the folder holds both data sets, and the message names them", async () => {
     await distributed();
     mkdirSync(at("v1p2"));
     renameSync(at("UCSDped1"), at("v1p2/UCSDped1"));
     expect(await refusal(openDataset(at("v1p2")))).toBe(
-      `${at("v1p2")} is no data set itself, but holds UCSDped1: name it`,
+      `${at("v1p2")} is not a data set itself, but holds UCSDped1: name it`,
     );
     mkdirSync(at("v1p2/UCSDped2/Train/Train001"), { recursive: true });
     expect(await refusal(openDataset(at("v1p2")))).toMatch(/holds UCSDped1 and UCSDped2: name one of them$/);
   });
 
-  it("may lack clips: entries go by the clips' numbers", async () => {
+  it("may lack clips: labels go by the clips' numbers", async () => {
     await distributed();
     renameSync(at("UCSDped1/Test/Test002"), at("elsewhere"));
     const { test, notes } = await openDataset(at("UCSDped1"));
     expect(test.map((video) => video.name)).toEqual(["Test001", "Test003"]);
     expect([...((await test[1]?.labels?.()) ?? [])]).toEqual([0, 0, 0, 0, 0]);
-    expect(notes).toContain("test: labels for video 2, which are no videos here");
+    expect(notes).toContain("test: labels for video 2, which are not videos here");
   });
 
   it("may lack labels", async () => {
@@ -119,10 +119,10 @@ describe("the label file", () => {
 
   it.each([
     ["a program", `${entry("[1:2]")}system('rm -rf /');`, "UCSDped1.m:2: \"system('rm -rf /')\" is not of the form"],
-    ["an expression", entry("[1:numel(x)]"), 'UCSDped1.m:1: "1:numel(x)" is no range of frames'],
-    ["a step", entry("[1:2:5]"), '"1:2:5" is no range of frames, such as 61:180, from 1 on'],
-    ["frame 0", entry("[0:2]"), '"0:2" is no range'],
-    ["a range backwards", entry("[4:2]"), '"4:2" is no range'],
+    ["an expression", entry("[1:numel(x)]"), 'UCSDped1.m:1: "1:numel(x)" is not a range of frames'],
+    ["a step", entry("[1:2:5]"), '"1:2:5" is not a range of frames, such as 61:180, counted from 1'],
+    ["frame 0", entry("[0:2]"), '"0:2" is not a range'],
+    ["a range backwards", entry("[4:2]"), '"4:2" is not a range'],
     ["an open list", entry("[1:2"), "its last list of frames is not closed"],
     ["nothing", "% nothing\n", "UCSDped1.m has no line TestVideoFile{end+1}.gt_frame = [61:180]"],
     [

@@ -40,7 +40,7 @@ async function failure(promise: Promise<unknown>): Promise<string> {
   return error.message;
 }
 
-test("frames come in the order of the numbers in their names, gaps kept", async () => {
+test("frames come in the order of the numbers in their names, and gaps stay", async () => {
   await image("cam2_10.png", 10);
   await image("cam2_9.jpg", 9);
   await image("7-late.tif", 7);
@@ -63,7 +63,7 @@ test("frames come in the order of the numbers in their names, gaps kept", async 
   }
 });
 
-test("names without a number come last, by name, and are numbered on", async () => {
+test("names without a number come last, sorted by name, with the numbers that follow", async () => {
   for (const name of ["b.png", "a.png", "3.png"]) await image(name, 0);
   expect((await listFrameFiles(folder)).map((f) => [f.name, f.number])).toEqual([
     ["3.png", 3],
@@ -72,41 +72,41 @@ test("names without a number come last, by name, and are numbered on", async () 
   ]);
 });
 
-test("two images of one number", async () => {
+test("two images of one number are refused", async () => {
   await image("001.png", 0);
   await image("1.jpg", 0);
   expect(await failure(openInput(folder))).toMatch(/: 001\.png and 1\.jpg both have the frame number 1$/);
 });
 
-test("an empty folder, one without images, one of folders, none at all", async () => {
+test("a folder that is empty, has no images, has only folders, or does not exist is refused", async () => {
   expect(await failure(openInput(folder))).toBe(`${folder} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)`);
   writeFileSync(join(folder, "readme.txt"), "");
   expect(await failure(openInput(folder))).toContain("holds no image");
   mkdirSync(join(folder, "01"));
-  expect(await failure(openInput(folder))).toContain("it holds 1 folders: name the one with the frames");
+  expect(await failure(openInput(folder))).toContain(", but 1 folder: name the one with the frames");
   expect(await failure(openInput(join(folder, "none")))).toContain("no such file or folder");
 });
 
-test("a single image is no video", async () => {
+test("a single image is not a video", async () => {
   await image("1.png", 0);
   expect(await failure(openInput(join(folder, "1.png")))).toContain(
     "is a single image; name a folder of frames or a video",
   );
 });
 
-test("an image of 1×1", async () => {
+test("an image of 1×1 is refused", async () => {
   cpSync(onePixel, join(folder, "1.png"));
-  expect(await failure(openInput(folder))).toContain("1.png is 1×1 pixels; a frame needs at least 8 a side");
+  expect(await failure(openInput(folder))).toContain("1.png is 1×1 pixels; a side needs at least 8");
 });
 
-test("images of two sizes", async () => {
+test("images of two sizes are refused", async () => {
   await image("1.png", 0);
   await image("2.png", 0, 8, 16);
   const source = await openInput(folder);
   expect(await failure(collect(source.frames()))).toMatch(/2\.png is 8×16 pixels, but 1\.png is 16×8/);
 });
 
-test("an image that cannot be decoded ends the video where it stands", async () => {
+test("an image that cannot be decoded ends the video at its place", async () => {
   for (let i = 0; i < 9; i++) await image(`${i}.png`, i);
   writeFileSync(join(folder, "5.png"), "not an image");
   const source = await openInput(folder);

@@ -9,7 +9,7 @@ import { InputError } from "../../../src/errors.js";
 import { decodeImage, imageFormat, readImage } from "../../../src/node/media/images.js";
 
 const fixtures = fileURLToPath(new URL("../../fixtures/images/", import.meta.url));
-/** What cv2.imread makes of each file, written by make.py beside them. */
+/** What cv2.imread gives for each file, written by make.py beside them. */
 const { images } = JSON.parse(readFileSync(join(fixtures, "expected.json"), "utf8")) as {
   images: Record<string, { width: number; height: number; bgr: string }>;
 };
@@ -20,7 +20,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The one line that decoding must fail with. */
+/** The message, of one line, with which decoding fails. */
 async function failure(bytes: Uint8Array, name = "x.png"): Promise<string> {
   const error = await decodeImage(bytes, name).then(
     () => undefined,
@@ -40,14 +40,14 @@ describe("images are read as cv2.imread reads them", () => {
     expect(image.data.length).toBe(bgr.length);
     let worst = 0;
     for (let i = 0; i < bgr.length; i++) worst = Math.max(worst, Math.abs(bgr[i] - image.data[i]));
-    // OpenCV rounds 16-bit colour TIFF, and only that, where it cuts off elsewhere. Lossy decoders may differ in rounding
-    // from one version of a codec's library to the next.
+    // OpenCV rounds 16-bit colour TIFFs only; in other files it drops the low byte. Lossy decoders
+    // may round differently from one version of a library to the next.
     const tolerance = name === "rgb16.tif" ? 1 : /\.jpg$|^lossy/.test(name) ? 2 : 0;
     expect(worst).toBeLessThanOrEqual(tolerance);
   });
 });
 
-test("known pixels: an orange and a blue one, written by sharp", async () => {
+test("an orange and a blue pixel, written by sharp, come back", async () => {
   const rgb = Buffer.from([255, 128, 0, 0, 0, 255]);
   const made = sharp(rgb, { raw: { width: 2, height: 1, channels: 3 } });
   for (const bytes of [
@@ -60,7 +60,7 @@ test("known pixels: an orange and a blue one, written by sharp", async () => {
   }
 });
 
-test("the content decides about the format, not the name", async () => {
+test("the content decides on the format, not the name", async () => {
   const jpeg = readFileSync(join(fixtures, "color.jpg"));
   expect(imageFormat(jpeg)).toBe("jpeg");
   expect(imageFormat(Buffer.from("BMW is a car, not an image"))).toBeUndefined();
@@ -68,7 +68,7 @@ test("the content decides about the format, not the name", async () => {
   expect([image.width, image.height]).toEqual([48, 40]);
 });
 
-test("files that are no image", async () => {
+test("files that are not images are refused", async () => {
   expect(await failure(Buffer.from("hello"), "a\nb.png")).toBe("a b.png is not a PNG, JPEG, TIFF, BMP or WebP image");
   expect(await failure(new Uint8Array(0))).toBe("x.png is an empty file, not an image");
   await expect(readImage(join(folder, "none.png"))).rejects.toThrow("none.png cannot be read: no such file or folder");
@@ -79,16 +79,16 @@ test("an absurd size is refused before anything is allocated", async () => {
   const png = Uint8Array.from(readFileSync(join(fixtures, "rgb8.png")));
   new DataView(png.buffer).setUint32(16, 0x7fffffff);
   expect(await failure(png)).toBe(
-    "x.png cannot be decoded as PNG: it is 2147483647×9 pixels; at most 16384 a side can be read",
+    "x.png cannot be decoded as PNG: it is 2147483647×9 pixels; a side may have at most 16384",
   );
   const bmp = Uint8Array.from(readFileSync(join(fixtures, "rgb24.bmp")));
   new DataView(bmp.buffer).setInt32(18, 20000, true);
-  expect(await failure(bmp, "x.bmp")).toContain("at most 16384 a side");
+  expect(await failure(bmp, "x.bmp")).toContain("a side may have at most 16384");
 });
 
-describe("damaged PNGs, each of which would hang or end the process in png-js", () => {
+describe("damaged PNGs that would hang or end the process in png-js", () => {
   const good = () => Uint8Array.from(readFileSync(join(fixtures, "rgb8.png")));
-  /** Chunks (type, content) as a PNG with right checksums. */
+  /** The fixture with other pixel data, and right checksums. */
   const rebuilt = async (change: (idat: Uint8Array) => Uint8Array) => {
     const { crc32 } = await import("node:zlib");
     const chunk = (type: string, content: Uint8Array) => {
@@ -103,7 +103,7 @@ describe("damaged PNGs, each of which would hang or end the process in png-js", 
     return Buffer.concat([header, chunk("IDAT", change(new Uint8Array(9 * 40))), chunk("IEND", new Uint8Array(0))]);
   };
 
-  test("png-js alone does hang on a chunk of negative length", () => {
+  test("png-js alone hangs on a chunk of negative length", () => {
     const hostile = Buffer.concat([good().subarray(0, 33), Buffer.from([0xff, 0xff, 0xff, 0xf4]), Buffer.from("abcd")]);
     const file = join(folder, "hang.png");
     writeFileSync(file, Buffer.concat([hostile, Buffer.alloc(100)]));
@@ -134,7 +134,7 @@ describe("damaged PNGs, each of which would hang or end the process in png-js", 
   });
 });
 
-describe("a file cut off or with a wrong byte anywhere decodes or fails with one line", () => {
+describe("a file that is cut off or has a wrong byte, anywhere, decodes or fails with one line", () => {
   test.each(["rgb8.png", "palette8.png", "rgb8-interlaced.png", "palette8-used20-gap.bmp", "rgba32-masks.bmp"])(
     "%s",
     async (name) => {

@@ -29,7 +29,10 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Frame t is all of one colour: B = 10 t, G = 255 − 10 t, R = 40, with a white pixel at row t, column 2 t. */
+/**
+ * Frame t is all of one colour: B = 10 t, G = 255 − 10 t, R = 40, with a white pixel at row t,
+ * column 2 t.
+ */
 function synthetic(t: number): Buffer {
   const frame = Buffer.alloc(WIDTH * HEIGHT * 3);
   for (let i = 0; i < frame.length; i += 3) frame.set([10 * t, 255 - 10 * t, 40], i);
@@ -37,7 +40,9 @@ function synthetic(t: number): Buffer {
   return frame;
 }
 
-/** Encodes synthetic frames without loss, or as the options say, and returns the file's path. */
+/**
+ * Encodes synthetic frames, without loss unless the options say otherwise. Returns the file's path.
+ */
 function video(name: string, count: number, ...options: string[]): string {
   const path = join(folder, name);
   const codec = options.length > 0 ? options : ["-c:v", "ffv1", "-pix_fmt", "bgr0"];
@@ -63,7 +68,7 @@ async function failure(promise: Promise<unknown>): Promise<string> {
   return error.message;
 }
 
-test("a lossless video gives back the very frames that went in, twice", async () => {
+test("a lossless video gives the same frames that went in, twice", async () => {
   const source = await openInput(video("lossless.mkv", 25));
   expect([source.width, source.height, source.fps, source.estimatedFrameCount]).toEqual([WIDTH, HEIGHT, 10, 25]);
   for (let pass = 0; pass < 2; pass++) {
@@ -76,7 +81,8 @@ test("a lossless video gives back the very frames that went in, twice", async ()
 });
 
 test("every coded frame comes once, whatever the frame times say", async () => {
-  // Times 0, 0.1, 0.2, …, but 1 s of nothing after every fifth frame: at a constant rate frames would be doubled.
+  // Times 0, 0.1, 0.2, … with a gap of 1 s after every fifth frame: a constant rate would double
+  // frames.
   const path = video("variable.mkv", 20, "-vf", "setpts=N/10/TB+floor(N/5)/TB", "-c:v", "ffv1");
   const frames = await collect((await openInput(path)).frames());
   expect(frames.length).toBe(20);
@@ -87,7 +93,7 @@ test("a video of two frames has two frames", async () => {
   expect(frames.map((f) => f.index)).toEqual([0, 1]);
 });
 
-test("a video turned by its metadata comes upright", async () => {
+test("a video that is turned by its metadata comes upright", async () => {
   const plain = video("plain.mp4", 3, "-c:v", "mpeg4");
   const path = join(folder, "turned.mp4");
   execFileSync(ffmpeg, ["-v", "error", "-y", "-i", plain, "-c", "copy", "-metadata:s:v:0", "rotate=90", path]);
@@ -103,7 +109,7 @@ test("NTSC's rate is made exact again", async () => {
   expect((await openInput(path)).fps).toBeCloseTo(30000 / 1001, 9);
 });
 
-test("odd names: options, patterns, protocols, spaces, line breaks", async () => {
+test("a name may look like an option, a pattern or a protocol, and may have spaces", async () => {
   const made = video("name.mkv", 2);
   for (const name of ["-i.mkv", "%03d.mkv", "http:x.mkv", "a b\té.mkv", "concat:1|2.mkv"]) {
     const path = join(folder, name);
@@ -112,8 +118,8 @@ test("odd names: options, patterns, protocols, spaces, line breaks", async () =>
   }
 });
 
-describe("what is no video", () => {
-  test("no such file, an empty one, text under a video's name", async () => {
+describe("what is not a video", () => {
+  test("a missing file, an empty one, text under a video's name", async () => {
     expect(await failure(openInput(join(folder, "none.avi")))).toContain(
       "none.avi cannot be read: no such file or folder",
     );
@@ -125,7 +131,7 @@ describe("what is no video", () => {
     );
   });
 
-  test("text that some builds of ffmpeg would paint", async () => {
+  test("text that some builds of ffmpeg decode as a picture", async () => {
     writeFileSync(join(folder, "notes.txt"), "hello\n");
     expect(await failure(openInput(join(folder, "notes.txt")))).toMatch(
       /notes\.txt is (text, not a video|not a video)/,
@@ -138,7 +144,7 @@ describe("what is no video", () => {
     expect(await failure(openInput(path))).toContain("sound.wav has no video stream");
   });
 
-  test("a playlist does not reach for the network", async () => {
+  test("a playlist opens no network connection", async () => {
     const path = join(folder, "list.m3u8");
     writeFileSync(path, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n");
     expect(await failure(openInput(path))).toMatch(/list\.m3u8 is not a video that ffmpeg can read: .*whitelist/);
@@ -147,12 +153,12 @@ describe("what is no video", () => {
   test("frames of 2×2", async () => {
     const path = join(folder, "tiny.avi");
     execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=2x2", "-frames:v", "2", path]);
-    expect(await failure(openInput(path))).toContain("tiny.avi is 2×2 pixels; a frame needs at least 8 a side");
+    expect(await failure(openInput(path))).toContain("tiny.avi is 2×2 pixels; a side needs at least 8");
   });
 });
 
 describe("damaged videos", () => {
-  test("cut off in its header, or without its index", async () => {
+  test("cut off in the header, or without its index", async () => {
     const whole = readFileSync(video("whole.mp4", 25, "-c:v", "mpeg4"));
     for (const part of [0.02, 0.5]) {
       const path = join(folder, "cut.mp4");
@@ -190,7 +196,7 @@ describe("damaged videos", () => {
 });
 
 describe.skipIf(process.platform === "win32")("the child process", () => {
-  /** A stand-in for ffmpeg that notes its process id (which exec keeps) and then is ffmpeg. */
+  /** A script that writes down its process id, then becomes ffmpeg, which keeps the id. */
   function noting(): { program: string; pids: () => number[] } {
     const [program, list] = [join(folder, "noting-ffmpeg"), join(folder, "pids")];
     writeFileSync(program, `#!/bin/sh\necho $$ >> '${list}'\nexec '${ffmpeg}' "$@"\n`);
@@ -209,7 +215,7 @@ describe.skipIf(process.platform === "win32")("the child process", () => {
 
   test("is gone after an early break, an error in the loop and an abort", async () => {
     const { program, pids } = noting();
-    // Too much for the pipes: ffmpeg has to wait for the reader.
+    // Too much for a pipe: ffmpeg has to wait for the reader.
     const source = await openVideo(video("long.mkv", 400), { ffmpeg: program });
 
     for await (const frame of source.frames()) {
@@ -251,15 +257,17 @@ describe.skipIf(process.platform === "win32")("the child process", () => {
   });
 });
 
-describe("finding ffmpeg", () => {
+describe("ffmpeg is found", () => {
   const none = async () => undefined;
 
-  test("none at all: the message says what to install", async () => {
+  test("nowhere: the message says what to install", async () => {
     const message = await failure(findFfmpeg({ env: { PATH: "" }, npmBinary: none }));
-    expect(message).toMatch(/needs ffmpeg, and none was found: install it .* npm install @ffmpeg-installer\/ffmpeg/);
+    expect(message).toMatch(
+      /needs ffmpeg, and none was found: install it .* npm install @ffmpeg-installer\/ffmpeg\), /,
+    );
   });
 
-  test("SDMAE_FFMPEG first, then the PATH, then npm's", async () => {
+  test("in SDMAE_FFMPEG first, then on the PATH, then in npm's package", async () => {
     const program = process.platform === "win32" ? "ffmpeg.exe" : "ffmpeg";
     const onPath = join(folder, "bin");
     mkdirSync(onPath);
@@ -270,28 +278,34 @@ describe("finding ffmpeg", () => {
     expect(await findFfmpeg({ env: { PATH: onPath }, npmBinary: none })).toBe(join(onPath, program));
     expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => ffmpeg })).toBe(ffmpeg);
     expect(await failure(findFfmpeg({ env: { SDMAE_FFMPEG: join(folder, "no") }, npmBinary: none }))).toMatch(
-      /^SDMAE_FFMPEG is .* not a program that can be run$/,
+      /^SDMAE_FFMPEG is .* not an executable program$/,
     );
   });
 
-  test.skipIf(process.platform === "win32")("npm's binary without its executable bit is made to run", async () => {
-    const binary = join(folder, "unset");
-    writeFileSync(binary, "#!/bin/sh\n");
-    chmodSync(binary, 0o644);
-    expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => binary })).toBe(binary);
-    expect(statSync(binary).mode & 0o111).toBe(0o111);
-  });
+  test.skipIf(process.platform === "win32")(
+    "in npm's package without its executable bit, which is then set",
+    async () => {
+      const binary = join(folder, "unset");
+      writeFileSync(binary, "#!/bin/sh\n");
+      chmodSync(binary, 0o644);
+      expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => binary })).toBe(binary);
+      expect(statSync(binary).mode & 0o111).toBe(0o111);
+    },
+  );
 
-  test.skipIf(process.platform !== "linux")("one whose mode cannot be changed is copied into the cache", async () => {
-    // A file that even root cannot make executable.
-    const env = { PATH: "", XDG_CACHE_HOME: join(folder, "cache") };
-    const copy = await findFfmpeg({ env, npmBinary: async () => "/proc/version" });
-    expect(copy.startsWith(join(folder, "cache", "sdmae", "ffmpeg-"))).toBe(true);
-    expect(statSync(copy).mode & 0o111).toBe(0o111);
-  });
+  test.skipIf(process.platform !== "linux")(
+    "in npm's package with a mode that cannot be changed: it is copied into the cache",
+    async () => {
+      // A file that even root cannot make executable.
+      const env = { PATH: "", XDG_CACHE_HOME: join(folder, "cache") };
+      const copy = await findFfmpeg({ env, npmBinary: async () => "/proc/version" });
+      expect(copy.startsWith(join(folder, "cache", "sdmae", "ffmpeg-"))).toBe(true);
+      expect(statSync(copy).mode & 0o111).toBe(0o111);
+    },
+  );
 });
 
-test("the log is bounded, whatever ffmpeg prints", () => {
+test("ffmpeg's log is bounded, whatever it prints", () => {
   const log = new FfmpegLog();
   log.push(`[h264 @ 0x1] [error] first\n[warn`);
   log.push("ing] no error\nplain\n");

@@ -49,7 +49,7 @@ test("lightness and opacity rise with the value", () => {
   expect(lightness(pixels[99].slice(0, 3)) - lightness(pixels[0].slice(0, 3))).toBeGreaterThan(70);
 });
 
-test("what is low, NaN or beyond the ends", () => {
+test("low values and NaN are transparent, values beyond the end have the last colour", () => {
   expect(row([-5, 1, Number.NaN, 2, 7, Infinity], 1, 2)).toEqual([
     [0, 0, 0, 0],
     [0, 0, 0, 0],
@@ -58,11 +58,11 @@ test("what is low, NaN or beyond the ends", () => {
     [0xf0, 0xf9, 0x21, 255],
     [0xf0, 0xf9, 0x21, 255],
   ]);
-  // A flat range: all or nothing.
+  // In a flat range values are transparent or opaque.
   expect(row([1, 1.5], 1, 1).map((pixel) => pixel[3])).toEqual([0, 255]);
 });
 
-test("rows follow each other", () => {
+test("rows come one after the other", () => {
   const { width, height, rgba } = heatmap({ rows: 2, columns: 3, data: Float32Array.of(0, 0, 0, 0, 1, 0) }, 0, 1);
   expect([width, height, rgba.length]).toEqual([3, 2, 24]);
   expect([...rgba].map((value, i) => (value === 255 && i % 4 === 3 ? i : 0)).filter(Boolean)).toEqual([19]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { VideoResult } from "../../../src/eval/evaluation.js";
 import { findMoments } from "../../../src/report/evaluation/moments.js";
 
-/** A video of 200 frames with score 0, but for the frames given. */
+/** A video of 200 frames whose scores are 0, except those given. */
 function video(name: string, scores: Record<number, number>, abnormal?: (frame: number) => boolean): VideoResult {
   const all = Float64Array.from({ length: 200 }, (_, i) => scores[i] ?? 0);
   const frames = Array.from(all.keys(), (i) => 1000 + i);
@@ -28,7 +28,7 @@ describe("moments worth looking at", () => {
     expect(moments[0]).toEqual({ kind: "detected", video: "a", index: 150, frame: 1150, score: 9, label: 1 });
   });
 
-  it("are of as many videos as there are, at most four of a kind", () => {
+  it("come from as many videos as possible, at most four of a kind", () => {
     const videos = ["a", "b", "c", "d", "e"].map((name, i) => video(name, { 110: 10 + i, 160: 20 + i }, late));
     const detected = findMoments(videos, 5).filter((m) => m.kind === "detected");
     expect(detected.map((m) => [m.video, m.score])).toEqual([
@@ -39,7 +39,7 @@ describe("moments worth looking at", () => {
     ]);
   });
 
-  it("are just the highest without a threshold", () => {
+  it("are only the highest scores if there is no threshold", () => {
     const moments = findMoments([video("a", { 3: 7, 90: 8 })], undefined);
     expect(moments.slice(0, 2)).toEqual([
       { kind: "highest", video: "a", index: 90, frame: 1090, score: 8 },
@@ -47,7 +47,7 @@ describe("moments worth looking at", () => {
     ]);
   });
 
-  it("are none of a kind that did not occur", () => {
+  it("lack the kinds that did not occur", () => {
     const kinds = findMoments([video("a", { 150: 1 }, (frame) => frame === 150)], 0.5).map((m) => m.kind);
     expect(kinds).toEqual(["detected"]);
   });

@@ -33,7 +33,7 @@ async function picture(index: number, red: number): Promise<ReportPicture> {
 
 function video(name: string, strip: ReportPicture[]): ReportVideo {
   const at = Array.from({ length: count }, (_, i) => i);
-  // Levels: where the lines are drawn is then known.
+  // Two levels, so that the places of the lines are known.
   const scores = at.map((i) => (abnormal(i) ? 0.8 : 0.2));
   return {
     name,
@@ -83,7 +83,7 @@ const embedded = (html: string) =>
   JSON.parse(/<script type="application\/json" id="report">(.*?)<\/script>/s.exec(html)![1]) as ReportData;
 
 describe("as text", () => {
-  test("no name breaks out of its place", async () => {
+  test("a name never becomes markup or script", async () => {
     const data = await reportData();
     const html = reportPage(data);
     expect(html.match(/<script/g)).toHaveLength(2);
@@ -95,19 +95,19 @@ describe("as text", () => {
     expect([title, videos[0].name]).toEqual([data.title, hostile]);
   });
 
-  test("it is whole in itself", async () => {
+  test("everything is inside the page", async () => {
     const html = reportPage(await reportData());
     const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1];
     expect(policy).toMatch(/^default-src 'none'; img-src data:; script-src 'sha256-[^']*'; style-src 'sha256-[^']*'; /);
     expect(html.match(/\b(?:src|href|action|data)\s*=\s*["'](?!data:)/)).toBeNull();
     expect(html.match(/@import|url\((?!#)|\bimport\s*\(|fetch\(|XMLHttpRequest|WebSocket/)).toBeNull();
-    // The name of SVG's namespace is no address.
+    // The name of SVG's namespace is not an address that is loaded.
     expect(new Set(html.match(/https?:\/\/[^"'\s]*/g))).toEqual(new Set(["http://www.w3.org/2000/svg"]));
-    // A bundled library's licence goes along with it.
+    // A bundled library comes with its licence.
     expect(html.includes("Permission is hereby granted, free of charge")).toBe(true);
   });
 
-  test("numbers: six digits, whole numbers untouched, NaN is null", async () => {
+  test("fractions have six digits, whole numbers stay, NaN becomes null", async () => {
     const data = await reportData();
     const html = reportPage({
       ...data,
@@ -188,7 +188,7 @@ describe("in a browser", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Opens the report at a size and in a scheme. */
+  /** Opens the report with a width and a colour scheme. */
   async function open(width: number, scheme: "light" | "dark", url = "index.html"): Promise<Chromium> {
     const browser = chromium!;
     browser.events.length = 0;
@@ -204,10 +204,10 @@ describe("in a browser", () => {
     return browser;
   }
 
-  /** Two pictures of the page later everything is drawn. */
+  /** After two frames of the browser everything is drawn. */
   const frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))";
 
-  /** What the browser complains of, and what it asked the network for. */
+  /** The browser's complaints, and its requests to the network. */
   function complaints({ events }: Chromium): unknown[] {
     return events.filter(
       ({ method, params }) =>
@@ -218,7 +218,10 @@ describe("in a browser", () => {
     );
   }
 
-  /** Columns of the score plot's canvas at frames, each a list of [r, g, b, alpha] from the top of the plot to its bottom. */
+  /**
+   * Columns of the score plot's canvas at frames, each a list of [r, g, b, alpha] from the top of
+   * the plot to its bottom.
+   */
   const columns = (browser: Chromium, frames: number[]) =>
     browser.evaluate<number[][][]>(`(() => {
       const [canvas, over] = [".scores canvas", ".scores .u-over"].map(s => document.querySelector(s));
@@ -243,47 +246,51 @@ describe("in a browser", () => {
     dark: { shade: [0xe6, 0x9f, 0x00, 0x33], score: [0x5c, 0xb6, 0xea], line: [0xd5, 0xdb, 0xe3] },
   } as const;
 
-  test.for(["light", "dark"] as const)("plots, shaded ranges and the threshold in the %s", async (scheme, { skip }) => {
-    skip(chromiumMissing !== "", chromiumMissing);
-    const browser = await open(1280, scheme);
-    const { shade, score, line } = schemes[scheme];
-    // Between the lines of the grid.
-    const [normal, inside] = await columns(browser, [13, 33]);
-    // Small values of alpha leave few steps for the colour.
-    const shaded = (column: number[][]) => column.filter((pixel) => near(pixel, [...shade], 4)).length / column.length;
-    expect(shaded(inside)).toBeGreaterThan(0.8);
-    expect(shaded(normal)).toBe(0);
-    // Just inside and just outside of the range, which goes from frame 19.5 to 39.5.
-    const edges = await columns(browser, [19.2, 19.8, 39.2, 39.8]);
-    expect(edges.map((column) => shaded(column) > 0.5)).toEqual([false, true, true, false]);
+  test.for(["light", "dark"] as const)(
+    "plots, shaded ranges and the threshold are drawn: %s",
+    async (scheme, { skip }) => {
+      skip(chromiumMissing !== "", chromiumMissing);
+      const browser = await open(1280, scheme);
+      const { shade, score, line } = schemes[scheme];
+      // Between the lines of the grid.
+      const [normal, inside] = await columns(browser, [13, 33]);
+      // A small alpha leaves few steps for the colour.
+      const shaded = (column: number[][]) =>
+        column.filter((pixel) => near(pixel, [...shade], 4)).length / column.length;
+      expect(shaded(inside)).toBeGreaterThan(0.8);
+      expect(shaded(normal)).toBe(0);
+      // Just inside and just outside of the range, which goes from frame 19.5 to 39.5.
+      const edges = await columns(browser, [19.2, 19.8, 39.2, 39.8]);
+      expect(edges.map((column) => shaded(column) > 0.5)).toEqual([false, true, true, false]);
 
-    // The axis is linear: the threshold of 0.5 stands half-way between the scores, 0.2 and 0.8.
-    const halfWay = (rowOf(normal, [...score]) + rowOf(inside, [...score])) / 2;
-    const all = await columns(
-      browser,
-      Array.from({ length: 60 }, (_, i) => i + 0.37),
-    );
-    const dashes = all.filter((column) => Math.abs(rowOf(column, [...line]) - halfWay) <= 1.5).length;
-    expect(dashes).toBeGreaterThan(20);
+      // The axis is linear: the threshold of 0.5 stands half-way between the scores, 0.2 and 0.8.
+      const halfWay = (rowOf(normal, [...score]) + rowOf(inside, [...score])) / 2;
+      const all = await columns(
+        browser,
+        Array.from({ length: 60 }, (_, i) => i + 0.37),
+      );
+      const dashes = all.filter((column) => Math.abs(rowOf(column, [...line]) - halfWay) <= 1.5).length;
+      expect(dashes).toBeGreaterThan(20);
 
-    // The button changes the scheme, and the plot goes along.
-    await browser.evaluate("document.querySelector('.theme').click()");
-    await browser.evaluate(frame);
-    const [other] = await columns(browser, [13]);
-    expect(rowOf(other, [...schemes[scheme === "light" ? "dark" : "light"].score])).toBe(rowOf(normal, [...score]));
+      // The button changes the scheme, also of the plot.
+      await browser.evaluate("document.querySelector('.theme').click()");
+      await browser.evaluate(frame);
+      const [other] = await columns(browser, [13]);
+      expect(rowOf(other, [...schemes[scheme === "light" ? "dark" : "light"].score])).toBe(rowOf(normal, [...score]));
 
-    const sizes = await browser.evaluate<number[][]>(
-      `(async () => { document.querySelector(".curves").scrollIntoView(); await new Promise(r => setTimeout(r, 200));
+      const sizes = await browser.evaluate<number[][]>(
+        `(async () => { document.querySelector(".curves").scrollIntoView(); await new Promise(r => setTimeout(r, 200));
         return [...document.querySelectorAll(".plot canvas")].map(c => [c.width, c.height]); })()`,
-    );
-    expect(sizes).toHaveLength(2);
-    for (const size of sizes) expect(Math.min(...size)).toBeGreaterThan(100);
-    expect(await browser.evaluate("typeof hacked")).toBe("undefined");
-    expect(await browser.evaluate("document.querySelector('.player h3').textContent")).toBe(hostile);
-    expect(complaints(browser)).toEqual([]);
-  });
+      );
+      expect(sizes).toHaveLength(2);
+      for (const size of sizes) expect(Math.min(...size)).toBeGreaterThan(100);
+      expect(await browser.evaluate("typeof hacked")).toBe("undefined");
+      expect(await browser.evaluate("document.querySelector('.player h3').textContent")).toBe(hostile);
+      expect(complaints(browser)).toEqual([]);
+    },
+  );
 
-  test("scrubbing by mouse, keys and a moment", async ({ skip }) => {
+  test("mouse, keys and a moment move through the video", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const browser = await open(1280, "light");
     const [first, second, third] = data.videos[0].strip.map(({ image }) => image);
@@ -347,7 +354,7 @@ describe("in a browser", () => {
     await browser.evaluate("document.querySelector('.jump').click()");
     expect(await state()).toEqual(at(30, second));
 
-    // The map lies over the frame: it can be seen, fainter, and not at all.
+    // The map over the frame can be seen, made fainter, and hidden.
     const opacity = "getComputedStyle(document.querySelector('.screen .map')).opacity";
     expect(await browser.evaluate(opacity)).toBe("0.7");
     await browser.evaluate("document.querySelector('.map-controls input').click()");
@@ -355,7 +362,7 @@ describe("in a browser", () => {
     expect(complaints(browser)).toEqual([]);
   });
 
-  test("playing moves on and can be stopped", async ({ skip }) => {
+  test("playing moves through the video and can be stopped", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const browser = await open(1280, "light");
     const place = "Number(document.querySelector('.scrub').value)";
@@ -367,7 +374,7 @@ describe("in a browser", () => {
     expect(await browser.evaluate(place)).toBe(stopped);
   });
 
-  test.for(["light", "dark"] as const)("on a phone in the %s nothing sticks out", async (scheme, { skip }) => {
+  test.for(["light", "dark"] as const)("on a phone nothing is wider than the screen: %s", async (scheme, { skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const browser = await open(360, scheme);
     for (const chosen of [0, 1]) {
@@ -384,7 +391,7 @@ describe("in a browser", () => {
     expect(complaints(browser)).toEqual([]);
   });
 
-  test("with nothing but scores", async ({ skip }) => {
+  test("a report may have nothing but scores", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const { threshold: _, ...rest } = data;
     const bare: ReportData = {

@@ -15,7 +15,7 @@ import { Chromium, chromiumMissing } from "../../support/chromium.js";
 const hostile = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\u2028<!--&amp;";
 const running: TrainingState = { state: "running", text: `training ${hostile}`, epoch: 2, epochs: 9, secondsLeft: 100 };
 
-/** A run of steps, with tests: the second stage from a given epoch on. */
+/** A run of steps, with tests. @param secondStage the epoch in which it begins */
 function runOf(steps: number, secondStage = Infinity, epochSteps = 10): LogEntry[] {
   const random = uniformGenerator(7);
   const log: LogEntry[] = [
@@ -45,7 +45,7 @@ function runOf(steps: number, secondStage = Infinity, epochSteps = 10): LogEntry
 const folder = mkdtempSync(join(tmpdir(), "sdmae-training-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What curves.js says when it runs. */
+/** What curves.js gives to the page. */
 function said(): TrainingData {
   let data: TrainingData | undefined;
   const trainingCurves = (given: TrainingData) => {
@@ -105,7 +105,7 @@ describe("as text", () => {
     expect(readdirSync(folder).sort()).toEqual(["curves.js", "index.html"]);
   });
 
-  test("a long run: means of neighbours of one stage, the same whether read at once or bit by bit", async () => {
+  test("a long run: means of neighbours of one stage, the same if read at once or bit by bit", async () => {
     const log = runOf(10_007, 1502, 4);
     await page.update(log, running);
     const { steps, tests, epochs } = said();
@@ -149,7 +149,7 @@ describe("as text", () => {
     expect(epochs.at(-1)!.epoch).toBe(2501);
   });
 
-  test("another log begins anew", async () => {
+  test("another log starts from the beginning", async () => {
     await page.update(runOf(500), running);
     await page.update(runOf(30), running);
     expect(said().steps.map(([first]) => first)).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
@@ -168,12 +168,12 @@ describe("as text", () => {
       await page.update(log, running);
       times.push(performance.now() - before);
     }
-    // A hundredth of this is usual; reading all of the log again would be seen.
+    // A hundredth of this is usual. Reading the whole log again would take longer.
     expect(Math.min(...times)).toBeLessThan(30);
   });
 });
 
-test("running means against sums over all steps", () => {
+test("running means are sums over the last steps", () => {
   const random = uniformGenerator(3);
   const values = Array.from({ length: 50 }, (_, i) => (i % 7 === 3 ? null : random()));
   const ones = values.map(() => 1);
@@ -220,7 +220,7 @@ describe("in a browser", () => {
     if (chromiumMissing) return;
     chromium = new Chromium();
     await chromium.page();
-    // The page waits for news ten times less long.
+    // The page waits for new data a tenth of the time.
     await chromium.send("Page.addScriptToEvaluateOnNewDocument", {
       source: "{ const { setTimeout } = window; window.setTimeout = (call, wait) => setTimeout(call, wait / 10); }",
     });
@@ -261,7 +261,7 @@ describe("in a browser", () => {
         method === "Network.requestWillBeSent" && /curves\.js/.test((params.request as { url: string }).url),
     ).length;
 
-  /** Whether the loss plot's pixels of a column, 0…1 of its width, have a colour. */
+  /** Whether a column of the loss plot, at 0…1 of its width, has a colour. */
   const hasColour = (browser: Chromium, part: number, [r, g, b]: readonly number[]) =>
     browser.evaluate<boolean>(`(() => {
       const [canvas, over] = ["#loss .plot canvas", "#loss .u-over"].map((s) => document.querySelector(s));
@@ -274,7 +274,7 @@ describe("in a browser", () => {
       return false;
     })()`);
 
-  test("it follows the run, keeps what was zoomed to, and rests when the run is over", async ({ skip }) => {
+  test("it follows the run, keeps the zoom, and stops loading when the run is over", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     rmSync(join(folder, "curves.js"), { force: true });
     const page = await TrainingPage.open(folder, `Training ${hostile}`);
@@ -292,7 +292,7 @@ describe("in a browser", () => {
       "Epoch2of 9",
       "Time left1 min 40 san estimate",
       "Time passed15 s30 steps",
-      "Mean loss1.5epoch 3, 1.5 before",
+      "Mean loss1.5epoch 3; 1.5 in epoch 2",
       "Best micro-AUC80.30%epoch 3; macro 95.00\u00a0%",
     ]);
     const part = await browser.evaluate<number>("document.querySelector('progress').value");
@@ -307,7 +307,7 @@ describe("in a browser", () => {
       .toBe(20);
     expect([await hasColour(browser, 0.3, blue), await hasColour(browser, 0.3, orange)]).toEqual([true, false]);
     expect([await hasColour(browser, 0.8, blue), await hasColour(browser, 0.8, orange)]).toEqual([false, true]);
-    // Axes come and go with what is in sight, so the plot's place is asked for each time.
+    // Axes come and go, which moves the plot, so its place is read each time.
     const mouse = async (type: string, at: number, clickCount = 1) => {
       const box = await browser.evaluate<{ x: number; y: number; width: number; height: number }>(
         `(() => { const over = document.querySelector("#loss .u-over"); over.scrollIntoView({ block: "center" });
@@ -341,7 +341,7 @@ describe("in a browser", () => {
     await page.update(log, { ...running, epoch: 3 });
     await expect.poll(async () => (await tiles())[0], { timeout: 10_000 }).toBe("Epoch3of 9");
     await near(75.6);
-    // With another kind of axis as well.
+    // With the other kind of axis too.
     await browser.evaluate("document.querySelector('#loss input').click()");
     await near(75.6);
     await mouse("mousePressed", 0.5);
@@ -361,7 +361,7 @@ describe("in a browser", () => {
     expect(complaints(browser)).toEqual([]);
   });
 
-  test("before the first news there is nothing but a word", async ({ skip }) => {
+  test("before the first data it says that it waits", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     rmSync(join(folder, "curves.js"), { force: true });
     const page = await TrainingPage.open(folder, "waits");
@@ -378,7 +378,7 @@ describe("in a browser", () => {
     expect(browser.events.filter(({ method }) => method === "Runtime.exceptionThrown")).toEqual([]);
   });
 
-  test("a run that says nothing any more", async ({ skip }) => {
+  test("a run without new data for long may have been killed", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const page = await TrainingPage.open(folder, "killed");
     await page.update(runOf(5), running);
@@ -389,14 +389,14 @@ describe("in a browser", () => {
     await expect.poll(() => textOf(browser, ".news"), { timeout: 10_000 }).toMatch(/^No news for 10 min( \d s)?: /);
   });
 
-  test.for(["light", "dark"] as const)("on a phone in the %s nothing sticks out", async (scheme, { skip }) => {
+  test.for(["light", "dark"] as const)("on a phone nothing is wider than the screen: %s", async (scheme, { skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const page = await TrainingPage.open(folder, "phone");
     await page.update(runOf(400, 21), { state: "done", text: "200 epochs" });
     const browser = await open(360, scheme);
     await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toContain("Done");
     expect(await browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")).toEqual([360, 360]);
-    // The table neither.
+    // Nor is the table.
     expect(
       await browser.evaluate(
         "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.scroll'))",

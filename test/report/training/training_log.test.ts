@@ -47,7 +47,7 @@ async function written(...entries: LogEntry[]): Promise<TrainingLog> {
   return log;
 }
 
-test("what was appended is in the file at once, and is read again", async () => {
+test("an appended entry is in the file at once, and is read again", async () => {
   const all = [run, step(1), step(2), step(3), step(4), epoch(1), tested(1, true), note];
   const log = await written(...all);
   expect(inFile()).toBe(lines(...all));
@@ -68,7 +68,7 @@ test("a loss that is not finite is null in the file and NaN when read", async ()
   log.close();
 });
 
-test("a torn last line is cut off, wherever it was torn", async () => {
+test("an incomplete last line is cut off", async () => {
   const torn = Buffer.from(lines(note));
   for (const cut of [1, 30, torn.length - 1]) {
     writeFileSync(path, lines(run, step(1)));
@@ -99,7 +99,7 @@ test("a later line of the same step or epoch replaces the earlier one, in its pl
   read.close();
 });
 
-test("the array of entries grows; where it changes otherwise it is another one", async () => {
+test("the array of entries grows; if older entries change it is another array", async () => {
   const log = await written(step(1), step(2), epoch(1));
   const before = log.entries();
   log.append(step(3));
@@ -111,7 +111,7 @@ test("the array of entries grows; where it changes otherwise it is another one",
   log.close();
 });
 
-test("rewound: later steps go, and the epochs that they stood in", async () => {
+test("a rewind drops later steps, and the epochs that they belong to", async () => {
   const first = [run, step(1), step(2), step(3), step(4), epoch(1), tested(1, true)];
   const second = [step(5), step(6), step(7), step(8), epoch(2), tested(2), note];
   const third = [step(9), step(10)];
@@ -120,7 +120,7 @@ test("rewound: later steps go, and the epochs that they stood in", async () => {
     [99, [...first, ...second, ...third]],
     [9, [...first, ...second, step(9)]],
     [8, [...first, ...second]],
-    // In the midst of an epoch: neither its end nor its test were there yet.
+    // Within an epoch: its end and its test had not come yet.
     [7, [...first, step(5), step(6), step(7), note]],
     [4, [...first, note]],
     [0, [run, note]],
@@ -131,7 +131,7 @@ test("rewound: later steps go, and the epochs that they stood in", async () => {
     await log.rewindTo(to);
     expect(log.entries(), `to ${to}`).toEqual(kept);
     expect(inFile()).toBe(lines(...kept));
-    // The file that is written on is the new one.
+    // Later entries go to the new file.
     log.append(step(11));
     expect(inFile()).toBe(lines(...kept, step(11)));
     expect(readdirSync(folder)).toEqual(["log.jsonl"]);
@@ -142,13 +142,13 @@ test("rewound: later steps go, and the epochs that they stood in", async () => {
 test.for([
   ['{"type":"step","epoch":1', "not JSON"],
   ["", "not JSON"],
-  ["17", '"type" is none of run, step, epoch, test, note'],
-  ['{"type":"constructor"}', '"type" is none of run, step, epoch, test, note'],
+  ["17", '"type" is not one of run, step, epoch, test, note'],
+  ['{"type":"constructor"}', '"type" is not one of run, step, epoch, test, note'],
   [JSON.stringify({ ...step(2), step: 1.5 }), '"step" is 1.5'],
   [JSON.stringify({ ...step(2), loss: "0.1" }), '"loss" is "0.1"'],
   [JSON.stringify({ ...epoch(2), epoch: undefined }), '"epoch" is missing'],
   [JSON.stringify({ ...tested(2), best: 1 }), '"best" is 1'],
-] as const)("a damaged line is named: %s", async ([line, what]) => {
+] as const)("the message names a damaged line: %s", async ([line, what]) => {
   const content = `${lines(run, step(1))}${line}\n${lines(step(3))}`;
   writeFileSync(path, content);
   const error: unknown = await TrainingLog.open(folder).catch((thrown: unknown) => thrown);
@@ -159,7 +159,7 @@ test.for([
   expect(inFile()).toBe(content);
 });
 
-test("a folder that is not there", async () => {
+test("a missing folder is refused", async () => {
   await expect(TrainingLog.open(join(folder, "none"))).rejects.toThrow(
     new InputError(`${join(folder, "none", "log.jsonl")}: cannot be written (no such file or folder)`),
   );

@@ -1,3 +1,4 @@
+// ROC curves, and curves of regions and tracks.
 import uPlot from "uplot";
 import { h, section } from "../../web/dom.js";
 import * as format from "../../web/format.js";
@@ -5,13 +6,13 @@ import { axis, axisWidth, Plot } from "../../web/plot.js";
 import { color } from "../../web/theme.js";
 import type { Curve } from "./model.js";
 
-/** Colours and dashes: curves are told apart without colour as well. */
+/** Curves differ in their dashes too, for those who cannot see the colours. */
 const COLORS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];
-/** Where the cursor can stand on the x axis. */
+/** The number of places on the x axis where the cursor can be. */
 const GRID = 401;
 
-/** A plot for each pair of axes. */
+/** A plot per pair of axes; undefined if there are no curves. */
 export function curves(list: readonly Curve[]): HTMLElement | undefined {
   const groups = new Map<string, Curve[]>();
   for (const curve of list.filter(({ x }) => x.length > 0)) {
@@ -24,7 +25,7 @@ export function curves(list: readonly Curve[]): HTMLElement | undefined {
 }
 
 function figure(group: readonly Curve[]): HTMLElement {
-  const [{ xLabel, yLabel }] = group as [Curve];
+  const [{ xLabel, yLabel }] = group;
   const host = h("div", {
     class: "plot",
     role: "img",
@@ -60,7 +61,7 @@ function figure(group: readonly Curve[]): HTMLElement {
   return h("figure", {}, h("ul", { class: "legend" }, ...legend.map(({ item }) => item)), host);
 }
 
-/** The line of a curve as it is drawn. */
+/** Draws the line of a curve for the legend. */
 function drawKey(canvas: HTMLCanvasElement, i: number): void {
   const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
   ctx.clearRect(0, 0, canvas.width, canvas.height);
@@ -74,37 +75,10 @@ function drawKey(canvas: HTMLCanvasElement, i: number): void {
 }
 
 function curvePlot(host: HTMLElement, group: readonly Curve[]): Plot {
-  const [{ xLabel, yLabel }] = group as [Curve];
+  const [{ xLabel, yLabel }] = group;
   const most = Math.max(1, ...group.map(({ x }) => x.at(-1) ?? 0));
   const grid = Array.from({ length: GRID }, (_, i) => (i / (GRID - 1)) * most);
   const rows = group.map((curve) => onGrid(curve, grid));
-
-  const diagonal = (u: uPlot) => {
-    if (!group.some(({ chance }) => chance)) return;
-    const { ctx } = u;
-    ctx.save();
-    ctx.strokeStyle = color("--muted");
-    ctx.lineWidth = uPlot.pxRatio;
-    ctx.setLineDash([3 * uPlot.pxRatio, 4 * uPlot.pxRatio]);
-    ctx.beginPath();
-    ctx.moveTo(u.valToPos(0, "x", true), u.valToPos(0, "y", true));
-    ctx.lineTo(u.valToPos(1, "x", true), u.valToPos(1, "y", true));
-    ctx.stroke();
-    ctx.restore();
-  };
-
-  // A step of a curve has two values at one x, which the grid has not: the line goes through the curve's own points.
-  const path = (curve: Curve): uPlot.Series.PathBuilder => {
-    return (u) => {
-      const stroke = new Path2D();
-      for (const [i, x] of curve.x.entries()) {
-        const y = curve.y[i];
-        if (x === null || y == null) continue;
-        stroke.lineTo(u.valToPos(x, "x", true), u.valToPos(y, "y", true));
-      }
-      return { stroke };
-    };
-  };
 
   return new Plot(
     host,
@@ -124,23 +98,53 @@ function curvePlot(host: HTMLElement, group: readonly Curve[]): Plot {
             stroke: () => color(COLORS[i % COLORS.length]),
             width: 2,
             dash: DASHES[i % DASHES.length],
-            paths: path(curve),
+            paths: pathOf(curve),
             points: { show: false },
           }),
         ),
       ],
-      hooks: { draw: [diagonal] },
+      hooks: { draw: group.some(({ chance }) => chance) ? [drawDiagonal] : [] },
     },
     [grid, ...rows],
     (width) => Math.round(Math.min(400, Math.max(260, width * 0.85))),
     (i) => [
-      `${xLabel} ${(grid[i]).toFixed(3)}`,
+      `${xLabel} ${grid[i].toFixed(3)}`,
       ...group.map(({ name }, j) => `${name} ${rows[j]?.[i]?.toFixed(3) ?? "\u2013"}`),
     ],
   );
 }
 
-/** A curve's values at rising places, straight between its points; at a step the upper one. */
+/** Draws what guessing gives: a line from (0, 0) to (1, 1). */
+function drawDiagonal(u: uPlot): void {
+  const { ctx } = u;
+  ctx.save();
+  ctx.strokeStyle = color("--muted");
+  ctx.lineWidth = uPlot.pxRatio;
+  ctx.setLineDash([3 * uPlot.pxRatio, 4 * uPlot.pxRatio]);
+  ctx.beginPath();
+  ctx.moveTo(u.valToPos(0, "x", true), u.valToPos(0, "y", true));
+  ctx.lineTo(u.valToPos(1, "x", true), u.valToPos(1, "y", true));
+  ctx.stroke();
+  ctx.restore();
+}
+
+/**
+ * Draws a curve through its own points, not through the values on the grid: at a step it has two
+ * values at one x, but the grid has one.
+ */
+function pathOf(curve: Curve): uPlot.Series.PathBuilder {
+  return (u) => {
+    const stroke = new Path2D();
+    for (const [i, x] of curve.x.entries()) {
+      const y = curve.y[i];
+      if (x === null || y == null) continue;
+      stroke.lineTo(u.valToPos(x, "x", true), u.valToPos(y, "y", true));
+    }
+    return { stroke };
+  };
+}
+
+/** A curve's values at rising places, interpolated; at a step the upper value. */
 function onGrid({ x, y }: Curve, grid: readonly number[]): (number | null)[] {
   let after = 0;
   return grid.map((place) => {

@@ -1,10 +1,12 @@
+// The program of a report. All that it shows comes from the JSON in the page, as text and images
+// only.
+import { facts, notes } from "../../web/sections.js";
 import { curves } from "./curves.js";
 import type { Data } from "./model.js";
 import { moments } from "./moments.js";
-import { facts, header, metrics, notes } from "./summary.js";
+import { header, metrics } from "./summary.js";
 import { timeline } from "./timeline.js";
 
-// The page of a report: everything on it comes from the JSON that the page carries, as text and images only.
 const data = JSON.parse(document.getElementById("report")?.textContent ?? "") as Data;
 
 const main = document.createElement("main");

@@ -1,7 +1,6 @@
+// A report's data as the page reads them, and what follows from them.
+import type { Parsed } from "../../web/parsed.js";
 import type { ReportData } from "../data.js";
-
-/** What JSON makes of a type: a number may be null, which is what NaN became. */
-export type Parsed<T> = T extends number ? T | null : T extends object ? { [K in keyof T]: Parsed<T[K]> } : T;
 
 export type Data = Parsed<ReportData>;
 export type Metric = Data["metrics"][number];
@@ -17,7 +16,7 @@ export interface Range {
   last: number;
 }
 
-/** The runs of 1 in labels. */
+/** The runs of 1 among labels. */
 export function abnormalRanges(labels: Numbers | undefined): Range[] {
   const ranges: Range[] = [];
   for (const [i, label] of (labels ?? []).entries()) {
@@ -29,7 +28,9 @@ export function abnormalRanges(labels: Numbers | undefined): Range[] {
   return ranges;
 }
 
-/** What became of a frame: only where its label, score and the threshold are known. */
+/**
+ * Whether a frame was detected; undefined unless its label, its score and the threshold are known.
+ */
 export function outcome(
   label: number | null | undefined,
   score: number | null | undefined,
@@ -37,7 +38,7 @@ export function outcome(
 ) {
   if (label == null || score == null || threshold == null) return undefined;
   if (label === 1) return score >= threshold ? "detected" : "missed";
-  return score >= threshold ? "false alarm" : "quiet";
+  return score >= threshold ? "false alarm" : "no alarm";
 }
 
 /** The picture nearest to a position; undefined without pictures. */

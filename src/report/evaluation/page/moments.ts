@@ -3,17 +3,21 @@ import * as format from "../../web/format.js";
 import type { Moment } from "./model.js";
 import { LayeredPicture } from "./picture.js";
 
-/** The colour that stands for a kind of moment; others are grey. */
-const KINDS = new Set(["detected", "false alarm", "missed", "quiet"]);
+/** Kinds of moments with a colour; others are grey. */
+const KINDS = new Set(["detected", "false alarm", "missed", "no alarm"]);
 
-/** Cards of the best and worst moments; `show` goes to one in its video. */
+/**
+ * Cards of the best and worst moments.
+ * @param known names of the videos on the page
+ * @param show goes to a moment in its video
+ */
 export function moments(
   list: readonly Moment[],
   known: ReadonlySet<string>,
   show: (moment: Moment) => void,
 ): HTMLElement | undefined {
   if (list.length === 0) return undefined;
-  const hint = h("p", { class: "hint" }, "Point at a picture, or tap it, to see it without its anomaly map.");
+  const hint = h("p", { class: "hint" }, "Point at a picture, or tap it, to hide its anomaly map.");
   const cards = list.map((moment) => card(moment, known.has(moment.video) ? show : undefined));
   return section("moments", "Best and worst moments", hint, h("ul", { class: "cards" }, ...cards));
 }
@@ -23,7 +27,7 @@ function card(moment: Moment, show: ((moment: Moment) => void) | undefined): HTM
   const layers = new LayeredPicture(true);
   layers.show(moment, `${kind}: frame ${frame} of ${video}`);
   const picture = h("button", { type: "button", class: "peek", "aria-pressed": "true" }, layers.box);
-  picture.setAttribute("aria-label", `Anomaly map over frame ${frame} of ${video}`);
+  picture.setAttribute("aria-label", `Anomaly map on frame ${frame} of ${video}`);
   picture.addEventListener("click", () => {
     picture.setAttribute("aria-pressed", String(picture.getAttribute("aria-pressed") !== "true"));
   });

@@ -1,7 +1,7 @@
 import { h } from "../../web/dom.js";
 import type { Picture } from "./model.js";
 
-/** A frame with its anomaly map laid over; the style sheet shows or hides the map. */
+/** A frame with its anomaly map over it. The style sheet shows or hides the map. */
 export class LayeredPicture {
   private readonly frame = h("img", { alt: "", class: "frame", draggable: "false" });
   private readonly map = h("img", { alt: "", class: "map", draggable: "false" });

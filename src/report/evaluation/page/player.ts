@@ -1,13 +1,14 @@
+// The player: one video with its picture, its plot of scores, and a slider.
 import { h, named } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import { nearestPicture, outcome, type Video } from "./model.js";
 import { LayeredPicture } from "./picture.js";
 import { ScorePlot } from "./score_plot.js";
 
-/** Frames a second where a video has no clock, and the longest that playing takes, in seconds. */
+/** Frames per second if a video has no clock; the longest time that playing takes, in seconds. */
 const [RATE, LONGEST] = [20, 60];
 
-/** One video at a time: its picture, its plot, and a slider that moves through both. */
+/** Shows one video at a time. The slider moves through picture and plot. */
 export class Player {
   private readonly name = h("h3", {});
   private readonly picture = new LayeredPicture();
@@ -95,8 +96,8 @@ export class Player {
     const over = score == null || this.threshold === undefined ? undefined : score >= this.threshold;
     const rows: [string, string | Node][] = [["Frame", `${frame}`]];
     if (video.times) rows.push(["Time", format.time(video.times[index])]);
-    rows.push(["Score", format.score(score)], ["Unsmoothed", format.score(video.raw[index])]);
-    rows.push(["Truth", video.labels ? format.label(label) : "no labels"]);
+    rows.push(["Score", format.score(score)], ["Before smoothing", format.score(video.raw[index])]);
+    rows.push(["Label", video.labels ? format.label(label) : "none"]);
     if (verdict) rows.push(["Outcome", h("span", { class: "badge", "data-kind": verdict }, verdict)]);
     else if (over !== undefined) rows.push(["Outcome", over ? "above threshold" : "below threshold"]);
     this.readout.replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -108,7 +109,7 @@ export class Player {
     );
     const picture = nearestPicture(video.strip, index);
     if (!picture) {
-      this.caption.textContent = "There are no pictures of this video.";
+      this.caption.textContent = "This video has no pictures.";
       return;
     }
     const shown = video.frames[picture.index ?? 0] ?? picture.index;
@@ -137,7 +138,7 @@ export class Player {
   private onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    // Sliders have the arrows already.
+    // Sliders handle the arrows themselves.
     if (step === undefined || target instanceof HTMLInputElement || event.altKey || event.ctrlKey || event.metaKey)
       return;
     event.preventDefault();

@@ -1,17 +1,21 @@
+// A video's scores as a small curve, for the list of videos.
 import { svg } from "../../web/dom.js";
 import { abnormalRanges, type Numbers, type Video } from "./model.js";
 
 const [WIDTH, HEIGHT] = [120, 28];
 
-/** The range that sparklines of all videos share, without the outermost hundredth at either end: one outlier does not flatten the rest. */
+/**
+ * The range of scores that all sparklines share, without the lowest and highest 1 %, so that an
+ * outlier does not flatten the rest.
+ */
 export function sharedRange(videos: readonly Video[]): [low: number, high: number] {
   const all = Float64Array.from(videos.flatMap(({ scores }) => scores.filter((score) => score !== null))).sort();
   if (all.length === 0) return [0, 1];
-  const [low, high] = [0.01, 0.99].map((part) => all[Math.round(part * (all.length - 1))]) as [number, number];
+  const [low, high] = [0.01, 0.99].map((part) => all[Math.round(part * (all.length - 1))]);
   return high > low ? [low, high] : [low - 1, high + 1];
 }
 
-/** A video's scores in small, abnormal ranges shaded. */
+/** The curve; abnormal ranges are shaded. */
 export function sparkline({ scores, labels }: Video, [low, high]: [number, number]): SVGElement {
   const step = WIDTH / Math.max(1, scores.length);
   const shades = abnormalRanges(labels).map(({ first, last }) =>
@@ -26,7 +30,7 @@ export function sparkline({ scores, labels }: Video, [low, high]: [number, numbe
   );
 }
 
-/** A point a unit of width at most: the largest score there, so that no peak is lost. */
+/** At most one point per unit of width: the largest score there, so that no peak is lost. */
 function pathOf(scores: Numbers, low: number, high: number): string {
   const count = Math.min(WIDTH, scores.length);
   let path = "";

@@ -1,8 +1,10 @@
+// The head of a report, and its figures of merit.
 import { h, named, section } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import { themeToggle } from "../../web/theme.js";
 import type { Data, Metric } from "./model.js";
 
+/** Title, date, and the button for the colours. */
 export function header({ title, created }: Data): HTMLElement {
   const date = new Date(created);
   const shown = Number.isNaN(date.getTime())
@@ -16,7 +18,7 @@ export function header({ title, created }: Data): HTMLElement {
   );
 }
 
-/** Figures of merit beside the published ones. */
+/** Figures of merit, beside the published ones; undefined if there are none. */
 export function metrics(list: readonly Metric[]): HTMLElement | undefined {
   if (list.length === 0) return undefined;
   return section("metrics", "Figures of merit", h("ul", { class: "tiles" }, ...list.map(tile)));
@@ -33,15 +35,4 @@ function tile({ name, value, published, note }: Metric): HTMLElement {
   }
   if (note) children.push(h("p", { class: "note" }, note));
   return h("li", {}, ...children);
-}
-
-export function notes(list: readonly string[]): HTMLElement | undefined {
-  if (list.length === 0) return undefined;
-  return section("notes", "Notes", h("ul", {}, ...list.map((note) => h("li", {}, note))));
-}
-
-export function facts(list: Data["facts"]): HTMLElement | undefined {
-  if (list.length === 0) return undefined;
-  const rows = list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, named(value))));
-  return section("facts", "Settings and versions", h("dl", { class: "facts" }, ...rows));
 }

@@ -1,18 +1,22 @@
+// The scores of all videos over time: a list, and a player for one of them.
 import { h, named, section } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import type { Data, Moment, Video } from "./model.js";
 import { Player } from "./player.js";
 import { sharedRange, sparkline } from "./sparkline.js";
 
+/** The section of the timeline. */
 export interface Timeline {
   element: HTMLElement;
-  /** Opens the first video: once the page has the element, since a plot measures its place. */
+  /**
+   * Opens the first video. Call it when the page has the element, since a plot measures its place.
+   */
   start(): void;
   /** Goes to a moment in its video. */
   show(moment: Moment): void;
 }
 
-/** All videos and a player for one of them. */
+/** Undefined if there are no videos. */
 export function timeline({ videos, threshold, thresholdNote }: Data): Timeline | undefined {
   const [first] = videos;
   if (!first) return undefined;
@@ -49,7 +53,11 @@ export function timeline({ videos, threshold, thresholdNote }: Data): Timeline |
     const measured = videos.some(({ auc }) => auc != null);
     if (measured && videos.length > 3) {
       const order = h("select", { "aria-label": "Order of the videos" });
-      order.append(h("option", {}, "in order"), h("option", {}, "worst AUC first"), h("option", {}, "best AUC first"));
+      order.append(
+        h("option", {}, "original order"),
+        h("option", {}, "lowest AUC first"),
+        h("option", {}, "highest AUC first"),
+      );
       order.addEventListener("change", () => {
         const sign = [0, 1, -1][order.selectedIndex];
         // Those without an AUC come last.
@@ -74,7 +82,7 @@ export function timeline({ videos, threshold, thresholdNote }: Data): Timeline |
       if (!video) return;
       open(video, moment.index ?? 0);
       const button = buttons.get(video) as HTMLElement;
-      // Within the list only: the page itself goes to the player.
+      // This scrolls the list; the page scrolls to the player.
       list.scrollTo({ top: button.offsetTop - list.offsetTop, left: button.offsetLeft - list.offsetLeft });
       player.element.scrollIntoView({ block: "start" });
     },

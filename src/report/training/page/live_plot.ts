@@ -3,14 +3,15 @@ import { Plot } from "../../web/plot.js";
 
 type Options = Omit<uPlot.Options, "width" | "height">;
 
-/** A plot whose data change while a reader looks at it: what was zoomed to stays. */
+/** A plot whose data change while a reader looks at it. The reader's zoom stays. */
 export class LivePlot {
   private plot: Plot | undefined;
   private shape = "";
 
   /**
-   * @param options how it looks; asked anew where {@link show} is given another shape
-   * @param lines what the tooltip says of a position
+   * @param options gives the look; asked again if {@link show} gets another shape
+   * @param height in CSS pixels, from the width
+   * @param lines gives the tooltip of a position
    */
   constructor(
     private readonly host: HTMLElement,
@@ -19,7 +20,11 @@ export class LivePlot {
     private readonly lines: (index: number) => string[],
   ) {}
 
-  /** Draws data. @param shape what the options depend on: where it is the same, the plot stays and takes the new data */
+  /**
+   * Draws data.
+   * @param shape what the options depend on: if it is the same, the plot stays and gets the new
+   * data
+   */
   show(data: uPlot.AlignedData, shape = ""): void {
     if (data[0].length === 0) return;
     const zoom = this.zoom();
@@ -37,7 +42,7 @@ export class LivePlot {
     });
   }
 
-  /** The part of the x axis that is shown, unless that is all. */
+  /** The part of the x axis that is shown; undefined if that is all of it. */
   private zoom(): { min: number; max: number } | undefined {
     const { scales, data } = this.plot?.u ?? {};
     const [min, max, first, last] = [scales?.x?.min, scales?.x?.max, data?.[0][0], data?.[0].at(-1)];

@@ -1,23 +1,23 @@
-import { facts, notes } from "../../evaluation/page/summary.js";
+// The program of a training run's page. It may load scripts, but not data. So it loads `curves.js`,
+// which the run writes every few seconds: a call of trainingCurves with all that the page shows, as
+// text and numbers only.
 import { h, named, section } from "../../web/dom.js";
+import { facts, notes } from "../../web/sections.js";
 import { themeToggle } from "../../web/theme.js";
 import { STAGE } from "../data.js";
 import { type Data, Plots } from "./plots.js";
 import { news, partDone, status, table, tiles } from "./summary.js";
 
-// The page of a training run. It may not read files, but it may load scripts: `curves.js`, written anew every few seconds, is a call of
-// trainingCurves with all there is to show, as text and numbers only.
-
-/** Milliseconds between two looks at `curves.js`. */
+/** Milliseconds between two loads of `curves.js`. */
 const EVERY = 2000;
 
 const plots = new Plots();
 const logarithmic = h("input", { type: "checkbox" });
 logarithmic.addEventListener("change", () => plots.setLogarithmic(logarithmic.checked));
-const progress = h("progress", { class: "done", "aria-label": "Part of the time that has passed", max: 1 });
+const progress = h("progress", { class: "done", "aria-label": "Part of the run's time that has passed", max: 1 });
 const line = (name: string, text: string) => h("li", {}, h("i", { "data-line": name }), text);
 
-/** Places for what changes. */
+/** The places whose content changes. */
 const place = {
   status: h("div", { role: "status" }),
   news: h("div"),
@@ -33,7 +33,7 @@ const parts = {
     "Loss",
     h("div", { class: "head" }, place.stages, h("label", {}, logarithmic, "logarithmic")),
     plots.loss,
-    h("p", { class: "hint" }, "Drag along a plot to zoom in, double-click it to zoom out."),
+    h("p", { class: "hint" }, "Drag across a plot to zoom in; double-click it to zoom out."),
   ),
   tests: section(
     "tests",
@@ -49,7 +49,7 @@ const parts = {
           { class: "key" },
           line("stage-1", "micro-AUC"),
           line("macro", "macro-AUC"),
-          line("best", "best of its stage"),
+          line("best", "best test of a stage"),
         ),
         plots.auc,
       ),
@@ -63,7 +63,7 @@ const parts = {
       "div",
       { class: "curves" },
       h("figure", {}, h("figcaption", {}, "Learning rate"), plots.rate),
-      h("figure", {}, h("figcaption", {}, "Samples a second"), plots.speed),
+      h("figure", {}, h("figcaption", {}, "Samples per second"), plots.speed),
     ),
   ),
 };
@@ -84,7 +84,10 @@ place.status.append(h("p", { class: "status" }, "Waiting for the run to begin â€
 
 let shown: Data | undefined;
 
-/** Replaces what a place holds, unless it would be the same: a reader may have selected or scrolled something. */
+/**
+ * Replaces the content of a place, unless it is the same: a reader may have selected or scrolled
+ * something.
+ */
 function put(where: HTMLElement, content: HTMLElement | undefined): void {
   if (where.innerHTML === (content?.outerHTML ?? "")) return;
   where.replaceChildren(...(content ? [content] : []));
@@ -103,27 +106,27 @@ function show(data: Data): void {
   parts.tests.hidden = data.tests.length === 0;
   const stages = [...new Set(data.steps.map((point) => point[STAGE]))];
   const means = stages.map((stage, i) =>
-    line(`stage-${(i % 2) + 1}`, stages.length > 1 ? `stage ${stage}, running mean` : "running mean"),
+    line(`stage-${(i % 2) + 1}`, stages.length > 1 ? `stage ${stage}: running mean` : "running mean"),
   );
-  put(place.stages, h("ul", { class: "key" }, ...means, line("steps", "steps, from the least to the largest")));
+  put(place.stages, h("ul", { class: "key" }, ...means, line("steps", "single steps, with their range")));
   put(place.table, table(data));
   put(place.notes, notes(data.notes));
   put(place.facts, facts(data.facts));
   plots.show(data);
 }
 
-/** Loads the latest news, and again while the run goes on. */
-function ask(): void {
+/** Loads the latest data, again and again while the run is running. */
+function load(): void {
   const script = h("script", { src: `curves.js?${Date.now()}` });
   const next = () => {
     script.remove();
-    if (!shown || shown.state.state === "running") setTimeout(ask, EVERY);
+    if (!shown || shown.state.state === "running") setTimeout(load, EVERY);
   };
   script.addEventListener("load", next);
-  // Not written yet, or just being replaced.
+  // It is not written yet, or is just being replaced.
   script.addEventListener("error", next);
   document.head.append(script);
 }
 
 Object.assign(globalThis, { trainingCurves: show });
-ask();
+load();

@@ -1,7 +1,8 @@
+// The curves of a training run.
 import uPlot from "uplot";
-import type { Parsed } from "../../evaluation/page/model.js";
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
+import type { Parsed } from "../../web/parsed.js";
 import { axis, axisWidth, WHOLE } from "../../web/plot.js";
 import { color } from "../../web/theme.js";
 import { bestOf } from "../best.js";
@@ -19,6 +20,7 @@ import {
   type StepPoint,
   type TrainingData,
 } from "../data.js";
+import { cursor, fromZero, logarithmicAxis, TIMES, yScale } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
 import { runningMeans } from "./running_mean.js";
 
@@ -26,7 +28,7 @@ export type Data = Parsed<TrainingData>;
 export type Test = Data["tests"][number];
 type Row = (number | null)[];
 
-/** Points of steps by what they say. */
+/** The points of steps, and three of their fields. */
 interface Steps {
   points: readonly StepPoint[];
   first: number[];
@@ -44,20 +46,20 @@ const stepsOf = ({ steps }: Data): Steps => {
   };
 };
 
-/** Colours of a stage: of its mean, its steps and their range. There are two. */
+/** The colours of a stage: of its mean, its steps and their range. */
 const stageColor = (index: number, kind: "" | "-step" | "-range" = "") => color(`--stage-${(index % 2) + 1}${kind}`);
 
-/** All curves of a run. */
+/** All plots of a run. */
 export class Plots {
   readonly loss = h("div", { class: "plot", role: "img", "aria-label": "Loss over steps" });
   readonly auc = h("div", { class: "plot", role: "img", "aria-label": "AUC of the tests over epochs" });
   readonly rate = h("div", { class: "plot", role: "img", "aria-label": "Learning rate over steps" });
-  readonly speed = h("div", { class: "plot", role: "img", "aria-label": "Samples a second over time" });
+  readonly speed = h("div", { class: "plot", role: "img", "aria-label": "Samples per second over time" });
 
   private steps: Steps = { points: [], first: [], last: [], stage: [] };
   private means: Row = [];
   private tests: readonly Test[] = [];
-  /** The stages there are, in order. */
+  /** The stages so far, in order. */
   private stages: number[] = [];
   private logarithmic = false;
 
@@ -102,7 +104,7 @@ export class Plots {
     (i) => this.stepLines(i, "speed"),
   );
 
-  /** Shows what is new. The page has the elements by then: plots measure their places. */
+  /** Shows new data. Call it when the page has the elements, since plots measure their places. */
   show(data: Data): void {
     this.steps = stepsOf(data);
     this.tests = data.tests.filter(({ microAuc, macroAuc }) => microAuc != null || macroAuc != null);
@@ -110,7 +112,7 @@ export class Plots {
     this.showLoss();
     const { last, points } = this.steps;
     this.ratePlot.show([last, points.map((point) => point[RATE])]);
-    // A run that was resumed on another machine may have a clock that goes back.
+    // If a run was resumed on another machine, its times may go back.
     const times = points.map((point) => point[SECONDS] ?? Number.NaN);
     const timed = times.every((time, i) => time >= (times[i - 1] ?? 0));
     this.speedPlot.show([timed ? times : last, points.map((point) => point[SPEED])]);
@@ -145,7 +147,7 @@ export class Plots {
     this.lossPlot.show([last, ...rows], `${this.stages.join()} ${this.logarithmic}`);
   }
 
-  /** A logarithmic axis has no place for 0. */
+  /** A logarithmic axis cannot show 0. */
   private drawable(value: number | null): number | null {
     return this.logarithmic && value !== null && value <= 0 ? null : value;
   }
@@ -157,7 +159,7 @@ export class Plots {
       padding: [8, several ? 0 : 24, 0, 0],
       cursor: cursor(),
       scales: { x: { time: false }, ...Object.fromEntries(this.stages.map((_, i) => [yScale(i), scale])) },
-      // Losses of the two stages are different quantities: each has an axis, in its colour.
+      // Losses of the two stages are different quantities: each has an axis of its colour.
       axes: [
         axis({ label: "step", space: 60, size: 34, incrs: WHOLE }),
         ...this.stages.map((stage, i) =>
@@ -222,7 +224,7 @@ export class Plots {
     };
   }
 
-  /** A line before the first point of a further stage. */
+  /** Draws a line before the first point of the second stage. */
   private drawStages(u: uPlot, x: readonly number[], stages: readonly number[] = this.steps.stage): void {
     const { ctx, bbox } = u;
     const px = uPlot.pxRatio;
@@ -249,7 +251,7 @@ export class Plots {
     ctx.restore();
   }
 
-  /** Rings around the best test of each stage. */
+  /** Draws a ring around the best test of each stage. */
   private drawBest(u: uPlot): void {
     const { ctx, bbox } = u;
     const px = uPlot.pxRatio;
@@ -269,6 +271,7 @@ export class Plots {
     ctx.restore();
   }
 
+  /** The tooltip of a point. */
   private stepLines(i: number, what: "loss" | "rate" | "speed"): string[] {
     const point = this.steps.points[i];
     if (!point) return [];
@@ -289,41 +292,12 @@ export class Plots {
   }
 }
 
-/** Steps of a time axis, in seconds. */
-const TIMES = [1, 2, 5, 10, 20, 30]
-  .flatMap((n) => [n, 60 * n])
-  .concat([1, 2, 3, 6, 12, 24, 48, 96, 192].map((n) => 3600 * n))
-  .sort((a, b) => a - b);
-
-const yScale = (index: number) => (index === 0 ? "y" : `y${index + 1}`);
-
-/** Lines at the powers of ten, where there are some in sight, and between them where there are few. */
-const logarithmicAxis: Partial<uPlot.Axis> = {
-  values: (_, splits) => splits.map((value) => (value === null ? "" : format.score(value).replace(/\.?0+$/, ""))),
-  grid: {
-    stroke: () => color("--grid"),
-    width: 1,
-    filter: (_, splits) => {
-      const powers = splits.map((value) =>
-        Number.isInteger(Math.round(1e6 * Math.log10(value)) / 1e6) ? value : null,
-      );
-      return powers.filter((value) => value !== null).length > 1 ? powers : splits;
-    },
-  },
-};
-
-const fromZero: uPlot.Range.Function = (_, __, max) => [0, max > 0 ? 1.2 * max : 1];
-
-/** A drag along the x axis zooms in, a double click out. */
-function cursor(): uPlot.Cursor {
-  return { drag: { x: true, y: false, dist: 5 }, y: false, points: { show: false } };
-}
-
+/** The tooltip of a test. */
 function testLines({ epoch, stage, microAuc, macroAuc, best }: Test): string[] {
   return [
     `epoch ${epoch}, stage ${stage}`,
     `micro-AUC ${format.percent(microAuc == null ? null : 100 * microAuc)} %`,
     `macro-AUC ${format.percent(macroAuc == null ? null : 100 * macroAuc)} %`,
-    ...(best ? ["best until then"] : []),
+    ...(best ? ["best so far"] : []),
   ];
 }

@@ -1,6 +1,8 @@
 /**
- * For each point the mean of the steps up to it, over a window of steps at least where there are as many, weighted by how many steps a
- * point stands for. Points without a value do not count.
+ * The mean of the last values up to each point. Points are added backwards until their weights
+ * reach the window. Points without a value do not count, and have no mean.
+ * @param weights the number of steps that each point stands for
+ * @param window steps
  */
 export function runningMeans(
   values: readonly (number | null)[],

@@ -1,22 +1,23 @@
+// The state of the run: status, figures, and the table of tests.
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import { bestOf } from "../best.js";
 import { LAST, SECONDS } from "../data.js";
 import type { Data, Test } from "./plots.js";
 
-/** After so many seconds without news something is wrong. */
+/** After so many seconds without new data something is wrong. */
 const LATE = 120;
-/** Tests in the table. */
+/** The most tests in the table, besides the best ones. */
 const LISTED = 200;
 
 const names = { running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" } as const;
 
-/** What the run does, in a line. */
+/** The line that says what the run does. */
 export function status({ state: { state, text } }: Data): HTMLElement {
   return h("p", { class: "status", "data-state": state }, h("b", {}, names[state]), h("span", {}, text));
 }
 
-/** How old the news are. */
+/** How old the data are. */
 export function news({ updated, state }: Data): HTMLElement {
   const at = new Date(updated);
   const seconds = Math.max(0, (Date.now() - at.getTime()) / 1000);
@@ -27,14 +28,14 @@ export function news({ updated, state }: Data): HTMLElement {
   return h("p", { class: "news" }, "As of ", h("time", { datetime: updated }, shown));
 }
 
-/** The part of the time that has passed; undefined where it is not known. */
+/** The part of the run's time that has passed, 0…1; undefined if it is not known. */
 export function partDone({ state, steps }: Data): number | undefined {
   const passed = steps.at(-1)?.[SECONDS];
   if (state.state === "done") return 1;
   return passed == null || state.secondsLeft == null ? undefined : passed / (passed + state.secondsLeft);
 }
 
-/** Figures of the run. */
+/** The figures of the run. */
 export function tiles(data: Data): HTMLElement {
   const { state, steps, epochs, tests } = data;
   const running = state.state === "running";
@@ -61,7 +62,7 @@ function lossTile(epochs: Data["epochs"]): HTMLElement | undefined {
   if (!last) return undefined;
   const shown = (loss: number | null) =>
     loss === null ? "\u2013" : Math.abs(loss) < 1e6 ? String(Number(loss.toPrecision(3))) : format.score(loss);
-  const compared = before?.stage === last.stage ? `, ${shown(before.loss)} before` : "";
+  const compared = before?.stage === last.stage ? `; ${shown(before.loss)} in epoch ${before.epoch}` : "";
   return tile("Mean loss", shown(last.loss), `epoch ${last.epoch}${compared}`);
 }
 
@@ -86,7 +87,10 @@ function round(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** The latest tests and the best, with the losses of their epochs; the last one first. */
+/**
+ * The latest tests and the best ones, latest first, with the losses of their epochs; undefined if
+ * there are none.
+ */
 export function table({ tests, epochs }: Data): HTMLElement | undefined {
   if (tests.length === 0) return undefined;
   const losses = new Map(epochs.map(({ epoch, loss }) => [epoch, loss]));
@@ -103,10 +107,10 @@ export function table({ tests, epochs }: Data): HTMLElement | undefined {
     const line = row("td", [String(epoch), String(stage), ...values]);
     if (best.has(test)) {
       line.className = "best";
-      line.title = several ? `the best of stage ${stage}` : "the best";
+      line.title = several ? `best of stage ${stage}` : "best";
     }
     return line;
   });
-  const head = row("th", ["epoch", "stage", "micro", "macro", "loss", "time"]);
+  const head = row("th", ["epoch", "stage", "micro, %", "macro, %", "loss", "time"]);
   return h("table", {}, h("thead", {}, head), h("tbody", {}, ...body));
 }

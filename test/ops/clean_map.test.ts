@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { checkAnomalyMap } from "../../src/cli/check_anomaly_map.js";
-import { FixtureCase } from "../../src/cli/fixture_case.js";
-import type { Tensor } from "../../src/graph/graph.js";
-import { cleanMapOp, tokenAnomalyOp } from "../../src/ops/token_maps.js";
-import { casesFor, evaluate, evaluateOne, useGpu } from "../support/gpu.js";
+import { checkAnomalyMap } from "../../src/fixture/anomaly_map.js";
+import { FixtureCase } from "../../src/fixture/case.js";
+import { cleanMapOp } from "../../src/ops/clean_map.js";
+import { casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { packImages, randomImage } from "../support/images.js";
 import { expectClose, Random } from "../support/numbers.js";
 
@@ -39,12 +38,15 @@ describe("the cleaned-up map", () => {
         ),
       ) as [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>];
       const images = Array.from({ length: batch }, () => randomImage(random, height, width, 3));
-      // A column in which nothing moves.
+      // Nothing moves in one column.
       for (let y = 0; y < height; y++) (images[0].data as Uint8Array).fill(9, (y * width + 2) * 3, (y * width + 3) * 3);
       const got = await evaluate(gpu(), (bench) => {
-        const inputs = [bench.input(shape, teacher), bench.input(shape, student)];
-        inputs.push(bench.input([batch, height, width], packImages(images)));
-        const [cleaned] = bench.graph.apply(cleanMapOp, inputs, { patch, height, width }) as [Tensor];
+        const inputs = {
+          teacher: bench.input(shape, teacher),
+          student: bench.input(shape, student),
+          gradient: bench.input([batch, height, width], packImages(images)),
+        };
+        const [cleaned] = bench.graph.apply(cleanMapOp, inputs, { patch, height, width });
         return { cleaned };
       });
       const want: number[] = [];
@@ -92,50 +94,6 @@ describe("the cleaned-up map", () => {
         }
       }
       expectClose(got.cleaned, want, 1e-5);
-    });
-  }
-});
-
-describe("what a token's pixels say", () => {
-  for (const { batch, rows, columns, patch } of casesFor(
-    [
-      { batch: 2, rows: 1, columns: 3, patch: 16 },
-      { batch: 1, rows: 3, columns: 5, patch: 8 },
-    ],
-    1,
-  )) {
-    it(`batch ${batch}, ${rows}×${columns} patches of ${patch}`, async () => {
-      const random = new Random(columns);
-      const [height, width, tokens] = [rows * patch, columns * patch, rows * columns];
-      const images = Array.from({ length: batch }, () => randomImage(random, height, width, 3));
-      const prediction = random.floats(batch * (1 + tokens) * patch ** 2, -1.3, 1.3);
-      const got = await evaluateOne(gpu(), (bench) => {
-        const inputs = [
-          bench.input([batch, 1 + tokens, patch ** 2], prediction),
-          bench.input([batch, height, width], packImages(images)),
-        ];
-        return bench.graph.apply(tokenAnomalyOp, inputs, { patch })[0];
-      });
-      const want: number[] = [];
-      for (let b = 0; b < batch; b++) {
-        for (let token = 0; token < tokens; token++) {
-          const sums = [0, 0, 0, 0];
-          for (let i = 0; i < patch ** 2; i++) {
-            const y = Math.floor(token / columns) * patch + Math.floor(i / patch);
-            const at = (y * width + (token % columns) * patch + (i % patch)) * 3;
-            const channels = [...(images[b].data as Uint8Array).subarray(at, at + 3)];
-            const motion = channels.reduce((a, v) => a + v, 0) / 3;
-            const predicted = prediction[(b * (1 + tokens) + 1 + token) * patch ** 2 + i];
-            const anomaly = Math.min(1, Math.max(0, predicted / 2 + 0.5));
-            sums[0] += anomaly / patch ** 2;
-            sums[1] += motion / patch ** 2;
-            sums[2] += (anomaly * motion) / patch ** 2;
-            sums[3] = Math.max(sums[3], ...channels);
-          }
-          want.push(...sums);
-        }
-      }
-      expectClose(got, want, 1e-5);
     });
   }
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { addTo } from "../../src/ops/add.js";
-import { tokenErrorsOp } from "../../src/ops/errors.js";
+import { tokenErrorsOp } from "../../src/ops/token_errors.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { Bench, casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
@@ -34,11 +34,12 @@ describe("gradient of token errors", () => {
       const dErrors = random.floats(batch * tokens * 2);
       const got = await evaluate(gpu(), (bench) => {
         const tensors = predictions.map((p) => bench.input(shape, p));
-        const inputs = [
-          bench.input([batch + 1, height, width], packImages(images)),
-          bench.input([batch, 8], packSamples(Array.from({ length: batch }, (_, b) => ({ target: b + 1 })))),
-          ...tensors,
-        ];
+        const inputs = {
+          targets: bench.input([batch + 1, height, width], packImages(images)),
+          samples: bench.input([batch, 8], packSamples(Array.from({ length: batch }, (_, b) => ({ target: b + 1 })))),
+          teacher: tensors[0],
+          student: tensors.at(1),
+        };
         const attrs = { patch, norm: "L2" as const, normalizeTarget };
         const errors = bench.graph.apply(tokenErrorsOp, inputs, attrs)[0];
         const seed = bench.input([batch, tokens, 2], dErrors);
@@ -67,13 +68,13 @@ describe("gradient of token errors", () => {
     });
   }
 
-  it("works on the student alone where the teacher is frozen", () => {
+  it("works on the student alone if the teacher is frozen", () => {
     const { graph } = new Bench(gpu());
     const prediction = (name: string) => graph.input(name, [1, 2, 64], "f32");
     const [teacher, student] = [prediction("teacher"), prediction("student")];
-    const inputs = [graph.input("targets", [1, 4, 4], "u32"), graph.input("samples", [1, 8], "u32"), teacher, student];
+    const [targets, samples] = [graph.input("targets", [1, 4, 4], "u32"), graph.input("samples", [1, 8], "u32")];
     const attrs = { patch: 4, norm: "L2" as const, normalizeTarget: false };
-    const [errors] = graph.apply(tokenErrorsOp, inputs, attrs) as [Tensor];
+    const [errors] = graph.apply(tokenErrorsOp, { targets, samples, teacher, student }, attrs);
     const nodes = graph.nodes.length;
     const [gradient] = differentiate(graph, errors, graph.input("seed", [1, 1, 2], "f32"), [student], addTo);
     expect(gradient?.shape).toEqual([1, 2, 64]);
@@ -83,8 +84,9 @@ describe("gradient of token errors", () => {
   it("refuses L1", () => {
     const { graph } = new Bench(gpu());
     const teacher = graph.input("teacher", [1, 2, 64], "f32");
-    const inputs = [graph.input("targets", [1, 4, 4], "u32"), graph.input("samples", [1, 8], "u32"), teacher];
-    const [errors] = graph.apply(tokenErrorsOp, inputs, { patch: 4, norm: "L1", normalizeTarget: false }) as [Tensor];
+    const [targets, samples] = [graph.input("targets", [1, 4, 4], "u32"), graph.input("samples", [1, 8], "u32")];
+    const attrs = { patch: 4, norm: "L1" as const, normalizeTarget: false };
+    const [errors] = graph.apply(tokenErrorsOp, { targets, samples, teacher }, attrs);
     const seed = graph.input("seed", [1, 1, 2], "f32");
     expect(() => differentiate(graph, errors, seed, [teacher], addTo)).toThrow(
       "token errors of norm L1 have no gradient",

@@ -1,0 +1,36 @@
+// Axes of the plots of a training run.
+import type uPlot from "uplot";
+import * as format from "../../web/format.js";
+import { color } from "../../web/theme.js";
+
+/** Distances of a time axis' values, in seconds. */
+export const TIMES = [1, 2, 5, 10, 20, 30]
+  .flatMap((n) => [n, 60 * n])
+  .concat([1, 2, 3, 6, 12, 24, 48, 96, 192].map((n) => 3600 * n))
+  .sort((a, b) => a - b);
+
+/** The name of a stage's scale for the loss. */
+export const yScale = (index: number) => (index === 0 ? "y" : `y${index + 1}`);
+
+/** Grid lines at the powers of ten if several are in sight, else at all values of the axis. */
+export const logarithmicAxis: Partial<uPlot.Axis> = {
+  values: (_, splits) => splits.map((value) => (value === null ? "" : format.score(value).replace(/\.?0+$/, ""))),
+  grid: {
+    stroke: () => color("--grid"),
+    width: 1,
+    filter: (_, splits) => {
+      const powers = splits.map((value) =>
+        Number.isInteger(Math.round(1e6 * Math.log10(value)) / 1e6) ? value : null,
+      );
+      return powers.filter((value) => value !== null).length > 1 ? powers : splits;
+    },
+  },
+};
+
+/** From 0 to a margin above the largest value. */
+export const fromZero: uPlot.Range.Function = (_, __, max) => [0, max > 0 ? 1.2 * max : 1];
+
+/** Dragging across the plot zooms in, a double click zooms out. */
+export function cursor(): uPlot.Cursor {
+  return { drag: { x: true, y: false, dist: 5 }, y: false, points: { show: false } };
+}

@@ -1,0 +1,115 @@
+// The graph of a training stage, and how many samples and frames of it fit into memory.
+import { GpuError, InputError } from "../errors.js";
+import type { Target } from "../gpu/gpu.js";
+import { byteSize } from "../graph/graph.js";
+import { planMemory } from "../graph/plan.js";
+import { tokenGrid } from "../model/masking.js";
+import { rawSlotWords, type Size } from "../ops/resize.js";
+import type { TrainingConfig } from "./config.js";
+import { buildDataGraph, type DataGraph } from "./data_graph.js";
+import { framesPerSample } from "./sampler.js";
+import { buildTrainingGraph, type TrainingGraph } from "./training_graph.js";
+import type { TrainingSet } from "./training_set.js";
+
+/** How much GPU memory training may take, in bytes. */
+export interface MemoryBudget {
+  /** For activations, gradients and weights. */
+  activations: number;
+  /** For frames that stay on the GPU. */
+  frames: number;
+}
+
+/** A stage's graph: both passes and the optimiser, and the tensors of its data. */
+export interface BuiltStage {
+  built: TrainingGraph;
+  data: DataGraph;
+}
+
+/**
+ * Builds the graph of a stage.
+ * @param sources sizes of raw frames
+ * @param samples samples per micro-batch
+ * @param slots frames that the GPU keeps
+ * @throws GpuError if mixed precision does not work on the target
+ */
+export function buildStage(
+  target: Target,
+  sources: readonly Size[],
+  config: TrainingConfig,
+  stage: 1 | 2,
+  samples: number,
+  slots: number,
+): BuiltStage {
+  const { model, size, masking, loss, normalizeTarget, dropout, precision, maskGrowth } = config;
+  const grid = tokenGrid(size, model.patch, config.maskRatio);
+  let data: DataGraph | undefined;
+  const anomalies = hasAnomalies(config);
+  const options = { config: model, grid, stage, loss, normalizeTarget, dropout, precision };
+  const built = buildTrainingGraph(target, options, (graph) => {
+    const frames = { sources, size, patch: model.patch, slots };
+    data = buildDataGraph(graph, { ...frames, grid, masking, samples, anomalies, maskGrowth });
+    return data.batch;
+  });
+  return { built, data: data! };
+}
+
+/** Whether samples may be abnormal. */
+function hasAnomalies({ anomalies, anomalyShare }: TrainingConfig): boolean {
+  return anomalies !== "none" && anomalyShare > 0;
+}
+
+/**
+ * The largest micro-batch that the memory budget and the target's limits allow, a divisor of the
+ * batch.
+ * @throws GpuError if not even one sample fits
+ */
+export function largestMicroBatch(
+  target: Target,
+  sources: readonly Size[],
+  config: TrainingConfig,
+  { activations }: MemoryBudget,
+): number {
+  const { maxStorageBufferBindingSize: largest } = target.limits;
+  let smallest = 0;
+  for (let samples = config.batch; samples >= 1; samples--) {
+    if (config.batch % samples !== 0) continue;
+    const fits = ([1, 2] as const).every((stage) => {
+      if (stage === 2 && config.teacherEpochs === config.epochs) return true;
+      const { graph } = buildStage(target, sources, config, stage, samples, 1).built;
+      const { slotBytes } = planMemory(graph);
+      smallest = slotBytes.reduce((a, b) => a + b, 0);
+      return (
+        smallest <= activations && [...slotBytes, ...graph.tensors.map(byteSize)].every((bytes) => bytes <= largest)
+      );
+    });
+    if (fits) return samples;
+  }
+  const { height, width } = config.size;
+  throw new GpuError(
+    `training on one sample of ${height}x${width} takes ${mib(smallest)} MiB, and ${mib(activations)} MiB are allowed, ` +
+      `${mib(largest)} MiB in one buffer: use a smaller size or a larger patch`,
+  );
+}
+
+/**
+ * How many frames the GPU keeps: all of them, or as many as fit.
+ * @throws InputError if not even those of a micro-batch fit
+ */
+export function slotCount(target: Target, set: TrainingSet, config: TrainingConfig, { frames }: MemoryBudget): number {
+  const { maxStorageBufferBindingSize, maxBufferSize } = target.limits;
+  const bytes = 4 * Math.max(...set.sizes.map(rawSlotWords));
+  const fitting = Math.floor(Math.min(frames, maxStorageBufferBindingSize, maxBufferSize) / bytes);
+  // A sample also needs the frames at t − 1 and t + 1.
+  const needed = config.microBatch * (framesPerSample[hasAnomalies(config) ? "abnormal" : "normal"] + 2);
+  if (fitting < Math.min(needed, set.frameCount)) {
+    throw new InputError(
+      `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: ` +
+        "use a smaller micro-batch (--micro-batch) or more memory for frames (--frame-memory)",
+    );
+  }
+  return Math.min(set.frameCount, fitting);
+}
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toPrecision(3);
+}
