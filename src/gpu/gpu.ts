@@ -2,7 +2,10 @@ import { DeviceLostError, GpuError, NoAdapterError } from "../errors.js";
 import { type Nap, patiently } from "./patience.js";
 import { declaredBindings } from "./wgsl.js";
 
-/** A multiplication that a GPU's matrix units do: [m, k] by [k, n] to [m, n], as `chromium-experimental-subgroup-matrix` lists it. */
+/**
+ * A product that a GPU's matrix units compute: [m, k] by [k, n] to [m, n], as
+ * `chromium-experimental-subgroup-matrix` lists it.
+ */
 export interface MatrixUnit {
   input: string;
   result: string;
@@ -11,15 +14,15 @@ export interface MatrixUnit {
   k: number;
 }
 
-/** What is known of an adapter, for choosing kernel variants and for reports. */
+/** An adapter as kernel variants are chosen by, and as reports name it. */
 export interface AdapterDescription {
   vendor: string;
   architecture: string;
   device: string;
   description: string;
-  /** A GPU, or one of the software rasterisers that stand in for one. */
+  /** A GPU, or a software rasteriser in place of one. */
   kind: "gpu" | "swiftshader" | "lavapipe" | "software";
-  /** Invocations of a subgroup, where every subgroup has as many. */
+  /** Invocations of a subgroup, if every subgroup has the same number. */
   subgroupSize?: number;
   /** The fewest invocations that a subgroup has. */
   subgroupMinSize?: number;
@@ -29,25 +32,28 @@ export interface AdapterDescription {
   matrixUnits?: readonly MatrixUnit[];
 }
 
-/** What kernels are chosen by: the adapter, and what was enabled on the device. */
+/** What kernels are chosen by: the adapter, and the features and limits of the device. */
 export interface Target {
   readonly adapter: AdapterDescription;
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
   /**
-   * What was found on this adapter: the fastest kernel variant by call (src/ops/variants.ts), and
-   * whether float16 is right (src/tuner/half_check.ts).
+   * Findings on this adapter: the fastest kernel variant by call (src/ops/variants.ts), and whether
+   * float16 is right (src/tuner/half_check.ts).
    */
   readonly tuning?: ReadonlyMap<string, string>;
-  /** The kind of variant to take wherever a call has one, unchecked and whatever was measured: for tests and measurements. */
+  /**
+   * The kind of variant to take wherever a call has one, unchecked and whatever was measured: for
+   * tests and measurements.
+   */
   readonly forcedKind?: VariantKind;
 }
 
-/** The kinds of kernel variants, from the plainest to matrix units; src/ops/variants.ts says what they are. */
+/** The kinds of kernel variants, from the plainest to matrix units; see src/ops/variants.ts. */
 export const variantKinds = ["plain", "subgroup", "tiled", "split", "matrix"] as const;
 export type VariantKind = (typeof variantKinds)[number];
 
-/** Dawn's addition to what an adapter says of itself. Older Dawns call the type of the sums `resultType`. */
+/** Dawn's addition to an adapter's info. Older Dawns call the type of the sums `resultType`. */
 interface MatrixInfo extends GPUAdapterInfo {
   readonly subgroupMatrixConfigs?: readonly {
     readonly componentType: string;
@@ -72,7 +78,7 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
         : "gpu";
   const { subgroupMinSize, subgroupMaxSize } = info;
   const subgroupSize = subgroupMinSize > 0 && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
-  // Browsers leave out the name; something must stand for it in messages.
+  // Browsers leave out the name, but messages need one.
   const shown = description || [vendor, architecture, device].filter(Boolean).join(" ");
   const matrixUnits = (info as MatrixInfo).subgroupMatrixConfigs?.map(
     ({ componentType, resultComponentType, resultType, M, N, K }): MatrixUnit => ({
@@ -91,7 +97,7 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
   };
 }
 
-/** Features that kernels or the profiler can use; each is requested where the adapter has it. */
+/** Features that kernels or the profiler can use; each is requested if the adapter has it. */
 const usefulFeatures = [
   "timestamp-query",
   "shader-f16",
@@ -100,7 +106,7 @@ const usefulFeatures = [
   "chromium-experimental-subgroup-matrix",
 ] as GPUFeatureName[];
 
-/** Limits that are raised to what the adapter offers. */
+/** Limits to raise to what the adapter offers. */
 const raisedLimits = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -119,20 +125,20 @@ export interface Pipeline {
   bindings: ReadonlyMap<string, number>;
 }
 
-/** A WebGPU device with what the engine needs around it: pipeline cache, memory count, typed errors. */
+/** A WebGPU device with what the engine needs: pipeline cache, memory count, typed errors. */
 export class Gpu implements Target {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
-  /** See {@link Target.tuning}: to be set before graphs are built. */
+  /** See {@link Target.tuning}. Set it before graphs are built. */
   tuning: ReadonlyMap<string, string> = new Map();
   /**
-   * Keeps what was found of kernel variants for later runs; absent in browsers.
+   * Keeps the choices of kernel variants for later runs; absent in browsers.
    * @throws InputError if it cannot be written
    */
   keepTuning?: (choices: ReadonlyMap<string, string>) => Promise<unknown>;
-  /** See {@link Target.forcedKind}: to be set before graphs are built. */
+  /** See {@link Target.forcedKind}. Set it before graphs are built. */
   forcedKind?: VariantKind;
-  /** How to wait where waiting costs a core that the adapter computes on; see {@link patiently}. */
+  /** How to wait if waiting costs a core that the adapter computes on; see {@link patiently}. */
   nap?: Nap;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private failure: GpuError | undefined;
@@ -157,7 +163,8 @@ export class Gpu implements Target {
 
   /**
    * Opens a device on an adapter with the features and limits that the engine can use.
-   * @param release called once by {@link close}; whoever made the adapter lets go of it there.
+   * @param release called once by {@link close}, to release the adapter
+   * @throws GpuError if the adapter gives no device
    */
   static async open(adapter: GPUAdapter, release: () => void = () => {}): Promise<Gpu> {
     const requiredLimits: Record<string, number> = {};
@@ -186,7 +193,11 @@ export class Gpu implements Target {
     return this.allocations + this.pipelines.size;
   }
 
-  /** Creates a buffer (size rounded up to whole words) and counts it; the host may write to it at once where it is `mappedAtCreation`. */
+  /**
+   * Creates a buffer and counts it. Its size is rounded up to whole words.
+   * @param mappedAtCreation whether the host may write to it at once
+   * @throws GpuError if it is larger than the adapter allows
+   */
   createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags, mappedAtCreation = false): GPUBuffer {
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
     if (size > this.limits.maxBufferSize) {
@@ -206,7 +217,10 @@ export class Gpu implements Target {
     buffer.destroy();
   }
 
-  /** Compiles WGSL (once per text and entry point). Throws a GpuError with the compiler's words. */
+  /**
+   * Compiles WGSL, once per text and entry point.
+   * @throws GpuError with the compiler's message
+   */
   pipeline(label: string, wgsl: string, entryPoint: string): Promise<Pipeline> {
     const key = `${entryPoint}\n${wgsl}`;
     let pipeline = this.pipelines.get(key);
@@ -219,7 +233,7 @@ export class Gpu implements Target {
 
   private async compile(label: string, wgsl: string, entryPoint: string): Promise<Pipeline> {
     const declared = declaredBindings(wgsl);
-    // What is wrong with the text is thrown below: it is no error of the device.
+    // Errors of the text are thrown below; they are not errors of the device.
     this.device.pushErrorScope("validation");
     const layout = this.device.createBindGroupLayout({
       label,
@@ -243,18 +257,24 @@ export class Gpu implements Target {
     }
   }
 
-  /** Throws the first error that the GPU reported since the device was opened, if any. */
+  /**
+   * Checks for errors since the device was opened.
+   * @throws GpuError the first error that the GPU reported, if any
+   */
   check(): void {
     if (this.failure) throw this.failure;
   }
 
-  /** Resolves when everything submitted so far is done; throws what went wrong. */
+  /**
+   * Resolves when everything submitted so far is done.
+   * @throws GpuError if the GPU reported an error
+   */
   async finish(): Promise<void> {
     await patiently(this.device.queue.onSubmittedWorkDone(), this.nap);
     this.check();
   }
 
-  /** Destroys the device and lets go of the adapter. */
+  /** Destroys the device and releases the adapter. */
   close(): void {
     this.device.destroy();
     this.release();
@@ -263,7 +283,7 @@ export class Gpu implements Target {
 
 /**
  * Opens the environment's own WebGPU adapter (browsers, Deno).
- * @throws NoAdapterError where there is none
+ * @throws NoAdapterError if there is none
  */
 export async function openNavigatorGpu(): Promise<Gpu> {
   const gpu = typeof navigator === "undefined" ? undefined : navigator.gpu;

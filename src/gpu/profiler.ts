@@ -7,7 +7,7 @@ export interface KernelTime {
   ms: number;
 }
 
-/** Times kernels with timestamp queries: a pass each, two queries a pass. */
+/** Times kernels with timestamp queries: one pass per kernel, two queries per pass. */
 export class Profiler {
   private readonly querySet: GPUQuerySet;
   private readonly resolved: GPUBuffer;
@@ -41,7 +41,7 @@ export class Profiler {
     });
   }
 
-  /** To be called once, at the end of the encoder that the passes were recorded in. */
+  /** Call this once, at the end of the encoder that recorded the passes. */
   resolve(encoder: GPUCommandEncoder): void {
     const count = this.labels.length;
     encoder.resolveQuerySet(this.querySet, 0, count * 2, this.resolved, 0);

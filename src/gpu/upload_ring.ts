@@ -8,23 +8,27 @@ interface Upload {
   bytes: number;
 }
 
-/** One buffer is written, while two steps that are on their way read the others. */
+/** The host writes one buffer, while two steps in flight read the others. */
 const bufferCount = 3;
 
 /**
- * Uploads through a ring of mapped buffers: the host copies into one while the GPU reads others, and no copy is made in between.
- * What a step needs lies in one buffer, so that the driver is asked once per step rather than once per upload. A buffer
- * is mapped again when the commands that read it are done; a writer who finds none free waits for that.
+ * Uploads through a ring of mapped buffers: the host copies into one while the GPU reads others,
+ * without a copy in between. A step's uploads lie in one buffer, so that the driver is called once
+ * per step rather than once per upload. A buffer is mapped again when the commands that read it are
+ * done; if none is free, a writer waits for that.
  */
 export class UploadRing {
   private readonly buffers: GPUBuffer[];
   private readonly free: GPUBuffer[];
   private readonly waiting: (() => void)[] = [];
-  /** The buffer that is written now. */
+  /** The buffer that the host writes now. */
   private open: { buffer: GPUBuffer; bytes: Uint8Array; used: number } | undefined;
   private staged: Upload[] = [];
 
-  /** @param bytes of an upload, at most @param count uploads of a step, at most */
+  /**
+   * @param bytes of an upload, at most
+   * @param count uploads per step, at most
+   */
   constructor(
     private readonly gpu: Gpu,
     private readonly bytes: number,
@@ -36,7 +40,10 @@ export class UploadRing {
     this.free = [...this.buffers];
   }
 
-  /** Copies bytes (whole words) to where the next {@link encode} takes them from; the caller may change them afterwards. */
+  /**
+   * Copies bytes (whole words) for the next {@link encode}; the caller may change them afterwards.
+   * @throws GpuError if the GPU reported an error
+   */
   async write(to: GPUBuffer, offset: number, data: Uint8Array): Promise<void> {
     if (data.length > this.bytes) throw new Error(`${data.length} bytes are more than the ring's ${this.bytes}`);
     while (!this.open || this.open.used + data.length > this.open.bytes.length) {
@@ -58,7 +65,10 @@ export class UploadRing {
     else this.staged.push({ from: buffer, at: used, to, offset, bytes: data.length });
   }
 
-  /** Records the copies of what was written since the last call; they are read once the encoder's commands were submitted. */
+  /**
+   * Records the copies of everything written since the last call.
+   * @returns to be called once the encoder's commands were submitted
+   */
   encode(encoder: GPUCommandEncoder): () => void {
     this.seal();
     const staged = this.staged;
@@ -68,7 +78,8 @@ export class UploadRing {
       for (const buffer of new Set(staged.map(({ from }) => from))) {
         buffer.mapAsync(GPUMapMode.WRITE).then(
           () => this.release(buffer),
-          // The buffer was destroyed, or the device is lost, which the device itself says to whoever waits for the step.
+          // The buffer was destroyed, or the device is lost, which the device reports to those who
+          // wait for the step.
           () => this.release(undefined),
         );
       }
@@ -86,7 +97,7 @@ export class UploadRing {
     for (const resolve of this.waiting.splice(0)) resolve();
   }
 
-  /** Frees its buffers. */
+  /** Frees the buffers. */
   close(): void {
     for (const buffer of this.buffers) this.gpu.destroyBuffer(buffer);
     this.buffers.length = 0;

@@ -7,7 +7,7 @@ import { sweep } from "./elementwise.js";
 /**
  * A step of AdamW as PyTorch computes it: parameters, gradients, first and second moments m and v,
  * each [n] and a state (or a slice of one), all updated in place; hyper [8]: learning rate, β1, β2,
- * ε, weight decay, 1 − β1^t, √(1 − β2^t), and a factor for the gradients, where 0 leaves the step
+ * ε, weight decay, 1 − β1^t, √(1 − β2^t), and a factor for the gradients; 0 leaves the step
  * out. Gradients are zero afterwards.
  */
 export const adamWOp: Op<NoAttrs, "parameters" | "gradients" | "m" | "v" | "hyper"> = {

@@ -44,7 +44,7 @@ export interface Paste extends PasteLook {
 export interface GivenAnomaly {
   /** Slots of the previous, the current and the next frame. */
   frames: readonly [number, number, number];
-  /** The slot of the mask: abnormal where any channel is at least 128. */
+  /** The slot of the mask. A pixel is abnormal if any channel is at least 128. */
   mask: number;
 }
 

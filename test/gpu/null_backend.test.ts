@@ -11,8 +11,8 @@ import { type ModelOptions, modelGraph, tinyConfig } from "../support/model.js";
 import { type TrainingOptions, trainingGraph } from "../support/training.js";
 
 /**
- * Dawn's null backend runs nothing and validates everything, with the limits that each WebGPU device has at least: it stands for GPUs whose
- * variants no adapter here selects.
+ * Dawn's null backend runs nothing and validates everything, with the limits that each WebGPU
+ * device has at least: it stands for GPUs whose variants no adapter here selects.
  */
 const gpu = useGpu("null");
 /** What WebGPU guarantees for a shader stage. */
@@ -176,7 +176,7 @@ describe("every kernel compiles", () => {
 
 describe("every variant compiles", () => {
   const unit = { input: "f16", result: "f32", m: 16, n: 16, k: 16 } as const;
-  /** A GPU with matrix units, and as much workgroup memory as GPUs have, whose table has this choice. */
+  /** A GPU with matrix units and a GPU's workgroup memory, whose tuning table has this choice. */
   const choosing = (key: string, name: string): Target => {
     const { adapter, features } = gpu();
     const own: Partial<GPUSupportedLimits> = { maxComputeWorkgroupStorageSize: 49152 };
@@ -198,7 +198,7 @@ describe("every variant compiles", () => {
             if (done.has(kernel.wgsl)) continue;
             done.add(kernel.wgsl);
             kinds.add(`${node.op.name} ${name.split(" ")[0]}`);
-            // As modules: what a pipeline may have of workgroup memory and subgroups is another matter here.
+            // As modules only: this device limits the workgroup memory and subgroups of pipelines.
             await validate(`${node.name}, ${name}`, kernel.wgsl);
           }
         }

@@ -63,7 +63,8 @@ function checkPlan(graph: Graph, plan: MemoryPlan): { peak: number; sum: number 
       expect(plan.slotBytes[plan.slots.get(tensor.id)!]).toBeGreaterThanOrEqual(byteSize(tensor));
     }
   }
-  // By simulation: each reader of a buffer must find its tensor there, and so must the outputs at the end.
+  // By simulation: each reader of a buffer must find its tensor there; at the end, so must the
+  // outputs.
   const content = new Map<string, number>();
   const check = (tensor: Tensor, who: string) => {
     if (storageOf(tensor).role === "value") {
@@ -121,7 +122,8 @@ describe("memory plan", () => {
         const values = tensors.filter((t) => t.role === "value" && storageOf(t).role === "value");
         const newest = values.at(-1);
         if (random.next() < 0.1 && newest) {
-          // Readers of the old value must have run before, so only the newest value is updated, and forgotten.
+          // Readers of the old value must have run before, so only the newest value is updated, and
+          // forgotten.
           const [updated] = graph.apply(updateOp, { x: newest, other: pick() }, {});
           tensors.splice(tensors.indexOf(newest), 1, updated);
           continue;

@@ -152,7 +152,7 @@ describe("program", () => {
         await program.ready();
         program.write(x, input);
         running.push(program.run());
-        // What is written after a step was submitted is not seen by it, although it may still be running.
+        // A submitted step does not see later writes, although it may still be running.
         program.write(x, new Float32Array(64));
       }
       const results = await Promise.all(running);

@@ -19,7 +19,10 @@ function hyper({ rate, betas, epsilon, decay, scale }: Settings, t: number): Flo
   return Float32Array.of(rate, ...betas, epsilon, decay, first, Math.sqrt(second), scale);
 }
 
-/** Parameters, gradients and moments after each step, on slices that begin at 64 of states with `margin` elements behind them. */
+/**
+ * Parameters, gradients and moments after each step, on slices of states: from element 64 on, with
+ * `margin` elements behind them.
+ */
 async function onGpu(
   start: ArrayLike<number>,
   gradients: readonly ArrayLike<number>[],

@@ -79,8 +79,8 @@ describe("attention's gradient", () => {
     });
   }
 
-  // Several blocks of rows and more columns than are staged at a time, the last of each cut short; wide
-  // heads and narrow ones. lavapipe takes a minute to compile it.
+  // Several blocks of rows and more columns than are staged at a time, the last of each cut short;
+  // wide heads and narrow ones. lavapipe takes a minute to compile it.
   it.skipIf(testAdapter === "lavapipe").each([40, 24])("as on a GPU, heads of %i", async (headWidth) => {
     const sizes = { batch: 2, tokens: 37, width: 2 * headWidth, heads: 2 };
     const { batch, tokens, width, heads } = sizes;

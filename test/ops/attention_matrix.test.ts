@@ -10,7 +10,7 @@ import { needsMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
 
-/** Attention on the adapter's own matrix units: lavapipe of Mesa 26 has some, SwiftShader has none. */
+/** Attention on the adapter's matrix units: lavapipe of Mesa 26 has some, SwiftShader has none. */
 const gpu = useGpu();
 
 type Sizes = Omit<AttentionShape, "dtype">;
@@ -67,7 +67,10 @@ async function check(
   expectClose(floatsOf(results.y, y as Tensor), want, tolerance);
 }
 
-/** Values in [-1, 1), changed by `change`, which is told the plane (0: q, 1: k, 2: v), the token and the column in the head. */
+/**
+ * Values in [-1, 1), changed by `change`, which gets the plane (0: q, 1: k, 2: v), the token and the
+ * column in the head.
+ */
 function inputs(
   { samples, tokens, heads, headWidth }: Sizes,
   change: (value: number, plane: number, token: number, d: number) => number = (value) => value,
@@ -108,7 +111,7 @@ describe("attention on the adapter's matrix units", () => {
     ["split 32 by 4", 2e-5],
   ] as const) {
     it(`${variant}: no row is lost beside rows of much larger scores`, { timeout: 600_000 }, (test) => {
-      // Rows that lie next to each other: spreads from hundreds to a hundredth, about offsets from -40 to 40.
+      // Neighbouring rows: spreads from hundreds to a hundredth, around offsets from -40 to 40.
       const spread = [60, 0.01, 5, -30, 1, 0.001, 20, 0.5];
       const qkv = inputs(sizes, (value, plane, token, d) => {
         if (plane === 1) return d === 0 ? 1 : value;
@@ -155,7 +158,7 @@ describe("which tiles there are", () => {
   const nvidia = { subgroupSize: 32, subgroupMaxSize: 32, matrixUnits: [unit(16, 16, 16), unit(16, 8, 16)] };
   const amd = { subgroupMinSize: 32, subgroupMaxSize: 64, matrixUnits: [unit(16, 16, 16)] };
 
-  it("as far as they fit into workgroup memory, the best one first", () => {
+  it("that fit into workgroup memory, the best one first", () => {
     expect(names(nvidia, 49152, {})).toEqual(["matrix 32 by 4", "matrix 64 by 4", "matrix 32 by 8", "matrix 32 by 2"]);
     expect(names(nvidia, 49152, { dtype: "f32" })).toEqual(["split 32 by 8", "split 32 by 4", "split 32 by 2"]);
     expect(names(nvidia, 49152, { dtype: "f32", headWidth: 32 })[0]).toBe("split 32 by 4");

@@ -12,12 +12,12 @@ const attrs = { epsilon: 1e-5, momentum: 0.1 };
 
 interface Sizes {
   batch: number;
-  /** Without the first. */
+  /** Without the first token. */
   tokens: number;
   width: number;
 }
 
-/** BatchNorm2d in training mode of three planes [B, 1 + T, D], the first token of a sample aside. */
+/** BatchNorm2d in training mode of three planes [B, 1 + T, D], without each sample's first token. */
 function batchNorm(x: ArrayLike<number>, gamma: ArrayLike<number>, beta: ArrayLike<number>, sizes: Sizes) {
   const { batch, tokens, width } = sizes;
   const n = batch * tokens;

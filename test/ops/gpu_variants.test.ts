@@ -41,7 +41,7 @@ const lanes = 32;
 const tiles = (): Target => gpuTarget(gpu(), lanes, ["", ""]);
 
 describe("linear layers, tiled", () => {
-  // Rows, columns that are no whole tile; an inner width of one step, and of many.
+  // Rows and columns that do not fill a tile; an inner width of one step and of many.
   for (const c of casesFor(
     [
       { batch: 1, m: 70, k: 16, n: 64, variant: "tiled 64x64 by 256" },

@@ -9,11 +9,15 @@ import { expectClose, Random } from "../support/numbers.js";
 import { linear, meanDifference, targetTokens } from "../support/reference.js";
 import { choosing } from "../support/variants.js";
 
-/** The kernels for matrix units, on the units of the tests' adapter: 8x8x8 where that is lavapipe of Mesa 26 or newer. */
+/**
+ * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer has
+ * units of 8x8x8.
+ */
 const gpu = useGpu();
 
 describe("heads and errors on matrix units", () => {
-  // In float16, and in float32, which has to be as exact as that. Rows that are no whole tile, several samples in a tile; one step of the features, and many, of 16 and of 32.
+  // In float16 and in float32. Rows that do not fill a tile; several samples in a tile; one step of the
+  // features and many, of 16 and of 32.
   for (const { batch, rows, columns, patch, width, norm, withStudent, variant } of casesFor(
     [
       {

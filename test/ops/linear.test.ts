@@ -103,7 +103,7 @@ describe("linear", () => {
 
   it("normalises rows that are far from zero, of several layers", async () => {
     await check({ m: 19, k: 64, n: 32, layers: 3, normalize: true });
-    // 1000 in float32 leaves 14 bits of a value. The input has lost these bits already; no more are lost.
+    // Next to 1000, float32 keeps 14 bits of a value. The input has lost the others already.
     await check({ m: 19, k: 64, n: 32, normalize: true, offset: 1000 });
   });
 

@@ -3,11 +3,14 @@ import { asGpu, casesFor, useGpu } from "../support/gpu.js";
 import { checkLinear, type LinearCase } from "../support/linear_case.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 
-/** The kernels for matrix units, on the units of the tests' adapter: 8x8x8 where that is lavapipe of Mesa 26 or newer. */
+/**
+ * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer has
+ * units of 8x8x8.
+ */
 const gpu = useGpu();
 
 describe("linear layers on matrix units", () => {
-  // Rows that are no whole tile; a step of the inner width, and many; of 16 and of 32.
+  // Rows that do not fill a tile; one step of the inner width and many, of 16 and of 32.
   for (const c of casesFor(
     [
       { batch: 1, m: 70, k: 16, n: 64, variant: "matrix 32x32 by 32" },

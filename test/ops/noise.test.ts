@@ -24,7 +24,7 @@ describe("noise", () => {
     expect(values.reduce((a, v) => Math.max(a, v), 0)).toBeLessThan(1);
     const mean = values.reduce((a, v) => a + v, 0) / n;
     const variance = values.reduce((a, v) => a + (v - mean) ** 2, 0) / n;
-    // Five standard deviations of the estimates: σ = √(1/12n) for the mean, √(1/180n) for the variance.
+    // Five standard deviations of the estimates: σ = √(1/12n) of the mean, √(1/180n) of the variance.
     expect(Math.abs(mean - 0.5)).toBeLessThan(5 * Math.sqrt(1 / 12 / n));
     expect(Math.abs(variance - 1 / 12)).toBeLessThan(5 * Math.sqrt(1 / 180 / n));
     // χ² over 64 bins has mean 63 and σ √126.
@@ -38,7 +38,7 @@ describe("noise", () => {
     const tokens = 800;
     const [a, b] = (await noise(7, [100, 101], tokens)) as [number[], number[]];
     const [c] = (await noise(8, [100], tokens)) as [number[]];
-    // Noise shifted by one token or one frame would repeat masks, so shifted copies are compared too.
+    // Noise shifted by a token or a frame would repeat masks, so shifted copies are compared too.
     const shifted = [...a.slice(1), a[0]];
     for (const [x, y] of [
       [a, b],

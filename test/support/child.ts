@@ -8,7 +8,10 @@ import { shadersForEsbuild } from "../../tools/wgsl.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Bundles a TypeScript text, which may import from `./src/…`, into a file for Node, which is there while `use` runs. */
+/**
+ * Bundles a TypeScript text, which may import from `./src/…`, into a file for Node. The file exists
+ * while `use` runs.
+ */
 export async function withBundle<T>(program: string, use: (file: string) => Promise<T>): Promise<T> {
   // Inside of the repository, so that node finds node_modules from there.
   const folder = mkdtempSync(join(repository, "node_modules", ".sdmae-test-"));
@@ -32,8 +35,8 @@ export async function withBundle<T>(program: string, use: (file: string) => Prom
 }
 
 /**
- * Runs a TypeScript text as a program of its own, see {@link withBundle}: for what a process decides once (the Vulkan loader's environment) or
- * what may end it.
+ * Runs a TypeScript text as a program of its own, see {@link withBundle}: for what a process
+ * decides once (the Vulkan loader's environment) or what may end it.
  */
 export function runInChild(
   program: string,

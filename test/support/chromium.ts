@@ -6,7 +6,7 @@ import type { Readable, Writable } from "node:stream";
 
 const path = process.env.CHROMIUM || "/usr/bin/chromium";
 
-/** Why there is no Chromium; empty where there is one. */
+/** Why there is no Chromium; empty if there is one. */
 export const chromiumMissing = existsSync(path) ? "" : `no Chromium at ${path}: install one, or name one in CHROMIUM`;
 
 /** An event of the DevTools protocol. */
@@ -15,10 +15,10 @@ export interface ChromiumEvent {
   params: Record<string, unknown>;
 }
 
-/** A headless Chromium with a profile of its own, steered by the DevTools protocol over a pipe. */
+/** A headless Chromium with a fresh profile, controlled by the DevTools protocol over a pipe. */
 export class Chromium {
   readonly events: ChromiumEvent[] = [];
-  /** Rejects where the browser ends by itself. */
+  /** Rejects if the browser ends unexpectedly. */
   readonly ended: Promise<never>;
   private readonly profile = mkdtempSync(join(tmpdir(), "sdmae-chromium-"));
   private readonly process: ChildProcess;

@@ -24,7 +24,10 @@ export function text(path: string, content: string): void {
   writeFileSync(path, content);
 }
 
-/** Writes an image, one gray value throughout or a value for each pixel; PNG, TIFF or JPEG by its name. */
+/**
+ * Writes an image of one gray value, or of a value for each pixel; as PNG, TIFF or JPEG, by its
+ * name.
+ */
 export async function image(path: string, value: number | readonly number[], { width, height } = size): Promise<void> {
   mkdirSync(dirname(path), { recursive: true });
   const values = typeof value === "number" ? Array<number>(width * height).fill(value) : value;

@@ -1,5 +1,6 @@
 /**
- * The gradient of Σ cotangent · f(inputs) with respect to one of the inputs, by central differences in float64.
+ * The gradient of Σ cotangent · f(inputs) with respect to one of the inputs, by central differences
+ * in float64.
  * @param f a plain reference: takes and returns float64
  * @param which the input that is varied
  */

@@ -6,26 +6,23 @@ import { openNodeGpu } from "../../src/node/adapters/gpu.js";
 import { Guards } from "./guards.js";
 import { IndexChecks } from "./indices.js";
 
-/** The adapter that the tests run on: SDMAE_ADAPTER, else the one that `npm install` brings along. */
+/** The adapter that the tests run on: SDMAE_ADAPTER, else the one that `npm install` installs. */
 export const testAdapter = process.env.SDMAE_ADAPTER || "swiftshader";
 
 /**
- * All cases; on lavapipe some of them. It compiles a kernel in seconds where SwiftShader takes milliseconds, and a case of another shape is
- * another kernel.
- * @param some how many cases lavapipe gets: the last one, and others evenly from the front
+ * All cases; on lavapipe some of them. lavapipe compiles a kernel in seconds, SwiftShader in
+ * milliseconds, and each shape is another kernel.
+ * @param some how many cases lavapipe gets: the last one, and others spread evenly before it
  */
 export function casesFor<T>(cases: readonly T[], some = 2): readonly T[] {
   if (testAdapter !== "lavapipe") return cases;
   return cases.filter((_, i) => (cases.length - 1 - i) % Math.ceil(cases.length / some) === 0);
 }
 
-/** What stands beside a device that {@link useGpu} opened. */
+/** What belongs to a device that {@link useGpu} opened. */
 interface Beside {
   guards: Guards;
-  /**
-   * Another device on the same adapter. It clamps indices, and its kernels count those that lie
-   * outside.
-   */
+  /** Another device on the same adapter. It clamps indices, and its kernels count those outside. */
   robust(): Promise<{ gpu: Gpu; checks: IndexChecks }>;
 }
 
@@ -41,7 +38,7 @@ export interface UseGpuOptions {
 }
 
 /**
- * Opens a device for the tests of a file and closes it after them. To be called at the top of the
+ * Opens a device for the tests of a file and closes it after them. Call it at the top of the
  * file. If a kernel writes beyond its buffers, the test that ran it fails.
  */
 export function useGpu(adapter: string = testAdapter, { guarded = adapter !== "null" }: UseGpuOptions = {}): () => Gpu {
@@ -71,7 +68,7 @@ export function useGpu(adapter: string = testAdapter, { guarded = adapter !== "n
     (await robust)?.gpu.close();
   });
   return () => {
-    if (!gpu) throw new Error("the device is open inside of tests only");
+    if (!gpu) throw new Error("the device is open inside tests only");
     return gpu;
   };
 }
@@ -119,7 +116,7 @@ function bitsOf(value: unknown): unknown {
 }
 
 /**
- * The same device, taken for a GPU: kernels are chosen as for one. What is found of them is not
+ * The same device, taken for a GPU: kernels are chosen as for one. Choices of variants are not
  * kept.
  */
 export function asGpu(gpu: Gpu): Gpu {
@@ -132,7 +129,7 @@ export function asGpu(gpu: Gpu): Gpu {
 
 export type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 
-/** A graph in the making, with the values that its inputs will have. */
+/** A graph under construction, with the values of its inputs. */
 export class Bench {
   readonly graph: Graph;
   private readonly values: { tensor: Tensor; data: Values }[] = [];
@@ -149,7 +146,7 @@ export class Bench {
     return this.keep(this.graph.state(`state ${this.values.length}`, shape, typeOf(data)), data);
   }
 
-  /** Gives a tensor that something else added its values. */
+  /** Sets the values of a tensor that something else added. */
   keep(tensor: Tensor, data: Values): Tensor {
     this.values.push({ tensor, data });
     return tensor;

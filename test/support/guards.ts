@@ -15,7 +15,7 @@ export type Filling = "nan" | "large";
 /** Bytes of guard words on either side: a multiple of any device's offset alignment. */
 const guardBytes = 8192;
 const guardWords = guardBytes / 4;
-/** The most bindings, of all dispatches together, that can be told apart. */
+/** The most bindings, of all dispatches together, that can be distinguished. */
 const capacity = 2 ** 16;
 
 /** Counts guard words that have changed, and keeps the first one's number. */

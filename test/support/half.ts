@@ -4,7 +4,7 @@ import type { Tensor } from "../../src/graph/graph.js";
 import { float32ToHalf, halfToFloat32 } from "../../src/half.js";
 import type { Bench } from "./gpu.js";
 
-/** Skips a test where the adapter has no float16. */
+/** Skips a test if the adapter has no float16. */
 export function needsHalf(gpu: Gpu, { skip }: Pick<TestContext, "skip">): void {
   if (!gpu.features.has("shader-f16")) skip(`${gpu.adapter.description} has no shader-f16`);
 }

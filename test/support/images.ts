@@ -8,7 +8,10 @@ export function randomImage(random: Random, height: number, width: number, chann
   return { height, width, channels, data: random.bytes(height * width * channels) };
 }
 
-/** Images, one after the other, as the engine packs them: a word a pixel, the first channel in the lowest byte. */
+/**
+ * Images, one after the other, as the engine packs them: one word per pixel, the first channel in
+ * the lowest byte.
+ */
 export function packImages(images: readonly Image[]): Uint32Array<ArrayBuffer> {
   const words: number[] = [];
   for (const { data, channels } of images) {

@@ -14,7 +14,7 @@ const capacity = 2 ** 18;
 interface Indexable {
   size: string;
   element?: Indexable;
-  /** Bytes of an element, where it is a number or a vector. */
+  /** Bytes of an element, if it is a number or a vector. */
   bytes?: number;
 }
 

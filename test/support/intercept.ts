@@ -1,6 +1,6 @@
 /** Objects of WebGPU that do some things otherwise, for devices that watch what kernels do. */
 
-/** An object with some methods of its own. */
+/** An object with some methods replaced. */
 export function intercept<T extends object>(real: T, own: Record<string, unknown>): T {
   return new Proxy(real, {
     get: (_, name) => {

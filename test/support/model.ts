@@ -52,7 +52,7 @@ export interface ModelOptions {
   norm: Norm;
   masking: MaskingMethod;
   maskedOnly: boolean;
-  /** Adds training's outputs: losses from stored predictions, with normalised targets or without. */
+  /** Adds training's outputs: losses of stored predictions, with or without normalised targets. */
   losses?: { normalizeTarget: boolean };
   seed?: number;
   /** f32 by default. */

@@ -52,7 +52,9 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return Math.sqrt(difference / (reference || 1));
 }
 
-/** Both the norm of the difference and each single difference are small against the reference's size. */
+/**
+ * Checks that the norm of the difference and each difference are small against the reference's size.
+ */
 export function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance: number): void {
   expect(got.length).toBe(want.length);
   let largest = 0;

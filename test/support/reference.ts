@@ -1,10 +1,14 @@
 /**
- * Plain float64 references of every op, written from the method's description (docs/method.md), with PyTorch's layouts of weights. They
+ * Plain float64 references of every op, written from docs/method.md, with PyTorch's layouts of
+ * weights. They
  * are slow, obvious, and know nothing of the kernels.
  */
 type Numbers = ArrayLike<number>;
 
-/** The error function to about 1e-15: its series with positive terms, and a continued fraction for the tail. */
+/**
+ * The error function to about 1e-15: a series with positive terms, and a continued fraction for the
+ * tail.
+ */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
@@ -54,8 +58,8 @@ export interface Projection {
 }
 
 /**
- * One convolutional projection: x [B, 1 + rows·columns, D]; the tokens but the first as an image through a depthwise 3×3
- * convolution with padding 1, then BatchNorm in evaluation mode.
+ * One convolutional projection: x [B, 1 + rows·columns, D]; the tokens but the first as an image
+ * through a depthwise 3×3 convolution with padding 1, then BatchNorm in evaluation mode.
  */
 export function convProjection(
   x: Numbers,
@@ -168,7 +172,10 @@ export function pixel(image: Image, y: number, x: number, channel: number): numb
   return image.data[(y * image.width + x) * image.channels + channel];
 }
 
-/** Conv2d(9 → D, kernel P, stride P) of the stacked, normalised frames (previous, current, next): [L, D], row-major. */
+/**
+ * Conv2d(9 → D, kernel P, stride P) of the stacked, normalised frames (previous, current, next):
+ * [L, D], row-major.
+ */
 export function patchEmbed(
   frames: readonly [Image, Image, Image],
   weight: Numbers,
@@ -242,7 +249,10 @@ export function patchMaximum(image: Image, patch: number, channel?: number): Flo
   return y;
 }
 
-/** An image with 4 channels (B, G, R, mask) as target tokens [L, P·P·4]: row, column, channel; normalised to −1…1. */
+/**
+ * An image with 4 channels (B, G, R, mask) as target tokens [L, P·P·4]: row, column, channel;
+ * normalised to −1…1.
+ */
 export function targetTokens(target: Image, patch: number): Float64Array {
   const columns = target.width / patch;
   const values = patch * patch * 4;
@@ -280,7 +290,10 @@ export function meanDifference(a: Numbers, b: Numbers, values: number, norm: "L1
   return y;
 }
 
-/** A frame's score: mean of its token errors, over the removed tokens only where `idsRestore` and `keep` are given. */
+/**
+ * A frame's score: the mean of its token errors, over the removed tokens only if `idsRestore` and
+ * `keep` are given.
+ */
 export function frameScore(errors: Numbers, idsRestore?: Numbers, keep = 0): number {
   let sum = 0;
   let count = 0;
@@ -292,7 +305,10 @@ export function frameScore(errors: Numbers, idsRestore?: Numbers, keep = 0): num
   return sum / count;
 }
 
-/** One sample's weights of the gradient-weighted loss, not normalised. `target` has 4 channels, `gradient` 3. */
+/**
+ * One sample's weights of the gradient-weighted loss, not normalised. `target` has 4 channels,
+ * `gradient` 3.
+ */
 export function lossWeights(gradient: Image, target: Image, patch: number): Float64Array {
   let strongest = 128;
   for (let i = 0; i < gradient.data.length; i++) strongest = Math.max(strongest, gradient.data[i]);
@@ -304,7 +320,10 @@ export function lossWeights(gradient: Image, target: Image, patch: number): Floa
   return maxima[0].map((m, i) => (m + maxima[1][i] + maxima[2][i]) / 3);
 }
 
-/** Σ over tokens and samples of error · weight / (the sample's sum of weights); uniform weights where that sum is 0. */
+/**
+ * Σ over tokens and samples of error · weight / (the sample's sum of weights); uniform weights if
+ * that sum is 0.
+ */
 export function weightedLoss(errors: readonly Numbers[], weights: readonly Numbers[]): number {
   let loss = 0;
   for (const [sample, own] of errors.entries()) {

@@ -11,8 +11,8 @@ import { buildTrainingGraph, type TrainingGraph, type TrainingGraphOptions } fro
 export type TrainingOptions = Omit<TrainingGraphOptions, "grid"> & { config: SdMaeConfig; size: Size; batch: number };
 
 /**
- * A training graph whose frames, targets, gradient and masks the host writes. A sample b has three frames, in slots 3b,
- * 3b + 1, 3b + 2.
+ * A training graph whose frames, targets, gradient and masks the host writes. A sample b has three
+ * frames, in slots 3b, 3b + 1, 3b + 2.
  */
 export function trainingGraph(
   target: Target,

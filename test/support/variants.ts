@@ -1,7 +1,7 @@
 import type { Target } from "../../src/gpu/gpu.js";
 import type { Op } from "../../src/graph/graph.js";
 
-/** An op with the kernels of a real GPU. The software adapters of tests can run them too, slowly. */
+/** An op with the kernels of a real GPU. The tests' software adapters run them too, slowly. */
 export function asOnGpu<A, N extends string, M extends string>(op: Op<A, N, M>): Op<A, N, M> {
   const { kernels } = op;
   const asGpu = ({ adapter, features, limits }: Target): Target => ({
