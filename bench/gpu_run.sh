@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Everything that has to be measured on a machine with a GPU, in one run of at most ten minutes:
+# Measures everything that needs a GPU, in one run of at most ten minutes:
 #
-#   bash bench/gpu_run.sh [OUT]        results as files in OUT (default: gpu-results); OUT/summary.txt is the short of it
+#   bash bench/gpu_run.sh [OUT]   writes files into OUT (default: gpu-results), and OUT/summary.txt
 #
-# Steps: adapters; a fixture in float32 and float16 with every kind of kernel; tuning; frames/s at batch
-# 1, 16 and 64 in float32 and float16, with the profile; PyTorch beside it where SDMAE_PYTHON (python3) has it.
-# A run that was stopped goes on where it was: steps that are done are in OUT/done. A step that fails is
-# reported and the next one begins. The exit code is 0 if all steps ended well, 1 if one failed or the time
-# ran out, 2 if it cannot begin.
+# Steps: adapters; a fixture in float32 and float16 with every kind of kernel; tuning; frames/s at
+# batch 1, 16 and 64 in float32 and float16, with the profile; PyTorch, if SDMAE_PYTHON (default:
+# python3) has it. A run that was stopped continues: OUT/done lists the finished steps. If a step
+# fails, it is reported and the next one runs. Exit codes: 0 if all steps succeeded, 1 if one failed
+# or the time ran out, 2 if the run cannot start.
 #
-#   LIMIT_S        seconds of the whole run (default 570)
-#   FIXTURES       folder of the fixtures (default test/fixtures); without the full-size one the tiny one is taken
-#   SDMAE_ADAPTER  the adapter (default gpu)
+#   LIMIT_S        seconds of the whole run (default: 570)
+#   FIXTURES       folder of the fixtures (default: test/fixtures); the full-size one is used if it
+#                  is there, else a tiny one
+#   SDMAE_ADAPTER  the adapter (default: gpu)
 set -uo pipefail
 
 case ${1:-} in
   -h | --help)
-    sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//'
     exit 0
     ;;
   -*)
@@ -30,7 +31,7 @@ out=${1:-gpu-results}
 limit=${LIMIT_S:-570}
 fixtures=${FIXTURES:-test/fixtures}
 export SDMAE_ADAPTER=${SDMAE_ADAPTER:-gpu}
-[ -f dist/bench.js ] || { echo "gpu_run: dist/ is missing: npm run build" >&2; exit 2; }
+[ -f dist/bench.js ] || { echo "gpu_run: dist/ is missing: run npm run build" >&2; exit 2; }
 [[ $limit =~ ^[0-9]+$ ]] || { echo "gpu_run: LIMIT_S is \"$limit\", not a number of seconds" >&2; exit 2; }
 mkdir -p "$out/done" || exit 2
 
@@ -38,7 +39,7 @@ failed=0
 
 left() { echo $((limit - SECONDS)); }
 
-# step NAME SECONDS COMMAND...: at most SECONDS; what it prints goes to OUT/NAME.txt.
+# step NAME SECONDS COMMAND...: runs COMMAND for at most SECONDS; its output goes to OUT/NAME.txt.
 step() {
   local name=$1 most=$2 code began=$SECONDS
   shift 2
@@ -76,7 +77,7 @@ fi
 step adapters 60 node tools/sdmae.js adapters
 for dtype in f32 f16; do
   for kind in plain tiled $([ $dtype = f32 ] && echo split || echo matrix); do
-    # shellcheck disable=SC2086 # the checkpoint may be two files
+    # shellcheck disable=SC2086 # $checkpoint may be two files
     step "parity-$dtype-$kind" 60 env SDMAE_KERNELS="$kind" \
       node tools/check-fixture.js $checkpoint "$case_file" --dtype "$dtype"
   done
@@ -96,7 +97,7 @@ if "${SDMAE_PYTHON:-python3}" -c 'import torch' 2>/dev/null; then
       --json "$out/pytorch-$dtype.json"
   done
 else
-  echo "== pytorch: ${SDMAE_PYTHON:-python3} has no torch"
+  echo "== pytorch: skipped, ${SDMAE_PYTHON:-python3} has no torch"
 fi
 
 {
@@ -108,5 +109,5 @@ fi
 } >"$out/summary.txt.part" 2>/dev/null
 mv "$out/summary.txt.part" "$out/summary.txt"
 cat "$out/summary.txt"
-echo "$SECONDS s; everything is in $out/"
+echo "$SECONDS s; all results are in $out/"
 exit $failed

@@ -39,8 +39,8 @@ export function float32ToHalf(floats: Float32Array): Uint16Array {
       // 65520 and above is nearer to 65536, which half precision does not have, than to 65504.
       halves[i] = sign | 0x7c00;
     } else if (magnitude < 0x38800000) {
-      // Below 2^-14: a subnormal, a multiple of 2^-24. Adding 0.5, whose last bit is 2^-24, makes the
-      // FPU round.
+      // Below 2^-14: a subnormal, a multiple of 2^-24. Adding 0.5, whose last bit is 2^-24, makes
+      // the FPU round.
       floatScratch[0] = Math.abs(floats[i]) + 0.5;
       halves[i] = sign | (bitScratch[0] - 0x3f000000);
     } else {

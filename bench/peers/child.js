@@ -1,14 +1,14 @@
-// Running a peer in a process of its own.
+// Runs a peer in another process.
 import { spawn } from "node:child_process";
 
 /**
- * Runs a program that prints a line of JSON last.
- * @param {string} name the peer's, for errors
+ * Runs a program whose last line of output is JSON.
+ * @param {string} name the peer's name, for errors
  * @param {string} program
  * @param {string[]} args
- * @param {Record<string, string>} environment beside this process's own
- * @param {number} limitSeconds after which it is killed
- * @returns {Promise<{output: any, log: string}>} what it printed, and its stderr
+ * @param {Record<string, string>} environment variables in addition to this process's
+ * @param {number} limitSeconds it is killed after this time
+ * @returns {Promise<{output: any, log: string}>} the JSON, and its stderr
  */
 export async function runChild(name, program, args, environment, limitSeconds) {
   const child = spawn(program, args, { env: { ...process.env, ...environment } });
@@ -18,9 +18,9 @@ export async function runChild(name, program, args, environment, limitSeconds) {
     child.kill("SIGKILL");
   }, limitSeconds * 1000);
   const { code, signal, stdout, stderr } = await collect(child).finally(() => clearTimeout(limit));
-  if (late) throw new Error(`the peer ${name} was not done after ${limitSeconds} s`);
+  if (late) throw new Error(`the peer ${name} did not finish within ${limitSeconds} s`);
   if (code !== 0) {
-    const why = errorLine(stderr) || (signal ? `it ended by ${signal}` : `code ${code}`);
+    const why = errorLine(stderr) || (signal ? `ended by ${signal}` : `exit code ${code}`);
     throw new Error(`the peer ${name} failed: ${why}`);
   }
   try {
@@ -30,7 +30,7 @@ export async function runChild(name, program, args, environment, limitSeconds) {
   }
 }
 
-/** Resolves when a process has ended, with what it printed; rejects where it could not be started. */
+/** Waits for a process, and returns what it printed; rejects if it cannot be started. */
 export function collect(child) {
   return new Promise((resolve, reject) => {
     let [stdout, stderr] = ["", ""];
@@ -49,7 +49,10 @@ export function lastLine(text) {
   return text.trim().split("\n").at(-1) ?? "";
 }
 
-/** The last line that names an error: Node prints a stack and its version after it, ONNX Runtime its log before. */
+/**
+ * The last line that names an error. Node prints a stack and its version after it, ONNX Runtime its
+ * log before it.
+ */
 function errorLine(text) {
   const lines = text.split("\n").filter((line) => /Error\b.*: /.test(line) && !/\[[VIW]:onnxruntime/.test(line));
   return lines.at(-1)?.trim() ?? lastLine(text);

@@ -1,4 +1,4 @@
-// Peers to be measured beside this engine, each in a process of its own, on the same network and adapter.
+// Measures the engine's peers, each in its own process, on the same network and adapter.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,27 +10,28 @@ import { collect, lastLine, runChild } from "./child.js";
 import { pyTorchMissing, runPyTorch } from "./pytorch/run.js";
 
 /**
- * What a peer is asked to do, as src/bench/peers.ts has it.
+ * What a peer has to measure.
  * @typedef {import("../../src/bench/peers.js").PeerRequest} PeerRequest
  */
 
 /**
  * @typedef {object} PeerResult
  * @property {string} name
- * @property {string} version with the form of the network that was the fastest
+ * @property {string} version with the fastest form of the network
  * @property {string} [provider] ONNX Runtime's execution provider
- * @property {{median: number, min: number, max: number, measurements: number}} fps frames per second; of ONNX Runtime one measurement a batch
+ * @property {{median: number, min: number, max: number, measurements: number}} fps
+ *   frames per second; ONNX Runtime: one measurement per batch
  * @property {{median: number, min: number, max: number}} msPerBatch
- * @property {number} [latencyMs] PyTorch: a batch by itself
- * @property {number} [memoryBytes] PyTorch: GPU memory at most
- * @property {number} [batches] ONNX Runtime's
- * @property {number[]} scores the last batch's [B, 2]
- * @property {string[]} [drivers] graphics drivers in ONNX Runtime's process (Linux)
- * @property {string[]} [onCpu] nodes that ONNX Runtime's provider left to the CPU: index arithmetic
- * @property {object[]} all the figures of all forms or variants
+ * @property {number} [latencyMs] PyTorch: one batch alone
+ * @property {number} [memoryBytes] PyTorch: peak of GPU memory
+ * @property {number} [batches] ONNX Runtime: number of batches
+ * @property {number[]} scores of the last batch, [B, 2]
+ * @property {string[]} [drivers] ONNX Runtime: graphics drivers in its process (Linux)
+ * @property {string[]} [onCpu] ONNX Runtime: nodes that its provider left to the CPU (index arithmetic)
+ * @property {object[]} all figures of all forms or variants
  */
 
-/** ONNX Runtime's execution provider by the peer's name. */
+/** ONNX Runtime's execution provider, by name of the peer. */
 const providers = { "ort-webgpu": "webgpu", "ort-cpu": "cpu" };
 
 /** Names of the peers. */
@@ -46,15 +47,15 @@ const folder = fileURLToPath(new URL("onnxruntime/", import.meta.url));
  */
 export async function runPeer(name, request) {
   if (name === "pytorch") return runPyTorch(request, exportPth);
-  if (!providers[name]) throw new Error(`no peer is named ${name}; there is ${peers.join(", ")}`);
+  if (!providers[name]) throw new Error(`there is no peer ${name}; take one of ${peers.join(", ")}`);
   return runOnnxRuntime(name, request);
 }
 
 /**
- * Why a peer cannot be measured here as things stand.
+ * Why a peer cannot run here.
  * @param {string} name one of {@link peers}
- * @param {boolean} [asked] whether it was asked for by name: it is installed then
- * @returns {Promise<string | undefined>} undefined where it can
+ * @param {boolean} [asked] whether the user named it: then it is installed later
+ * @returns {Promise<string | undefined>} undefined if it can run
  */
 export async function peerMissing(name, asked = false) {
   if (name === "pytorch") return pyTorchMissing();
@@ -62,9 +63,9 @@ export async function peerMissing(name, asked = false) {
 }
 
 /**
- * Measures ONNX Runtime, which is installed first where it is not. The network goes to it in two forms, with attention in ONNX's
- * operators and in ONNX Runtime's fused one; the faster counts. One frame lies on the device: as in the engine's own measurement of the
- * model alone, nothing is uploaded but masks. Always in float32.
+ * Measures ONNX Runtime in float32, and installs it first if necessary. It runs the network in two
+ * forms, with attention in ONNX's operators and in ONNX Runtime's fused operator; the faster one
+ * counts. One frame is on the device and only masks are uploaded, as when the engine is measured.
  */
 async function runOnnxRuntime(name, request) {
   const provider = providers[name];
@@ -107,7 +108,7 @@ function noise(seed) {
   };
 }
 
-/** The version of onnxruntime-node that package.json names. */
+/** The version of onnxruntime-node in package.json. */
 function wantedVersion() {
   return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies["onnxruntime-node"];
 }
@@ -117,7 +118,10 @@ function isInstalled() {
   return existsSync(installed) && JSON.parse(readFileSync(installed, "utf8")).version === wantedVersion();
 }
 
-/** `npm ci` in the peer's folder, unless it is done. Its install script would only download CUDA libraries. */
+/**
+ * Runs `npm ci` in the peer's folder, unless it is installed. Its install script, which only
+ * downloads CUDA libraries, is skipped.
+ */
 async function install() {
   if (isInstalled()) return;
   process.stderr.write(`installing onnxruntime-node ${wantedVersion()} in ${folder} (about 300 MB)\n`);
@@ -129,7 +133,7 @@ async function install() {
     }),
   );
   if (code !== 0)
-    throw new Error(`npm ci in ${folder} failed: ${lastLine(stderr) || lastLine(stdout) || `code ${code}`}`);
+    throw new Error(`npm ci in ${folder} failed: ${lastLine(stderr) || lastLine(stdout) || `exit code ${code}`}`);
 }
 
 function isSoftware(driver) {
@@ -137,8 +141,8 @@ function isSoftware(driver) {
 }
 
 /**
- * Reads off ONNX Runtime's log where it placed the nodes. Arithmetic with token numbers (int64) is the CPU's, on masks that
- * come from there; anything else there would make this no measurement of WebGPU.
+ * Reads in ONNX Runtime's log where it placed the nodes. Arithmetic with token numbers (int64) is on
+ * the CPU, where the masks come from. With anything else there, WebGPU would not be measured.
  */
 function nodesOnCpu(name, log) {
   const nodes = { cpu: [], webgpu: [] };
@@ -151,8 +155,8 @@ function nodesOnCpu(name, log) {
   }
   const indexing = /^(Add|Min|Less|Where|Concat|GreaterOrEqual|Cast|Reshape) .*\b(patchEmbed|unshuffle|frameScores)$/;
   const stray = nodes.cpu.filter((node) => !indexing.test(node));
-  if (nodes.webgpu.length === 0) throw new Error(`the peer ${name} did not say that it runs on WebGPU`);
+  if (nodes.webgpu.length === 0) throw new Error(`the peer ${name} placed no nodes on WebGPU`);
   if (stray.length > 0)
-    throw new Error(`the peer ${name} left ${stray.length} nodes to the CPU, among them ${stray[0]}`);
+    throw new Error(`the peer ${name} left ${stray.length} nodes to the CPU, for example ${stray[0]}`);
   return [...new Set(nodes.cpu)];
 }

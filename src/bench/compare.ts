@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
-import { checkpointOrFresh, maskRatioOption } from "../cli/options/model.js";
+import { checkpointOrFresh, maskRatioOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
@@ -19,7 +19,7 @@ import { type ComparisonFigure, comparisonPage } from "../report/bench/compariso
 import { shownMs } from "../report/bench/page.js";
 import { FirstUse } from "../tuner/first_use.js";
 import { measureRates, rateDigits, summary, timed } from "./measure.js";
-import { openModel } from "./model.js";
+import { checkpointOption, openModel } from "./model.js";
 import {
   fullPrecisions,
   type PeerMissing,
@@ -50,30 +50,30 @@ const dtypes: readonly ActivationType[] = ["f32", "f16"];
 
 const onNotice = (line: string) => process.stderr.write(`${line}\n`);
 
-/** What is measured where no option says so. */
+/** What is measured by default, on a GPU and on a software adapter. */
 const defaults = {
   gpu: { size: { height: 320, width: 640 }, batches: [1, 4, 16, 64] },
   software: { size: { height: 160, width: 320 }, batches: [1] },
 };
 
-/** Parses whole numbers from 1 to 4096, separated by commas, into a rising list. */
+/** Parses whole numbers from 1 to 4096, separated by commas; sorts them. */
 export function parseBatches(text: string): number[] {
   const batches = text.split(",").map(wholeNumber(1, 4096));
-  if (new Set(batches).size < batches.length) throw new InvalidArgumentError("Each batch size is needed once.");
+  if (new Set(batches).size < batches.length) throw new InvalidArgumentError("Give each batch size once.");
   return batches.sort((a, b) => a - b);
 }
 
-/** Parses types separated by commas. */
+/** Parses storage types, separated by commas. */
 export function parseDtypes(text: string): ActivationType[] {
   const names = text.split(",");
   const known = (name: string): name is ActivationType => (dtypes as readonly string[]).includes(name);
   if (!names.every(known) || new Set(names).size < names.length) {
-    throw new InvalidArgumentError(`Some of ${dtypes.join(",")} are needed, each once.`);
+    throw new InvalidArgumentError(`Give some of ${dtypes.join(",")}, each once.`);
   }
   return names;
 }
 
-/** `bench/compare.js`: the engine beside its peers, at several batch sizes, in one run. */
+/** `bench/compare.js`: measures the engine and its peers at several batch sizes, in one run. */
 export function compareCommand(
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -81,23 +81,21 @@ export function compareCommand(
 ): Command {
   return new Command("compare")
     .description(
-      "Measures frames per second of the full model beside peers at several batch sizes. Engine and peers take turns, one at a time, in one run. " +
-        "Prints a table; writes a plot and the figures.",
+      "Measures frames per second of the full model beside its peers, at several batch sizes. Engine and peers take turns, one at a time. " +
+        "Prints a table; writes a plot and the figures. Example: node bench/compare.js --batch 1,4,16 --out compare.html",
     )
     .addOption(
-      new Option("--size <HxW>", "input size of the network (default: 320x640 on a GPU, else 160x320)").argParser(
-        parseSize,
-      ),
+      new Option(
+        "--size <HxW>",
+        "input size of the network, height x width in pixels (default: 320x640 on a GPU, else 160x320)",
+      ).argParser(parseSize),
     )
-    .addOption(
-      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
-    )
+    .addOption(patchOption())
     .addOption(
       new Option("--batch <list>", "batch sizes, separated by commas (default: 1,4,16,64 on a GPU, else 1)").argParser(
         parseBatches,
       ),
     )
-    .addOption(maskRatioOption())
     .addOption(
       new Option(
         "--dtype <list>",
@@ -105,22 +103,23 @@ export function compareCommand(
       ).argParser(parseDtypes),
     )
     .addOption(
-      new Option("--peer <name...>", "peers, or none (default: all that can run on this machine)").choices([
+      new Option("--peer <name...>", "peers to measure, or none (default: all that can run here)").choices([
         ...peers,
         "none",
       ]),
     )
     .addOption(
-      new Option("--seconds <s>", "how long to measure each contestant at each batch size")
+      new Option("--seconds <s>", "how long to measure each contestant at each batch size, in seconds")
         .default(5)
         .argParser(numberIn(0.1, 3600)),
     )
-    .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
+    .option("--out <file>", "write a plot to a file, *.html")
+    .option("--json <file>", "write the figures to a file")
+    .addOption(checkpointOption())
+    .addOption(maskRatioOption())
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
-    .option("--json <file>", "write the figures to a file")
-    .option("--out <file>", "write a plot to a file, *.html")
     .action(async (options: CompareOptions) => {
       await compare(options, await choosePeers(options, peers, peerMissing), runPeer);
     });
@@ -132,7 +131,7 @@ interface Missing {
   reason: string;
 }
 
-/** Those that are asked for, else those that can run. */
+/** The peers that are asked for, else those that can run. */
 async function choosePeers(
   { peer: wanted, out, json }: CompareOptions,
   peers: readonly string[],
@@ -140,7 +139,7 @@ async function choosePeers(
 ): Promise<{ names: string[]; missing: Missing[] }> {
   await refuseOutputs({ out, json });
   if (wanted) {
-    if (wanted.includes("none") && wanted.length > 1) throw new InputError("--peer none goes with no other peer");
+    if (wanted.includes("none") && wanted.length > 1) throw new InputError("--peer none excludes other peers");
     const names = [...new Set(wanted)].filter((name) => name !== "none");
     await refuseMissing(names, peerMissing);
     return { names, missing: [] };
@@ -173,7 +172,7 @@ async function compare(
   const figures: ComparisonFigure[] = [];
   const results: (PeerResult & { batch: number })[] = [];
   const notes = missing.map(({ peer, reason }) => `${peer} was left out: ${reason}`);
-  // Each peer is measured once at each batch size, the engine before the first, between them and after the last.
+  // At each batch size every peer is measured once, and the engine before, between and after them.
   const turns = batches.length * (names.length + settings.length * (names.length + 1));
   const progress = new Progress("measurements", turns, false);
   try {
@@ -184,7 +183,7 @@ async function compare(
       results.push(...found.results.map((result) => ({ ...result, batch })));
       notes.push(...found.notes);
       for (const line of tableRows(found.figures)) progress.print(line);
-      // Again after each batch size: a run of minutes may be stopped.
+      // After each batch size, because a run may be stopped.
       const complete = batch === batches.at(-1);
       await save(options, { checkpoint, plan, figures, results, notes, missing, complete });
     }
@@ -196,15 +195,15 @@ async function compare(
   for (const path of [options.json, options.out]) if (path !== undefined) console.log(`written       ${path}`);
 }
 
-/** What is measured, as options say, else as the adapter suggests. */
+/** What is measured: by options, else by the adapter's defaults. */
 interface Plan {
   adapter: AdapterDescription;
-  /** One for each storage type. */
+  /** One per storage type. */
   settings: ScoreSettings[];
   batches: number[];
 }
 
-/** @throws InputError for a type that the adapter does not have, or sizes that contradict each other */
+/** @throws InputError for a type that the adapter lacks, or sizes that contradict each other */
 async function settle(options: CompareOptions, checkpoint: Checkpoint): Promise<Plan> {
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice });
   try {
@@ -234,7 +233,7 @@ interface Contest {
   adapter: AdapterDescription;
 }
 
-/** Engine and peers by turns, one at a time. */
+/** Measures engine and peers in turns, one at a time. */
 async function measureBatch(
   contest: Contest,
   options: CompareOptions,
@@ -242,8 +241,7 @@ async function measureBatch(
   runPeer: RunPeer | undefined,
   onTurn: (note: string) => void,
 ): Promise<{ figures: ComparisonFigure[]; results: PeerResult[]; notes: string[] }> {
-  const { checkpoint, settings, batch, seconds, adapter } = contest;
-  const types = settings.map(({ dtype }) => dtype);
+  const { checkpoint, settings, batch, seconds } = contest;
   const engines = settings.map((each) => new EngineContestant(each, batch));
   const peerFigures: ComparisonFigure[] = [];
   const results: PeerResult[] = [];
@@ -257,12 +255,8 @@ async function measureBatch(
       }
       const name = names[turn];
       if (name === undefined) break;
-      const request: PeerRequest = {
-        ...{ checkpoint, settings: settings[0], batch, seconds, adapterKind: adapter.kind },
-        precisions: types.includes("f16") ? (types.includes("f32") ? undefined : ["f16"]) : fullPrecisions,
-      };
       try {
-        const result = await (runPeer as RunPeer)(name, request);
+        const result = await (runPeer as RunPeer)(name, peerRequest(contest));
         results.push(result);
         peerFigures.push(...figuresOf(result, batch));
         for (const { variant, form, error } of result.all ?? []) {
@@ -280,7 +274,19 @@ async function measureBatch(
   return { figures: withRatios([...engines.map((engine) => engine.figure()), ...peerFigures]), results, notes };
 }
 
-/** The engine with one storage type at one batch size: it has a device of its own, which may be lost without harm to others. */
+/** What a peer has to measure; it takes the precisions that match the engine's storage types. */
+function peerRequest({ checkpoint, settings, batch, seconds, adapter }: Contest): PeerRequest {
+  const types = settings.map(({ dtype }) => dtype);
+  return {
+    ...{ checkpoint, settings: settings[0], batch, seconds, adapterKind: adapter.kind },
+    precisions: types.includes("f16") ? (types.includes("f32") ? undefined : ["f16"]) : fullPrecisions,
+  };
+}
+
+/**
+ * The engine with one storage type at one batch size. It has its own device, so that a lost device
+ * does not harm the others.
+ */
 class EngineContestant {
   readonly name: string;
   private gpu: Gpu | undefined;
@@ -307,7 +313,7 @@ class EngineContestant {
     });
   }
 
-  /** Measures on, unless it failed before. */
+  /** Adds measurements, unless it failed before. */
   async measure(seconds: number): Promise<void> {
     const { program } = this;
     if (!program) return;
@@ -341,7 +347,7 @@ class EngineContestant {
   }
 }
 
-/** A peer's figures: the fastest variant of each precision, or where none ran the first one's error. */
+/** A peer's figures: the fastest variant of each precision, or the first error if none ran. */
 export function figuresOf(result: PeerResult, batch: number): ComparisonFigure[] {
   const variants: readonly PeerVariant[] = result.all?.length ? result.all : [result];
   const precisions = [...new Set(variants.map(({ precision = "f32" }) => precision))];
@@ -356,7 +362,10 @@ export function figuresOf(result: PeerResult, batch: number): ComparisonFigure[]
   });
 }
 
-/** Adds to the figures of one batch size their ratio to the best peer's, where there is one, and to peers' how far the engine is ahead. */
+/**
+ * Adds ratios to the figures of one batch size: each one's rate relative to the best peer, if any;
+ * for peers, how many times faster the engine is.
+ */
 export function withRatios(figures: readonly ComparisonFigure[]): ComparisonFigure[] {
   const fastest = (ours: boolean) =>
     Math.max(...figures.map(({ own, fps }) => (own === ours ? (fps?.median ?? 0) : 0)), 0);
@@ -380,10 +389,10 @@ const columns: readonly Column[] = [
   ["how", 0],
 ];
 
-/** The table's lines for figures, a line each. */
+/** One line of the table per figure. */
 export function tableRows(figures: readonly ComparisonFigure[]): string[] {
   return figures.map(({ contestant, batch, fps, ratio, ahead, latencyMs, memoryBytes, how, error }) => {
-    // A failure is told right behind the name.
+    // An error comes right after the name.
     if (!fps) return tableRow(columns, [String(batch), contestant, `failed: ${error ?? "it gave no figures"}`]);
     return tableRow(columns, [
       String(batch),
@@ -399,7 +408,7 @@ export function tableRows(figures: readonly ComparisonFigure[]): string[] {
   });
 }
 
-/** The versions of the peers that ran, without the variant that was the fastest at one batch size. */
+/** The versions of the peers that ran, without the variant that was fastest. */
 function peerVersions(results: readonly PeerResult[]): Map<string, string> {
   return new Map(
     results.map(({ name, version, variant, form }) => {
@@ -417,47 +426,47 @@ interface Found {
   results: readonly (PeerResult & { batch: number })[];
   notes: readonly string[];
   missing: readonly Missing[];
-  /** Whether all was measured. */
+  /** Whether everything was measured. */
   complete: boolean;
 }
 
 async function save({ json, out, seconds }: CompareOptions, found: Found): Promise<void> {
-  const { checkpoint, plan, figures, results, notes, missing, complete } = found;
-  const { adapter, settings, batches } = plan;
-  const { size } = settings[0];
-  const { patch } = checkpoint.config;
   const date = new Date().toISOString();
-  const peerVersion = peerVersions(results);
-  const types = settings.map(({ dtype }) => dtype);
   if (json !== undefined) {
-    const report = {
-      ...{ date, versions: { ...versions(), peers: Object.fromEntries(peerVersion) }, adapter, size, patch },
-      ...{
-        batches,
-        dtypes: types,
-        seconds,
-        model: checkpoint.source,
-        complete,
-        figures,
-        notes,
-        missing,
-        peers: results,
-      },
-    };
-    await writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
+    await writeFileAtomic(json, `${JSON.stringify(comparisonReport(found, seconds, date), null, 2)}\n`);
   }
   if (out !== undefined) {
-    const facts: [string, string][] = [
-      ["adapter", `${adapter.description} (${adapter.kind})`],
-      ["size", `${size.height}x${size.width}, patch ${patch}`],
-      ["model", `${checkpoint.source}: teacher, student and scores, from 8-bit frames on the device`],
-      ["seconds of a contestant and batch size", String(seconds)],
-      ...Object.entries(versions()),
-      ...peerVersion,
-    ];
-    const title = `SD-MAE, frames a second: ${size.height}x${size.width} on ${adapter.description}`;
+    const { plan, figures, notes, complete } = found;
+    const { size } = plan.settings[0];
+    const title = `SD-MAE, frames per second: ${size.height}x${size.width} on ${plan.adapter.description}`;
+    const facts = comparisonFacts(found, seconds);
     await writeFileAtomic(out, comparisonPage({ title, created: date, figures, notes, complete, facts }));
   }
+}
+
+/** The content of the --json file. */
+function comparisonReport(found: Found, seconds: number, date: string): object {
+  const { checkpoint, plan, figures, results, notes, missing, complete } = found;
+  const { adapter, settings, batches } = plan;
+  return {
+    ...{ date, versions: { ...versions(), peers: Object.fromEntries(peerVersions(results)) }, adapter },
+    ...{ size: settings[0].size, patch: checkpoint.config.patch, batches, dtypes: settings.map(({ dtype }) => dtype) },
+    ...{ seconds, model: checkpoint.source, complete, figures, notes, missing, peers: results },
+  };
+}
+
+/** The facts under the plot. */
+function comparisonFacts({ checkpoint, plan, results }: Found, seconds: number): [string, string][] {
+  const { adapter, settings } = plan;
+  const { height, width } = settings[0].size;
+  return [
+    ["adapter", `${adapter.description} (${adapter.kind})`],
+    ["size", `${height}x${width}, patch ${checkpoint.config.patch}`],
+    ["model", `${checkpoint.source}: teacher, student and scores, from 8-bit frames on the device`],
+    ["seconds per contestant and batch size", String(seconds)],
+    ...Object.entries(versions()),
+    ...peerVersions(results),
+  ];
 }
 
 function reason(error: unknown): string {

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterLines } from "../cli/commands/adapters.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
-import { checkpointOrFresh, dtypeOption, maskRatioOption } from "../cli/options/model.js";
+import { checkpointOrFresh, dtypeOption, maskRatioOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { profileTable } from "../cli/terminal/profile_table.js";
@@ -18,7 +18,7 @@ import { uniformGenerator } from "../random.js";
 import { shownMs } from "../report/bench/page.js";
 import { FirstUse } from "../tuner/first_use.js";
 import { measurePeak, type Rate, shownRate, summary } from "./measure.js";
-import { measureModel, openModel } from "./model.js";
+import { checkpointOption, type ModelFigures, measureModel, openModel } from "./model.js";
 import { fullPrecisions, type PeerMissing, type PeerResult, type RunPeer, refuseMissing } from "./peers.js";
 
 interface FpsOptions {
@@ -38,36 +38,39 @@ interface FpsOptions {
   profile?: boolean;
 }
 
-/** `fps`: how fast the model runs here. */
+/** `bench/fps.js`: measures how fast the model runs here, and peers beside it. */
 export function fpsCommand(
   peers: readonly string[] = [],
   runPeer?: RunPeer,
   peerMissing: PeerMissing = async () => undefined,
 ): Command {
   return new Command("fps")
-    .description("Measures frames per second of the full model (teacher, student, scores), GPU-synchronised.")
+    .description(
+      "Measures frames per second of the full model (teacher, student and scores), synchronised with the GPU. " +
+        "Example: node bench/fps.js --size 160x320 --peer ort-webgpu",
+    )
     .addOption(
-      new Option("--size <HxW>", "input size of the network")
+      new Option("--size <HxW>", "input size of the network, height x width in pixels")
         .default({ height: 320, width: 640 }, "320x640")
         .argParser(parseSize),
     )
+    .addOption(patchOption())
     .addOption(
-      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
+      new Option("--batch <n>", "frames per step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )
+    .addOption(new Option("--seconds <s>", "how long to measure, in seconds").default(5).argParser(numberIn(0.1, 3600)))
     .addOption(
-      new Option("--batch <n>", "frames in a step (default: 32 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
+      new Option("--peer <name...>", "also measure these peers, in the same run").choices(peers).default([], "none"),
     )
-    .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
+    .option("--profile", "print where the GPU time of a step goes")
+    .option("--json <file>", "write the figures to a file")
+    .addOption(checkpointOption())
     .addOption(maskRatioOption())
     .addOption(dtypeOption())
-    .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
-    .option("--list-adapters", "list the adapters here and stop")
-    .addOption(new Option("--peer <name...>", "measure a peer in the same run").choices(peers).default([], "none"))
-    .option("--profile", "print where the time of a step goes")
-    .option("--json <file>", "write the figures to a file")
+    .option("--list-adapters", "list the WebGPU adapters of this machine and stop")
     .action(async (options: FpsOptions) => {
       if (options.listAdapters) {
         for (const line of await adapterLines()) console.log(line);
@@ -86,6 +89,7 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
   const firstUse = options.tune ? new FirstUse(gpu, { onNotice }) : undefined;
   let progress: Progress | undefined;
   try {
+    // 1. The model.
     await firstUse?.checkHalf(options.dtype);
     const settings = scoreSettings(
       checkpoint,
@@ -99,30 +103,20 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
     console.log(
       `model         ${height}x${width}, patch ${checkpoint.config.patch}, batch ${batch}, ${settings.dtype}`,
     );
+    // 2. The engine: frames that are on the GPU, the best matmul, frames from the host.
     const opened = await openModel(gpu, checkpoint, settings, batch, firstUse);
     progress = new Progress("measurements", 3 + options.peer.length, false, true);
     const model = await measureModel(opened, batch, options.seconds, options.profile ?? false);
-    progress.print(`model         ${shown(model.rate)}, ${(1000 / model.rate.median).toPrecision(3)} ms a frame`);
+    for (const line of speedLines(model)) progress.print(line);
     progress.advance(1, "the best matmul");
-    const { median, min, max } = model.latency;
-    progress.print(
-      `latency       ${shownMs(median)} ms (${shownMs(min)} to ${shownMs(max)}) of a batch by itself, from submission until it is done`,
-    );
-    const achieved = (model.flopsPerFrame * model.rate.median) / 1e9;
     const peak = await measurePeak(gpu, Math.min(options.seconds, 3));
     progress.advance(1, "end to end");
-    progress.print(
-      `arithmetic    ${(model.flopsPerFrame / 1e9).toPrecision(3)} GFLOP a frame, ${achieved.toPrecision(3)} GFLOP/s, ` +
-        `${((100 * achieved) / peak).toFixed(0)} % of ${peak.toPrecision(3)} GFLOP/s, the best matmul here`,
-    );
-    progress.print(
-      `dispatches    ${model.dispatches} a step, ${(model.bytesPerFrame / 1e6).toPrecision(3)} MB moved a frame at least`,
-    );
-    progress.print(`GPU memory    ${(model.memoryBytes / 1e6).toFixed(0)} MB`);
+    for (const line of workLines(model, peak)) progress.print(line);
     const endToEnd = await measureEndToEnd(gpu, checkpoint, settings, batch, options);
     progress.advance(1, options.peer[0]);
     progress.print(`end to end    ${shown(endToEnd)}, with upload of ${height}x${width} frames and read-back`);
     if (model.profile) for (const line of profileTable(model.profile)) progress.print(line);
+    // 3. The peers.
     const peers: PeerResult[] = [];
     for (const [i, name] of options.peer.entries()) {
       const request = {
@@ -135,21 +129,15 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
       progress.print(`${name.padEnd(12)}  ${shown(result.fps)} (${result.version})`);
       progress.print(`ratio         ${(model.rate.median / result.fps.median).toFixed(2)} times ${name}`);
     }
+    // 4. The file.
     if (options.json !== undefined) {
+      const { size, maskRatio, dtype } = settings;
       const report = {
-        date: new Date().toISOString(),
-        adapter: gpu.adapter,
-        versions: versions(),
-        size: settings.size,
-        patch: checkpoint.config.patch,
-        maskRatio: settings.maskRatio,
-        batch,
-        dtype: settings.dtype,
-        model: model.rate,
-        latencyMs: model.latency,
-        endToEnd,
+        ...{ date: new Date().toISOString(), adapter: gpu.adapter, versions: versions() },
+        ...{ size, patch: checkpoint.config.patch, maskRatio, batch, dtype },
+        ...{ model: model.rate, latencyMs: model.latency, endToEnd },
         gflopPerFrame: model.flopsPerFrame / 1e9,
-        gflopPerSecond: achieved,
+        gflopPerSecond: achievedGflops(model),
         peakGflopPerSecond: peak,
         dispatches: model.dispatches,
         memoryBytes: model.memoryBytes,
@@ -167,7 +155,28 @@ async function fps(options: FpsOptions, runPeer: RunPeer | undefined): Promise<v
 
 const shown = (rate: Rate) => shownRate(rate, "frames");
 
-/** A stream of frames through the detector: upload, compute and read-back overlapped. */
+const achievedGflops = ({ flopsPerFrame, rate }: ModelFigures) => (flopsPerFrame * rate.median) / 1e9;
+
+function speedLines({ rate, latency: { median, min, max } }: ModelFigures): string[] {
+  return [
+    `model         ${shown(rate)}, ${(1000 / rate.median).toPrecision(3)} ms per frame`,
+    `latency       ${shownMs(median)} ms (${shownMs(min)} to ${shownMs(max)}) for one batch alone, from submission to result`,
+  ];
+}
+
+/** @param peak GFLOP/s of the best matmul */
+function workLines(model: ModelFigures, peak: number): string[] {
+  const { flopsPerFrame, bytesPerFrame, dispatches, memoryBytes } = model;
+  const achieved = achievedGflops(model);
+  return [
+    `arithmetic    ${(flopsPerFrame / 1e9).toPrecision(3)} GFLOP per frame, ${achieved.toPrecision(3)} GFLOP/s, ` +
+      `${((100 * achieved) / peak).toFixed(0)} % of the best matmul here (${peak.toPrecision(3)} GFLOP/s)`,
+    `dispatches    ${dispatches} per step, at least ${(bytesPerFrame / 1e6).toPrecision(3)} MB moved per frame`,
+    `GPU memory    ${(memoryBytes / 1e6).toFixed(0)} MB`,
+  ];
+}
+
+/** Frames per second of a stream through the detector: upload, compute and read-back overlap. */
 async function measureEndToEnd(
   gpu: Gpu,
   checkpoint: Checkpoint,

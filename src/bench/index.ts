@@ -1,3 +1,4 @@
+// The benchmarks; bench/*.js run them.
 import { run } from "../cli/run.js";
 import { compareCommand } from "./compare.js";
 import { fpsCommand } from "./fps.js";
@@ -7,14 +8,16 @@ import type { PeerMissing, RunPeer } from "./peers.js";
 import { streamsBenchCommand } from "./streams.js";
 import { trainBenchCommand } from "./train.js";
 
-// What the peers need of the engine.
+// The parts of the engine that peers need.
 export { exportPth } from "../checkpoint/pth_write.js";
 export { exportNetwork } from "../cli/commands/export_onnx.js";
 export { adapterEnvironment } from "../node/adapters/environment.js";
 
 /**
- * Runs a benchmark by itself, with the peers that it may be measured against; exit codes as {@link runCli}.
- * @param peerMissing tells which of them cannot be measured here
+ * Runs a benchmark.
+ * @param peers names of the peers that it can be compared with
+ * @param peerMissing says which of them cannot run here
+ * @returns the exit code, see {@link run}
  */
 export function runBenchmark(
   name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds",

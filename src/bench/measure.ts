@@ -1,10 +1,11 @@
+// Measures rates, and prints them.
 import type { Gpu } from "../gpu/gpu.js";
 import { Graph } from "../graph/graph.js";
 import { Program } from "../graph/program.js";
 import { linearOp, linearWeights } from "../ops/linear.js";
 import { uniformGenerator } from "../random.js";
 
-/** Units a second over repeated measurements. */
+/** Units per second over repeated measurements. */
 export interface Rate {
   median: number;
   min: number;
@@ -12,7 +13,7 @@ export interface Rate {
   measurements: number;
 }
 
-/** A rate in four digits; a thousand and more has no use for decimals, nor for an exponent. */
+/** A rate in four digits; from a thousand on without decimals or exponent. */
 export function rateDigits(value: number): string {
   return value >= 1000 ? value.toFixed(0) : value.toPrecision(4);
 }
@@ -30,7 +31,7 @@ export async function timed(program: Program, steps: number): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** @param rates at least one; they are sorted */
+/** Median and range. @param rates at least one; sorted in place */
 export function summary(rates: number[]): Rate {
   rates.sort((a, b) => a - b);
   return {
@@ -41,7 +42,11 @@ export function summary(rates: number[]): Rate {
   };
 }
 
-/** Warms up, then repeats measurements of some 0.1 s (one step at least) for the given time. */
+/**
+ * Units per second: after a warm-up, repeats measurements of about 0.1 s (at least one step) for the
+ * given time.
+ * @param run runs some steps, and returns the seconds that they took
+ */
 export async function measure(
   seconds: number,
   unitsPerStep: number,
@@ -50,7 +55,7 @@ export async function measure(
   return summary(await measureRates(seconds, unitsPerStep, run));
 }
 
-/** The single measurements of {@link measure}, units a second, in the order in which they were made. */
+/** The measurements of {@link measure}, in units per second, in the order in which they were made. */
 export async function measureRates(
   seconds: number,
   unitsPerStep: number,
@@ -65,7 +70,7 @@ export async function measureRates(
   return rates;
 }
 
-/** The best rate of a plain matmul with the engine's own kernel, GFLOP/s. */
+/** The best rate of a matmul alone with the engine's kernel, in GFLOP/s. */
 export async function measurePeak(gpu: Gpu, seconds: number): Promise<number> {
   const software = gpu.adapter.kind !== "gpu";
   const [m, k, n] = software ? [1024, 256, 256] : [8192, 1024, 1024];

@@ -1,3 +1,5 @@
+// The score graph with frames of noise, for benchmarks that measure the model without its input.
+import { Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { ClipWindow } from "../detector/clip_window.js";
 import { tunedScoreGraph } from "../detector/score_graph.js";
@@ -11,17 +13,22 @@ import { uniformGenerator } from "../random.js";
 import type { FirstUse } from "../tuner/first_use.js";
 import { measure, summary, timed } from "./measure.js";
 
-/** What {@link openModel} has made ready. */
+/** `--checkpoint` of the benchmarks. */
+export function checkpointOption(): Option {
+  return new Option("--checkpoint <file>", "the model to run (default: the paper's sizes with fresh weights)");
+}
+
+/** A model that is ready to run. */
 export interface OpenModel {
   program: Program;
-  /** Of GPU memory. */
+  /** GPU memory. */
   memoryBytes: number;
 }
 
 /**
- * The model with frames of noise on the device, each of its steps a steady one of a stream: as many frames resized as scored, no upload and no
- * read-back. Whoever opens it closes the program.
- * @param firstUse none where kernels are neither checked nor tuned first
+ * Prepares the model with frames of noise on the device. Each step is a steady one of a stream: it
+ * resizes as many frames as it scores, without upload and read-back. The caller closes the program.
+ * @param firstUse checks and tunes the kernels first; absent if they are taken as they are
  */
 export async function openModel(
   gpu: Gpu,
@@ -62,7 +69,10 @@ export async function openModel(
   }
 }
 
-/** The model alone, as {@link openModel} has it ready; it is closed. */
+/** The result of {@link measureModel}. */
+export type ModelFigures = Awaited<ReturnType<typeof measureModel>>;
+
+/** Measures the model without its input, and closes it. */
 export async function measureModel(
   { program, memoryBytes }: OpenModel,
   batch: number,
@@ -78,7 +88,7 @@ export async function measureModel(
       profile && Profiler.available(program.gpu) ? await program.profile() : undefined;
     return {
       rate,
-      /** Of a batch by itself, ms. */
+      /** Of one batch alone, in ms. */
       latency: summary(alone),
       flopsPerFrame: flops / batch,
       bytesPerFrame: moved / batch,

@@ -1,40 +1,41 @@
+// Peers: other runtimes that run the same network, for comparison. bench/peers/ holds them.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ScoreSettings } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import type { Rate } from "./measure.js";
 
-/** What a peer is asked to do. */
+/** What a peer has to measure. */
 export interface PeerRequest {
   checkpoint: Checkpoint;
   settings: ScoreSettings;
   batch: number;
   seconds: number;
   adapterKind: string;
-  /** The precisions that are wanted, of a peer that has several: f32, tf32, f16. All where none is named. */
+  /** The precisions to measure: f32, tf32, f16; absent: all that the peer has. */
   precisions?: readonly string[];
 }
 
-/** A peer's precisions that count as float32. */
+/** The precisions of peers that count as float32. */
 export const fullPrecisions: readonly string[] = ["f32", "tf32"];
 
-/** One way in which a peer ran the network, or why it did not. */
+/** A way in which a peer ran the network, or why it failed. */
 export interface PeerVariant {
-  /** What values are rounded to; without it float32. */
+  /** The type that values are rounded to; by default f32. */
   precision?: string;
-  /** What tells it from the peer's other variants. */
+  /** Name of the variant, and of the form of its operators, if the peer has several. */
   variant?: string;
   form?: string;
-  /** Absent where it failed. */
+  /** Absent if it failed. */
   fps?: Rate;
   msPerBatch?: { median: number; min: number; max: number };
-  /** Of a batch by itself, where it is not the same as {@link msPerBatch}. */
+  /** Of one batch alone, if it differs from {@link msPerBatch}. */
   latencyMs?: number;
-  /** GPU memory at most. */
+  /** Peak of GPU memory. */
   memoryBytes?: number;
   error?: string;
 }
 
-/** What a peer reports: the figures of its fastest variant, and those of all. */
+/** A peer's report: the figures of its fastest variant, and those of all variants. */
 export interface PeerResult extends PeerVariant {
   name: string;
   version: string;
@@ -42,15 +43,18 @@ export interface PeerResult extends PeerVariant {
   all?: PeerVariant[];
 }
 
-/** Runs a peer on the same network and adapter; lives beside the benchmarks, since peers are no part of the package. */
+/** Runs a peer on the same network and adapter. Peers are not part of the package. */
 export type RunPeer = (name: string, request: PeerRequest) => Promise<PeerResult>;
 
-/** Says why a peer cannot be measured here; nothing where it can. One that is asked for is installed where npm can do that. */
+/**
+ * Says why a peer cannot run here; undefined if it can.
+ * @param asked the user named the peer: it is installed if npm can do that
+ */
 export type PeerMissing = (name: string, asked?: boolean) => Promise<string | undefined>;
 
 /**
- * Refuses peers that were asked for and cannot run here: better before than after minutes of measuring.
- * @throws InputError
+ * Checks, before minutes of measuring, that peers can run here.
+ * @throws InputError if one cannot
  */
 export async function refuseMissing(names: readonly string[], peerMissing: PeerMissing): Promise<void> {
   for (const name of names) {

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
-import { checkpointOrFresh, dtypeOption } from "../cli/options/model.js";
+import { checkpointOrFresh, dtypeOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
@@ -19,6 +19,7 @@ import type { Size } from "../ops/resize.js";
 import { uniformGenerator } from "../random.js";
 import { type StreamsFigure, streamsPage } from "../report/bench/streams.js";
 import { FirstUse } from "../tuner/first_use.js";
+import { checkpointOption } from "./model.js";
 
 interface StreamsBenchOptions {
   checkpoint?: string;
@@ -39,50 +40,56 @@ interface StreamsBenchOptions {
 
 const onNotice = (line: string) => process.stderr.write(`${line}\n`);
 
-/** Frames from the one that is scored to the last one that its score needs (docs/method.md §1). */
+/** Frames from a scored frame to the last one that its score needs (docs/method.md §1). */
 const ahead = 3;
 
-/** The most cameras that are tried unless asked for. */
+/** Most cameras that are tried, unless more are asked for. */
 const limit = 4096;
 
-/** `streams`: how many cameras one detector keeps up with, and how soon it answers. */
+/** `bench/streams.js`: measures how many cameras one detector keeps up with, and how soon it answers. */
 export function streamsBenchCommand(): Command {
   return new Command("streams")
     .description(
-      "Feeds cameras of a steady frame rate into one detector and measures frames per second and latency, with more and more of them until scores come later and later.",
+      "Feeds live cameras into one detector, and measures frames per second and latency. Adds cameras until the scores lag. " +
+        "Example: node bench/streams.js --fps 25 --out streams.html",
     )
-    .option("--checkpoint <file>", "a model to run (default: the paper's sizes with fresh weights)")
     .addOption(
-      new Option("--size <HxW>", "input size of the network")
+      new Option("--size <HxW>", "input size of the network, height x width in pixels")
         .default({ height: 320, width: 640 }, "320x640")
         .argParser(parseSize),
     )
     .addOption(
-      new Option("--source <HxW>", "size of the cameras' frames (default: the network's)").argParser(parseSize),
+      new Option(
+        "--source <HxW>",
+        "size of the cameras' frames, height x width in pixels (default: the network's)",
+      ).argParser(parseSize),
     )
-    .addOption(
-      new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)).conflicts("checkpoint"),
-    )
-    .addOption(new Option("--fps <r>", "frames per second of a camera").default(25).argParser(numberIn(0.1, 1000)))
+    .addOption(patchOption())
+    .addOption(new Option("--fps <r>", "frames per second per camera").default(25).argParser(numberIn(0.1, 1000)))
     .addOption(
       new Option(
         "--streams <list>",
-        "numbers of cameras, with commas (default: 1, 2, 4, … until they lag, then between)",
+        "numbers of cameras, separated by commas (default: 1, 2, 4, … until scores lag, then numbers between)",
       ).argParser((text) => text.split(",").map(wholeNumber(1, 4096))),
     )
     .addOption(
       new Option(
         "--batch <n>",
-        "frames in a step, at most (default: the cameras, up to 64; 1 on a software adapter)",
+        "most frames per step (default: one per camera, up to 64; 1 on a software adapter)",
       ).argParser(wholeNumber(1, 4096)),
     )
+    .addOption(
+      new Option("--seconds <s>", "how long to measure each number of cameras, in seconds")
+        .default(10)
+        .argParser(numberIn(0.5, 3600)),
+    )
+    .option("--out <file>", "write plots to a file, *.html")
+    .option("--json <file>", "write the figures to a file")
+    .addOption(checkpointOption())
     .addOption(dtypeOption())
-    .addOption(new Option("--seconds <s>", "how long to measure each").default(10).argParser(numberIn(0.5, 3600)))
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
-    .option("--json <file>", "write the figures to a file")
-    .option("--out <file>", "write plots to a file, *.html")
     .action(streamsBench);
 }
 
@@ -107,7 +114,7 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
       try {
         results.push(await measureStreams(gpu, checkpoint, streams, options, results.length === 0));
       } catch (error) {
-        // Those that nobody asked for may be more than memory has room for.
+        // Memory may not suffice for so many. That is an error only if the user asked for them.
         if (!(error instanceof GpuError) || options.streams || results.length === 0) throw error;
         tooMany = streams;
         gpu.close();
@@ -122,8 +129,8 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
     console.log(
       most > 0
-        ? `keeps up with ${most} ${most === 1 ? "camera" : "cameras"}, the most of those tried`
-        : "keeps up with none of those tried",
+        ? `keeps up with ${most} ${most === 1 ? "camera" : "cameras"}, the most of the numbers tried`
+        : "keeps up with none of the numbers tried",
     );
     for (const path of [options.json, options.out]) if (path !== undefined) console.log(`written  ${path}`);
   } finally {
@@ -132,9 +139,11 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
 }
 
 /**
- * How many cameras are tried next: those that were asked for, else twice as many until they lag or there is no room for them, then halfway
- * between the most that did not and the fewest that did, down to an eighth; none where all is known.
- * @param tooMany the fewest that there is no room for
+ * The number of cameras to try next: the user's next number, else twice as many until they lag or
+ * memory is full, then halfway between the most that keep up and the fewest that do not, until these
+ * differ by less than an eighth.
+ * @param tooMany the fewest that memory does not suffice for
+ * @returns undefined if nothing is left to try
  */
 export function nextNumber(
   { streams }: Pick<StreamsBenchOptions, "streams">,
@@ -169,14 +178,15 @@ async function measureStreams(
   );
   const often = Math.ceil((streams * frames) / 100);
   try {
-    // Kernels are compiled, and a first step run, before the cameras are switched on.
+    // Before the cameras start, kernels are compiled and a first step is run.
     for await (const _ of detector.streams(cameras(streams, source, data, () => 0, 2 * ahead)));
-    // Not all at the same moment, as cameras are not.
+    // Like real cameras, they do not send their frames at the same moment.
     const begin = performance.now() + 50;
     const due = (camera: number, index: number) => begin + (index + camera / streams) * interval;
     const latencies: number[] = [];
     let end = begin;
-    // At the end of a stream all that waits is scored at once; a camera has none, so that the streams outlast what is measured.
+    // At the end of a stream all waiting frames are scored at once. Cameras do not end, so the streams
+    // are longer than what is measured.
     const streamed = cameras(streams, source, data, due, frames + 2 * ahead);
     for await (const { source: camera, index } of detector.streams(streamed, { prompt: true })) {
       if (index >= frames) continue;
@@ -184,7 +194,7 @@ async function measureStreams(
       latencies.push((end - due(camera, index + ahead)) / 1000);
       if (latencies.length % often === 0) progress.advance(often);
     }
-    // From one interval before the first score could be made.
+    // Time counts from one interval before the first score is possible.
     const took = (end - begin - (ahead - 1) * interval) / 1000;
     const sorted = Float64Array.from(latencies).sort();
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
@@ -200,10 +210,10 @@ async function measureStreams(
 }
 
 /**
- * Whether there is a queue that grows: the last tenth of the scores came later than the soonest by a fortieth of the time measured, at most a
- * second.
- * @param latencies seconds, in the order in which scores came
- * @param seconds for how long frames came
+ * Whether a queue grows: whether the mean latency of the last tenth of the scores exceeds the
+ * smallest latency by more than a fortieth of the measured time (at least 0.1 s, at most 1 s).
+ * @param latencies seconds, in the order of the scores
+ * @param seconds how long frames came
  */
 export function isLagging(latencies: readonly number[], seconds: number): boolean {
   const tail = latencies.slice(-Math.ceil(latencies.length / 10));
@@ -211,7 +221,7 @@ export function isLagging(latencies: readonly number[], seconds: number): boolea
   return late > Math.max(0.1, Math.min(1, seconds / 40));
 }
 
-/** Cameras that give `frames` frames, each when it is due; one that is read late has kept its frames. */
+/** Cameras with `frames` frames each, which wait until a frame is due. A late reader misses none. */
 function cameras(
   count: number,
   { height, width }: Size,
@@ -253,7 +263,7 @@ interface Found {
   dtype: string;
   results: readonly StreamsFigure[];
   facts: Record<string, string>;
-  /** Whether all was measured: files are written after each number of cameras, and a run may be stopped. */
+  /** Whether everything was measured. Files are written after each number of cameras too. */
   complete: boolean;
 }
 
@@ -284,7 +294,7 @@ async function save(
     const { description, kind } = gpu.adapter;
     const facts = Object.entries({
       ...{ adapter: `${description} (${kind})`, ...found.facts, model: checkpoint.source, "storage type": dtype },
-      ...{ "seconds of each": String(seconds), ...versions() },
+      ...{ "seconds per number of cameras": String(seconds), ...versions() },
     });
     const title = `SD-MAE, cameras at once: ${size.height}x${size.width} on ${description}`;
     await writeFileAtomic(

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { adapterLines } from "../cli/commands/adapters.js";
 import { adapterOption, deviceOf, robustOption } from "../cli/options/device.js";
+import { patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { profileTable } from "../cli/terminal/profile_table.js";
@@ -42,26 +43,26 @@ interface TrainBenchOptions {
   profile?: boolean;
 }
 
-/** Frames of noise that samples are drawn from. */
+/** Number of noise frames that samples are drawn from. */
 const frameCount = 64;
 
-/** `bench/train.js`: how fast training runs here. */
+/** `bench/train.js`: measures how fast training runs here. */
 export function trainBenchCommand(): Command {
   return new Command("train")
     .description(
-      "Measures samples per second of training, GPU-synchronised: steps of the optimiser from raw frames on the GPU, with anomalies pasted, and " +
-        "where their time goes.",
+      "Measures samples per second of training, synchronised with the GPU, and where the time goes. A step takes raw frames on the GPU, " +
+        "pastes anomalies into them, and updates the weights. Example: node bench/train.js --size 160x320 --batch 8",
     )
     .addOption(
-      new Option("--size <HxW>", "input size of the network")
+      new Option("--size <HxW>", "input size of the network, height x width in pixels")
         .default({ height: 320, width: 640 }, "320x640")
         .argParser(parseSize),
     )
-    .addOption(new Option("--patch <P>", "patch side (default: 16)").argParser(wholeNumber(4, 64)))
-    .addOption(new Option("--width <n>", "the encoder's width (default: 256)").argParser(wholeNumber(4, 4096)))
-    .addOption(new Option("--decoder-width <n>", "the decoder's width (default: 128)").argParser(wholeNumber(4, 4096)))
+    .addOption(patchOption())
+    .addOption(new Option("--width <n>", "width of the encoder (default: 256)").argParser(wholeNumber(4, 4096)))
+    .addOption(new Option("--decoder-width <n>", "width of the decoder (default: 128)").argParser(wholeNumber(4, 4096)))
     .addOption(
-      new Option("--batch <n>", "samples of a step (default: 100 on a GPU, else 4)").argParser(wholeNumber(1, 10_000)),
+      new Option("--batch <n>", "samples per step (default: 100 on a GPU, else 4)").argParser(wholeNumber(1, 10_000)),
     )
     .addOption(
       new Option("--micro-batch <n>", "samples computed together (default: as many as fit)").argParser(
@@ -69,18 +70,22 @@ export function trainBenchCommand(): Command {
       ),
     )
     .addOption(
-      new Option("--stage <n>", "1: the teacher learns; 2: the student does")
+      new Option("--stage <n>", "1 trains the teacher, 2 the student")
         .choices(["1", "2"])
         .default(1)
         .argParser((text) => (text === "2" ? 2 : 1)),
     )
-    .addOption(new Option("--precision <kind>", "of activations").choices(["float32", "mixed"]).default("float32"))
-    .addOption(new Option("--seconds <s>", "how long to measure").default(5).argParser(numberIn(0.1, 3600)))
+    .addOption(
+      new Option("--precision <kind>", "mixed stores activations as float16")
+        .choices(["float32", "mixed"])
+        .default("float32"),
+    )
+    .addOption(new Option("--seconds <s>", "how long to measure, in seconds").default(5).argParser(numberIn(0.1, 3600)))
+    .option("--profile", "print the GPU time of each op")
+    .option("--json <file>", "write the figures to a file")
     .addOption(adapterOption())
     .addOption(robustOption())
-    .option("--list-adapters", "list the adapters here and stop")
-    .option("--profile", "print each op's time")
-    .option("--json <file>", "write the figures to a file")
+    .option("--list-adapters", "list the WebGPU adapters of this machine and stop")
     .action(async (options: TrainBenchOptions) => {
       if (options.listAdapters) {
         for (const line of await adapterLines()) console.log(line);
@@ -99,6 +104,7 @@ export function trainBenchCommand(): Command {
 }
 
 async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
+  // 1. The configuration, noise to train on, and fresh weights.
   const { size, stage: number, seconds, precision } = options;
   const { model } = paperTraining;
   const { patch = model.patch, width = model.encoderWidth, decoderWidth = model.decoderWidth } = options;
@@ -125,6 +131,7 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
   console.log(
     `training      ${size.height}x${size.width}, patch ${patch}, widths ${width} and ${decoderWidth}, stage ${number}, batch ${batch} by ${microBatch}, ${precision}`,
   );
+  // 2. Samples per second.
   const progress = new Progress("steps", undefined, false, true);
   const stage = await Stage.open(gpu, set, config, number, state, budget);
   try {
@@ -144,29 +151,19 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
       return (performance.now() - start) / 1000;
     };
     const rate = await measure(seconds, batch, steps).finally(() => progress.stop());
-    console.log(`training      ${shownRate(rate, "samples")}, ${(1000 / rate.median).toPrecision(3)} ms a sample`);
+    console.log(`training      ${shownRate(rate, "samples")}, ${(1000 / rate.median).toPrecision(3)} ms per sample`);
     console.log(
-      `GPU memory    ${((gpu.allocatedBytes - before) / 1e6).toFixed(0)} MB, ${stage.dispatchCount} dispatches a micro-batch`,
+      `GPU memory    ${((gpu.allocatedBytes - before) / 1e6).toFixed(0)} MB, ${stage.dispatchCount} dispatches per micro-batch`,
     );
+    // 3. Where the time goes.
     const profile = Profiler.available(gpu) ? await stage.profile() : undefined;
     const peak = await measurePeak(gpu, Math.min(seconds, 3));
     const parts = profile && partsOf(profile, peak);
     if (profile && parts) {
-      const { flops } = sum(profile.filter(({ part }) => part !== "optimizer"));
-      const achieved = (flops / microBatch) * rate.median;
-      console.log(
-        `arithmetic    ${(flops / microBatch / 1e9).toPrecision(3)} GFLOP a sample, ${(achieved / 1e9).toPrecision(3)} GFLOP/s, ` +
-          `${((100 * achieved) / 1e9 / peak).toFixed(0)} % of ${peak.toPrecision(3)} GFLOP/s, the best matmul here`,
-      );
-      for (const { part, ms, share, ofPeak, gbPerSecond } of parts) {
-        console.log(
-          `${part.padEnd(12)}  ${ms.toPrecision(3).padStart(6)} ms, ${(100 * share).toFixed(0).padStart(2)} % of the kernels' time, ` +
-            `${(100 * ofPeak).toFixed(0)} % of that peak, ${gbPerSecond.toPrecision(3)} GB/s`,
-        );
-      }
+      for (const line of partLines(profile, parts, microBatch, rate.median, peak)) console.log(line);
       if (options.profile) for (const line of profileTable(profile)) console.log(line);
     } else {
-      console.log("this adapter has no timestamp queries, so that parts cannot be told apart");
+      console.log("this adapter has no timestamp queries, so the parts of a step cannot be measured");
     }
     if (options.json !== undefined) {
       const report = {
@@ -185,7 +182,7 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
   }
 }
 
-/** A video of noise, its abnormal frames and masks. */
+/** A training set with one video of noise, which is also its abnormal frames and masks. */
 async function noiseSet(size: Size): Promise<TrainingSet> {
   const random = uniformGenerator(7);
   const frames = Array.from({ length: frameCount }, () =>
@@ -209,7 +206,28 @@ function sum(profile: Profile): { ms: number; flops: number; bytes: number } {
   return total;
 }
 
-/** Each part's time in a micro-batch and an optimiser's step, and what it does in it. */
+/** @param peak GFLOP/s of the best matmul */
+function partLines(
+  profile: Profile,
+  parts: ReturnType<typeof partsOf>,
+  microBatch: number,
+  samplesPerSecond: number,
+  peak: number,
+): string[] {
+  const { flops } = sum(profile.filter(({ part }) => part !== "optimizer"));
+  const achieved = (flops / microBatch) * samplesPerSecond;
+  return [
+    `arithmetic    ${(flops / microBatch / 1e9).toPrecision(3)} GFLOP per sample, ${(achieved / 1e9).toPrecision(3)} GFLOP/s, ` +
+      `${((100 * achieved) / 1e9 / peak).toFixed(0)} % of the best matmul here (${peak.toPrecision(3)} GFLOP/s)`,
+    ...parts.map(
+      ({ part, ms, share, ofPeak, gbPerSecond }) =>
+        `${part.padEnd(12)}  ${ms.toPrecision(3).padStart(6)} ms, ${(100 * share).toFixed(0).padStart(2)} % of the kernels' time, ` +
+        `${(100 * ofPeak).toFixed(0)} % of the best matmul, ${gbPerSecond.toPrecision(3)} GB/s`,
+    ),
+  ];
+}
+
+/** For each part of a step: its time in a micro-batch or an optimiser's step, and its rates. */
 function partsOf(profile: Profile, peak: number) {
   const total = sum(profile).ms;
   return (["data", "forward", "backward", "optimizer"] satisfies StepPart[]).map((part) => {

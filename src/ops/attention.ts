@@ -25,7 +25,7 @@ export const attentionOp: Op<{ heads: number }, "qkv"> = {
   kernels({ inputs: { qkv }, outputs: [y], attrs: { heads } }, target) {
     const [, b, tokens] = qkv.shape;
     const shape = attentionShape(qkv, heads);
-    const variant = choose(target, attentionKey(shape), attentionVariants(target, shape)) as AttentionVariant;
+    const variant = choose(target, attentionKey(shape), attentionVariants(target, shape));
     const { source, constants, flags, queries } = specialization(variant, shape);
     const sizes = { SAMPLES: b, TOKENS: tokens, HEADS: heads, HEAD_WIDTH: shape.headWidth };
     return [

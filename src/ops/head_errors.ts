@@ -55,7 +55,7 @@ export const headErrorsOp: Op<HeadErrorsAttrs, HeadErrorsInputs, "student"> = {
     const { targets, samples, weight, bias, teacher, student } = inputs;
     const values = 4 * patch ** 2;
     const shape = headErrorsShape(teacher, errors, patch);
-    const variant = choose(target, headErrorsKey(shape), headErrorsVariants(target, shape)) as TileVariant;
+    const variant = choose(target, headErrorsKey(shape), headErrorsVariants(target, shape));
     const { source, constants, flags, workgroups, parts } = specialization(variant, shape, student ? 2 : 1);
     const onUnits = variant.kind === "matrix" || variant.kind === "split";
     const isSplit = variant.kind === "split";

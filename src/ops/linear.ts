@@ -76,7 +76,7 @@ export const linearOp: Op<LinearAttrs, "x" | "weight" | "bias", "columnSums" | "
     const { x, weight, bias, columnSums, residual, gamma, beta } = inputs;
     const { normalize = false, gelu = false, passthroughPeriod = 0, epsilon = 0 } = attrs;
     const shape = linearShape(x, y);
-    const variant = choose(target, linearKey(shape), linearVariants(target, shape)) as LinearVariant;
+    const variant = choose(target, linearKey(shape), linearVariants(target, shape));
     const { source, constants, workgroups, flags } = specialization(variant, shape);
     const onUnits = variant.kind === "matrix" || variant.kind === "split";
     const moments = onUnits && normalize ? roomForMoments : undefined;

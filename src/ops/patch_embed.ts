@@ -45,7 +45,7 @@ export const patchEmbedOp: Op<{ patch: number }, "frames" | "samples" | "idsKeep
     const [, h, w] = frames.shape;
     const sizes = { PATCH: patch, GRID_WIDTH: w / patch, TOKENS: (h * w) / patch ** 2, KEEP: keep, WIDTH: width };
     const shape = patchEmbedShape(y, patch);
-    const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape)) as TileVariant;
+    const variant = choose(target, patchEmbedKey(shape), patchEmbedVariants(target, shape));
     const { kind } = variant;
     const { source, constants, workgroups, flags } = specialization(variant, b, keep, width);
     const onUnits = variant.kind === "matrix" || variant.kind === "split";

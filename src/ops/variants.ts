@@ -14,10 +14,15 @@ import type { ActivationType, Kernel } from "../graph/graph.js";
  */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
-/** The candidate that {@link chosenName} names, if there is one. */
-export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V | undefined {
+/**
+ * The candidate that {@link chosenName} names.
+ * @throws Error if there are no candidates
+ */
+export function choose<V>(target: Target, key: string, candidates: Candidates<V>): V {
   const name = chosenName(target, key, [...candidates.keys()]);
-  return name === undefined ? undefined : candidates.get(name);
+  const chosen = name === undefined ? undefined : candidates.get(name);
+  if (chosen === undefined) throw new Error(`${key} has no kernel variants`);
+  return chosen;
 }
 
 /**
@@ -630,7 +635,7 @@ function matrixAttention(target: Target, shape: AttentionShape): MatrixAttention
   const { dtype, headWidth } = shape;
   const units = matrixUnits(target);
   if (typeof units === "string") return [];
-  const [unit] = units as [SizedUnit, ...SizedUnit[]];
+  const [unit] = units;
   // Values lie row by row. NVIDIA's compiler loads such matrices in one instruction if they are 8
   // wide, else in eight.
   const narrow = units.find(({ m, n, k }) => m === unit.m && n === 8 && k === unit.k);

@@ -19,10 +19,10 @@ import { testAdapter } from "../support/gpu.js";
 
 const at = scratch();
 
-/** Frames a second, ten percent up and down. */
+/** A rate of frames per second, with a range of ten percent. */
 const rate = (median: number) => ({ median, min: 0.9 * median, max: 1.1 * median, measurements: 5 });
 
-/** `node bench/compare.js …` with peers `fast` and `broken`, and `absent`, which this machine does not have. */
+/** `node bench/compare.js …` with the peers `fast` and `broken`, and `absent`, which cannot run. */
 function compare(...args: string[]) {
   const requests: { name: string; request: PeerRequest }[] = [];
   const runPeer = async (name: string, request: PeerRequest): Promise<PeerResult> => {
@@ -39,14 +39,14 @@ function compare(...args: string[]) {
 }
 
 describe("options of compare", () => {
-  it("lists in order, each item once", () => {
+  it("are lists with each item once; batch sizes are sorted", () => {
     expect(parseBatches("16,1,4")).toEqual([1, 4, 16]);
     expect(parseDtypes("f16,f32")).toEqual(["f16", "f32"]);
     for (const wrong of ["", "0", "4,4", "1,,2", "5000", "1.5"]) expect(() => parseBatches(wrong), wrong).toThrow();
     for (const wrong of ["", "f64", "f32,f32"]) expect(() => parseDtypes(wrong), wrong).toThrow();
   });
 
-  it("refuses what cannot be measured or written, before anything is measured", async () => {
+  it("are refused before anything is measured, if something cannot be measured or written", async () => {
     const tiny = ["--size", "32x64", "--patch", "8", "--adapter", testAdapter];
     expectRefusal(await compare("--batch", "0"), "--batch");
     expectRefusal(await compare("--dtype", "f64"), "--dtype");
@@ -62,7 +62,7 @@ describe("options of compare", () => {
     expect((await compare("--batch", "0")).requests).toEqual([]);
   });
 
-  it("has a help", async () => {
+  it("are in the help", async () => {
     const { code, stdout } = await compare("--help");
     expect(code).toBe(0);
     const names = ["--size", "--batch", "--dtype", "--peer", "--seconds", "--adapter", "--json", "--out"];
@@ -86,20 +86,20 @@ describe("figures", () => {
       },
       { contestant: "torch f16", own: false, batch: 4, error: "out of memory" },
     ]);
-    // A peer that waits for each batch says what one takes.
+    // A peer that waits for each batch reports the time of one.
     const msPerBatch = { median: 250, min: 240, max: 260 };
     const plain: PeerResult = { name: "ort", version: "1", form: "fused", fps: rate(4), msPerBatch };
     expect(figuresOf(plain, 1)).toMatchObject([{ contestant: "ort f32", latencyMs: 250, how: "fused" }]);
   });
 
-  it("have ratios to the best peer, and none where no peer ran", () => {
+  it("have ratios to the best peer, if a peer ran", () => {
     const own = (fps: number): ComparisonFigure => ({ contestant: "sdmae", own: true, batch: 1, fps: rate(fps) });
     const peer = (fps: number): ComparisonFigure => ({ contestant: "peer", own: false, batch: 1, fps: rate(fps) });
     const failed: ComparisonFigure = { contestant: "broken", own: false, batch: 1, error: "why" };
     const ratios = (...figures: ComparisonFigure[]) => withRatios(figures).map(({ ratio }) => ratio);
     expect(ratios(own(30), peer(10), failed, peer(20))).toEqual([1.5, 0.5, undefined, 1]);
     expect(ratios(own(30), own(60), failed)).toEqual([undefined, undefined, undefined]);
-    // And peers have how many times faster the engine's fastest is.
+    // Peers also have how many times faster the engine is.
     const ahead = withRatios([own(30), own(60), peer(10), failed, peer(20)]).map((figure) => figure.ahead);
     expect(ahead).toEqual([undefined, undefined, 6, undefined, 3]);
     expect(withRatios([peer(20)])[0]).not.toHaveProperty("ahead");
@@ -138,16 +138,16 @@ describe("the page", () => {
     figure(hostile, 4, 100),
     { contestant: "broken", own: false, batch: 4, error: hostile },
   ];
-  /** Points of a path of lines. */
+  /** The points of a path. */
   const pointsOf = (path: string) =>
     [...path.matchAll(/[ML](-?[\d.]+) (-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]);
 
-  it("draws a line a contestant on logarithmic axes", () => {
+  it("draws one line per contestant on logarithmic axes", () => {
     const svg = comparisonPlot(figures);
     const paths = [...svg.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) => pointsOf(d));
     expect(paths.map((points) => points.length)).toEqual([3, 1]);
     const [[first, second, third], [other]] = paths as [[number, number][], [number, number][]];
-    // The same factor is the same distance: 4 times the batch to the right, 10 times the frames up.
+    // Equal factors are equal distances: 4 times the batch to the right, 10 times the frames up.
     expect(second[0] - first[0]).toBeCloseTo(third[0] - second[0], 0);
     expect(first[1] - second[1]).toBeCloseTo(second[1] - third[1], 0);
     expect(second[0]).toBeGreaterThan(first[0]);
@@ -164,7 +164,7 @@ describe("the page", () => {
       expect(y > 0 && y < 460).toBe(true);
     }
     const labels = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
-    // What the engine's points say of the best peer; those without one say nothing.
+    // The engine's points are labelled with the ratio to the best peer, if there is one.
     const values = [
       ...comparisonPlot([figures[0], ...withRatios([figures[1], figures[3]])]).matchAll(
         /<text class="value"[^>]*>([^<]*)/g,
@@ -181,7 +181,7 @@ describe("the page", () => {
     expect(comparisonPlot([figure("own", 1, 5)])).not.toMatch(/NaN|Infinity/);
   });
 
-  it("has every figure in a table", () => {
+  it("lists every figure in a table", () => {
     const rows = [...comparisonTable(withRatios(figures)).matchAll(/<tr[^>]*>(<th scope="row".*?)<\/tr>/g)].map(
       ([, row]) => [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell),
     );
@@ -191,7 +191,7 @@ describe("the page", () => {
     expect(rows[4]?.at(-1)).toMatch(/^failed: /);
   });
 
-  it("holds everything itself, and takes no markup from names", () => {
+  it("loads nothing, and escapes names", () => {
     const facts = [[hostile, hostile]] as const;
     const html = comparisonPage({
       title: hostile,
@@ -245,7 +245,7 @@ describe("compare", () => {
     expect(stdout).toMatch(/^ {4}2 {2}sdmae f32 /m);
   });
 
-  it("takes turns with the peers that are here, and goes on where one fails", async () => {
+  it("takes turns with the peers that can run, and continues if one fails", async () => {
     const [json, out] = [at("all.json"), at("all.html")];
     const args = [...tiny, "--batch", "1,2", "--json", json, "--out", out];
     const { code, stdout, requests } = await compare(...args);
@@ -283,7 +283,7 @@ describe("compare", () => {
   });
 });
 
-// A script with a first line that names its program is none on Windows.
+// Windows cannot run a script that names its program in the first line.
 describe.skipIf(process.platform === "win32")("the peer pytorch", () => {
   afterEach(() => void vi.unstubAllEnvs());
 
@@ -310,7 +310,7 @@ describe.skipIf(process.platform === "win32")("the peer pytorch", () => {
     expect(await pyTorchMissing()).toContain("cannot be started");
   });
 
-  it("gets the checkpoint and the settings, and gives back what the program prints", async () => {
+  it("receives the checkpoint and the settings, and returns what its program prints", async () => {
     const figures = `fps: { median: 5, min: 4, max: 6, measurements: 3 }, version: "torch 9", variant: "eager f32", form: "taps"`;
     const program = `if (process.argv[2] === "-c") process.exit(0);
 const options = JSON.parse(process.argv[3]);
@@ -329,7 +329,7 @@ console.log(JSON.stringify({ name: "pytorch", ${figures}, options, bytes: bytes.
     expect(bytes).toBe(exportPth(asked.checkpoint).length);
   });
 
-  it("fails with the program's own error", async () => {
+  it("fails with the error of its program", async () => {
     const traceback = "Traceback:\\n  somewhere\\nValueError: mask ratio 0.3: 5 tokens are no grid";
     python("fails", `if (process.argv[2] === "-c") process.exit(0);\nconsole.error("${traceback}"); process.exit(1);`);
     await expect(runPyTorch(await request(), exportPth)).rejects.toThrow(

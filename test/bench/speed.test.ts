@@ -18,7 +18,7 @@ afterAll(() => {
   else process.env.SDMAE_CACHE = cache;
 });
 
-it("streams: frames a second and latencies of each number of cameras, in a table and a file", {
+it("streams: measures frames per second and latencies per number of cameras, for a table and a file", {
   timeout: 120_000,
 }, async () => {
   const [json, out] = [at("streams.json"), at("streams.html")];
@@ -39,7 +39,7 @@ it("streams: frames a second and latencies of each number of cameras, in a table
   }
   expect(stdout).toMatch(/^ +3 +1 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +(keeps up|lags)$/m);
   const html = readFileSync(out, "utf8");
-  // Two numbers of cameras in two lines of frames a second and four of latency, and a row each.
+  // Two numbers of cameras: a point each in two lines of frames per second and four of latency; a row each.
   expect(html.match(/<circle/g)).toHaveLength(12);
   expect(html.match(/<th scope="row">/g)).toHaveLength(2);
   expectRefusal(await streams("--streams", "1,0"), "--streams");
@@ -64,18 +64,18 @@ it("streams: looks for the most cameras that do not lag", () => {
   expect(tried(5)).toEqual([1, 2, 4, 8, 6, 5]);
   expect(tried(20)).toEqual([1, 2, 4, 8, 16, 32, 24, 20, 22]);
   expect(tried(5000)).toEqual(Array.from({ length: 13 }, (_, i) => 2 ** i));
-  // No room for 40 and more, which none of fewer needs to lag for.
+  // Memory does not suffice for 40 and more, although fewer do not lag.
   const roomy = [1, 2, 4, 8, 16, 32].map((streams) => figure(streams, false));
   expect(nextNumber({}, roomy, 64)).toBe(48);
   expect(nextNumber({}, roomy, 48)).toBe(40);
   expect(nextNumber({}, [...roomy, figure(36, false)], 40)).toBeUndefined();
-  // What is asked for, and nothing else.
+  // Only the numbers that the user asked for.
   expect(nextNumber({ streams: [5, 3] }, [])).toBe(5);
   expect(nextNumber({ streams: [5, 3] }, [figure(5, true)])).toBe(3);
   expect(nextNumber({ streams: [5] }, [figure(5, true)])).toBeUndefined();
 });
 
-it("streams: lags where the queue grows, not where scores take long or one is late", () => {
+it("streams: lag if the queue grows, but not if scores take long or one is late", () => {
   const latencies = (each: (t: number) => number) => Array.from({ length: 250 }, (_, i) => each(i / 25));
   expect(
     isLagging(
@@ -102,7 +102,7 @@ it("streams: lags where the queue grows, not where scores take long or one is la
       10,
     ),
   ).toBe(true);
-  // A hundredth: seen where it is measured for long.
+  // A hundredth more: only a long measurement shows it.
   expect(
     isLagging(
       latencies((t) => 0.02 + 0.01 * t),
@@ -117,7 +117,7 @@ it("streams: lags where the queue grows, not where scores take long or one is la
   ).toBe(true);
 });
 
-it("streams: plots frames a second and latency against cameras", () => {
+it("streams: plots frames per second and latency against cameras", () => {
   const figure = (streams: number, seconds: number): StreamsFigure => {
     const latency = { p50: seconds, p90: 10 * seconds, p99: 10 * seconds, max: 10 * seconds };
     return { streams, batch: 1, fps: 10 * streams, latency, lags: false };
@@ -131,7 +131,7 @@ it("streams: plots frames a second and latency against cameras", () => {
   );
   expect(paths.map((points) => points.length)).toEqual([3, 3, 3, 3, 3, 3]);
   const [scored, given, p50, p90] = paths;
-  // In the order of their number. Cameras give ten times what is scored: ten times the latency is as far in the other plot's own measure.
+  // Points are in the order of their number. In the other plot ten times the latency is one decade.
   expect(scored.map(([x]) => x)).toEqual([...scored.map(([x]) => x)].sort((a, b) => a - b));
   const perDecade = (p50[0][1] - p50[2][1]) / 2;
   for (let i = 0; i < 3; i++) {
@@ -143,7 +143,7 @@ it("streams: plots frames a second and latency against cameras", () => {
   expect(html).not.toContain("has not finished");
 });
 
-it("tune: measures, keeps, knows the second time; what runs later takes it", { timeout: 300_000 }, async () => {
+it("tune: measures, keeps the choices, and measures nothing the second time", { timeout: 300_000 }, async () => {
   const model = ["--checkpoint", fixturePath("tiny-checkpoint-best.pth"), "--size", "32x64"];
   const options = [...model, "--adapter", testAdapter];
   process.env.SDMAE_CACHE = at("cache");
@@ -155,7 +155,7 @@ it("tune: measures, keeps, knows the second time; what runs later takes it", { t
   const keys = Object.keys(kept.choices);
   expect(keys.length).toBeGreaterThan(3);
   for (const key of keys) expect(first.stdout).toContain(key);
-  // What is known of the adapter: what was measured now, over the package's own table.
+  // The table has the new choices, and the package's for other calls.
   const shipped = shippedTables.map((table) => table as TuningTable).find(({ adapter }) => adapter === kept.adapter);
   expect(JSON.parse(readFileSync(at("table.json"), "utf8"))).toEqual({
     ...kept,
@@ -163,6 +163,6 @@ it("tune: measures, keeps, knows the second time; what runs later takes it", { t
   });
   const again = await sdmae("tune", ...options);
   expect(again.stdout).toContain("nothing to measure");
-  // SwiftShader is unpacked there too.
+  // SwiftShader is unpacked into the same folder.
   expect(filesIn(at("cache")).filter((file) => file.endsWith(".json"))).toEqual([name]);
 });

@@ -185,6 +185,7 @@ describe("--help", () => {
         "--size",
         "--patch",
         "--batch",
+        "--mask-ratio",
         "--dtype",
         "--adapter",
         "--robust",

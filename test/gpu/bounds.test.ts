@@ -98,7 +98,7 @@ for (const [how, variable, robust, clamped] of ways) {
       },
     );
 
-    it("what stays within passes, and gives what it gives without guards", async () => {
+    it("accesses within the buffers pass, with the same results as without guards", async () => {
       expect(await run(gpu, "y[0] = 7u;")).toEqual([7, 2, 3, 4]);
       await guards.check();
     });

@@ -12,7 +12,8 @@ describe("the upload ring", () => {
     const want = new Uint8Array(4 * 64);
     const created = gpu().createdObjects;
     for (let step = 0; step < 8; step++) {
-      // Neighbours, a gap, one out of order, short ones; some steps upload more than a buffer holds.
+      // Neighbours, a gap, one out of order, short ones; some steps upload more than a buffer
+      // holds.
       const places = [0, 16, 32, 96, 80, 128, 240].slice(0, 1 + (step % 7));
       for (const place of places) {
         const data = Uint8Array.from({ length: place === 96 ? 8 : 16 }, (_, i) => (31 * step + place + i) % 251);

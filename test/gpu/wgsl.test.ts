@@ -40,7 +40,7 @@ describe("specialize", () => {
     expect(specialize(source, { constants: { EPSILON: 1e-7 } })).toContain("const EPSILON: f32 = 1e-7;");
   });
 
-  it("gives aliases types, and enables float16 where one is", () => {
+  it("gives aliases types, and enables float16 if one is f16", () => {
     expect(specialize(source, { types: { Act: "f32" } })).toBe(specialize(source, {}));
     const lines = specialize(source, { types: { Act: "f16" } }).split("\n");
     expect([lines[0], lines[6]]).toEqual(["enable f16;", "alias Act = f16;"]);
@@ -65,7 +65,7 @@ describe("specialize", () => {
     expect(kept({ OUTER: false, INNER: false })).toEqual(["neither"]);
   });
 
-  it("throws where the specialisation does not fit the file", () => {
+  it("throws if the specialisation does not fit the file", () => {
     expect(() => specialize(source, { constants: { TOKEN: 1 } })).toThrow(
       "no module-level constant TOKEN to specialise",
     );
@@ -81,7 +81,7 @@ describe("specialize", () => {
 });
 
 describe("declaredBindings", () => {
-  it("finds what a text declares", () => {
+  it("finds the bindings that a text declares", () => {
     const text = `
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> b: array<vec4<f32>>;

@@ -159,7 +159,7 @@ describe("memory plan", () => {
     }
   });
 
-  it("leaves out what nothing needs, and keeps what updates a state", () => {
+  it("drops unused nodes, and keeps those that update a state", () => {
     const graph = new Graph(target);
     const x = graph.input("x", [8], "f32");
     const state = graph.state("ring", [8], "f32");

@@ -141,7 +141,7 @@ describe("program", () => {
     expect(gpu().allocatedBytes).toBe(before);
   });
 
-  it("runs as many steps at once as it was compiled for, each on what was written before it", async () => {
+  it("runs as many steps at once as it was compiled for, each on the inputs written before it", async () => {
     const { graph, x } = normGraph();
     const program = await Program.compile(gpu(), graph, 3);
     try {
@@ -181,7 +181,7 @@ describe("program", () => {
     }
   });
 
-  it("writes parts of an input, and copies what it is given", async () => {
+  it("writes parts of an input, and copies the given data", async () => {
     const { graph, x } = normGraph();
     const program = await Program.compile(gpu(), graph);
     try {
@@ -196,7 +196,7 @@ describe("program", () => {
     }
   });
 
-  it("refuses to write what is not an input of it", async () => {
+  it("refuses to write tensors that are not inputs", async () => {
     const { graph, gamma, y } = normGraph();
     const program = await Program.compile(gpu(), graph);
     try {

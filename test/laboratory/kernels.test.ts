@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { worker } from "../../src/bench/kernels/command.js";
+import { statisticsSwitches } from "../../src/bench/kernels/driver_output.js";
 import type { KernelModel } from "../../src/bench/kernels/list.js";
-import { statisticsSwitches } from "../../src/bench/kernels/stats.js";
+import { worker } from "../../src/bench/kernels/process.js";
 import type { CompiledKernel, KernelRequest } from "../../src/bench/kernels/worker.js";
 import { paperConfig } from "../../src/model/config.js";
 import { withBundle } from "../support/child.js";
@@ -9,8 +9,9 @@ import { laboratory, laboratoryMissing } from "../support/laboratory.js";
 import { tinyConfig } from "../support/model.js";
 
 /**
- * The drivers of these GPUs compile every kernel. NVIDIA's takes two seconds for one, since it prints each of its steps: two processes share the
- * kernels, and of candidates that are not taken it gets one of each kind of call.
+ * The GPUs whose drivers compile every kernel. NVIDIA's takes two seconds per kernel, because it
+ * prints each of its steps: two processes share the kernels, and compile only one of the candidates
+ * that are not taken for each kind of call.
  */
 const gpus: Readonly<Record<string, { processes: number; fewer: boolean }>> = {
   rtx3090: { processes: 2, fewer: true },
@@ -37,7 +38,7 @@ const program = `
   process.exitCode = await runBenchmark("kernels", process.argv.slice(2));
 `;
 
-/** What each GPU's driver made of the kernels, or why it ended. */
+/** By GPU: the compiled kernels, or why its process ended. */
 const compiled = new Map<string, CompiledKernel[] | Error>();
 
 async function compileOn(gpu: string, request: Omit<KernelRequest, "models">, file: string): Promise<void> {
@@ -74,7 +75,7 @@ describe.skipIf(missing !== undefined)(
       });
     }, 3_600_000);
 
-    it.each(Object.keys(gpus))("every kernel and every variant compiles for %s, without a spill", (gpu) => {
+    it.each(Object.keys(gpus))("the driver of %s compiles every kernel and variant without spills", (gpu) => {
       const kernels = compiled.get(gpu);
       if (!Array.isArray(kernels)) throw kernels;
       expect(kernels.length).toBeGreaterThan(300);
@@ -82,13 +83,13 @@ describe.skipIf(missing !== undefined)(
       const faults = kernels.flatMap((kernel) => {
         const { error, stats } = kernel;
         if (error !== undefined) return `${nameOf(kernel)}: ${error}`;
-        if (!stats) return `${nameOf(kernel)}: the driver printed nothing of it`;
+        if (!stats) return `${nameOf(kernel)}: the driver printed nothing about it`;
         return stats.spills > 0 ? `${nameOf(kernel)}: ${stats.spills} spills` : [];
       });
       expect(faults).toEqual([]);
     });
 
-    it.each(["rtx3090", "rx7900xtx", "rx9070xt"])("matrix units are among the variants for %s", (gpu) => {
+    it.each(["rtx3090", "rx7900xtx", "rx9070xt"])("the variants for %s include matrix units", (gpu) => {
       const labels = new Set((compiled.get(gpu) as CompiledKernel[]).map(({ label }) => label));
       for (const kind of ["matrix", "split"]) {
         for (const op of ["linear", "attention"]) expect(labels).toContain(`${op} (${kind})`);

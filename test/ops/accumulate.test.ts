@@ -7,7 +7,7 @@ import { Random } from "../support/numbers.js";
 describe("accumulate", () => {
   const gpu = useGpu();
 
-  it("adds to a slice of a state, step after step, and to nothing beside it", async () => {
+  it("adds to a slice of a state, step after step, and changes nothing beside it", async () => {
     const random = new Random(1);
     const before = random.floats(64 + 130 + 1);
     const value = random.floats(129);

@@ -68,8 +68,8 @@ async function check(
 }
 
 /**
- * Values in [-1, 1), changed by `change`, which gets the plane (0: q, 1: k, 2: v), the token and the
- * column in the head.
+ * Values in [-1, 1), changed by `change`, which gets the plane (0: q, 1: k, 2: v), the token and
+ * the column in the head.
  */
 function inputs(
   { samples, tokens, heads, headWidth }: Sizes,
@@ -139,7 +139,7 @@ describe("attention on the adapter's matrix units", () => {
   }
 });
 
-describe("which tiles there are", () => {
+describe("the tiles", () => {
   const unit = (m: number, n: number, k: number): MatrixUnit => ({ input: "f16", result: "f32", m, n, k });
   const names = (
     adapter: Partial<Target["adapter"]>,
@@ -176,7 +176,7 @@ describe("which tiles there are", () => {
     expect(names(amd, 65536, {}, ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"])).toEqual([]);
   });
 
-  it("a matrix is nowhere taken unless something names it", () => {
+  it("a matrix variant runs only if a tuning table names it", () => {
     const shape: AttentionShape = { dtype: "f16", samples: 1, tokens: 401, heads: 4, headWidth: 64 };
     const target = targetWith("", "");
     const [first] = attentionVariants({ ...target, adapter: { ...target.adapter, ...nvidia } }, shape).keys();

@@ -17,7 +17,9 @@ interface Sizes {
   width: number;
 }
 
-/** BatchNorm2d in training mode of three planes [B, 1 + T, D], without each sample's first token. */
+/**
+ * BatchNorm2d in training mode of three planes [B, 1 + T, D], without each sample's first token.
+ */
 function batchNorm(x: ArrayLike<number>, gamma: ArrayLike<number>, beta: ArrayLike<number>, sizes: Sizes) {
   const { batch, tokens, width } = sizes;
   const n = batch * tokens;

@@ -10,14 +10,14 @@ import { linear, meanDifference, targetTokens } from "../support/reference.js";
 import { choosing } from "../support/variants.js";
 
 /**
- * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer has
- * units of 8x8x8.
+ * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer
+ * has units of 8x8x8.
  */
 const gpu = useGpu();
 
 describe("heads and errors on matrix units", () => {
-  // In float16 and in float32. Rows that do not fill a tile; several samples in a tile; one step of the
-  // features and many, of 16 and of 32.
+  // In float16 and in float32. Rows that do not fill a tile; several samples in a tile; one step of
+  // the features and many, of 16 and of 32.
   for (const { batch, rows, columns, patch, width, norm, withStudent, variant } of casesFor(
     [
       {

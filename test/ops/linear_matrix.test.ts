@@ -4,8 +4,8 @@ import { checkLinear, type LinearCase } from "../support/linear_case.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 
 /**
- * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer has
- * units of 8x8x8.
+ * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer
+ * has units of 8x8x8.
  */
 const gpu = useGpu();
 

@@ -24,7 +24,8 @@ describe("noise", () => {
     expect(values.reduce((a, v) => Math.max(a, v), 0)).toBeLessThan(1);
     const mean = values.reduce((a, v) => a + v, 0) / n;
     const variance = values.reduce((a, v) => a + (v - mean) ** 2, 0) / n;
-    // Five standard deviations of the estimates: σ = √(1/12n) of the mean, √(1/180n) of the variance.
+    // Five standard deviations of the estimates: σ = √(1/12n) of the mean, √(1/180n) of the
+    // variance.
     expect(Math.abs(mean - 0.5)).toBeLessThan(5 * Math.sqrt(1 / 12 / n));
     expect(Math.abs(variance - 1 / 12)).toBeLessThan(5 * Math.sqrt(1 / 180 / n));
     // χ² over 64 bins has mean 63 and σ √126.

@@ -12,14 +12,14 @@ import { patchEmbed } from "../support/reference.js";
 import { choosing } from "../support/variants.js";
 
 /**
- * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer has
- * units of 8x8x8.
+ * The kernels for matrix units, on the units of the tests' adapter. lavapipe of Mesa 26 or newer
+ * has units of 8x8x8.
  */
 const gpu = useGpu();
 
 describe("patch embedding on matrix units", () => {
-  // In float16 and in float32. Rows that do not fill a tile; patches of whole steps and of half rows;
-  // several samples in a tile.
+  // In float16 and in float32. Rows that do not fill a tile; patches of whole steps and of half
+  // rows; several samples in a tile.
   for (const { batch, rows, columns, patch, keep, width, variant } of casesFor(
     [
       { batch: 1, rows: 1, columns: 1, patch: 4, keep: 1, width: 32, variant: "matrix 32x32 by 8" },

@@ -37,7 +37,12 @@ beforeAll(async () => {
   packed = (await runIn(root, "tar", "-tzf", `sdmae-${version}.tgz`)).trim().split("\n");
 
   mkdirSync(user);
-  const manifest = { private: true, type: "module", dependencies: { sdmae: `file:../sdmae-${version}.tgz` } };
+  const manifest = {
+    private: true,
+    type: "module",
+    dependencies: { sdmae: `file:../sdmae-${version}.tgz` },
+    devDependencies: { "@types/node": "*" },
+  };
   writeFileSync(join(user, "package.json"), JSON.stringify(manifest));
   // What npm would fetch is linked, so that this needs no network.
   for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), "@types/node"]) {

@@ -82,7 +82,9 @@ export function picture(t: number, { height, width }: { height: number; width: n
   );
 }
 
-/** Writes pictures as frame_NNN.png into a new folder, under the given numbers; returns the folder. */
+/**
+ * Writes pictures as frame_NNN.png into a new folder, under the given numbers; returns the folder.
+ */
 export async function frameFolder(folder: string, numbers: readonly number[], size = { height: 40, width: 72 }) {
   mkdirSync(folder);
   for (const [t, number] of numbers.entries()) {
@@ -135,7 +137,10 @@ export function withoutPatience(stderr: string): string {
   return stderr.replace(/^compiling kernels; .*\n/, "");
 }
 
-/** Checks that a command refused its input: exit code 2, one line on stderr that says all of this, and nothing on stdout. */
+/**
+ * Checks that a command refused its input: exit code 2, one line on stderr that says all of this,
+ * and nothing on stdout.
+ */
 export function expectRefusal({ code, stdout, stderr }: Ran, ...says: (string | RegExp)[]): void {
   expect(withoutPatience(stderr)).toMatch(/^error: [^\r\n]+\n$/);
   for (const said of says) expect(stderr).toMatch(said);

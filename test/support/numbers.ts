@@ -53,7 +53,8 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
 }
 
 /**
- * Checks that the norm of the difference and each difference are small against the reference's size.
+ * Checks that the norm of the difference and each difference are small against the reference's
+ * size.
  */
 export function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance: number): void {
   expect(got.length).toBe(want.length);

@@ -34,7 +34,10 @@ export function copyProject(folder: string): void {
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"), "dir");
 }
 
-/** Runs a program in a folder, on the tests' adapter. Fails with what it printed unless it exits with 0. */
+/**
+ * Runs a program in a folder, on the tests' adapter. Fails with what it printed unless it exits
+ * with 0.
+ */
 export async function runIn(folder: string, program: string, ...args: string[]): Promise<string> {
   const env = { ...process.env, SDMAE_ADAPTER: testAdapter };
   const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 26 }).catch(

@@ -1,7 +1,6 @@
 /**
  * Plain float64 references of every op, written from docs/method.md, with PyTorch's layouts of
- * weights. They
- * are slow, obvious, and know nothing of the kernels.
+ * weights. They are slow, obvious, and know nothing of the kernels.
  */
 type Numbers = ArrayLike<number>;
 

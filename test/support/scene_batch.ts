@@ -5,7 +5,9 @@ import { packImages, packSamples } from "./images.js";
 import { Random } from "./numbers.js";
 import type { trainingGraph } from "./training.js";
 
-/** Writes a batch of the scene's frames and fixed masks to the inputs of a test's training graph. */
+/**
+ * Writes a batch of the scene's frames and fixed masks to the inputs of a test's training graph.
+ */
 export function writeSceneBatch(
   program: Program,
   { inputs, lossScale }: ReturnType<typeof trainingGraph>,

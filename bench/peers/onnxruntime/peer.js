@@ -1,19 +1,20 @@
-// Times a network in ONNX Runtime: node peer.js '{"provider": "webgpu" or "cpu", "models": [{"form", "path"}], "seconds", "seed"}'.
-// The network's files say the sizes; masks are drawn from the seed. Prints one line of JSON. ../run.js starts this, with the environment
-// that leads Dawn inside of ONNX Runtime to the adapter that is wanted.
+// Times a network in ONNX Runtime, and prints one line of JSON:
+// node peer.js '{"provider": "webgpu" or "cpu", "models": [{"form", "path"}], "seconds", "seed"}'.
+// The sizes are in the network's files; masks are drawn from the seed. bench/peers/run.js starts it,
+// with the environment that makes ONNX Runtime's Dawn take the wanted adapter.
 import { readFileSync } from "node:fs";
 import ort from "onnxruntime-node";
 
 const { provider, models, seconds, seed } = JSON.parse(process.argv[2] ?? "{}");
 if (!["webgpu", "cpu"].includes(provider) || !Array.isArray(models)) {
-  throw new Error(`provider ${provider}: "webgpu" or "cpu" is needed, and models`);
+  throw new Error(`provider ${provider}: give "webgpu" or "cpu", and models`);
 }
 
 const executionProviders = [provider];
 
 const all = [];
 for (const { form, path } of models) {
-  // A session only to say where the nodes are placed, on stderr: at that level of logging one cannot be timed.
+  // A first session logs where the nodes are placed. That level of logging is too slow to be timed.
   if (provider === "webgpu") {
     const session = await open(path, 0);
     await session.release();
@@ -23,12 +24,12 @@ for (const { form, path } of models) {
   const { batch } = feeds;
   const run = async () => {
     const start = performance.now();
-    // Outputs come back as CPU tensors: when they are here the GPU is done.
+    // Outputs are CPU tensors, so the GPU has finished when they arrive.
     const { scores } = await session.run(feeds.tensors, ["scores"]);
     return { ms: performance.now() - start, scores: [...scores.data] };
   };
   let { ms: first, scores } = await run();
-  // The first run compiles the kernels; a further one to warm up, where that is quick.
+  // The first run compiles the kernels. If it was quick, another one warms up.
   if (first < 2000) await run();
   const times = [];
   const end = performance.now() + (seconds * 1000) / models.length;
@@ -60,7 +61,7 @@ function open(path, logSeverityLevel) {
   return ort.InferenceSession.create(path, { executionProviders, graphOptimizationLevel: "all", logSeverityLevel });
 }
 
-/** A random order of the tokens of each sample: which are kept, and each token's rank. */
+/** A random order of each sample's tokens: the kept tokens, and each token's rank. */
 function masks(session, seedOfMasks) {
   const shapeOf = (name) => session.inputMetadata.find((input) => input.name === name).shape;
   const [batch, keep] = shapeOf("ids_keep");
@@ -87,7 +88,7 @@ function masks(session, seedOfMasks) {
   return { batch, tensors };
 }
 
-/** Vulkan drivers that this process loaded, as far as the system tells. */
+/** The Vulkan drivers that this process loaded; empty if the system does not say. */
 function drivers() {
   try {
     const maps = readFileSync("/proc/self/maps", "utf8");

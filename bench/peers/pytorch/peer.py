@@ -1,23 +1,30 @@
-"""Times SD-MAE in PyTorch, the model alone: python3 peer.py '{"checkpoint": "model.pth", "height": 320, "width": 640,
-"batch": 32}'.
+"""Times SD-MAE in PyTorch, and prints one line of JSON:
 
-Further settings, with their defaults: "heads" 4, "maskRatio" 0.5, "masking" "random" (or "gradient"), "norm" "L2" (or
-"L1"), "maskedOnly" false, "seconds" 5 for all variants together, "device" "auto" (CUDA where there is one; or "cpu"),
-"precisions" (some of "f32", "tf32", "f16", which autocast counts as, too; default: all), "variants" (names as below,
-or their first or second words; default: all), "seed" 1, "limitSeconds" 1200: no variant is begun after that.
+    python3 peer.py '{"checkpoint": "model.pth", "height": 320, "width": 640, "batch": 32}'
 
-A step is what one of bench/fps.js is, from bytes to scores: B new frames that lie on the device as uint8 [B, H, W, 3]
-are brought into the form in which three samples each read them; masks are drawn on the device; only kept tokens are
-embedded; teacher and student, errors of every token [B, L, 2], scores of every frame [B, 2]. Nothing is uploaded or
-read back. (Left out is a resize, from which PyTorch would gain nothing: the frames have the network's size.)
+Other settings, with their defaults:
+- "heads" 4, "maskRatio" 0.5, "masking" "random" (or "gradient"), "norm" "L2" (or "L1"),
+  "maskedOnly" false, "seed" 1
+- "device" "auto": CUDA if there is one; or "cpu"
+- "seconds" 5: for all variants together
+- "limitSeconds" 1200: no variant starts after that
+- "precisions": some of "f32", "tf32", "f16" (also for autocast); default: all
+- "variants": names as below, or their first or second words; default: all
 
-Variants are a mode and a precision. Modes: "eager"; "graph", the eager step replayed as a CUDA graph; "compile", by
-torch.compile; "compile-graph", the compiled step as a CUDA graph. Precisions: "f32", TF32 off; "tf32", float32 with
-TF32 in matmuls and convolutions; "f16", float16 weights and activations; "autocast", float32 weights under
-torch.autocast to float16. Each is warmed up, then measured in groups of steps of some 0.1 s, the device waited for
-before and after a group. The eager and graph modes take the memory format that is faster.
+A step is the same as a step of bench/fps.js, from bytes to scores. B new frames, which are on the
+device as uint8 [B, H, W, 3], are brought into the form that three samples each read. Masks are drawn
+on the device, and only kept tokens are embedded. Then come teacher and student, the errors of every
+token [B, L, 2] and the scores of every frame [B, 2]. Nothing is uploaded or read back. There is no
+resize, because the frames have the network's size.
 
-Prints one line of JSON. A variant that fails is reported with its error and ends no other.
+A variant is a mode and a precision. Modes: "eager"; "graph", the eager step replayed as a CUDA
+graph; "compile", by torch.compile; "compile-graph", the compiled step as a CUDA graph. Precisions:
+"f32", TF32 off; "tf32", float32 with TF32 in matmuls and convolutions; "f16", float16 weights and
+activations; "autocast", float32 weights under torch.autocast to float16. Each variant is warmed up,
+then measured in groups of steps of about 0.1 s, with a wait for the device before and after a group.
+The modes eager and graph take the faster memory format.
+
+If a variant fails, its error is reported and the next one runs.
 """
 
 from __future__ import annotations
@@ -30,8 +37,8 @@ import statistics
 import sys
 import time
 
-# Threads that wait by spinning keep each other off the cores where something else runs, too: many times slower then.
-# Read when torch loads.
+# Threads that spin while they wait keep each other off the cores if something else runs too, which
+# is many times slower. torch reads this when it loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
@@ -53,22 +60,22 @@ DEFAULTS = {
     "limitSeconds": 1200,
 }
 
-#: In the order in which they are measured: what takes long to begin comes last.
+#: In the order in which they are measured: those that take long to start come last.
 CUDA_VARIANTS = [
     *[(mode, precision) for mode in ("eager", "graph") for precision in ("f32", "tf32", "f16", "autocast")],
     *[(mode, precision) for precision in ("f16", "tf32", "f32") for mode in ("compile", "compile-graph")],
 ]
 CPU_VARIANTS = [("eager", "f32"), ("compile", "f32")]
 
-#: What values are rounded to.
+#: The type that values are rounded to.
 ROUNDED_TO = {"f32": "f32", "tf32": "tf32", "f16": "f16", "autocast": "f16"}
 
-#: Frames t-3, t, t+3 of a sample are in slots b, b+3 and b+6 of the ring, t-1 and t+1 in b+2 and b+4.
+#: Frames t-3, t, t+3 of a sample are in slots b, b+3, b+6 of the ring; t-1 and t+1 in b+2 and b+4.
 STRIDE = 3
 
 
 class Step(nn.Module):
-    """A step of a batch: nothing goes in, errors [B, L, 2] and scores [B, 2] come out."""
+    """A step of a batch: takes nothing, returns errors [B, L, 2] and scores [B, 2]."""
 
     def __init__(self, model: SdMae, frames: Tensor, settings: dict, dtype: torch.dtype, form: str) -> None:
         super().__init__()
@@ -97,7 +104,7 @@ class Step(nn.Module):
 def main(settings: dict) -> dict:
     unknown = set(settings) - {*DEFAULTS, "checkpoint", "height", "width", "batch"}
     if unknown:
-        raise ValueError(f"no setting is named {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
     settings = {**DEFAULTS, **settings}
     cuda = torch.cuda.is_available() and settings["device"] != "cpu"
     device = torch.device("cuda" if cuda else "cpu")
@@ -125,7 +132,7 @@ def main(settings: dict) -> dict:
             model = SdMae(weights, settings["heads"], height, width, settings["maskRatio"]).to(device)
             seconds = settings["seconds"] / len(variants)
             result.update(measure_variant(mode, precision, model, frames, settings, seconds, compiled))
-        except Exception as error:  # whatever it is, the others go on
+        except Exception as error:  # the other variants still run
             result["error"] = one_line(error)
     done = [result for result in everything if "fps" in result]
     if not done:
@@ -140,14 +147,14 @@ def main(settings: dict) -> dict:
 def measure_variant(
     mode: str, precision: str, model: SdMae, frames: Tensor, settings: dict, seconds: float, compiled: dict
 ) -> dict:
-    """A variant's figures: frames/s, ms of a batch, bytes of GPU memory at most, the last batch's scores."""
+    """A variant's frames/s, ms per batch, peak of GPU memory in bytes, and scores of the last batch."""
     cuda = frames.is_cuda
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     dtype = torch.float16 if precision == "f16" else torch.float32
     model = model.to(dtype)
     by_autocast = torch.autocast("cuda", dtype=torch.float16, enabled=precision == "autocast")
-    # Compiled code that changes its inputs and inference mode do not go together in every version.
+    # Not every version can compile code that changes its inputs in inference mode.
     without_gradients = torch.no_grad() if mode.startswith("compile") else torch.inference_mode()
     with without_gradients, by_autocast:
         form = "taps" if mode.startswith("compile") else faster_form(mode, model, frames, settings, dtype)
@@ -155,7 +162,7 @@ def measure_variant(
         if mode.startswith("compile"):
             step = compiled.get(precision)
             if step is None:
-                # Another precision is another program: nothing of the last one is needed any more.
+                # Another precision is another program, so the last one can be dropped.
                 compiled.clear()
                 torch._dynamo.reset()
                 step = torch.compile(Step(model, frames, settings, dtype, form), dynamic=False, fullgraph=True)
@@ -168,7 +175,7 @@ def measure_variant(
         times, end = [], time.perf_counter() + seconds
         while len(times) < 3 or time.perf_counter() < end:
             times.append(timed(run, steps, cuda) / steps)
-        # A batch by itself, from its submission until it is done.
+        # One batch alone, from submission to result.
         single = statistics.median(timed(run, 1, cuda) for _ in range(min(20, max(3, steps))))
         scores = run()[1].float().flatten().tolist()
     times.sort()
@@ -185,7 +192,7 @@ def measure_variant(
 
 
 def faster_form(mode: str, model: SdMae, frames: Tensor, settings: dict, dtype: torch.dtype) -> str:
-    """The memory format in which a step is faster, of an eager one or one as a graph."""
+    """The faster memory format of an eager step, or of one as a graph."""
     times = {}
     for form in ("channels-first", "channels-last"):
         step = Step(model, frames, settings, dtype, form)
@@ -196,7 +203,7 @@ def faster_form(mode: str, model: SdMae, frames: Tensor, settings: dict, dtype: 
 
 
 def forget_peak(cuda: bool) -> None:
-    """From here on the peak of the memory is anew."""
+    """Frees unused memory, and resets the peak."""
     gc.collect()
     if cuda:
         torch.cuda.empty_cache()
@@ -223,8 +230,8 @@ def captured(step):
 
 
 def warm_up(run, cuda: bool) -> None:
-    """Twice at least, and on a GPU for as long as its clocks take to rise."""
-    timed(run, 1, cuda)  # compiles where something is to be compiled
+    """Runs at least two steps, on a GPU until its clocks have risen."""
+    timed(run, 1, cuda)  # compiles
     end = time.perf_counter() + (0.3 if cuda else 0)
     timed(run, 1, cuda)
     while time.perf_counter() < end:
@@ -232,7 +239,7 @@ def warm_up(run, cuda: bool) -> None:
 
 
 def timed(run, steps: int, cuda: bool) -> float:
-    """Seconds that steps take, the device waited for before and after them."""
+    """Seconds of some steps, with a wait for the device before and after them."""
     if cuda:
         torch.cuda.synchronize()
     start = time.perf_counter()

@@ -1,5 +1,6 @@
-// Runs peer.py, which times the network in PyTorch. SDMAE_PYTHON names the Python that has torch (default: python3), SDMAE_PYTORCH_VARIANTS
-// some of the variants that peer.py describes, separated by commas (default: all that the device has).
+// Runs peer.py, which times the network in PyTorch. SDMAE_PYTHON names the Python that has torch
+// (default: python3). SDMAE_PYTORCH_VARIANTS names variants that peer.py describes, separated by
+// commas (default: all that the device has).
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { collect, runChild } from "../child.js";
 
 const program = fileURLToPath(new URL("peer.py", import.meta.url));
 
-/** Past this many seconds no variant is begun: compiling one can take minutes. */
+/** No variant starts after this many seconds, since compiling one can take minutes. */
 const limitSeconds = 1200;
 
 function python() {
@@ -17,8 +18,8 @@ function python() {
 }
 
 /**
- * Why PyTorch cannot be measured here.
- * @returns {Promise<string | undefined>} undefined where it can
+ * Why PyTorch cannot run here.
+ * @returns {Promise<string | undefined>} undefined if it can
  */
 export async function pyTorchMissing() {
   const advice = "SDMAE_PYTHON names the Python that has it";
@@ -26,17 +27,20 @@ export async function pyTorchMissing() {
   try {
     const { code } = await collect(spawn(python(), ["-c", find]));
     if (code === 0) return undefined;
-    return code === 3 ? `"${python()}" has no torch (${advice})` : `"${python()}" is no Python 3 that runs (${advice})`;
+    return code === 3 ? `"${python()}" has no torch (${advice})` : `"${python()}" does not run as Python 3 (${advice})`;
   } catch {
     return `"${python()}" cannot be started (${advice})`;
   }
 }
 
 /**
- * Measures PyTorch on the request's checkpoint and settings: on CUDA where the engine runs on a GPU, else on the CPU.
+ * Measures PyTorch with the request's checkpoint and settings: on CUDA if the engine runs on a GPU,
+ * else on the CPU.
+ * @typedef {import("../../../src/checkpoint/checkpoint.js").Checkpoint} Checkpoint
  * @param {import("../../../src/bench/peers.js").PeerRequest} request
- * @param {(checkpoint: import("../../../src/checkpoint/checkpoint.js").Checkpoint) => Uint8Array} exportPth
- * @returns {Promise<import("../../../src/bench/peers.js").PeerResult>} with `device`, and the last batch's `scores` [B, 2]
+ * @param {(checkpoint: Checkpoint) => Uint8Array} exportPth
+ * @returns {Promise<import("../../../src/bench/peers.js").PeerResult>} also has `device`, and the
+ *   `scores` [B, 2] of the last batch
  */
 export async function runPyTorch({ checkpoint, settings, batch, seconds, adapterKind, precisions }, exportPth) {
   const missing = await pyTorchMissing();

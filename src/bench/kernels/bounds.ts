@@ -1,3 +1,4 @@
+// Works out how fast kernels can be at best, from their machine code.
 import { Command, Option } from "commander";
 import { refuseOutputs } from "../../cli/terminal/outputs.js";
 import { table } from "../../cli/terminal/table.js";
@@ -5,28 +6,29 @@ import { InputError } from "../../errors.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { type MeasuredKernel, readKernelRecord } from "./compare.js";
 
-/** What a GPU can do, from its maker's data sheet. */
+/** The speeds of a GPU, from its data sheet. */
 export interface GpuSpeeds {
   name: string;
-  /** Streaming multiprocessors; each has four schedulers, which issue an instruction of a warp per clock. */
+  /** Streaming multiprocessors. Each has four schedulers, which issue one instruction per clock. */
   sms: number;
   clockHz: number;
-  /** Of an SM per clock: float16 with sums in float32, by the instructions that the driver uses (HMMA). */
+  /** Per SM and clock: float16 with sums in float32, by the driver's instructions (HMMA). */
   matrixFlops: number;
-  /** From memory; and from the second-level cache, for kernels all of whose tensors fit into it. */
+  /** From memory. */
   bytesPerSecond: number;
+  /** Size and speed of the second-level cache, for kernels whose tensors all fit into it. */
   cacheBytes: number;
   cacheBytesPerSecond: number;
 }
 
-/** The cards that a record of NVIDIA's driver can be worked out for. */
+/** The cards that bounds are known for. */
 export const gpuSpeeds: Readonly<Record<string, GpuSpeeds>> = {
   // 71 TFLOP/s at 1.695 GHz.
   rtx3090: {
     ...{ name: "RTX 3090", sms: 82, clockHz: 1.695e9, matrixFlops: 512 },
     ...{ bytesPerSecond: 936e9, cacheBytes: 6e6, cacheBytesPerSecond: 2e12 },
   },
-  // 989 TFLOP/s at 1.83 GHz by Hopper's own instructions, of which HMMA reaches 62 %.
+  // 989 TFLOP/s at 1.83 GHz with Hopper's own instructions; HMMA reaches 62 % of it.
   h100: {
     ...{ name: "H100 SXM", sms: 132, clockHz: 1.755e9, matrixFlops: 0.62 * 4096 },
     ...{ bytesPerSecond: 3.35e12, cacheBytes: 50e6, cacheBytesPerSecond: 5.5e12 },
@@ -37,10 +39,10 @@ const lanes = 32;
 const schedulers = 4;
 /** Bytes that an SM moves per clock between registers and workgroup memory or L1. */
 const loadBytes = 128;
-/** Floating-point operations of an instruction for a warp: HMMA of 16x8x16, or a multiply-add of each lane. */
+/** FLOPs of an instruction of a warp: HMMA of 16x8x16, or a multiply-add per lane. */
 const flopsOf = { matrix: 2 * 16 * 8 * 16, "multiply-add": 2 * lanes };
 
-/** The least milliseconds that all dispatches of a kernel take, by what bounds them. */
+/** The least milliseconds of all dispatches of a kernel, by what bounds them. */
 export interface KernelBounds {
   label: string;
   shape: string;
@@ -49,19 +51,20 @@ export interface KernelBounds {
   matrix: number;
   loads: number;
   bytes: number;
-  /** How much longer the last round of workgroups makes it: 1 if they fill all SMs evenly. */
+  /** Factor by which the last round of workgroups is longer; 1 if they fill all SMs evenly. */
   tail: number;
-  /** The largest bound, times the tail for what SMs do. */
+  /** The largest bound; those of the SMs are multiplied by the tail. */
   total: number;
 }
 
 /**
- * The bounds of a kernel from its machine code. What lies outside of the main loop is counted once: a kernel with
- * several loops takes longer.
+ * The bounds of a kernel from its machine code. Code outside the main loop is counted once, so a
+ * kernel with several loops takes longer.
+ * @returns undefined for other compilers, and older records
  */
 export function kernelBounds(kernel: MeasuredKernel, gpu: GpuSpeeds): KernelBounds | undefined {
   const { label, shape, count, stats, workgroups, flops, bytes } = kernel;
-  // Older records say less.
+  // Older records lack some figures.
   if (stats?.compiler !== "nak" || stats.invocations === undefined || workgroups === undefined) return undefined;
   const { loop, memoryBytes = { workgroup: 0, global: 0 } } = stats;
   const warps = workgroups * Math.ceil(stats.invocations / lanes);
@@ -69,7 +72,7 @@ export function kernelBounds(kernel: MeasuredKernel, gpu: GpuSpeeds): KernelBoun
   const work = /\(split\)/.test(label) ? 3 * flops : flops;
   const ops = loop ? work / flopsOf[loop.op] : 0;
   const turns = loop && loop.note !== "unrolled" ? ops / loop.ops : 0;
-  /** Of all warps: in the loop as often as it turns, outside once. */
+  /** Executed by all warps: code in the loop as often as it turns, other code once. */
   const executed = (all: number, inLoop: number) => (turns > 0 ? turns * inLoop + warps * (all - inLoop) : warps * all);
   const instructions = executed(stats.instructions, loop ? loop.instructions + loop.moves : 0);
   const movedOf = (of: { workgroup: number; global: number }) => of.workgroup + of.global;
@@ -91,14 +94,15 @@ interface BoundsOptions {
   json?: string;
 }
 
-/** `bench/bounds.js`: how fast the kernels can be on a card at best. */
+/** `bench/bounds.js`: prints how fast the kernels can be at best on a card. */
 export function boundsCommand(): Command {
   return new Command("bounds")
     .description(
-      "Works out from a record of `bench/kernels.js --json` of an NVIDIA card how fast each kernel can be at best: by the instructions that have to " +
-        "be issued, by the matrix units, by loads from workgroup memory and caches, and by the bytes that come from memory, or from the second-level cache if they fit.",
+      "Prints how fast each kernel can be at best on an NVIDIA card, from a record of `bench/kernels.js --json`. The bounds are: " +
+        "instructions to issue, matrix units, loads from workgroup memory and caches, and bytes from memory (or from the second-level cache, if they fit). " +
+        "Example: node bench/bounds.js kernels.json --gpu h100",
     )
-    .argument("<record>", "what bench/kernels.js wrote")
+    .argument("<record>", "a record of bench/kernels.js --gpu rtx3090 --json")
     .addOption(new Option("--gpu <name>", "the card").choices(Object.keys(gpuSpeeds)).default("rtx3090"))
     .option("--json <file>", "write the bounds to a file")
     .action(async (record: string, options: BoundsOptions) => {
@@ -108,7 +112,7 @@ export function boundsCommand(): Command {
       const bounds = kernels.flatMap((kernel) => (kernel.count > 0 ? (kernelBounds(kernel, gpu) ?? []) : []));
       if (bounds.length === 0) {
         throw new InputError(
-          `${record}: has no kernel of NVIDIA's compiler (bench/kernels.js --gpu rtx3090 makes one)`,
+          `${record}: no kernel is of NVIDIA's compiler; make a record with bench/kernels.js --gpu rtx3090`,
         );
       }
       const us = (ms: number) => (1000 * ms).toFixed(1);
@@ -126,7 +130,7 @@ export function boundsCommand(): Command {
       const all = filter === undefined;
       console.log(
         `${gpu.name}, ${size.height}x${size.width}, ${dtype}: at least ${us(total)} µs for ${batch} frames` +
-          (all ? `, at most ${framesPerSecond.toFixed(0)} frames/s` : ` in these kernels (--filter ${filter}) alone`),
+          (all ? `, at most ${framesPerSecond.toFixed(0)} frames/s` : ` in these kernels alone (--filter ${filter})`),
       );
       if (options.json !== undefined) {
         const report = { gpu, size, batch, dtype, bounds, totalMs: total, ...(all && { framesPerSecond }) };

@@ -1,58 +1,61 @@
+// Records of compiled kernels, and how two of them differ.
 import { readFile } from "node:fs/promises";
+import { table } from "../../cli/terminal/table.js";
 import { InputError } from "../../errors.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { Size } from "../../ops/resize.js";
 import type { CompiledKernel } from "./worker.js";
 
-/** What bench/kernels.js writes to a file. */
+/** The content of a file of bench/kernels.js --json. */
 export interface KernelRecord {
   format: "sdmae kernels";
   date: string;
   versions: Record<string, string>;
-  /** The laboratory's name of the GPU; absent where it is the machine's own. */
+  /** The laboratory's name of the GPU; absent for the machine's own GPU. */
   gpu?: string;
   adapter: { description: string };
   size: Size;
   patch: number;
   batch: number;
   dtype: string;
-  /** Whether indices were clamped to their buffers; not if absent. */
+  /** Whether indices were clamped to their buffers; absent if not. */
   robust?: boolean;
   /** The kind of variants that was forced. */
   kind?: string;
-  /** What the kernels were chosen by, where not all were compiled. */
+  /** The --filter, if not all kernels were compiled. */
   filter?: string;
   kernels: MeasuredKernel[];
 }
 
-/** A kernel with what follows from its figures. */
+/** A kernel, with the figures that follow from its statistics. */
 export interface MeasuredKernel extends CompiledKernel {
-  /** Warps of an SM that workgroup memory and whole workgroups leave of the driver's figure. */
+  /** Resident warps of an SM, with workgroup memory and whole workgroups taken into account. */
   resident?: number;
   /** Instructions of the loop per op. */
   perOp?: number;
-  /** Of attention: instructions of a lane per score. */
+  /** Attention only: instructions of a lane per score. */
   perScore?: number;
 }
 
-/** How a kernel differs from its older self. */
+/** How a kernel differs from the same kernel of the older record. */
 export interface KernelChange {
   kernel: MeasuredKernel;
   older: MeasuredKernel;
-  /** What became worse, in words. */
+  /** What is worse now, in words. */
   worse: string[];
 }
 
+/** How two records differ. */
 export interface KernelComparison {
   changed: KernelChange[];
-  /** Kernels without an older self, and the other way round. */
+  /** Kernels that only the new, or only the older record has. */
   added: MeasuredKernel[];
   gone: MeasuredKernel[];
 }
 
 /**
  * Reads a record.
- * @throws InputError where it is none
+ * @throws InputError if the file is not one
  */
 export async function readKernelRecord(path: string): Promise<KernelRecord> {
   let value: unknown;
@@ -61,7 +64,7 @@ export async function readKernelRecord(path: string): Promise<KernelRecord> {
   } catch (error) {
     throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
   }
-  if (!isRecord(value)) throw new InputError(`${path}: is no file of bench/kernels.js --json`);
+  if (!isRecord(value)) throw new InputError(`${path}: not a file of bench/kernels.js --json`);
   return value;
 }
 
@@ -87,7 +90,7 @@ function isKernel(value: unknown): boolean {
   return [instructions, registers, spills].every((number) => typeof number === "number");
 }
 
-/** Why two records cannot be compared, if they cannot. */
+/** Why two records cannot be compared; undefined if they can. */
 export function incomparable(now: KernelRecord, older: KernelRecord): string | undefined {
   const facts = ({ gpu, size, patch, batch, dtype, robust }: KernelRecord) => ({
     GPU: gpu ?? "this machine's",
@@ -98,11 +101,13 @@ export function incomparable(now: KernelRecord, older: KernelRecord): string | u
     indices: robust ? "clamped" : "free",
   });
   const [own, other] = [Object.entries(facts(now)), Object.values(facts(older))];
-  const differing = own.flatMap(([name, value], i) => (value === other[i] ? [] : `${name} ${other[i]}, not ${value}`));
-  return differing.length > 0 ? `it is of ${differing.join(", and ")}` : undefined;
+  const differing = own.flatMap(([name, value], i) =>
+    value === other[i] ? [] : `${name} ${other[i]} instead of ${value}`,
+  );
+  return differing.length > 0 ? `it has ${differing.join(", ")}` : undefined;
 }
 
-/** Compares kernel by kernel. A call that takes another variant now is compared with the one that it took. */
+/** Compares kernel by kernel. If a call takes another variant now, the two variants are compared. */
 export function compareKernels(now: readonly MeasuredKernel[], older: readonly MeasuredKernel[]): KernelComparison {
   const left = new Set(older);
   const take = (fits: (other: MeasuredKernel) => boolean) => {
@@ -136,13 +141,13 @@ function figures({ label, variant, stats, error, perOp, perScore }: MeasuredKern
   return JSON.stringify([label, variant, error, instructions, registers, occupancy?.value, spills, perOp, perScore]);
 }
 
-/** What became worse: a kernel that no longer compiles, more instructions per op or score, less occupancy, more spills. */
+/** What is worse: it does not compile, more instructions per op or score, less occupancy, spills. */
 function worseOf(now: MeasuredKernel, older: MeasuredKernel): string[] {
   const worse: string[] = [];
   if (now.error !== undefined && older.error === undefined) worse.push("does not compile");
   if (!now.stats || !older.stats) return worse;
   if (now.stats.spills > older.stats.spills) worse.push("more spills");
-  // Another kind of kernel has other ops, and another use for its registers.
+  // Another kind of kernel has other ops, and uses its registers in another way.
   if (now.label !== older.label || now.stats.loop?.op !== older.stats.loop?.op) return worse;
   const more = (a: number | undefined, b: number | undefined) => a !== undefined && b !== undefined && a > 1.001 * b;
   if (more(now.perOp, older.perOp)) worse.push("more instructions per op");
@@ -150,4 +155,29 @@ function worseOf(now: MeasuredKernel, older: MeasuredKernel): string[] {
   const [own, other] = [now.stats.occupancy, older.stats.occupancy];
   if (own && other && own.unit === other.unit && own.value < other.value) worse.push("lower occupancy");
   return worse;
+}
+
+/** A table of changed kernels, then lines for new and missing ones. */
+export function comparisonLines({ changed, added, gone }: KernelComparison): string[] {
+  const arrow = (older: unknown, now: unknown) =>
+    older === now ? String(now ?? "-") : `${older ?? "-"} → ${now ?? "-"}`;
+  const rows = changed.map(({ kernel, older, worse }) => {
+    const [now, then] = [kernel.stats, older.stats];
+    return [
+      ...[arrow(older.label, kernel.label), kernel.shape, arrow(older.variant ?? "", kernel.variant ?? "")],
+      ...[arrow(then?.instructions, now?.instructions), arrow(then?.registers, now?.registers)],
+      ...[arrow(then?.occupancy?.value, now?.occupancy?.value), arrow(then?.spills, now?.spills)],
+      ...[arrow(older.perOp?.toFixed(2), kernel.perOp?.toFixed(2))],
+      ...[arrow(older.perScore?.toFixed(1), kernel.perScore?.toFixed(1)), worse.join(", ")],
+    ];
+  });
+  const head = ["changed", "shape", "variant", "instr", "regs", "occupancy", "spills", "per op", "score", "worse"];
+  const named = ({ label, shape, variant }: MeasuredKernel) => [label, shape, variant].filter(Boolean).join(", ");
+  const worse = changed.filter((change) => change.worse.length > 0).length;
+  return [
+    ...(rows.length > 0 ? table(head, rows) : []),
+    ...added.map((kernel) => `new      ${named(kernel)}`),
+    ...gone.map((kernel) => `gone     ${named(kernel)}`),
+    `compared ${changed.length} changed, ${worse} of them worse; ${added.length} new, ${gone.length} gone`,
+  ];
 }

@@ -1,3 +1,4 @@
+// Lists the kernels of a model, with the candidates of each call.
 import { freshCheckpoint } from "../../checkpoint/fresh.js";
 import { ClipWindow } from "../../detector/clip_window.js";
 import { buildScoreGraph } from "../../detector/score_graph.js";
@@ -16,45 +17,45 @@ import { buildStage } from "../../train/stage_graph.js";
 export interface KernelModel {
   config: SdMaeConfig;
   size: Size;
-  /** Frames of a step. */
+  /** Frames per step. */
   batch: number;
-  /** f16 where the target has it, unless given. */
+  /** By default f16 if the target has it. */
   dtype?: ActivationType;
-  /** Whether the graph has the outputs that scoring options beyond the mean error need. */
+  /** Whether the graph has the outputs of all frame scores, not only of the mean error. */
   allOutputs?: boolean;
-  /** The kernels of both stages of training, besides or alone. */
+  /** Also, or only, the kernels of both stages of training. */
   training?: boolean | "alone";
-  /** Every candidate of a call, not only the one that the target takes. */
+  /** Every candidate of a call, not only the one that the target uses. */
   variants?: boolean;
 }
 
-/** A kernel of a model, by itself. */
+/** A kernel of a model. */
 export interface ListedKernel {
   /** The pipeline's label. */
   label: string;
-  /** The first node that has it, and which of the node's kernels it is. */
+  /** The first node that has it, and its index among the node's kernels. */
   node: string;
   place: number;
-  /** What a tuning table knows the call by, or the shape of its first output. */
+  /** The key of the call in a tuning table, else the shape of its first output. */
   shape: string;
-  /** The candidate's name, where there are several. */
+  /** The candidate's name, if there are several. */
   variant?: string;
-  /** Whether it is the candidate that the target takes. */
+  /** Whether the target uses this candidate. */
   isChosen: boolean;
-  /** Dispatches of a step that are this kernel. */
+  /** Dispatches per step. */
   count: number;
   workgroups: number;
-  /** Of the node, on the kernel of it that moves the most; 0 on the others. */
+  /** The node's FLOPs, for its kernel that moves the most bytes; 0 for its others. */
   flops: number;
-  /** Bytes of everything that is bound. */
+  /** Bytes of all bound tensors. */
   bytes: number;
-  /** Of attention: scores that a lane computes in a turn of the loop over the keys, where the variant says it. */
+  /** Attention only: scores of a lane per turn of the loop over keys, if the variant says it. */
   scoresPerTurn?: number;
   wgsl: string;
   entryPoint: string;
 }
 
-/** What a model's kernels are listed from. */
+/** The nodes that a model's kernels are listed from. */
 export interface ModelNodes {
   nodes: Node[];
   variants: boolean;
@@ -62,7 +63,7 @@ export interface ModelNodes {
   dtype: ActivationType;
 }
 
-/** The nodes of a model's graphs. */
+/** Builds a model's graphs, and returns their nodes. */
 export function modelNodes(target: Target, model: KernelModel): ModelNodes {
   const { config, size, batch, allOutputs = false, training = false, variants = false } = model;
   const checkpoint = freshCheckpoint(config);
@@ -86,7 +87,7 @@ export function modelNodes(target: Target, model: KernelModel): ModelNodes {
   return { nodes, variants, dtype };
 }
 
-/** The kernels of models, each text once, in the order in which they run. */
+/** The kernels of models in the order in which they run, each text once. */
 export function listKernels(target: Target, models: readonly ModelNodes[]): ListedKernel[] {
   const listed = new Map<string, ListedKernel>();
   const add = (
@@ -147,7 +148,7 @@ function scoresPerTurn(target: Target, node: Node, name = ""): number | undefine
   const variant = attentionVariants(target, sizes).get(name);
   if (variant?.kind !== "matrix" && variant?.kind !== "split") return undefined;
   const { unit, keys } = variant;
-  // A variant that does not say how many queries a subgroup has has as many as the unit has rows.
+  // By default a subgroup has as many queries as the unit has rows.
   const { queries = unit.m } = variant as { queries?: number };
   return (queries * keys) / unit.lanes;
 }

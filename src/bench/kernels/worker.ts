@@ -1,39 +1,41 @@
+// Compiles kernels in a process whose output the driver prints into; process.ts starts it.
 import { fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { AdapterDescription, VariantKind } from "../../gpu/gpu.js";
 import { openNodeGpu, robustByEnvironment } from "../../node/adapters/gpu.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { halfKey } from "../../tuner/half_check.js";
+import { parseDriverOutput } from "./driver_output.js";
 import { type KernelModel, type ListedKernel, listKernels, modelNodes } from "./list.js";
-import { type KernelStats, parseDriverOutput } from "./stats.js";
+import type { KernelStats } from "./stats.js";
 
-/** What is compiled. */
+/** What to compile. */
 export interface KernelRequest {
   models: readonly KernelModel[];
   /** The kind of variants to take, see {@link Target.forcedKind}. */
   kind?: VariantKind;
-  /** Only kernels whose label, node, shape or variant holds this text. */
+  /** Only kernels with this text in their label, node, shape or variant. */
   filter?: string;
   adapter?: string;
   /** Whether indices are clamped to their buffers. */
   robust?: boolean;
-  /** One of `of` parts of the list, for several processes: every `of`-th kernel from the one with this index. */
+  /** Part of the list, for several processes: every `of`-th kernel, from this index on. */
   part?: { index: number; of: number };
-  /** Whether most candidates that are not taken are left out, see {@link fewerCandidates}. */
+  /** Whether most candidates that are not used are left out, see {@link fewerCandidates}. */
   fewer?: boolean;
-  /** A folder for each kernel's WGSL, and for all that the driver printed of it. */
+  /** A folder for each kernel's WGSL and the driver's output. */
   listings?: string;
 }
 
 /** A kernel that was compiled. */
 export interface CompiledKernel extends Omit<ListedKernel, "wgsl" | "entryPoint"> {
-  /** Absent where the driver prints none. */
+  /** Absent if the driver prints none. */
   stats?: KernelStats;
   /** Why it does not compile. */
   error?: string;
 }
 
-/** What the worker says, a line each. */
+/** A message of the worker: one line of JSON. */
 export type WorkerMessage =
   | { adapter: AdapterDescription; dtype: string; robust: boolean; kind?: VariantKind; total: number }
   | { begins: string }
@@ -43,8 +45,8 @@ export type WorkerMessage =
 export const messageChannel = 3;
 
 /**
- * Compiles kernels, one at a time and each text once. What the driver makes of them it prints on the standard streams of this process. These have
- * to be one file that is appended to: it is read after each kernel, then emptied.
+ * Compiles kernels one at a time, each text once. Drivers print on the standard streams of this
+ * process, which must be one file opened for appending: it is read and emptied after each kernel.
  */
 export async function compileKernels(request: KernelRequest): Promise<void> {
   const { models, kind, filter, adapter, listings, part = { index: 0, of: 1 } } = request;
@@ -52,7 +54,7 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
   const robust = request.robust ?? robustByEnvironment();
   const gpu = await openNodeGpu({ adapter, robust });
   try {
-    // What was measured on this machine says nothing of a driver without its GPU. Nothing runs here, so
+    // Choices measured on this machine do not apply to a driver without its GPU. Nothing runs, so
     // float16 needs no check.
     gpu.tuning = new Map([[halfKey, "right"]]);
     if (kind) gpu.forcedKind = kind;
@@ -90,13 +92,13 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
 }
 
 /**
- * Leaves out most candidates that are not taken. Of those of a name whose calls differ in large sizes alone the longest text stays, which is the
- * one that does the most besides its product.
+ * Leaves out most candidates that are not used. Of those with the same name whose calls differ only
+ * in large sizes, it keeps the longest text: the one that does most besides its product.
  */
 export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[] {
   const groups = new Map<string, ListedKernel>();
   for (const kernel of kernels) {
-    // Large sizes are those of tensors, such as a matmul's rows; a head's width is small, and matters.
+    // Large sizes are those of tensors, such as a matmul's rows. A head's width is small and matters.
     const group = [kernel.label, kernel.variant, kernel.shape.replace(/\d{3,}/g, "large")].join("\n");
     const longest = groups.get(group);
     if (!kernel.isChosen && !(longest && longest.wgsl.length >= kernel.wgsl.length)) groups.set(group, kernel);
@@ -105,7 +107,7 @@ export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[
   return kernels.filter((kernel) => kernel.isChosen || kept.has(kernel));
 }
 
-/** Whether a kernel's label, node, shape or variant holds a text. */
+/** Whether a kernel has the text in its label, node, shape or variant. */
 export function isWanted(
   filter: string | undefined,
 ): (kernel: Pick<ListedKernel, "label" | "node" | "shape" | "variant">) => boolean {
@@ -114,7 +116,7 @@ export function isWanted(
     wanted === undefined || [label, node, shape, variant].some((text) => text.toLowerCase().includes(wanted));
 }
 
-/** What was printed on the standard streams since the last call. */
+/** The output of the standard streams since the last call. */
 function takePrinted(): string {
   if (!fstatSync(2).isFile()) return "";
   const printed = readFileSync("/proc/self/fd/2", "utf8");

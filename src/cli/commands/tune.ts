@@ -12,7 +12,7 @@ import { halfKey } from "../../tuner/half_check.js";
 import { tuningTable } from "../../tuner/table.js";
 import { type TunedCall, tune } from "../../tuner/tuner.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
-import { checkpointOrFresh, dtypeOption, maskRatioOption } from "../options/model.js";
+import { checkpointOrFresh, dtypeOption, maskRatioOption, patchOption } from "../options/model.js";
 import { parseSize, wholeNumber } from "../options/parse.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { refuseOutputs } from "../terminal/outputs.js";
@@ -47,11 +47,7 @@ export function tuneCommand(): Command {
         parseSize,
       ),
     )
-    .addOption(
-      new Option("--patch <pixels>", "side of a patch (default: 16)")
-        .argParser(wholeNumber(4, 64))
-        .conflicts("checkpoint"),
-    )
+    .addOption(patchOption())
     .addOption(
       new Option("--batch <n>", "frames per step (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 4096)),
     )

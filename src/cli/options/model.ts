@@ -47,6 +47,13 @@ export function maskRatioOption(): Option {
   ).argParser(numberBelow(1));
 }
 
+/** `--patch`, for commands that make a network with fresh weights if no checkpoint is given. */
+export function patchOption(): Option {
+  return new Option("--patch <pixels>", `side of a patch (default: ${paperConfig.patch})`)
+    .argParser(wholeNumber(4, 64))
+    .conflicts("checkpoint");
+}
+
 /** `--heads`, which a .pth file does not say. */
 export function headsOption(): Option {
   return new Option(

@@ -2,12 +2,15 @@ import { describe, expect, it } from "vitest";
 import { type GpuSpeeds, kernelBounds } from "../../../src/bench/kernels/bounds.js";
 import type { MeasuredKernel } from "../../../src/bench/kernels/compare.js";
 
-/** Ten SMs at 1 GHz: 40 instructions of a warp, 5,120 matrix operations and 1,280 bytes in a nanosecond. */
+/** Ten SMs at 1 GHz: 40 instructions of a warp, 5,120 matrix FLOPs and 1,280 bytes per nanosecond. */
 const gpu: GpuSpeeds = {
   ...{ name: "ten", sms: 10, clockHz: 1e9, matrixFlops: 512 },
   ...{ bytesPerSecond: 1e12, cacheBytes: 1e6, cacheBytesPerSecond: 4e12 },
 };
-/** 20 workgroups of 4 warps, whose loop of 100 instructions and 20 moves has 32 HMMA and moves 64 bytes of each lane. */
+/**
+ * 20 workgroups of 4 warps. The loop of 100 instructions and 20 moves has 32 HMMA, and moves 64 bytes
+ * per lane.
+ */
 const kernel: MeasuredKernel = {
   ...{ label: "linear (matrix)", node: "x", place: 0, shape: "y", isChosen: true, count: 3 },
   ...{ workgroups: 20, flops: 80 * 32 * 8 * 4096, bytes: 500_000 },
@@ -22,9 +25,10 @@ const kernel: MeasuredKernel = {
 };
 
 describe("the bounds of a kernel", () => {
-  it("are what instructions, matrix units, loads and bytes take by hand", () => {
+  it("are the times of instructions, matrix units, loads and bytes, computed by hand", () => {
     const bounds = kernelBounds(kernel, gpu);
-    // 80 warps turn 8 times: 8 * 120 instructions and 300 outside; 256 HMMA; 32 lanes of 8 * 64 bytes and 64 outside.
+    // 80 warps turn 8 times: 8 * 120 instructions and 300 outside the loop; 256 HMMA; 32 lanes of
+    // 8 * 64 bytes, and 64 outside.
     expect(bounds?.issue).toBeCloseTo((3 * 80 * (8 * 120 + 300)) / 40 / 1e6, 12);
     expect(bounds?.matrix).toBeCloseTo((3 * 80 * 256 * 4096) / 5120 / 1e6, 12);
     expect(bounds?.loads).toBeCloseTo((3 * 80 * 32 * (8 * 64 + 64)) / 1280 / 1e6, 12);
@@ -33,7 +37,7 @@ describe("the bounds of a kernel", () => {
     expect(bounds?.total).toBe(bounds?.matrix);
   });
 
-  it("grow by the last round of workgroups, by memory that no cache holds, and threefold where values are split", () => {
+  it("grow by the last round of workgroups, by memory beyond the cache, and threefold for split values", () => {
     const uneven = kernelBounds({ ...kernel, workgroups: 15 }, gpu);
     expect(uneven?.tail).toBeCloseTo(20 / 15, 12);
     const large = kernelBounds({ ...kernel, bytes: 2_000_000 }, gpu);
@@ -42,7 +46,7 @@ describe("the bounds of a kernel", () => {
     expect(split?.matrix).toBeCloseTo(3 * (kernelBounds(kernel, gpu)?.matrix ?? 0), 12);
   });
 
-  it("are unknown of another compiler", () => {
+  it("are unknown for another compiler", () => {
     expect(kernelBounds({ ...kernel, stats: { ...kernel.stats, compiler: "aco" } as never }, gpu)).toBeUndefined();
   });
 });

@@ -3,14 +3,15 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { runBenchmark } from "../../../src/bench/index.js";
-import { comparisonLines, residentWarps, withFigures } from "../../../src/bench/kernels/command.js";
 import {
   compareKernels,
+  comparisonLines,
   incomparable,
   type KernelRecord,
   type MeasuredKernel,
   readKernelRecord,
 } from "../../../src/bench/kernels/compare.js";
+import { residentWarps, withFigures } from "../../../src/bench/kernels/figures.js";
 import { type KernelModel, listKernels, modelNodes } from "../../../src/bench/kernels/list.js";
 import type { KernelStats, LoopStats } from "../../../src/bench/kernels/stats.js";
 import { fewerCandidates } from "../../../src/bench/kernels/worker.js";
@@ -24,7 +25,7 @@ import { tinyConfig } from "../../support/model.js";
 const at = scratch();
 const gpu = useGpu("null");
 
-/** `node bench/kernels.js …` in this process: for what ends before anything is compiled. */
+/** `node bench/kernels.js …` in this process, if it ends before anything is compiled. */
 const kernels = (...args: string[]) => captured(() => runBenchmark("kernels", args));
 
 /** `node bench/kernels.js …` */
@@ -78,19 +79,19 @@ const record = (of: Partial<KernelRecord> = {}): KernelRecord => ({
 });
 
 describe("the kernels of a model", () => {
-  it("are those of its graph: each text once, counted as often as it is dispatched", () => {
+  it("are those of its graph, each text once, with the number of its dispatches", () => {
     const nodes = modelNodes(target(), model);
     const dispatches = nodes.nodes.flatMap((node) => node.op.kernels(node, target()));
     const listed = listKernels(target(), [nodes]);
     expect(listed.reduce((sum, { count }) => sum + count, 0)).toBe(dispatches.length);
     expect(listed.length).toBe(new Set(dispatches.map(({ wgsl, entryPoint }) => entryPoint + wgsl)).size);
     expect(listed.every(({ isChosen }) => isChosen)).toBe(true);
-    // Of two models one after the other, what the second one shares is counted.
+    // Kernels of a second model that are the same are counted.
     const twice = listKernels(target(), [nodes, nodes]);
     expect(twice.map(({ count }) => count)).toEqual(listed.map(({ count }) => 2 * count));
   });
 
-  it("have all candidates if asked for, of which those that are taken are marked", () => {
+  it("include all candidates on request, and mark those that are used", () => {
     const chosen = listKernels(target(), [modelNodes(target(), model)]);
     const all = listKernels(target(), [modelNodes(target(), { ...model, variants: true })]);
     expect(all.length).toBeGreaterThan(chosen.length);
@@ -100,14 +101,14 @@ describe("the kernels of a model", () => {
     expect(linears.filter(({ isChosen }) => !isChosen).every(({ count }) => count === 0)).toBe(true);
   });
 
-  it("are those of the kind that is forced", () => {
+  it("are of the forced kind", () => {
     const plain = target({ forcedKind: "plain" });
     const labels = listKernels(plain, [modelNodes(plain, model)]).map(({ label }) => label);
     expect(labels).toContain("linear");
     expect(labels.filter((label) => label.includes("tiled"))).toEqual([]);
   });
 
-  it("are those of training too, or alone", () => {
+  it("include those of training, or are only those", () => {
     const labels = (training: KernelModel["training"]) =>
       new Set(listKernels(target(), [modelNodes(target(), { ...model, training })]).map(({ label }) => label));
     expect(labels(true)).toContain("frame scores");
@@ -117,7 +118,7 @@ describe("the kernels of a model", () => {
     expect(labels(false)).not.toContain("adamw");
   });
 
-  it("are fewer with one candidate of a name for calls that differ in large sizes alone; what is taken stays", () => {
+  it("are reduced to one candidate per name for calls that differ only in large sizes; used ones stay", () => {
     const one = {
       ...{ label: "linear", node: "a", place: 0, variant: "tiled 8", isChosen: false, count: 1, entryPoint: "linear" },
       ...{ workgroups: 1, flops: 0, bytes: 0 },
@@ -132,15 +133,15 @@ describe("the kernels of a model", () => {
   });
 });
 
-describe("what follows from a kernel's figures", () => {
-  it("is the loop's instructions per op, and of attention those per score of a lane", () => {
+describe("the figures of a kernel", () => {
+  it("are the loop's instructions per op, and for attention per score of a lane", () => {
     expect(kernel()).toMatchObject({ perOp: 4 });
     expect(kernel().perScore).toBeUndefined();
     expect(kernel({ scoresPerTurn: 16, stats: stats({ loop: loop(836, 16) }) })).toMatchObject({ perScore: 52.25 });
     expect(kernel({ stats: stats({ loop: undefined }) }).perOp).toBeUndefined();
   });
 
-  it("is how many warps are resident: whole workgroups, as registers, memory and slots allow", () => {
+  it("are the resident warps: whole workgroups, as registers, memory and slots allow", () => {
     const resident = (value: number, invocations: number, workgroupBytes: number, gpu = "rtx3090") =>
       residentWarps(gpu, stats({ occupancy: { value, unit: "warps/SM" }, invocations, workgroupBytes }));
     // 20 warps by registers are two workgroups of eight.
@@ -164,12 +165,12 @@ describe("a comparison", () => {
   const worse = (now: Partial<MeasuredKernel>, older: Partial<MeasuredKernel> = {}) =>
     compared(now, older).changed.flatMap((change) => change.worse);
 
-  it("finds nothing where nothing changed", () => {
+  it("finds nothing if nothing changed", () => {
     expect(compared({})).toEqual({ changed: [], added: [], gone: [] });
     expect(compared({ count: 4 })).toEqual({ changed: [], added: [], gone: [] });
   });
 
-  it("tells what is worse from what is only different", () => {
+  it("tells worse kernels from different ones", () => {
     expect(worse({ stats: stats({ loop: loop(41) }) })).toEqual(["more instructions per op"]);
     expect(worse({ stats: stats({ loop: loop(39) }) })).toEqual([]);
     expect(worse({ stats: stats({ loop: loop(78, 20) }) })).toEqual([]);
@@ -190,7 +191,7 @@ describe("a comparison", () => {
     expect(worse(score(330), score(320))).toEqual(["more instructions per score"]);
   });
 
-  it("holds a call that takes another variant against the one that it took, but not their ops", () => {
+  it("compares a call's variant with the one that it used before, but not their ops", () => {
     const tiled = { label: "linear (tiled)", variant: "tiled 64x128", stats: stats({ loop: loop(1), registers: 50 }) };
     const change = compared({}, tiled).changed[0];
     expect(change?.older.label).toBe("linear (tiled)");
@@ -198,7 +199,7 @@ describe("a comparison", () => {
     expect(worse({ stats: stats({ spills: 1 }) }, tiled)).toEqual(["more spills"]);
   });
 
-  it("pairs candidates by name, and lists what is new or gone", () => {
+  it("pairs candidates by name, and lists new and missing ones", () => {
     const [a, b, c] = ["a", "b", "c"].map((variant) => kernel({ variant, isChosen: false }));
     const { changed, added, gone } = compareKernels([a, b], [b, c]);
     expect({ changed, added, gone }).toEqual({ changed: [], added: [a], gone: [c] });
@@ -209,7 +210,7 @@ describe("a comparison", () => {
     ]);
   });
 
-  it("is a table of what changed", () => {
+  it("is a table of changed kernels", () => {
     const lines = comparisonLines(compared({ stats: stats({ loop: loop(41), registers: 120 }) }));
     expect(lines[0]).toMatch(/^changed +shape +variant +instr +regs +occupancy +spills +per op +score +worse$/);
     expect(lines[2]).toMatch(
@@ -218,16 +219,16 @@ describe("a comparison", () => {
     expect(lines[3]).toBe("compared 1 changed, 1 of them worse; 0 new, 0 gone");
   });
 
-  it("is of the same GPU, sizes and type alone", () => {
+  it("needs the same GPU, sizes and type", () => {
     expect(incomparable(record(), record())).toBeUndefined();
     expect(incomparable(record(), record({ gpu: "m1", batch: 1 }))).toBe(
-      "it is of GPU m1, not rtx3090, and batch 1, not 16",
+      "it has GPU m1 instead of rtx3090, batch 1 instead of 16",
     );
-    expect(incomparable(record(), record({ robust: true }))).toBe("it is of indices clamped, not free");
+    expect(incomparable(record(), record({ robust: true }))).toBe("it has indices clamped instead of free");
     expect(incomparable(record(), record({ gpu: undefined }))).toContain("this machine's");
   });
 
-  it("reads records, and refuses what is none", async () => {
+  it("reads records, and refuses other files", async () => {
     const write = (text: string) => {
       writeFileSync(at("record.json"), text);
       return at("record.json");
@@ -241,7 +242,7 @@ describe("a comparison", () => {
     ];
     for (const value of broken) {
       await expect(readKernelRecord(write(JSON.stringify(value)))).rejects.toThrow(
-        "no file of bench/kernels.js --json",
+        "not a file of bench/kernels.js --json",
       );
     }
     await expect(readKernelRecord(write("{"))).rejects.toThrow("record.json: cannot be read");
@@ -260,7 +261,7 @@ describe("bench/kernels.js", () => {
     expect(stdout).not.toContain("--compile-here");
   });
 
-  it("refuses what it cannot do in one line", async () => {
+  it("refuses options that it cannot use, in one line", async () => {
     expectRefusal(await kernels("--size", "30"), "--size");
     expectRefusal(await kernels("--batch", "0"), "--batch");
     expectRefusal(await kernels("--dtype", "f64"), "--dtype");
@@ -270,7 +271,7 @@ describe("bench/kernels.js", () => {
     expectRefusal(await kernels("--gpu", "voodoo2"), 'there is no GPU "voodoo2"; there is rtx3090 ', "lavapipe");
   });
 
-  it("says where the laboratory is missing", async () => {
+  it("says that the laboratory is not set up", async () => {
     const before = process.env.GPU_LAB;
     process.env.GPU_LAB = at("no laboratory");
     try {
@@ -281,7 +282,7 @@ describe("bench/kernels.js", () => {
     }
   });
 
-  it("compiles on any adapter, with figures or without", async () => {
+  it("compiles on any adapter, even if its driver prints no figures", async () => {
     const { code, stdout, stderr } = await run(
       ...["--size", "32x48", "--patch", "8", "--batch", "2", "--dtype", "f32", "--filter", "Rank"],
       ...["--adapter", testAdapter, "--json", at("own.json")],
@@ -289,7 +290,7 @@ describe("bench/kernels.js", () => {
     expect(stderr).not.toMatch(/error/i);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^rank tokens +2x24 +1 +-/m);
-    expect(stdout).toContain("this driver prints nothing of its machine code");
+    expect(stdout).toContain("this driver prints nothing about its machine code");
     const { kernels: listed, ...facts } = JSON.parse(readFileSync(at("own.json"), "utf8")) as KernelRecord;
     expect(facts).toMatchObject({ size: { height: 32, width: 48 }, patch: 8, batch: 2, dtype: "f32" });
     expect(listed.map(({ label, count, error }) => ({ label, count, error }))).toEqual([
@@ -297,7 +298,7 @@ describe("bench/kernels.js", () => {
     ]);
   });
 
-  it("refuses sizes, adapters and filters that there are none of", async () => {
+  it("refuses sizes that do not fit, and filters without a kernel", async () => {
     const refused = async (...args: string[]) => {
       const { code, stderr } = await run(...args, "--adapter", testAdapter);
       expect(code).toBe(2);
@@ -305,7 +306,7 @@ describe("bench/kernels.js", () => {
     };
     expect(await refused("--size", "30x64")).toMatch(/^error: [^\n]*30x64[^\n]*\n$/);
     expect(await refused("--filter", "sofa", "--size", "32x48", "--patch", "8")).toMatch(
-      /^error: no kernel[^\n]*"sofa"\n$/,
+      /^error: no kernel has "sofa"[^\n]*\n$/,
     );
   });
 });
@@ -317,7 +318,7 @@ describe.skipIf(missing !== undefined)(
   () => {
     const filtered = ["--gpu", "rtx3090", "--filter", "rank tokens", "--size", "32x48", "--patch", "8"];
 
-    it("prints and keeps figures, and compares them with older ones", async () => {
+    it("prints and writes figures, and compares them with older ones", async () => {
       const first = await run(...filtered, "--json", at("now.json"), "--listings", at("listings"));
       expect(first.code).toBe(0);
       expect(first.stdout).toMatch(/warps\/SM/);
@@ -340,7 +341,7 @@ describe.skipIf(missing !== undefined)(
       expect((await run(...filtered, "--compare", at("more.json"))).stdout).toContain("0 new, 0 gone");
       const refused = await run(...filtered, "--batch", "3", "--compare", at("now.json"));
       expect(refused).toMatchObject({ code: 2, stdout: "" });
-      expect(refused.stderr).toMatch(/^error: [^\n]*now\.json: cannot be compared: it is of batch 16, not 3\n$/);
+      expect(refused.stderr).toMatch(/^error: [^\n]*now\.json: cannot be compared: it has batch 16 instead of 3\n$/);
 
       const better = { ...only, stats: { ...only.stats, occupancy: { value: 64, unit: "warps/SM" } } };
       writeFileSync(at("better.json"), JSON.stringify({ ...now, kernels: [better] }));

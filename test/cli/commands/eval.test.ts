@@ -38,7 +38,10 @@ async function maskFile(path: string, isAbnormal: boolean, { height, width } = s
     .toFile(path);
 }
 
-/** A data set in the original's layout: two test videos of 6 and 5 frames, with labels, and masks for the first. */
+/**
+ * Makes a data set in the original's layout: two test videos of 6 and 5 frames, with labels, and
+ * masks for the first.
+ */
 async function dataSet(root: string): Promise<string> {
   for (const folder of ["train/frames", "test/frames", "test/labels", "test/masks/01"]) {
     mkdirSync(join(root, folder), { recursive: true });
@@ -63,7 +66,7 @@ interface Evaluated {
   videos: { name: string; auc?: number; frames: number[]; raw: number[]; scores: number[]; labels?: number[] }[];
 }
 
-/** Evaluates what must work; returns the JSON and what was printed. */
+/** Evaluates a data set, which must work; returns the JSON and what was printed. */
 async function evaluated(root: string, ...options: string[]): Promise<Evaluated & { printed: string }> {
   const json = at("eval.json");
   const ran = await sdmae("eval", "--root", root, ...model, ...options, "--json", json);

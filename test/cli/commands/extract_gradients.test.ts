@@ -9,7 +9,7 @@ import { dataFolder, frames, image, refusal } from "../../support/dataset.js";
 
 const at = dataFolder();
 
-/** Runs the command, which must work; the lines that it prints. */
+/** Runs the command, which must work; returns what it prints. */
 async function extract(...args: string[]): Promise<string> {
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {
@@ -20,7 +20,7 @@ async function extract(...args: string[]): Promise<string> {
   }
 }
 
-/** The values of the PNGs in a folder at its first pixel (B, G, R), by name. */
+/** The first pixel (B, G, R) of each PNG in a folder, by name. */
 async function firstPixels(folder: string): Promise<Record<string, number[]>> {
   const found: Record<string, number[]> = {};
   for (const name of readdirSync(folder).sort())

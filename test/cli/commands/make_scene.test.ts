@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 
 describe("make-scene", () => {
-  it("writes frames, labels, masks and tracks, and nothing else", () => {
+  it("writes only frames, labels, masks and tracks", () => {
     const wanted = ["scene.json", ...numbers.map((n) => `train/frames/01/${n}.png`)];
     for (const video of ["01", "02"]) {
       wanted.push(`test/labels/${video}.txt`, `test/tracks/${video}.txt`);
@@ -48,7 +48,7 @@ describe("make-scene", () => {
     expect(Object.keys(whole).sort()).toEqual(wanted.sort());
   });
 
-  it("writes files that agree with each other, and with the scene in memory", async () => {
+  it("writes files that agree with each other and with the scene in memory", async () => {
     const options = { seed: 2, width, height, fps: 5, train: 1, test: 2, frames };
     const { test } = sceneDataset({ ...options, anomalies: ["bicycle", "cart"] });
     for (const video of test) {

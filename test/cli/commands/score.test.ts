@@ -22,11 +22,11 @@ import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
 const small = ["--size", "32x64", "--adapter", testAdapter];
-/** Patch 16; settings of its training are those of Avenue: squared errors, both summed. */
+/** Patch 16; it was trained with Avenue's settings: squared errors, the sum of both. */
 const best = fixturePath("tiny-checkpoint-best.pth");
 const bestStudent = fixturePath("tiny-checkpoint-best-student.pth");
 const teacherAndStudent = ["--checkpoint", best, "--student", bestStudent, ...small];
-/** Patch 8; the file tells no settings, so that the patch makes them ShanghaiTech's. */
+/** Patch 8; the file has no settings, so the patch makes them ShanghaiTech's. */
 const patch8 = fixturePath("tiny-patch8.pth");
 
 const numbers = [5, 6, 7, 12];
@@ -37,7 +37,7 @@ beforeAll(async () => {
   twoFrames = await videoFile(at("two.avi"), 2, "-c:v", "ffv1");
 });
 
-/** What `--out x.json` gives. */
+/** The content of `--out x.json`. */
 interface Report {
   input: string;
   checkpoint: string;
@@ -47,7 +47,7 @@ interface Report {
   frames: { frame: number; time?: number; studentError: number; targetError: number; score: number }[];
 }
 
-/** Scores what must work, quietly, into a JSON file that it parses and removes. */
+/** Scores an input, which must work, into a JSON file that it parses and removes. */
 async function scored(input: string, ...options: string[]): Promise<Report> {
   const out = at("report.json");
   const ran = await sdmae("score", input, ...options, "--quiet", "--out", out);
@@ -57,7 +57,7 @@ async function scored(input: string, ...options: string[]): Promise<Report> {
   return report;
 }
 
-/** The mean of |d| is not that of d², and its square is at most that. */
+/** The square of the mean of |d| is less than the mean of d². */
 function expectMeansOf(absolute: number, squared: number | undefined): void {
   expect(absolute).not.toBe(squared);
   expect(absolute).toBeGreaterThan(0);
@@ -72,7 +72,7 @@ describe("score", () => {
     csv = readFileSync(at("scores.csv"), "utf8");
   });
 
-  it("writes a row a frame: its number, no time for a folder, both errors, their sum", () => {
+  it("writes one row per frame: its number, no time for a folder, both errors, their sum", () => {
     const rows = readCsv(csv);
     expect(rows.map((row) => row.frame)).toEqual(numbers);
     for (const { time, student, target, score } of rows) {
@@ -84,7 +84,7 @@ describe("score", () => {
     expect(new Set(rows.map((row) => row.score)).size).toBe(numbers.length);
   });
 
-  it("says on stderr what it did, and leaves nothing but the file", () => {
+  it("prints a summary on stderr, and writes only the file", () => {
     expect(first).toMatchObject({ code: 0, stdout: "" });
     const lines = first.stderr.trimEnd().split("\n");
     expect(lines.at(-2)).toMatch(
@@ -97,12 +97,12 @@ describe("score", () => {
     expect(filesIn(at()).filter((name) => name.startsWith("scores"))).toEqual(["scores.csv"]);
   });
 
-  it("gives the same bytes for the same seed, on the standard output without --out", async () => {
+  it("gives the same bytes for the same seed, and prints them without --out", async () => {
     const again = await sdmae("score", frames, ...teacherAndStudent, "--seed", "3", "--quiet");
     expect(again).toEqual({ code: 0, stdout: csv, stderr: "" });
   });
 
-  it("gives other scores for another seed; --profile prints where the time goes", async () => {
+  it("gives other scores for another seed, and prints where the time goes with --profile", async () => {
     const options = ["--seed", "4", "--batch", "2", "--profile"];
     const other = await sdmae("score", frames, ...teacherAndStudent, ...options);
     expect(other.code).toBe(0);
@@ -110,9 +110,7 @@ describe("score", () => {
     expect(rows.map((row) => row.frame)).toEqual(numbers);
     for (const [i, row] of readCsv(csv).entries()) expect(rows[i]?.score).not.toBe(row.score);
     const lines = other.stderr.split("\n");
-    const head = lines.findIndex((line) =>
-      /^of a step +dispatches +ms +share +MFLOP +MB moved +GFLOP\/s +GB\/s$/.test(line),
-    );
+    const head = lines.findIndex((line) => /^op +dispatches +ms +share +MFLOP +MB moved +GFLOP\/s +GB\/s$/.test(line));
     expect(head).toBeGreaterThanOrEqual(0);
     expect(other.stderr).toMatch(/^attention +\d+ +\d+\.\d{3} +[\d.]+ % /m);
     expect(other.stderr).toMatch(/^total +\d+ +\d+\.\d{3} +100\.0 % /m);
@@ -129,7 +127,7 @@ describe("score", () => {
     }
   });
 
-  it("as JSON says with which settings, and gives the same numbers", async () => {
+  it("writes JSON with the settings and the same numbers", async () => {
     const report = await scored(frames, ...teacherAndStudent, "--seed", "3");
     expect(report).toMatchObject({ input: frames, checkpoint: `${best} + ${bestStudent}`, seed: 3 });
     expect(report.settings).toEqual({
@@ -150,7 +148,7 @@ describe("score", () => {
     expect(report.frames).toEqual(same);
   });
 
-  it("takes the converted checkpoint for the original's two; --score teacher makes the target's error the score", async () => {
+  it("scores a converted checkpoint like the original's two, and by the target's error with --score teacher", async () => {
     const model = at("model.safetensors");
     expect(await tool("convert-checkpoint", best, bestStudent, model)).toMatchObject({ code: 0, stderr: "" });
     const options = ["--checkpoint", model, ...small, "--seed", "3", "--score", "teacher"];
@@ -185,7 +183,7 @@ describe("score", () => {
     });
   });
 
-  it("reads a video of two frames, with times; a preset brings its settings", async () => {
+  it("reads a video of two frames, with times, and takes the settings of a preset", async () => {
     const own = await sdmae("score", twoFrames, ...teacherAndStudent, "--quiet");
     expect(own).toMatchObject({ code: 0, stderr: "" });
     const rows = readCsv(own.stdout);
@@ -205,7 +203,7 @@ describe("score", () => {
     }
   });
 
-  it("warns in a line about a video that is damaged in the middle, and scores what there is", async () => {
+  it("warns about a video that is damaged in the middle, and scores the frames that can be decoded", async () => {
     const path = await videoFile(at("damaged.avi"), 6, "-c:v", "mpeg4", "-qscale", "2");
     const bytes = readFileSync(path);
     for (let i = bytes.length >> 2; i < bytes.length * 0.7; i += 97) bytes[i] = bytes[i] ^ 0x5a;
@@ -214,7 +212,7 @@ describe("score", () => {
     expect(code).toBe(0);
     const rows = readCsv(stdout);
     expect(rows.length).toBeGreaterThan(0);
-    // A file that tells nothing of its training gets ShanghaiTech's settings with its patch of 8: the target's error alone.
+    // A file without settings and with a patch of 8 gets ShanghaiTech's: the target's error alone.
     for (const { frame, time, score, target } of rows) {
       expect(Number(time)).toBeCloseTo(frame / 10, 9);
       expect(score).toBe(target);
@@ -233,7 +231,7 @@ it("takes the nearest mask ratio that leaves a grid if none is given, and says s
   expect(JSON.parse(readFileSync(at("grid.json"), "utf8"))).toMatchObject({ settings: { maskRatio: 0.3 } });
 });
 
-describe("score refuses, in one line and leaving nothing,", () => {
+describe("score refuses, in one line and without leaving a file,", () => {
   const out = at("out");
   beforeEach(() => mkdirSync(out));
   afterEach(() => {
@@ -242,7 +240,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
     expect(left).toEqual([]);
   });
   const csv = join(out, "scores.csv");
-  /** Scores into the folder that must stay empty. */
+  /** Scores into a folder, which must stay empty. */
   const score = (input: string, ...options: string[]) => sdmae("score", input, ...options, "--out", csv);
   const withCheckpoint = (path: string) => score(frames, "--checkpoint", path, ...small);
   const withInput = (input: string) => score(input, ...teacherAndStudent);
@@ -277,7 +275,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expectRefusal(await withCheckpoint(path), "incomplete.safetensors", "decoder_blocks.1.attn.proj.bias");
     });
 
-    it("that is not there, is a folder, or is no checkpoint at all; a student's of another size", async () => {
+    it("that does not exist, is a folder or another file, or a student of another size", async () => {
       expectRefusal(await withCheckpoint(at("none.pth")), "none.pth: cannot be read (no such file or folder)");
       expectRefusal(await withCheckpoint(frames), "frames: cannot be read (it is a folder)");
       expectRefusal(await withCheckpoint(join(frames, "frame_005.png")), "frame_005.png");
@@ -290,7 +288,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
   });
 
   describe("an input", () => {
-    it("with an image of 1×1", async () => {
+    it("with an image of 1×1 pixels", async () => {
       const folder = at("one-pixel");
       mkdirSync(folder);
       copyFileSync(fixturePath("images/one-pixel.png"), join(folder, "1.png"));
@@ -315,7 +313,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expect(pieces[1]).toMatch(/^0,,[\d.]+,[\d.]+,[\d.]+\n$/);
     });
 
-    it("that is a cut-off video, text under a video's name, or a video without a frame that can be decoded", async () => {
+    it("that is a truncated video, text with a video's name, or a video without a decodable frame", async () => {
       const cut = await videoFile(at("cut.mp4"), 6, "-c:v", "mpeg4");
       truncateSync(cut, readFileSync(cut).length >> 1);
       expectRefusal(await withInput(cut), "cut.mp4 is not a video that ffmpeg can read: ");
@@ -331,7 +329,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expectRefusal(await withInput(bad), "bad.avi");
     });
 
-    it("that is empty, not there, or a single image", async () => {
+    it("that is empty, does not exist, or is a single image", async () => {
       mkdirSync(at("empty"));
       expectRefusal(await withInput(at("empty")), "empty holds no image");
       expectRefusal(await withInput(at("nowhere")), "nowhere cannot be read: no such file or folder");
@@ -353,7 +351,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expectRefusal(await withOptions("--mask-ratio", "0", "--masked-only"), "mask ratio 0 removes none");
     });
 
-    it("values that are none", async () => {
+    it("values that are out of range or no numbers", async () => {
       const cases: [string, string, RegExp][] = [
         ["--size", "32", /--size.*'32' is invalid.*HEIGHTxWIDTH/],
         ["--mask-ratio", "1", /--mask-ratio.*'1' is invalid.*from 0 to below 1/],
@@ -371,7 +369,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       for (const [option, value, says] of cases) expectRefusal(await withOptions(option, value), says);
     });
 
-    it("an unknown one, none of those that must be, an argument too many", async () => {
+    it("unknown or missing ones, and too many or too few arguments", async () => {
       expectRefusal(await withOptions("--sizes", "32x64"), "unknown option '--sizes'", "--size");
       expectRefusal(await score(frames, ...small), "required option '-c, --checkpoint <file>' not specified");
       expectRefusal(await withOptions("another"), "too many arguments");
@@ -379,7 +377,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expectRefusal(await sdmae("scores"), "unknown command 'scores'");
     });
 
-    it("--out of an unknown kind, in a folder that is not there, or a folder itself", async () => {
+    it("--out with an unknown extension, in a folder that does not exist, or that is a folder", async () => {
       const into = (path: string) => sdmae("score", frames, ...teacherAndStudent, "--out", path);
       expectRefusal(await into(join(out, "x.xml")), "x.xml: the name must end in .csv or .json");
       const nowhere = join(out, "nowhere", "x.csv");
@@ -389,7 +387,7 @@ describe("score refuses, in one line and leaving nothing,", () => {
       rmSync(csv, { recursive: true });
     });
 
-    it("a profile, before anything is scored, where the adapter cannot measure", async () => {
+    it("--profile, before anything is scored, if the adapter has no timestamps", async () => {
       const available = vi.spyOn(Profiler, "available").mockReturnValue(false);
       const stepped = vi.spyOn(Program.prototype, "run");
       const refused = await withOptions("--profile");
@@ -399,12 +397,12 @@ describe("score refuses, in one line and leaving nothing,", () => {
       expectRefusal(refused, /--profile: the adapter .+ has no timestamp queries/);
     });
 
-    it("an adapter that is not there", async () => {
+    it("an adapter that does not exist", async () => {
       expectRefusal(await withOptions("--adapter", "nonsense"), /no adapter named "nonsense"; there is ./);
     });
   });
 
-  it("and an older file stays as it was", async () => {
+  it("and keeps an older file as it was", async () => {
     writeFileSync(csv, "older");
     expectRefusal(await withOptions("--adapter", "nonsense"), "nonsense");
     expect(readFileSync(csv, "utf8")).toBe("older");
@@ -412,11 +410,11 @@ describe("score refuses, in one line and leaving nothing,", () => {
   });
 });
 
-describe("score as a process of its own", () => {
+describe("score in another process", () => {
   const out = at("child-out");
   beforeEach(() => mkdirSync(out));
   afterEach(() => rmSync(out, { recursive: true }));
-  /** The program `sdmae score …`, after which a text of TypeScript comes. */
+  /** The start of a program with the arguments of `sdmae score …`. */
   const program = (...args: string[]) => `
     import { readdirSync, readFileSync } from "node:fs";
     import { runCli } from "./src/cli/index.ts";
@@ -424,25 +422,25 @@ describe("score as a process of its own", () => {
     const args = ${JSON.stringify(["score", ...args])};
     `;
 
-  it("without any adapter says what to install, with exit code 2", async () => {
+  it("says what to install if there is no adapter, with exit code 2", async () => {
     const manifest = at("no-driver.json");
     const icd = { library_path: at("no-driver.so"), api_version: "1.0.0" };
     writeFileSync(manifest, JSON.stringify({ file_format_version: "1.0.0", ICD: icd }));
-    // npm's SwiftShader is for x64 only; Dawn is there.
+    // npm has SwiftShader for x64 only. Dawn is loaded before the architecture changes.
     const text = `${program(frames, "-c", best, "--size", "32x64", "--out", join(out, "x.csv"))}
       await import("webgpu");
       Object.defineProperty(process, "arch", { value: "riscv64" });
       process.exitCode = await runCli(args);`;
     const environment = { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest, SDMAE_ADAPTER: "" };
     const { code, stdout, stderr } = await runInChild(text, environment);
-    // The Vulkan loader has its say before.
+    // The Vulkan loader prints its own lines first.
     expect(stderr).toMatch(/^error: no WebGPU adapter found: install your GPU's Vulkan driver .*\n$(?![\s\S])/m);
     expect(stderr.match(/^error: /gm)).toHaveLength(1);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(filesIn(out)).toEqual([]);
   });
 
-  it("ends after Ctrl-C with exit code 130, and neither a file nor a half of one", async () => {
+  it("stops after Ctrl-C with exit code 130, and leaves no file", async () => {
     const long = at("long");
     mkdirSync(long);
     const images = filesIn(frames).map((name) => join(frames, name));
@@ -461,17 +459,17 @@ describe("score as a process of its own", () => {
       console.log(rows);`;
     const { code, signal, stdout, stderr } = await runInChild(text);
     expect({ code, signal, stderr }).toEqual({ code: 130, signal: null, stderr: "" });
-    // The signal came when there were rows already, and long before the end.
+    // The signal came after some rows, and long before the end.
     expect(Number(stdout)).toBeGreaterThanOrEqual(2);
     expect(Number(stdout)).toBeLessThan(1000);
     expect(filesIn(out)).toEqual([]);
   });
 
-  it("whose output cannot be printed ends: quietly where nobody reads it, with an error where the disk is full", async () => {
+  it("stops if it cannot print: quietly if nobody reads, with an error if the disk is full", async () => {
     const text = `${program(frames, ...teacherAndStudent, "--quiet")}
       import { spawn } from "node:child_process";
       import { existsSync, openSync } from "node:fs";
-      // Copies of this very program, with standard outputs that take nothing.
+      // Copies of this program, with standard outputs that take nothing.
       function inner(stdout) {
         const env = { ...process.env, SDMAE_TEST_INNER: "1" };
         const child = spawn(process.execPath, [process.argv[1]], { env, stdio: ["ignore", stdout, "pipe"] });

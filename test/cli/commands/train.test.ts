@@ -25,7 +25,7 @@ const network = [
   ...["--batch", "4", "--epochs", "3", "--teacher-epochs", "2", "--anomalies", "none", "--lr", "0.001"],
 ];
 const data = () => ["--root", at("data")];
-/** Another way to score frames than the paper's. */
+/** Options that score frames in another way than the paper. */
 const scoring = [
   ...["--frame-score", "top-k", "--top-k", "2", "--tokens", "visible"],
   ...["--smoothing", "gaussian", "--sigma", "1", "--normalize"],
@@ -43,7 +43,7 @@ beforeAll(async () => {
   writeFileSync(at("data/test/labels/01.txt"), "0\n0\n0\n1\n1\n1\n");
 });
 
-/** A training checkpoint's content without the time that it took. */
+/** The content of a training checkpoint, without the time that training took. */
 function stateOf(folder: string, name = "checkpoint-latest.safetensors") {
   const path = join(folder, name);
   const state = openTrainingCheckpoint({ name: path, bytes: readFileSync(path) });
