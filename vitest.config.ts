@@ -9,7 +9,7 @@ export default defineConfig({
     reporters: ["default", "./test/support/plain_line_reporter.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Software adapters use every core already.
+    // Software adapters use all cores already.
     maxWorkers: 2,
   },
 });

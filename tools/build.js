@@ -1,4 +1,5 @@
-// Builds dist/: the core face (runs in browsers and Node), the Node face, and the command line. Types are emitted by tsc.
+// Builds dist/: the core (for browsers and Node), the library for Node, the command line and the
+// benchmarks. tsc writes the types.
 import { rm } from "node:fs/promises";
 import { build } from "esbuild";
 import { reportPageForEsbuild } from "./report-page.js";
@@ -14,7 +15,7 @@ const shared = {
   logLevel: "warning",
 };
 
-// Kept out of the bundle: binaries, and libraries that a user may share with us.
+// Not bundled: binaries, and libraries that a user may have too.
 const external = [
   "webgpu",
   "sharp",
@@ -39,7 +40,7 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
   external,
   plugins: [shadersForEsbuild, reportPageForEsbuild],
-  // Some bundled CommonJS libraries call require() for Node's own modules.
+  // Some bundled CommonJS libraries call require() for Node's modules.
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },

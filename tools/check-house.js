@@ -1,12 +1,14 @@
-// Checks that the floors of the house import downwards only (docs/architecture.md), that nothing goes in circles, and that the core
-// touches no Node API. Usage: node tools/check-house.js [root], the root being the folder that holds src/.
+// Checks the rules of the house: floors import downwards only (docs/architecture.md), no imports in
+// circles, no Node API in the core, sound includes of shaders, prose of at most 100 columns, and
+// references to files that exist. Usage: node tools/check-house.js [ROOT], the folder that holds
+// src/.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { shaderProblems } from "./house/shaders.js";
 import { textProblems } from "./house/texts.js";
 
-/** From the ground up. Folders of src/, or files that stand in src/ itself. */
+/** The floors from the ground up: folders and files of src/. */
 const floors = [
   ["errors.ts", "half.ts", "random.ts", "wgsl.d.ts"],
   ["gpu"],
@@ -29,7 +31,7 @@ const core = new Set(
     )
     .flat(),
 );
-/** Packages that bring native code or Node's modules. */
+/** Packages with native code or Node's modules. */
 const nodePackages = ["webgpu", "sharp", "@sparticuz/chromium", "@ffmpeg-installer/ffmpeg"];
 const nodeGlobals = ["process", "Buffer", "__dirname", "__filename", "require", "setImmediate"];
 
@@ -37,11 +39,14 @@ const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.u
 const source = join(root, "src");
 const problems = [];
 
-/** The part of the house that a path inside of src/ belongs to: its folder, or the file itself. */
+/** The part of the house that a path in src/ belongs to: its folder, or the file itself. */
 const partOf = (path) => path.split("/")[0];
 const floorOf = (part) => floors.findIndex((floor) => floor.includes(part));
 
-/** Blanks out comments, and with `strings` also what stands in quotes; line breaks stay, so that positions keep their lines. */
+/**
+ * Replaces comments, and with `strings` also quoted text, by blanks. Line breaks stay, so that
+ * positions keep their lines.
+ */
 function blank(text, strings) {
   const pattern =
     /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`|(?<=[=(,:;!&|?{}\n[]\s*)\/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
@@ -49,7 +54,7 @@ function blank(text, strings) {
     if (!strings && /^["']/.test(found)) return found;
     const spaces = (part) => part.replace(/[^\n]/g, " ");
     if (!found.startsWith("`")) return spaces(found);
-    // What a template computes is code.
+    // Expressions in a template are code.
     let out = "";
     let at = 0;
     for (let start = found.indexOf("${"); start >= 0; start = found.indexOf("${", at)) {
@@ -65,7 +70,7 @@ function blank(text, strings) {
 
 const lineAt = (text, index) => text.slice(0, index).split("\n").length;
 
-/** Everything that a file imports or re-exports, types too. */
+/** Everything that a file imports or re-exports, including types. */
 function importsOf(text) {
   const code = blank(text, false);
   const pattern =
@@ -85,11 +90,11 @@ function filesUnder(folder) {
 }
 
 if (!existsSync(source) || !statSync(source).isDirectory()) {
-  console.error(`${source} is no folder: give the folder that holds src/`);
+  console.error(`${source} is not a folder: give the folder that holds src/`);
   process.exit(2);
 }
 
-/** @type {Map<string, {path: string, to: string, line: number}[]>} imports inside of src/, by file */
+/** @type {Map<string, {path: string, to: string, line: number}[]>} imports within src/, by file */
 const graph = new Map();
 let imports = 0;
 for (const file of filesUnder(source).sort()) {
@@ -101,7 +106,7 @@ for (const file of filesUnder(source).sort()) {
   const edges = [];
   graph.set(path, edges);
   if (floor < 0) {
-    report(1, `${part} stands on no floor: add it to tools/check-house.js and docs/architecture.md`);
+    report(1, `${part} is on no floor: add it to tools/check-house.js and docs/architecture.md`);
     continue;
   }
   for (const { specifier, line } of importsOf(text)) {
@@ -114,21 +119,21 @@ for (const file of filesUnder(source).sort()) {
     }
     const target = posix.normalize(posix.join(posix.dirname(path), specifier));
     if (specifier.endsWith(".wgsl")) {
-      // The shaders lie beside src/ and belong to the ops.
-      if (!/^\.\.\/shaders\/[^/]+$/.test(target)) report(line, `${specifier} is no file of shaders/`);
-      else if (!existsSync(join(source, target))) report(line, `there is no ${target.slice(3)}`);
+      // The shaders are beside src/, and belong to the ops.
+      if (!/^\.\.\/shaders\/[^/]+$/.test(target)) report(line, `${specifier} is not a file in shaders/`);
+      else if (!existsSync(join(source, target))) report(line, `${target.slice(3)} does not exist`);
       if (part !== "ops") report(line, `${part} imports ${specifier}: only ops has kernels`);
       continue;
     }
     if (target.startsWith("../")) {
-      report(line, `${specifier} lies outside of src/`);
+      report(line, `${specifier} is outside src/`);
       continue;
     }
     const to = [target, target.replace(/\.js$/, ".ts"), target.replace(/\.js$/, ".d.ts"), `${target}.ts`].find(
       (candidate) => existsSync(join(source, candidate)),
     );
     if (!to) {
-      report(line, `${specifier} is no file`);
+      report(line, `${specifier} does not exist`);
       continue;
     }
     edges.push({ path, to, line });
@@ -143,7 +148,7 @@ for (const file of filesUnder(source).sort()) {
   }
 }
 
-/** The first circle that a walk finds from each node, as lists of nodes. */
+/** The circles that a walk from each node finds, as lists of nodes. */
 function circles(edges) {
   const state = new Map();
   const found = [];
@@ -163,7 +168,7 @@ for (const circle of circles(new Map([...graph].map(([path, edges]) => [path, ed
   const { line } = graph.get(circle[0]).find((edge) => edge.to === circle[1]);
   problems.push(`src/${circle[0]}:${line}: files import each other in a circle: ${circle.join(" → ")}`);
 }
-/** Folders: what each imports of its own floor. */
+/** By folder: the folders of the same floor that it imports from. */
 const siblings = new Map();
 for (const edge of [...graph.values()].flat()) {
   const [from, to] = [partOf(edge.path), partOf(edge.to)];

@@ -1,4 +1,5 @@
-// Writes a checkpoint as a .pth for PyTorch: node tools/export-checkpoint.js MODEL.safetensors OUT.pth [--student FILE]
+// Writes a checkpoint as a .pth file for PyTorch:
+// node tools/export-checkpoint.js MODEL.safetensors OUT.pth [--student FILE]
 import { runTool } from "../dist/cli.js";
 
 process.exitCode = await runTool("export-checkpoint", process.argv.slice(2));

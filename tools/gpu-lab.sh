@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The driver laboratory: real Vulkan drivers of GPUs that this machine does not have (docs/performance.md).
+# The driver laboratory: Vulkan drivers of GPUs that this machine does not have
+# (docs/adapters.md). tools/gpu-lab.sh --help lists the commands.
 set -euo pipefail
 
 root=${GPU_LAB:-/opt/gpu-lab}
@@ -10,22 +11,22 @@ usage() {
   cat <<'TEXT'
 Usage: tools/gpu-lab.sh COMMAND
 
-  setup                 set the laboratory up: Debian 13 with Mesa's drivers, about 0.9 GB.
-                        Needs Debian, root and a network. A laboratory that is ready is used again.
-  run GPU COMMAND...    run COMMAND in this folder with GPU as the only Vulkan device
-  gpus                  list the names that GPU takes
+  setup                 set up the laboratory: Debian 13 with Mesa's drivers, about 0.9 GB;
+                        needs Debian, root and a network, and keeps a laboratory that is ready
+  run GPU COMMAND...    run COMMAND in this folder, with GPU as the only Vulkan device
+  gpus                  list the names for GPU
   ready                 exit with 0 if the laboratory is set up, else with 1
 
-The drivers compile each shader to the GPU's machine code, accept all work and run none of it.
-lavapipe is different: it computes, on the CPU.
+The drivers compile each shader to the GPU's machine code, but run nothing.
+Only lavapipe computes, on the CPU.
 
 Environment:
   GPU_LAB               the laboratory's folder (default: /opt/gpu-lab)
-  GPU_LAB_FOLDERS       more folders that COMMAND may use, with colons between them
+  GPU_LAB_FOLDERS       more folders for COMMAND, separated by colons
                         (this folder, the project's and /tmp are always there)
 
 Exit codes: 1 if the laboratory is not ready or cannot be set up, 2 for a wrong option;
-`run` exits with COMMAND's own code.
+`run` exits with COMMAND's code.
 TEXT
 }
 
@@ -47,12 +48,12 @@ lavapipe   Mesa's driver for CPUs, which computes; matrix units
 TEXT
 }
 
-# Whether commands can have mounts of their own here.
+# Whether a command can have its own mounts here.
 own_mounts() {
   unshare --mount --propagation private true 2>/dev/null
 }
 
-# The mirror that this machine's own apt uses. It is never printed: it may be private.
+# The mirror that apt of this machine uses. It is never printed, because it may be private.
 debian_mirror() {
   local uri
   uri=$(apt-get indextargets --format '$(URI)' 'Created-By: Packages' 2>/dev/null |
@@ -71,13 +72,13 @@ setup() {
   fi
   local id
   id=$( (. /etc/os-release && echo "${ID:-}") 2>/dev/null) || true
-  [ "$id" = debian ] || fail "the laboratory needs Debian to set it up; this is ${id:-another system}"
-  [ "$(id -u)" -eq 0 ] || fail "only root can set the laboratory up"
-  command -v apt-get >/dev/null || fail "there is no apt-get"
-  command -v flock >/dev/null && command -v unshare >/dev/null || fail "there is no flock or unshare (package util-linux)"
-  own_mounts || fail "this machine allows no mounts, which the laboratory needs (a container without the right to?)"
+  [ "$id" = debian ] || fail "the laboratory can only be set up on Debian; this is ${id:-another system}"
+  [ "$(id -u)" -eq 0 ] || fail "only root can set up the laboratory"
+  command -v apt-get >/dev/null || fail "apt-get is missing"
+  command -v flock >/dev/null && command -v unshare >/dev/null || fail "flock or unshare is missing (package util-linux)"
+  own_mounts || fail "the laboratory needs mounts, which this machine does not allow (an unprivileged container?)"
   mkdir -p "$(dirname "$root")" 2>/dev/null || fail "$(dirname "$root") cannot be made"
-  # Two that set it up at once would destroy each other's work: the second one waits, then finds it ready.
+  # Of two setups at the same time, the second one waits and then finds the laboratory ready.
   { exec 9>"$root.lock"; } 2>/dev/null || fail "$root cannot be written"
   flock 9
   if [ -e "$root/.ready" ]; then
@@ -86,20 +87,20 @@ setup() {
   fi
   if ! command -v debootstrap >/dev/null; then
     { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap; } \
-      >"$log" 2>&1 9>&- || fail "there is no debootstrap, and apt-get cannot install it (see $log)"
+      >"$log" 2>&1 9>&- || fail "debootstrap is missing, and apt-get cannot install it (see $log)"
   fi
   local mirror
   mirror=$(debian_mirror)
-  [ -n "$mirror" ] || fail "apt knows no Debian mirror here"
+  [ -n "$mirror" ] || fail "apt has no Debian mirror here"
   if [ -d "$root" ]; then
-    # What an interrupted setup left. Only a tree of our own may be removed.
-    [ -e "$root/.gpu-lab" ] || [ -z "$(ls -A "$root")" ] || fail "$root holds something else: choose another folder (GPU_LAB)"
+    # An interrupted setup left it. Only a tree that this script made may be removed.
+    [ -e "$root/.gpu-lab" ] || [ -z "$(ls -A "$root")" ] || fail "$root holds other files: choose another folder (GPU_LAB)"
     if grep -q " $root/" /proc/self/mounts; then fail "something is mounted in $root: unmount it first"; fi
     rm -rf --one-file-system "$root"
   fi
   mkdir "$root"
   : >"$root/.gpu-lab"
-  echo "setting up the laboratory in $root (one to four minutes) ..."
+  echo "setting up the laboratory in $root (one to four minutes) …"
   debootstrap --variant=minbase --include=ca-certificates trixie "$root" "$mirror" >"$log" 2>&1 9>&- ||
     fail "debootstrap failed (see $log)"
   echo "deb $mirror trixie-backports main" >"$root/etc/apt/sources.list.d/backports.list"
@@ -117,7 +118,7 @@ setup() {
 run() {
   local gpu=$1 driver shim=
   shift
-  # What a driver is told of the GPU that is not there.
+  # These variables tell a driver which GPU it has.
   local variables=()
   case $gpu in
     rtx3090) driver=nouveau shim=nouveau variables=(NOUVEAU_CHIPSET=0x172) ;;
@@ -128,14 +129,14 @@ run() {
     m1) driver=asahi shim=asahi ;;
     adreno740) driver=freedreno shim=freedreno variables=(FD_GPU_ID=740) ;;
     lavapipe) driver=lvp ;;
-    *) fail "there is no GPU \"$gpu\"; there is $(gpus | cut -d ' ' -f 1 | paste -sd ' ')" 2 ;;
+    *) fail "there is no GPU \"$gpu\"; take one of $(gpus | cut -d ' ' -f 1 | paste -sd ' ')" 2 ;;
   esac
   [ -e "$root/.ready" ] || fail "the laboratory in $root is not set up: run tools/gpu-lab.sh setup"
   [ "$(id -u)" -eq 0 ] || fail "only root can run commands in the laboratory"
-  own_mounts || fail "this machine allows no mounts, which the laboratory needs"
+  own_mounts || fail "the laboratory needs mounts, which this machine does not allow"
   variables+=(VK_DRIVER_FILES="/usr/share/vulkan/icd.d/${driver}_icd.json" HOME=/tmp XDG_RUNTIME_DIR=/tmp)
   [ -z "$shim" ] || variables+=(LD_PRELOAD="lib${shim}_noop_drm_shim.so")
-  # Mounts in a namespace of their own: nothing stays mounted, whatever ends the command.
+  # Mounts are in their own namespace: nothing stays mounted, however the command ends.
   exec unshare --mount --propagation private bash -ec '
     root=$1 here=$2 folders=$3
     shift 3
@@ -146,9 +147,9 @@ run() {
       case $folder in
         /tmp | /tmp/* | "") continue ;;
         /*) ;;
-        *) echo "gpu-lab: $folder in GPU_LAB_FOLDERS is no absolute path" >&2; exit 2 ;;
+        *) echo "gpu-lab: $folder in GPU_LAB_FOLDERS is not an absolute path" >&2; exit 2 ;;
       esac
-      [ -d "$folder" ] || { echo "gpu-lab: there is no folder $folder" >&2; exit 2; }
+      [ -d "$folder" ] || { echo "gpu-lab: the folder $folder does not exist" >&2; exit 2; }
       mkdir -p "$root$folder"
       mount --bind "$folder" "$root$folder"
     done

@@ -1,6 +1,6 @@
 // Makes the pictures of README.md:
 //   docs/images/report.png         the demo's report at an abnormal moment
-//   docs/images/anomaly-map.webp   a clip of a procedurally drawn street, its anomaly map and its scores
+//   docs/images/anomaly-map.webp   a drawn street with its anomaly map and scores, animated
 // Usage: node tools/readme-images.js [FOLDER]
 // Needs `npm ci`. Takes the Chromium of the environment variable CHROMIUM, else /usr/bin/chromium,
 // else that of the npm package @sparticuz/chromium. One minute on two CPU cores.
@@ -92,13 +92,15 @@ async function animation(heatmap) {
   const pictures = [];
   for (let i = from; i < to; i++) {
     const map = heatmap(results[i].anomalyMap, 0.1, 1);
-    for (let at = 3; at < map.rgba.length; at += 4) map.rgba[at] *= 0.65; // what is under the map stays visible
+    // What is under the map stays visible.
+    for (let at = 3; at < map.rgba.length; at += 4) map.rgba[at] *= 0.65;
     const overlay = await sharp(map.rgba, { raw: { width: map.width, height: map.height, channels: 4 } })
       .resize(width, height, { kernel: "cubic" })
       .png()
       .toBuffer();
     const frame = Buffer.from(frames[i]);
-    for (let at = 0; at < frame.length; at += 3) [frame[at], frame[at + 2]] = [frame[at + 2], frame[at]]; // BGR to RGB
+    // BGR to RGB.
+    for (let at = 0; at < frame.length; at += 3) [frame[at], frame[at + 2]] = [frame[at + 2], frame[at]];
     const picture = await sharp(frame, { raw: { width, height, channels: 3 } })
       .extend({ bottom: strip, background: "#ffffff" })
       .composite([

@@ -50,7 +50,7 @@ export const reportPageForEsbuild = {
   },
 };
 
-/** For Vite, and with it vitest. */
+/** For Vite, which vitest uses. */
 export const reportPageForVite = {
   name: "report-page",
   resolveId: (id) => (pages.has(id) ? `\0${id}` : undefined),

@@ -27,7 +27,8 @@ import { pyTorchMissing, runPyTorch } from "./pytorch/run.js";
  * @property {number} [batches] ONNX Runtime: number of batches
  * @property {number[]} scores of the last batch, [B, 2]
  * @property {string[]} [drivers] ONNX Runtime: graphics drivers in its process (Linux)
- * @property {string[]} [onCpu] ONNX Runtime: nodes that its provider left to the CPU (index arithmetic)
+ * @property {string[]} [onCpu] ONNX Runtime: nodes that its provider left to the CPU (index
+ *   arithmetic)
  * @property {object[]} all figures of all forms or variants
  */
 
@@ -141,8 +142,8 @@ function isSoftware(driver) {
 }
 
 /**
- * Reads in ONNX Runtime's log where it placed the nodes. Arithmetic with token numbers (int64) is on
- * the CPU, where the masks come from. With anything else there, WebGPU would not be measured.
+ * Reads in ONNX Runtime's log where it placed the nodes. Arithmetic with token numbers (int64) is
+ * on the CPU, where the masks come from. With anything else there, WebGPU would not be measured.
  */
 function nodesOnCpu(name, log) {
   const nodes = { cpu: [], webgpu: [] };

@@ -1,6 +1,8 @@
-// What the page draws: the score over time, and a frame with its token map.
+// Draws the score over time, and a frame with its token map.
 
-/** A canvas' context, its bitmap as large as the screen shows it; drawing is in CSS pixels. */
+/**
+ * The context of a canvas with a bitmap for every pixel of the screen; drawing is in CSS pixels.
+ */
 function fitted(canvas) {
   const { width, height } = canvas.getBoundingClientRect();
   const ratio = window.devicePixelRatio || 1;
@@ -11,7 +13,7 @@ function fitted(canvas) {
   return { context, width, height };
 }
 
-/** Round numbers from `low` to `high`, at least `least` steps of them, with as many decimals as they need. */
+/** Round numbers from `low` to `high`, at least `least` steps, with as many decimals as needed. */
 function ticks(low, high, least) {
   const widest = (high - low) / least;
   const power = 10 ** Math.floor(Math.log10(widest));
@@ -22,14 +24,15 @@ function ticks(low, high, least) {
   return Array.from({ length: count }, (_, i) => ((first + i) * step).toFixed(decimals));
 }
 
-/** Room around the plot: where its numbers stand. */
+/** Space around the plot for its numbers, in CSS pixels. */
 export const margin = { left: 52, right: 12, top: 22, bottom: 24 };
 
 /**
  * Draws scores over time.
- * @param scores by frame
- * @param count frames that there will be, the width of the plot
- * @param selected the frame that is marked
+ * @param scores one per frame, so far
+ * @param count number of frames of the whole video
+ * @param rate frames per second
+ * @param selected index of the marked frame
  */
 export function drawCurve(canvas, scores, count, rate, selected) {
   const { context, width, height } = fitted(canvas);
@@ -89,7 +92,7 @@ export function drawCurve(canvas, scores, count, rate, selected) {
   }
 }
 
-/** The mean and the spread of all tokens so far: what a token is compared with. */
+/** The mean and spread of all tokens so far, which a token is compared with. */
 export class TokenScale {
   #count = 0;
   #sum = 0;
@@ -103,7 +106,7 @@ export class TokenScale {
     }
   }
 
-  /** 0 for a token at the mean or below, 1 for one four standard deviations above it or more. */
+  /** From 0 for a token at the mean or below, to 1 at four standard deviations above it. */
   heat(value) {
     const mean = this.#sum / this.#count;
     const spread = Math.sqrt(Math.max(0, this.#squares / this.#count - mean * mean));
@@ -111,7 +114,7 @@ export class TokenScale {
   }
 }
 
-/** Draws a frame, and over it a token map (rows, columns, data) where one is given. */
+/** Draws a frame, and over it a token map (rows, columns, data) if one is given. */
 export function drawPicture(canvas, picture, map, scale) {
   canvas.width = picture.width;
   canvas.height = picture.height;

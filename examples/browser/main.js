@@ -4,14 +4,14 @@ import { frameCount, framesOf, loadVideo, measureRate, seek, VideoError } from "
 
 const byId = (id) => document.getElementById(id);
 const [form, video, curve, slider] = ["form", "video", "curve", "frame"].map(byId);
-/** Widest picture that is kept of a frame until its score is there. */
+/** Greatest width of the picture of a frame that waits for its score, in pixels. */
 const pictureWidth = 720;
 
 /** @type {typeof import("../../dist/types/core.js")} */
 let sdmae;
-/** The run that is shown: { results, scale, rate, count, name, running }. */
+/** The current run: { results, scale, rate, count, name, running }. */
 let run;
-/** The frame that is shown, and its picture. */
+/** The index of the shown frame, and its picture. */
 let [selected, picture] = [0, undefined];
 let stopping;
 
@@ -20,7 +20,7 @@ function say(message) {
   byId("error").hidden = !message;
 }
 
-/** Whatever went wrong, in words for the reader of the page. */
+/** The message of an error for the user. */
 function explain(error) {
   if (error instanceof VideoError || error instanceof sdmae.InputError || error instanceof sdmae.GpuError) {
     return error.message;
@@ -29,26 +29,26 @@ function explain(error) {
   return `Something unexpected happened: ${error?.message ?? error}`;
 }
 
-/** Why nothing can be scored here, if so. */
+/** Why nothing can be scored here; empty if all is well. */
 async function obstacle() {
   try {
     sdmae = await import("../../dist/core.js");
   } catch {
-    return "dist/core.js cannot be loaded: build it with npm run build, then reload this page.";
+    return "dist/core.js cannot be loaded. Build it with npm run build, then reload this page.";
   }
-  if (!window.isSecureContext) return "Browsers offer WebGPU to https:// and localhost pages only; open this page so.";
+  if (!window.isSecureContext) return "WebGPU needs a page from https:// or localhost. Open this page that way.";
   if (!navigator.gpu) {
     return "This browser has no WebGPU. Chrome and Edge from 113, Safari from 26 and Firefox from 141 have it on most machines.";
   }
   if (!(await navigator.gpu.requestAdapter().catch(() => null))) {
-    return "This browser has WebGPU but finds no GPU for it: update the graphics driver, or switch on hardware acceleration in the browser's settings.";
+    return "This browser has WebGPU, but finds no GPU. Update the graphics driver, or turn on hardware acceleration in the browser's settings.";
   }
   return "";
 }
 
-/** The chosen checkpoint files; the student's, by its name, comes last. */
+/** Reads the chosen checkpoint files. The student's, known by its name, comes last. */
 async function readCheckpoint(files) {
-  if (files.length > 2) throw new VideoError("Choose one checkpoint file, or two: the teacher's and the student's.");
+  if (files.length > 2) throw new VideoError("Choose one checkpoint file, or the teacher's and the student's.");
   const ordered = [...files].sort((a, b) => /student/i.test(a.name) - /student/i.test(b.name));
   return Promise.all(
     ordered.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })),
@@ -64,7 +64,7 @@ function readOptions() {
 }
 
 let redrawing = false;
-/** Draws everything anew, once before the next paint. */
+/** Draws everything again, once before the next paint. */
 function redraw() {
   if (redrawing || !run) return;
   redrawing = true;
@@ -124,7 +124,7 @@ async function score(signal) {
   const given = Number(byId("fps").value);
   if (!given) status("Measuring the frame rate …");
   const rate = given || (await measureRate(video));
-  if (!rate) throw new VideoError("The frame rate cannot be measured: give it under Settings.");
+  if (!rate) throw new VideoError("The frame rate cannot be measured. Enter it under Settings.");
   signal.throwIfAborted();
 
   status("Opening the checkpoint …");
@@ -146,7 +146,7 @@ async function score(signal) {
     let start = performance.now();
     for await (const result of detector.stream(frames, signal)) {
       const { index } = result;
-      // The first scores come after the kernels were compiled.
+      // Before the first score the kernels are compiled.
       if (index === 0) start = performance.now();
       run.results.push(result);
       run.scale.add(result.map.data);

@@ -1,4 +1,4 @@
-// Serves the page and the built core to this machine only. Usage: node examples/browser/serve.js [port]
+// Serves the page and the built core to this machine only: node examples/browser/serve.js [PORT]
 import { createReadStream } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -6,7 +6,7 @@ import { extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = await realpath(fileURLToPath(new URL("../../", import.meta.url)));
-/** All that the page needs; nothing else of the repository is given out. */
+/** Only these folders of the repository are served. */
 const folders = ["dist", "examples"].map((name) => join(root, name) + sep);
 const port = Number(process.argv[2] ?? 8080);
 const types = {
@@ -16,20 +16,20 @@ const types = {
   ".map": "application/json",
 };
 
-/** The file that a request asks for, links followed; undefined for what is not to be had. */
+/** The file that a request asks for, after following links; undefined if it is not served. */
 async function fileFor(url) {
   try {
     const path = decodeURIComponent(new URL(url, "http://localhost").pathname);
     const file = await realpath(join(root, path.endsWith("/") ? `${path}index.html` : path));
     return folders.some((folder) => file.startsWith(folder)) && (await stat(file)).isFile() ? file : undefined;
   } catch {
-    return undefined; // no such file, or no path at all
+    return undefined; // there is no such file, or the path is invalid
   }
 }
 
 const server = createServer(async ({ method, url, headers }, response) => {
   const end = (status, more = {}) => response.writeHead(status, more).end();
-  // Another site's name that points here (DNS rebinding) gets nothing.
+  // The name of another site may point here (DNS rebinding): refuse it.
   if (!/^(localhost|127\.0\.0\.1)(:\d+)?$/.test(headers.host ?? "")) return end(403);
   if (method !== "GET" && method !== "HEAD") return end(405, { allow: "GET, HEAD" });
   if (url === "/") return end(302, { location: "/examples/browser/" });
@@ -50,7 +50,7 @@ server.on("error", ({ message }) => {
   process.exitCode = 2;
 });
 if (Number.isInteger(port) && port >= 0 && port <= 65535) {
-  server.listen(port, "127.0.0.1", () => console.log(`http://localhost:${server.address().port}/  (Ctrl-C ends it)`));
+  server.listen(port, "127.0.0.1", () => console.log(`http://localhost:${server.address().port}/  (Ctrl-C stops it)`));
 } else {
   console.error(`port ${process.argv[2]} is not a whole number from 0 to 65535`);
   process.exitCode = 2;

@@ -1,9 +1,9 @@
-// Frames of a local video file, one by one, from a <video> element.
+// Reads the frames of a local video file one by one, from a <video> element.
 
-/** Rates that cameras and codecs have; a measured one that is close to one of them is taken for it. */
+/** Usual frame rates. A measured rate that is close to one of them is replaced by it. */
 const usualRates = [5, 10, 12, 12.5, 15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 120];
 
-/** Something that the reader of the page can mend; its message is for them. */
+/** An error that the user can fix; its message is shown. */
 export class VideoError extends Error {}
 
 /** Loads a file into the element, up to its first frame. */
@@ -11,7 +11,7 @@ export async function loadVideo(video, file) {
   if (video.src) URL.revokeObjectURL(video.src);
   const unreadable = () => {
     const why = video.error?.message ? ` (${video.error.message.trim()})` : "";
-    const rest = "MP4 with H.264 and WebM play in every browser: ffmpeg -i in.avi out.mp4 makes one.";
+    const rest = "Every browser plays WebM, and MP4 with H.264: ffmpeg -i in.avi out.mp4 makes one.";
     return new VideoError(`This browser cannot play ${file.name}${why}. ${rest}`);
   };
   await new Promise((resolve, reject) => {
@@ -23,12 +23,12 @@ export async function loadVideo(video, file) {
     video.onerror = null;
   });
   if (!video.videoWidth) throw new VideoError(`${file.name} has no picture, only sound.`);
-  // Recordings of a browser do not say how long they are until they are sought through.
+  // Videos that a browser recorded have no duration until they are sought to the end.
   if (!Number.isFinite(video.duration)) await seek(video, 1e9);
   if (!Number.isFinite(video.duration)) throw new VideoError(`${file.name} does not say how long it is.`);
 }
 
-/** Frames a second, measured over a second or two of playing; undefined where that does not work. */
+/** Frames per second, measured while a second or two are played; undefined if that fails. */
 export async function measureRate(video) {
   if (!video.requestVideoFrameCallback) return undefined;
   const times = [];
@@ -42,7 +42,8 @@ export async function measureRate(video) {
     video.onended = resolve;
     setTimeout(resolve, 2500);
   });
-  // Slowly, so that few frames are left out; those that are do not matter, the shortest step is one frame.
+  // Slowly, so that few frames are dropped. Dropped ones do not matter: the shortest step is a
+  // frame.
   video.playbackRate = 0.5;
   await video.play().then(
     () => seen,
@@ -66,9 +67,9 @@ export function frameCount(video, rate) {
 }
 
 /**
- * All frames, in order, for `fromIterable(…, { format: "rgba" })`. Seeks to the middle of each: playing would leave frames out whenever
- * scoring is slower than the video.
- * @param onFrame gets the canvas that holds the frame, and its index, before the frame is passed on
+ * All frames in order, for `fromIterable(…, { format: "rgba" })`. It seeks to the middle of each
+ * frame, since playing would drop frames if scoring is slower than the video.
+ * @param onFrame receives the canvas with the frame, and its index, before the frame is yielded
  */
 export async function* framesOf(video, rate, onFrame) {
   const { videoWidth: width, videoHeight: height } = video;
@@ -103,7 +104,7 @@ export function seek(video, time) {
     video.onseeked = () => {
       sought = true;
       if (painted) end(resolve);
-      // Browsers need not paint a frame that they show already.
+      // A browser may not paint a frame that it shows already.
       else timer = setTimeout(() => end(resolve), 200);
     };
     video.onerror = () => {

@@ -1,7 +1,8 @@
 // examples/node/cameras.js
 // Scores several cameras in one detector: their frames share the batches.
 //   node examples/node/cameras.js [VIDEO...]
-// The videos must have one frame size. Without any, three procedurally drawn streets are the cameras.
+// The videos must have one frame size. Without videos, three procedurally drawn streets are the
+// cameras.
 import { fileURLToPath } from "node:url";
 import { Detector, openInput, sceneDataset } from "sdmae";
 

@@ -1,8 +1,8 @@
 // examples/node/evaluate.js
 // Scores the test videos of a data set and measures the scores against the labels.
 //   node examples/node/evaluate.js [ROOT] [CHECKPOINT]
-// ROOT is the folder of a data set (`npx sdmae dataset ROOT` says what it holds). Without ROOT, clips
-// of procedurally drawn streets are measured; without CHECKPOINT, the bundled model scores.
+// ROOT is the folder of a data set (`npx sdmae dataset ROOT` says what it holds). Without ROOT,
+// clips of procedurally drawn streets are measured; without CHECKPOINT, the bundled model scores.
 import { fileURLToPath } from "node:url";
 import { Detector, evaluate, openDataset, paperEvaluation, sceneCollection, testedBy } from "sdmae";
 

@@ -3,6 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
 import { checkpointOrFresh, maskRatioOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { examples } from "../cli/terminal/examples.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
@@ -82,7 +83,7 @@ export function compareCommand(
   return new Command("compare")
     .description(
       "Measures frames per second of the full model beside its peers, at several batch sizes. Engine and peers take turns, one at a time. " +
-        "Prints a table; writes a plot and the figures. Example: node bench/compare.js --batch 1,4,16 --out compare.html",
+        "Prints a table; writes a plot and the figures.",
     )
     .addOption(
       new Option(
@@ -120,6 +121,7 @@ export function compareCommand(
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
+    .addHelpText("after", examples("node bench/compare.js --batch 1,4,16 --out compare.html"))
     .action(async (options: CompareOptions) => {
       await compare(options, await choosePeers(options, peers, peerMissing), runPeer);
     });

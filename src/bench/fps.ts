@@ -4,6 +4,7 @@ import { adapterLines } from "../cli/commands/adapters.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
 import { checkpointOrFresh, dtypeOption, maskRatioOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { examples } from "../cli/terminal/examples.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { profileTable } from "../cli/terminal/profile_table.js";
 import { Progress } from "../cli/terminal/progress.js";
@@ -46,8 +47,7 @@ export function fpsCommand(
 ): Command {
   return new Command("fps")
     .description(
-      "Measures frames per second of the full model (teacher, student and scores), synchronised with the GPU. " +
-        "Example: node bench/fps.js --size 160x320 --peer ort-webgpu",
+      "Measures frames per second of the full model (teacher, student and scores), synchronised with the GPU.",
     )
     .addOption(
       new Option("--size <HxW>", "input size of the network, height x width in pixels")
@@ -71,6 +71,7 @@ export function fpsCommand(
     .addOption(robustOption())
     .addOption(tuneOption())
     .option("--list-adapters", "list the WebGPU adapters of this machine and stop")
+    .addHelpText("after", examples("node bench/fps.js --size 160x320 --peer ort-webgpu"))
     .action(async (options: FpsOptions) => {
       if (options.listAdapters) {
         for (const line of await adapterLines()) console.log(line);

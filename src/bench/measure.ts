@@ -43,8 +43,8 @@ export function summary(rates: number[]): Rate {
 }
 
 /**
- * Units per second: after a warm-up, repeats measurements of about 0.1 s (at least one step) for the
- * given time.
+ * Units per second: after a warm-up, repeats measurements of about 0.1 s (at least one step) for
+ * the given time.
  * @param run runs some steps, and returns the seconds that they took
  */
 export async function measure(
@@ -55,7 +55,9 @@ export async function measure(
   return summary(await measureRates(seconds, unitsPerStep, run));
 }
 
-/** The measurements of {@link measure}, in units per second, in the order in which they were made. */
+/**
+ * The measurements of {@link measure}, in units per second, in the order in which they were made.
+ */
 export async function measureRates(
   seconds: number,
   unitsPerStep: number,

@@ -3,6 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
 import { checkpointOrFresh, dtypeOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { examples } from "../cli/terminal/examples.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
@@ -46,12 +47,14 @@ const ahead = 3;
 /** Most cameras that are tried, unless more are asked for. */
 const limit = 4096;
 
-/** `bench/streams.js`: measures how many cameras one detector keeps up with, and how soon it answers. */
+/**
+ * `bench/streams.js`: measures how many cameras one detector keeps up with, and how soon it
+ * answers.
+ */
 export function streamsBenchCommand(): Command {
   return new Command("streams")
     .description(
-      "Feeds live cameras into one detector, and measures frames per second and latency. Adds cameras until the scores lag. " +
-        "Example: node bench/streams.js --fps 25 --out streams.html",
+      "Feeds live cameras into one detector, and measures frames per second and latency. Adds cameras until the scores lag.",
     )
     .addOption(
       new Option("--size <HxW>", "input size of the network, height x width in pixels")
@@ -90,6 +93,7 @@ export function streamsBenchCommand(): Command {
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
+    .addHelpText("after", examples("node bench/streams.js --fps 25 --out streams.html"))
     .action(streamsBench);
 }
 
@@ -140,8 +144,8 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
 
 /**
  * The number of cameras to try next: the user's next number, else twice as many until they lag or
- * memory is full, then halfway between the most that keep up and the fewest that do not, until these
- * differ by less than an eighth.
+ * memory is full, then halfway between the most that keep up and the fewest that do not, until
+ * these differ by less than an eighth.
  * @param tooMany the fewest that memory does not suffice for
  * @returns undefined if nothing is left to try
  */
@@ -185,8 +189,8 @@ async function measureStreams(
     const due = (camera: number, index: number) => begin + (index + camera / streams) * interval;
     const latencies: number[] = [];
     let end = begin;
-    // At the end of a stream all waiting frames are scored at once. Cameras do not end, so the streams
-    // are longer than what is measured.
+    // At the end of a stream all waiting frames are scored at once. Cameras do not end, so the
+    // streams are longer than what is measured.
     const streamed = cameras(streams, source, data, due, frames + 2 * ahead);
     for await (const { source: camera, index } of detector.streams(streamed, { prompt: true })) {
       if (index >= frames) continue;
@@ -221,7 +225,9 @@ export function isLagging(latencies: readonly number[], seconds: number): boolea
   return late > Math.max(0.1, Math.min(1, seconds / 40));
 }
 
-/** Cameras with `frames` frames each, which wait until a frame is due. A late reader misses none. */
+/**
+ * Cameras with `frames` frames each, which wait until a frame is due. A late reader misses none.
+ */
 function cameras(
   count: number,
   { height, width }: Size,

@@ -3,6 +3,7 @@ import { adapterLines } from "../cli/commands/adapters.js";
 import { adapterOption, deviceOf, robustOption } from "../cli/options/device.js";
 import { patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { examples } from "../cli/terminal/examples.js";
 import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { profileTable } from "../cli/terminal/profile_table.js";
 import { Progress } from "../cli/terminal/progress.js";
@@ -51,7 +52,7 @@ export function trainBenchCommand(): Command {
   return new Command("train")
     .description(
       "Measures samples per second of training, synchronised with the GPU, and where the time goes. A step takes raw frames on the GPU, " +
-        "pastes anomalies into them, and updates the weights. Example: node bench/train.js --size 160x320 --batch 8",
+        "pastes anomalies into them, and updates the weights.",
     )
     .addOption(
       new Option("--size <HxW>", "input size of the network, height x width in pixels")
@@ -86,6 +87,7 @@ export function trainBenchCommand(): Command {
     .addOption(adapterOption())
     .addOption(robustOption())
     .option("--list-adapters", "list the WebGPU adapters of this machine and stop")
+    .addHelpText("after", examples("node bench/train.js --size 160x320 --batch 8"))
     .action(async (options: TrainBenchOptions) => {
       if (options.listAdapters) {
         for (const line of await adapterLines()) console.log(line);

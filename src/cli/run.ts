@@ -4,8 +4,8 @@ import { oneLine } from "../node/files/messages.js";
 import { Interrupted } from "./terminal/interrupt.js";
 
 /**
- * Listens to errors of the standard output, so that a pipe that closes early does not end the process
- * with a stack. The writer gets the error as well.
+ * Listens to errors of the standard output, so that a pipe that closes early does not end the
+ * process with a stack. The writer gets the error as well.
  */
 function seenByWriter(): void {}
 
@@ -15,8 +15,8 @@ function withChildren(command: Command): Command[] {
 
 /**
  * Runs a command line.
- * @returns the exit code: 0; 1 if a check failed or there is a bug; 2 if the input, an option or the
- *   machine is at fault; 130 after Ctrl-C
+ * @returns the exit code: 0; 1 if a check failed or there is a bug; 2 if the input, an option or
+ *   the machine is at fault; 130 after Ctrl-C
  */
 export async function run(program: Command, args: readonly string[]): Promise<number> {
   for (const command of withChildren(program)) {

@@ -330,10 +330,10 @@ console.log(JSON.stringify({ name: "pytorch", ${figures}, options, bytes: bytes.
   });
 
   it("fails with the error of its program", async () => {
-    const traceback = "Traceback:\\n  somewhere\\nValueError: mask ratio 0.3: 5 tokens are no grid";
+    const traceback = "Traceback:\\n  somewhere\\nValueError: mask ratio 0.3: 5 tokens do not form a grid";
     python("fails", `if (process.argv[2] === "-c") process.exit(0);\nconsole.error("${traceback}"); process.exit(1);`);
     await expect(runPyTorch(await request(), exportPth)).rejects.toThrow(
-      "the peer pytorch failed: ValueError: mask ratio 0.3: 5 tokens are no grid",
+      "the peer pytorch failed: ValueError: mask ratio 0.3: 5 tokens do not form a grid",
     );
   });
 });

@@ -39,7 +39,8 @@ it("streams: measures frames per second and latencies per number of cameras, for
   }
   expect(stdout).toMatch(/^ +3 +1 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ +(keeps up|lags)$/m);
   const html = readFileSync(out, "utf8");
-  // Two numbers of cameras: a point each in two lines of frames per second and four of latency; a row each.
+  // Two numbers of cameras: a point each in two lines of frames per second and four of latency; a
+  // row each.
   expect(html.match(/<circle/g)).toHaveLength(12);
   expect(html.match(/<th scope="row">/g)).toHaveLength(2);
   expectRefusal(await streams("--streams", "1,0"), "--streams");

@@ -22,7 +22,7 @@ const gpus: Readonly<Record<string, { processes: number; fewer: boolean }>> = {
   adreno740: { processes: 1, fewer: false },
 };
 
-/** All candidates of the model that scores frames, and what training takes. */
+/** All candidates of the model that scores frames, and the kernels that training uses. */
 const models = (["f32", "f16"] as const).flatMap((dtype): KernelModel[] => {
   const all = { dtype, allOutputs: true, variants: true };
   return [

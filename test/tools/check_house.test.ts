@@ -24,7 +24,7 @@ function check(files: Record<string, string>): { status: number | null; problems
 }
 
 describe("check-house", () => {
-  it("finds this repository in order", () => {
+  it("finds nothing wrong in this repository", () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [tool, repository], { encoding: "utf8" });
     expect(stderr).toBe("");
     expect(stdout).toMatch(/^check-house: \d+ files, \d+ imports, 12 floors; .*: in order\n$/);
@@ -47,7 +47,7 @@ describe("check-house", () => {
     expect(status).toBe(0);
   });
 
-  it("reports imports upwards by file and line, types and re-exports and dynamic ones too", () => {
+  it("reports imports upwards by file and line, also of types, re-exports and dynamic ones", () => {
     const { status, problems } = check({
       "src/model/m.ts": "export const m = 1;\nexport type M = number;\n",
       "src/gpu/a.ts": '// one\nimport type {\n  M,\n} from "../model/m.js";\nexport type N = M;\n',
@@ -65,7 +65,7 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
-  it("reports circles of files, and of folders on one floor", () => {
+  it("reports imports in circles, of files and of folders on one floor", () => {
     const { status, problems } = check({
       "src/gpu/a.ts": 'import { b } from "./b.js";\nexport const a = b;\n',
       "src/gpu/b.ts": 'import type { a } from "./a.js";\nexport const b = 1 as unknown as typeof a;\n',
@@ -82,7 +82,7 @@ describe("check-house", () => {
     );
   });
 
-  it("reports Node in the core, and only real uses of it", () => {
+  it("reports uses of Node in the core, but not mentions in comments and strings", () => {
     const { problems, status } = check({
       "src/data/a.ts": 'import { readFileSync } from "node:fs";\nexport { readFileSync };\n',
       "src/detector/b.ts": 'export const sharp = () => import("sharp");\n',
@@ -99,7 +99,7 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
-  it("reports files that are not there, folders that stand nowhere, and kernels outside of ops", () => {
+  it("reports missing files, folders on no floor, and kernels outside ops", () => {
     const { problems } = check({
       "shaders/x.wgsl": "",
       "src/graph/a.ts": 'import x from "../../shaders/x.wgsl";\nimport { y } from "./y.js";\nexport { x, y };\n',
@@ -107,11 +107,11 @@ describe("check-house", () => {
       "src/attic/c.ts": "export {};\n",
     });
     expect(problems).toEqual([
-      "src/attic/c.ts:1: attic stands on no floor: add it to tools/check-house.js and docs/architecture.md",
+      "src/attic/c.ts:1: attic is on no floor: add it to tools/check-house.js and docs/architecture.md",
       "src/graph/a.ts:1: graph imports ../../shaders/x.wgsl: only ops has kernels",
-      "src/graph/a.ts:2: ./y.js is no file",
-      "src/ops/b.ts:1: there is no shaders/none.wgsl",
-      "src/ops/b.ts:2: ../../test/z.js lies outside of src/",
+      "src/graph/a.ts:2: ./y.js does not exist",
+      "src/ops/b.ts:1: shaders/none.wgsl does not exist",
+      "src/ops/b.ts:2: ../../test/z.js is outside src/",
     ]);
   });
 
@@ -173,9 +173,9 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
-  it("exits with 2 where there is no src/", () => {
+  it("exits with 2 if there is no src/", () => {
     const { status, stderr } = spawnSync(process.execPath, [tool, join(root, "nowhere")], { encoding: "utf8" });
     expect(status).toBe(2);
-    expect(stderr).toMatch(/src is no folder/);
+    expect(stderr).toMatch(/src is not a folder/);
   });
 });

@@ -13,12 +13,15 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 const root = join(work, "laboratory");
 const programs = join(work, "programs");
 
-/** Makes a program that is found before the machine's own. */
+/** Makes a program that is found before the machine's. */
 function program(name: string, text: string): void {
   writeFileSync(join(programs, name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
 }
 
-/** Runs tools/gpu-lab.sh with the made programs; @param only whether there are no others but these and a few basic ones. */
+/**
+ * Runs tools/gpu-lab.sh with the programs of {@link program}.
+ * @param only whether there are no other programs, except a few basic ones
+ */
 function lab(args: readonly string[], environment: Readonly<Record<string, string>> = {}, only = false) {
   if (only) {
     for (const name of [
@@ -46,7 +49,9 @@ function lab(args: readonly string[], environment: Readonly<Record<string, strin
   return { code: status, stdout, stderr };
 }
 
-/** Programs that stand for a Debian whose packages install at once; what they were called with goes to a file. */
+/**
+ * Makes programs that pretend to install Debian's packages. They write their arguments to a file.
+ */
 function pretendDebian(): void {
   program("id", "echo 0");
   program(
@@ -68,7 +73,7 @@ beforeEach(() => {
 });
 
 describe.skipIf(process.platform !== "linux")("tools/gpu-lab.sh", () => {
-  it("has a help, and lists the GPUs", () => {
+  it("prints its help and the list of GPUs", () => {
     for (const flag of ["--help", "-h", "help"]) {
       const { code, stdout } = lab([flag]);
       expect(code).toBe(0);
@@ -85,13 +90,13 @@ describe.skipIf(process.platform !== "linux")("tools/gpu-lab.sh", () => {
     });
   });
 
-  it("refuses what it does not know in one line, with exit code 2", () => {
+  it("refuses unknown commands and GPUs in one line, with exit code 2", () => {
     const refusals: [string[], string][] = [
       [["walk"], 'there is no command "walk"'],
       [["setup", "now"], "setup takes no arguments"],
       [["run"], "run needs a GPU and a command"],
       [["run", "rtx3090"], "run needs a GPU and a command"],
-      [["run", "voodoo2", "true"], 'there is no GPU "voodoo2"; there is rtx3090 rtx2080 '],
+      [["run", "voodoo2", "true"], 'there is no GPU "voodoo2"; take one of rtx3090 rtx2080 '],
     ];
     for (const [args, says] of refusals) {
       const { code, stdout, stderr } = lab(args);
@@ -102,7 +107,7 @@ describe.skipIf(process.platform !== "linux")("tools/gpu-lab.sh", () => {
     expect(lab([]).code).toBe(2);
   });
 
-  it("runs nothing where the laboratory is not set up", () => {
+  it("runs nothing if the laboratory is not set up", () => {
     const { code, stderr } = lab(["run", "rtx3090", "true"]);
     expect({ code, stderr }).toEqual({
       code: 1,
@@ -111,7 +116,7 @@ describe.skipIf(process.platform !== "linux")("tools/gpu-lab.sh", () => {
     expect(lab(["ready"]).code).toBe(1);
   });
 
-  it("uses a laboratory that is ready again", () => {
+  it("keeps a laboratory that is ready", () => {
     mkdirSync(root);
     writeFileSync(join(root, ".ready"), "");
     expect(lab(["setup"], {}, true)).toEqual({ code: 0, stdout: `the laboratory in ${root} is ready\n`, stderr: "" });
@@ -132,17 +137,17 @@ describe.skipIf(!isDebian)("setting the laboratory up", () => {
 
   it("needs root, apt-get, mounts and debootstrap", () => {
     program("id", "echo 1000");
-    refused("only root can set the laboratory up");
+    refused("only root can set up the laboratory");
     program("id", "echo 0");
-    refused("there is no apt-get", true);
+    refused("apt-get is missing", true);
     program("apt-get", "exit 100");
     program("unshare", "exit 1");
-    refused("this machine allows no mounts", true);
+    refused("needs mounts, which this machine does not allow", true);
     program("unshare", "exit 0");
-    refused("there is no debootstrap, and apt-get cannot install it", true);
+    refused("debootstrap is missing, and apt-get cannot install it", true);
   });
 
-  it("installs a tree, and says so without the mirror's name", () => {
+  it("installs a tree, and does not print the mirror's name", () => {
     pretendDebian();
     const { code, stdout, stderr } = setup();
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -154,7 +159,7 @@ describe.skipIf(!isDebian)("setting the laboratory up", () => {
     expect(readFileSync(join(root, "etc/apt/sources.list.d/backports.list"), "utf8")).toContain("trixie-backports");
   });
 
-  it("begins again where an earlier one was stopped", () => {
+  it("starts again if an earlier one was stopped", () => {
     pretendDebian();
     mkdirSync(root);
     writeFileSync(join(root, ".gpu-lab"), "");
@@ -164,7 +169,7 @@ describe.skipIf(!isDebian)("setting the laboratory up", () => {
     expect(existsSync(join(root, "tree"))).toBe(true);
   });
 
-  it("is not ready where a step failed, and leaves folders of others alone", () => {
+  it("leaves nothing ready if a step fails, and keeps other folders", () => {
     pretendDebian();
     program("chroot", "exit 1");
     refused("Mesa or Node cannot be installed");
@@ -173,7 +178,7 @@ describe.skipIf(!isDebian)("setting the laboratory up", () => {
     rmSync(root, { recursive: true });
     mkdirSync(root);
     writeFileSync(join(root, "letters"), "");
-    refused("holds something else");
+    refused("holds other files");
     expect(existsSync(join(root, "letters"))).toBe(true);
   });
 });
@@ -183,7 +188,7 @@ const missing = laboratoryMissing();
 describe.skipIf(missing !== undefined)(`a command in the laboratory${missing ? ` (skipped: ${missing})` : ""}`, () => {
   const run = (...args: string[]) => lab(["run", "m1", ...args], { GPU_LAB: laboratory });
 
-  it("runs in this folder, with the project and what was named, and keeps its exit code", () => {
+  it("runs in this folder, sees the project and named folders, and keeps its exit code", () => {
     const other = mkdtempSync(join(tmpdir(), "sdmae-other-"));
     try {
       writeFileSync(join(other, "file"), "here");
@@ -196,12 +201,12 @@ describe.skipIf(missing !== undefined)(`a command in the laboratory${missing ? `
     }
   });
 
-  it("refuses folders that are not there", () => {
+  it("refuses folders that do not exist", () => {
     const folders = (value: string) => lab(["run", "m1", "true"], { GPU_LAB: laboratory, GPU_LAB_FOLDERS: value });
-    expect(folders("relative")).toMatchObject({ code: 2, stderr: expect.stringContaining("no absolute path") });
+    expect(folders("relative")).toMatchObject({ code: 2, stderr: expect.stringContaining("not an absolute path") });
     expect(folders("/nowhere/at/all")).toMatchObject({
       code: 2,
-      stderr: "gpu-lab: there is no folder /nowhere/at/all\n",
+      stderr: "gpu-lab: the folder /nowhere/at/all does not exist\n",
     });
     expect(folders("").code).toBe(0);
   });

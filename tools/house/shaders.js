@@ -1,10 +1,10 @@
-// Checks the includes of shaders/: each names a file that exists, none goes in circles, and each
-// file of shaders/common/ is used by a kernel.
+// Checks the includes in shaders/: each names a file that exists, none goes in circles, and a
+// kernel uses each file of shaders/common/. Part of tools/check-house.js.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { resolveShader } from "../wgsl.js";
 
-/** What is wrong with the includes of `root`'s shaders, one line each. */
+/** Checks the includes of a repository's shaders. @returns {string[]} one line per problem */
 export function shaderProblems(root) {
   const folder = join(root, "shaders");
   const wgslFiles = (of) => (existsSync(of) ? readdirSync(of).filter((name) => name.endsWith(".wgsl")) : []);
@@ -17,7 +17,7 @@ export function shaderProblems(root) {
       problems.push(error.message);
     }
   }
-  // A kernel that cannot be resolved may be the one that uses a file.
+  // A kernel that cannot be resolved may use any file.
   if (problems.length > 0) return problems;
   return wgslFiles(join(folder, "common"))
     .sort()

@@ -1,15 +1,15 @@
-// Finds the prose of a repository (comments and Markdown) and what is wrong with it: lines over 100 columns, and references to
-// files or sections that do not exist. Part of tools/check-house.js.
+// Checks the prose of a repository (comments and Markdown): lines over 100 columns, and references
+// to files or sections that do not exist. Part of tools/check-house.js.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join, posix, relative, sep } from "node:path";
 
-/** The most columns of a line of prose. */
+/** Most columns of a line of prose. */
 const columns = 100;
-/** Folders whose files nobody writes by hand, or that hold data. */
+/** Folders that hold data, or files that are not written by hand. */
 const skipped = new Set(["node_modules", "dist", ".git", ".gpu", "sdmae-demo", "fixtures", "results", "models"]);
 const slashed = new Set([".ts", ".js", ".wgsl", ".css"]);
 const hashed = new Set([".sh", ".py", ".yml", ".yaml", ""]);
-/** Folders of a repository that references begin with. */
+/** Folders that a reference may begin with. */
 const topFolders = ["src", "shaders", "test", "tools", "bench", "docs", "examples", "models", ".github"];
 
 /** Files below a folder, as paths relative to `root` with forward slashes. */
@@ -21,11 +21,13 @@ function filesBelow(root, folder = root) {
   });
 }
 
-/** One match per comment, string or regular expression. A template's own comments are missed. */
+/** One match per comment, string or regular expression. Comments inside templates are missed. */
 const token =
   /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`|(?<=[=(,:;!&|?{}\n[]\s*)\/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
 
-/** @returns {{text: string, line: number, end: number}[]} lines of prose; `end` is the column at which one ends */
+/**
+ * @returns {{text: string, line: number, end: number}[]} lines of prose; `end` is the last column
+ */
 function slashedProse(text) {
   const prose = [];
   let line = 1;
@@ -49,7 +51,7 @@ function hashedProse(text) {
   });
 }
 
-/** Markdown without its code blocks; tables are marked, since they may be wide. */
+/** Markdown without code blocks; tables are marked, since they may be wide. */
 function markdownProse(text) {
   const prose = [];
   let fence = "";
@@ -76,16 +78,16 @@ function proseOf(path, text) {
   return hashed.has(extension) ? hashedProse(text) : [];
 }
 
-/** How many columns of a line are addresses, which cannot be wrapped. */
+/** Columns of a line that are addresses, which cannot be wrapped. */
 function addressColumns(text) {
   const found = text.match(/\]\([^)\s]+\)|https?:\/\/[^\s)>]+|src="[^"]*"/g) ?? [];
   return found.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** Whether a name stands for any file: x.ts, NAME.js, N_label.mat. */
+/** Whether a name is a placeholder: x.ts, NAME.js, N_label.mat. */
 const isPlaceholder = (path) => path.split("/").some((part) => /^(?:[a-z]|[A-Z]+)\./.test(part) || part.includes("*"));
 
-/** Every path, and what may be left out at its front: src/gpu/gpu.ts, gpu/gpu.ts, gpu.ts. */
+/** Every path, also without its first folders: src/gpu/gpu.ts, gpu/gpu.ts, gpu.ts. */
 function withSuffixes(files) {
   return new Set(
     files.flatMap((file) => {
@@ -95,10 +97,10 @@ function withSuffixes(files) {
   );
 }
 
-/** Names of files in a line of prose. */
+/** File names in a line of prose. */
 const fileName = /(?<![\w./~$-])(?:[\w.-]+\/)*[\w-]+\.(?:ts|js|wgsl|md|sh|py|css|json)\b(?![\w/])/g;
 
-/** @returns {(path: string, prose: string) => string[]} what a line of a file refers to and is not there */
+/** @returns {(path: string, prose: string) => string[]} what a line refers to and does not exist */
 function referenceCheck(root, files) {
   const suffixes = withSuffixes(files);
   const exists = (path) => suffixes.has(path) || existsSync(join(root, path));
@@ -113,7 +115,7 @@ function referenceCheck(root, files) {
       if (!exists(posix.join(posix.dirname(path), target.replace(/#.*$/, "")))) missing.push(target);
     }
     for (const [name] of prose.replace(/\]\([^)]*\)/g, "").matchAll(fileName)) {
-      // Other names, such as curves.js, may be files that a user has.
+      // Other names, such as curves.js, may be the user's files.
       const isOurs = /\.(?:ts|wgsl)$/.test(name) || (name.includes("/") && topFolders.includes(name.split("/")[0]));
       if (isOurs && !isPlaceholder(name) && !exists(name)) missing.push(name);
     }
@@ -127,7 +129,7 @@ function referenceCheck(root, files) {
 /**
  * Checks the prose of a repository.
  * @param {string} root
- * @returns {string[]} a line per problem
+ * @returns {string[]} one line per problem
  */
 export function textProblems(root) {
   const files = filesBelow(root).sort();

@@ -1,7 +1,9 @@
 // Times a network in ONNX Runtime, and prints one line of JSON:
-// node peer.js '{"provider": "webgpu" or "cpu", "models": [{"form", "path"}], "seconds", "seed"}'.
-// The sizes are in the network's files; masks are drawn from the seed. bench/peers/run.js starts it,
-// with the environment that makes ONNX Runtime's Dawn take the wanted adapter.
+//
+//   node peer.js '{"provider": "webgpu" or "cpu", "models": [{"form", "path"}], "seconds", "seed"}'
+//
+// The sizes are in the network's files; masks are drawn from the seed. bench/peers/run.js starts
+// it, with the environment that makes ONNX Runtime's Dawn take the wanted adapter.
 import { readFileSync } from "node:fs";
 import ort from "onnxruntime-node";
 

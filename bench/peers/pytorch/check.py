@@ -1,10 +1,11 @@
-"""Holds the PyTorch peer against a fixture: python3 check.py MODEL.pth CASE.safetensors [--device cpu] [--precision
-f32] [--tolerance 1e-4].
+"""Compares the PyTorch peer with a fixture:
 
-MODEL.pth is what tools/export-checkpoint.js writes. Frames go the way they go in the benchmark; the masks are the
-file's. Compared by ||a - b|| / ||b|| are the encoder's output (where the file has it), the predictions and the scores,
-with each way of computing the depthwise convolutions. Exits with 1 where one is past the tolerance. Needs the package
-safetensors besides torch.
+    python3 check.py MODEL.pth CASE.safetensors [--device cpu] [--precision f32] [--tolerance 1e-4]
+
+tools/export-checkpoint.js writes MODEL.pth. Frames are processed as in the benchmark; the masks are
+the file's. The encoder's output (if the file has it), predictions and scores are compared by
+||a - b|| / ||b||, for each way to compute the depthwise convolutions. Exits with 1 if one exceeds the
+tolerance. Needs the packages torch and safetensors.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ TOLERANCES = {"f32": 1e-4, "tf32": 1e-2, "f16": 1e-2}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Holds the PyTorch peer against a fixture.")
+    parser = argparse.ArgumentParser(description="Compares the PyTorch peer with a fixture.")
     parser.add_argument("model")
     parser.add_argument("case")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=sorted(TOLERANCES), default="f32")
-    parser.add_argument("--compile", action="store_true", help="by torch.compile")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--tolerance", type=float, help="default: 1e-4 for f32, else 1e-2")
     options = parser.parse_args()

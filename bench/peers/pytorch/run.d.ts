@@ -1,5 +1,5 @@
-import type { Checkpoint } from "../../../src/checkpoint/checkpoint.js";
 import type { PeerRequest, PeerResult } from "../../../src/bench/peers.js";
+import type { Checkpoint } from "../../../src/checkpoint/checkpoint.js";
 
 export function pyTorchMissing(): Promise<string | undefined>;
 export function runPyTorch(

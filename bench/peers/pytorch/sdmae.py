@@ -1,12 +1,12 @@
-"""SD-MAE's inference in PyTorch (Ristea et al., CVPR 2024), written for speed: what this engine is measured against.
+"""SD-MAE's inference in PyTorch (Ristea et al., CVPR 2024), written for speed, as a peer of the engine.
 
-Shapes: B batch, H x W pixels, P patch side, h = H/P, w = W/P, L = h*w tokens, K kept tokens, D a block's width.
-Everything that inference does not need to do again for each frame is done once when the weights are loaded: batch
-norms are folded into the depthwise convolutions before them, and the prediction heads give their values in the order
-in which frames are kept here.
+Shapes: B batch, H x W pixels, P patch side, h = H/P, w = W/P, L = h*w tokens, K kept tokens, D a
+block's width. Work that is the same for all frames is done once, when the weights are loaded: batch
+norms are folded into the depthwise convolutions before them, and the prediction heads give their
+values in the order of the frames here.
 
-Frames are kept as rows of patches (`Ring`): [slots, L, 3*P*P], values (row, column, B/G/R) as (v - 127.5) / 127.5. A
-frame is brought into that form once and then read by the three samples that it is part of.
+Frames are kept as rows of patches (`ring`): [slots, L, 3*P*P], values (row, column, B/G/R) as
+(v - 127.5) / 127.5. A frame is brought into that form once, and read by three samples.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 LAYER_NORM_EPS = 1e-6
 BATCH_NORM_EPS = 1e-5
 
-#: How the depthwise 3x3 convolutions are computed: by PyTorch's own, on images of either memory format, or as nine
-#: shifted products, which are many small kernels unless a compiler makes one of them.
+#: How the depthwise 3x3 convolutions are computed: by PyTorch's convolution, in either memory
+#: format, or as nine shifted products, which are many small kernels unless a compiler fuses them.
 FORMS = ("channels-first", "channels-last", "taps")
 
 
@@ -27,12 +27,12 @@ def load_weights(path: str) -> dict[str, Tensor]:
     """The float32 tensors of a checkpoint's `model`, by their names. Runs no code of the file."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
-        raise ValueError(f"{path}: there is no dictionary \"model\" in the file")
+        raise ValueError(f"{path}: the file has no dictionary \"model\"")
     return {name: tensor.float() for name, tensor in checkpoint["model"].items() if tensor.is_floating_point()}
 
 
 class Block(nn.Module):
-    """A transformer block on [B, 1 + rows*cols, D], the cls token in front."""
+    """A transformer block on [B, 1 + rows*cols, D], with the cls token first."""
 
     def __init__(self, weights: dict[str, Tensor], name: str, heads: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Block(nn.Module):
             self.register_buffer(f"mlp{layer}_bias", weights[f"{name}.mlp.net.{layer}.bias"])
 
     def convolved(self, y: Tensor, rows: int, cols: int, form: str) -> Tensor:
-        """What q, k and v are projected from: [3, B, N, D], the cls token as it is."""
+        """The inputs of the projections to q, k and v: [3, B, N, D], with the cls token unchanged."""
         cls, image = y[:, :1], y[:, 1:].unflatten(1, (rows, cols))
         if form == "taps":
             padded = F.pad(image, (0, 0, 1, 1, 1, 1))
@@ -85,14 +85,14 @@ class Block(nn.Module):
         inputs = self.convolved(y, rows, cols, form).view(3, batch * count, width)
         qkv = torch.baddbmm(self.qkv_bias, inputs, self.qkv_weight)
         q, k, v = qkv.view(3, batch, count, self.heads, width // self.heads).transpose(2, 3).unbind(0)
-        # The method scales by the block's whole width, not by the head's.
+        # The method scales by the width of the block, not of the head.
         mixed = F.scaled_dot_product_attention(q, k, v, scale=width**-0.5)
         x = x + F.linear(mixed.transpose(1, 2).reshape(batch, count, width), self.proj_weight, self.proj_bias)
         y = F.layer_norm(x, (width,), self.norm2_weight, self.norm2_bias, LAYER_NORM_EPS)
         hidden = F.gelu(F.linear(y, self.mlp0_weight, self.mlp0_bias))
         out = F.linear(hidden, self.mlp3_weight, self.mlp3_bias)
-        # The cls token has no MLP: its residual adds what would have gone in. One token in hundreds: computed all the
-        # same, and replaced.
+        # The cls token has no MLP: its residual adds the MLP's input. It is one token in hundreds,
+        # so it is computed anyway, and replaced.
         out[:, 0] = y[:, 0]
         return x + out
 
@@ -100,8 +100,8 @@ class Block(nn.Module):
 class SdMae(nn.Module):
     """The network for one input size and batch.
 
-    weights: as load_weights gives them; heads: attention heads of every block (no tensor tells); height, width: H and W
-    in pixels; mask_ratio: share of the tokens that is removed.
+    weights: from load_weights; heads: attention heads of every block, which no tensor says; height,
+    width: H and W in pixels; mask_ratio: share of the tokens that is removed.
     """
 
     def __init__(self, weights: dict[str, Tensor], heads: int, height: int, width: int, mask_ratio: float) -> None:
@@ -111,19 +111,19 @@ class SdMae(nn.Module):
         if height % patch or width % patch:
             raise ValueError(f"size {height}x{width} does not divide into patches of {patch}")
         if embed.shape[1] != 9:
-            raise ValueError(f"the network takes {embed.shape[1]} channels: 9 are needed, three frames of B, G, R")
+            raise ValueError(f"the network takes {embed.shape[1]} channels, not 9 (three frames of B, G, R)")
         self.rows, self.cols = height // patch, width // patch
         self.tokens = self.rows * self.cols
         self.keep = int(self.tokens * (1 - mask_ratio))
         self.kept_cols = int(self.cols * (1 - mask_ratio))
         if self.rows * self.kept_cols != self.keep:
-            raise ValueError(f"mask ratio {mask_ratio}: {self.keep} tokens are no grid of {self.rows} rows")
+            raise ValueError(f"mask ratio {mask_ratio}: {self.keep} tokens do not form a grid of {self.rows} rows")
 
         def buffers(**tensors: Tensor) -> None:
             for name, tensor in tensors.items():
                 self.register_buffer(name, tensor.contiguous())
 
-        # (frame, row, column, channel), as rows of the ring come one after the other.
+        # (frame, row, column, channel), like three rows of the ring one after the other.
         by_rows = embed.unflatten(1, (3, 3)).permute(0, 1, 3, 4, 2).flatten(1)
         buffers(embed_weight=by_rows, embed_bias=weights["patch_embed.proj.bias"])
         for norm, name in (("embed_norm", "patch_embed.norm"), ("norm", "norm"), ("teacher_norm", "decoder_norm")):
@@ -133,13 +133,14 @@ class SdMae(nn.Module):
         self.blocks = nn.ModuleList(Block(weights, name, heads) for name in numbered(weights, "blocks"))
         self.decoder_blocks = nn.ModuleList(Block(weights, name, heads) for name in numbered(weights, "decoder_blocks"))
         if "decoder_student_pred.weight" not in weights:
-            raise ValueError("the model has no student: the full model is what is measured")
+            raise ValueError("the model has no student, but the full model is measured")
         self.student_block = Block(weights, "decoder_student_block", heads)
         name = "decoder_student_norm"
         buffers(student_norm_weight=weights[f"{name}.weight"], student_norm_bias=weights[f"{name}.bias"])
 
-        # A head's values are (row, column, channel of 4). Here all B, G, R come first, as in a row of the ring, then
-        # the anomaly channel, whose target is -1 everywhere: with 1 added to its biases its target is 0.
+        # A head's values are (row, column, channel of 4). Here all B, G, R come first, as in a row
+        # of the ring, then the anomaly channel. Its target is -1 everywhere; with 1 added to its
+        # biases the target is 0.
         values = 4 * patch * patch
         order = torch.arange(values).view(-1, 4)
         self.order = torch.cat((order[:, :3].flatten(), order[:, 3]))
@@ -154,15 +155,15 @@ class SdMae(nn.Module):
         return noise.argsort(1)[:, : self.keep]
 
     def motion_masks(self, ring: Tensor, slots: Tensor) -> Tensor:
-        """The tokens that move least, [B, K]; slots: those of frames t-1 and t+1, [B, 2]."""
+        """The tokens that move least, [B, K]; slots: of frames t-1 and t+1, [B, 2]."""
         before, after = ring[slots[:, 0]], ring[slots[:, 1]]
         return (before - after).abs().amax(2).argsort(dim=1, stable=True)[:, : self.keep]
 
     def encode(self, ring: Tensor, slots: Tensor, ids_keep: Tensor, form: str) -> Tensor:
         """The encoder's output, [B, 1 + K, D].
 
-        ring: [slots, L, 3*P*P]; slots: those of a sample's three frames, [B, 3]; ids_keep: [B, K], in the order of the
-        encoder's grid.
+        ring: [slots, L, 3*P*P]; slots: of a sample's three frames, [B, 3]; ids_keep: [B, K], in the
+        order of the encoder's grid.
         """
         batch = ids_keep.shape[0]
         rows = (slots[:, None] * self.tokens + ids_keep[:, :, None]).flatten()
@@ -175,7 +176,7 @@ class SdMae(nn.Module):
         return F.layer_norm(x, (x.shape[2],), self.norm_weight, self.norm_bias, LAYER_NORM_EPS)
 
     def decode(self, latent: Tensor, ids_keep: Tensor, form: str) -> tuple[Tensor, Tensor]:
-        """What the heads are given, teacher's and student's: [B, L, D] each."""
+        """The inputs of the heads, teacher's and student's: [B, L, D] each."""
         x = F.linear(latent, self.decoder_weight, self.decoder_bias)
         batch, _, width = x.shape
         places = F.pad(ids_keep + 1, (1, 0))  # the cls token's is 0
@@ -191,14 +192,14 @@ class SdMae(nn.Module):
         return x, F.layer_norm(student, (width,), self.student_norm_weight, self.student_norm_bias, LAYER_NORM_EPS)
 
     def heads(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions, [B, L, 4*P*P] each, in this class's order and with 1 added to the anomaly channel."""
+        """Predictions [B, L, 4*P*P] each, in this class's order, with 1 added to the anomaly channel."""
         return (
             F.linear(teacher, self.teacher_head_weight, self.teacher_head_bias),
             F.linear(student, self.student_head_weight, self.student_head_bias),
         )
 
     def predictions(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, ...]:
-        """Predictions as the method orders them, from what decode gives: teacher and student, [B, L, 4*P*P] each."""
+        """Predictions of teacher and student from decode's output, in the method's order: [B, L, 4*P*P] each."""
         back = self.order.argsort().to(teacher.device)
         anomaly = torch.arange(back.numel(), device=teacher.device) % 4 == 3
         return tuple(head[:, :, back] - anomaly.to(head.dtype) for head in self.heads(teacher, student))
@@ -208,25 +209,25 @@ class SdMae(nn.Module):
         by_teacher, by_student = self.heads(teacher, student)
         target = ring[slots[:, 1]]
         differences = [by_teacher - by_student, by_teacher]
-        # Its anomaly channel's target is 0 already.
+        # The target of the anomaly channel is 0 already.
         by_teacher[:, :, : target.shape[2]] -= target
         order = 2 if norm == "L2" else 1
         sums = torch.stack([torch.linalg.vector_norm(d, order, 2, dtype=torch.float32) for d in differences], 2)
         return (sums * sums if norm == "L2" else sums) / by_teacher.shape[2]
 
     def scores(self, errors: Tensor, ids_keep: Tensor, masked_only: bool) -> Tensor:
-        """A frame's mean errors, [B, 2]; masked_only: over removed tokens only."""
+        """Mean errors of frames, [B, 2]; masked_only: over removed tokens only."""
         if not masked_only:
             return errors.mean(1)
         removed = torch.ones(errors.shape[:2], device=errors.device).scatter_(1, ids_keep, 0.0)
         return (errors * removed[:, :, None]).sum(1) / (self.tokens - self.keep)
 
     def ring(self, slots: int, dtype: torch.dtype) -> Tensor:
-        """Place for frames, [slots, L, 3*P*P]."""
+        """An empty ring of frames, [slots, L, 3*P*P]."""
         return torch.zeros(slots, self.tokens, 3 * self.patch**2, dtype=dtype, device=self.cls_token.device)
 
     def take_frames(self, ring: Tensor, frames: Tensor) -> None:
-        """Brings frames, uint8 [n, H, W, 3], into a ring's first n slots."""
+        """Writes frames, uint8 [n, H, W, 3], into the first n slots of a ring."""
         count, patch = frames.shape[0], self.patch
         by_patch = frames.view(count, self.rows, patch, self.cols, patch * 3).transpose(2, 3)
         place = ring[:count]
@@ -235,6 +236,6 @@ class SdMae(nn.Module):
 
 
 def numbered(weights: dict[str, Tensor], parent: str) -> list[str]:
-    """Names of the blocks of a parent, in their order."""
+    """The names of a parent's blocks, in order."""
     count = len({name.split(".")[1] for name in weights if name.startswith(f"{parent}.")})
     return [f"{parent}.{i}" for i in range(count)]

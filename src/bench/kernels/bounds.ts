@@ -1,5 +1,7 @@
 // Works out how fast kernels can be at best, from their machine code.
+
 import { Command, Option } from "commander";
+import { examples } from "../../cli/terminal/examples.js";
 import { refuseOutputs } from "../../cli/terminal/outputs.js";
 import { table } from "../../cli/terminal/table.js";
 import { InputError } from "../../errors.js";
@@ -99,12 +101,12 @@ export function boundsCommand(): Command {
   return new Command("bounds")
     .description(
       "Prints how fast each kernel can be at best on an NVIDIA card, from a record of `bench/kernels.js --json`. The bounds are: " +
-        "instructions to issue, matrix units, loads from workgroup memory and caches, and bytes from memory (or from the second-level cache, if they fit). " +
-        "Example: node bench/bounds.js kernels.json --gpu h100",
+        "instructions to issue, matrix units, loads from workgroup memory and caches, and bytes from memory (or from the second-level cache, if they fit).",
     )
     .argument("<record>", "a record of bench/kernels.js --gpu rtx3090 --json")
     .addOption(new Option("--gpu <name>", "the card").choices(Object.keys(gpuSpeeds)).default("rtx3090"))
     .option("--json <file>", "write the bounds to a file")
+    .addHelpText("after", examples("node bench/bounds.js kernels.json --gpu h100"))
     .action(async (record: string, options: BoundsOptions) => {
       await refuseOutputs(options);
       const { kernels, batch, size, dtype, filter } = await readKernelRecord(record);

@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { adapterOption, deviceOf, robustOption } from "../../cli/options/device.js";
 import { dtypeOption } from "../../cli/options/model.js";
 import { parseSize, wholeNumber } from "../../cli/options/parse.js";
+import { examples } from "../../cli/terminal/examples.js";
 import { refuseOutputs } from "../../cli/terminal/outputs.js";
 import { Progress } from "../../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../../cli/terminal/table.js";
@@ -54,7 +55,7 @@ export function kernelsCommand(): Command {
     .description(
       "Compiles every kernel of the model one by one, and prints what the driver made of it: instructions, registers, occupancy, spills, " +
         "and instructions of the inner loop per matrix operation or multiply-add. The exit code is 1 if a kernel does not compile, " +
-        "or is worse than in the record of --compare. Example: node bench/kernels.js --gpu rtx3090 --dtype f16",
+        "or is worse than in the record of --compare.",
     )
     .option("--gpu <name>", "compile in the driver laboratory, for this GPU of `tools/gpu-lab.sh gpus`")
     .addOption(
@@ -80,6 +81,7 @@ export function kernelsCommand(): Command {
     .addOption(robustOption())
     .option("-q, --quiet", "no progress, no table")
     .addOption(new Option("--compile-here <request>", "set by the command for its child process").hideHelp())
+    .addHelpText("after", examples("node bench/kernels.js --gpu rtx3090 --dtype f16"))
     .action(async (options: KernelsOptions) => {
       if (options.compileHere !== undefined) await compileKernels(JSON.parse(options.compileHere) as KernelRequest);
       else await kernels(options);

@@ -107,7 +107,9 @@ export function incomparable(now: KernelRecord, older: KernelRecord): string | u
   return differing.length > 0 ? `it has ${differing.join(", ")}` : undefined;
 }
 
-/** Compares kernel by kernel. If a call takes another variant now, the two variants are compared. */
+/**
+ * Compares kernel by kernel. If a call takes another variant now, the two variants are compared.
+ */
 export function compareKernels(now: readonly MeasuredKernel[], older: readonly MeasuredKernel[]): KernelComparison {
   const left = new Set(older);
   const take = (fits: (other: MeasuredKernel) => boolean) => {
@@ -141,7 +143,9 @@ function figures({ label, variant, stats, error, perOp, perScore }: MeasuredKern
   return JSON.stringify([label, variant, error, instructions, registers, occupancy?.value, spills, perOp, perScore]);
 }
 
-/** What is worse: it does not compile, more instructions per op or score, less occupancy, spills. */
+/**
+ * What is worse: it does not compile, more instructions per op or score, less occupancy, spills.
+ */
 function worseOf(now: MeasuredKernel, older: MeasuredKernel): string[] {
   const worse: string[] = [];
   if (now.error !== undefined && older.error === undefined) worse.push("does not compile");

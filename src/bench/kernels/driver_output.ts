@@ -5,7 +5,9 @@ import { parseIr3 } from "./listings/ir3.js";
 import { parseNak } from "./listings/nak.js";
 import type { KernelStats } from "./stats.js";
 
-/** Environment variables that make the drivers print statistics. They are read when a driver loads. */
+/**
+ * Environment variables that make the drivers print statistics. They are read when a driver loads.
+ */
 export const statisticsSwitches: Readonly<Record<string, string>> = {
   MESA_SHADER_CACHE_DISABLE: "true",
   NAK_DEBUG: "print",

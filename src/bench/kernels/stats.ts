@@ -17,8 +17,8 @@ export interface LoopStats {
   /** Bytes that a lane loads and stores in the loop, if the listing says it. */
   memoryBytes?: MemoryBytes;
   /**
-   * Set if the code is not one plain loop. `unrolled`: no loop has ops, so the code from the first op
-   * to the last is counted. `nested`: inner loops are counted as if they ran once.
+   * Set if the code is not one plain loop. `unrolled`: no loop has ops, so the code from the first
+   * op to the last is counted. `nested`: inner loops are counted as if they ran once.
    */
   note?: "unrolled" | "nested";
 }

@@ -98,7 +98,8 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
 export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[] {
   const groups = new Map<string, ListedKernel>();
   for (const kernel of kernels) {
-    // Large sizes are those of tensors, such as a matmul's rows. A head's width is small and matters.
+    // Large sizes are those of tensors, such as a matmul's rows. A head's width is small and
+    // matters.
     const group = [kernel.label, kernel.variant, kernel.shape.replace(/\d{3,}/g, "large")].join("\n");
     const longest = groups.get(group);
     if (!kernel.isChosen && !(longest && longest.wgsl.length >= kernel.wgsl.length)) groups.set(group, kernel);

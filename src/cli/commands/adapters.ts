@@ -37,6 +37,7 @@ function matrixLine(adapter: ListedAdapter): string {
 /** `adapters`: lists what `--adapter` can name, with a star at the one that `auto` takes. */
 export function adaptersCommand(): Command {
   return new Command("adapters")
+    .summary("list the WebGPU adapters of this machine")
     .description(
       "Lists the WebGPU adapters of this machine, with the features and matrix units that kernels can use. A star marks the default.",
     )

@@ -19,6 +19,7 @@ import { CheckFailed } from "../check_failed.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
 import { headsOption } from "../options/model.js";
 import { numberIn } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
 import { Progress } from "../terminal/progress.js";
 
 /** Greatest relative error ‖a−b‖/‖b‖ of a tensor, by the engine's storage type. */
@@ -32,11 +33,14 @@ interface CheckOptions {
   robust?: boolean;
 }
 
-/** `check-fixture [CHECKPOINT…] CASE`: compares the engine with tensors or metrics of the original. */
+/**
+ * `check-fixture [CHECKPOINT…] CASE`: compares the engine with tensors or metrics of the original.
+ */
 export function checkFixtureCommand(): Command {
   return new Command("check-fixture")
+    .summary("compare the engine with tensors or metrics of the authors' code")
     .description(
-      "Runs the engine on the inputs of a fixture, and compares every activation, output or metric with the fixture's. Example: check-fixture model.pth case.safetensors",
+      "Runs the engine on the inputs of a fixture, and compares every activation, output or metric with the fixture's.",
     )
     .usage("[options] [CHECKPOINT [STUDENT]] CASE")
     .argument(
@@ -59,6 +63,10 @@ export function checkFixtureCommand(): Command {
     .addOption(headsOption())
     .addOption(adapterOption())
     .addOption(robustOption())
+    .addHelpText(
+      "after",
+      examples("node tools/check-fixture.js model.pth case.safetensors", "node tools/check-fixture.js frame-auc.json"),
+    )
     .action(async (files: string[], options: CheckOptions) => {
       const path = files.at(-1) as string;
       const checkpoints = files.slice(0, -1);

@@ -6,6 +6,7 @@ import { InputError } from "../../errors.js";
 import { paperConfig } from "../../model/config.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { examples } from "../terminal/examples.js";
 
 /** Number of trained values: all but BatchNorm's running statistics. */
 function countParameters(checkpoint: Checkpoint): number {
@@ -50,14 +51,18 @@ function describe(checkpoint: Checkpoint): string[] {
  */
 export function convertCheckpointCommand(print: (line: string) => void = console.log): Command {
   return new Command("convert-checkpoint")
+    .summary("convert the authors' checkpoints to one safetensors file")
     .description(
-      "Converts a checkpoint of the authors' PyTorch code to safetensors, and merges the student's checkpoint into it. " +
-        "Example: convert-checkpoint checkpoint-best.pth checkpoint-best-student.pth model.safetensors",
+      "Converts a checkpoint of the authors' PyTorch code to safetensors, and merges the student's checkpoint into it.",
     )
     .usage("[options] IN.pth [STUDENT.pth] OUT.safetensors")
     .argument("<files...>", "the checkpoint, the student's checkpoint if there is one, and the file to write")
     .option("--half", "store weights as float16: half the size, for use but not for further training")
     .option("--heads <n>", `attention heads, which a .pth file does not say (default: ${paperConfig.heads})`)
+    .addHelpText(
+      "after",
+      examples("node tools/convert-checkpoint.js checkpoint-best.pth checkpoint-best-student.pth model.safetensors"),
+    )
     .action(async (paths: string[], options: { heads?: string; half?: boolean }) => {
       const output = paths.at(-1)!;
       const inputs = paths.slice(0, -1);

@@ -14,6 +14,7 @@ import { oneLine } from "../../node/files/messages.js";
 import { uniformGenerator } from "../../random.js";
 import { wholeNumber } from "../options/parse.js";
 import { pseudoOf, pseudoOptions } from "../options/pseudo_anomalies.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -38,21 +39,25 @@ const cropBytes = 256e6;
 /** Number of videos that a contact sheet shows. */
 const previewVideos = 6;
 
-/** `create-anomalies ubnormal|pseudo`: writes training frames with pasted anomalies, and their masks. */
+/**
+ * `create-anomalies ubnormal|pseudo`: writes training frames with pasted anomalies, and their
+ * masks.
+ */
 export function createAnomaliesCommand(): Command {
   const ubnormal = new Command("ubnormal")
+    .summary("paste objects cut out of UBnormal's videos")
     .description(
       "Cuts abnormal objects out of UBnormal's videos, and pastes them into the training frames of another data set, at 640x320 " +
-        "pixels, as the authors' code does. Example: create-anomalies ubnormal UBNORMAL --dataset-root ROOT --out OUT",
+        "pixels, as the authors' code does.",
     )
     .argument("<ubnormal-root>", "UBnormal's folder, with train/frames and train/annotations")
     .requiredOption("--dataset-root <dir>", "the data set to paste into")
     .option("--sequences <dir>", "where to keep cut-outs (default: UBNORMAL_ROOT/abnormal_sequences)");
   const pseudo = new Command("pseudo")
+    .summary("paste cut-outs and speed-ups made from the training videos themselves")
     .description(
       "Makes anomalies from the training videos themselves: people and things cut out of other videos, larger and faster (cut-outs), " +
-        "and windows in which time runs faster (speed-ups). The cameras must not move. " +
-        "Example: create-anomalies pseudo ROOT --out OUT --preview sheet.png",
+        "and windows in which time runs faster (speed-ups). The cameras must not move.",
     )
     .argument("<root>", "the data set to cut out of and to paste into");
   for (const command of [ubnormal, pseudo]) {
@@ -78,10 +83,19 @@ export function createAnomaliesCommand(): Command {
   ubnormal.action((root: string, options: UbnormalOptions) =>
     interruptible((signal) => createFromUbnormal(root, options, signal)),
   );
+  ubnormal.addHelpText(
+    "after",
+    examples("node tools/create-anomalies.js ubnormal UBNORMAL --dataset-root ped2/ --out anomalies/"),
+  );
+  pseudo.addHelpText(
+    "after",
+    examples("node tools/create-anomalies.js pseudo ped2/ --out anomalies/ --preview sheet.png"),
+  );
   pseudo.action((root: string, options: PseudoOptions) =>
     interruptible((signal) => createPseudo(root, options, signal)),
   );
   return new Command("create-anomalies")
+    .summary("write training frames with pasted anomalies")
     .description("Writes training frames with pasted anomalies, and masks of the anomalies.")
     .addCommand(ubnormal)
     .addCommand(pseudo);

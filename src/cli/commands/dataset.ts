@@ -6,6 +6,7 @@ import { writeFileAtomic } from "../../node/files/atomic.js";
 import { oneLine } from "../../node/files/messages.js";
 import { inFlight } from "../../node/media/in_flight.js";
 import { CheckFailed } from "../check_failed.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 import { table } from "../terminal/table.js";
@@ -44,6 +45,7 @@ interface VideoReport {
 /** `dataset ROOT`: lists what a data set holds, and its faults. */
 export function datasetCommand(): Command {
   return new Command("dataset")
+    .summary("list what a data set holds, and its faults")
     .description("Lists what a data set holds: videos, frames, sizes, labels, masks, tracks, and what is missing.")
     .argument("<root>", "the data set's folder, with train/ and test/")
     .option("--verify", "decode every frame and every mask, and list every fault")
@@ -51,6 +53,7 @@ export function datasetCommand(): Command {
     .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
     .option("--json <file>", "write everything as JSON; - prints it in place of the tables")
     .option("-q, --quiet", "no progress")
+    .addHelpText("after", examples("npx sdmae dataset ped2/ --verify"))
     .action((root: string, options: DatasetCommandOptions) => interruptible((signal) => show(root, options, signal)));
 }
 

@@ -22,6 +22,7 @@ import { trainingPresets, trainingScene } from "../../train/presets.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { wholeNumber } from "../options/parse.js";
 import { facts, metrics } from "../terminal/eval_summary.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 import { percent, table } from "../terminal/table.js";
@@ -41,6 +42,7 @@ const { fps, view, anomalies } = trainingScene;
 /** `demo`: scores a drawn street with the bundled model, and writes a report. */
 export function demoCommand(): Command {
   return new Command("demo")
+    .summary("score a drawn street with the bundled model, and write a report")
     .description(
       "Scores four clips of a procedurally drawn street with the bundled model, and writes a report. The model was trained on the streets of seeds 1 to 72.",
     )
@@ -50,6 +52,7 @@ export function demoCommand(): Command {
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
+    .addHelpText("after", examples("npx sdmae demo --seed 7"))
     .action((options: DemoOptions) => interruptible((signal) => demo(options, signal)));
 }
 
@@ -115,8 +118,8 @@ function scoreTable({ videos }: EvaluationResult, scene: SceneDatasetSettings): 
 }
 
 /**
- * The micro-AUC of a simple rival: the largest motion gradient of a frame's patches, smoothed as the
- * scores are.
+ * The micro-AUC of a simple rival: the largest motion gradient of a frame's patches, smoothed as
+ * the scores are.
  */
 async function motionAuc(
   records: RecordStore,

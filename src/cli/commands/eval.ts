@@ -22,6 +22,7 @@ import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNot
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -48,12 +49,14 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   quiet?: boolean;
 }
 
-/** `eval --root DIR --checkpoint FILE`: scores a data set's test videos, and measures the scores. */
+/**
+ * `eval --root DIR --checkpoint FILE`: scores a data set's test videos, and measures the scores.
+ */
 export function evalCommand(): Command {
   const command = new Command("eval")
+    .summary("measure a model on a data set")
     .description(
-      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC. " +
-        "Example: eval --root ped2/ --checkpoint models/ped2.safetensors --report report/",
+      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC.",
     )
     .requiredOption("--root <dir>", "the data set's folder, with train/ and test/")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -97,6 +100,7 @@ export function evalCommand(): Command {
   for (const option of options) command.addOption(option);
   return command
     .option("-q, --quiet", "no progress")
+    .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
     .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
 }
 

@@ -10,6 +10,7 @@ import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
 import { parseTraining } from "../../train/run_checkpoint.js";
 import { headsOption } from "../options/model.js";
+import { examples } from "../terminal/examples.js";
 
 /** The optimiser's state of a training checkpoint; undefined for other checkpoints. */
 async function readAdamW(path: string): Promise<AdamWState | undefined> {
@@ -34,14 +35,13 @@ async function readAdamW(path: string): Promise<AdamWState | undefined> {
  */
 export function exportCheckpointCommand(print: (line: string) => void = console.log): Command {
   return new Command("export-checkpoint")
-    .description(
-      "Writes a checkpoint as a .pth file in the format of the authors' code, for torch.load in PyTorch. " +
-        "Example: export-checkpoint model.safetensors model.pth",
-    )
+    .summary("write a checkpoint as a .pth file for PyTorch")
+    .description("Writes a checkpoint as a .pth file in the format of the authors' code, for torch.load in PyTorch. ")
     .argument("<model>", "the checkpoint, .safetensors or .pth")
     .argument("<out>", "the .pth file to write")
     .option("--student <file>", "take the student's tensors from this checkpoint")
     .addOption(headsOption())
+    .addHelpText("after", examples("node tools/export-checkpoint.js model.safetensors model.pth"))
     .action(async (model: string, output: string, options: { student?: string; heads?: number }) => {
       const inputs = options.student === undefined ? [model] : [model, options.student];
       if (!basename(output).endsWith(".pth")) {

@@ -10,6 +10,7 @@ import { writeFileAtomic } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { wholeNumber } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
 
 /** Nothing runs, so there is no adapter: the graph uses only what every WebGPU device has. */
 const noAdapter: Target = {
@@ -54,10 +55,8 @@ interface ExportOptions extends Omit<ModelOptions, "masking" | "score"> {
  */
 export function exportOnnxCommand(print: (line: string) => void = console.log): Command {
   const command = new Command("export-onnx")
-    .description(
-      "Writes the network of a checkpoint as an ONNX file (opset 20), to compare with other runtimes. " +
-        "Example: export-onnx model.safetensors model.onnx --size 320x640",
-    )
+    .summary("write a checkpoint's network as ONNX")
+    .description("Writes the network of a checkpoint as an ONNX file (opset 20), to compare with other runtimes. ")
     .usage("[options] CHECKPOINT [STUDENT] OUT.onnx")
     .argument("<files...>", "the checkpoint, the student's checkpoint if it is a separate file, and the file to write")
     .addOption(new Option("--batch <n>", "samples per run").default(1).argParser(wholeNumber(1, 4096)))
@@ -68,32 +67,34 @@ export function exportOnnxCommand(print: (line: string) => void = console.log): 
   for (const option of modelOptions()) {
     if (!["masking", "score", "dtype"].includes(option.attributeName())) command.addOption(option);
   }
-  return command.action(async (paths: string[], options: ExportOptions) => {
-    const output = paths.at(-1) as string;
-    const inputs = paths.slice(0, -1);
-    if (inputs.length < 1 || inputs.length > 2) {
-      throw new InputError(
-        `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+  return command
+    .addHelpText("after", examples("node tools/export-onnx.js model.safetensors model.onnx --size 320x640"))
+    .action(async (paths: string[], options: ExportOptions) => {
+      const output = paths.at(-1) as string;
+      const inputs = paths.slice(0, -1);
+      if (inputs.length < 1 || inputs.length > 2) {
+        throw new InputError(
+          `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+        );
+      }
+      // Otherwise, if OUT is forgotten, a checkpoint would be overwritten.
+      if (!basename(output).endsWith(".onnx")) {
+        throw new InputError(`${output}: the file to write comes last and must be named *.onnx`);
+      }
+      if (inputs.some((path) => resolve(path) === resolve(output))) {
+        throw new InputError(`${output}: the file is both read and written; choose another file to write`);
+      }
+      const checkpoint = await readCheckpoint(inputs, options.heads);
+      const settings = scoreSettings(checkpoint, scoreOptions(options), undefined, (line) =>
+        process.stderr.write(`${line}\n`),
       );
-    }
-    // Otherwise, if OUT is forgotten, a checkpoint would be overwritten.
-    if (!basename(output).endsWith(".onnx")) {
-      throw new InputError(`${output}: the file to write comes last and must be named *.onnx`);
-    }
-    if (inputs.some((path) => resolve(path) === resolve(output))) {
-      throw new InputError(`${output}: the file is both read and written; choose another file to write`);
-    }
-    const checkpoint = await readCheckpoint(inputs, options.heads);
-    const settings = scoreSettings(checkpoint, scoreOptions(options), undefined, (line) =>
-      process.stderr.write(`${line}\n`),
-    );
-    const { predictions, fused: fusedAttention, batch } = options;
-    const bytes = exportNetwork(checkpoint, settings, batch, { predictions, fusedAttention });
-    await writeFileAtomic(output, bytes);
-    const { size, maskRatio, norm, maskedOnly } = settings;
-    print(
-      `written ${output}, ${(bytes.length / 1e6).toFixed(2)} MB: ${checkpoint.source} at ${size.height}x${size.width}, batch ${batch}, ` +
-        `mask ratio ${maskRatio}, ${norm} errors${maskedOnly ? " of removed tokens" : ""}`,
-    );
-  });
+      const { predictions, fused: fusedAttention, batch } = options;
+      const bytes = exportNetwork(checkpoint, settings, batch, { predictions, fusedAttention });
+      await writeFileAtomic(output, bytes);
+      const { size, maskRatio, norm, maskedOnly } = settings;
+      print(
+        `written ${output}, ${(bytes.length / 1e6).toFixed(2)} MB: ${checkpoint.source} at ${size.height}x${size.width}, batch ${batch}, ` +
+          `mask ratio ${maskRatio}, ${norm} errors${maskedOnly ? " of removed tokens" : ""}`,
+      );
+    });
 }

@@ -11,6 +11,7 @@ import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { listFrameFiles } from "../../node/media/frame_folder.js";
 import { inFlight } from "../../node/media/in_flight.js";
 import { encodePng, isWholePng } from "../../node/media/png_write.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -31,6 +32,7 @@ const IMAGES_IN_FLIGHT = 4;
 /** `extract-gradients ROOT`: writes motion gradients as files, for the authors' code. */
 export function extractGradientsCommand(): Command {
   return new Command("extract-gradients")
+    .summary("write a data set's motion gradients for the authors' code")
     .description(
       "Writes the motion gradient of each frame, |frame before - frame after|, as SPLIT/gradients2/VIDEO/NUMBER.png, which the authors' code reads. " +
         "Files that are complete already are kept.",
@@ -43,6 +45,7 @@ export function extractGradientsCommand(): Command {
     )
     .option("--force", "write again what is there already")
     .option("-q, --quiet", "no progress, no summary")
+    .addHelpText("after", examples("node tools/extract-gradients.js avenue/"))
     .action((root: string, options: ExtractOptions) => interruptible((signal) => extract(root, options, signal)));
 }
 
@@ -103,7 +106,9 @@ async function extract(root: string, options: ExtractOptions, signal: AbortSigna
   }
 }
 
-/** A video's folder of gradients: beside the folder of frames, or in the split's folder of `out`. */
+/**
+ * A video's folder of gradients: beside the folder of frames, or in the split's folder of `out`.
+ */
 function gradientFolder(split: Split, { name, path }: DatasetVideo, out?: string): string {
   const videos = dirname(path);
   const beside = ["frames", "videos"].includes(basename(videos)) ? dirname(videos) : videos;

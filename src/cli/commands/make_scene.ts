@@ -18,6 +18,7 @@ import { inFlight } from "../../node/media/in_flight.js";
 import { encodePng } from "../../node/media/png_write.js";
 import type { Size } from "../../ops/resize.js";
 import { anomalyNames, numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 import { sceneSheet } from "./scene_sheet.js";
@@ -49,6 +50,7 @@ const IMAGES_IN_FLIGHT = 4;
 /** `make-scene OUT`: writes a data set of a drawn street, with frames, labels, masks and tracks. */
 export function makeSceneCommand(): Command {
   return new Command("make-scene")
+    .summary("write a data set of a drawn street")
     .description(
       "Writes a data set of a procedurally drawn street with a fixed camera: normal training videos, and test videos with anomalies, " +
         "labels, pixel masks and tracks. The same settings give the same files; a run that was stopped continues.",
@@ -77,6 +79,10 @@ export function makeSceneCommand(): Command {
     .option("--preview <file>", "write a contact sheet (.png): a row per video, anomalies in red")
     .option("--force", "replace train/ and test/ of OUT")
     .option("-q, --quiet", "no progress, no summary")
+    .addHelpText(
+      "after",
+      examples("node tools/make-scene.js scene/ --seed 7", "node tools/make-scene.js --preview sheet.png"),
+    )
     .action((out: string | undefined, options: MakeSceneOptions) =>
       interruptible((signal) => makeScene(out, options, signal)),
     );

@@ -15,6 +15,7 @@ import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/de
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { wholeNumber } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
 import { Progress } from "../terminal/progress.js";
@@ -38,9 +39,9 @@ const columns = "frame,time,student_error,target_error,score\n";
 /** `score INPUT --checkpoint FILE`: writes every frame's score, as CSV or JSON. */
 export function scoreCommand(): Command {
   const command = new Command("score")
+    .summary("score a video or a folder of images")
     .description(
-      "Scores every frame of a video or of a folder of images: the higher the score, the less normal the frame. " +
-        "Example: score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv",
+      "Scores every frame of a video or of a folder of images: the higher the score, the less normal the frame.",
     )
     .argument("<input>", "a video file, or a folder of numbered images")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -64,10 +65,12 @@ export function scoreCommand(): Command {
     .addOption(tuneOption())
     .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
     .option("-q, --quiet", "no progress, no summary")
+    .addHelpText("after", examples("npx sdmae score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv"))
     .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
 }
 
 async function score(input: string, options: ScoreCommandOptions, signal: AbortSignal): Promise<void> {
+  // 1. The model, the input and the output file.
   const format = await outputFormat(options.out);
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
@@ -94,7 +97,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
     }
     signal.throwIfAborted();
-    // On a terminal the printed rows show the progress.
+    // 2. Scores. On a terminal the printed rows show the progress.
     const quiet = options.quiet || (!file && process.stdout.isTTY);
     progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
     await write(format === "csv" ? columns : jsonHead(input, detector, options));
@@ -110,6 +113,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     }
     if (format === "json") await write("\n  ]\n}\n");
     progress.stop();
+    // 3. The profile, and a summary.
     if (options.profile) {
       for (const line of profileTable(await detector.profile())) process.stderr.write(`${line}\n`);
     }
@@ -134,8 +138,8 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
 }
 
 /**
- * Writes to the standard output, and waits until the text was taken. If the reader leaves (`| head`),
- * the command ends as after Ctrl-C.
+ * Writes to the standard output, and waits until the text was taken. If the reader leaves (`|
+ * head`), the command ends as after Ctrl-C.
  */
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {

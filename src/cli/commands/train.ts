@@ -29,17 +29,21 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
+import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { percent } from "../terminal/table.js";
 import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
-/** `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder RUN. */
+/**
+ * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder
+ * RUN.
+ */
 export function trainCommand(): Command {
   const command = new Command("train")
+    .summary("train a model on a data set")
     .description(
       "Trains a model on the normal videos of a data set: first the teacher, then its student. RUN/index.html shows the curves, " +
-        "RUN/model.safetensors is the best model so far. Defaults come from the data set's preset (table below). " +
-        "Example: train --dataset ped2 --root ped2/ --out run/",
+        "RUN/model.safetensors is the best model so far. Defaults come from the data set's preset (table below).",
     )
     .requiredOption("-o, --out <run>", "the run's folder: checkpoints, log.jsonl, index.html")
     .addOption(
@@ -52,7 +56,16 @@ export function trainCommand(): Command {
     .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
     .option("--resume", "continue the run in --out where it was last saved");
   for (const option of trainOptions()) command.addOption(option);
-  command.addHelpText("after", presetTable());
+  command
+    .addHelpText(
+      "after",
+      examples(
+        "npx sdmae train --dataset ped2 --root ped2/ --out run/",
+        "npx sdmae train --dataset scene --out run/",
+        "npx sdmae train --out run/ --resume",
+      ),
+    )
+    .addHelpText("after", presetTable());
   const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
   return command.action((options: TrainCommandOptions) =>
     interruptible((signal) => trainRun(options, isGiven, signal)),
@@ -262,7 +275,7 @@ function describe(error: unknown, run: Run | undefined): string {
   if (!run?.savedStep) return "stopped before anything was saved";
   const model = run.hasModel
     ? ""
-    : `; there is no model.safetensors before the first test, but ${latestName} works too`;
+    : `; without a test there is no model.safetensors yet, but ${latestName} can be scored`;
   return `saved at step ${run.savedStep}; continue with --resume${model}`;
 }
 

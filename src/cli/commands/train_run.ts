@@ -179,7 +179,9 @@ export class Run {
     this.log.close();
   }
 
-  /** Removes the files of a run without a step; its folder too, if the run made it and it is empty. */
+  /**
+   * Removes the files of a run without a step; its folder too, if the run made it and it is empty.
+   */
   async remove(madeFolder: boolean): Promise<void> {
     const names = [settingsName, "log.jsonl", "index.html", "curves.js"];
     await Promise.allSettled(names.map((name) => rm(join(this.folder, name), { force: true })));

@@ -14,6 +14,7 @@ import { type TunedCall, tune } from "../../tuner/tuner.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
 import { checkpointOrFresh, dtypeOption, maskRatioOption, patchOption } from "../options/model.js";
 import { parseSize, wholeNumber } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
@@ -36,10 +37,11 @@ interface TuneCommandOptions {
 /** `tune`: finds the fastest kernel variants on this adapter, and keeps them. */
 export function tuneCommand(): Command {
   return new Command("tune")
+    .summary("find the fastest kernels of this adapter")
     .description(
       "Finds the fastest variant of each kernel on this adapter, for a model, size and batch, and keeps the choices for later runs. " +
         "It measures every variant; the first run of a model on a GPU only tries a few (see score --no-tune). " +
-        "Matrix units (tensor cores) are used only after one of these checks. Example: tune --size 320x640 --batch 16",
+        "Matrix units (tensor cores) are used only after one of these checks.",
     )
     .option("-c, --checkpoint <file>", "the model (default: the paper's sizes)")
     .addOption(
@@ -58,6 +60,7 @@ export function tuneCommand(): Command {
     .addOption(adapterOption())
     .addOption(robustOption())
     .option("-q, --quiet", "no progress, no table")
+    .addHelpText("after", examples("npx sdmae tune --size 320x640 --batch 16"))
     .action((options: TuneCommandOptions) => interruptible((signal) => tuneModel(options, signal)));
 }
 

@@ -74,8 +74,8 @@ export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> 
 
 /**
  * Checks how a detector scores frames against the options that were given.
- * @returns lines for the user: one if frames are scored as the model was tested, not as in the paper;
- *   one if the student was not trained
+ * @returns lines for the user: one if frames are scored as the model was tested, not as in the
+ *   paper; one if the student was not trained
  * @throws InputError for an option that would have no effect
  */
 export function scoringNotices(

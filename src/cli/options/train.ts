@@ -203,7 +203,7 @@ function anomalyOptions(): Option[] {
   return [
     new Option(
       "--anomalies <from>",
-      "made from the training videos, from train/frames_abnormal, or none (default: files if there are any, else pseudo)",
+      "source of abnormal samples: the training videos, train/frames_abnormal, or none (default: files if there are any, else pseudo)",
     ).choices(["pseudo", "files", "none"]),
     ...shareOptions(),
     ...trainPseudoOptions(),

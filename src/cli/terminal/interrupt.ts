@@ -4,7 +4,8 @@ export class Interrupted extends Error {
 }
 
 /**
- * Runs `work` with a signal that Ctrl-C or SIGTERM aborts. A second Ctrl-C ends the process at once.
+ * Runs `work` with a signal that Ctrl-C or SIGTERM aborts. A second Ctrl-C ends the process at
+ * once.
  * @throws whatever `work` throws, {@link Interrupted} if it stopped because of the signal
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -8,8 +8,8 @@ interface Row {
 }
 
 /**
- * A table of where a step's GPU time goes: a row per op, the slowest first. FLOPs and bytes are what
- * an op needs at least (its `cost`).
+ * A table of where a step's GPU time goes: a row per op, the slowest first. FLOPs and bytes are
+ * what an op needs at least (its `cost`).
  */
 export function profileTable(profiles: readonly NodeProfile[]): string[] {
   const rows = new Map<string, Row>();

@@ -11,7 +11,9 @@ const compiling =
 export class Progress {
   private readonly bar: SingleBar | undefined;
   private readonly created = performance.now();
-  /** When the first unit was done. Kernels may be compiled before it, which is not part of the rate. */
+  /**
+   * When the first unit was done. Kernels may be compiled before it, which is not part of the rate.
+   */
   private started = this.created;
   private lastLine = this.created;
   /** Units that were done at {@link started}. */

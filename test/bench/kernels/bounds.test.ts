@@ -2,14 +2,16 @@ import { describe, expect, it } from "vitest";
 import { type GpuSpeeds, kernelBounds } from "../../../src/bench/kernels/bounds.js";
 import type { MeasuredKernel } from "../../../src/bench/kernels/compare.js";
 
-/** Ten SMs at 1 GHz: 40 instructions of a warp, 5,120 matrix FLOPs and 1,280 bytes per nanosecond. */
+/**
+ * Ten SMs at 1 GHz: 40 instructions of a warp, 5,120 matrix FLOPs and 1,280 bytes per nanosecond.
+ */
 const gpu: GpuSpeeds = {
   ...{ name: "ten", sms: 10, clockHz: 1e9, matrixFlops: 512 },
   ...{ bytesPerSecond: 1e12, cacheBytes: 1e6, cacheBytesPerSecond: 4e12 },
 };
 /**
- * 20 workgroups of 4 warps. The loop of 100 instructions and 20 moves has 32 HMMA, and moves 64 bytes
- * per lane.
+ * 20 workgroups of 4 warps. The loop of 100 instructions and 20 moves has 32 HMMA, and moves 64
+ * bytes per lane.
  */
 const kernel: MeasuredKernel = {
   ...{ label: "linear (matrix)", node: "x", place: 0, shape: "y", isChosen: true, count: 3 },

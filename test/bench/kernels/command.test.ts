@@ -268,7 +268,7 @@ describe("bench/kernels.js", () => {
     expectRefusal(await kernels("--kernels", "fast"), "--kernels");
     expectRefusal(await kernels("--json", at("none", "a.json")), "there is no folder");
     expectRefusal(await kernels("--compare", at("none.json")), "none.json: cannot be read");
-    expectRefusal(await kernels("--gpu", "voodoo2"), 'there is no GPU "voodoo2"; there is rtx3090 ', "lavapipe");
+    expectRefusal(await kernels("--gpu", "voodoo2"), 'there is no GPU "voodoo2"; take one of rtx3090 ', "lavapipe");
   });
 
   it("says that the laboratory is not set up", async () => {

@@ -398,7 +398,7 @@ describe("score refuses, in one line and without leaving a file,", () => {
     });
 
     it("an adapter that does not exist", async () => {
-      expectRefusal(await withOptions("--adapter", "nonsense"), /no adapter named "nonsense"; there is ./);
+      expectRefusal(await withOptions("--adapter", "nonsense"), /no adapter named "nonsense"; this machine has ./);
     });
   });
 

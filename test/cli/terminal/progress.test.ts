@@ -2,8 +2,8 @@ import { afterEach, expect, it, vi } from "vitest";
 import { Progress } from "../../../src/cli/terminal/progress.js";
 
 /**
- * The rows of a terminal after `written` was written to it. It knows only what progress bars use, and
- * does not wrap text.
+ * The rows of a terminal after `written` was written to it. It knows only what progress bars use,
+ * and does not wrap text.
  */
 function screen(written: string): string[] {
   const rows: string[] = [""];
