@@ -173,7 +173,7 @@ it("names the last good checkpoint if the loss becomes NaN", async () => {
 });
 
 it("starts in the folder of a run that failed early, and says if only a teacher is trained", async () => {
-  const folder = at("anew");
+  const folder = at("again");
   mkdirSync(folder);
   writeFileSync(join(folder, "log.jsonl"), '{"type":"note","text":"of a start that failed"}\n');
   const ran = await sdmae(
