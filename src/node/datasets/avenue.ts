@@ -34,7 +34,9 @@ const MASKS = "testing_label_mask";
 const child = ({ folders }: Listing, wanted: string) => folders.find((name) => name.toLowerCase() === wanted);
 const holdsVideos = (listing: Listing) => Object.values(VIDEOS).some((name) => child(listing, name) !== undefined);
 
-/** The folder that holds training_videos/ or testing_videos/: the root, or "Avenue Dataset" in it. */
+/**
+ * The folder that holds training_videos/ or testing_videos/: the root, or "Avenue Dataset" in it.
+ */
 async function videosFolder(root: Root): Promise<string | undefined> {
   if (holdsVideos(root)) return root.path;
   // A folder of downloads holds other data sets too.

@@ -71,7 +71,9 @@ export function frameNumber({ path, numbers }: Clip, frame: number): number {
   return number;
 }
 
-/** The number of a clip's frames. Those of a video file are decoded, since its header may be wrong. */
+/**
+ * The number of a clip's frames. Those of a video file are decoded, since its header may be wrong.
+ */
 export async function frameCountOf(clip: Clip): Promise<number> {
   if (clip.frameCount !== undefined) return clip.frameCount;
   let count = 0;

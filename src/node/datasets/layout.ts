@@ -29,7 +29,8 @@ export interface OpenDatasetOptions {
   /** The layout; default: recognised by the folder's name and content. */
   layout?: string;
   /**
-   * The folder with the labels of the test videos, `<video>.txt`, `.csv`, `.npy` or `.mat`; default: where the layout has them.
+   * The folder with the labels of the test videos, `<video>.txt`, `.csv`, `.npy` or `.mat`;
+   * default: where the layout has them.
    */
   labels?: string;
   /**

@@ -7,7 +7,9 @@ const MOST_PACKED = 256 * 2 ** 20;
 /** Most pixels of a mask. */
 const MOST_PIXELS = 2 ** 26;
 
-/** The masks of a video's frames in memory, each packed; a mask without an abnormal pixel takes none. */
+/**
+ * The masks of a video's frames in memory, each packed. One without an abnormal pixel takes none.
+ */
 export class MaskStack {
   private readonly packed: (Uint8Array | undefined)[] = [];
   private bytes = 0;

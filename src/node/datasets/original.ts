@@ -88,7 +88,9 @@ export async function syntheticIn(folder: string): Promise<Pick<Truth, "abnormal
   };
 }
 
-/** Paths of a folder's sub-folders, or of its files with one of some endings, by name without it. */
+/**
+ * Paths of a folder's sub-folders, or of its files with one of some endings, by name without it.
+ */
 async function entriesOf(folder: string, endings?: readonly string[]): Promise<Map<string, string>> {
   const listing = await listFolder(folder);
   const names = endings ? listing?.files.filter((name) => endings.includes(parse(name).ext)) : listing?.folders;
@@ -96,7 +98,9 @@ async function entriesOf(folder: string, endings?: readonly string[]): Promise<M
   return new Map(names?.map((name) => [key(name), join(folder, name)]));
 }
 
-/** Notes on the ground truth that is missing, and on files of ground truth that belong to no video. */
+/**
+ * Notes on the ground truth that is missing, and on files of ground truth that belong to no video.
+ */
 function missingTruth(
   root: Root,
   split: Split,

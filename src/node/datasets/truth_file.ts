@@ -102,7 +102,9 @@ export async function holdsMasks(path: string): Promise<boolean> {
   );
 }
 
-/** .mat files whose content is kept in memory, the last one last: masks are asked for one by one. */
+/**
+ * .mat files whose content is kept in memory, the last one last: masks are asked for one by one.
+ */
 const recent: { key: string; truth: Promise<MatTruth> }[] = [];
 const MOST_RECENT = 4;
 

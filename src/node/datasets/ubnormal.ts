@@ -115,7 +115,7 @@ export async function distributedVideos(
       `not in the published split: ${namesInShort(unknown)}; normal ones are taken for training, abnormal ones for tests`,
     );
   }
-  if (validation > 0) notes.push(`${validation} videos of the published split are for validation, and are not read`);
+  if (validation > 0) notes.push(`for validation by the published split, and not read: ${counted(validation)}`);
   return videos;
 }
 
@@ -126,7 +126,7 @@ async function openDistributed(root: Root, findings: Findings): Promise<Dataset>
   const { train = [], abnormal = [], test = [] } = (await distributedVideos(root, findings)) ?? {};
   if (abnormal.length > 0) {
     findings.notes.push(
-      `${abnormal.length} abnormal training videos are not trained on: create-anomalies ubnormal cuts objects out of them`,
+      `abnormal videos for training: ${counted(abnormal.length)}, not trained on; create-anomalies ubnormal cuts objects out of them`,
     );
   }
   if (train.length === 0) findings.notes.push("train: no normal video of the published split is here");
@@ -137,6 +137,8 @@ async function openDistributed(root: Root, findings: Findings): Promise<Dataset>
   };
   return finishDataset("ubnormal", root, splits, findings, root.path);
 }
+
+const counted = (videos: number) => `${videos} video${videos === 1 ? "" : "s"}`;
 
 function plain({ name, path, frameCount, open }: Clip): DatasetVideo {
   return { name, path, ...(frameCount === undefined ? {} : { frameCount }), open };
