@@ -50,7 +50,8 @@ export async function abnormalVideos(root: string): Promise<AbnormalVideo[]> {
     throw fault;
   };
   const distributed =
-    listing && (await distributedVideos({ path: root, name: basename(resolve(root)), ...listing }, { notes: [], onFault }));
+    listing &&
+    (await distributedVideos({ path: root, name: basename(resolve(root)), ...listing }, { notes: [], onFault }));
   if (distributed) {
     if (distributed.abnormal.length === 0) {
       throw new InputError(

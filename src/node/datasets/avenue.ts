@@ -42,6 +42,8 @@ async function videosFolder(root: Root): Promise<string | undefined> {
   // A folder of downloads holds other data sets too.
   if (!/avenue/i.test(root.name) && child(root, TRUTH) === undefined) return undefined;
   for (const name of root.folders) {
+    // The ground truth comes with a program that has a testing_videos/ of its own.
+    if (name.toLowerCase() === TRUTH) continue;
     const listing = await listFolder(join(root.path, name));
     if (listing && holdsVideos(listing)) return join(root.path, name);
   }

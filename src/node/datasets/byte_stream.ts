@@ -50,12 +50,6 @@ export class ByteStream {
     await this.each(count, () => {});
   }
 
-  /** Whether nothing is left. */
-  async isAtEnd(): Promise<boolean> {
-    while (this.used === this.chunk.length) if (!(await this.fetch())) return true;
-    return false;
-  }
-
   /** Releases the source. */
   async close(): Promise<void> {
     await this.iterator.return?.();

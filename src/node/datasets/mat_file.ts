@@ -131,11 +131,12 @@ async function readHeader(path: string): Promise<{ size: number; little: boolean
       `${shown} has version 7.3 (HDF5), which is not read: load it in MATLAB or Octave, and save it with save(…, '-v7')`,
     );
   }
-  const order = header.length < HEADER_BYTES ? "" : text.slice(126, 128);
-  if ((order !== "IM" && order !== "MI") || !/^MATLAB|^[\x20-\x7e]{8}/.test(text)) {
+  // The version is 0x0100; the two letters show in which order its bytes are.
+  const order = text.slice(124, 128);
+  if (order !== "\x00\x01IM" && order !== "\x01\x00MI") {
     throw new InputError(`${shown} is not a .mat file of MATLAB's version 5 to 7: save it with save(…, '-v7')`);
   }
-  return { size, little: order === "IM" };
+  return { size, little: order.endsWith("IM") };
 }
 
 async function readBytes(path: string, at: number, length: number): Promise<Buffer> {
@@ -213,7 +214,8 @@ class ArrayReader {
       skip: async () => once(),
     });
     if (this.position > end) throw this.damaged("an array is longer than it says");
-    await this.skip(end - this.position);
+    // The next variable is found by its place in the file.
+    if (depth > 0) await this.skip(end - this.position);
   }
 
   private async arrayHeader(end: number): Promise<MatArray> {

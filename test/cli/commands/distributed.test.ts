@@ -1,13 +1,16 @@
+import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { publishedSplit } from "../../../src/node/datasets/ubnormal_split.js";
-import { filesIn, fixturePath, frameFolder, scratch, sdmae, videoFile } from "../../support/cli.js";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { filesIn, fixturePath, frameFolder, picture, scratch, sdmae, videoFile } from "../../support/cli.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
 const size = { height: 48, width: 80 };
+const large = { height: 160, width: 320 };
 const codec = ["-c:v", "mpeg4"];
 
 /** Copies a fixture to a place under a root. */
@@ -16,11 +19,31 @@ function truth(name: string, ...path: string[]): void {
   copyFileSync(fixturePath(`ground_truth/${name}`), at(...path));
 }
 
-/** An image of numbers: 5 on a block in the middle. */
-async function map(path: string): Promise<void> {
-  const inside = (i: number) => i % 80 >= 20 && i % 80 < 60 && i >= 80 * 10 && i < 80 * 40;
-  const data = Uint8Array.from({ length: 80 * 48 }, (_, i) => (inside(i) ? 5 : 0));
-  await sharp(data, { raw: { ...size, channels: 1 } })
+/** Encodes pictures as large as an object needs that can be cut out: at least 267 pixels. */
+async function largeVideo(path: string, count: number): Promise<void> {
+  const input = Buffer.concat(Array.from({ length: count }, (_, t) => picture(t, large)));
+  const raw = [
+    "-f",
+    "rawvideo",
+    "-pix_fmt",
+    "bgr24",
+    "-s",
+    `${large.width}x${large.height}`,
+    "-r",
+    "10",
+    "-i",
+    "pipe:0",
+  ];
+  execFileSync(await findFfmpeg(), ["-v", "error", ...raw, ...codec, path], { input });
+}
+
+/** An image of numbers: 5 on a block of 20×18 pixels. */
+async function map(path: string, { width, height }: typeof size): Promise<void> {
+  const inside = (x: number, y: number) => x >= 20 && x < 40 && y >= 10 && y < 28;
+  const data = Uint8Array.from({ length: width * height }, (_, i) =>
+    inside(i % width, Math.floor(i / width)) ? 5 : 0,
+  );
+  await sharp(data, { raw: { width, height, channels: 1 } })
     .png()
     .toFile(path);
 }
@@ -42,12 +65,14 @@ beforeAll(async () => {
   truth("video_masks.npy", "shanghaitech/testing/test_pixel_mask/01_0014.npy");
   for (const name of ["normal_scene_2_scenario_1", "abnormal_scene_2_scenario_1", "abnormal_scene_2_scenario_3"]) {
     mkdirSync(at("UBnormal/Scene2"), { recursive: true });
-    await videoFile(at("UBnormal/Scene2", `${name}.mp4`), 6, ...codec);
+    const isLarge = name === "abnormal_scene_2_scenario_3";
+    if (isLarge) await largeVideo(at("UBnormal/Scene2", `${name}.mp4`), 6);
+    else await videoFile(at("UBnormal/Scene2", `${name}.mp4`), 6, ...codec);
     if (name.startsWith("normal")) continue;
     const folder = at("UBnormal/Scene2", `${name}_annotations`);
     mkdirSync(folder);
     writeFileSync(join(folder, `${name}_tracks.txt`), "5.0,3.0,5.0\n");
-    for (let i = 0; i < 6; i++) await map(join(folder, `${name}_000${i}_gt.png`));
+    for (let i = 0; i < 6; i++) await map(join(folder, `${name}_000${i}_gt.png`), isLarge ? large : size);
   }
   await videoFile(at("UBnormal/Scene2/abnormal_scene_2_scenario_2.mp4"), 2, ...codec);
 });
