@@ -63,6 +63,11 @@ export interface Dataset {
   /** Its layout: "avenue", "shanghai", "ubnormal", "ped1", "ped2", "folder" or "scene". */
   readonly layout: string;
   readonly root: string;
+  /**
+   * The folder that frames with synthetic anomalies belong into; absent if that is `train/` of the
+   * root.
+   */
+  readonly trainFolder?: string;
   readonly train: readonly DatasetVideo[];
   readonly test: readonly DatasetVideo[];
   /** One line for each thing that is missing or was skipped. */

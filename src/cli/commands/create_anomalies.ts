@@ -50,7 +50,7 @@ export function createAnomaliesCommand(): Command {
       "Cuts abnormal objects out of UBnormal's videos, and pastes them into the training frames of another data set, at 640x320 " +
         "pixels, as the authors' code does.",
     )
-    .argument("<ubnormal-root>", "UBnormal's folder, with train/frames and train/annotations")
+    .argument("<ubnormal-root>", "UBnormal's folder: as distributed, or with train/frames and train/annotations")
     .requiredOption("--dataset-root <dir>", "the data set to paste into")
     .option("--sequences <dir>", "where to keep cut-outs (default: UBNORMAL_ROOT/abnormal_sequences)");
   const pseudo = new Command("pseudo")
@@ -66,7 +66,7 @@ export function createAnomaliesCommand(): Command {
       .addOption(
         new Option(
           "--in-place",
-          "write train/frames_abnormal and train/masks_abnormal into the data set's folder, where `train` looks for them",
+          "write frames_abnormal and masks_abnormal beside the data set's training videos, where `train` looks for them",
         ).conflicts("out"),
       )
       .option(
@@ -110,7 +110,7 @@ async function createFromUbnormal(root: string, options: UbnormalOptions, signal
     const without: string[] = [];
     try {
       for (const video of videos) {
-        if ((await extractSequences(root, video, folder, signal)) === 0) without.push(video);
+        if ((await extractSequences(video, folder, signal)) === 0) without.push(video.name);
         progress.advance();
       }
     } finally {
@@ -175,10 +175,10 @@ async function openJob(root: string, options: CommonOptions, settings: Record<st
   }
   const dataset = await openDataset(root, { layout: options.dataset });
   if (dataset.train.length === 0) throw new InputError(`${oneLine(root)} has no training video`);
-  const folder = out ?? root;
+  const folder = out === undefined ? (dataset.trainFolder ?? join(root, "train")) : join(out, "train");
   const isWritten = out !== undefined || inPlace === true;
   const output = isWritten ? await AnomalyOutput.open(folder, inPlace ? "training" : "original", settings) : undefined;
-  return { dataset, output, folder: join(folder, "train") };
+  return { dataset, output, folder };
 }
 
 /** Writes every training video that is not there yet, and the contact sheet; prints a summary. */

@@ -50,7 +50,7 @@ export function datasetCommand(): Command {
     .argument("<root>", "the data set's folder, with train/ and test/")
     .option("--verify", "decode every frame and every mask, and list every fault")
     .addOption(new Option("--dataset <name>", "the data set's layout (default: detected)").choices(layoutNames))
-    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
     .option("--json <file>", "write everything as JSON; - prints it in place of the tables")
     .option("-q, --quiet", "no progress")
     .addHelpText("after", examples("npx sdmae dataset ped2/ --verify"))

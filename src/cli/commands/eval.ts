@@ -70,7 +70,7 @@ export function evalCommand(): Command {
     .addOption(
       new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
     )
-    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
     .option("--videos <names>", "only these test videos, separated by commas", (text) =>
       text.split(",").filter(Boolean),
     );

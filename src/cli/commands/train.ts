@@ -53,7 +53,7 @@ export function trainCommand(): Command {
       ).choices([...layoutNames, "scene"]),
     )
     .option("--root <dir>", "the data set's folder, with train/ and test/")
-    .option("--labels <dir>", "folder of the labels, VIDEO.txt with one 0 or 1 per frame (default: the layout's)")
+    .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
     .option("--resume", "continue the run in --out where it was last saved");
   for (const option of trainOptions()) command.addOption(option);
   command

@@ -1,8 +1,8 @@
 // UBnormal's annotation images and tracks, for cutting out objects.
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
-import { oneLine, reasonOf } from "../files/messages.js";
+import { readText } from "../datasets/text_file.js";
+import { oneLine } from "../files/messages.js";
 import { listFrameFiles } from "../media/frame_folder.js";
 
 /**
@@ -33,9 +33,9 @@ export async function readAnnotations(folder: string, video: string): Promise<An
   const images = (await listFrameFiles(own)).filter(({ name }) => /_gt\.png$/i.test(name)).map(({ path }) => path);
   if (images.length === 0) throw new InputError(`${oneLine(own)} holds no annotation image (*_gt.png)`);
   const paths = [join(own, `${video}_tracks.txt`), join(folder, `${video}_tracks.txt`)] as const;
-  const text = await readFile(paths[0], "utf8").catch((error: unknown) =>
-    readFile(paths[1], "utf8").catch(() => {
-      throw new InputError(`${oneLine(paths[0])} cannot be read: ${reasonOf(error)}`);
+  const text = await readText(paths[0]).catch((error: unknown) =>
+    readText(paths[1]).catch(() => {
+      throw error;
     }),
   );
   return { images, tracks: parseTracks(text, paths[0]) };

@@ -20,7 +20,7 @@ const folderNames = {
 } as const;
 
 /**
- * Frames with anomalies and their masks under `<root>/train/`: `<frames>/<video>/<number>.png` and
+ * Frames with anomalies and their masks in a folder: `<frames>/<video>/<number>.png` and
  * `<masks>/<video>/<number>.png`, without leading zeros. A video appears whole or not at all.
  */
 export class AnomalyOutput {
@@ -33,16 +33,16 @@ export class AnomalyOutput {
 
   /**
    * Opens a folder to write into, or to continue in.
+   * @param train the folder for both, such as `<root>/train`
    * @param settings everything that the images depend on
    * @throws InputError if it holds something else or anomalies made with other settings, or cannot
    * be written
    */
   static async open(
-    root: string,
+    train: string,
     naming: keyof typeof folderNames,
     settings: Readonly<Record<string, unknown>>,
   ): Promise<AnomalyOutput> {
-    const train = join(root, "train");
     const [frames, masks] = [join(train, folderNames[naming].frames), join(train, folderNames[naming].masks)];
     const record = join(train, recordName);
     const [haveFrames, haveMasks] = await Promise.all([namesIn(frames), namesIn(masks)]);
@@ -59,7 +59,7 @@ export class AnomalyOutput {
     }
     const made: string[] = [];
     try {
-      for (const folder of [root, train, frames, masks]) if (await mkdirs(folder)) made.push(folder);
+      for (const folder of [dirname(train), train, frames, masks]) if (await mkdirs(folder)) made.push(folder);
     } catch (error) {
       throw new InputError(`${oneLine(train)} cannot be written: ${reasonOf(error)}`);
     }

@@ -5,7 +5,7 @@ import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { listFrameFiles, openFrameFolder } from "../media/frame_folder.js";
 import { openVideo } from "../media/video.js";
-import { listFolder } from "./listing.js";
+import { listFolder, notUtf8 } from "./listing.js";
 
 /** A video of a data set without its ground truth. */
 export interface Clip {
@@ -71,6 +71,16 @@ export function frameNumber({ path, numbers }: Clip, frame: number): number {
   return number;
 }
 
+/**
+ * The number of a clip's frames. Those of a video file are decoded, since its header may be wrong.
+ */
+export async function frameCountOf(clip: Clip): Promise<number> {
+  if (clip.frameCount !== undefined) return clip.frameCount;
+  let count = 0;
+  for await (const _ of (await clip.open()).frames()) count++;
+  return count;
+}
+
 /** A line that says which frame numbers are missing; undefined if none are. */
 export function gapNote({ numbers }: Clip): string | undefined {
   if (!numbers) return undefined;
@@ -108,6 +118,7 @@ export async function findClips(
   for (const name of listing.broken) {
     onFault(new InputError(`${oneLine(join(folder, name))} is a link that leads nowhere or in a circle`));
   }
+  for (const name of listing.unreadable) onFault(new InputError(notUtf8(join(folder, name))));
   for (const name of listing.folders) {
     if (skip.has(name)) continue;
     try {

@@ -28,17 +28,21 @@ export function startFindings(root: Root, { onFault }: OpenDatasetOptions): Find
   return findings;
 }
 
-/** @throws InputError if the data set has no video and no fault explains it */
+/**
+ * @param trainFolder where frames with synthetic anomalies are looked for; default: train/
+ * @throws InputError if the data set has no video and no fault explains it
+ */
 export function finishDataset(
   layout: LayoutName,
   root: Root,
   { train, test }: Record<Split, DatasetVideo[]>,
   { notes, faults }: Findings,
+  trainFolder?: string,
 ): Dataset {
   if (train.length + test.length + faults === 0) {
     throw new InputError(
       `${oneLine(root.path)} holds no video of the layout "${layout}"; looked for ${lookedFor[layout]}`,
     );
   }
-  return { layout, root: root.path, train, test, notes };
+  return { layout, root: root.path, ...(trainFolder !== undefined && { trainFolder }), train, test, notes };
 }

@@ -1,9 +1,12 @@
-import type { Layout } from "./layout.js";
+import { type Layout, splitName } from "./layout.js";
 import { openOriginal } from "./original.js";
 
-/** Any folder with `train/` and `test/`, which hold videos or folders of frames. */
+/**
+ * Any folder with `train/` and `test/` (or `training/` and `testing/`), which hold videos or
+ * folders of frames.
+ */
 export const folder: Layout = {
   name: "folder",
-  recognises: async ({ folders }) => folders.includes("train") || folders.includes("test"),
+  recognises: async (root) => (splitName(root, "train") ?? splitName(root, "test")) !== undefined,
   open: (root, options) => openOriginal("folder", root, options),
 };

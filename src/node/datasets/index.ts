@@ -5,7 +5,7 @@ import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { avenue } from "./avenue.js";
 import { folder } from "./folder.js";
-import { type Layout, type LayoutName, lookedFor, type OpenDatasetOptions, type Root } from "./layout.js";
+import { type Layout, type LayoutName, lookedFor, type OpenDatasetOptions, type Root, splitName } from "./layout.js";
 import { listFolder } from "./listing.js";
 import { shanghai } from "./shanghai.js";
 import { ubnormal } from "./ubnormal.js";
@@ -49,14 +49,13 @@ async function openRoot(path: string): Promise<Root> {
 }
 
 async function layoutOf(root: Root): Promise<LayoutName> {
+  const distributed = await distributedAs(root);
+  if (distributed) return distributed.name;
   // The name alone is not enough: it may be that of a download with several data sets.
-  const hasSplit = root.folders.some((name) => /^(train|test)$/i.test(name));
+  const hasSplit = splitName(root, "train") !== undefined || splitName(root, "test") !== undefined;
   if (hasSplit) for (const layout of layouts) if (await layout.recognises(root)) return layout.name;
   const inner: string[] = [];
-  for (const name of hasSplit ? [] : root.folders) {
-    const listing = await listFolder(join(root.path, name));
-    if (listing?.folders.some((child) => /^(train|test)$/i.test(child))) inner.push(name);
-  }
+  for (const name of root.folders) if (await isDataset(join(root.path, name))) inner.push(name);
   const shown = oneLine(root.path);
   if (inner.length > 0) {
     throw new InputError(
@@ -64,6 +63,18 @@ async function layoutOf(root: Root): Promise<LayoutName> {
     );
   }
   throw new InputError(
-    `${shown} has no known data set layout: looked for ${lookedFor.folder}; UCSD's ${lookedFor.ped1.split(",")[0]}`,
+    `${shown} has no known data set layout: looked for ${lookedFor.folder}; UCSD's ${lookedFor.ped1.split(",")[0]}; ` +
+      "Avenue's training_videos; UBnormal's Scene1",
   );
+}
+
+async function distributedAs(root: Root): Promise<Layout | undefined> {
+  for (const layout of layouts) if (await layout.isDistributed?.(root)) return layout;
+  return undefined;
+}
+
+async function isDataset(path: string): Promise<boolean> {
+  const root = await openRoot(path);
+  if (splitName(root, "train") !== undefined || splitName(root, "test") !== undefined) return true;
+  return (await distributedAs(root)) !== undefined;
 }

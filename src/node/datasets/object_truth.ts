@@ -5,7 +5,7 @@ import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { inFlight } from "../media/in_flight.js";
 import { readPngValues, type ValueImage } from "../media/png_values.js";
-import { type Clip, frameNumber } from "./clip.js";
+import { type Clip, frameCountOf, frameNumber } from "./clip.js";
 import { listFolder } from "./listing.js";
 import { checkMaskSize } from "./mask_images.js";
 import { numbersOf, readLines } from "./text_file.js";
@@ -161,12 +161,4 @@ function boundingBox({ width, height, data }: ValueImage, object: number) {
     }
   }
   return x2 < 0 ? undefined : { x1, y1, x2, y2 };
-}
-
-/** Counts the frames of a video file, since its header is not reliable. */
-async function frameCountOf(clip: Clip): Promise<number> {
-  if (clip.frameCount !== undefined) return clip.frameCount;
-  let count = 0;
-  for await (const _ of (await clip.open()).frames()) count++;
-  return count;
 }

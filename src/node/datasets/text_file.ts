@@ -14,8 +14,9 @@ export interface Line {
 }
 
 /**
- * The content of a text file, without its byte order mark.
- * @throws InputError if it cannot be read, is not a file, or has over 64 MiB
+ * The content of a text file, without its byte order mark: UTF-8, or UTF-16 if its mark says so, as
+ * PowerShell's > writes it.
+ * @throws InputError if it cannot be read, is not a file, has over 64 MiB, or is not text
  */
 export async function readText(path: string): Promise<string> {
   try {
@@ -23,10 +24,18 @@ export async function readText(path: string): Promise<string> {
     // A pipe or a device could block the reader for ever.
     if (!info.isFile()) throw new Error("it is not a file");
     if (info.size > MAX_BYTES) throw new Error(`it has ${info.size} bytes, more than ${MAX_BYTES}`);
-    return (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+    return textOf(await readFile(path)).replace(/^\uFEFF/, "");
   } catch (error) {
     throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
   }
+}
+
+function textOf(bytes: Buffer): string {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  if (bytes.includes(0))
+    throw new Error("it is not text in UTF-8, or in UTF-16 with a byte order mark: save it as UTF-8");
+  return bytes.toString("utf8");
 }
 
 /**

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
-import { oneLine } from "../files/messages.js";
+import { oneLine, reasonOf } from "../files/messages.js";
 import { listFrameFiles } from "../media/frame_folder.js";
 import { readImage } from "../media/images.js";
 import { inFlight } from "../media/in_flight.js";
@@ -83,7 +83,10 @@ export async function verify(
   const { signal } = options;
   const attempt = collector(findings.faults);
   await attempt(async () => {
-    if ((await stat(video.path)).isDirectory()) await verifyFolder(video, findings, attempt, onImage, signal);
+    const info = await stat(video.path).catch((error: unknown) => {
+      throw new InputError(`${oneLine(video.path)} cannot be read: ${reasonOf(error)}`);
+    });
+    if (info.isDirectory()) await verifyFolder(video, findings, attempt, onImage, signal);
     else await verifyFile(video, findings, onImage, signal);
   });
   const { frames } = findings;

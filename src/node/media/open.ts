@@ -18,7 +18,9 @@ export async function openInput(path: string, options: VideoOptions = {}): Promi
     isFolder = info.isDirectory();
     isImage = info.isFile() && imageFormat(await firstBytes(path)) !== undefined;
   } catch (error) {
-    throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
+    // Node cannot pass on a name in another encoding.
+    const hint = path.includes("\uFFFD") ? "; its name is not UTF-8: rename it, for example with convmv" : "";
+    throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}${hint}`);
   }
   if (isFolder) return openFrameFolder(path);
   if (isImage) throw new InputError(`${oneLine(path)} is a single image; name a folder of frames or a video`);

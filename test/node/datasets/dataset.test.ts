@@ -96,7 +96,8 @@ describe("the authors' layout", () => {
     for (const name of ["a", "b", "c"]) await frames(at("set/test/frames", name), [0, 1]);
     expect((await openDataset(at("set"))).notes).toEqual([
       "there is no train/",
-      "test: no labels for a, b, c (looked for VIDEO.txt in test/labels, labels, test/gt, gt, test/ground_truth, ground_truth)",
+      "test: no labels for a, b, c (looked for VIDEO.txt, .csv, .npy or .mat in test/labels, labels, test/gt, gt, " +
+        "test/ground_truth, ground_truth, test/test_frame_mask, test_frame_mask)",
     ]);
     text(at("other/b.txt"), "1\n1\n");
     text(at("other/z.txt"), "1\n");
