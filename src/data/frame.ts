@@ -14,8 +14,8 @@ export interface Frame {
   index: number;
   /**
    * The frame's number: in a folder that of the file's name, else the index. Numbers rise from
-   * frame to frame, but may have gaps. Neighbours in time (t − 3, t + 3) are found by number, not
-   * by index.
+   * frame to frame, but may have gaps. Neighbours in time (t − 3, t + 3, in units of the source's
+   * step) are found by number, not by index.
    */
   number: number;
   /** Seconds since the video's start, if known. */
@@ -36,6 +36,10 @@ export interface FrameSource {
   /** The number of frames by the file's header. Only for progress bars. */
   readonly estimatedFrameCount?: number;
   readonly fps?: number;
+  /** The distance of neighbouring frames' numbers; default 1. No two numbers are closer. */
+  readonly step?: number;
+  /** One line for each thing that was decided when the source was opened and is worth a look. */
+  readonly notes?: readonly string[];
   /**
    * One line per problem that did not end the last pass, such as frames that could not be decoded.
    */

@@ -10,6 +10,7 @@ import { Detector } from "../../node/detector.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { reasonOf } from "../../node/files/messages.js";
+import { type FrameOrder, frameOrders } from "../../node/media/frame_order.js";
 import { openInput } from "../../node/media/open.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
@@ -29,6 +30,8 @@ interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
   seed: number;
   batch?: number;
   heads?: number;
+  order: FrameOrder;
+  step?: number;
   profile?: boolean;
   quiet?: boolean;
 }
@@ -55,6 +58,16 @@ export function scoreCommand(): Command {
     )
     .addOption(headsOption())
     .addOption(
+      new Option("--order <by>", "what puts a folder's images in order: the last number of a name, the whole name")
+        .choices(frameOrders)
+        .default("auto"),
+    )
+    .addOption(
+      new Option("--step <n>", "distance of neighbouring frames' numbers in a folder (default: found out)").argParser(
+        wholeNumber(1),
+      ),
+    )
+    .addOption(
       new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
         wholeNumber(1, 1024),
       ),
@@ -74,7 +87,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   };
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
-  const source = await openInput(input);
+  const source = await openInput(input, { order: options.order, step: options.step });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
@@ -89,6 +102,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       onNotice: say,
     });
     for (const notice of scoringNotices(detector, options)) say(notice);
+    for (const note of source.notes ?? []) say(note);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
