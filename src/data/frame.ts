@@ -81,6 +81,11 @@ export type PixelData = Uint8Array | Uint8ClampedArray | Uint16Array;
 
 const CHANNELS: Record<PixelFormat, number> = { bgr: 3, rgb: 3, bgra: 4, rgba: 4, gray: 1, gray16: 1 };
 
+/** Bytes of a pixel. */
+export function pixelBytes(format: PixelFormat): number {
+  return format === "gray16" ? 2 : CHANNELS[format];
+}
+
 /**
  * Pixels of any layout as B, G, R bytes in a new buffer. As in OpenCV's imread, gray is replicated,
  * alpha is dropped (not multiplied in), and 16 bits lose their low byte.
