@@ -14,8 +14,8 @@ export interface Frame {
   index: number;
   /**
    * The frame's number: in a folder that of the file's name, else the index. Numbers rise from
-   * frame to frame, but may have gaps. Neighbours in time (t − 3, t + 3) are found by number, not
-   * by index.
+   * frame to frame, but may have gaps. Neighbours in time (t − 3, t + 3, in units of the source's
+   * step) are found by number, not by index.
    */
   number: number;
   /** Seconds since the video's start, if known. */
@@ -36,6 +36,10 @@ export interface FrameSource {
   /** The number of frames by the file's header. Only for progress bars. */
   readonly estimatedFrameCount?: number;
   readonly fps?: number;
+  /** The distance of neighbouring frames' numbers; default 1. No two numbers are closer. */
+  readonly step?: number;
+  /** One line for each thing that was decided when the source was opened and is worth a look. */
+  readonly notes?: readonly string[];
   /**
    * One line per problem that did not end the last pass, such as frames that could not be decoded.
    */
@@ -76,6 +80,11 @@ export type PixelFormat = "bgr" | "rgb" | "bgra" | "rgba" | "gray" | "gray16";
 export type PixelData = Uint8Array | Uint8ClampedArray | Uint16Array;
 
 const CHANNELS: Record<PixelFormat, number> = { bgr: 3, rgb: 3, bgra: 4, rgba: 4, gray: 1, gray16: 1 };
+
+/** Bytes of a pixel. */
+export function pixelBytes(format: PixelFormat): number {
+  return format === "gray16" ? 2 : CHANNELS[format];
+}
 
 /**
  * Pixels of any layout as B, G, R bytes in a new buffer. As in OpenCV's imread, gray is replicated,

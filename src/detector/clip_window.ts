@@ -29,8 +29,15 @@ export class ClipWindow<F extends { number: number }> {
     return batch + 2 * sampleStride + 1;
   }
 
-  /** @param first number of its first slot */
-  constructor(slots: number, first = 0) {
+  /**
+   * @param first number of its first slot
+   * @param step distance of neighbouring frames' numbers; no two numbers may be closer
+   */
+  constructor(
+    slots: number,
+    first = 0,
+    private readonly step = 1,
+  ) {
     this.free = Array.from({ length: slots }, (_, i) => first + i);
   }
 
@@ -57,7 +64,8 @@ export class ClipWindow<F extends { number: number }> {
   readyCount(ended: boolean): number {
     if (ended) return this.unscored.length;
     let count = 0;
-    while (count < this.unscored.length && this.unscored[count].number + sampleStride <= this.newest) count++;
+    while (count < this.unscored.length && this.unscored[count].number + sampleStride * this.step <= this.newest)
+      count++;
     return count;
   }
 
@@ -65,7 +73,7 @@ export class ClipWindow<F extends { number: number }> {
   take(count: number): ReadySample<F>[] {
     const samples = this.unscored.splice(0, count).map((frame): ReadySample<F> => {
       const current = this.slotOf.get(frame.number)!;
-      const slot = (offset: number) => this.slotOf.get(frame.number + offset) ?? current;
+      const slot = (offset: number) => this.slotOf.get(frame.number + offset * this.step) ?? current;
       return {
         frame,
         current,
@@ -75,7 +83,7 @@ export class ClipWindow<F extends { number: number }> {
         after: slot(1),
       };
     });
-    const oldestNeeded = (this.unscored[0]?.number ?? this.newest + 1) - sampleStride;
+    const oldestNeeded = (this.unscored[0]?.number ?? this.newest + this.step) - sampleStride * this.step;
     for (const [number, slot] of this.slotOf) {
       if (number >= oldestNeeded) break; // Numbers were inserted in rising order.
       this.slotOf.delete(number);

@@ -148,7 +148,7 @@ export class Detector {
     this.busy = true;
     const pending: Step[] = [];
     const stop = new AbortController();
-    const feeds = new Feeds(this.batch, sources.length);
+    const feeds = new Feeds(this.batch, sources);
     let pumps: Promise<void>[] = [];
     try {
       // 1. Compile, unless the last stream's pipeline fits.

@@ -31,10 +31,10 @@ export class Feeds {
 
   constructor(
     private readonly batch: number,
-    sources: number,
+    sources: readonly Pick<FrameSource, "step">[],
   ) {
-    const slots = Feeds.slotsFor(batch, sources) / sources;
-    this.windows = Array.from({ length: sources }, (_, i) => new ClipWindow(slots, i * slots));
+    const slots = Feeds.slotsFor(batch, sources.length) / sources.length;
+    this.windows = sources.map(({ step }, i) => new ClipWindow(slots, i * slots, step));
     this.ended = this.windows.map(() => false);
     this.arm();
   }

@@ -12,6 +12,8 @@ interface StoredVideo {
   first: number;
   /** Frame numbers, by file name or position; they rise. */
   numbers: number[];
+  /** Distance of neighbouring frames' numbers. */
+  step: number;
   size: Size;
 }
 
@@ -123,14 +125,14 @@ export class TrainingSet {
    * takes its place (docs/method.md §1).
    */
   framesOf(video: StoredVideo, position: number): SampleFrames {
-    const { first, numbers } = video;
+    const { first, numbers, step } = video;
     const at = (offset: number) => {
-      const wanted = numbers[position] + offset;
+      const wanted = numbers[position] + offset * step;
       // Numbers rise: search in one direction until a number is beyond the wanted one.
-      const step = Math.sign(offset);
-      for (let p = position + step; step !== 0 && p >= 0 && p < numbers.length; p += step) {
+      const way = Math.sign(offset);
+      for (let p = position + way; way !== 0 && p >= 0 && p < numbers.length; p += way) {
         if (numbers[p] === wanted) return first + p;
-        if (Math.sign(numbers[p] - wanted) === step) break;
+        if (Math.sign(numbers[p] - wanted) === way) break;
       }
       return first + position;
     };
@@ -139,10 +141,10 @@ export class TrainingSet {
 
   /** Decodes a video into the archive. @throws InputError if it has no frame */
   private async store(source: FrameSource, signal: AbortSignal | undefined, onFrame: () => void): Promise<StoredVideo> {
-    const { width, height } = source;
+    const { width, height, step = 1 } = source;
     let sizeIndex = this.sizes.findIndex((size) => size.width === width && size.height === height);
     if (sizeIndex < 0) sizeIndex = this.sizes.push({ height, width }) - 1;
-    const video: StoredVideo = { first: this.frameCount, numbers: [], size: { height, width } };
+    const video: StoredVideo = { first: this.frameCount, numbers: [], step, size: { height, width } };
     for await (const { data, number } of source.frames(signal)) {
       await this.archive.add(data);
       this.sizeOf.push(sizeIndex);

@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import type { Frame, FrameSource } from "../../data/frame.js";
 import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
 import { type Benchmark, type BenchmarkName, benchmarks } from "../../eval/benchmarks.js";
@@ -111,7 +112,8 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   // 1. The data set and the model.
   const { dataset: layout, labels } = options;
   const whole = await openDataset(options.root, { layout, labels });
-  const dataset = onlyVideos(whole, options.videos);
+  const remarks = new Set<string>();
+  const dataset = withRemarks(onlyVideos(whole, options.videos), remarks);
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
@@ -136,6 +138,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
+    for (const line of remarks) say(line);
     if (dataset.test.length < whole.test.length) {
       const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
@@ -216,6 +219,23 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
     }
   }
   return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
+}
+
+/** A data set whose test videos add what their sources remark to `lines`, once they were read. */
+function withRemarks(dataset: Dataset, lines: Set<string>): Dataset {
+  const test = dataset.test.map((video): DatasetVideo => {
+    const open = async (): Promise<FrameSource> => {
+      const source = await video.open();
+      async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
+        yield* source.frames(signal);
+        for (const note of source.notes ?? []) lines.add(note);
+        for (const line of source.warnings ?? []) lines.add(`warning: ${line}`);
+      }
+      return { ...source, frames };
+    };
+    return { ...video, open };
+  });
+  return { ...dataset, test };
 }
 
 function evaluationSettings(

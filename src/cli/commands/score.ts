@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { Command, Option } from "commander";
+import type { PixelFormat } from "../../data/frame.js";
 import type { DetectorOptions } from "../../detector/detector.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import type { FrameScore } from "../../detector/scores.js";
@@ -10,11 +11,15 @@ import { Detector } from "../../node/detector.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { reasonOf } from "../../node/files/messages.js";
+import { isAddress } from "../../node/media/address.js";
+import { type FrameOrder, frameOrders } from "../../node/media/frame_order.js";
 import { openInput } from "../../node/media/open.js";
+import type { RawOptions } from "../../node/media/pipe.js";
+import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
-import { wholeNumber } from "../options/parse.js";
+import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
@@ -30,6 +35,11 @@ interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
   seed: number;
   batch?: number;
   heads?: number;
+  order: FrameOrder;
+  step?: number;
+  rawSize?: Size;
+  rawFormat: PixelFormat;
+  rawFps?: number;
   profile?: boolean;
   quiet?: boolean;
 }
@@ -43,7 +53,10 @@ export function scoreCommand(): Command {
     .description(
       "Scores every frame of a video or of a folder of images: the higher the score, the less normal the frame.",
     )
-    .argument("<input>", "a video file, or a folder of numbered images")
+    .argument(
+      "<input>",
+      "a video file, a folder of images, - for the standard input, or an http(s):// or rtsp(s):// address",
+    )
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
@@ -55,6 +68,30 @@ export function scoreCommand(): Command {
         .argParser(wholeNumber(0)),
     )
     .addOption(headsOption())
+    .addOption(
+      new Option("--order <by>", "what puts a folder's images in order: the last number of a name, the whole name")
+        .choices(frameOrders)
+        .default("auto"),
+    )
+    .addOption(
+      new Option("--step <n>", "distance of neighbouring frames' numbers in a folder (default: found out)").argParser(
+        wholeNumber(1),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--raw-size <HEIGHTxWIDTH>",
+        "the input is raw frames of this size, without a container, one after the other",
+      ).argParser(parseSize),
+    )
+    .addOption(
+      new Option("--raw-format <layout>", "layout of a raw frame's bytes")
+        .choices(["bgr", "rgb", "bgra", "rgba", "gray"])
+        .default("bgr"),
+    )
+    .addOption(
+      new Option("--raw-fps <rate>", "raw frames per second: gives them their times").argParser(numberIn(0.001, 1000)),
+    )
     .addOption(
       new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
         wholeNumber(1, 1024),
@@ -77,7 +114,9 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   };
   const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
   const checkpoint = await readCheckpoint(paths, options.heads);
-  const source = await openInput(input);
+  // Others of this machine can read the command line, which may hold a camera's password.
+  if (isAddress(input)) process.title = "sdmae score";
+  const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
@@ -92,6 +131,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       onNotice: say,
     });
     for (const notice of scoringNotices(detector, options)) say(notice);
+    for (const note of source.notes ?? []) say(note);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
       throw new InputError(`--profile: the adapter ${adapter.description} has no timestamp queries`);
@@ -100,7 +140,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     // 2. Scores. On a terminal the printed rows show the progress.
     const quiet = options.quiet || (!file && process.stdout.isTTY);
     progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
-    await write(format === "csv" ? columns : jsonHead(input, detector, options));
+    await write(format === "csv" ? columns : jsonHead(source.name, detector, options));
     let count = 0;
     let top: FrameScore | undefined;
     for await (const result of detector.stream(source, signal)) {
@@ -135,6 +175,12 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     await file?.discard();
     detector?.close();
   }
+}
+
+function rawOptions({ rawSize, rawFormat, rawFps }: ScoreCommandOptions): RawOptions | undefined {
+  if (rawSize) return { ...rawSize, format: rawFormat, fps: rawFps };
+  if (rawFps !== undefined) throw new InputError("--raw-fps is for raw frames, which need --raw-size too");
+  return undefined;
 }
 
 /**

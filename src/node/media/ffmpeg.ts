@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { access, chmod, copyFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { InputError } from "../../errors.js";
 import { mkdirs } from "../files/atomic.js";
 import { oneLine, reasonOf } from "../files/messages.js";
@@ -106,7 +106,7 @@ export interface FfmpegEnd {
 
 /** A running ffmpeg. */
 export interface FfmpegRun {
-  child: ChildProcessByStdio<null, Readable, Readable>;
+  child: ChildProcessByStdio<Writable | null, Readable, Readable>;
   log: FfmpegLog;
   /** Settles when the process is gone and its pipes are closed; never rejects. */
   ended: Promise<FfmpegEnd>;
@@ -115,17 +115,32 @@ export interface FfmpegRun {
 }
 
 const LONGEST_LINE = 4000;
-const MOST_LINES = 400;
 const MOST_ERRORS = 50;
 
-/** What ffmpeg printed on stderr (run with "-v repeat+level+…"). Its size is bounded. */
+/** A line of ffmpeg's log (run with "-v repeat+level+…"). */
+export interface FfmpegLine {
+  /** Who says it: "[h264 @ 0x1] ", or "" for the program itself. */
+  sender: string;
+  /** Such as "error"; undefined if the line continues another one. */
+  level: string | undefined;
+  text: string;
+}
+
+/**
+ * What a muxer says of time stamps that repeat or run backwards. Raw frames have none, so nothing is
+ * lost by it, and a decoder never says it.
+ */
+const MUXER_TIMING = /increasing dts to muxer|pts \(.*\) < dts \(.*\) in stream|Timestamps are unset in a packet/;
+
+/** What ffmpeg prints on stderr. Of a log of any length only errors are kept, and few of them. */
 export class FfmpegLog {
-  /** The first lines, of all levels. */
-  readonly lines: string[] = [];
   /** Messages of level error or worse, without the level and the sender; the first few. */
   readonly errors: string[] = [];
   errorCount = 0;
   private partial = "";
+
+  /** @param onLine receives every line */
+  constructor(private readonly onLine: (line: FfmpegLine) => void = () => {}) {}
 
   push(text: string): void {
     const parts = (this.partial + text).split(/[\r\n]+/);
@@ -138,27 +153,43 @@ export class FfmpegLog {
     this.partial = "";
   }
 
+  /** Forgets the errors so far. */
+  clearErrors(): void {
+    this.errors.length = 0;
+    this.errorCount = 0;
+  }
+
   private add(line: string): void {
     const match = /^((?:\[[^\]]* @ [^\]]*\] )*)\[(\w+)\] ?(.*)$/.exec(line);
-    const level = match?.[2];
-    if (this.lines.length < MOST_LINES) this.lines.push(match ? `${match[1]}${match[3]}` : line);
-    if (!match || !(level === "error" || level === "fatal" || level === "panic")) return;
-    this.errorCount++;
-    if (this.errors.length < MOST_ERRORS) this.errors.push(match[3]);
+    const [sender, level, text] = match ? [match[1], match[2], match[3]] : ["", undefined, line];
+    if ((level === "error" || level === "fatal" || level === "panic") && !MUXER_TIMING.test(text)) {
+      this.errorCount++;
+      if (this.errors.length < MOST_ERRORS) this.errors.push(text);
+    }
+    this.onLine({ sender, level, text });
   }
 }
 
-/** Starts ffmpeg without stdin. The caller reads stdout; stderr goes into the log. */
-export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun {
-  const child = spawn(program, ["-nostdin", ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+/** What a run of ffmpeg may have beside its arguments. */
+export interface FfmpegRunOptions {
+  /** Its standard input: none (default), a file descriptor, or a pipe that the caller writes. */
+  stdin?: "ignore" | "pipe" | number;
+  onLine?: (line: FfmpegLine) => void;
+}
+
+/** Starts ffmpeg. The caller reads stdout; stderr goes into the log. */
+export function startFfmpeg(program: string, args: readonly string[], options: FfmpegRunOptions = {}): FfmpegRun {
+  const child = spawn(program, ["-nostdin", "-nostats", ...args], {
+    stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
     windowsHide: true,
     // FFREPORT would make it write a log file; colours would disturb the parsing.
     env: { ...process.env, FFREPORT: undefined, AV_LOG_FORCE_NOCOLOR: "1" },
-  });
-  const log = new FfmpegLog();
+  }) as FfmpegRun["child"];
+  const log = new FfmpegLog(options.onLine);
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => log.push(text));
+  // ffmpeg may leave before it has read everything.
+  child.stdin?.on("error", () => {});
   const ended = new Promise<FfmpegEnd>((resolve) => {
     child.on("error", (startError) => {
       if (child.pid === undefined) resolve({ code: null, signal: null, startError });
@@ -175,10 +206,17 @@ export function startFfmpeg(program: string, args: readonly string[]): FfmpegRun
     async stop() {
       // "close" never comes while a pipe has unread data.
       child.stdout.destroy();
+      child.stdin?.destroy();
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await ended;
     },
   };
+}
+
+/** libavutil's version, major and minor, of a line that names it; builds from git print it too. */
+export function libavutilVersion(line: string): [number, number] | undefined {
+  const match = /^\s*libavutil\s+(\d+)\.\s*(\d+)\./.exec(line);
+  return match ? [Number(match[1]), Number(match[2])] : undefined;
 }
 
 /**

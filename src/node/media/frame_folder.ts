@@ -4,6 +4,7 @@ import { join, parse } from "node:path";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { framesWithNeighbour, type OrderOptions, orderFrames } from "./frame_order.js";
 import { type DecodedImage, readImage } from "./images.js";
 
 /** An image of a frame folder. */
@@ -11,20 +12,31 @@ export interface FrameFile {
   path: string;
   /** The file's name without its folder. */
   name: string;
-  /** The frame's number, from the name. */
+  /** The frame's number, from the name, or its position. */
   number: number;
+  /** Seconds since the first frame, if the names are times. */
+  time?: number;
 }
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"]);
 
+/** A folder's images in order, and how far apart neighbours' numbers are. */
+interface FrameFiles {
+  files: FrameFile[];
+  step: number;
+  notes: string[];
+}
+
 /**
- * The images of a folder in the order of their numbers. A file's number is the last run of digits
- * before its extension: "cam2_frame-0017.png" is 17. Files without a digit come last, sorted by
- * name, with the numbers that follow. Hidden files (".…"), sub-folders and other extensions are
- * ignored.
- * @throws InputError if the folder cannot be read, has no image, or has two images of one number
+ * The images of a folder in the order of their numbers or names: see {@link orderFrames}. Hidden
+ * files (".…"), sub-folders and other extensions are ignored.
+ * @throws InputError if the folder cannot be read or has no image, or as orderFrames does
  */
-export async function listFrameFiles(folder: string): Promise<FrameFile[]> {
+export async function listFrameFiles(folder: string, options: OrderOptions = {}): Promise<FrameFile[]> {
+  return (await listFrames(folder, options)).files;
+}
+
+async function listFrames(folder: string, options: OrderOptions): Promise<FrameFiles> {
   const shown = oneLine(folder);
   let names: string[];
   let folders = 0;
@@ -39,32 +51,8 @@ export async function listFrameFiles(folder: string): Promise<FrameFile[]> {
     const hint = folders > 0 ? `, but ${folders} folder${folders > 1 ? "s" : ""}: name the one with the frames` : "";
     throw new InputError(`${shown} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)${hint}`);
   }
-  const numbered: FrameFile[] = [];
-  const rest: string[] = [];
-  for (const name of names) {
-    const digits = /(\d+)\D*$/.exec(parse(name).name)?.[1];
-    if (digits === undefined) {
-      rest.push(name);
-      continue;
-    }
-    const number = Number(digits);
-    if (!Number.isSafeInteger(number)) {
-      throw new InputError(`${oneLine(join(folder, name))}: the frame number ${oneLine(digits)} is too large`);
-    }
-    numbered.push({ path: join(folder, name), name, number });
-  }
-  numbered.sort((a, b) => a.number - b.number || (a.name < b.name ? -1 : 1));
-  for (let i = 1; i < numbered.length; i++) {
-    const [a, b] = [numbered[i - 1], numbered[i]];
-    if (a.number === b.number) {
-      throw new InputError(
-        `${shown}: ${oneLine(a.name)} and ${oneLine(b.name)} both have the frame number ${a.number}`,
-      );
-    }
-  }
-  let next = (numbered.at(-1)?.number ?? -1) + 1;
-  for (const name of rest.sort()) numbered.push({ path: join(folder, name), name, number: next++ });
-  return numbered;
+  const { frames, step, notes } = orderFrames(folder, names, options);
+  return { files: frames.map((frame) => ({ ...frame, path: join(folder, frame.name) })), step, notes };
 }
 
 function isImageName(name: string): boolean {
@@ -72,8 +60,8 @@ function isImageName(name: string): boolean {
 }
 
 /** How a frame folder is read. */
-export interface FrameFolderOptions {
-  /** Frames per second, if known: gives frames their time. */
+export interface FrameFolderOptions extends OrderOptions {
+  /** Frames per second, if known: gives frames their time, unless their names are times. */
   fps?: number;
   /** Images that are decoded ahead, at most; default 4. */
   decodesInFlight?: number;
@@ -87,7 +75,7 @@ export interface FrameFolderOptions {
  */
 export async function openFrameFolder(folder: string, options: FrameFolderOptions = {}): Promise<FrameSource> {
   const { fps, decodesInFlight = 4 } = options;
-  const files = await listFrameFiles(folder);
+  const { files, step, notes } = await listFrames(folder, options);
   const first = await readImage(files[0].path);
   const { width, height } = first;
   checkFrameSize(oneLine(files[0].path), width, height);
@@ -118,8 +106,8 @@ export async function openFrameFolder(folder: string, options: FrameFolderOption
         }
         const image = await pending.shift()!;
         signal?.throwIfAborted();
-        const { number } = files[index];
-        yield { ...image, index, number, ...(fps === undefined ? {} : { time: index / fps }) };
+        const { number, time = fps === undefined ? undefined : index / fps } = files[index];
+        yield { ...image, index, number, ...(time === undefined ? {} : { time }) };
       }
     } finally {
       await Promise.allSettled(pending);
@@ -132,6 +120,26 @@ export async function openFrameFolder(folder: string, options: FrameFolderOption
     height,
     frameCount: files.length,
     ...(fps === undefined ? {} : { fps }),
+    ...(step === 1 ? {} : { step }),
+    notes,
+    warnings: neighbourWarnings(folder, files, step),
     frames,
   };
 }
+
+/** Below this share of frames with a neighbour, the numbers cannot be those of a video's frames. */
+const FEW = 0.1;
+
+function neighbourWarnings(folder: string, files: readonly FrameFile[], step: number): string[] {
+  const count = files.length < 2 ? 1 : framesWithNeighbour(numbersOf(files), step) / files.length;
+  if (count >= FEW) return [];
+  const [first, second] = numbersOf(files);
+  const few = count === 0 ? "no frame has" : "hardly any frame has";
+  return [
+    `${oneLine(folder)}: ${few} a neighbour, because the numbers in the names have gaps (${first}, ${second}, …): ` +
+      "motion cannot be seen; --order name takes the frames as neighbours in the order of their names, " +
+      "--step N those whose numbers are N apart",
+  ];
+}
+
+const numbersOf = (files: readonly FrameFile[]): number[] => files.map(({ number }) => number);

@@ -2,30 +2,55 @@ import { open, stat } from "node:fs/promises";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
-import { openFrameFolder } from "./frame_folder.js";
+import { isAddress, parseAddress } from "./address.js";
+import { findFfmpeg } from "./ffmpeg.js";
+import { type FrameFolderOptions, openFrameFolder } from "./frame_folder.js";
+import { openHttp } from "./http.js";
 import { imageFormat } from "./images.js";
+import { openPipe, openRaw, type RawOptions } from "./pipe.js";
+import { openRtsp } from "./rtsp.js";
 import { openVideo, type VideoOptions } from "./video.js";
 
+/** How an input is read: what fits its kind. */
+export interface InputOptions extends VideoOptions, Pick<FrameFolderOptions, "order" | "step"> {
+  /** Take the bytes for raw frames without any container, one after the other. */
+  raw?: RawOptions;
+  /** The file descriptor that "-" stands for; default 0, the standard input. */
+  stdin?: number;
+}
+
 /**
- * Opens a video that a user names: a folder of frames, or a video file.
- * @throws InputError if it is neither, or cannot be read; see openFrameFolder and openVideo
+ * Opens a video that a user names: a folder of frames, a video file, "-" for the standard input, or
+ * an address (http, https, rtsp, rtsps).
+ * @throws InputError if it is none of these, or cannot be read; see openFrameFolder, openVideo,
+ * openRaw, openHttp and openRtsp
  */
-export async function openInput(path: string, options: VideoOptions = {}): Promise<FrameSource> {
+export async function openInput(input: string, options: InputOptions = {}): Promise<FrameSource> {
+  const { raw, stdin = 0 } = options;
+  if (raw) return openRaw(input === "-" ? { fd: stdin, name: STDIN_NAME } : input, raw);
+  if (input === "-" || isAddress(input)) {
+    const program = options.ffmpeg ?? (await findFfmpeg());
+    if (input === "-") return openPipe(program, stdin, STDIN_NAME);
+    const address = parseAddress(input);
+    return /^http/.test(address.url.protocol) ? openHttp(program, address) : openRtsp(program, address);
+  }
   let isFolder: boolean;
   let isImage: boolean;
   try {
-    const info = await stat(path);
+    const info = await stat(input);
     isFolder = info.isDirectory();
-    isImage = info.isFile() && imageFormat(await firstBytes(path)) !== undefined;
+    isImage = info.isFile() && imageFormat(await firstBytes(input)) !== undefined;
   } catch (error) {
     // Node cannot pass on a name in another encoding.
-    const hint = path.includes("\uFFFD") ? "; its name is not UTF-8: rename it, for example with convmv" : "";
-    throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}${hint}`);
+    const hint = input.includes("\uFFFD") ? "; its name is not UTF-8: rename it, for example with convmv" : "";
+    throw new InputError(`${oneLine(input)} cannot be read: ${reasonOf(error)}${hint}`);
   }
-  if (isFolder) return openFrameFolder(path);
-  if (isImage) throw new InputError(`${oneLine(path)} is a single image; name a folder of frames or a video`);
-  return openVideo(path, options);
+  if (isFolder) return openFrameFolder(input, options);
+  if (isImage) throw new InputError(`${oneLine(input)} is a single image; name a folder of frames or a video`);
+  return openVideo(input, options);
 }
+
+const STDIN_NAME = "standard input";
 
 async function firstBytes(path: string): Promise<Uint8Array> {
   const file = await open(path);

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "../../../src/data/frame.js";
 import { InputError } from "../../../src/errors.js";
-import { FfmpegLog, findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { type FfmpegLine, FfmpegLog, findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { openInput } from "../../../src/node/media/open.js";
 import { openVideo } from "../../../src/node/media/video.js";
 
@@ -306,7 +306,8 @@ describe("ffmpeg is found", () => {
 });
 
 test("ffmpeg's log is bounded, whatever it prints", () => {
-  const log = new FfmpegLog();
+  const lines: FfmpegLine[] = [];
+  const log = new FfmpegLog((line) => lines.push(line));
   log.push(`[h264 @ 0x1] [error] first\n[warn`);
   log.push("ing] no error\nplain\n");
   for (let i = 0; i < 1e4; i++) log.push(`[error] again ${i}\n`);
@@ -315,6 +316,10 @@ test("ffmpeg's log is bounded, whatever it prints", () => {
   expect(log.errorCount).toBe(10001);
   expect(log.errors.slice(0, 2)).toEqual(["first", "again 0"]);
   expect(log.errors.length).toBe(50);
-  expect(log.lines.length).toBe(400);
-  expect(log.lines.slice(0, 3)).toEqual(["[h264 @ 0x1] first", "no error", "plain"]);
+  expect(lines.slice(0, 3)).toEqual([
+    { sender: "[h264 @ 0x1] ", level: "error", text: "first" },
+    { sender: "", level: "warning", text: "no error" },
+    { sender: "", level: undefined, text: "plain" },
+  ]);
+  expect(lines.at(-1)?.text.length).toBe(4000);
 });
