@@ -1,5 +1,6 @@
 // Measures a detector on the test videos of a data set: scores, AUCs, regions.
 import { checkLabelCount, type DatasetVideo } from "../data/dataset.js";
+import { quantile } from "../data/quantile.js";
 import {
   type FrameScoreSettings,
   frameScore,
@@ -12,7 +13,7 @@ import { macroAuc, microAuc } from "./frame_auc.js";
 import { PixelAuc } from "./pixel_auc.js";
 import type { VideoRecord } from "./record.js";
 import { type RegionCurves, type RegionVideo, regionMetrics } from "./region_metrics.js";
-import { findRegions, quantile } from "./regions.js";
+import { findRegions } from "./regions.js";
 import { equalErrorRate, type RocCurve, rocAuc, rocCurve } from "./roc.js";
 import { countNaN, minMaxNormalize, type Smoothing, smooth } from "./smoothing.js";
 import { TrackBuilder } from "./tracks.js";
