@@ -38,13 +38,13 @@ describe("normal video", () => {
 
 describe("a threshold for a rate", () => {
   it("lies between the peaks that may raise alarms and those that may not, if the video is long enough", () => {
-    // 120 minutes with the peaks 1…120. 24 alarms a day are 2 in 2 hours: 120 and 119.
+    // Minutes with the peaks 1…120. 24 alarms a day are 2 in 2 hours: 120 and 119.
     const blocks = Array.from({ length: 120 }, (_, minute) => new Array<number>(12).fill(minute + 1)).flat();
     expect(thresholdFor(normal(blocks), 24)).toEqual({ threshold: 118.5, alarmsPerDay: 24, extrapolation: 0.5 });
   });
 
   it("continues the tail if it is not", () => {
-    // Minutes with the peaks 1…120. 24 alarms a day are 2 in 2 hours: 120 and 119.
+    // 100 s: 20 blocks. The highest fifth, but at least 5: 9, 8, 7, 6, 5 over 4: a mean excess of 3.
     const blocks = [...new Array<number>(15).fill(4), 5, 6, 7, 8, 9];
     const found = thresholdFor(normal(blocks), 1);
     // A day has 17,280 blocks: 4 + 3 ln(5/20 · 17280) = 4 + 3 ln 4320 = 4 + 3 · 8.3710106…

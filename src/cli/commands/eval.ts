@@ -4,7 +4,7 @@ import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
-import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../../detector/frame_score.js";
+import { type MapKind, mapKinds } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
 import { type Benchmark, type BenchmarkName, benchmarks } from "../../eval/benchmarks.js";
 import { type EvaluationSettings, paperEvaluation } from "../../eval/evaluation.js";
@@ -18,7 +18,14 @@ import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { RecordStore } from "../../node/files/record_store.js";
 import { writeReport } from "../../report/evaluation/write.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
-import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "../options/measure.js";
+import {
+  frameScoreOf,
+  type MeasureOptions,
+  mapFor,
+  measured,
+  measureOptions,
+  scoringNotices,
+} from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
@@ -234,16 +241,6 @@ function evaluationSettings(
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta },
   });
-}
-
-/**
- * The default of --map: the predicted map if it scores frames, else the map of errors, as in the
- * paper.
- */
-function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
-  const own = mapOf[scoring];
-  if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
-  return hasStudent ? "cleaned-map" : "moving-error";
 }
 
 /** The report's folder, and whether this call made it. */
