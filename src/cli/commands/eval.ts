@@ -28,7 +28,8 @@ import {
 } from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
-import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
+import { fpsOption } from "../options/watch.js";
+import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -49,6 +50,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   alpha: number;
   beta: number;
   videos?: string[];
+  fps?: number;
   json?: string;
   report?: string;
   work?: string;
@@ -95,6 +97,7 @@ export function evalCommand(): Command {
     new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
       .default(beta)
       .argParser(numberIn(0, 1)),
+    fpsOption("the data set's"),
     headsOption(),
     new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
     adapterOption(),
@@ -160,7 +163,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
         dataset,
         result,
         settings,
-        metrics: metrics(all),
+        metrics: reportMetrics(all),
         facts: facts(all),
         records: (video) => readRecords(store as RecordStore, video, options.seed, maskings),
         onVideo: () => progress?.advance(),
@@ -223,7 +226,7 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
 
 function evaluationSettings(
   options: EvalOptions,
-  { smoothing, normalize }: Pick<EvaluationSettings, "smoothing" | "normalize">,
+  { smoothing, normalize, fps }: Pick<EvaluationSettings, "smoothing" | "normalize" | "fps">,
   detector: Detector,
 ): EvaluationSettings {
   const { regionQuantile, alpha, beta } = options;
@@ -239,7 +242,7 @@ function evaluationSettings(
   }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
-    ...{ map, regionQuantile, alpha, beta },
+    ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
   });
 }
 

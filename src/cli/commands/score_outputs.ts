@@ -153,7 +153,7 @@ export class ScoreOutputs {
     if (result.time === undefined && index === 0 && this.options.fps === undefined) {
       this.context.say(`the frames have no clock: ${this.fps} per second are assumed (--fps)`);
     }
-    this.hasClock = result.time !== undefined;
+    this.hasClock = result.time !== undefined || this.options.fps !== undefined;
     const time = result.time ?? index / this.fps;
     // 1. The map, and the range of its values.
     const map = this.average.push(regionMap(result, this.detector, this.kind), time);

@@ -83,7 +83,8 @@ export class VideoReport {
     if (event) {
       // The event began some frames ago, before it was known to be one.
       this.open ??= { first: index - (event.raised.frame - event.start.frame), last: index };
-      this.open.last = index;
+      // During the hold it may be over already.
+      if (event.end.frame === frame.number) this.open.last = index;
       if (!this.peak || level > this.peak.score) this.peak = shown;
     }
     if (!this.hasThreshold) this.offerHighest(shown);
@@ -115,8 +116,8 @@ export class VideoReport {
     const stride = Math.max(1, Math.ceil(this.strip.length / mostPictures));
     const strip = await Promise.all(this.strip.filter((_, i) => i % stride === 0).map(picture));
     const moments: ReportMoment[] = [];
-    for (const { event, taken } of this.events) {
-      const note = `event ${event.id}`;
+    for (const { event, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
+      const note = `event ${event.id}, ${(event.end.time - event.start.time).toFixed(1)} s`;
       const at = { kind: "event", video: this.name, frame: event.peak.frame, score: event.peak.level, note };
       moments.push({ ...at, ...(await picture(taken)) });
     }
