@@ -8,7 +8,9 @@ import type { NormalCollector } from "../watch/calibration.js";
 import { MapAverage } from "../watch/map_average.js";
 import type { ValueSample } from "../watch/value_sample.js";
 
-/** Quantiles of a map's values: below the first nothing shows; from the second a region is abnormal. */
+/**
+ * Quantiles of a map's values: below the first nothing shows; from the second a region is abnormal.
+ */
 export const mapQuantiles = { low: 0.9, high: 0.999 };
 
 /** The map in which regions are found, for a detector opened with `tokenMaps`. */

@@ -2,8 +2,8 @@ import type { Frame, FrameSource } from "./frame.js";
 
 /**
  * A source whose frames are kept until they are taken, so that a frame and its score can be shown
- * together. Memory holds the frames between the one read last and the one taken last: those that the
- * detector works on.
+ * together. Memory holds the frames between the one read last and the one taken last: those that
+ * the detector works on.
  */
 export class KeptFrames {
   readonly source: FrameSource;

@@ -2,8 +2,8 @@ import { quantile } from "../data/quantile.js";
 import { uniformGenerator } from "../random.js";
 
 /**
- * A random sample of the values of many maps, for their quantiles. It has one size however many maps
- * there are, and the same maps give the same sample.
+ * A random sample of the values of many maps, for their quantiles. It has one size however many
+ * maps there are, and the same maps give the same sample.
  */
 export class ValueSample {
   private readonly values: Float32Array;

@@ -44,7 +44,7 @@ describe("a threshold for a rate", () => {
   });
 
   it("continues the tail if it is not", () => {
-    // 100 s: 20 blocks. The highest fifth, but at least 5: 9, 8, 7, 6, 5 over 4: a mean excess of 3.
+    // 100 s: 20 blocks. The highest five (9, 8, 7, 6, 5) exceed 4 by 3 on average.
     const blocks = [...new Array<number>(15).fill(4), 5, 6, 7, 8, 9];
     const found = thresholdFor(normal(blocks), 1);
     // A day has 17,280 blocks: 4 + 3 ln(5/20 · 17280) = 4 + 3 ln 4320 = 4 + 3 · 8.3710106…

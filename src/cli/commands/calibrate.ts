@@ -23,6 +23,7 @@ import { numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
 import { interruptible } from "../terminal/interrupt.js";
+import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 
 interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOptions {
@@ -81,6 +82,7 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
   const sources = [];
   for (const video of videos) sources.push(await openInput(video));
   const out = options.out ?? calibrationPath(options.checkpoint);
+  await refuseOutputs({ json: out });
   const file = await AtomicFile.create(out);
   let detector: Detector | undefined;
   let progress: Progress | undefined;

@@ -1,5 +1,5 @@
 // What `score` writes for people who look: a page, a video, a list of events.
-import { rmdir } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { KeptFrames } from "../../data/kept_frames.js";
@@ -26,6 +26,7 @@ import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
+import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 
 /** The columns of --events: numbers of frames, seconds, the highest level, its box in pixels. */
@@ -100,7 +101,11 @@ export class ScoreOutputs {
     if (events !== undefined && !/\.csv$/i.test(events)) {
       throw new InputError(`--events ${events}: the name must end in .csv`);
     }
-    if (video !== undefined) await checkVideoPath(video, "--video");
+    await refuseOutputs({ json: events });
+    if (video !== undefined) {
+      await checkVideoPath(video, "--video");
+      if (await isSameFile(video, context.input)) throw new InputError(`--video ${video} is the input itself`);
+    }
     const outputs = new ScoreOutputs(options, context);
     try {
       if (report !== undefined) outputs.madeFolder = await makeFolder(report, `--report ${report}`);
@@ -234,8 +239,8 @@ export class ScoreOutputs {
   }
 
   /**
-   * The abnormal regions, the highest first: where the map exceeds what it is in normal video, and at
-   * least the upper half of the frame's strongest place.
+   * The abnormal regions, the highest first: where the map exceeds what it is in normal video, and
+   * at least the upper half of the frame's strongest place.
    */
   private regionsOf(map: ScoreMap, size: { width: number; height: number }): Region[] {
     const peak = map.data.reduce((most, value) => Math.max(most, value), 0);
@@ -345,6 +350,12 @@ export class ScoreOutputs {
       ],
     };
   }
+}
+
+/** Whether two paths, which need not exist, name one file. */
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
+  return one !== undefined && one.ino === other?.ino && one.dev === other.dev;
 }
 
 function eventLine({ id, start, end, peak }: WatchEvent, hasClock: boolean): string {

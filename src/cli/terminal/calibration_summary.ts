@@ -1,4 +1,4 @@
-// What `calibrate` prints: the histogram of normal minutes, the threshold, and what the data support.
+// What `calibrate` prints: the histogram of normal minutes, the threshold, what the data support.
 import { duration, score } from "../../report/web/format.js";
 import {
   alarmsAt,

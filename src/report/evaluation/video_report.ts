@@ -39,8 +39,8 @@ export type VideoReportTexts = Pick<
 >;
 
 /**
- * Collects what a report shows. Memory does not grow with the video: longer ones are drawn with fewer
- * points and pictures.
+ * Collects what a report shows. Memory does not grow with the video: longer ones are drawn with
+ * fewer points and pictures.
  */
 export class VideoReport {
   /** Frames per point. */

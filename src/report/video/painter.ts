@@ -79,7 +79,7 @@ export class Painter {
     return this.canvas;
   }
 
-  /** The frame with the map over it, whose values are interpolated between the centres of its cells. */
+  /** The frame with the map over it, interpolated between the centres of the map's cells. */
   private paintMap({ data }: Frame, { map, range: { low, high } }: Overlay): void {
     const { width, height } = this.source;
     const { canvas, ramp } = this;

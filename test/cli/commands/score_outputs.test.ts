@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { runInChild } from "../../support/child.js";
@@ -64,7 +64,8 @@ describe("score --events", () => {
     expect(ran).toEqual({ code: 0, stdout: "", stderr: "" });
     const [head, ...lines] = readFileSync(at("e.csv"), "utf8").trim().split("\n");
     expect(head).toBe("event,start_frame,end_frame,peak_frame,start,end,peak,score,x1,y1,x2,y2");
-    const expected = runs(threshold - 1e-7);
+    // The first frame alone is no event: it lasts until the second, which is not known yet.
+    const expected = runs(threshold - 1e-7).filter((run) => run.at(-1) !== rows[0]);
     expect(expected.length).toBeGreaterThan(0);
     expect(lines).toHaveLength(expected.length);
     for (const [i, line] of lines.entries()) {
@@ -194,6 +195,8 @@ describe("options of score that watch", () => {
     expectRefusal(await score("--normal-quantile", "0.5"), "--normal-quantile has no effect without --normal");
     expectRefusal(await score("--video", at("x.avi")), "must end in .mp4");
     expectRefusal(await score("--video", at("no/x.mp4")), "there is no folder");
+    copyFileSync(video, at("same.mp4"));
+    expectRefusal(await sdmae("score", at("same.mp4"), ...model, "--video", at("same.mp4")), "is the input itself");
     expectRefusal(await score("--threshold", "much", "--events", at("x.csv")), "Give a number");
     expectRefusal(await score("--threshold", "1", "--normal", folder, "--events", at("x.csv")), "cannot be used with");
     expectRefusal(await score("--normal", at("none.mp4"), "--events", at("x.csv"), "--report", at("new")), "none.mp4");
