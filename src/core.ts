@@ -54,6 +54,7 @@ export { type ScoreOptions, type ScoreSettings, scoreSettings } from "./detector
 export type { ScoreMap, TokenMaps } from "./detector/token_maps.js";
 export * from "./errors.js";
 export { Evaluation, type EvaluationResult, type EvaluationSettings, paperEvaluation } from "./eval/evaluation.js";
+export { type EventMetrics, eventMetrics } from "./eval/events.js";
 export { macroAuc, microAuc, type ScoredVideo, type VideoAuc, videoAucs } from "./eval/frame_auc.js";
 export { PixelAuc } from "./eval/pixel_auc.js";
 export { recordVideo, type VideoRecord } from "./eval/record.js";
@@ -77,3 +78,6 @@ export { type TrainingPresetName, trainingPresets } from "./train/presets.js";
 export { type BestTest, DivergedError, type EpochReport, type StepReport, type TestReport } from "./train/progress.js";
 export type { CheckpointKind, ResumeFrom } from "./train/run_checkpoint.js";
 export { type TrainOptions, type TrainResult, train } from "./train/trainer.js";
+export { type AlarmRule, type TimedScore, usualAlarmRule } from "./watch/alarm_rule.js";
+export { NormalCollector, type NormalLevels, type RateThreshold, thresholdFor } from "./watch/calibration.js";
+export { type EventChange, EventFinder, type Thresholds, type WatchEvent } from "./watch/events.js";

@@ -16,7 +16,7 @@ const floors = [
   ["ops"],
   ["model", "checkpoint", "data"],
   ["tuner"],
-  ["detector", "train", "eval"],
+  ["detector", "train", "eval", "watch"],
   ["core.ts"],
   ["node"],
   ["report", "fixture"],

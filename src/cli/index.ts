@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { versions } from "../node/files/versions.js";
 import { adaptersCommand } from "./commands/adapters.js";
+import { calibrateCommand } from "./commands/calibrate.js";
 import { checkFixtureCommand } from "./commands/check_fixture.js";
 import { convertCheckpointCommand } from "./commands/convert_checkpoint.js";
 import { createAnomaliesCommand } from "./commands/create_anomalies.js";
@@ -19,6 +20,7 @@ import { run } from "./run.js";
 /** Every command by its name. `tools/NAME.js` runs some of them directly. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
+  calibrate: calibrateCommand,
   eval: evalCommand,
   train: trainCommand,
   dataset: datasetCommand,

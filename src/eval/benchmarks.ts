@@ -18,6 +18,8 @@ export interface Benchmark {
   smoothing: Smoothing;
   /** Whether the smoothed scores of each video are stretched to 0…1. */
   normalize: boolean;
+  /** Frames per second, for folders of images. */
+  fps: number;
   published: Published;
 }
 
@@ -33,6 +35,7 @@ export const benchmarks = {
     preset: "avenue",
     smoothing: paperSmoothing,
     normalize: false,
+    fps: 25,
     published: { microAuc: 91.3, rbdc: 46.77, tbdc: 66.58 },
   },
   shanghai: {
@@ -40,17 +43,19 @@ export const benchmarks = {
     preset: "shanghai",
     smoothing: { kind: "paper", range: 900, mu: 282 },
     normalize: true,
+    fps: 24,
     published: {},
   },
-  ubnormal: { title: "UBnormal", smoothing: paperSmoothing, normalize: false, published: {} },
-  ped1: { title: "UCSD Ped1", smoothing: paperSmoothing, normalize: false, published: {} },
+  ubnormal: { title: "UBnormal", smoothing: paperSmoothing, normalize: false, fps: 30, published: {} },
+  ped1: { title: "UCSD Ped1", smoothing: paperSmoothing, normalize: false, fps: 10, published: {} },
   ped2: {
     title: "UCSD Ped2",
     smoothing: paperSmoothing,
     normalize: false,
+    fps: 10,
     published: { microAuc: 95.4, macroAuc: 98.4 },
   },
-  folder: { title: "Own videos", smoothing: paperSmoothing, normalize: false, published: {} },
+  folder: { title: "Own videos", smoothing: paperSmoothing, normalize: false, fps: 25, published: {} },
 } as const satisfies Record<string, Benchmark>;
 
 /** Name of a data set's layout. */

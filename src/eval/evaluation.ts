@@ -1,5 +1,6 @@
 // Measures a detector on the test videos of a data set: scores, AUCs, regions.
 import { checkLabelCount, type DatasetVideo } from "../data/dataset.js";
+import { quantile } from "../data/quantile.js";
 import {
   type FrameScoreSettings,
   frameScore,
@@ -8,11 +9,12 @@ import {
   paperFrameScore,
 } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
+import { type EventMetrics, eventMetrics } from "./events.js";
 import { macroAuc, microAuc } from "./frame_auc.js";
 import { PixelAuc } from "./pixel_auc.js";
 import type { VideoRecord } from "./record.js";
 import { type RegionCurves, type RegionVideo, regionMetrics } from "./region_metrics.js";
-import { findRegions, quantile } from "./regions.js";
+import { findRegions } from "./regions.js";
 import { equalErrorRate, type RocCurve, rocAuc, rocCurve } from "./roc.js";
 import { countNaN, minMaxNormalize, type Smoothing, smooth } from "./smoothing.js";
 import { TrackBuilder } from "./tracks.js";
@@ -26,6 +28,8 @@ export interface EvaluationSettings extends FrameScoreSettings {
   map: MapKind;
   /** A region is where the map reaches this quantile of its video's values; 0 to below 1. */
   regionQuantile: number;
+  /** Frames per second of videos without a clock, for event-level figures; default 25. */
+  fps?: number;
   /** Share of a track's regions that must be found, above 0 and at most 1. */
   alpha: number;
   /** Least overlap (IoU) of a detection with a region, above 0 and at most 1. */
@@ -67,6 +71,8 @@ export interface EvaluationResult {
   /** Equal-error rate over all frames, and its threshold. */
   equalErrorRate?: { rate: number; threshold: number };
   roc?: RocCurve;
+  /** Events and alarms at the threshold of the equal-error rate. */
+  events?: EventMetrics;
   pixelAuc?: number;
   rbdc?: number;
   tbdc?: number;
@@ -147,6 +153,10 @@ export class Evaluation {
       result.microAuc = micro;
       result.roc = rocCurve(labels, scores, 500);
       result.equalErrorRate = equalErrorRate(labels, scores);
+      const { threshold } = result.equalErrorRate ?? {};
+      const fps = settings.fps ?? 25;
+      const timed = labelled.map((v) => ({ ...v, times: v.times ?? v.frames.map((_, i) => i / fps) }));
+      if (threshold !== undefined) result.events = eventMetrics(timed, threshold);
     }
     if (this.masked > 0) {
       const pixelAuc = this.pixels.auc();

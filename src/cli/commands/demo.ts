@@ -21,7 +21,7 @@ import { writeReport } from "../../report/evaluation/write.js";
 import { trainingPresets, trainingScene } from "../../train/presets.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { wholeNumber } from "../options/parse.js";
-import { facts, metrics } from "../terminal/eval_summary.js";
+import { facts, reportMetrics } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
@@ -90,7 +90,7 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
     const page = join(report, "index.html");
     await writeReport(page, {
       title: `Demo: drawn street, seed ${seed}`,
-      ...{ dataset, result, settings, metrics: metrics(evaluated), facts: facts(evaluated), signal },
+      ...{ dataset, result, settings, metrics: reportMetrics(evaluated), facts: facts(evaluated), signal },
       records: async ({ name }) =>
         Promise.all(Array.from({ length: maskings }, async (_, i) => (await records.read(name, i)) as VideoRecord)),
     });

@@ -5,7 +5,7 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import type { Frame, FrameSource } from "../../data/frame.js";
-import { type FrameScoring, type MapKind, mapKinds, mapOf } from "../../detector/frame_score.js";
+import { type MapKind, mapKinds } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
 import { type Benchmark, type BenchmarkName, benchmarks } from "../../eval/benchmarks.js";
 import { type EvaluationSettings, paperEvaluation } from "../../eval/evaluation.js";
@@ -19,10 +19,18 @@ import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { RecordStore } from "../../node/files/record_store.js";
 import { writeReport } from "../../report/evaluation/write.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
-import { frameScoreOf, type MeasureOptions, measured, measureOptions, scoringNotices } from "../options/measure.js";
+import {
+  frameScoreOf,
+  type MeasureOptions,
+  mapFor,
+  measured,
+  measureOptions,
+  scoringNotices,
+} from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
-import { evaluationJson, facts, metrics, summaryLines } from "../terminal/eval_summary.js";
+import { fpsOption } from "../options/watch.js";
+import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
@@ -44,6 +52,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   alpha: number;
   beta: number;
   videos?: string[];
+  fps?: number;
   json?: string;
   report?: string;
   work?: string;
@@ -92,6 +101,7 @@ export function evalCommand(): Command {
     new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
       .default(beta)
       .argParser(numberIn(0, 1)),
+    fpsOption("the data set's"),
     headsOption(),
     new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
     adapterOption(),
@@ -160,7 +170,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
         dataset,
         result,
         settings,
-        metrics: metrics(all),
+        metrics: reportMetrics(all),
         facts: facts(all),
         records: (video) => readRecords(store as RecordStore, video, options.seed, maskings),
         onVideo: () => progress?.advance(),
@@ -240,7 +250,7 @@ function withRemarks(dataset: Dataset, lines: Set<string>): Dataset {
 
 function evaluationSettings(
   options: EvalOptions,
-  { smoothing, normalize }: Pick<EvaluationSettings, "smoothing" | "normalize">,
+  { smoothing, normalize, fps }: Pick<EvaluationSettings, "smoothing" | "normalize" | "fps">,
   detector: Detector,
 ): EvaluationSettings {
   const { regionQuantile, alpha, beta } = options;
@@ -256,18 +266,8 @@ function evaluationSettings(
   }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
-    ...{ map, regionQuantile, alpha, beta },
+    ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
   });
-}
-
-/**
- * The default of --map: the predicted map if it scores frames, else the map of errors, as in the
- * paper.
- */
-function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
-  const own = mapOf[scoring];
-  if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
-  return hasStudent ? "cleaned-map" : "moving-error";
 }
 
 /** The report's folder, and whether this call made it. */

@@ -20,12 +20,14 @@ import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/de
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
 import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { type WatchOptions, watchOptions } from "../options/watch.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
 import { Progress } from "../terminal/progress.js";
+import { ScoreOutputs, wantsOutputs } from "./score_outputs.js";
 
-interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions {
+interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions, WatchOptions {
   checkpoint: string;
   student?: string;
   out?: string;
@@ -60,7 +62,7 @@ export function scoreCommand(): Command {
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
-  for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  for (const option of [...watchOptions(), ...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
     .addOption(
       new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
@@ -120,14 +122,23 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
-  const write = (text: string) => (file ? file.write(text) : print(text));
+  // With a page, a video or a list of events, scores go to a file only.
+  const printed = !wantsOutputs(options);
+  const write = async (text: string) => {
+    if (file) await file.write(text);
+    else if (printed) await print(text);
+  };
+  let outputs: ScoreOutputs | undefined;
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
+    const context = { input, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
+    outputs = await ScoreOutputs.open(options, context);
     detector = await Detector.open(checkpoint, {
       ...settings,
       ...deviceOf(options),
       tune: options.tune,
+      tokenMaps: wantsOutputs(options),
       onNotice: say,
     });
     for (const notice of scoringNotices(detector, options)) say(notice);
@@ -138,16 +149,18 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     }
     signal.throwIfAborted();
     // 2. Scores. On a terminal the printed rows show the progress.
-    const quiet = options.quiet || (!file && process.stdout.isTTY);
+    const watched = await outputs.start(detector, source);
+    const quiet = options.quiet || (!file && printed && process.stdout.isTTY);
     progress = new Progress("frames", source.frameCount ?? source.estimatedFrameCount, quiet ?? false, true);
     await write(format === "csv" ? columns : jsonHead(source.name, detector, options));
     let count = 0;
     let top: FrameScore | undefined;
-    for await (const result of detector.stream(source, signal)) {
+    for await (const result of detector.stream(watched, signal)) {
       await write(
         format === "csv" ? csvLine(result) : `${count > 0 ? ",\n" : ""}    ${JSON.stringify(record(result))}`,
       );
       count++;
+      await outputs.take(result);
       if (!top || result.score > top.score) top = result;
       progress.advance();
     }
@@ -158,6 +171,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       for (const line of profileTable(await detector.profile())) process.stderr.write(`${line}\n`);
     }
     signal.throwIfAborted();
+    const written = await outputs.finish();
     await file?.commit();
     for (const warning of source.warnings ?? []) say(`warning: ${warning}`);
     const { height, width } = detector.settings.size;
@@ -166,12 +180,15 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s after the first), ` +
         `${memory} MB of GPU memory, on ${adapter.description}`,
     );
-    if (top)
+    if (top) {
       say(
         `highest score ${top.score.toPrecision(6)} at frame ${top.frame}${options.out ? `; written to ${options.out}` : ""}`,
       );
+    }
+    for (const line of written) say(line);
   } finally {
     progress?.stop();
+    await outputs?.discard();
     await file?.discard();
     detector?.close();
   }

@@ -5,6 +5,8 @@ import {
   type FrameScoring,
   frameScorings,
   isOfErrors,
+  type MapKind,
+  mapOf,
   paperFrameScore,
   type TokenChoice,
   type TokenScoring,
@@ -107,6 +109,21 @@ export function scoringNotices(
 function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
   if (topK !== undefined && !topScorings.has(scoring))
     throw new InputError("--top-k has no effect without --frame-score top-k or top-anomaly");
+}
+
+/**
+ * The default of --map: the predicted map if it scores frames, else the map of errors, as in the
+ * paper.
+ */
+export function mapFor(scoring: FrameScoring, hasStudent: boolean): MapKind {
+  const own = mapOf[scoring];
+  if (own === "anomaly-map" || own === "moving-anomaly") return "moving-anomaly";
+  return hasStudent ? "cleaned-map" : "moving-error";
+}
+
+/** {@link mapFor} for the way in which a detector scores frames. */
+export function mapForDetector({ settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">): MapKind {
+  return mapFor(settings.frameScore.scoring, hasTrainedStudent(checkpoint.config, checkpoint.extras));
 }
 
 /** The options behind {@link MeasureOptions}. */

@@ -6,6 +6,7 @@ import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation
 import type { Detector } from "../../node/detector.js";
 import { versions } from "../../node/files/versions.js";
 import type { ReportMetric } from "../../report/evaluation/page_file.js";
+import { duration, score } from "../../report/web/format.js";
 import { percent, table } from "./table.js";
 
 /** An evaluation, and what it was made with. */
@@ -64,6 +65,28 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
   }));
 }
 
+/** Events and alarms, as names, figures and meanings. */
+function eventRows({ result: { events } }: Evaluated): [name: string, text: string, note: string][] {
+  if (!events) return [];
+  const { found, falseAlarms, falseAlarmsPerHour, hours, delay, threshold } = events;
+  const seconds = (value: number) => `${value.toFixed(1)} s`;
+  const watched = duration(3600 * hours);
+  return [
+    ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
+    ["false alarms", `${falseAlarmsPerHour.toPrecision(3)} per hour`, `${falseAlarms} in ${watched} of video`],
+    [
+      "delay",
+      delay ? seconds(delay.median) : "-",
+      delay ? `to an event's first alarm; median, ${seconds(delay.longest)} at most` : "no event was found",
+    ],
+  ];
+}
+
+/** {@link metrics}, and what a report shows of events. */
+export function reportMetrics(evaluated: Evaluated): ReportMetric[] {
+  return [...metrics(evaluated), ...eventRows(evaluated).map(([name, text, note]) => ({ name, text, note }))];
+}
+
 /** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
   const { result, benchmark, dataset, detector } = evaluated;
@@ -86,10 +109,16 @@ export function summaryLines(evaluated: Evaluated): string[] {
     "",
     ...table(["in percent", "here", "paper", ""], rows),
     "",
+    ...eventLines(evaluated),
     ...result.notes.map((note) => `note: ${note}`),
     settingsLine(evaluated),
     `adapter: ${detector.gpu.adapter.description}`,
   ];
+}
+
+function eventLines(evaluated: Evaluated): string[] {
+  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, `  ${note}`]);
+  return rows.length === 0 ? [] : [...table(["events", "", ""], rows), ""];
 }
 
 function mean(values: ArrayLike<number>): number {
@@ -155,6 +184,7 @@ export function evaluationJson(evaluated: Evaluated): object {
     settings,
     metrics: metrics(evaluated),
     threshold: result.equalErrorRate?.threshold,
+    events: result.events,
     notes: result.notes,
     adapter: detector.gpu.adapter,
     versions: versions(),

@@ -5,10 +5,10 @@ import { join, resolve } from "node:path";
 import type { Dataset } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { decodeRecord, encodeRecord, type VideoRecord } from "../../eval/record.js";
-import type { Weights } from "../../model/network.js";
 import type { Detector } from "../detector.js";
 import { mkdirs, writeFileAtomic } from "./atomic.js";
 import { reasonOf } from "./messages.js";
+import { weightsHash } from "./weights_hash.js";
 
 /**
  * Keeps the records of scored videos in files. So only one video's record is in memory, and a
@@ -30,7 +30,7 @@ export class RecordStore {
     // A record holds token maps: how frames are scored from them does not matter here.
     const { frameScore: _, ...computed } = detector.settings;
     const made = {
-      model: hashOf(detector.checkpoint.weights),
+      model: weightsHash(detector.checkpoint.weights),
       settings: JSON.stringify(computed),
       adapter: detector.gpu.adapter.description,
       dataset: `${dataset.layout} ${resolve(dataset.root)}`,
@@ -72,12 +72,4 @@ export class RecordStore {
   private path(video: string, seed: number): string {
     return join(this.folder, `${encodeURIComponent(video)}.${seed}.safetensors`);
   }
-}
-
-function hashOf(weights: Weights): string {
-  const hash = createHash("sha256");
-  for (const [name, { shape, data }] of weights) {
-    hash.update(`${name} ${shape.join()} `).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return hash.digest("hex");
 }

@@ -24,6 +24,8 @@ export interface ReportMetric {
   value?: number;
   /** The paper's figure in percent, if there is one. */
   published?: number;
+  /** Shown in place of a value in percent, such as "3 of 4". */
+  text?: string;
   /** What it means, or why it is absent. */
   note?: string;
 }
@@ -55,6 +57,8 @@ export interface ReportVideo {
   scores: readonly number[];
   /** 0 or 1; absent if the data set has none. */
   labels?: readonly number[];
+  /** Spans above the threshold, by position, both ends inclusive; if there are no labels. */
+  events?: readonly { first: number; last: number }[];
   /** In percent; absent if it cannot be computed. */
   auc?: number;
   /** Pictures of the video, in order, evenly spread over time. */
@@ -73,10 +77,12 @@ export interface ReportPicture {
 
 /** A moment worth looking at. */
 export interface ReportMoment extends ReportPicture {
-  /** "detected", "false alarm", "missed", "highest" … */
+  /** "detected", "false alarm", "missed", "highest", "event" … */
   kind: string;
   video: string;
   frame: number;
   score: number;
   label?: number;
+  /** More about it, in a few words. */
+  note?: string;
 }

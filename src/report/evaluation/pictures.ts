@@ -41,14 +41,16 @@ export async function takePictures(
   return wishes.flatMap((wish) => pictures.get(wish) ?? []);
 }
 
-async function jpeg(bgr: Uint8Array, width: number, height: number, wanted: number): Promise<string> {
+/** A frame as a JPEG, a data: URL. @param wanted its width in pixels, at most */
+export async function jpeg(bgr: Uint8Array, width: number, height: number, wanted: number): Promise<string> {
   const rgb = toBgr(bgr, "rgb"); // the same swap both ways
   const image = sharp(rgb, { raw: { width, height, channels: 3 } });
   const bytes = await image.resize({ width: wanted, withoutEnlargement: true }).jpeg({ quality: 72 }).toBuffer();
   return `data:image/jpeg;base64,${bytes.toString("base64")}`;
 }
 
-async function overlay(map: ScoreMap, { low, high }: { low: number; high: number }): Promise<string> {
+/** A map as a PNG to put over its frame, a data: URL. */
+export async function overlay(map: ScoreMap, { low, high }: { low: number; high: number }): Promise<string> {
   const { width, height, rgba } = heatmap(map, low, high);
   const bytes = await sharp(rgba, { raw: { width, height, channels: 4 } })
     .png()

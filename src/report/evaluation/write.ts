@@ -1,10 +1,10 @@
 // Writes the report of an evaluation.
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { quantile } from "../../data/quantile.js";
 import { meanTokenMap } from "../../detector/frame_score.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
 import type { EvaluationResult, EvaluationSettings, VideoResult } from "../../eval/evaluation.js";
 import type { VideoRecord } from "../../eval/record.js";
-import { quantile } from "../../eval/regions.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import type { ReportCurve, ReportMetric, ReportMoment, ReportVideo } from "./data.js";
 import { findMoments } from "./moments.js";

@@ -16,6 +16,12 @@ export interface Range {
   last: number;
 }
 
+/** What a plot shades: abnormal frames by their labels, else events. */
+export function shadedRanges({ labels, events }: Video): Range[] {
+  if (labels || !events) return abnormalRanges(labels);
+  return events.map(({ first, last }) => ({ first: first ?? 0, last: last ?? 0 }));
+}
+
 /** The runs of 1 among labels. */
 export function abnormalRanges(labels: Numbers | undefined): Range[] {
   const ranges: Range[] = [];

@@ -4,7 +4,7 @@ import type { Moment } from "./model.js";
 import { LayeredPicture } from "./picture.js";
 
 /** Kinds of moments with a colour; others are grey. */
-const KINDS = new Set(["detected", "false alarm", "missed", "no alarm"]);
+const KINDS = new Set(["event", "detected", "false alarm", "missed", "no alarm"]);
 
 /**
  * Cards of the best and worst moments.
@@ -19,11 +19,16 @@ export function moments(
   if (list.length === 0) return undefined;
   const hint = h("p", { class: "hint" }, "Point at a picture, or tap it, to hide its anomaly map.");
   const cards = list.map((moment) => card(moment, known.has(moment.video) ? show : undefined));
-  return section("moments", "Best and worst moments", hint, h("ul", { class: "cards" }, ...cards));
+  const heading = list.some(({ kind }) => kind === "event")
+    ? "Events"
+    : list.every(({ kind }) => kind === "highest")
+      ? "Highest scores"
+      : "Best and worst moments";
+  return section("moments", heading, hint, h("ul", { class: "cards" }, ...cards));
 }
 
 function card(moment: Moment, show: ((moment: Moment) => void) | undefined): HTMLElement {
-  const { kind, video, frame, score, label } = moment;
+  const { kind, video, frame, score, label, note } = moment;
   const layers = new LayeredPicture(true);
   layers.show(moment, `${kind}: frame ${frame} of ${video}`);
   const picture = h("button", { type: "button", class: "peek", "aria-pressed": "true" }, layers.box);
@@ -36,7 +41,7 @@ function card(moment: Moment, show: ((moment: Moment) => void) | undefined): HTM
   const jump = show && h("button", { type: "button", class: "jump" }, title);
   jump?.setAttribute("aria-label", `Show frame ${frame} of ${video} in its timeline`);
   jump?.addEventListener("click", () => show?.(moment));
-  const detail = `score ${format.score(score)}${label == null ? "" : ` \u00b7 ${format.label(label)}`}`;
+  const detail = `score ${format.score(score)}${label == null ? "" : ` \u00b7 ${format.label(label)}`}${note == null ? "" : ` \u00b7 ${note}`}`;
   return h(
     "li",
     {},

@@ -97,7 +97,7 @@ export class Player {
     const rows: [string, string | Node][] = [["Frame", `${frame}`]];
     if (video.times) rows.push(["Time", format.time(video.times[index])]);
     rows.push(["Score", format.score(score)], ["Before smoothing", format.score(video.raw[index])]);
-    rows.push(["Label", video.labels ? format.label(label) : "none"]);
+    if (video.labels || !video.events) rows.push(["Label", video.labels ? format.label(label) : "none"]);
     if (verdict) rows.push(["Outcome", h("span", { class: "badge", "data-kind": verdict }, verdict)]);
     else if (over !== undefined) rows.push(["Outcome", over ? "above threshold" : "below threshold"]);
     this.readout.replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -123,7 +123,11 @@ export class Player {
     return [
       item("smooth", "score"),
       item("raw", "before smoothing"),
-      video.labels ? item("abnormal", "labelled abnormal") : h("li", { class: "missing" }, "no labels"),
+      video.labels
+        ? item("abnormal", "labelled abnormal")
+        : video.events
+          ? item("abnormal", "event")
+          : h("li", { class: "missing" }, "no labels"),
       this.threshold === undefined
         ? h("li", { class: "missing" }, "no threshold")
         : item("dashed", threshold, this.thresholdNote),

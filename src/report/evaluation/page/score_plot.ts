@@ -4,7 +4,7 @@ import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import { axis, axisWidth, Plot, WHOLE } from "../../web/plot.js";
 import { color } from "../../web/theme.js";
-import { abnormalRanges, type Numbers, type Range, type Video } from "./model.js";
+import { type Numbers, type Range, shadedRanges, type Video } from "./model.js";
 
 /** The least width of the y axis in pixels: the play button stands under it. */
 const LEFT = 52;
@@ -21,10 +21,10 @@ export class ScorePlot {
     threshold: number | undefined,
     seek: (index: number) => void,
   ) {
-    const { raw, scores, labels } = video;
+    const { raw, scores } = video;
     const frames = risingFrames(video);
     const x = frames ?? scores.map((_, i) => i);
-    const ranges = abnormalRanges(labels);
+    const ranges = shadedRanges(video);
 
     this.plot = new Plot(
       host,

@@ -21,12 +21,15 @@ export function header({ title, created }: Data): HTMLElement {
 /** Figures of merit, beside the published ones; undefined if there are none. */
 export function metrics(list: readonly Metric[]): HTMLElement | undefined {
   if (list.length === 0) return undefined;
-  return section("metrics", "Figures of merit", h("ul", { class: "tiles" }, ...list.map(tile)));
+  // Without ground truth, figures say what was found, not how well.
+  const heading = list.every(({ text }) => text != null) ? "At a glance" : "Figures of merit";
+  return section("metrics", heading, h("ul", { class: "tiles" }, ...list.map(tile)));
 }
 
-function tile({ name, value, published, note }: Metric): HTMLElement {
+function tile({ name, value, published, text, note }: Metric): HTMLElement {
   const children = [h("h3", {}, name)];
-  if (value == null) children.push(h("p", { class: "value absent" }, "not computed"));
+  if (text != null) children.push(h("p", { class: "value" }, text));
+  else if (value == null) children.push(h("p", { class: "value absent" }, "not computed"));
   else children.push(h("p", { class: "value" }, format.percent(value), h("small", {}, "%")));
   if (published != null) {
     const comparison = h("p", { class: "published" }, h("span", {}, `paper ${format.percent(published)}`));

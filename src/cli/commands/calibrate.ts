@@ -1,0 +1,140 @@
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import { Detector } from "../../node/detector.js";
+import { AtomicFile } from "../../node/files/atomic.js";
+import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { weightsHash } from "../../node/files/weights_hash.js";
+import { openInput } from "../../node/media/open.js";
+import { usualAlarmRule } from "../../watch/alarm_rule.js";
+import { minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibration.js";
+import { ValueSample } from "../../watch/value_sample.js";
+import { comparable, mapQuantiles, scoreLimit, watchNormal } from "../normal_video.js";
+import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import {
+  type FrameScoreOptions,
+  frameScoreOf,
+  frameScoreOptions,
+  mapForDetector,
+  scoringNotices,
+} from "../options/measure.js";
+import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
+import { fpsOption, usualFps } from "../options/watch.js";
+import { calibrationLines } from "../terminal/calibration_summary.js";
+import { interruptible } from "../terminal/interrupt.js";
+import { refuseOutputs } from "../terminal/outputs.js";
+import { Progress } from "../terminal/progress.js";
+
+interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOptions {
+  checkpoint: string;
+  student?: string;
+  alarmsPerDay: number;
+  out?: string;
+  fps?: number;
+  seed: number;
+  batch?: number;
+  heads?: number;
+  tune: boolean;
+  quiet?: boolean;
+}
+
+/** `calibrate VIDEO… --checkpoint FILE`: finds the threshold for a rate of false alarms. */
+export function calibrateCommand(): Command {
+  const command = new Command("calibrate")
+    .description(
+      "Finds a threshold from videos in which nothing is abnormal, for a wanted number of false alarms, and keeps it beside the checkpoint. " +
+        "Example: calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1",
+    )
+    .argument("<videos...>", "normal videos, or folders of numbered images")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
+    .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
+    .addOption(
+      new Option("--alarms-per-day <n>", "false alarms that are acceptable").default(1).argParser(numberIn(1e-3, 1e4)),
+    )
+    .addOption(fpsOption());
+  for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  return command
+    .addOption(new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)))
+    .addOption(headsOption())
+    .addOption(
+      new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
+        wholeNumber(1, 1024),
+      ),
+    )
+    .addOption(adapterOption())
+    .addOption(robustOption())
+    .addOption(tuneOption())
+    .option("-q, --quiet", "no progress")
+    .action((videos: string[], options: CalibrateOptions) =>
+      interruptible((signal) => calibrate(videos, options, signal)),
+    );
+}
+
+async function calibrate(videos: readonly string[], options: CalibrateOptions, signal: AbortSignal): Promise<void> {
+  const say = (line: string) => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  // 1. The model, the videos and the file, so that what is wrong with them is reported first.
+  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
+  const checkpoint = await readCheckpoint(paths, options.heads);
+  const sources = [];
+  for (const video of videos) sources.push(await openInput(video));
+  const out = options.out ?? calibrationPath(options.checkpoint);
+  await refuseOutputs({ json: out });
+  const file = await AtomicFile.create(out);
+  let detector: Detector | undefined;
+  let progress: Progress | undefined;
+  try {
+    detector = await Detector.open(checkpoint, {
+      ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
+      ...{ ...deviceOf(options), tune: options.tune, tokenMaps: true, onNotice: say },
+    });
+    for (const notice of scoringNotices(detector, options)) say(notice);
+    // 2. Scores of all videos.
+    const counts = sources.map(
+      ({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount ?? Number.NaN,
+    );
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
+    const collector = new NormalCollector(usualAlarmRule);
+    const sample = new ValueSample();
+    const kind = mapForDetector(detector);
+    for (const source of sources) {
+      const fps = options.fps ?? source.fps ?? usualFps;
+      if (source.fps === undefined && options.fps === undefined) {
+        progress.print(`${source.name} has no clock: ${fps} frames per second are assumed (--fps)`, process.stderr);
+      }
+      await watchNormal(detector, source, { collector, sample, kind, fps }, signal, () => progress?.advance());
+      for (const warning of source.warnings ?? []) progress.print(`warning: ${warning}`, process.stderr);
+    }
+    progress.stop();
+    // 3. The threshold.
+    const normal = collector.finish();
+    const found = thresholdFor(normal, options.alarmsPerDay, scoreLimit(detector));
+    for (const line of calibrationLines(normal, found)) console.log(line);
+    const stored: StoredCalibration = {
+      format: "sdmae-calibration-1",
+      made: new Date().toISOString(),
+      model: weightsHash(checkpoint.weights),
+      settings: comparable(detector),
+      rule: usualAlarmRule,
+      threshold: found.threshold,
+      normal: normal.median,
+      alarmsPerDay: found.alarmsPerDay,
+      extrapolation: found.extrapolation,
+      seconds: normal.seconds,
+      map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
+      minutes: minutePeaks(normal),
+      videos: videos.map((video) => basename(video)),
+    };
+    await file.write(`${JSON.stringify(stored, null, 1)}\n`);
+    await file.commit();
+    say(`kept in ${out}`);
+  } finally {
+    progress?.stop();
+    await file.discard();
+    detector?.close();
+  }
+}

@@ -1,0 +1,118 @@
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, it } from "vitest";
+import {
+  expectRefusal,
+  filesIn,
+  fixturePath,
+  frameFolder,
+  readCsv,
+  scratch,
+  sdmae,
+  videoFile,
+} from "../../support/cli.js";
+import { testAdapter } from "../../support/gpu.js";
+
+const at = scratch();
+let model: string[];
+let normal: string;
+/** 14 frames, 5 s apart. Each but the first, which lasts no time, is a block of its own. */
+const count = 14;
+const blocks = 13;
+beforeAll(async () => {
+  for (const name of ["tiny-checkpoint-best.pth", "tiny-checkpoint-best-student.pth"]) {
+    copyFileSync(fixturePath(name), at(name));
+  }
+  model = [
+    ...["--checkpoint", at("tiny-checkpoint-best.pth"), "--student", at("tiny-checkpoint-best-student.pth")],
+    ...["--size", "32x64", "--adapter", testAdapter, "--quiet"],
+  ];
+  normal = await frameFolder(
+    at("normal"),
+    Array.from({ length: count }, (_, i) => i),
+  );
+});
+const kept = () => at("tiny-checkpoint-best.pth.calibration.json");
+
+describe("calibrate", () => {
+  it("keeps a threshold beside the checkpoint, from the tail of the normal scores", async () => {
+    const ran = await sdmae("calibrate", normal, ...model, "--fps", "0.2", "--alarms-per-day", "1");
+    expect(ran).toMatchObject({ code: 0, stderr: "" });
+    const { stdout } = await sdmae("score", normal, ...model);
+    const scores = readCsv(stdout)
+      .map(({ score }) => score)
+      .slice(1);
+    // The highest 5 of 13 blocks over the sixth, continued to one of a day's 17,280 blocks.
+    const falling = scores.toSorted((a, b) => b - a);
+    const excess = falling.slice(0, 5).reduce((sum, score) => sum + score - falling[5], 0) / 5;
+    const threshold = falling[5] + excess * Math.log(((5 / blocks) * 86_400) / 5);
+    const found = JSON.parse(readFileSync(kept(), "utf8"));
+    expect(found).toMatchObject({
+      format: "sdmae-calibration-1",
+      alarmsPerDay: 1,
+      seconds: 65,
+      videos: ["normal"],
+    });
+    expect(found.threshold).toBeCloseTo(threshold, 5);
+    expect(found.normal).toBeCloseTo(falling[6], 5);
+    // 12 blocks are a minute.
+    expect(found.minutes).toHaveLength(2);
+    expect(found.minutes[0]).toBeCloseTo(Math.max(...scores.slice(0, 12)), 5);
+    expect(ran.stdout).toContain("highest level of each 5 s of 1 min 5 s of normal video:");
+    expect(ran.stdout).toMatch(/^ *[\d.]+ {2}╌+ threshold$/m);
+    expect(ran.stdout).toMatch(/^threshold [\d.]+ for 1 alarm per day$/m);
+    expect(ran.stdout).toContain("this video raises 0 alarms at it, in 1 min 5 s");
+    // 3 · 86,400 / 65 per day are 166 per hour.
+    expect(ran.stdout).toContain("only shows fewer than 166 alarms per hour (with 95 % confidence)");
+    // 13 blocks of 5 s: a day is 1329 times as long.
+    expect(ran.stdout).toContain("continued 1329-fold; 1 d of normal video would show it");
+  });
+
+  it("is found by score, which raises no alarm on the same video", async () => {
+    const events = at("none.csv");
+    const ran = await sdmae("score", normal, ...model, "--fps", "0.2", "--events", events);
+    expect(ran).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(readFileSync(events, "utf8").split("\n")).toHaveLength(2);
+  });
+
+  it("does not fit another size or another model", async () => {
+    const other = model.map((word) => (word === "32x64" ? "64x64" : word));
+    const events = at("other.csv");
+    expectRefusal(await sdmae("score", normal, ...other, "--events", events), "other settings", "calibrate again");
+    const patch8 = ["--checkpoint", fixturePath("tiny-patch8.pth"), "--size", "32x64", "--adapter", testAdapter, "-q"];
+    expectRefusal(
+      await sdmae("score", normal, ...patch8, "--events", events, "--calibration", kept()),
+      "another model",
+    );
+    expect(filesIn(at())).not.toContain("other.csv");
+  });
+
+  it("refuses a damaged calibration", async () => {
+    const good = readFileSync(kept(), "utf8");
+    const run = () => sdmae("score", normal, ...model, "--events", at("x.csv"), "--calibration", at("bad.json"));
+    expectRefusal(await run(), "bad.json cannot be read: no such file");
+    writeFileSync(at("bad.json"), "{");
+    expectRefusal(await run(), "bad.json is not JSON");
+    writeFileSync(at("bad.json"), "[1]");
+    expectRefusal(await run(), "bad.json is not a calibration");
+    writeFileSync(at("bad.json"), good.replace(/"threshold": [\d.]+/, '"threshold": "1"'));
+    expectRefusal(await run(), "bad.json: threshold is not a number");
+    expect(filesIn(at())).not.toContain("x.csv");
+  });
+
+  it("needs a minute, and leaves the old file as it is", async () => {
+    const before = readFileSync(kept(), "utf8");
+    const short = await videoFile(at("short.avi"), 20, "-c:v", "ffv1");
+    expectRefusal(await sdmae("calibrate", short, ...model), "2 s of normal video are too little", "at least a minute");
+    expect(readFileSync(kept(), "utf8")).toBe(before);
+    expect(filesIn(at()).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
+  it("refuses videos and files before it computes", async () => {
+    expectRefusal(await sdmae("calibrate", at("nothing.mp4"), ...model), "nothing.mp4 cannot be read");
+    expectRefusal(await sdmae("calibrate", normal, ...model, "--out", at("no/where.json")), "there is no folder");
+    expectRefusal(await sdmae("calibrate", normal, ...model, "--out", at("normal")), "it is a folder");
+    expectRefusal(await sdmae("calibrate", normal, ...model, "--alarms-per-day", "0"), "--alarms-per-day");
+    expect((await sdmae("calibrate", "--help")).stdout).toContain("--alarms-per-day");
+    rmSync(kept());
+  });
+});
