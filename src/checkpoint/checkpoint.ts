@@ -9,6 +9,7 @@ import { looksLikeSafetensors, parseSafetensors, type Safetensors, serializeSafe
 import { settingsFromArgs, settingsFromJson, type TrainingSettings } from "./settings.js";
 import { asFloat32, type StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
+import { unwrap } from "./wrappers.js";
 
 /** Begins the names of the optimiser's tensors (training_checkpoint.ts). */
 export const optimizerPrefix = "optimizer.";
@@ -43,6 +44,11 @@ export interface Checkpoint {
   source: string;
   /** How many tensors came from a separate student file; 0 without one. */
   overlaid: number;
+  /**
+   * How many tensors of the files were left out because they lie outside of the network, such as a
+   * loss's weights beside Lightning's `model.`; undefined if none.
+   */
+  leftOut?: number;
 }
 
 /** A file's name, for messages, and its content. */
@@ -62,6 +68,7 @@ interface CheckpointPart {
   tensors: Map<string, StoredTensor>;
   config: SdMaeConfig;
   settings: TrainingSettings;
+  leftOut: number;
 }
 
 function parseJson(text: string, name: string, key: string): unknown {
@@ -72,41 +79,56 @@ function parseJson(text: string, name: string, key: string): unknown {
   }
 }
 
-function openSafetensors(file: CheckpointFile, heads: number | undefined): CheckpointPart {
-  const { name } = file;
-  const { tensors, metadata } = parseSafetensors(file.bytes, name);
+/** A file's content, whatever its format. */
+interface Content {
+  tensors: Map<string, StoredTensor>;
+  settings: TrainingSettings;
+  /** The sizes that the metadata of safetensors states; not checked. */
+  stated?: ReadonlyMap<string, unknown>;
+}
+
+function readSafetensors({ name, bytes }: CheckpointFile): Content {
+  const { tensors, metadata } = parseSafetensors(bytes, name);
   for (const tensorName of tensors.keys()) if (tensorName.startsWith(optimizerPrefix)) tensors.delete(tensorName);
   const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey], name, configKey) : undefined;
   if (declared !== undefined && (typeof declared !== "object" || declared === null)) {
     throw new InputError(`${name}: its metadata ${shown(configKey)} is not a JSON object`);
   }
-  const stated = declared === undefined ? undefined : new Map<string, unknown>(Object.entries(declared));
-  const statedHeads = stated?.get("heads");
-  const config = inferConfig(tensors, name, heads ?? (typeof statedHeads === "number" ? statedHeads : undefined));
-  for (const key of stated ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
-    if (key !== "heads" && stated!.get(key) !== config[key]) {
-      throw new InputError(
-        `${name}: ${key} is ${shown(String(JSON.stringify(stated!.get(key))))} in its metadata, but ${config[key]} by its tensors`,
-      );
-    }
-  }
   const settings = Object.hasOwn(metadata, settingsKey) ? parseJson(metadata[settingsKey], name, settingsKey) : {};
-  return { tensors, config, settings: settingsFromJson(settings) };
+  return {
+    tensors,
+    settings: settingsFromJson(settings),
+    ...(declared && { stated: new Map<string, unknown>(Object.entries(declared)) }),
+  };
+}
+
+function readContent(file: CheckpointFile): Content {
+  if (looksLikeSafetensors(file.bytes)) return readSafetensors(file);
+  const { tensors, args, epoch } = parsePth(file.bytes, file.name);
+  return { tensors, settings: settingsFromArgs(args, epoch) };
 }
 
 function openPart(file: CheckpointFile, heads: number | undefined): CheckpointPart {
-  let part: CheckpointPart;
-  if (looksLikeSafetensors(file.bytes)) {
-    part = openSafetensors(file, heads);
-  } else {
-    const { tensors, args, epoch } = parsePth(file.bytes, file.name);
-    part = { tensors, config: inferConfig(tensors, file.name, heads), settings: settingsFromArgs(args, epoch) };
+  const { name } = file;
+  const { tensors: wrapped, settings, stated } = readContent(file);
+  const { tensors, prefix, leftOut } = unwrap(wrapped, name);
+  const statedHeads = stated?.get("heads");
+  try {
+    const config = inferConfig(tensors, name, heads ?? (typeof statedHeads === "number" ? statedHeads : undefined));
+    for (const key of stated ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
+      if (key !== "heads" && stated!.get(key) !== config[key]) {
+        throw new InputError(
+          `${name}: ${key} is ${shown(String(JSON.stringify(stated!.get(key))))} in its metadata, but ${config[key]} by its tensors`,
+        );
+      }
+    }
+    checkTensors(tensors, config, name);
+    for (const [tensorName, tensor] of tensors) if (!isExtra(tensorName)) checkValues(tensorName, tensor, name);
+    return { tensors, config, settings, leftOut };
+  } catch (error) {
+    if (!(error instanceof InputError) || prefix === "") throw error;
+    throw new InputError(`${error.message}; in the file, each name begins with ${shown(prefix)}`);
   }
-  checkTensors(part.tensors, part.config, file.name);
-  for (const [tensorName, tensor] of part.tensors) {
-    if (!isExtra(tensorName)) checkValues(tensorName, tensor, file.name);
-  }
-  return part;
 }
 
 /** Refuses values that would otherwise only show up as scores of NaN. */
@@ -141,6 +163,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
   if (!first || third) throw new RangeError(`a checkpoint is one or two files, not ${files.length}`);
   const teacher = openPart(first, options.heads);
   let tensors = teacher.tensors;
+  let { leftOut } = teacher;
   let overlaid = 0;
   if (second) {
     const student = openPart(second, options.heads);
@@ -149,6 +172,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
     }
     requireSameConfig(teacher.config, first.name, student.config, second.name);
     ({ tensors, overlaid } = mergeStudent(teacher.tensors, student.tensors));
+    leftOut += student.leftOut;
   }
 
   const weights = new Map<string, Weight>();
@@ -162,6 +186,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
     settings: teacher.settings,
     source: second ? `${first.name} + ${second.name}` : first.name,
     overlaid,
+    ...(leftOut > 0 && { leftOut }),
   };
 }
 
