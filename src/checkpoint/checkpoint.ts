@@ -7,6 +7,7 @@ import { isStudentTensor, mergeStudent, requireSameConfig } from "./merge.js";
 import { parsePth } from "./pth.js";
 import { looksLikeSafetensors, parseSafetensors, type Safetensors, serializeSafetensors } from "./safetensors.js";
 import { settingsFromArgs, settingsFromJson, type TrainingSettings } from "./settings.js";
+import { looksLikeShardIndex, mergeShards, parseShardIndex } from "./shards.js";
 import { asFloat32, type StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
 import { unwrap } from "./wrappers.js";
@@ -55,6 +56,12 @@ export interface Checkpoint {
 export interface CheckpointFile {
   name: string;
   bytes: Uint8Array;
+  /**
+   * The parts, if the checkpoint is split into several files. Then `bytes` is their index
+   * (`model.safetensors.index.json`), or empty if there is none. What follows the last slash of a
+   * part's name is its name in the index.
+   */
+  shards?: readonly CheckpointFile[];
 }
 
 /** Options of {@link openCheckpoint}. */
@@ -102,7 +109,24 @@ function readSafetensors({ name, bytes }: CheckpointFile): Content {
   };
 }
 
+function readShards({ name, bytes, shards = [] }: CheckpointFile): Content {
+  const index = bytes.length > 0 ? parseShardIndex(bytes, name) : undefined;
+  const nameOf = (shard: CheckpointFile) =>
+    shard.name.slice(Math.max(...["/", "\\"].map((c) => shard.name.lastIndexOf(c))) + 1);
+  const missing = index?.files.find((wanted) => !shards.some((shard) => nameOf(shard) === wanted));
+  if (missing !== undefined)
+    throw new InputError(`${name}: an index of shards; its shard ${shown(missing)} is missing`);
+  const contents = shards.map((shard) => readContent({ name: shard.name, bytes: shard.bytes }));
+  const parts = shards.map((shard, i) => ({ file: nameOf(shard), name: shard.name, tensors: contents[i].tensors }));
+  return {
+    tensors: mergeShards(parts, index),
+    settings: Object.assign({}, ...contents.map(({ settings }) => settings)),
+    stated: contents.find(({ stated }) => stated)?.stated,
+  };
+}
+
 function readContent(file: CheckpointFile): Content {
+  if (file.shards || looksLikeShardIndex(file.bytes)) return readShards(file);
   if (looksLikeSafetensors(file.bytes)) return readSafetensors(file);
   const { tensors, args, epoch } = parsePth(file.bytes, file.name);
   return { tensors, settings: settingsFromArgs(args, epoch) };
@@ -152,7 +176,9 @@ function checkValues(tensorName: string, tensor: StoredTensor, name: string): vo
 
 /**
  * Opens a checkpoint: one file, or a teacher's and a student's, merged as the original does for
- * inference (docs/method.md §4). Each file may be a .pth or safetensors, whatever its name says.
+ * inference (docs/method.md §4). Each file may be a .pth or safetensors, whatever its name says, or
+ * be split into shards. Prefixes and dictionaries that training frameworks put around the network's
+ * tensors are taken off (wrappers.ts, pth_state.ts).
  * Checks every tensor's name, shape and values. Ignores the optimiser of a training checkpoint.
  * Weights from safetensors may be views of `bytes`.
  * @throws InputError if a file is damaged, is not an SD-MAE checkpoint or holds values that are not
