@@ -7,8 +7,10 @@ import { isStudentTensor, mergeStudent, requireSameConfig } from "./merge.js";
 import { parsePth } from "./pth.js";
 import { looksLikeSafetensors, parseSafetensors, type Safetensors, serializeSafetensors } from "./safetensors.js";
 import { settingsFromArgs, settingsFromJson, type TrainingSettings } from "./settings.js";
+import { looksLikeShardIndex, mergeShards, parseShardIndex } from "./shards.js";
 import { asFloat32, type StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
+import { unwrap } from "./wrappers.js";
 
 /** Begins the names of the optimiser's tensors (training_checkpoint.ts). */
 export const optimizerPrefix = "optimizer.";
@@ -43,12 +45,23 @@ export interface Checkpoint {
   source: string;
   /** How many tensors came from a separate student file; 0 without one. */
   overlaid: number;
+  /**
+   * How many tensors of the files were left out because they lie outside of the network, such as a
+   * loss's weights beside Lightning's `model.`; undefined if none.
+   */
+  leftOut?: number;
 }
 
 /** A file's name, for messages, and its content. */
 export interface CheckpointFile {
   name: string;
   bytes: Uint8Array;
+  /**
+   * The parts, if the checkpoint is split into several files. Then `bytes` is their index
+   * (`model.safetensors.index.json`), or empty if there is none. What follows the last slash of a
+   * part's name is its name in the index.
+   */
+  shards?: readonly CheckpointFile[];
 }
 
 /** Options of {@link openCheckpoint}. */
@@ -62,6 +75,7 @@ interface CheckpointPart {
   tensors: Map<string, StoredTensor>;
   config: SdMaeConfig;
   settings: TrainingSettings;
+  leftOut: number;
 }
 
 function parseJson(text: string, name: string, key: string): unknown {
@@ -72,41 +86,73 @@ function parseJson(text: string, name: string, key: string): unknown {
   }
 }
 
-function openSafetensors(file: CheckpointFile, heads: number | undefined): CheckpointPart {
-  const { name } = file;
-  const { tensors, metadata } = parseSafetensors(file.bytes, name);
+/** A file's content, whatever its format. */
+interface Content {
+  tensors: Map<string, StoredTensor>;
+  settings: TrainingSettings;
+  /** The sizes that the metadata of safetensors states; not checked. */
+  stated?: ReadonlyMap<string, unknown>;
+}
+
+function readSafetensors({ name, bytes }: CheckpointFile): Content {
+  const { tensors, metadata } = parseSafetensors(bytes, name);
   for (const tensorName of tensors.keys()) if (tensorName.startsWith(optimizerPrefix)) tensors.delete(tensorName);
   const declared = Object.hasOwn(metadata, configKey) ? parseJson(metadata[configKey], name, configKey) : undefined;
   if (declared !== undefined && (typeof declared !== "object" || declared === null)) {
     throw new InputError(`${name}: its metadata ${shown(configKey)} is not a JSON object`);
   }
-  const stated = declared === undefined ? undefined : new Map<string, unknown>(Object.entries(declared));
-  const statedHeads = stated?.get("heads");
-  const config = inferConfig(tensors, name, heads ?? (typeof statedHeads === "number" ? statedHeads : undefined));
-  for (const key of stated ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
-    if (key !== "heads" && stated!.get(key) !== config[key]) {
-      throw new InputError(
-        `${name}: ${key} is ${shown(String(JSON.stringify(stated!.get(key))))} in its metadata, but ${config[key]} by its tensors`,
-      );
-    }
-  }
   const settings = Object.hasOwn(metadata, settingsKey) ? parseJson(metadata[settingsKey], name, settingsKey) : {};
-  return { tensors, config, settings: settingsFromJson(settings) };
+  return {
+    tensors,
+    settings: settingsFromJson(settings),
+    ...(declared && { stated: new Map<string, unknown>(Object.entries(declared)) }),
+  };
+}
+
+function readShards({ name, bytes, shards = [] }: CheckpointFile): Content {
+  const index = bytes.length > 0 ? parseShardIndex(bytes, name) : undefined;
+  const nameOf = (shard: CheckpointFile) =>
+    shard.name.slice(Math.max(...["/", "\\"].map((c) => shard.name.lastIndexOf(c))) + 1);
+  const missing = index?.files.find((wanted) => !shards.some((shard) => nameOf(shard) === wanted));
+  if (missing !== undefined)
+    throw new InputError(`${name}: an index of shards; its shard ${shown(missing)} is missing`);
+  const contents = shards.map((shard) => readContent({ name: shard.name, bytes: shard.bytes }));
+  const parts = shards.map((shard, i) => ({ file: nameOf(shard), name: shard.name, tensors: contents[i].tensors }));
+  return {
+    tensors: mergeShards(parts, index),
+    settings: Object.assign({}, ...contents.map(({ settings }) => settings)),
+    stated: contents.find(({ stated }) => stated)?.stated,
+  };
+}
+
+function readContent(file: CheckpointFile): Content {
+  if (file.shards || looksLikeShardIndex(file.bytes)) return readShards(file);
+  if (looksLikeSafetensors(file.bytes)) return readSafetensors(file);
+  const { tensors, args, epoch } = parsePth(file.bytes, file.name);
+  return { tensors, settings: settingsFromArgs(args, epoch) };
 }
 
 function openPart(file: CheckpointFile, heads: number | undefined): CheckpointPart {
-  let part: CheckpointPart;
-  if (looksLikeSafetensors(file.bytes)) {
-    part = openSafetensors(file, heads);
-  } else {
-    const { tensors, args, epoch } = parsePth(file.bytes, file.name);
-    part = { tensors, config: inferConfig(tensors, file.name, heads), settings: settingsFromArgs(args, epoch) };
+  const { name } = file;
+  const { tensors: wrapped, settings, stated } = readContent(file);
+  const { tensors, prefix, leftOut } = unwrap(wrapped, name);
+  const statedHeads = stated?.get("heads");
+  try {
+    const config = inferConfig(tensors, name, heads ?? (typeof statedHeads === "number" ? statedHeads : undefined));
+    for (const key of stated ? (Object.keys(config) as (keyof SdMaeConfig)[]) : []) {
+      if (key !== "heads" && stated!.get(key) !== config[key]) {
+        throw new InputError(
+          `${name}: ${key} is ${shown(String(JSON.stringify(stated!.get(key))))} in its metadata, but ${config[key]} by its tensors`,
+        );
+      }
+    }
+    checkTensors(tensors, config, name);
+    for (const [tensorName, tensor] of tensors) if (!isExtra(tensorName)) checkValues(tensorName, tensor, name);
+    return { tensors, config, settings, leftOut };
+  } catch (error) {
+    if (!(error instanceof InputError) || prefix === "") throw error;
+    throw new InputError(`${error.message}; in the file, each name begins with ${shown(prefix)}`);
   }
-  checkTensors(part.tensors, part.config, file.name);
-  for (const [tensorName, tensor] of part.tensors) {
-    if (!isExtra(tensorName)) checkValues(tensorName, tensor, file.name);
-  }
-  return part;
 }
 
 /** Refuses values that would otherwise only show up as scores of NaN. */
@@ -130,7 +176,9 @@ function checkValues(tensorName: string, tensor: StoredTensor, name: string): vo
 
 /**
  * Opens a checkpoint: one file, or a teacher's and a student's, merged as the original does for
- * inference (docs/method.md §4). Each file may be a .pth or safetensors, whatever its name says.
+ * inference (docs/method.md §4). Each file may be a .pth or safetensors, whatever its name says, or
+ * be split into shards. Prefixes and dictionaries that training frameworks put around the network's
+ * tensors are taken off (wrappers.ts, pth_state.ts).
  * Checks every tensor's name, shape and values. Ignores the optimiser of a training checkpoint.
  * Weights from safetensors may be views of `bytes`.
  * @throws InputError if a file is damaged, is not an SD-MAE checkpoint or holds values that are not
@@ -141,6 +189,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
   if (!first || third) throw new RangeError(`a checkpoint is one or two files, not ${files.length}`);
   const teacher = openPart(first, options.heads);
   let tensors = teacher.tensors;
+  let { leftOut } = teacher;
   let overlaid = 0;
   if (second) {
     const student = openPart(second, options.heads);
@@ -149,6 +198,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
     }
     requireSameConfig(teacher.config, first.name, student.config, second.name);
     ({ tensors, overlaid } = mergeStudent(teacher.tensors, student.tensors));
+    leftOut += student.leftOut;
   }
 
   const weights = new Map<string, Weight>();
@@ -162,6 +212,7 @@ export function openCheckpoint(files: readonly CheckpointFile[], options: OpenOp
     settings: teacher.settings,
     source: second ? `${first.name} + ${second.name}` : first.name,
     overlaid,
+    ...(leftOut > 0 && { leftOut }),
   };
 }
 

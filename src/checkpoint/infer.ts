@@ -42,8 +42,10 @@ export function inferConfig(tensors: Shapes, name: string, heads: number = paper
       throw new InputError(`${name}: not an SD-MAE checkpoint: no tensor ${shown(tensorName)} (${has})`);
     }
     if (shape.length !== dimensions || shape.includes(0)) {
+      const parts =
+        shape.join() === "0" ? "; if DeepSpeed saved it in parts (ZeRO-3), merge them by zero_to_fp32.py" : "";
       throw new InputError(
-        `${name}: not an SD-MAE checkpoint: tensor ${shown(tensorName)} has shape ${shownShape(shape)}, expected ${dimensions} dimensions, none of them 0`,
+        `${name}: not an SD-MAE checkpoint: tensor ${shown(tensorName)} has shape ${shownShape(shape)}, expected ${dimensions} dimensions, none of them 0${parts}`,
       );
     }
     return shape;

@@ -3,7 +3,9 @@
 // persistent ids name storages; `data/<key>`, the bytes of each storage; and `byteorder`.
 
 import { InputError } from "../errors.js";
+import { describeForeign } from "./foreign.js";
 import { PickleForeign, PickleGlobal, type PickleHooks, PickleObject, type PickleValue, readPickle } from "./pickle.js";
+import { findState } from "./pth_state.js";
 import { asFloat32, type DType, decodeTensor, elementBytes, elementCount, type StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 import { looksLikeZip, ZipArchive } from "./zip.js";
@@ -321,7 +323,8 @@ function plainSettings(args: PickleValue | undefined): Map<string, Setting> {
 /** Refuses a file that is not a zip archive, and says what it is if its first bytes tell. */
 function refuseOtherFormat(bytes: Uint8Array, name: string): never {
   const begins = (...codes: number[]) => codes.every((code, i) => bytes[i] === code);
-  if (bytes.length === 0) throw new InputError(`${name}: the file is empty`);
+  const foreign = describeForeign(bytes);
+  if (foreign !== undefined) throw new InputError(`${name}: ${foreign}`);
   const again = "load it in PyTorch 1.6 or later and torch.save it again";
   // The legacy format begins with a pickled magic number, 0x1950a86a20f9469cfc6c.
   if (begins(0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19)) {
@@ -331,29 +334,32 @@ function refuseOtherFormat(bytes: Uint8Array, name: string): never {
     throw new InputError(`${name}: a tar archive, perhaps from PyTorch before 0.2; ${again}`);
   }
   if (begins(0x80)) throw new InputError(`${name}: a bare Python pickle, not a checkpoint of torch.save`);
-  throw new InputError(`${name}: not a PyTorch checkpoint: not a zip archive`);
+  throw new InputError(
+    bytes.length < 100
+      ? `${name}: ${bytes.length} bytes, too few for a checkpoint; was it cut off?`
+      : `${name}: neither safetensors nor a checkpoint of torch.save (a zip archive); it is damaged or something else`,
+  );
 }
 
-/** The model's dictionary of tensors in the file's value. */
-function findState(root: PickleValue, name: string): Map<PickleValue, PickleValue> {
-  if (root instanceof PickleObject) {
-    throw new InputError(
-      `${name}: holds a whole Python object (${shown(root.type.path)}) instead of a dictionary of tensors; save its state_dict()`,
-    );
+/** Says what a zip archive is that does not hold one pickle named data.pkl. */
+function refuseOtherArchive(archive: ZipArchive, pickles: number, name: string): never {
+  const inner = archive.names.find((entry) => /\.(pth|pt|ckpt|bin|safetensors|tar)$/i.test(entry));
+  if (inner !== undefined) {
+    throw new InputError(`${name}: a zip archive around ${shown(inner)}; unzip it, and give that file`);
   }
-  if (!(root instanceof Map)) throw new InputError(`${name}: does not hold a dictionary of tensors`);
-  const model = root.get("model");
-  if (model === undefined) return root;
-  if (model instanceof PickleObject) return findState(model, name);
-  if (!(model instanceof Map)) throw new InputError(`${name}: its "model" is not a dictionary of tensors`);
-  return model;
+  if (archive.names.some((entry) => entry.endsWith(".npy"))) {
+    throw new InputError(`${name}: an archive of NumPy arrays, not a PyTorch checkpoint`);
+  }
+  throw new InputError(
+    `${name}: not a PyTorch checkpoint: a zip archive with ${pickles} data.pkl files instead of one`,
+  );
 }
 
 /**
- * Reads a checkpoint of torch.save: {model, optimizer, epoch, scaler, args} or some of these, or
- * the model's state alone. Never runs anything in the file, see pickle.ts. Removes DataParallel's
- * prefix `module.` if all names have it. Loads only the model's tensors; they share no memory with
- * `bytes` or with each other.
+ * Reads a checkpoint of torch.save: {model, optimizer, epoch, scaler, args} or some of these, the
+ * model's state alone, or what training frameworks write (pth_state.ts). Never runs anything in the
+ * file, see pickle.ts. Loads only the model's tensors, under the names that they have in the file.
+ * They share no memory with `bytes` or with each other.
  * @param name the file's name, for messages
  * @throws InputError if the file is damaged, asks for forbidden Python code or holds no model
  */
@@ -361,11 +367,7 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
   if (!looksLikeZip(bytes)) refuseOtherFormat(bytes, name);
   const archive = new ZipArchive(bytes, name);
   const pickles = archive.names.filter((entry) => /^([^/]+\/)?data\.pkl$/.test(entry));
-  if (pickles.length !== 1) {
-    throw new InputError(
-      `${name}: not a PyTorch checkpoint: a zip archive with ${pickles.length} data.pkl files instead of one`,
-    );
-  }
+  if (pickles.length !== 1) refuseOtherArchive(archive, pickles.length, name);
   const folder = pickles[0].slice(0, -"data.pkl".length);
   if (archive.has(`${folder}constants.pkl`)) {
     throw new InputError(`${name}: a TorchScript program, not a checkpoint; torch.save its state_dict() instead`);
@@ -381,9 +383,7 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
   }
 
   const root = readPickle(archive.read(pickles[0]), name, torchHooks(name));
-  const state = findState(root, name);
-  const names = [...state.keys()];
-  const prefix = names.every((key) => typeof key === "string" && key.startsWith("module.")) ? "module." : "";
+  const { state, around } = findState(root, name, (value) => value instanceof TensorRef);
   const loader = new TensorLoader(archive, folder, name, bytes.length);
   const plans: TensorPlan[] = [];
   for (const [key, value] of state) {
@@ -395,12 +395,14 @@ export function parsePth(bytes: Uint8Array, name: string): PthFile {
     plans.push(loader.plan(key, value));
   }
   if (plans.length === 0) throw new InputError(`${name}: holds no tensors`);
-  const tensors = new Map(plans.map((plan) => [plan.name.slice(prefix.length), loader.load(plan)]));
+  const tensors = new Map(plans.map((plan) => [plan.name, loader.load(plan)]));
 
-  const epoch = root instanceof Map && state !== root ? root.get("epoch") : undefined;
+  const beside = (key: string) => around.find((dictionary) => dictionary.has(key))?.get(key);
+  const epoch = beside("epoch");
   return {
     tensors,
     epoch: typeof epoch === "number" ? epoch : undefined,
-    args: plainSettings(root instanceof Map && state !== root ? root.get("args") : undefined),
+    // Lightning's name for them is the second.
+    args: plainSettings(beside("args") ?? beside("hyper_parameters")),
   };
 }

@@ -2,6 +2,7 @@
 // header's length in 8 bytes (little-endian), the header as JSON, the data.
 
 import { InputError } from "../errors.js";
+import { describeForeign } from "./foreign.js";
 import { type DType, decodeTensor, elementBytes, elementCount, encodeTensor, type StoredTensor } from "./tensor.js";
 import { shown, shownShape } from "./text.js";
 
@@ -56,7 +57,12 @@ export function parseSafetensors(bytes: Uint8Array, name: string): Safetensors {
   const fail: Fail = (what) => {
     throw new InputError(`${name}: not a valid safetensors file: ${what}`);
   };
+  if (!looksLikeSafetensors(bytes)) {
+    const foreign = describeForeign(bytes);
+    if (foreign !== undefined) throw new InputError(`${name}: ${foreign}`);
+  }
   const { header, data } = readHeader(bytes, fail);
+  checkLength(header, data.length, fail);
   let metadata: Record<string, string> = {};
   const spans: Span[] = [];
   for (const [key, value] of Object.entries(header)) {
@@ -79,7 +85,7 @@ function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unk
   if (length > BigInt(maxHeaderBytes)) fail(`header length ${length} is over the format's limit of ${maxHeaderBytes}`);
   const headerBytes = Number(length);
   if (headerBytes > bytes.length - 8) {
-    fail(`header length ${headerBytes} reaches past the end of the file (${bytes.length} bytes)`);
+    fail(`its header needs ${headerBytes} bytes, but ${bytes.length - 8} are there; was it cut off?`);
   }
   let header: unknown;
   try {
@@ -89,6 +95,17 @@ function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unk
   }
   if (!isRecord(header)) return fail("its header is not a JSON object");
   return { header, data: bytes.subarray(8 + headerBytes) };
+}
+
+/** Tells a file that was cut off from one with a wrong header. */
+function checkLength(header: Record<string, unknown>, dataBytes: number, fail: Fail): void {
+  let needed = 0;
+  for (const entry of Object.values(header)) {
+    const offsets = isRecord(entry) ? entry.data_offsets : undefined;
+    const [begin, end]: unknown[] = Array.isArray(offsets) ? offsets : [];
+    if (isInteger(begin) && isInteger(end) && begin >= 0 && begin <= end) needed = Math.max(needed, end);
+  }
+  if (needed > dataBytes) fail(`its tensors need ${needed} bytes of data, but ${dataBytes} are there; was it cut off?`);
 }
 
 function readMetadata(entry: Record<string, unknown>, fail: Fail): Record<string, string> {

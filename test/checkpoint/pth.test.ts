@@ -169,7 +169,12 @@ describe("a file without a dictionary of tensors", () => {
     ],
     ["an empty file", new Uint8Array(0), "x.pth: the file is empty"],
     ["a bare pickle", py.pickle(py.none), "x.pth: a bare Python pickle, not a checkpoint of torch.save"],
-    ["text", new TextEncoder().encode("<html>not found</html>"), "x.pth: not a PyTorch checkpoint: not a zip archive"],
+    ["a few bytes", Uint8Array.of(0x50, 0x4b, 3), "x.pth: 3 bytes, too few for a checkpoint; was it cut off?"],
+    [
+      "random bytes",
+      Uint8Array.from({ length: 1000 }, (_, i) => (i * i) >> 3),
+      "x.pth: neither safetensors nor a checkpoint of torch.save (a zip archive); it is damaged or something else",
+    ],
     ["a list", archive(py.pickle("]")), "x.pth: does not hold a dictionary of tensors"],
     ["nothing", archive(py.pickle("}")), "x.pth: holds no tensors"],
     [

@@ -54,13 +54,13 @@ describe("parseSafetensors", () => {
     return bytes;
   };
   const cases: [string, Uint8Array, string][] = [
-    ["too few bytes", new Uint8Array(7), "7 bytes are too few for a header"],
+    ["too few bytes", new Uint8Array(7).fill(1), "7 bytes are too few for a header"],
     [
       "a huge header",
       lengthOnly(2n ** 63n, 16),
       "header length 9223372036854775808 is over the format's limit of 100000000",
     ],
-    ["a header past the end", lengthOnly(9n, 16), "header length 9 reaches past the end of the file (16 bytes)"],
+    ["a header past the end", lengthOnly(9n, 16), "its header needs 9 bytes, but 8 are there; was it cut off?"],
     ["broken JSON", file("{nonsense", 0), "its header is not valid JSON"],
     ["deeply nested JSON", file("[".repeat(1_000_000), 0), "its header is not valid JSON"],
     ["invalid UTF-8", lengthOnly(1n, 9).fill(0xff, 8), "its header is not valid JSON"],
@@ -82,7 +82,16 @@ describe("parseSafetensors", () => {
     ["a size beyond 2^53", file({ a: f32(0, 4, [2 ** 40, 2 ** 40]) }, 4), 'tensor "a" has an impossible shape'],
     ["no offsets", file({ a: { dtype: "F32", shape: [1] } }, 4), 'tensor "a" has no data_offsets of two whole numbers'],
     ["fractional offsets", file({ a: f32(0, 4.5, [1]) }, 8), 'tensor "a" has no data_offsets of two whole numbers'],
-    ["offsets outside", file({ a: f32(4, 12) }, 8), 'tensor "a" lies at bytes 4 to 12, outside the data (8 bytes)'],
+    [
+      "offsets past the end",
+      file({ a: f32(0, 4), b: f32(4, 12) }, 8),
+      "its tensors need 12 bytes of data, but 8 are there; was it cut off?",
+    ],
+    [
+      "offsets before the beginning",
+      file({ a: f32(-4, 4) }, 8),
+      'tensor "a" lies at bytes -4 to 4, outside the data (8 bytes)',
+    ],
     ["offsets reversed", file({ a: f32(8, 4, [1]) }, 8), 'tensor "a" lies at bytes 8 to 4, outside the data (8 bytes)'],
     ["a wrong size", file({ a: f32(0, 8, [3]) }, 8), 'tensor "a", F32 [3], needs 12 bytes but has 8'],
     ["an overlap", file({ a: f32(0, 8), b: f32(4, 12) }, 12), 'tensor "b" overlaps another'],
@@ -104,7 +113,9 @@ describe("parseSafetensors", () => {
 
   it("refuses a truncated file", () => {
     const bytes = fixture("checkpoint/types.safetensors");
-    expect(inputErrorOf(() => parseSafetensors(bytes.subarray(0, bytes.length - 1), "x"))).toMatch(/outside the data/);
+    expect(inputErrorOf(() => parseSafetensors(bytes.subarray(0, bytes.length - 1), "x"))).toMatch(
+      / bytes of data, but \d+ are there; was it cut off\?$/,
+    );
   });
 
   it("treats __proto__ like any other name", () => {

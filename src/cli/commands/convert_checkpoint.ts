@@ -21,7 +21,7 @@ function blocks(count: number): string {
 
 /** The lines that the command prints about a checkpoint. */
 function describe(checkpoint: Checkpoint): string[] {
-  const { config, settings, weights, extras, overlaid } = checkpoint;
+  const { config, settings, weights, extras, overlaid, leftOut } = checkpoint;
   const parameters = countParameters(checkpoint);
   const told: string[] = [];
   if (settings.dataset !== undefined) told.push(`data set ${shown(settings.dataset)}`);
@@ -38,6 +38,7 @@ function describe(checkpoint: Checkpoint): string[] {
     `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${config.heads} heads, MLP ratio ${config.mlpRatio}`,
     `               encoder width ${config.encoderWidth}, ${blocks(config.encoderDepth)}; decoder width ${config.decoderWidth}, ${blocks(config.decoderDepth)}; ${student}`,
     `tensors        ${weights.size} of the network, all with the expected names and shapes; ${extras.size} counters and constants`,
+    ...(leftOut === undefined ? [] : [`left out       ${leftOut} outside of the network`]),
     `student        ${overlaid === 0 ? "from the same file" : `${overlaid} tensors from the second file`}`,
     `parameters     ${(parameters / 1e6).toFixed(parameters < 1e5 ? 4 : 2)} M`,
     `settings       ${told.length > 0 ? told.join(", ") : "none in the file"}`,
