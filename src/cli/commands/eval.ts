@@ -59,9 +59,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   quiet?: boolean;
 }
 
-/**
- * `eval --root DIR --checkpoint FILE`: scores a data set's test videos, and measures the scores.
- */
+/** `eval --root DIR --checkpoint FILE`: scores a data set's test videos, measures the scores. */
 export function evalCommand(): Command {
   const command = new Command("eval")
     .summary("measure a model on a data set")

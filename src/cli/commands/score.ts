@@ -201,8 +201,8 @@ function rawOptions({ rawSize, rawFormat, rawFps }: ScoreCommandOptions): RawOpt
 }
 
 /**
- * Writes to the standard output, and waits until the text was taken. If the reader leaves (`|
- * head`), the command ends as after Ctrl-C.
+ * Writes to the standard output, and waits until the text was taken. If the reader leaves
+ * (`| head`), the command ends as after Ctrl-C.
  */
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {

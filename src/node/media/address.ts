@@ -1,6 +1,8 @@
 // Addresses of network sources: what is shown of them, where they lead, who may read them.
 import { createHash, randomBytes } from "node:crypto";
+import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
+import type { LookupFunction } from "node:net";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 
@@ -41,17 +43,23 @@ export function parseAddress(text: string): Address {
 export const isAddress = (input: string): boolean => /^(https?|rtsps?):\/\//i.test(input);
 
 /**
- * The IP address of a host, to be used for all connections: so a name cannot come to mean another
- * host in between.
+ * Resolves a host's name once. All connections then lead to what it meant, so that it cannot come
+ * to mean another host in between.
+ * @returns what node:net and node:http take as `lookup`
  * @throws InputError if the name is unknown
  */
-export async function resolveHost({ url, shown }: Address): Promise<{ address: string; family: number }> {
+export async function resolveHost({ url, shown }: Address): Promise<LookupFunction> {
   const name = url.hostname.replace(/^\[|\]$/g, "");
+  let found: LookupAddress[];
   try {
-    return await lookup(name);
+    found = await lookup(name, { all: true });
   } catch (error) {
     throw new InputError(`${shown}: the host ${oneLine(name)} is not known (${reasonOf(error)})`);
   }
+  return (_name, options, done) => {
+    if (options.all) done(null, found);
+    else done(null, found[0].address, found[0].family);
+  };
 }
 
 const md5 = (text: string): string => createHash("md5").update(text).digest("hex");

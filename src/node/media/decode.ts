@@ -164,7 +164,7 @@ async function versionOf(program: string): Promise<VideoLog["version"]> {
   return text.split("\n").map(libavutilVersion).find(Boolean);
 }
 
-/** How long a frame's line in the log may come after its bytes, in ms. It is written before them. */
+/** How long a frame's line in the log is waited for, in ms. It is written before its bytes. */
 const LATE_LINE = 5000;
 
 /** A run of ffmpeg, and what its log has said. */
@@ -179,7 +179,7 @@ class Decoding {
   private isSilent = false;
   private readonly feeding: Promise<unknown>;
 
-  /** @param how which frames: the first one only, or all with the options that {@link passthrough} gives */
+  /** @param how which frames: the first one only, or all with the options of {@link passthrough} */
   static async start(
     program: string,
     input: DecodedInput,

@@ -127,8 +127,8 @@ export interface FfmpegLine {
 }
 
 /**
- * What a muxer says of time stamps that repeat or run backwards. Raw frames have none, so nothing is
- * lost by it, and a decoder never says it.
+ * What a muxer says of time stamps that repeat or run backwards. Raw frames have none, so nothing
+ * is lost by it, and a decoder never says it.
  */
 const MUXER_TIMING = /increasing dts to muxer|pts \(.*\) < dts \(.*\) in stream|Timestamps are unset in a packet/;
 

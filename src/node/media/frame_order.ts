@@ -39,9 +39,9 @@ export interface FrameList {
 /**
  * Puts images in order.
  *
- * A frame's number is the last run of digits in its name: "cam2_frame-0017.png" is 17. Names without
- * a digit come last, with the numbers that follow. If all numbers are multiples of a distance, counted
- * from the first, neighbours are that far apart ("0008", "0016", …).
+ * A frame's number is the last run of digits in its name: "cam2_frame-0017.png" is 17. Names
+ * without a digit come last, with the numbers that follow. If all numbers are multiples of a
+ * distance, counted from the first, neighbours are that far apart ("0008", "0016", …).
  *
  * If all names hold a date with a clock time, or a Unix time, these give order and times. If the
  * numbers run in another order than the names, or occur twice, the whole names give the order

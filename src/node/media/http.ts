@@ -2,6 +2,7 @@
 // nothing in the video or the answer can make ffmpeg open a file or a connection.
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { LookupFunction } from "node:net";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FrameSource } from "../../data/frame.js";
@@ -58,7 +59,7 @@ class Site {
 
   private constructor(
     private readonly address: Address,
-    private readonly host: { address: string; family: number },
+    private readonly lookup: LookupFunction,
   ) {
     this.url = address.url;
   }
@@ -170,7 +171,8 @@ class Site {
     }
     if (to.hostname !== this.url.hostname || !/^https?:$/.test(to.protocol)) {
       throw new InputError(
-        `${shown}: the server redirects to ${oneLine(`${to.protocol}//${to.host}`)}, which is not followed: name that address instead`,
+        `${shown}: the server redirects to ${oneLine(to.protocol)}//${oneLine(to.host)}, which is not followed: ` +
+          "name that address instead",
       );
     }
     if (this.url.protocol === "https:" && to.protocol === "http:") {
@@ -185,7 +187,6 @@ class Site {
     authorized: string | undefined,
     signal?: AbortSignal,
   ): Promise<IncomingMessage> {
-    const { host } = this;
     const start = url.protocol === "https:" ? requestHttps : requestHttp;
     return new Promise((resolve, reject) => {
       let received: IncomingMessage | undefined;
@@ -195,11 +196,7 @@ class Site {
           signal,
           agent: false,
           timeout: SILENCE,
-          // The name goes to the server in the Host header; the connection goes to the address.
-          lookup: (_name, options, done) => {
-            if (options.all) done(null, [host] as never);
-            else done(null, host.address, host.family);
-          },
+          lookup: this.lookup,
           headers: {
             accept: "*/*",
             "user-agent": "sdmae",

@@ -6,7 +6,7 @@ import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { openDecoded, PIPE_INPUT, Pieces } from "./decode.js";
 
-/** Opens a file descriptor as openVideo opens a file. It can be read only once, and not backwards. */
+/** Opens a file descriptor as openVideo opens a file. It can be read only once, without jumps. */
 export function openPipe(program: string, fd: number, name: string): Promise<FrameSource> {
   return openDecoded(program, { name, once: true, open: async () => ({ ...PIPE_INPUT, stdin: fd }) });
 }

@@ -1,7 +1,7 @@
 // A camera that speaks RTSP. ffmpeg reads it through a relay in this process, which alone knows the
 // host, the name and the password, and follows no redirect.
 import { randomBytes } from "node:crypto";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
@@ -18,12 +18,12 @@ const LONGEST_MESSAGE = 256 * 1024;
  * @throws InputError if it cannot be reached, or as openVideo does
  */
 export async function openRtsp(program: string, address: Address): Promise<FrameSource> {
-  const host = await resolveHost(address);
-  return openDecoded(program, { name: address.shown, open: () => relay(address, host.address) });
+  const lookup = await resolveHost(address);
+  return openDecoded(program, { name: address.shown, open: () => relay(address, lookup) });
 }
 
 /** Listens on this machine for one connection of ffmpeg, and passes on what it says. */
-async function relay(address: Address, host: string): Promise<Feed> {
+async function relay(address: Address, lookup: LookupFunction): Promise<Feed> {
   const { url, shown } = address;
   const isSecure = url.protocol === "rtsps:";
   const token = randomBytes(16).toString("hex");
@@ -38,7 +38,8 @@ async function relay(address: Address, host: string): Promise<Feed> {
     // 1. One connection: others of this machine are none of ours.
     server.close();
     const port = Number(url.port) || (isSecure ? 322 : 554);
-    const camera = isSecure ? connectTls({ host, port, servername: url.hostname }) : connect({ host, port });
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const camera = isSecure ? connectTls({ host, port, lookup, servername: host }) : connect({ host, port, lookup });
     for (const socket of [client, camera]) sockets.add(socket.on("close", () => sockets.delete(socket)));
     camera.setTimeout(SILENCE, () => {
       // While frames are waited for elsewhere, the camera is not read.

@@ -87,6 +87,28 @@ test("a folder that is empty, has no images, has only folders, or does not exist
   expect(await failure(openInput(join(folder, "none")))).toContain("no such file or folder");
 });
 
+test("a folder in which hardly any frame has a neighbour has a warning, unless the step is known", async () => {
+  for (const number of [0, 8, 17, 25]) await image(`${number}.png`, number);
+  const source = await openInput(folder);
+  expect(source.warnings).toEqual([
+    `${folder}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen; ` +
+      "--order name takes the frames as neighbours in the order of their names, --step N those whose numbers are N apart",
+  ]);
+  for (const options of [{ order: "name" }, { step: 8 }] as const) {
+    expect((await openInput(folder, options)).warnings).toEqual([]);
+  }
+});
+
+test("names that are times give frames their times", async () => {
+  for (const second of [50, 65])
+    await image(`2024-05-01_10-0${Math.floor(second / 60)}-${String(second % 60).padStart(2, "0")}.png`, second);
+  const frames = await collect((await openInput(folder)).frames());
+  expect(frames.map((f) => [f.number, f.time, f.data[0]])).toEqual([
+    [0, 0, 50],
+    [1, 15, 65],
+  ]);
+});
+
 test("a single image is not a video", async () => {
   await image("1.png", 0);
   expect(await failure(openInput(join(folder, "1.png")))).toContain(

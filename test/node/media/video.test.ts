@@ -109,6 +109,100 @@ test("NTSC's rate is made exact again", async () => {
   expect((await openInput(path)).fps).toBeCloseTo(30000 / 1001, 9);
 });
 
+const times = (frames: Frame[]) => frames.map(({ time }) => Number(time?.toFixed(6)));
+
+// Expected times are those of the setpts formulas, from the first frame.
+describe("a frame's time is its time stamp", () => {
+  test("with a pause of half a minute, and from a start that is not 0", async () => {
+    const path = video("gap.mkv", 6, "-vf", "setpts=(N/10+7+floor(N/3)*30)/TB", "-c:v", "ffv1");
+    const source = await openInput(path);
+    expect(times(await collect(source.frames()))).toEqual([0, 0.1, 0.2, 30.3, 30.4, 30.5]);
+    expect(source.warnings).toEqual([]);
+  });
+
+  test("at one frame a minute", async () => {
+    const path = video("lapse.mp4", 5, "-vf", "setpts=N*60/TB", "-r", "1/60", "-c:v", "mpeg4");
+    const source = await openInput(path);
+    expect(times(await collect(source.frames()))).toEqual([0, 60, 120, 180, 240]);
+    expect(source.fps).toBeCloseTo(1 / 60, 9);
+  });
+
+  test("in bursts, which are not damage", async () => {
+    // Three frames within 4 ms each third of a second: closer than the rate's frames.
+    const burst = "settb=1/90000,setpts=floor(N/3)*30000+mod(N\\,3)*180";
+    const path = video("burst.mkv", 9, ...["-vf", burst, "-vsync", "0", "-enc_time_base", "1/1000", "-c:v", "ffv1"]);
+    const source = await openInput(path);
+    expect(times(await collect(source.frames()))).toEqual([0, 0.002, 0.004, 0.333, 0.335, 0.337, 0.667, 0.669, 0.671]);
+    expect(source.warnings).toEqual([]);
+  });
+});
+
+test("a video with more chapters than anybody reads is found", async () => {
+  const list = join(folder, "chapters.txt");
+  const chapter = (i: number) => `[CHAPTER]\nTIMEBASE=1/1000\nSTART=${i}\nEND=${i + 1}\ntitle=motion ${i}\n`;
+  writeFileSync(list, `;FFMETADATA1\n${Array.from({ length: 300 }, (_, i) => chapter(i)).join("")}`);
+  const path = join(folder, "chapters.mkv");
+  const inputs = ["-i", video("plain.mkv", 4), "-i", list];
+  execFileSync(ffmpeg, ["-v", "error", "-y", ...inputs, "-map_metadata", "1", "-c", "copy", path]);
+  expect((await collect((await openInput(path)).frames())).length).toBe(4);
+});
+
+describe("recordings that are not in one piece", () => {
+  const PACKET = 188;
+
+  test("a start between two key frames: the first picture that can be decoded is frame 0", async () => {
+    const h264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "150", "-bf", "0", "-sc_threshold", "0"];
+    const whole = readFileSync(video("whole.ts", 160, ...h264));
+    // Leaves the first picture out: packets of the stream 0x100 before its second start of a unit.
+    const kept: Buffer[] = [];
+    for (let at = 0, units = 0; at < whole.length; at += PACKET) {
+      const head = whole.readUInt16BE(at + 1);
+      const isVideo = (head & 0x1fff) === 0x100;
+      if (isVideo && head & 0x4000) units++;
+      if (!isVideo || units > 1) kept.push(whole.subarray(at, at + PACKET));
+    }
+    const path = join(folder, "middle.ts");
+    writeFileSync(path, Buffer.concat(kept));
+    const source = await openInput(path);
+    const frames = await collect(source.frames());
+    // Key frames are 0 and 150 of 160; frames 1 to 149 have nothing to build on.
+    expect(frames.length).toBe(10);
+    expect(frames[9].time).toBeCloseTo(0.9, 9);
+    expect(source.warnings).toEqual([
+      `${path} begins between two key frames: its first 14.9 s (about 149 frames) cannot be decoded and are missing; frame 0 is the first picture that can be`,
+    ]);
+  });
+
+  test("pictures of another size, and time stamps that run back", async () => {
+    const [first, second] = ["-vf scale=96:64", "-vf scale=128:96"].map((scale, i) =>
+      readFileSync(video(`part${i}.ts`, 10, ...scale.split(" "), "-c:v", "mpeg4")),
+    );
+    const path = join(folder, "parts.ts");
+    writeFileSync(path, Buffer.concat([first, second]));
+    const source = await openInput(path);
+    const frames = await collect(source.frames());
+    expect(times(frames)).toEqual(Array.from({ length: 20 }, (_, i) => i / 10));
+    for (const { data, width, height } of frames) expect([width, height, data.length]).toEqual([96, 64, 96 * 64 * 3]);
+    expect(source.warnings?.slice(0, 2)).toEqual([
+      `${path}: the pictures change from 96×64 to 128×96 pixels at frame 10; all are scaled to the first one's size`,
+      `${path}: the time stamps run back at frame 10, as where another recording is joined on; from there times continue without a gap`,
+    ]);
+  });
+
+  test.each(["mp4", "avi", "mkv", "flv"])("a second %s behind the first is named with its place", async (kind) => {
+    const codec = kind === "flv" ? "flv1" : "mpeg4";
+    const one = readFileSync(video(`one.${kind}`, 5, "-c:v", codec));
+    const path = join(folder, `two.${kind}`);
+    writeFileSync(path, Buffer.concat([one, one]));
+    const source = await openInput(path);
+    expect((await collect(source.frames())).length).toBeGreaterThanOrEqual(5);
+    expect(source.warnings?.[0]).toContain(
+      `another recording is joined on behind the first, from byte ${one.length} on`,
+    );
+    expect((await openInput(join(folder, `one.${kind}`))).warnings).toEqual([]);
+  });
+});
+
 test("a name may look like an option, a pattern or a protocol, and may have spaces", async () => {
   const made = video("name.mkv", 2);
   for (const name of ["-i.mkv", "%03d.mkv", "http:x.mkv", "a b\té.mkv", "concat:1|2.mkv"]) {
