@@ -51,6 +51,17 @@ function quarter(which: number | undefined): PixelMask {
 }
 
 describe("an evaluation", () => {
+  it("counts events and false alarms at the threshold of the equal-error rate", async () => {
+    const evaluation = new Evaluation({ ...plain, fps: 2 });
+    await evaluation.add(video("a", [0, 0, 1, 1, 0, 0]), [even(0, 0, 0.5, 0.9, 0, 0)]);
+    await evaluation.add(video("b", [0, 0, 0, 0]), [even(0, 0, 0, 0)]);
+    const { equalErrorRate, events } = evaluation.finish();
+    expect(equalErrorRate?.rate).toBe(0);
+    // 6 and 4 frames at 2 per second are 5 s; the alarm begins with the event.
+    expect(events).toMatchObject({ events: 1, found: 1, alarms: 1, falseAlarms: 0, delay: { median: 0, longest: 0 } });
+    expect(events?.hours).toBeCloseTo(5 / 3600, 12);
+  });
+
   it("gives micro- and macro-AUC, the AUC of each video, and the equal-error rate", async () => {
     const evaluation = new Evaluation(plain);
     await evaluation.add(video("a", [0, 0, 1, 1]), [even(0.1, 0.3, 0.2, 0.4)]);

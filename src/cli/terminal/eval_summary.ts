@@ -73,7 +73,11 @@ function eventRows({ result: { events } }: Evaluated): [name: string, text: stri
   const watched = duration(3600 * hours);
   return [
     ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
-    ["false alarms", `${falseAlarmsPerHour.toPrecision(3)} per hour`, `${falseAlarms} in ${watched} of video`],
+    [
+      "false alarms",
+      `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,
+      `${falseAlarms} in ${watched} of video`,
+    ],
     [
       "delay",
       delay ? seconds(delay.median) : "-",

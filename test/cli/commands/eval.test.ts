@@ -114,6 +114,9 @@ describe("eval", () => {
     const padded = result.videos.map((v) => 100 * auc([0, ...v.labels!, 1], [0, ...v.scores, 1]));
     expect(figure("macro-AUC")).toBeCloseTo((padded[0] + padded[1]) / 2, 9);
     for (const name of ["pixel AUC", "RBDC", "TBDC", "EER"]) expect(figure(name)).toBeGreaterThanOrEqual(0);
+    // Two events: frames 3…5 of the first video, 0 and 1 of the second.
+    expect(result.printed).toMatch(/^events found +\d of 2 /m);
+    expect(result.printed).toMatch(/^false alarms +[\d.]+ \/ h /m);
     expect(result.printed).toContain(`micro-AUC`);
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
   });
