@@ -2,6 +2,7 @@
 // write it: model.safetensors.index.json, {"weight_map": {tensor: file}}.
 
 import { InputError } from "../errors.js";
+import { describeForeign } from "./foreign.js";
 import { looksLikeSafetensors } from "./safetensors.js";
 import type { StoredTensor } from "./tensor.js";
 import { shown } from "./text.js";
@@ -70,6 +71,10 @@ export function parseShardIndex(bytes: Uint8Array, name: string): ShardIndex {
   const fail = (what: string): never => {
     throw new InputError(`${name}: not a valid index of shards: ${what}`);
   };
+  // The index beside a shard may be a Git LFS pointer or a web page, too.
+  const isObject = /^\s*\{/.test(new TextDecoder().decode(bytes.subarray(0, 256)));
+  const foreign = isObject ? undefined : describeForeign(bytes);
+  if (foreign !== undefined) throw new InputError(`${name}: ${foreign}`);
   if (bytes.length > maxIndexBytes) fail(`it has ${bytes.length} bytes; the limit is ${maxIndexBytes}`);
   let index: unknown;
   try {

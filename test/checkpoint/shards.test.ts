@@ -122,6 +122,13 @@ describe("shards are refused", () => {
     );
   });
 
+  it("if the index beside them is a Git LFS pointer", async () => {
+    writeFileSync(join(folder, indexName), "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 98\n");
+    expect(await refusal(names[0])).toBe(
+      `${indexName}: a Git LFS pointer, not the file itself (98 bytes); run "git lfs pull" in its repository`,
+    );
+  });
+
   it("if the index beside them does not name the one that is given", async () => {
     writeIndex({ w: names[0] });
     expect(await refusal(names[2])).toBe(`${names[2]}: the index beside it, ${indexName}, does not name it`);
@@ -170,7 +177,7 @@ describe("an index is refused", () => {
 
   const cases: [string, unknown, string][] = [
     ["is cut off", '{"weight_map": {"a": "x.safe', "it is not valid JSON; was it cut off?"],
-    ["is a list", [], 'it has no "weight_map"'],
+    ["has no map", { metadata: {} }, 'it has no "weight_map"'],
     ["has a list as map", { weight_map: [] }, 'it has no "weight_map"'],
     ["names no tensors", { weight_map: {} }, "it names no tensors"],
     ["has a number as file", { weight_map: { a: 1 } }, 'the file of tensor "a" is not text'],
@@ -179,7 +186,7 @@ describe("an index is refused", () => {
       { weight_map: Object.fromEntries(Array.from({ length: 257 }, (_, i) => [i, `${i}.safetensors`])) },
       "it names 257 files; the limit is 256",
     ],
-    ["is too large", " ".repeat(2 ** 24 + 1), "it has 16777217 bytes; the limit is 16777216"],
+    ["is too large", `{${" ".repeat(2 ** 24)}`, "it has 16777217 bytes; the limit is 16777216"],
   ];
   for (const [what, value, message] of cases) {
     it(`if it ${what}`, () => expect(problem(value)).toBe(`i: not a valid index of shards: ${message}`));
@@ -189,6 +196,9 @@ describe("an index is refused", () => {
     const bytes = (text: string) => new TextEncoder().encode(text);
     expect(looksLikeShardIndex(fixture(`checkpoint/${indexName}`))).toBe(true);
     expect(looksLikeShardIndex(bytes(`{"metadata": "${"x".repeat(9000)}", "weight_map" : {}}`))).toBe(true);
+    expect(parseShardIndex(bytes('\ufeff\n{"weight_map": {"w": "x.safetensors"}}'), "i").files).toEqual([
+      "x.safetensors",
+    ]);
     expect(looksLikeShardIndex(bytes('{"error": "gone"}'))).toBe(false);
     expect(looksLikeShardIndex(fixture(`checkpoint/${names[0]}`))).toBe(false);
   });
