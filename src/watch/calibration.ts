@@ -40,7 +40,6 @@ export class NormalCollector {
   private count = 0;
   private total = 0;
   private level: Level;
-  // biome-ignore lint/correctness/noUnusedPrivateClassMembers: read through destructuring
   private video?: { start: number; last: number; block: number; peak: number };
 
   /** @throws InputError if the rule's numbers are out of range */
@@ -53,7 +52,7 @@ export class NormalCollector {
     const { time } = frame;
     const { sustained } = this.level.push(frame);
     this.video ??= { start: time, last: time, block: 0, peak: Number.NaN };
-    const { video } = this;
+    const video = this.video;
     const block = Math.floor((time - video.start) / blockSeconds + 1e-9);
     if (block > video.block) {
       this.closeBlock();
@@ -72,7 +71,7 @@ export class NormalCollector {
 
   /** Ends a video; the next frame belongs to another. */
   endVideo(): void {
-    const { video } = this;
+    const video = this.video;
     if (!video) return;
     this.closeBlock();
     this.total += video.last - video.start;
@@ -93,7 +92,7 @@ export class NormalCollector {
   }
 
   private closeBlock(): void {
-    const { video } = this;
+    const video = this.video;
     if (!video || Number.isNaN(video.peak)) return;
     this.blocks.push(video.peak);
     video.peak = Number.NaN;

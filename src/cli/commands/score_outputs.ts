@@ -176,7 +176,7 @@ export class ScoreOutputs {
     await this.page?.take(frame, map, score, level, change?.kind === "end" ? undefined : current);
     if (this.painter && this.writer) {
       const overlay = { map, range: this.range, boxes: regions, level, isAbnormal: current !== undefined };
-      await this.writer.write(this.painter.paint({ ...frame, time: result.time }, overlay));
+      await this.writer.write(this.painter.paint({ ...frame, time: this.hasClock ? time : undefined }, overlay));
     }
     this.frames++;
     this.lastTime = time;

@@ -58,11 +58,11 @@ export class Painter {
     private readonly threshold?: number,
   ) {
     const { width, height } = source;
-    this.stripHeight = Math.max(36, Math.min(150, Math.round(height / 6)));
+    this.stripHeight = Math.max(48, Math.min(160, Math.round(height / 5)));
     this.width = width + (width % 2);
     this.height = height + this.stripHeight + ((height + this.stripHeight) % 2);
     this.canvas = new Uint8Array(this.width * this.height * 3);
-    this.scale = Math.max(1, Math.round(Math.min(this.stripHeight / 34, this.width / 170)));
+    this.scale = Math.max(1, Math.round(Math.min(this.stripHeight / 32, this.width / 240)));
     this.line = Math.max(1, Math.round(Math.min(width, height) / 240));
     this.shown = Math.max(2, Math.round(span * fps));
   }
@@ -82,7 +82,8 @@ export class Painter {
   /** The frame with the map over it, interpolated between the centres of the map's cells. */
   private paintMap({ data }: Frame, { map, range: { low, high } }: Overlay): void {
     const { width, height } = this.source;
-    const { canvas, ramp } = this;
+    const canvas = this.canvas;
+    const ramp = this.ramp;
     const across = between(width, map.columns);
     const down = between(height, map.rows);
     const gain = high > low ? 255 / (high - low) : 0;
@@ -151,9 +152,14 @@ export class Painter {
     let x = this.text(score, 2 * scale, y, isAbnormal ? colors.box : colors.line);
     if (threshold !== undefined)
       x = this.text(`threshold ${plain(threshold)}`, x + 3 * letterAdvance * scale, y, colors.threshold);
-    const where = `${time === undefined ? "" : `${format.time(time)}  `}frame ${number}`;
-    const left = this.width - where.length * letterAdvance * scale - scale;
-    if (left > x + letterAdvance * scale) this.text(where, left, y, colors.text);
+    // As much of time and number as there is room for.
+    const clock = time === undefined ? [] : [format.time(time)];
+    for (const where of [[...clock, `frame ${number}`].join("  "), ...clock, `frame ${number}`]) {
+      const left = this.width - where.length * letterAdvance * scale - scale;
+      if (left <= x + letterAdvance * scale) continue;
+      this.text(where, left, y, colors.text);
+      break;
+    }
   }
 
   /** @returns where the text ends */

@@ -138,8 +138,8 @@ describe("score --video", () => {
       "rgb24",
       "pipe:1",
     ]);
-    // 48 rows of the frame and 36 of the strip.
-    expect(raw.length).toBe(12 * (48 + 36) * 80 * 3);
+    // 48 rows of the frame and 48 of the strip.
+    expect(raw.length).toBe(12 * (48 + 48) * 80 * 3);
     expect(filesIn(at()).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 

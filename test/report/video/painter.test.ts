@@ -18,7 +18,7 @@ const overlay = (values: number[], level: number, isAbnormal = false) => ({
 describe("a painted frame", () => {
   it("is as wide as the frame, with a strip below, both even", () => {
     const painter = new Painter({ width: 41, height: 25 }, 10);
-    expect([painter.width, painter.height]).toEqual([42, 62]); // a strip of 36, and one row more
+    expect([painter.width, painter.height]).toEqual([42, 74]); // a strip of 48, and one row more
   });
 
   it("keeps the frame where the map is low, and colours it where it is high", () => {
