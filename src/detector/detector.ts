@@ -100,6 +100,9 @@ export class Detector {
       if (!options.gpu) gpu.close();
       throw error;
     }
+    if (checkpoint.leftOut) {
+      options.onNotice?.(`${checkpoint.source}: ${checkpoint.leftOut} tensors outside of the network are left out`);
+    }
     const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu, firstUse);
     detector.seed = seed;
     return detector;

@@ -240,6 +240,16 @@ describe("the detector", () => {
     });
   });
 
+  it("says how many tensors of a checkpoint were left out", async () => {
+    const lines: string[] = [];
+    const options = { gpu: gpu(), size: { height: 64, width: 96 }, onNotice: (line: string) => lines.push(line) };
+    for (const leftOut of [undefined, 2]) {
+      const checkpoint = { ...tiny, leftOut, source: "lightning.pth" };
+      (await Detector.open(checkpoint, options)).close();
+    }
+    expect(lines).toEqual(["lightning.pth: 2 tensors outside of the network are left out"]);
+  });
+
   it("names the setting that is wrong", async () => {
     const tries: [DetectorOptions, string][] = [
       [{ size: { height: 100, width: 96 } }, "size 100x96 does not divide into patches of 16 pixels; 96x96 does"],
