@@ -156,9 +156,7 @@ describe("ubnormal", () => {
     expect(await refusal(...args)).toMatch(/tracks\.txt, line 1: "3,0" is not a track/);
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,5\n");
     rmSync(join(broken, notes, "abnormal_scene_1_scenario_1_0004_gt.png"));
-    expect(await refusal(...args)).toMatch(
-      /track 0 needs an annotation of frame 4, but there are only 4 annotations for 5 frames/,
-    );
+    expect(await refusal(...args)).toMatch(/track 0 needs an annotation of frame 4, but there are only 4 annotations/);
     // The one object that remains has only masks that are too large.
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,2\n");
     expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask of more than 5000 values/);

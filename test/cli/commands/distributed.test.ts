@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
+import { openDataset } from "../../../src/node/datasets/index.js";
 import { publishedSplit } from "../../../src/node/datasets/ubnormal_split.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { filesIn, fixturePath, frameFolder, picture, scratch, sdmae, videoFile } from "../../support/cli.js";
@@ -132,14 +133,6 @@ describe("CUHK Avenue as distributed", () => {
     );
     await trained(at("Avenue"), at("avenue-run"));
   });
-
-  it("takes pseudo-anomalies beside its training videos, which training finds", async () => {
-    const ran = await sdmae("create-anomalies", "pseudo", at("Avenue"), "--in-place", "--speedup", "1", "--quiet");
-    expect(ran).toMatchObject({ code: 0 });
-    expect(filesIn(at("Avenue/Avenue Dataset/frames_abnormal"))).toEqual(["01", "02"]);
-    const { notes } = await listed(at("Avenue"));
-    expect(notes).toEqual([]);
-  });
 });
 
 describe("ShanghaiTech as distributed", () => {
@@ -183,6 +176,16 @@ describe("UBnormal as distributed", () => {
     expect(filesIn(at("cut"))).toEqual(["abnormal_scene_2_scenario_3"]);
     expect(filesIn(at("cut/abnormal_scene_2_scenario_3/sequence_0000/masks"))).toEqual(["0.png", "1.png"]);
     expect(filesIn(at("pasted/train/masks/01_001"))).toHaveLength(6);
+  });
+
+  it("gives Avenue frames with anomalies beside its training videos, where training finds them", async () => {
+    const into = ["--dataset-root", at("Avenue"), "--in-place", "--sequences", at("cut-again"), "--quiet"];
+    expect(await sdmae("create-anomalies", "ubnormal", at("UBnormal"), ...into)).toMatchObject({ code: 0, stderr: "" });
+    const folder = at("Avenue/Avenue Dataset");
+    expect(filesIn(join(folder, "frames_abnormal"))).toEqual(["01", "02"]);
+    expect(filesIn(folder)).not.toContain("train");
+    const { train } = await openDataset(at("Avenue"));
+    expect((await train[0]?.abnormal?.masks())?.frameCount).toBe(6);
   });
 
   it("has 543 videos in the published split", () => {
