@@ -241,7 +241,6 @@ describe("from a pipe", () => {
       expect(frames.map(({ time }) => time)).toEqual([0, 0.25]);
       expect([...frames[0].data.subarray(0, 6)]).toEqual([2, 1, 0, 5, 4, 3]);
     }
-    closeSync(stdin);
     expect((await openInput(path, { raw })).frameCount).toBe(2);
     const cut = await openInput(path, { raw: { width: 8, height: 10 } });
     expect(await failure(collect(cut))).toMatch(
