@@ -210,7 +210,9 @@ class Decoding {
       ...(isFirst ? FIRST_FRAME : [...how, ...ALL_FRAMES]),
     ];
     this.run = startFfmpeg(program, args, { stdin: feed.stdin, onLine: (line) => this.log.add(line) });
-    const { stdin } = this.run.child;
+    const { stdin, stdout } = this.run.child;
+    // Without a listener Node throws away what nobody has read when the process ends.
+    stdout.on("readable", () => {});
     this.feeding = feed.write && stdin ? feed.write(stdin).catch((error: unknown) => error) : Promise.resolve();
     void this.run.ended.then((end) => {
       this.ended = end;

@@ -213,6 +213,8 @@ describe("from a pipe", () => {
   test("a container, once", async () => {
     const stdin = openSync(join(folder, "a.ts"), "r");
     const source = await openInput("-", { stdin });
+    // ffmpeg has ended by then: kernels may be compiled before the first frame is read.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     await expectFrames(source, "a.ts");
     expect(await failure(collect(source))).toBe("standard input can be read only once");
     closeSync(stdin);
