@@ -4,7 +4,7 @@ import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.j
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { type FfmpegEnd, type FfmpegRun, ffmpegReason, libavutilVersion, startFfmpeg } from "./ffmpeg.js";
-import { FRAME_LOG, type LoggedFrame, VideoLog } from "./video_log.js";
+import { FRAME_LOG, type LoggedFrame, PACKET_LOG, VideoLog } from "./video_log.js";
 
 /** What ffmpeg reads in one run. */
 export interface Feed {
@@ -66,8 +66,7 @@ export async function openDecoded(program: string, input: DecodedInput): Promise
   } finally {
     if (!input.once) await first.stop();
   }
-  const { width, height, fps, promised } = facts;
-  const missing = input.once || !facts.hasErrors ? 0 : await missingStart(program, input, facts);
+  const { width, height, fps, promised, missing } = facts;
   let held: Decoding | undefined = input.once ? first : undefined;
   let warnings: string[] = [...(input.warnings ?? [])];
   held?.idle();
@@ -138,10 +137,11 @@ interface Facts {
   /** How many frames there are by the container's header. */
   promised?: number;
   version: VideoLog["version"];
-  firstTicks: number | undefined;
-  seconds(ticks: number): number;
-  /** Whether ffmpeg complained before or at the first frame. */
-  hasErrors: boolean;
+  /**
+   * Seconds of pictures before the first one that can be decoded: a recording may begin between two
+   * key frames. 0 if there are none, or it is not known.
+   */
+  missing: number;
 }
 
 /** The first frame's size is in the log, so the frame itself need not be written. */
@@ -200,14 +200,19 @@ class Decoding {
       this.frames.push(frame);
       this.announce();
     });
+    const isFirst = how === "first frame";
     const args = [
-      ...["-v", "repeat+level+info", "-copyts", ...feed.args],
+      // By default ffmpeg fails if it could decode less than a third.
+      ...["-v", "repeat+level+info", "-max_error_rate", "1", "-copyts"],
+      ...[...(isFirst ? [PACKET_LOG] : []), ...feed.args],
       // V: not a cover picture.
       ...["-map", "0:V:0", "-vf", FRAME_LOG],
-      ...(how === "first frame" ? FIRST_FRAME : [...how, ...ALL_FRAMES]),
+      ...(isFirst ? FIRST_FRAME : [...how, ...ALL_FRAMES]),
     ];
     this.run = startFfmpeg(program, args, { stdin: feed.stdin, onLine: (line) => this.log.add(line) });
-    const { stdin } = this.run.child;
+    const { stdin, stdout } = this.run.child;
+    // Without a listener Node throws away what nobody has read when the process ends.
+    stdout.on("readable", () => {});
     this.feeding = feed.write && stdin ? feed.write(stdin).catch((error: unknown) => error) : Promise.resolve();
     void this.run.ended.then((end) => {
       this.ended = end;
@@ -240,10 +245,16 @@ class Decoding {
       ...{ width, height, version },
       ...(fps ? { fps } : {}),
       ...(promised ? { promised } : {}),
-      firstTicks: this.first.ticks,
-      seconds: (ticks) => this.log.seconds(ticks),
-      hasErrors: this.run.log.errorCount > 0,
+      missing: this.missingStart,
     };
+  }
+
+  private get missingStart(): number {
+    const { firstPacket } = this.log;
+    const ticks = this.first?.ticks;
+    // Pictures that are left out on purpose, as by an edit list, are no error.
+    if (ticks === undefined || firstPacket === undefined || this.run.log.errorCount === 0) return 0;
+    return Math.max(0, this.log.seconds(ticks - firstPacket));
   }
 
   private unreadable(end: FfmpegEnd): InputError {
@@ -307,37 +318,6 @@ class Decoding {
 }
 
 const TEXT_FORMATS = /^(tty|bin|xbin|idf|adf)$/;
-
-/**
- * Seconds of pictures before the first one that can be decoded: a recording may begin between two
- * key frames. 0 if there are none, or it cannot be found out.
- */
-async function missingStart(program: string, input: DecodedInput, facts: Facts): Promise<number> {
-  if (facts.firstTicks === undefined) return 0;
-  const feed = await input.open();
-  // The first coded picture with its time stamp, not decoded: "0, dts, pts, …".
-  const run = startFfmpeg(
-    program,
-    [
-      ...["-v", "error", "-copyts", ...feed.args],
-      ...["-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", "1", "-f", "framecrc", "pipe:1"],
-    ],
-    { stdin: feed.stdin },
-  );
-  const { stdin } = run.child;
-  if (feed.write && stdin) feed.write(stdin).catch(() => {});
-  let text = "";
-  run.child.stdout.on("data", (chunk: Buffer) => {
-    if (text.length < 1e5) text += chunk.toString("latin1");
-  });
-  await run.ended;
-  await feed.close?.();
-  const clock = /^#tb 0: (\d+)\/(\d+)/m.exec(text);
-  const packet = /^0, *-?\d+, *(-?\d+),/m.exec(text);
-  if (!clock || !packet) return 0;
-  const begin = (Number(packet[1]) * Number(clock[1])) / Number(clock[2]);
-  return Math.max(0, facts.seconds(facts.firstTicks) - begin);
-}
 
 /** The times of frames, and what is odd about them and their sizes. */
 class FrameClock {

@@ -23,7 +23,7 @@ export interface RawOptions {
 
 /**
  * Opens raw frames, one after the other without anything between: those of a file, or of a file
- * descriptor, which can be read only once.
+ * descriptor, which can be read only once and is closed then.
  * @throws InputError if the file cannot be read; while iterating, if it ends within a frame
  */
 export async function openRaw(input: string | { fd: number; name: string }, options: RawOptions): Promise<FrameSource> {

@@ -4,6 +4,9 @@ import { type FfmpegLine, libavutilVersion } from "./ffmpeg.js";
 /** Frames are named to the log by this filter. It stands first: sizes are those of the decoder. */
 export const FRAME_LOG = "showinfo";
 
+/** This option names packets to the log: those that can be decoded, and those that cannot. */
+export const PACKET_LOG = "-debug_ts";
+
 /** A decoded frame, as the log names it. */
 export interface LoggedFrame {
   /** On the stream's own clock; undefined if the frame has no time stamp. */
@@ -22,6 +25,8 @@ export class VideoLog {
   private averageRate: number | undefined;
   /** In seconds, by the container's header. */
   private duration: number | undefined;
+  /** When the first coded picture is due, on the stream's own clock ({@link PACKET_LOG}). */
+  firstPacket: number | undefined;
   /** Major and minor version of libavutil. */
   version: readonly [number, number] | undefined;
   /** A tick of the stream's clock: `unit` / `per` seconds. */
@@ -33,7 +38,12 @@ export class VideoLog {
 
   add({ sender, level, text }: FfmpegLine): void {
     if (sender.includes("[Parsed_showinfo_")) this.addFrame(text);
-    else if (sender === "" && level === "info") this.addHeader(text);
+    else if (level === "info") {
+      // Whoever reads the packets says this: the program itself, or since FFmpeg 7 a part of it.
+      const packet = /^demuxer -> .*\btype:video .*?\bpkt_pts:(-?\d+) /.exec(text);
+      if (packet) this.firstPacket ??= Number(packet[1]);
+      else if (sender === "") this.addHeader(text);
+    }
   }
 
   /** Frames per second of the stream: exact if it is constant, an average else. */

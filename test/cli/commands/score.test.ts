@@ -397,6 +397,11 @@ describe("score refuses, in one line and without leaving a file,", () => {
       expectRefusal(refused, /--profile: the adapter .+ has no timestamp queries/);
     });
 
+    it("a rate of raw frames without their size, and a step that is longer than the distance of frames", async () => {
+      expectRefusal(await withOptions("--raw-fps", "25"), "--raw-fps is for raw frames, which need --raw-size too");
+      expectRefusal(await withOptions("--step", "3"), "frames 5 and 6 are closer than the step, 3");
+    });
+
     it("an adapter that does not exist", async () => {
       expectRefusal(await withOptions("--adapter", "nonsense"), /no adapter named "nonsense"; this machine has ./);
     });
