@@ -68,13 +68,7 @@ export function scoreSettings(
   const maskedOnly = options.maskedOnly ?? own.maskedOnly ?? preset.maskedOnly;
   const size = options.size ?? own.size ?? preset.size;
   const usualRatio = own.maskRatio ?? preset.maskRatio;
-  const maskRatio = options.maskRatio ?? gridMaskRatio(size, config.patch, usualRatio);
-  if (options.maskRatio === undefined && maskRatio !== usualRatio) {
-    const { height, width } = size;
-    onNotice?.(
-      `mask ratio ${usualRatio} leaves no grid at ${height}x${width}: using the nearest that does, ${maskRatio}`,
-    );
-  }
+  const maskRatio = options.maskRatio ?? gridMaskRatio(size, config.patch, usualRatio, onNotice);
   const settings: ScoreSettings = {
     size,
     maskRatio,

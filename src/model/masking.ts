@@ -51,11 +51,16 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
 
 /**
  * The mask ratio nearest to `maskRatio` that leaves a grid: itself if it does.
+ * @param onNotice receives a line if it is another ratio
  * @throws InputError if the patch does not divide the size
  */
-export function gridMaskRatio(size: Size, patch: number, maskRatio: number): number {
+export function gridMaskRatio(size: Size, patch: number, maskRatio: number, onNotice?: (line: string) => void): number {
   const { rows, columns } = tokenGrid(size, patch, 0);
-  return leavesGrid(rows, columns, maskRatio) ? maskRatio : nearestRatio(rows, columns, maskRatio);
+  if (leavesGrid(rows, columns, maskRatio)) return maskRatio;
+  const nearest = nearestRatio(rows, columns, maskRatio);
+  const { height, width } = size;
+  onNotice?.(`mask ratio ${maskRatio} leaves no grid at ${height}x${width}: using the nearest that does, ${nearest}`);
+  return nearest;
 }
 
 /** The next narrower and the next wider size at which a mask ratio leaves a grid. */

@@ -297,18 +297,6 @@ function teacherShare(epochs: number | undefined, base: TrainingConfig): number 
   return Math.min(Math.max(1, share), Math.max(1, epochs - 1));
 }
 
-/** The configuration's mask ratio, or the nearest that leaves a grid at the size that was given. */
-function fittingRatio(options: TrainCommandOptions, base: TrainingConfig, say: (line: string) => void): number {
-  const size = options.size ?? base.size;
-  const ratio = gridMaskRatio(size, options.patch ?? base.model.patch, base.maskRatio);
-  if (ratio !== base.maskRatio) {
-    say(
-      `mask ratio ${base.maskRatio} leaves no grid at ${size.height}x${size.width}: using the nearest that does, ${ratio}`,
-    );
-  }
-  return ratio;
-}
-
 /**
  * A configuration, with the given options in place of its values.
  * @param say receives a line if the configuration's mask ratio leaves no grid at the size that was
@@ -328,7 +316,9 @@ export function configured(
   return {
     ...given(base, {
       size: options.size,
-      maskRatio: options.maskRatio ?? fittingRatio(options, base, say),
+      maskRatio:
+        options.maskRatio ??
+        gridMaskRatio(options.size ?? base.size, options.patch ?? model.patch, base.maskRatio, say),
       masking: options.masking,
       loss: options.loss,
       normalizeTarget: options.normPixLoss,
