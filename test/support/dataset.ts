@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { afterEach, beforeEach, expect } from "vitest";
+import type { Frame } from "../../src/data/frame.js";
 import { InputError } from "../../src/errors.js";
 
 /** The size of the frames that are made here. */
@@ -45,6 +46,13 @@ export function rectangles(...boxes: [value: number, x1: number, y1: number, x2:
 /** Frames whose gray value is their number, as NNN.png. */
 export async function frames(folder: string, numbers: readonly number[], extension = "png"): Promise<void> {
   for (const number of numbers) await image(join(folder, `${String(number).padStart(3, "0")}.${extension}`), number);
+}
+
+/** All frames of a source, in order. */
+export async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
+  const all: Frame[] = [];
+  for await (const frame of frames) all.push(frame);
+  return all;
 }
 
 /** The message that a promise fails with, an InputError's of one line. */

@@ -18,7 +18,14 @@ import {
   mapForDetector,
   scoringNotices,
 } from "../options/measure.js";
-import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import {
+  batchOption,
+  checkpointPaths,
+  headsOption,
+  type ModelOptions,
+  modelOptions,
+  scoreOptions,
+} from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
@@ -58,11 +65,7 @@ export function calibrateCommand(): Command {
   return command
     .addOption(new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)))
     .addOption(headsOption())
-    .addOption(
-      new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
-        wholeNumber(1, 1024),
-      ),
-    )
+    .addOption(batchOption())
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
@@ -77,8 +80,7 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   // 1. The model, the videos and the file, so that what is wrong with them is reported first.
-  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
-  const checkpoint = await readCheckpoint(paths, options.heads);
+  const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const sources = [];
   for (const video of videos) sources.push(await openInput(video));
   const out = options.out ?? calibrationPath(options.checkpoint);

@@ -27,7 +27,14 @@ import {
   measureOptions,
   scoringNotices,
 } from "../options/measure.js";
-import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import {
+  batchOption,
+  checkpointPaths,
+  headsOption,
+  type ModelOptions,
+  modelOptions,
+  scoreOptions,
+} from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption } from "../options/watch.js";
 import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
@@ -101,7 +108,7 @@ export function evalCommand(): Command {
       .argParser(numberIn(0, 1)),
     fpsOption("the data set's"),
     headsOption(),
-    new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(wholeNumber(1, 1024)),
+    batchOption(),
     adapterOption(),
     robustOption(),
     tuneOption(),
@@ -123,8 +130,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   const remarks = new Set<string>();
   const dataset = withRemarks(onlyVideos(whole, options.videos), remarks);
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
-  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
-  const checkpoint = await readCheckpoint(paths, options.heads);
+  const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   // A preset is the paper's way.
   const tested = options.preset ? {} : testedBy(checkpoint.settings);
   const maskings = options.maskings ?? tested.maskings ?? 1;

@@ -18,7 +18,14 @@ import type { RawOptions } from "../../node/media/pipe.js";
 import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
-import { headsOption, type ModelOptions, modelOptions, scoreOptions } from "../options/model.js";
+import {
+  batchOption,
+  checkpointPaths,
+  headsOption,
+  type ModelOptions,
+  modelOptions,
+  scoreOptions,
+} from "../options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { type WatchOptions, watchOptions } from "../options/watch.js";
 import { examples } from "../terminal/examples.js";
@@ -94,11 +101,7 @@ export function scoreCommand(): Command {
     .addOption(
       new Option("--raw-fps <rate>", "raw frames per second: gives them their times").argParser(numberIn(0.001, 1000)),
     )
-    .addOption(
-      new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
-        wholeNumber(1, 1024),
-      ),
-    )
+    .addOption(batchOption())
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
@@ -114,8 +117,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
-  const paths = options.student === undefined ? [options.checkpoint] : [options.checkpoint, options.student];
-  const checkpoint = await readCheckpoint(paths, options.heads);
+  const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   // Others of this machine can read the command line, which may hold a camera's password.
   if (isAddress(input)) process.title = "sdmae score";
   const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });

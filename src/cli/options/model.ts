@@ -39,6 +39,18 @@ export function scoreOptions(options: ModelOptions): ScoreOptions {
   return { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype };
 }
 
+/** `--batch`, for commands that score. */
+export function batchOption(): Option {
+  return new Option("--batch <n>", "frames scored together (default: 16 on a GPU, else 1)").argParser(
+    wholeNumber(1, 1024),
+  );
+}
+
+/** The files of `--checkpoint` and `--student`. */
+export function checkpointPaths({ checkpoint, student }: { checkpoint: string; student?: string }): string[] {
+  return student === undefined ? [checkpoint] : [checkpoint, student];
+}
+
 /** `--mask-ratio`. Without it, the nearest ratio is used if the usual one leaves no grid. */
 export function maskRatioOption(): Option {
   return new Option(

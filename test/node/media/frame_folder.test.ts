@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Frame } from "../../../src/data/frame.js";
-import { InputError } from "../../../src/errors.js";
 import { listFrameFiles, openFrameFolder } from "../../../src/node/media/frame_folder.js";
 import { openInput } from "../../../src/node/media/open.js";
+import { collect, refusal } from "../../support/dataset.js";
 
 const onePixel = fileURLToPath(new URL("../../fixtures/images/one-pixel.png", import.meta.url));
 
@@ -22,22 +21,6 @@ async function image(name: string, value: number, width = 16, height = 8): Promi
   const data = Buffer.alloc(width * height * 3, value);
   const made = sharp(data, { raw: { width, height, channels: 3 } });
   await made.toFormat(name.endsWith("png") ? "png" : name.endsWith("jpg") ? "jpeg" : "tiff").toFile(join(folder, name));
-}
-
-async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
-  const all: Frame[] = [];
-  for await (const frame of frames) all.push(frame);
-  return all;
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (e) => e,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect(error.message).not.toMatch(/[\n\r]/);
-  return error.message;
 }
 
 test("frames come in the order of the numbers in their names, and gaps stay", async () => {
@@ -75,16 +58,16 @@ test("names without a number come last, sorted by name, with the numbers that fo
 test("two images of one number are refused", async () => {
   await image("001.png", 0);
   await image("1.jpg", 0);
-  expect(await failure(openInput(folder))).toMatch(/: 001\.png and 1\.jpg both have the frame number 1$/);
+  expect(await refusal(openInput(folder))).toMatch(/: 001\.png and 1\.jpg both have the frame number 1$/);
 });
 
 test("a folder that is empty, has no images, has only folders, or does not exist is refused", async () => {
-  expect(await failure(openInput(folder))).toBe(`${folder} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)`);
+  expect(await refusal(openInput(folder))).toBe(`${folder} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)`);
   writeFileSync(join(folder, "readme.txt"), "");
-  expect(await failure(openInput(folder))).toContain("holds no image");
+  expect(await refusal(openInput(folder))).toContain("holds no image");
   mkdirSync(join(folder, "01"));
-  expect(await failure(openInput(folder))).toContain(", but 1 folder: name the one with the frames");
-  expect(await failure(openInput(join(folder, "none")))).toContain("no such file or folder");
+  expect(await refusal(openInput(folder))).toContain(", but 1 folder: name the one with the frames");
+  expect(await refusal(openInput(join(folder, "none")))).toContain("no such file or folder");
 });
 
 test("a folder in which hardly any frame has a neighbour has a warning, unless the step is known", async () => {
@@ -111,21 +94,21 @@ test("names that are times give frames their times", async () => {
 
 test("a single image is not a video", async () => {
   await image("1.png", 0);
-  expect(await failure(openInput(join(folder, "1.png")))).toContain(
+  expect(await refusal(openInput(join(folder, "1.png")))).toContain(
     "is a single image; name a folder of frames or a video",
   );
 });
 
 test("an image of 1×1 is refused", async () => {
   cpSync(onePixel, join(folder, "1.png"));
-  expect(await failure(openInput(folder))).toContain("1.png is 1×1 pixels; a side needs at least 8");
+  expect(await refusal(openInput(folder))).toContain("1.png is 1×1 pixels; a side needs at least 8");
 });
 
 test("images of two sizes are refused", async () => {
   await image("1.png", 0);
   await image("2.png", 0, 8, 16);
   const source = await openInput(folder);
-  expect(await failure(collect(source.frames()))).toMatch(/2\.png is 8×16 pixels, but 1\.png is 16×8/);
+  expect(await refusal(collect(source.frames()))).toMatch(/2\.png is 8×16 pixels, but 1\.png is 16×8/);
 });
 
 test("an image that cannot be decoded ends the video at its place", async () => {
@@ -136,7 +119,7 @@ test("an image that cannot be decoded ends the video at its place", async () => 
   const reading = (async () => {
     for await (const frame of source.frames()) seen.push(frame.number);
   })();
-  expect(await failure(reading)).toContain("5.png is not a PNG, JPEG, TIFF, BMP or WebP image");
+  expect(await refusal(reading)).toContain("5.png is not a PNG, JPEG, TIFF, BMP or WebP image");
   expect(seen).toEqual([0, 1, 2, 3, 4]);
 });
 

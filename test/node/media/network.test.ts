@@ -5,11 +5,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Frame, FrameSource } from "../../../src/data/frame.js";
-import { InputError } from "../../../src/errors.js";
+import type { FrameSource } from "../../../src/data/frame.js";
 import { authorization, parseAddress } from "../../../src/node/media/address.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { openInput } from "../../../src/node/media/open.js";
+import { collect, refusal } from "../../support/dataset.js";
 import { type Camera, type CameraOptions, startCamera } from "../../support/rtsp.js";
 
 let folder: string;
@@ -65,28 +65,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function collect(source: FrameSource): Promise<Frame[]> {
-  const all: Frame[] = [];
-  for await (const frame of source.frames()) all.push(frame);
-  return all;
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (e) => e,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect(error.message).not.toMatch(/[\n\r]/);
-  return error.message;
-}
-
 const tenths = Array.from({ length: 10 }, (_, i) => i / 10);
 
 /** Ten frames, the same bytes as those of the file, a tenth of a second apart. */
 async function expectFrames(source: FrameSource, name: string, count = 10): Promise<void> {
-  const frames = await collect(source);
-  const wanted = await collect(await openInput(join(folder, name)));
+  const frames = await collect(source.frames());
+  const wanted = await collect((await openInput(join(folder, name))).frames());
   expect(frames.map(({ time }) => Number(time?.toFixed(6)))).toEqual(tenths.slice(0, count));
   for (const [i, { data }] of frames.entries()) expect(Buffer.compare(data, wanted[i].data)).toBe(0);
 }
@@ -115,28 +99,30 @@ describe("by HTTP", () => {
   });
 
   test("redirects to other hosts, to files and in circles are not followed", async () => {
-    expect(await failure(openInput(`${site}/away`))).toContain(
+    expect(await refusal(openInput(`${site}/away`))).toContain(
       "redirects to http://127.0.0.2:9, which is not followed",
     );
-    expect(await failure(openInput(`${site}/file`))).toMatch(/redirects to file:\/\/, which is not followed/);
-    expect(await failure(openInput(`${site}/loop`))).toContain("redirects more than 5 times");
+    expect(await refusal(openInput(`${site}/file`))).toMatch(/redirects to file:\/\/, which is not followed/);
+    expect(await refusal(openInput(`${site}/loop`))).toContain("redirects more than 5 times");
   });
 
   test("a playlist opens nothing, whatever its kind", async () => {
-    expect(await failure(openInput(`${site}/list`))).toContain("list is a playlist; name a video");
-    expect(await failure(openInput(`${site}/concat`))).not.toMatch(/has no video|Invalid data found.*hostname/);
+    expect(await refusal(openInput(`${site}/list`))).toContain("list is a playlist; name a video");
+    expect(await refusal(openInput(`${site}/concat`))).not.toMatch(/has no video|Invalid data found.*hostname/);
   });
 
   test("text, an answer of 404, an unknown host, a closed port", async () => {
-    expect(await failure(openInput(`${site}/text`))).toMatch(/text is (text, )?not a video/);
-    expect(await failure(openInput(`${site}/none`))).toBe(`${site}/none: the server answers 404 Not Found`);
-    expect(await failure(openInput("http://nowhere.invalid/a"))).toContain("the host nowhere.invalid is not known");
-    expect(await failure(openInput("http://127.0.0.1:1/a"))).toContain("http://127.0.0.1:1/a cannot be reached");
-    expect(await failure(openInput("http://me:secret@:/"))).not.toContain("secret");
+    expect(await refusal(openInput(`${site}/text`))).toMatch(/text is (text, )?not a video/);
+    expect(await refusal(openInput(`${site}/none`))).toBe(`${site}/none: the server answers 404 Not Found`);
+    expect(await refusal(openInput("http://nowhere.invalid/a"))).toContain("the host nowhere.invalid is not known");
+    expect(await refusal(openInput("http://127.0.0.1:1/a"))).toContain("http://127.0.0.1:1/a cannot be reached");
+    expect(await refusal(openInput("http://me:secret@:/"))).not.toContain("secret");
   });
 
   test("a connection that breaks off is an error, after the frames before", async () => {
-    expect(await failure(openInput(`${site}/broken`).then(collect))).toContain("broken: the connection broke off");
+    expect(await refusal(openInput(`${site}/broken`).then((source) => collect(source.frames())))).toContain(
+      "broken: the connection broke off",
+    );
   });
 
   test("name and password open it and are shown nowhere; nor is the query", async () => {
@@ -145,7 +131,7 @@ describe("by HTTP", () => {
     await expectFrames(source, "a.ts");
     expect(source.name).toBe(`http://${host}/locked?…`);
     for (const login of ["me:wrong@", ""]) {
-      const message = await failure(openInput(`http://${login}${host}/locked?key=k1`));
+      const message = await refusal(openInput(`http://${login}${host}/locked?key=k1`));
       expect(message).toMatch(/the server (refuses this name and password|needs a name and a password)/);
       expect(message).not.toMatch(/wrong|k1/);
     }
@@ -194,18 +180,18 @@ describe("by RTSP", () => {
     const source = await openInput(`rtsp://me:s%2Fcret@localhost:${port}/live`);
     expect(source.name).toBe(`rtsp://localhost:${port}/live`);
     await expectFrames(source, "a.ts", LIVE);
-    expect(await failure(openInput(`rtsp://me:wrong@localhost:${port}/live`))).toMatch(
+    expect(await refusal(openInput(`rtsp://me:wrong@localhost:${port}/live`))).toMatch(
       /refuses this name and password$/,
     );
-    expect(await failure(openInput(`rtsp://localhost:${port}/live`))).toContain("needs a name and a password");
+    expect(await refusal(openInput(`rtsp://localhost:${port}/live`))).toContain("needs a name and a password");
   });
 
   test("a redirect is not followed, and a camera that is not there is one line", async () => {
     const other = await camera();
     const { port } = await camera({ redirect: `rtsp://127.0.0.1:${other.port}/live` });
-    expect(await failure(openInput(`rtsp://localhost:${port}/live`))).toContain("redirects to another address");
+    expect(await refusal(openInput(`rtsp://localhost:${port}/live`))).toContain("redirects to another address");
     expect(other.requests).toEqual([]);
-    expect(await failure(openInput("rtsp://127.0.0.1:1/live"))).toContain("rtsp://127.0.0.1:1/live cannot be reached");
+    expect(await refusal(openInput("rtsp://127.0.0.1:1/live"))).toContain("rtsp://127.0.0.1:1/live cannot be reached");
   });
 });
 
@@ -216,7 +202,7 @@ describe("from a pipe", () => {
     // ffmpeg has ended by then: kernels may be compiled before the first frame is read.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await expectFrames(source, "a.ts");
-    expect(await failure(collect(source))).toBe("standard input can be read only once");
+    expect(await refusal(collect(source.frames()))).toBe("standard input can be read only once");
     closeSync(stdin);
   });
 
@@ -224,7 +210,7 @@ describe("from a pipe", () => {
     for (const text of ["hello\n".repeat(50), "#EXTM3U\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"]) {
       writeFileSync(join(folder, "text"), text);
       const stdin = openSync(join(folder, "text"), "r");
-      expect(await failure(openInput("-", { stdin }))).toMatch(/^standard input is (text, )?not a video/);
+      expect(await refusal(openInput("-", { stdin }))).toMatch(/^standard input is (text, )?not a video/);
       closeSync(stdin);
     }
   });
@@ -239,13 +225,13 @@ describe("from a pipe", () => {
     const raw = { width: 8, height: 9, format: "rgb", fps: 4 } as const;
     const stdin = openSync(path, "r");
     for (const source of [await openInput("-", { stdin, raw }), await openInput(path, { raw })]) {
-      const frames = await collect(source);
+      const frames = await collect(source.frames());
       expect(frames.map(({ time }) => time)).toEqual([0, 0.25]);
       expect([...frames[0].data.subarray(0, 6)]).toEqual([2, 1, 0, 5, 4, 3]);
     }
     expect((await openInput(path, { raw })).frameCount).toBe(2);
     const cut = await openInput(path, { raw: { width: 8, height: 10 } });
-    expect(await failure(collect(cut))).toMatch(
+    expect(await refusal(collect(cut.frames()))).toMatch(
       /frames\.raw ends within frame 1: a raw frame of 8×10 bgr pixels has 240 bytes/,
     );
   });

@@ -13,10 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "../../../src/data/frame.js";
-import { InputError } from "../../../src/errors.js";
 import { type FfmpegLine, FfmpegLog, findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { openInput } from "../../../src/node/media/open.js";
 import { openVideo } from "../../../src/node/media/video.js";
+import { collect, refusal } from "../../support/dataset.js";
 
 const WIDTH = 96;
 const HEIGHT = 64;
@@ -50,22 +50,6 @@ function video(name: string, count: number, ...options: string[]): string {
   const input = Buffer.concat(Array.from({ length: count }, (_, t) => synthetic(t % 25)));
   execFileSync(ffmpeg, ["-v", "error", "-y", ...raw, ...codec, path], { input });
   return path;
-}
-
-async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
-  const all: Frame[] = [];
-  for await (const frame of frames) all.push(frame);
-  return all;
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (e) => e,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect(error.message).not.toMatch(/[\n\r]/);
-  return error.message;
 }
 
 test("a lossless video gives the same frames that went in, twice", async () => {
@@ -214,20 +198,20 @@ test("a name may look like an option, a pattern or a protocol, and may have spac
 
 describe("what is not a video", () => {
   test("a missing file, an empty one, text under a video's name", async () => {
-    expect(await failure(openInput(join(folder, "none.avi")))).toContain(
+    expect(await refusal(openInput(join(folder, "none.avi")))).toContain(
       "none.avi cannot be read: no such file or folder",
     );
     writeFileSync(join(folder, "empty.avi"), "");
-    expect(await failure(openInput(join(folder, "empty.avi")))).toContain("empty.avi cannot be read: it is empty");
+    expect(await refusal(openInput(join(folder, "empty.avi")))).toContain("empty.avi cannot be read: it is empty");
     writeFileSync(join(folder, "text.avi"), "This is text.\n".repeat(50));
-    expect(await failure(openInput(join(folder, "text.avi")))).toMatch(
+    expect(await refusal(openInput(join(folder, "text.avi")))).toMatch(
       /text\.avi is not a video that ffmpeg can read: .*Invalid data/,
     );
   });
 
   test("text that some builds of ffmpeg decode as a picture", async () => {
     writeFileSync(join(folder, "notes.txt"), "hello\n");
-    expect(await failure(openInput(join(folder, "notes.txt")))).toMatch(
+    expect(await refusal(openInput(join(folder, "notes.txt")))).toMatch(
       /notes\.txt is (text, not a video|not a video)/,
     );
   });
@@ -235,19 +219,19 @@ describe("what is not a video", () => {
   test("sound alone", async () => {
     const path = join(folder, "sound.wav");
     execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=0.2", path]);
-    expect(await failure(openInput(path))).toContain("sound.wav has no video stream");
+    expect(await refusal(openInput(path))).toContain("sound.wav has no video stream");
   });
 
   test("a playlist opens no network connection", async () => {
     const path = join(folder, "list.m3u8");
     writeFileSync(path, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n");
-    expect(await failure(openInput(path))).toMatch(/list\.m3u8 is not a video that ffmpeg can read: .*whitelist/);
+    expect(await refusal(openInput(path))).toMatch(/list\.m3u8 is not a video that ffmpeg can read: .*whitelist/);
   });
 
   test("frames of 2×2", async () => {
     const path = join(folder, "tiny.avi");
     execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=2x2", "-frames:v", "2", path]);
-    expect(await failure(openInput(path))).toContain("tiny.avi is 2×2 pixels; a side needs at least 8");
+    expect(await refusal(openInput(path))).toContain("tiny.avi is 2×2 pixels; a side needs at least 8");
   });
 });
 
@@ -257,7 +241,7 @@ describe("damaged videos", () => {
     for (const part of [0.02, 0.5]) {
       const path = join(folder, "cut.mp4");
       writeFileSync(path, whole.subarray(0, Math.floor(whole.length * part)));
-      expect(await failure(openInput(path))).toContain("cut.mp4 is not a video that ffmpeg can read: ");
+      expect(await refusal(openInput(path))).toContain("cut.mp4 is not a video that ffmpeg can read: ");
     }
   });
 
@@ -340,14 +324,14 @@ describe.skipIf(process.platform === "win32")("the child process", () => {
     writeFileSync(program, `#!/bin/sh\n'${ffmpeg}' "$@"\necho '[error] disk on fire' >&2\nexit 3\n`);
     chmodSync(program, 0o755);
     const source = await openVideo(path, { ffmpeg: program });
-    expect(await failure(collect(source.frames()))).toContain(
+    expect(await refusal(collect(source.frames()))).toContain(
       "fine.mkv cannot be decoded beyond frame 5: disk on fire",
     );
   });
 
   test("that cannot be started", async () => {
     const path = video("fine2.mkv", 2);
-    expect(await failure(openVideo(path, { ffmpeg: join(folder, "nothing") }))).toContain("ffmpeg cannot be run");
+    expect(await refusal(openVideo(path, { ffmpeg: join(folder, "nothing") }))).toContain("ffmpeg cannot be run");
   });
 });
 
@@ -355,7 +339,7 @@ describe("ffmpeg is found", () => {
   const none = async () => undefined;
 
   test("nowhere: the message says what to install", async () => {
-    const message = await failure(findFfmpeg({ env: { PATH: "" }, npmBinary: none }));
+    const message = await refusal(findFfmpeg({ env: { PATH: "" }, npmBinary: none }));
     expect(message).toMatch(
       /needs ffmpeg, and none was found: install it .* npm install @ffmpeg-installer\/ffmpeg\), /,
     );
@@ -371,7 +355,7 @@ describe("ffmpeg is found", () => {
     expect(await findFfmpeg({ env, npmBinary: none })).toBe(ffmpeg);
     expect(await findFfmpeg({ env: { PATH: onPath }, npmBinary: none })).toBe(join(onPath, program));
     expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => ffmpeg })).toBe(ffmpeg);
-    expect(await failure(findFfmpeg({ env: { SDMAE_FFMPEG: join(folder, "no") }, npmBinary: none }))).toMatch(
+    expect(await refusal(findFfmpeg({ env: { SDMAE_FFMPEG: join(folder, "no") }, npmBinary: none }))).toMatch(
       /^SDMAE_FFMPEG is .* not an executable program$/,
     );
   });
