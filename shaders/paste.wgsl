@@ -29,7 +29,9 @@ struct Layer {
 struct Paste {
   gainB: f32, gainG: f32, gainR: f32, bias: f32, low: f32, high: f32,
   background: u32,  // NO_SLOT if nothing is pasted
-  given: u32,  // 1: the layers' slots are whole frames, `background` is the mask
+  // 0: pasted and abnormal. 1: made beforehand: the layers' slots are whole frames, `background` is
+  // the mask. 2: pasted, but normal: part of the target.
+  kind: u32,
   layers: array<Layer, 3>,
 }
 
@@ -83,7 +85,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
     if (t == 1u) { target_pixel = result; }
     let background = pastes[id.z].background;
     let layer = pastes[id.z].layers[t];
-    if (background != NO_SLOT && pastes[id.z].given == 1u) {
+    if (background != NO_SLOT && pastes[id.z].kind == 1u) {
       result = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
       if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { target_pixel |= 255u << 24u; }
     } else if (background != NO_SLOT) {
@@ -104,7 +106,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
           }
         }
         let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
-        if (t == 1u && foreground > 0.5) { target_pixel |= 255u << 24u; }
+        if (t == 1u && foreground > 0.5 && pastes[id.z].kind == 0u) { target_pixel |= 255u << 24u; }
         let source = bilinear(layer.slot, at, fraction);
         let added = source - bilinear(background, at, fraction);
         let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[id.z].high);
@@ -115,6 +117,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
         let color = mix(clamp_byte(base + added), replaced, own);
         let mixed = vec3<u32>(floor(mix(base, color, select(foreground, window, layer.plain == 1u)) + 0.5));
         result = mixed.x | (mixed.y << 8u) | (mixed.z << 16u);
+        if (t == 1u && pastes[id.z].kind == 2u) { target_pixel = result; }
       }
     }
     pasted[(id.z * 3u + t) * HEIGHT * WIDTH + here] = result;

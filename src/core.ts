@@ -72,11 +72,19 @@ export { type MaskingMethod, type TokenGrid, tokenGrid } from "./model/masking.j
 export { Network, type Weights } from "./model/network.js";
 export { combineErrors, type Preset, type PresetName, presets, type ScoreRule } from "./model/presets.js";
 export { type AdamWSettings, paperAdamW } from "./train/adamw.js";
-export { paperTraining, type TestConfig, type TrainingConfig } from "./train/config.js";
+export { paperTraining, type TestConfig, type TrainingConfig, type ValidationConfig } from "./train/config.js";
 export { type FrameArchive, MemoryArchive } from "./train/frame_archive.js";
 export { type TrainingPresetName, trainingPresets } from "./train/presets.js";
-export { type BestTest, DivergedError, type EpochReport, type StepReport, type TestReport } from "./train/progress.js";
+export {
+  type BestModel,
+  DivergedError,
+  type EpochReport,
+  type StepReport,
+  type TestReport,
+  type ValidationReport,
+} from "./train/progress.js";
 export type { CheckpointKind, ResumeFrom } from "./train/run_checkpoint.js";
+export type { KindFigures, ScoringWay, ValidationResult } from "./train/selection.js";
 export { type TrainOptions, type TrainResult, train } from "./train/trainer.js";
 export { type AlarmRule, type TimedScore, usualAlarmRule } from "./watch/alarm_rule.js";
 export { NormalCollector, type NormalLevels, type RateThreshold, thresholdFor } from "./watch/calibration.js";

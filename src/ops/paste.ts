@@ -33,6 +33,8 @@ export interface PasteFrame {
 export interface Paste extends PasteLook {
   /** The slot of the source's background. */
   background: number;
+  /** Whether what is pasted counts as normal: then it belongs to the target, and has no mask. */
+  normal?: boolean;
   /** Into the previous, the current and the next frame. */
   layers: readonly [PasteFrame, PasteFrame, PasteFrame];
 }
@@ -70,7 +72,7 @@ export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]
       continue;
     }
     floats.set([...paste.gain, paste.bias, paste.low, paste.high], at);
-    words[at + 6] = paste.background;
+    words.set([paste.background, paste.normal ? 2 : 0], at + 6);
     at += 8;
     for (const { affine, box, plain, slot } of paste.layers) {
       floats.set([...Array.from(affine), box.x, box.y, box.rx, box.ry], at);
@@ -85,7 +87,7 @@ export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]
  * Pastes pseudo-anomalies: frames [slots, H, W] packed (training frames and backgrounds), samples
  * [B, sampleWords], pastes [B, pasteWords] → the samples' frames [3B, H, W] (sample b's previous,
  * current and next frame at 3b, 3b + 1, 3b + 2), and their targets [B, H, W]: the current frame
- * before pasting, with the mask in the highest byte.
+ * before anything abnormal was pasted, with the mask in the highest byte.
  */
 export const pasteOp: Op<NoAttrs, "frames" | "samples" | "pastes"> = {
   name: "paste",

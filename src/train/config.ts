@@ -61,7 +61,19 @@ export interface TrainingConfig {
   /** `mixed`: float16 activations and float32 weights. */
   precision: "float32" | "mixed";
   seed: number;
+  validation: ValidationConfig;
   test: TestConfig;
+}
+
+/** How epochs and the way of scoring are chosen. */
+export interface ValidationConfig {
+  /**
+   * By pseudo-anomalies in training clips that are kept apart, or by the labels of test videos, as
+   * papers do.
+   */
+  select: "validation" | "labels";
+  /** Share of the training clips that is kept apart, above 0 and at most 0.5. */
+  share: number;
 }
 
 /** How the model is tested during training. */
@@ -100,6 +112,7 @@ export const paperTraining: TrainingConfig = {
   maskGrowth: 0,
   precision: "float32",
   seed: 0,
+  validation: { select: "validation", share: 0.2 },
   test: {
     every: 1,
     norm: presets.avenue.norm,
@@ -168,11 +181,18 @@ function checkRanges(config: TrainingConfig): void {
     dropout: config.dropout,
     "share of abnormal samples": config.anomalyShare,
     "share of speed-ups": pseudo.speedup,
+    "share of drawn objects": pseudo.drawn,
     "share of pieces": pseudo.pieces,
-    "share of speed-ups and pieces": pseudo.speedup + pseudo.pieces,
+    "share of speed-ups, drawn objects and pieces": pseudo.speedup + pseudo.drawn + pseudo.pieces,
+    "share of frozen cut-outs": pseudo.frozen,
+    "share of decoys": pseudo.decoys,
   };
   for (const [name, value] of Object.entries(shares)) {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
+  }
+  const { share } = config.validation;
+  if (!(share > 0 && share <= 0.5)) {
+    throw new InputError(`training: the share of clips kept apart, ${share}, is not above 0 and at most 0.5`);
   }
   if (config.dropout === 1) throw new InputError("training: dropout 1 leaves nothing");
   if (!(config.warmup >= 0))
@@ -206,6 +226,7 @@ export function parseTrainingConfig(json: unknown, name: string): TrainingConfig
     [parsed.schedule, ["constant", "cosine"]],
     [parsed.anomalies, ["pseudo", "files", "none"]],
     [parsed.precision, ["float32", "mixed"]],
+    [parsed.validation.select, ["validation", "labels"]],
   ];
   for (const [value, allowed] of choices) {
     if (!allowed.includes(value as string)) {

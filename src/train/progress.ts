@@ -1,6 +1,7 @@
 // How far a training run is, its schedule (stages, steps, learning rate), and what it reports.
 import type { EvaluationResult } from "../eval/evaluation.js";
 import type { TrainingConfig } from "./config.js";
+import type { ScoringWay, ValidationResult } from "./selection.js";
 
 /** What is known after an optimiser step. Epochs and steps count from 1, steps over all epochs. */
 export interface StepReport {
@@ -32,15 +33,28 @@ export interface TestReport {
   epoch: number;
   stage: 1 | 2;
   result: EvaluationResult;
-  /** Whether it is the best of its stage so far, by micro-AUC. */
+  /** Whether it is the best of its stage so far, by micro-AUC; false if labels do not choose. */
   best: boolean;
   seconds: number;
 }
 
-/** The best test of a stage. The micro-AUC is 0…1. */
-export interface BestTest {
+/** What is known after a model was rated without labels. */
+export interface ValidationReport {
   epoch: number;
-  microAuc: number;
+  stage: 1 | 2;
+  result: ValidationResult;
+  /** Whether it is the best of its stage so far, by its figure. */
+  best: boolean;
+  seconds: number;
+}
+
+/** The best model of a stage, and what it was chosen by. */
+export interface BestModel {
+  epoch: number;
+  /** 0…1: the validation's figure, or the micro-AUC on labelled test videos. */
+  figure: number;
+  /** How it is scored, if that was chosen too. */
+  way?: ScoringWay;
 }
 
 /** Where a run is. Checkpoints hold it as JSON. */
@@ -56,10 +70,10 @@ export interface Progress {
   /** Sum of the losses of this epoch's steps. */
   lossSum: number;
   seconds: number;
-  /** Best test of stage 1; null before the first. */
-  best: BestTest | null;
+  /** The best model of stage 1; null before the first is rated. */
+  best: BestModel | null;
   /** The same for stage 2. */
-  bestStudent: BestTest | null;
+  bestStudent: BestModel | null;
 }
 
 /** The progress of a run that has not begun. */
@@ -131,12 +145,14 @@ export interface ReportListeners {
   onStep?: (report: StepReport) => void;
   onEpoch?: (report: EpochReport) => void;
   onTest?: (report: TestReport) => void;
+  onValidation?: (report: ValidationReport) => void;
 }
 
 /** Reports steps, epochs and tests, and counts losses and seconds into a run's progress. */
 export class Reporter {
   readonly epochs: EpochReport[] = [];
   readonly tests: TestReport[] = [];
+  readonly validations: ValidationReport[] = [];
   /** Steps that were submitted and are not reported yet, the oldest first. */
   private readonly pending: { report: Omit<StepReport, "loss" | "seconds">; loss: Promise<number> }[] = [];
   private clock = performance.now();
@@ -197,5 +213,14 @@ export class Reporter {
     const report = { epoch: epoch + 1, stage, result, best, seconds: this.seconds() };
     this.tests.push(report);
     this.listeners.onTest?.(report);
+  }
+
+  /** Reports the rating of the current epoch's model. */
+  validation(result: ValidationResult, best: boolean): void {
+    const { epoch } = this.progress;
+    const stage = this.schedule.stageOf(epoch);
+    const report = { epoch: epoch + 1, stage, result, best, seconds: this.seconds() };
+    this.validations.push(report);
+    this.listeners.onValidation?.(report);
   }
 }

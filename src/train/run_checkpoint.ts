@@ -12,6 +12,7 @@ import type { Weights } from "../model/network.js";
 import { parseTrainingConfig, type TrainingConfig } from "./config.js";
 import { ParameterLayout } from "./parameters.js";
 import { freshProgress, type Progress, type Schedule } from "./progress.js";
+import { parseWay, type ScoringWay } from "./selection.js";
 import type { TrainingState } from "./stage.js";
 import { freshScaler } from "./training_graph.js";
 import type { TrainingSet } from "./training_set.js";
@@ -96,14 +97,15 @@ export class TrainingRun {
   }
 
   /**
-   * Keeps the current model if its test was the best of its stage so far.
-   * @returns whether it was
+   * Keeps the current model if its figure is the best of its stage so far.
+   * @param way how it is scored, if that was chosen too
+   * @returns whether it is
    */
-  keepIfBest(stage: 1 | 2, microAuc: number | undefined): boolean {
+  keepIfBest(stage: 1 | 2, figure: number | undefined, way?: ScoringWay): boolean {
     const key = stage === 1 ? "best" : "bestStudent";
     const { progress, state } = this;
-    if (microAuc === undefined || !(microAuc > (progress[key]?.microAuc ?? -1))) return false;
-    progress[key] = { epoch: progress.epoch + 1, microAuc };
+    if (figure === undefined || !(figure > (progress[key]?.figure ?? -1))) return false;
+    progress[key] = { epoch: progress.epoch + 1, figure, ...(way && { way }) };
     this[key] = { trained: state.trained, running: state.running };
     return true;
   }
@@ -121,6 +123,12 @@ export class TrainingRun {
   /** The best teacher with the best student; the current ones if there was no test. */
   modelCheckpoint(): Checkpoint {
     return this.bestStudent ? this.withStudent(this.bestStudent) : this.checkpointOf(this.best ?? this.state);
+  }
+
+  /** How the kept model is scored: by the teacher alone, unless the student's figure is higher. */
+  get way(): ScoringWay | undefined {
+    const { best, bestStudent } = this.progress;
+    return bestStudent?.way && bestStudent.figure > (best?.figure ?? -1) ? bestStudent.way : best?.way;
   }
 
   /** A checkpoint with the current optimiser state and progress. */
@@ -157,7 +165,7 @@ export class TrainingRun {
       dataset: datasetName,
       // As the original counts: finished epochs, from 0.
       epoch: Math.floor(step / schedule.stepsPerEpoch) - 1,
-      tested: testsOf(config),
+      tested: testsOf(config, this.way),
     };
     return {
       config: config.model,
@@ -170,8 +178,9 @@ export class TrainingRun {
   }
 }
 
-/** How a configuration's models are tested, for later users of the model. */
-function testsOf({ test }: TrainingConfig): TrainingSettings["tested"] {
+/** How models are scored, for their later users: as was chosen, else as they are tested. */
+function testsOf({ test }: TrainingConfig, way: ScoringWay | undefined): TrainingSettings["tested"] {
+  if (way) return { ...way, normalize: false };
   const { scoring, tokens, topK, minMotion, smoothing, normalize } = test.evaluation;
   return { rule: test.score, scoring, tokens, topK, minMotion, smoothing, normalize, maskings: test.maskings };
 }
@@ -208,13 +217,13 @@ function parseProgress(json: object, name: string): Progress {
     read[key] = value;
   }
   for (const key of ["best", "bestStudent"] as const) {
-    const value = found[key] as { epoch?: unknown; microAuc?: unknown } | null;
+    const value = found[key] as { epoch?: unknown; figure?: unknown; way?: unknown } | null;
     if (value === null) continue;
-    const { epoch, microAuc } = value ?? {};
-    if (typeof epoch !== "number" || typeof microAuc !== "number") {
+    const { epoch, figure, way } = value ?? {};
+    if (typeof epoch !== "number" || typeof figure !== "number") {
       throw new InputError(`${name}: does not say which epoch was best`);
     }
-    read[key] = { epoch, microAuc };
+    read[key] = { epoch, figure, ...(way !== undefined && { way: parseWay(way, name) }) };
   }
   return read;
 }

@@ -1,7 +1,6 @@
 // Draws samples at random: the order of an epoch, and what is pasted into which sample.
-import type { LibraryClip } from "../data/anomalies/library.js";
 import { pasteFor } from "../data/anomalies/paste.js";
-import { drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/anomalies/pseudo_anomaly.js";
+import { drawDecoy, drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/anomalies/pseudo_anomaly.js";
 import type { GivenAnomaly, Paste } from "../ops/paste.js";
 import type { Size } from "../ops/resize.js";
 import { mix, uniformGenerator } from "../random.js";
@@ -59,20 +58,24 @@ export class Sampler {
     const { frames, before, after } = set.framesOf(own, position);
     const sample: DrawnSample = { number, frames: [...frames], before, after };
     const random = uniformGenerator(mix(options.seed, 2, number));
-    if (random() >= options.share) return sample;
-    if (own.abnormal) {
+    const isAbnormal = random() < options.share;
+    const { library } = set;
+    const hasDecoy = !isAbnormal && library && options.pseudo.decoys > 0 && random() < options.pseudo.decoys;
+    if (!isAbnormal && !hasDecoy) return sample;
+    if (isAbnormal && own.abnormal) {
       const abnormal = set.framesOf(own.abnormal.frames, position).frames;
       sample.frames.push(...abnormal, own.abnormal.masks.first + position);
       sample.anomaly = { frames: [3, 4, 5], mask: 6 };
-    } else if (set.library) {
-      const drawn = drawPseudoAnomaly(random, set.library, { clip, frame: position }, options.pseudo);
-      const numberOf = (of: LibraryClip) => set.library?.clips.indexOf(of) ?? -1;
+    } else if (library) {
+      const place = { clip, frame: position };
+      const drawn = (isAbnormal ? drawPseudoAnomaly : drawDecoy)(random, library, place, options.pseudo);
       const take = (frame: number) => sample.frames.push(frame) - 1;
       if (drawn) {
-        sample.anomaly = pasteFor(drawn, options.size, {
-          frame: (of, at) => take((set.clips[numberOf(of)]?.first ?? 0) + at),
-          background: (of) => take(set.backgrounds[numberOf(of)]),
+        const paste = pasteFor(drawn, options.size, {
+          frame: (of, at) => take(set.placeOf(of).first + at),
+          background: (of) => take(set.placeOf(of).background),
         });
+        sample.anomaly = isAbnormal ? paste : { ...paste, normal: true };
       }
     }
     return sample;

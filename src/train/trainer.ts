@@ -6,25 +6,28 @@ import { InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import type { Weights } from "../model/network.js";
 import { FirstUse } from "../tuner/first_use.js";
-import { checkTrainingConfig, type TrainingConfig } from "./config.js";
+import { checkTrainingConfig, type TestConfig, type TrainingConfig } from "./config.js";
 import { type FrameArchive, MemoryArchive } from "./frame_archive.js";
 import { ParameterLayout } from "./parameters.js";
 import {
-  type BestTest,
+  type BestModel,
   DivergedError,
   type EpochReport,
   Reporter,
   type ReportListeners,
   Schedule,
   type TestReport,
+  type ValidationReport,
 } from "./progress.js";
 import { type CheckpointKind, type ResumeFrom, TrainingRun } from "./run_checkpoint.js";
 import { type DrawnSample, Sampler } from "./sampler.js";
+import { chooseScoring, rateScoring, scoringsOf } from "./selection.js";
 import { Stage } from "./stage.js";
 import { largestMicroBatch, type MemoryBudget } from "./stage_graph.js";
 import { freshScaler } from "./training_graph.js";
 import { type OnLoad, TrainingSet } from "./training_set.js";
-import { validate } from "./validate.js";
+import { scoreValidation, testModel } from "./validate.js";
+import { ValidationSet } from "./validation_set.js";
 
 /** Options of {@link train}. The `on…` functions are called as training proceeds. */
 export interface TrainOptions extends ReportListeners {
@@ -64,6 +67,10 @@ export interface TrainOptions extends ReportListeners {
   saveEvery?: number;
 }
 
+/** Maskings that are tried beside one, and what they must gain: they cost as many times as much. */
+const severalMaskings = 3;
+const leastGain = 0.005;
+
 /** The result of training. */
 export interface TrainResult {
   /** The best teacher with the best student; the last ones if there was no test. */
@@ -71,9 +78,10 @@ export interface TrainResult {
   /** Epochs and tests; of a resumed run those since it was resumed. */
   epochs: EpochReport[];
   tests: TestReport[];
+  validations: ValidationReport[];
   /** The best epoch of each stage, of the whole run. */
-  best?: BestTest;
-  bestStudent?: BestTest;
+  best?: BestModel;
+  bestStudent?: BestModel;
 }
 
 /**
@@ -96,17 +104,39 @@ export async function train(
   const archive = options.archive ?? new MemoryArchive();
   try {
     if (config.precision === "mixed") await new FirstUse(gpu, { onNotice: options.onNotice }).checkHalf("f16");
-    const { anomalies } = config;
-    const set = await TrainingSet.load(dataset, { archive, anomalies, signal: options.signal, onLoad: options.onLoad });
-    return await new Trainer(config, dataset, set, gpu, options).train();
+    const { anomalies, pseudo, seed } = config;
+    const { signal, onLoad } = options;
+    const drawn = pseudo.drawn > 0 ? { seed } : undefined;
+    const isValidated = config.validation.select === "validation";
+    const keptShare = isValidated ? config.validation.share : 0;
+    const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad });
+    const validation = isValidated ? await makeValidation(set, config, options) : undefined;
+    return await new Trainer(config, dataset, { set, validation }, gpu, options).train();
   } finally {
     if (!options.archive) await archive.close();
     if (!options.gpu) gpu.close();
   }
 }
 
+/** The validation set; undefined, with a notice, if the videos allow none. */
+async function makeValidation(
+  set: TrainingSet,
+  { seed }: TrainingConfig,
+  { signal, onNotice }: TrainOptions,
+): Promise<ValidationSet | undefined> {
+  try {
+    return await ValidationSet.make(set, { seed, ...(signal && { signal }) });
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}`);
+    return undefined;
+  }
+}
+
 class Trainer {
   private readonly config: TrainingConfig;
+  private readonly set: TrainingSet;
+  private readonly validation: ValidationSet | undefined;
   private readonly sampler: Sampler;
   private readonly budget: MemoryBudget;
   private readonly schedule: Schedule;
@@ -120,10 +150,12 @@ class Trainer {
   constructor(
     config: TrainingConfig,
     private readonly dataset: Dataset,
-    private readonly set: TrainingSet,
+    { set, validation }: { set: TrainingSet; validation: ValidationSet | undefined },
     private readonly gpu: Gpu,
     private readonly options: TrainOptions,
   ) {
+    this.set = set;
+    this.validation = validation;
     const software = gpu.adapter.kind !== "gpu";
     this.budget = {
       activations: options.memory?.activations ?? (software ? 1 : 4) * 2 ** 30,
@@ -155,9 +187,9 @@ class Trainer {
         await this.finishSteps();
         await this.readState();
         reporter.epoch();
-        if (this.isTested()) {
+        if (this.schedule.isTestEpoch(progress.epoch) && (this.validation || this.hasLabels)) {
           await this.keepLatest();
-          await this.test();
+          await this.measure();
         }
         this.beginNextEpoch();
         await this.keepLatest();
@@ -166,11 +198,13 @@ class Trainer {
       await reporter.abandon();
       this.stage?.close();
     }
+    if (this.validation) await this.chooseMaskings(this.validation);
     const checkpoint = run.modelCheckpoint();
     if (!run.best && !run.bestStudent) await options.onCheckpoint?.("model", run.asTraining(checkpoint));
     const { best, bestStudent } = progress;
     const bests = { ...(best && { best }), ...(bestStudent && { bestStudent }) };
-    return { checkpoint, epochs: reporter.epochs, tests: reporter.tests, ...bests };
+    const { epochs, tests, validations } = reporter;
+    return { checkpoint, epochs, tests, validations, ...bests };
   }
 
   /** Runs the steps that remain of this epoch. */
@@ -248,21 +282,61 @@ class Trainer {
     return Array.from({ length: batch }, (_, i) => this.sampler.draw(first + i, epoch, stepInEpoch * batch + i));
   }
 
-  private isTested(): boolean {
-    return this.dataset.test.some((video) => video.labels) && this.schedule.isTestEpoch(this.run.progress.epoch);
+  private get hasLabels(): boolean {
+    return this.dataset.test.some((video) => video.labels);
   }
 
-  private async test(): Promise<void> {
-    const { run, options, dataset, config, gpu } = this;
+  /** Rates the epoch's model on the validation set, tests it on labelled videos, keeps the best. */
+  private async measure(): Promise<void> {
+    const { run, options, dataset, config, gpu, validation } = this;
+    const { signal, onTestFrame: onFrame } = options;
     const stage = this.schedule.stageOf(run.progress.epoch);
-    const tested = run.testedCheckpoint(stage);
-    const result = await validate(gpu, tested, dataset, config, stage, options.signal, options.onTestFrame);
-    const best = run.keepIfBest(stage, result.microAuc);
-    if (best) {
-      await options.onCheckpoint?.(stage === 1 ? "best" : "best-student", run.asTraining(run.checkpoint()));
-      await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
+    const byLabels = config.validation.select === "labels";
+    const measure = { gpu, checkpoint: run.testedCheckpoint(stage), config, stage, signal, onFrame };
+    let way: Pick<TestConfig, "maskings" | "evaluation" | "score"> = config.test;
+    if (validation) {
+      const parts = await scoreValidation(measure, validation, 1);
+      const rated = chooseScoring(parts, scoringsOf(stage));
+      const best = run.keepIfBest(stage, rated.figure, rated.way);
+      this.reporter.validation(rated, best);
+      if (best) await this.keepBest(stage);
+      const { rule, smoothing, maskings, ...scoring } = rated.way;
+      way = {
+        score: rule,
+        maskings,
+        evaluation: { ...config.test.evaluation, ...scoring, smoothing, normalize: false },
+      };
     }
+    if (!this.hasLabels) return;
+    const result = await testModel(measure, dataset, way);
+    // Labels choose only if that was asked for.
+    const best = byLabels && run.keepIfBest(stage, result.microAuc);
+    if (best) await this.keepBest(stage);
     this.reporter.test(result, best);
+  }
+
+  private async keepBest(stage: 1 | 2): Promise<void> {
+    const { run, options } = this;
+    await options.onCheckpoint?.(stage === 1 ? "best" : "best-student", run.asTraining(run.checkpoint()));
+    await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
+  }
+
+  /** Scores with several maskings if that is clearly better on the validation set. */
+  private async chooseMaskings(validation: ValidationSet): Promise<void> {
+    const { run, options, config, gpu } = this;
+    const { way } = run;
+    if (!way || way.maskings > 1) return;
+    const { signal, onTestFrame: onFrame } = options;
+    const measure = { gpu, checkpoint: run.modelCheckpoint(), config, stage: 2 as const, signal, onFrame };
+    const parts = await scoreValidation(measure, validation, severalMaskings);
+    const one = rateScoring(
+      parts.map((part) => ({ ...part, records: part.records.slice(0, 1) })),
+      way,
+    );
+    const several = rateScoring(parts, { ...way, maskings: severalMaskings });
+    if (several.figure < one.figure + leastGain) return;
+    way.maskings = severalMaskings;
+    await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
   }
 
   /**

@@ -1,7 +1,16 @@
 // The training videos, decoded once, and where each of their frames lies.
-import { buildForegroundLibrary, type ForegroundLibrary } from "../data/anomalies/library.js";
+import { trainingObjects } from "../data/anomalies/drawn_kinds.js";
+import { drawnCount, drawObjects } from "../data/anomalies/drawn_object.js";
+import {
+  buildForegroundLibrary,
+  cutObjectCrop,
+  type ForegroundLibrary,
+  type LibraryClip,
+  type MovingObject,
+} from "../data/anomalies/library.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
+import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
 import type { Size } from "../ops/resize.js";
 import type { FrameArchive } from "./frame_archive.js";
@@ -20,8 +29,16 @@ interface StoredVideo {
 /** A video to learn from. */
 export interface TrainingClip extends StoredVideo {
   name: string;
+  /** Where its frames were; for messages. */
+  path: string;
   /** The same video with anomalies, and their masks, frame by frame. */
   abnormal?: { frames: StoredVideo; masks: StoredVideo };
+}
+
+/** Where a clip lies in the archive: numbers of its first frame and of its background. */
+export interface ArchivePlace {
+  first: number;
+  background: number;
 }
 
 /** Numbers in the archive of the frames that a sample needs. */
@@ -36,11 +53,25 @@ export interface SampleFrames {
 /** Progress of loading: finished frames and, if known, all frames. */
 export type OnLoad = (what: "decoded" | "searched", done: number, total: number | undefined) => void;
 
+/** How drawn objects are made. */
+export interface DrawnSettings {
+  seed: number;
+}
+
+/** Most clips that are kept apart. */
+const mostKept = 12;
+/** The shortest end of a clip that is worth keeping apart, in frames. */
+const leastKeptFrames = 60;
+
 /** Options of {@link TrainingSet.load}. */
 export interface LoadOptions {
   archive: FrameArchive;
   /** Where abnormal samples come from. */
   anomalies: "pseudo" | "files" | "none";
+  /** Whether pseudo-anomalies need drawn objects, and how they are drawn. */
+  drawn?: DrawnSettings | undefined;
+  /** Share of the clips that are kept apart, whole; of fewer than four clips, their last part. */
+  keptShare?: number;
   signal?: AbortSignal;
   onLoad?: OnLoad;
 }
@@ -48,12 +79,14 @@ export interface LoadOptions {
 /** The training videos of a data set, decoded into an archive. */
 export class TrainingSet {
   readonly clips: TrainingClip[] = [];
+  /** Clips that are kept apart: nothing is learned from them. */
+  readonly kept: TrainingClip[] = [];
   /** The sizes of all frames. */
   readonly sizes: Size[] = [];
   /** Moving foreground for pseudo-anomalies; its clips are {@link clips}, in the same order. */
   library?: ForegroundLibrary;
-  /** Numbers of the clips' backgrounds in the archive. */
-  readonly backgrounds: number[] = [];
+  /** Where the library's clips lie in the archive. */
+  private readonly places = new Map<LibraryClip, ArchivePlace>();
   /** For each frame of the archive, an index into {@link sizes}. */
   private readonly sizeOf: number[] = [];
 
@@ -66,7 +99,7 @@ export class TrainingSet {
    */
   static async load(
     dataset: Dataset,
-    { archive, anomalies, signal, onLoad = () => {} }: LoadOptions,
+    { archive, anomalies, drawn, keptShare = 0, signal, onLoad = () => {} }: LoadOptions,
   ): Promise<TrainingSet> {
     const set = new TrainingSet(archive);
     const { train } = dataset;
@@ -75,7 +108,8 @@ export class TrainingSet {
     const total = expectedFrames(train, anomalies === "files");
     const decoded = () => onLoad("decoded", set.frameCount, total);
     for (const video of train) {
-      const clip: TrainingClip = { name: video.name, ...(await set.store(await video.open(), signal, decoded)) };
+      const { name, path } = video;
+      const clip: TrainingClip = { name, path, ...(await set.store(await video.open(), signal, decoded)) };
       if (anomalies === "files" && video.abnormal) {
         const frames = await set.store(await video.abnormal.frames(), signal, decoded);
         const masks = await set.store(await video.abnormal.masks(), signal, decoded);
@@ -84,7 +118,8 @@ export class TrainingSet {
       }
       set.clips.push(clip);
     }
-    if (anomalies === "pseudo") await set.findForeground(dataset, signal, onLoad);
+    if (keptShare > 0) set.keepApart(keptShare);
+    if (anomalies === "pseudo") await set.findForeground(drawn, signal, onLoad);
     return set;
   }
 
@@ -100,9 +135,16 @@ export class TrainingSet {
 
   /** Names, sizes and lengths of the videos: tells training sets apart without their pixels. */
   get fingerprint(): string {
-    return this.clips
-      .map(({ name, size, numbers }) => `${name} ${size.width}x${size.height}x${numbers.length}`)
-      .join("; ");
+    const shown = ({ name, size, numbers }: TrainingClip) => `${name} ${size.width}x${size.height}x${numbers.length}`;
+    const kept = this.kept.length > 0 ? [`kept apart: ${this.kept.map(shown).join(", ")}`] : [];
+    return [...this.clips.map(shown), ...kept].join("; ");
+  }
+
+  /** Where a clip of the library lies in the archive. */
+  placeOf(clip: LibraryClip): ArchivePlace {
+    const place = this.places.get(clip);
+    if (!place) throw new Error(`${clip.name} is not in the training set's library`);
+    return place;
   }
 
   /** Index into {@link sizes} of a frame of the archive. */
@@ -139,6 +181,33 @@ export class TrainingSet {
     return { frames: [at(-sampleStride), at(0), at(sampleStride)], before: at(-1), after: at(1) };
   }
 
+  /**
+   * Moves clips from those to learn from to those that are kept apart: evenly spread, at most
+   * {@link mostKept}. Fewer than four clips are cut in time instead.
+   */
+  private keepApart(share: number): void {
+    const all = this.clips.splice(0);
+    if (all.length >= 4) {
+      const count = Math.min(mostKept, Math.max(1, Math.round(share * all.length)));
+      const kept = new Set(Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * all.length) / count)));
+      for (const [i, clip] of all.entries()) (kept.has(i) ? this.kept : this.clips).push(clip);
+      return;
+    }
+    for (const clip of all) {
+      const { first, numbers, abnormal, ...rest } = clip;
+      const count = Math.round(share * numbers.length);
+      if (count < leastKeptFrames) {
+        this.clips.push(clip);
+        continue;
+      }
+      const end = numbers.length - count;
+      const cut = <T extends StoredVideo>(video: T): T => ({ ...video, numbers: video.numbers.slice(0, end) });
+      const files = abnormal && { abnormal: { frames: cut(abnormal.frames), masks: cut(abnormal.masks) } };
+      this.clips.push({ ...cut({ ...rest, first, numbers }), ...files });
+      this.kept.push({ ...rest, name: `${rest.name}, end`, first: first + end, numbers: numbers.slice(end) });
+    }
+  }
+
   /** Decodes a video into the archive. @throws InputError if it has no frame */
   private async store(source: FrameSource, signal: AbortSignal | undefined, onFrame: () => void): Promise<StoredVideo> {
     const { width, height, step = 1 } = source;
@@ -155,21 +224,52 @@ export class TrainingSet {
     return video;
   }
 
-  /** Finds the foreground of all clips, and stores their backgrounds. */
-  private async findForeground(dataset: Dataset, signal: AbortSignal | undefined, onLoad: OnLoad): Promise<void> {
-    const videos = this.clips.map((clip, i) => this.asVideo(clip, dataset.train[i].path));
+  /** Finds the foreground of all clips, draws objects that fit it, and stores what samples need. */
+  private async findForeground(
+    drawn: DrawnSettings | undefined,
+    signal: AbortSignal | undefined,
+    onLoad: OnLoad,
+  ): Promise<void> {
+    const videos = this.clips.map((clip) => this.asVideo(clip));
     let searched = 0;
     const onFrame = () => onLoad("searched", ++searched, 2 * this.sampleCount);
-    this.library = await buildForegroundLibrary(videos, { signal, onFrame });
-    for (const [i, { background }] of this.library.clips.entries()) {
-      this.backgrounds.push(this.frameCount);
-      await this.archive.add(background.data);
-      this.sizeOf.push(this.sizeIndex(this.clips[i].first));
+    const library = await buildForegroundLibrary(videos, { signal, onFrame });
+    for (const [i, clip] of library.clips.entries()) {
+      const { first } = this.clips[i];
+      this.places.set(clip, { first, background: await this.storeImage(clip.background, this.sizeIndex(first)) });
     }
+    this.library = drawn ? { ...library, drawn: await this.storeDrawn(library, drawn) } : library;
+  }
+
+  /** Draws objects and stores them like the frames of a clip. */
+  private async storeDrawn({ clips }: ForegroundLibrary, { seed }: DrawnSettings): Promise<LibraryClip> {
+    const cropOf = async (clip: LibraryClip, { frame, boxes }: MovingObject) => {
+      const { first } = this.placeOf(clip);
+      const { width, height } = clip;
+      const window: BgrImage[] = [];
+      for (let at = frame - sampleStride; at <= frame + sampleStride; at++) {
+        window.push({ data: await this.archive.read(first + at), width, height });
+      }
+      return cutObjectCrop(boxes, window, clip.background);
+    };
+    const { clip, frames } = await drawObjects({ clips }, { kinds: trainingObjects, count: drawnCount, seed, cropOf });
+    const sizeIndex = this.sizeIndex(this.placeOf(clips[0]).first);
+    const first = this.frameCount;
+    for (const frame of frames) await this.storeImage(frame, sizeIndex);
+    // The archive has their pixels.
+    const stored = { ...clip, objects: clip.objects.map(({ crop: _, ...object }) => object) };
+    this.places.set(stored, { first, background: await this.storeImage(clip.background, sizeIndex) });
+    return stored;
+  }
+
+  /** @returns the image's number in the archive */
+  private async storeImage({ data }: BgrImage, sizeIndex: number): Promise<number> {
+    await this.archive.add(data);
+    return this.sizeOf.push(sizeIndex) - 1;
   }
 
   /** A clip as a video that reads from the archive. */
-  private asVideo({ name, first, numbers, size }: TrainingClip, path: string): DatasetVideo {
+  asVideo({ name, path, first, numbers, size }: TrainingClip): DatasetVideo {
     const { archive } = this;
     async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
       for (const [index, number] of numbers.entries()) {

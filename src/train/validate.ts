@@ -1,46 +1,45 @@
-// The test of a model during training.
+// Measures a model during training: on labelled test videos, and on the validation set without
+// labels.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
 import { Detector } from "../detector/detector.js";
 import { Evaluation, type EvaluationResult } from "../eval/evaluation.js";
 import { recordVideo, type VideoRecord } from "../eval/record.js";
 import type { Gpu } from "../gpu/gpu.js";
-import type { TrainingConfig } from "./config.js";
+import type { ScoreRule } from "../model/presets.js";
+import type { TestConfig, TrainingConfig } from "./config.js";
+import type { ValidationScores } from "./selection.js";
+import type { ValidationSet } from "./validation_set.js";
+
+/** What measuring a model needs. */
+export interface ModelMeasure {
+  gpu: Gpu;
+  checkpoint: Checkpoint;
+  config: TrainingConfig;
+  stage: 1 | 2;
+  signal?: AbortSignal | undefined;
+  /** Called after each frame. */
+  onFrame?: (() => void) | undefined;
+}
 
 /**
  * Tests a model on a data set's labelled test videos, by frame-level metrics (docs/method.md §6).
- * @param onFrame called after each frame
  * @throws InputError if a video or its labels cannot be read, GpuError if the GPU fails, the
  * signal's reason
  */
-export async function validate(
-  gpu: Gpu,
-  checkpoint: Checkpoint,
+export async function testModel(
+  { gpu, checkpoint, config, stage, signal, onFrame }: ModelMeasure,
   { test: videos }: Pick<Dataset, "test">,
-  { size, maskRatio, masking, test }: TrainingConfig,
-  stage: 1 | 2,
-  signal?: AbortSignal,
-  onFrame?: () => void,
+  way: Pick<TestConfig, "maskings" | "evaluation" | "score">,
 ): Promise<EvaluationResult> {
-  const rule = stage === 1 ? "teacher" : test.score;
-  const score = {
-    dtype: "f32",
-    size,
-    maskRatio,
-    masking,
-    norm: test.norm,
-    score: rule,
-    maskedOnly: test.maskedOnly,
-    // Tuning during a run could make a resumed run use other kernels.
-    tune: false,
-  } as const;
-  const detector = await Detector.open(checkpoint, { gpu, ...score, tokenMaps: true });
+  const rule = stage === 1 ? "teacher" : way.score;
+  const detector = await openDetector({ gpu, checkpoint, config }, rule);
   try {
-    const evaluation = new Evaluation({ ...test.evaluation, rule });
+    const evaluation = new Evaluation({ ...way.evaluation, rule });
     for (const { name, path, open, labels } of videos) {
       if (!labels) continue;
       const records: VideoRecord[] = [];
-      for (let seed = 0; seed < test.maskings; seed++) {
+      for (let seed = 0; seed < way.maskings; seed++) {
         detector.seed = seed;
         records.push(await recordVideo(detector, await open(), signal, onFrame));
       }
@@ -50,4 +49,42 @@ export async function validate(
   } finally {
     detector.close();
   }
+}
+
+/**
+ * The scores of a model on a validation set: one part per size of frames.
+ * @param maskings random maskings per frame
+ * @throws GpuError if the GPU fails, the signal's reason
+ */
+export async function scoreValidation(
+  { gpu, checkpoint, config, signal, onFrame }: ModelMeasure,
+  set: ValidationSet,
+  maskings: number,
+): Promise<ValidationScores[]> {
+  const detector = await openDetector({ gpu, checkpoint, config }, "sum");
+  try {
+    const parts: ValidationScores[] = [];
+    for (const { source, windows } of set.sources()) {
+      const records: VideoRecord[] = [];
+      for (let seed = 0; seed < maskings; seed++) {
+        detector.seed = seed;
+        records.push(await recordVideo(detector, source, signal, onFrame));
+      }
+      parts.push({ records, windows });
+    }
+    return parts;
+  } finally {
+    detector.close();
+  }
+}
+
+function openDetector(
+  { gpu, checkpoint, config }: Pick<ModelMeasure, "gpu" | "checkpoint" | "config">,
+  rule: ScoreRule,
+): Promise<Detector> {
+  const { size, maskRatio, masking, test } = config;
+  const { norm, maskedOnly } = test;
+  // Tuning during a run could make a resumed run use other kernels.
+  const settings = { dtype: "f32", size, maskRatio, masking, norm, maskedOnly, tune: false } as const;
+  return Detector.open(checkpoint, { gpu, ...settings, score: rule, tokenMaps: true });
 }

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { buildForegroundLibrary } from "../../data/anomalies/library.js";
+import { trainingObjects } from "../../data/anomalies/drawn_kinds.js";
+import { drawnCount, drawObjects } from "../../data/anomalies/drawn_object.js";
+import { buildForegroundLibrary, type LibraryClip, type MovingObject } from "../../data/anomalies/library.js";
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../../data/anomalies/pseudo_anomaly.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
@@ -127,20 +129,24 @@ async function createPseudo(root: string, options: PseudoOptions, signal: AbortS
   const how = pseudoOf(options, pseudoAnomalyDefaults);
   await withJob(root, options, { kind: "pseudo", seed, ...how }, async (job) => {
     const { train } = job.dataset;
-    if (train.length < 2 && how.speedup < 1) {
-      throw new InputError(
-        `${oneLine(root)} has only ${train.length} training video, but cut-outs come from other videos: use --speedup 1`,
-      );
-    }
     const count = frameCount(train);
     const progress = new Progress("frames looked through", count && 2 * count, quiet);
-    const library = await buildForegroundLibrary(train, {
+    const found = await buildForegroundLibrary(train, {
       cropBytes,
       signal,
       onFrame: () => progress.advance(),
     }).finally(() => progress.stop());
+    const library = how.drawn > 0 ? { ...found, drawn: await drawTrainingObjects(found.clips, seed) } : found;
     await create(job, options, signal, (video, i) => pastePseudoAnomalies(video, library, i, how, seed, signal));
   });
+}
+
+async function drawTrainingObjects(clips: readonly LibraryClip[], seed: number): Promise<LibraryClip> {
+  const cropOf = (_: LibraryClip, { crop }: MovingObject) => {
+    if (!crop) throw new Error("the library was built without crops");
+    return crop;
+  };
+  return (await drawObjects({ clips }, { kinds: trainingObjects, count: drawnCount, seed, cropOf })).clip;
 }
 
 /** Opens a job for `work`, and removes what it left unfinished. */

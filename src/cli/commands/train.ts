@@ -32,7 +32,7 @@ import {
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { percent } from "../terminal/table.js";
-import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
+import { type DataSource, latestName, Run, ratingWords, settingsName } from "./train_run.js";
 
 /**
  * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder
@@ -173,7 +173,7 @@ async function trainRun(
     if (!quiet) process.stderr.write(`${line}\n`);
   };
   const { source, dataset, config, resume, init } = await planRun(options, isGiven, say);
-  for (const warning of warnings(source, dataset)) say(`warning: ${warning}`);
+  for (const warning of warnings(source, dataset, config)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
   signal.addEventListener("abort", () =>
     say("stopping after the current step, to save it; Ctrl-C again stops at once"),
@@ -237,13 +237,17 @@ async function readInit(path: string, model: TrainingConfig["model"]): Promise<C
 }
 
 /** Things that are allowed, but probably not intended. */
-function warnings({ scene }: DataSource, { root, test }: Dataset): string[] {
+function warnings(
+  { scene }: DataSource,
+  { root, test }: Dataset,
+  { validation: { select } }: TrainingConfig,
+): string[] {
   const shared = (scene?.testSeeds ?? []).filter((seed) => scene?.trainSeeds?.includes(seed));
   return [
     ...(shared.length > 0
       ? [`${shared.length} of the test streets are training streets too (seeds ${shared.slice(0, 5).join(", ")})`]
       : []),
-    ...(test.some((video) => video.labels)
+    ...(select === "validation" || test.some((video) => video.labels)
       ? []
       : [`${oneLine(root)} has no labelled test videos: nothing is tested, and the last model is kept as the best`]),
   ];
@@ -280,22 +284,29 @@ function describe(error: unknown, run: Run | undefined): string {
 }
 
 function finalWords(
-  { epochs, best, bestStudent }: TrainResult,
-  { test }: TrainingConfig,
+  { epochs, validations, best, bestStudent }: TrainResult,
+  { test, validation }: TrainingConfig,
   macroAucs: ReadonlyMap<number, number>,
 ): string {
+  const byLabels = validation.select === "labels";
   const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
-    const macroAuc = macroAucs.get(kept.epoch);
+    const { epoch, figure } = kept;
+    if (!byLabels) {
+      const rated = validations.find((one) => one.epoch === epoch);
+      return [`${name}: epoch ${epoch}${rated ? `, ${ratingWords(rated.result)}` : ""}`];
+    }
+    const macroAuc = macroAucs.get(epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;
-    return [`${name}: micro-AUC ${percent(kept.microAuc, 2)}${macro} (epoch ${kept.epoch})`];
+    return [`${name}: micro-AUC ${percent(figure, 2)}${macro} (epoch ${epoch}, chosen by the labels of test videos)`];
   });
   const { score: rule, evaluation } = test;
   const { scoring } = evaluation;
-  if (bestStudent && (isOfErrors(scoring) ? rule === "teacher" : scoring !== "cleaned-map"))
+  if (byLabels && bestStudent && (isOfErrors(scoring) ? rule === "teacher" : scoring !== "cleaned-map"))
     words.push(`frames were scored by the teacher alone (${scoring}), so these figures say nothing about the student`);
   const last = epochs.at(-1);
-  if (words.length === 0 && last) words.push(`nothing was tested; loss of the last epoch: ${last.loss.toPrecision(4)}`);
+  if (words.length === 0 && last)
+    words.push(`no epoch was chosen, the last one is kept; loss of the last epoch: ${last.loss.toPrecision(4)}`);
   return words.join("; ");
 }
 

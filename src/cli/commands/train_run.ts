@@ -3,14 +3,16 @@ import { join } from "node:path";
 import { saveCheckpoint } from "../../checkpoint/checkpoint.js";
 import { saveTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
 import type { SceneCollectionOptions } from "../../data/scene/dataset.js";
+import { topScorings } from "../../detector/frame_score.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { type RunEntry, TrainingLog } from "../../node/files/training_log.js";
 import { versions } from "../../node/files/versions.js";
 import { TrainingPage, type TrainingState } from "../../report/training/page_file.js";
 import type { TrainingConfig } from "../../train/config.js";
 import type { TrainingPresetName } from "../../train/presets.js";
-import type { StepReport, TestReport } from "../../train/progress.js";
+import type { StepReport, TestReport, ValidationReport } from "../../train/progress.js";
 import type { CheckpointKind } from "../../train/run_checkpoint.js";
+import type { ScoringWay, ValidationResult } from "../../train/selection.js";
 import type { TrainOptions } from "../../train/trainer.js";
 import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
@@ -77,7 +79,7 @@ export class Run {
     const start = { title, settings: { ...data, ...config }, adapter, versions: versions() };
     const run = new Run(folder, config, log, await TrainingPage.open(folder, title), quiet, start);
     run.savedStep = resumedStep ?? 0;
-    run.hasModel = log.entries().some(({ type }) => type === "test");
+    run.hasModel = log.entries().some(({ type }) => type === "test" || type === "validation");
     if (!quiet) process.stderr.write(`curves: ${join(folder, "index.html")}\n`);
     await run.show(true);
     return run;
@@ -103,6 +105,7 @@ export class Run {
       },
       onTestFrame: () => this.progress?.advance(0, "testing"),
       onTest: (report) => this.addTest(report),
+      onValidation: (report) => this.addValidation(report),
       onCheckpoint: (kind, checkpoint) => this.keep(kind, checkpoint),
     };
   }
@@ -151,6 +154,16 @@ export class Run {
       const best = report.best ? ", the best so far" : "";
       this.line(`epoch ${report.epoch}: micro-AUC ${percent(microAuc, 2)}, macro-AUC ${percent(macroAuc, 2)}${best}`);
     }
+    void this.show(true);
+  }
+
+  private addValidation({ result, ...report }: ValidationReport): void {
+    const { figure, auc, found, worst, way, kinds } = result;
+    const rows = kinds.map((row) => ({ ...row }));
+    this.log.append({ type: "validation", ...report, figure, auc, found, worst, way: { ...way }, kinds: rows });
+    this.lastSeconds = report.seconds;
+    if (!this.quiet)
+      this.line(`epoch ${report.epoch}: ${ratingWords(result)}${report.best ? ", the best so far" : ""}`);
     void this.show(true);
   }
 
@@ -224,4 +237,21 @@ export class Run {
     this.page = this.page.then(() => this.html.update(this.log.entries(), this.state)).catch(() => {});
     return this.page;
   }
+}
+
+/** A rating without labels in one line. */
+export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult): string {
+  const { auc: worstAuc, events, found: worstFound } = kinds.find(({ kind }) => kind === worst)!;
+  return (
+    `pseudo-anomalies: AUC ${percent(auc, 2)}, found ${percent(found)} ` +
+    `(worst: ${worst}, AUC ${percent(worstAuc)}, found ${worstFound} of ${events}), scored by ${wayWords(way)}`
+  );
+}
+
+function wayWords({ scoring, topK, tokens, rule, smoothing, maskings }: ScoringWay): string {
+  const top = topScorings.has(scoring) ? ` of ${topK} tokens` : "";
+  const seen = tokens === "all" ? "" : `, ${tokens} tokens`;
+  const whose = rule === "teacher" ? "" : ` (${rule === "sum" ? "teacher and student" : rule})`;
+  const smooth = smoothing.kind === "gaussian" ? `, Gaussian of ${smoothing.sigma}` : "";
+  return `${scoring}${top}${whose}${seen}${smooth}${maskings > 1 ? `, ${maskings} maskings` : ""}`;
 }

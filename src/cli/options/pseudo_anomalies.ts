@@ -24,7 +24,15 @@ export function pseudoOptions(presets: Readonly<Record<string, PseudoAnomalyOpti
   const share = numberIn(0, 1);
   return [
     option("--speedup <share>", "share of speed-ups, windows in which time runs faster", "speedup", share),
+    option("--drawn <share>", "share of drawn objects: vehicles, riders, boxes and others", "drawn", share),
     option("--pieces <share>", "share of small pieces that fly; the rest are cut-outs", "pieces", share),
+    option("--frozen <share>", "share of the cut-outs that glide in a frozen posture", "frozen", share),
+    option(
+      "--decoys <share>",
+      "share of the normal samples in which somebody is pasted who walks as people do",
+      "decoys",
+      share,
+    ),
     option("--speed <least-most>", "speed-up: factor on the speed, whole numbers", "speed", rangeIn(2, 6, 1)),
     option("--piece-size <least-most>", "piece: size relative to what it is cut from", "pieceSize", rangeIn(0.02, 1)),
     option("--scale <least-most>", "cut-out: factor on the size", "scale", rangeIn(0.1, 10)),
@@ -43,8 +51,11 @@ function shown(value: number | readonly [number, number]): string {
 export function pseudoOf(options: Partial<PseudoAnomalyOptions>, usual: PseudoAnomalyOptions): PseudoAnomalyOptions {
   const given = Object.entries(options).filter(([name, value]) => Object.hasOwn(usual, name) && value !== undefined);
   const how = { ...usual, ...Object.fromEntries(given) };
-  if (how.speedup + how.pieces > 1) {
-    throw new InputError(`--speedup ${how.speedup} and --pieces ${how.pieces} are shares: their sum is above 1`);
+  const { speedup, drawn, pieces } = how;
+  if (speedup + drawn + pieces > 1) {
+    throw new InputError(
+      `--speedup ${speedup}, --drawn ${drawn} and --pieces ${pieces} are shares: their sum is above 1`,
+    );
   }
   return how;
 }

@@ -49,6 +49,8 @@ export interface TrainCommandOptions extends OptionValues {
   maskGrowth?: number;
   precision?: TrainingConfig["precision"];
   seed?: number;
+  select?: TrainingConfig["validation"]["select"];
+  validationShare?: number;
   testEvery?: number;
   sceneSeeds: number[];
   sceneTestSeeds: number[];
@@ -73,7 +75,7 @@ export function trainOptions(): Option[] {
     ["Network", networkOptions()],
     ["Learning", learningOptions()],
     ["Abnormal samples", anomalyOptions()],
-    ["Tests", [...testOptions(), ...measureOptions("preset")]],
+    ["Validation and tests", [...testOptions(), ...measureOptions("preset")]],
     ["Drawn streets (--dataset scene)", sceneOptions()],
     ["Run", runOptions()],
   ];
@@ -226,7 +228,17 @@ function trainPseudoOptions(): Option[] {
 function testOptions(): Option[] {
   const names = ["norm", "score", "maskedOnly"];
   const shared = modelOptions("preset").filter((option) => names.includes(option.attributeName()));
-  return [new Option("--test-every <epochs>", "epochs between tests").argParser(wholeNumber(1, 1_000_000)), ...shared];
+  return [
+    new Option(
+      "--select <by>",
+      "choose the epoch and the way of scoring by pseudo-anomalies in training clips that are kept apart, or, as papers do, by the labels of the test videos (default: validation)",
+    ).choices(["validation", "labels"]),
+    new Option("--validation-share <p>", "share of the training clips that is kept apart (default: 0.2)").argParser(
+      numberIn(0.01, 0.5),
+    ),
+    new Option("--test-every <epochs>", "epochs between validations and tests").argParser(wholeNumber(1, 1_000_000)),
+    ...shared,
+  ];
 }
 
 function sceneOptions(): Option[] {
@@ -352,6 +364,7 @@ export function configured(
       weightDecay: options.weightDecay,
     }),
     pseudo: pseudoOf(options, base.pseudo),
+    validation: given(base.validation, { select: options.select, share: options.validationShare }),
     test: {
       ...given(test, {
         every: options.testEvery,

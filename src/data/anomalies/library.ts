@@ -4,6 +4,7 @@ import { InputError } from "../../errors.js";
 import type { DatasetVideo } from "../dataset.js";
 import { type Frame, sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
+import type { DrawnKind } from "./drawn_kinds.js";
 import { type Box, EvenSample, ForegroundFinder, medianImage, type Region } from "./foreground.js";
 
 /** The background is the median of up to twice as many frames. */
@@ -33,6 +34,8 @@ export interface MovingObject {
   /** Boxes around it in frame − 3, frame, frame + 3, in pixels of the source. */
   boxes: readonly [Box, Box, Box];
   crop?: ObjectCrop;
+  /** Only of drawn objects: what they are. They face right, and move where they face. */
+  drawn?: DrawnKind;
 }
 
 /** What pseudo-anomalies need from a training video. */
@@ -57,6 +60,8 @@ export interface LibraryClip {
 /** The moving objects of the training videos. */
 export interface ForegroundLibrary {
   clips: readonly LibraryClip[];
+  /** Drawn objects, on sheets that stand one after the other like the frames of a clip. */
+  drawn?: LibraryClip;
 }
 
 /** Options of {@link buildForegroundLibrary}. */
@@ -122,7 +127,7 @@ async function readClip(
     const regions = [0, sampleStride, 2 * sampleStride].map((i) => finder.objects(window[i]));
     for (const boxes of movingTriples(regions[0], regions[1], regions[2], height)) {
       const object: MovingObject = { frame: anchor, boxes };
-      if (cropBytes !== undefined) object.crop = cut(boxes, window, background);
+      if (cropBytes !== undefined) object.crop = cutObjectCrop(boxes, window, background);
       objects.push(object);
     }
   }
@@ -176,7 +181,8 @@ function matchOf(region: Region, others: readonly Region[]): Region | undefined 
   return alike(match.area, region.area) && alike(match.ry, region.ry) ? match : undefined;
 }
 
-function cut(boxes: readonly Box[], window: readonly BgrImage[], background: BgrImage): ObjectCrop {
+/** An object's pixels in a window of seven frames. */
+export function cutObjectCrop(boxes: readonly Box[], window: readonly BgrImage[], background: BgrImage): ObjectCrop {
   const { width, height } = background;
   const reach = 1 + windowEdge;
   const x = Math.max(0, Math.floor(Math.min(...boxes.map((b) => b.x - reach * b.rx)) - cropMargin));

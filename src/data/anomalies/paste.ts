@@ -5,8 +5,8 @@ import type { Paste, PasteLook } from "../../ops/paste.js";
 import type { Size } from "../../ops/resize.js";
 import { sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
+import type { Insertion, PasteLayer } from "./insertion.js";
 import { type LibraryClip, windowEdge } from "./library.js";
-import type { PasteLayer, PseudoAnomaly } from "./pseudo_anomaly.js";
 
 /** A frame with something pasted into it. */
 export interface Pasted {
@@ -127,7 +127,7 @@ export function toCrop(layer: PasteLayer, { x, y }: { x: number; y: number }): P
 }
 
 /** How an anomaly's pixels are blended in. */
-export function lookOf({ gain, bias, source: { low, high } }: PseudoAnomaly): PasteLook {
+export function lookOf({ gain, bias, source: { low, high } }: Insertion): PasteLook {
   return { gain, bias, low, high };
 }
 
@@ -137,7 +137,7 @@ export function lookOf({ gain, bias, source: { low, high } }: PseudoAnomaly): Pa
  * @param slots give the GPU's slots of a clip's frames and of its background
  */
 export function pasteFor(
-  anomaly: PseudoAnomaly,
+  anomaly: Insertion,
   view: Size,
   slots: { frame(clip: LibraryClip, frame: number): number; background(clip: LibraryClip): number },
 ): Paste {

@@ -1,23 +1,40 @@
 // Draws pseudo-anomalies: odd objects and movements made of the training videos themselves.
 
-import { mat2d, vec2 } from "gl-matrix";
-import { sampleStride } from "../frame.js";
-import type { Box } from "./foreground.js";
+import { drawnScale } from "./drawn_object.js";
+import {
+  between,
+  type CutOutForm,
+  type Insertion,
+  insertCutOut,
+  insertPiece,
+  insertTimeWindow,
+  pick,
+  type Random,
+} from "./insertion.js";
 import type { ForegroundLibrary, LibraryClip, MovingObject } from "./library.js";
 
 /** How pseudo-anomalies are drawn. Pairs are the least and the greatest value. */
 export interface PseudoAnomalyOptions {
-  /** Share of speed-ups. What remains after {@link pieces} are cut-outs. */
+  /** Share of speed-ups. What remains after {@link drawn} and {@link pieces} are cut-outs. */
   speedup: number;
+  /** Share of drawn objects: vehicles, riders, boxes and others that no video shows. */
+  drawn: number;
   /**
    * Share of pieces: small windows of moving objects of another clip, which fly like something
-   * thrown. At most 1 − {@link speedup}.
+   * thrown. At most 1 − {@link speedup} − {@link drawn}.
    */
   pieces: number;
   /** Size of a piece, relative to the object that it is cut from. */
   pieceSize: readonly [number, number];
   /** How many times as fast a sped-up window runs; whole numbers. */
   speed: readonly [number, number];
+  /** Share of cut-outs whose posture is frozen: they glide at about the speed of a walk. */
+  frozen: number;
+  /**
+   * Share of the normal samples in which somebody of another clip walks as people do: pasted, but
+   * normal. So pasting alone does not give an anomaly away.
+   */
+  decoys: number;
   /** Size of a cut-out, relative to the original's. */
   scale: readonly [number, number];
   /** How far a cut-out moves in three frames, as a share of the frame's height. */
@@ -33,7 +50,10 @@ export interface PseudoAnomalyOptions {
 /** What helped on Ped2. `shift` is 7 to 22 pixels per 3 frames at a height of 256. */
 export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   speedup: 0.5,
+  drawn: 0,
   pieces: 0,
+  frozen: 0,
+  decoys: 0,
   pieceSize: [0.1, 0.35],
   speed: [2, 5],
   scale: [0.9, 2.2],
@@ -43,60 +63,35 @@ export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   bias: 20,
 };
 
-/** Most frames before and after its middle frame that a pseudo-anomaly lasts. */
-const mostOffset = 24;
-/** Most frames before and after its middle frame from which a speed-up takes its content. */
-export const mostSpedUp = 20;
-/** Greatest height of a cut-out, as a share of the frame's. */
-const mostHeight = 0.5;
+/** Speed of a frozen cut-out, relative to the walk of the person that it was cut from. */
+const frozenSpeeds = [0.7, 2] as const;
+/** Sizes of drawn objects: they are drawn larger than people of the video. */
+const drawnSizes = [0.8 / drawnScale, 1.6 / drawnScale] as const;
 
-/**
- * What is pasted into one frame, and how. Coordinates are pixels of the scene's or the source's
- * frames, centres at +0.5.
- */
-export interface PasteLayer {
-  /** The position of the source's frame in its clip. */
-  frame: number;
-  /** Maps a point of the scene to one of the source. */
-  affine: mat2d;
-  /** The window of the source that is pasted. */
-  box: Box;
-  /** Whether the whole window is pasted, instead of only its foreground. */
-  plain: boolean;
-}
+/** Somebody who looks and walks as people do. */
+const decoyForm: CutOutForm = {
+  scale: [0.95, 1.05],
+  speed: { walk: [0.9, 1.1] },
+  veer: 0,
+  rotation: 0,
+  gain: [0.92, 1.08],
+  bias: 6,
+};
+
+/** Kinds of pseudo-anomalies. A decoy is none: it is pasted, but normal. */
+export type PseudoKind = "cutout" | "frozen" | "drawn" | "speedup" | "piece" | "decoy";
 
 /** A pseudo-anomaly for a frame of a clip, the scene. */
-export interface PseudoAnomaly {
-  kind: "cutout" | "speedup" | "piece";
-  scene: LibraryClip;
-  /** The position of its middle frame in the scene. */
-  frame: number;
-  /** The clip that it comes from: another one, or the scene itself. */
-  source: LibraryClip;
-  object: MovingObject;
-  /** Pasted colours are value · gain + bias. */
-  gain: readonly [b: number, g: number, r: number];
-  bias: number;
-  /** The first and the last offset from {@link frame} at which it is visible. */
-  first: number;
-  last: number;
-  /** What is pasted into the frame at an offset. A sample needs −3, 0 and 3. */
-  layer(offset: number): PasteLayer;
+export interface PseudoAnomaly extends Insertion {
+  kind: PseudoKind;
 }
-
-/** Uniform in [0, 1). */
-type Random = () => number;
-
-const between = (random: Random, [least, most]: readonly [number, number]) => least + (most - least) * random();
-const pick = <T>(random: Random, items: readonly T[]) => items[Math.floor(random() * items.length)];
-const degrees = Math.PI / 180;
 
 /**
  * Draws a pseudo-anomaly for a frame of a clip. The same random numbers give the same one.
  * @param random uniform in [0, 1)
  * @param place the clip's position in the library and the frame's position in the clip
  * @returns a speed-up only if something moves near that frame, else a cut-out; undefined if no
- *   other clip has objects
+ *   clip has objects
  */
 export function drawPseudoAnomaly(
   random: Random,
@@ -106,208 +101,54 @@ export function drawPseudoAnomaly(
 ): PseudoAnomaly | undefined {
   const { clip, frame } = place;
   const scene = library.clips[clip];
-  const others = library.clips.filter((other) => other !== scene && other.objects.length > 0);
+  const sources = sourcesFor(library, scene);
   const kind = random();
-  if (kind < options.speedup || others.length === 0) {
-    const speedup = drawSpeedup(random, scene, frame, options);
-    if (speedup || others.length === 0) return speedup;
+  const isDrawn = library.drawn && kind >= options.speedup && kind < options.speedup + options.drawn;
+  if (kind < options.speedup || (sources.length === 0 && !isDrawn)) {
+    const rate = () => Math.round(between(random, options.speed));
+    const speedup = insertTimeWindow(random, scene, frame, rate, (offset, speed) => speed * offset);
+    if (speedup || sources.length === 0) return speedup && { kind: "speedup", ...speedup };
   }
-  const source = pick(random, others);
-  return kind >= 1 - options.pieces
-    ? drawPiece(random, scene, frame, source, options)
-    : drawCutOut(random, scene, frame, source, options);
+  const { rotation, gain, bias } = options;
+  const usual = { veer: 15, rotation, gain, bias };
+  if (library.drawn && isDrawn) {
+    const speed = { shift: [0, options.shift[1]] } as const;
+    const form = { ...usual, scale: drawnSizes, speed };
+    return { kind: "drawn", ...insertCutOut(random, scene, frame, objectOf(random, [library.drawn]), form) };
+  }
+  const what = objectOf(random, sources);
+  if (kind >= 1 - options.pieces) return { kind: "piece", ...insertPiece(random, scene, frame, what, options) };
+  // No number is drawn without need, so that runs without frozen ones stay as they were.
+  const still = options.frozen > 0 && random() < options.frozen;
+  const speed = still ? ({ walk: frozenSpeeds } as const) : { shift: options.shift };
+  const cutOut = insertCutOut(random, scene, frame, what, { ...usual, scale: options.scale, speed, still });
+  return { kind: still ? "frozen" : "cutout", ...cutOut };
+}
+
+/** An object of one of the clips. */
+export function objectOf(random: Random, clips: readonly LibraryClip[]): { source: LibraryClip; object: MovingObject } {
+  const source = pick(random, clips);
+  return { source, object: pick(random, source.objects) };
+}
+
+/** Clips with objects that can be pasted into a scene: others, or itself if there is no other. */
+export function sourcesFor(library: ForegroundLibrary, scene: LibraryClip): LibraryClip[] {
+  const filled = library.clips.filter(({ objects }) => objects.length > 0);
+  const others = filled.filter((clip) => clip !== scene);
+  return others.length > 0 ? others : filled;
 }
 
 /**
- * In a window of the scene, time runs k times as fast around the frame: at an offset, the window
- * shows what is there at k · offset.
+ * Draws somebody of another clip, who walks through the scene as people do.
+ * @returns undefined if no clip has objects
  */
-function drawSpeedup(
+export function drawDecoy(
   random: Random,
-  scene: LibraryClip,
-  frame: number,
-  options: PseudoAnomalyOptions,
+  library: ForegroundLibrary,
+  { clip, frame }: { clip: number; frame: number },
 ): PseudoAnomaly | undefined {
-  const near = scene.objects.filter((object) => Math.abs(object.frame - frame) <= sampleStride);
-  if (near.length === 0) return undefined;
-  const object = pick(random, near);
-  const speed = Math.round(between(random, options.speed));
-  const reach = Math.min(frame, scene.frameCount - 1 - frame, mostSpedUp);
-  if (speed * sampleStride > reach) return undefined;
-  const most = Math.floor(reach / speed);
-  // A window that holds the whole way, if the object keeps its velocity.
-  const [before, now, after] = object.boxes;
-  const velocity = vec2.fromValues(after.x - before.x, after.y - before.y);
-  vec2.scale(velocity, velocity, 1 / (2 * sampleStride));
-  const lag = frame - object.frame;
-  const box: Box = {
-    x: now.x + velocity[0] * lag,
-    y: now.y + velocity[1] * lag,
-    rx: 1.2 * now.rx + Math.abs(velocity[0]) * speed * most,
-    ry: 1.2 * now.ry + Math.abs(velocity[1]) * speed * most,
-  };
-  const affine = mat2d.create();
-  return {
-    kind: "speedup",
-    scene,
-    frame,
-    source: scene,
-    object,
-    gain: [1, 1, 1],
-    bias: 0,
-    first: -most,
-    last: most,
-    layer: (offset) => ({ frame: frame + speed * clamp(offset, -most, most), affine, box, plain: true }),
-  };
-}
-
-/**
- * An object of another clip, which moves on a smooth path near a place where the scene has an
- * object.
- */
-function drawCutOut(
-  random: Random,
-  scene: LibraryClip,
-  frame: number,
-  source: LibraryClip,
-  options: PseudoAnomalyOptions,
-): PseudoAnomaly {
-  const object = pick(random, source.objects);
-  const [before, now, after] = object.boxes;
-  const drawn = (between(random, options.scale) * scene.height) / source.height;
-  const size = Math.min(drawn, (mostHeight * scene.height) / (2 * now.ry));
-  const flip = random() < 0.5 ? -1 : 1;
-  const angle = (2 * random() - 1) * options.rotation * degrees;
-  const turn = ((2 * random() - 1) * options.rotation * degrees) / 8;
-
-  // The direction in which it walks, a little changed; but faster.
-  const heading = vec2.fromValues(flip * (after.x - before.x), after.y - before.y);
-  vec2.normalize(heading, heading);
-  vec2.rotate(heading, heading, [0, 0], (2 * random() - 1) * 15 * degrees);
-  const velocity = vec2.scale(vec2.create(), heading, between(random, options.shift) * scene.height);
-  const bend = vec2.fromValues(-velocity[1], velocity[0]);
-  vec2.scale(bend, bend, (2 * random() - 1) * 0.04);
-
-  // Feet stand where feet stood before. Some enter or leave at the side.
-  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
-  const centre = vec2.fromValues(
-    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
-    clamp(place.y + place.ry - size * now.ry + (random() - 0.5) * 0.1 * scene.height, 0, scene.height),
-  );
-  const path = { centre, velocity, bend };
-  const look = drawLook(random, scene, source, options, 0.15);
-  const boxOf = (phase: number) => boxAt(object.boxes, phase / sampleStride);
-  const form = { scale: [flip * size, size] as const, angle, turn, boxOf };
-  return { kind: "cutout", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
-}
-
-/**
- * A small window of another clip's object, near an object of the scene, as if thrown: in any
- * direction, falling, turning.
- */
-function drawPiece(
-  random: Random,
-  scene: LibraryClip,
-  frame: number,
-  source: LibraryClip,
-  options: PseudoAnomalyOptions,
-): PseudoAnomaly {
-  const object = pick(random, source.objects);
-  const now = object.boxes[1];
-  const half = between(random, options.pieceSize) * now.ry;
-  const [dx, dy] = [(2 * random() - 1) * 0.3 * now.rx, (2 * random() - 1) * 0.5 * now.ry];
-  const boxOf = (phase: number): Box => {
-    const box = boxAt(object.boxes, phase / sampleStride);
-    return { x: box.x + dx, y: box.y + dy, rx: half, ry: half };
-  };
-  const size = scene.height / source.height;
-  const angle = random() * 360 * degrees;
-  const turn = (2 * random() - 1) * 90 * degrees;
-
-  const [least, most] = options.shift;
-  const velocity = vec2.fromValues(between(random, [0.5 * least, most]) * scene.height, 0);
-  vec2.rotate(velocity, velocity, [0, 0], random() * 360 * degrees);
-  const bend = vec2.fromValues(0, random() * 0.4 * most * scene.height);
-  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
-  const centre = vec2.fromValues(
-    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
-    clamp(place.y + (3 * random() - 2) * place.ry, 0, scene.height),
-  );
-  const path = { centre, velocity, bend };
-  const look = drawLook(random, scene, source, options, 0.5);
-  const form = { scale: [size, size] as const, angle, turn, boxOf };
-  return { kind: "piece", scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
-}
-
-/** @param tint how much the channels' gains may differ; if either clip is gray, they do not */
-function drawLook(
-  random: Random,
-  scene: LibraryClip,
-  source: LibraryClip,
-  options: PseudoAnomalyOptions,
-  tint: number,
-): Pick<PseudoAnomaly, "gain" | "bias"> {
-  const gain = between(random, options.gain);
-  const channel = () => (source.gray || scene.gray ? gain : gain * between(random, [1 - tint, 1 + tint]));
-  return { gain: [channel(), channel(), channel()], bias: (2 * random() - 1) * options.bias };
-}
-
-/**
- * The layers of a cut-out on a path: centre + velocity · t + bend · t² / 2, with t in steps of 3
- * frames.
- */
-function moving(
-  scene: LibraryClip,
-  object: MovingObject,
-  { centre, velocity, bend }: Record<"centre" | "velocity" | "bend", vec2>,
-  form: { scale: readonly [number, number]; angle: number; turn: number; boxOf(phase: number): Box },
-): Pick<PseudoAnomaly, "first" | "last" | "layer"> {
-  const pathAt = (time: number): vec2 => {
-    const point = vec2.scaleAndAdd(vec2.create(), centre, velocity, time);
-    return vec2.scaleAndAdd(point, point, bend, 0.5 * time * time);
-  };
-  const layer = (offset: number): PasteLayer => {
-    const time = offset / sampleStride;
-    const there = pathAt(time);
-    // Runs to and fro through the seven frames around the object's frame, so that it keeps walking.
-    const phase = swing(offset);
-    const box = form.boxOf(phase);
-    const toScene = mat2d.fromTranslation(mat2d.create(), there);
-    mat2d.rotate(toScene, toScene, form.angle + form.turn * time);
-    mat2d.scale(toScene, toScene, form.scale);
-    mat2d.translate(toScene, toScene, [-box.x, -box.y]);
-    const affine = mat2d.invert(mat2d.create(), toScene) as mat2d;
-    return { frame: object.frame + phase, affine, box, plain: false };
-  };
-  const isVisible = (offset: number) => {
-    const [x, y] = pathAt(offset / sampleStride);
-    return x > 0 && y > 0 && x < scene.width && y < scene.height;
-  };
-  let [first, last] = [0, 0];
-  while (first > -mostOffset && isVisible(first - 1)) first--;
-  while (last < mostOffset && isVisible(last + 1)) last++;
-  return { first, last, layer };
-}
-
-/** A triangle wave between −3 and 3; from −3 to 3 it equals its argument. */
-function swing(offset: number): number {
-  const period = 4 * sampleStride;
-  const phase = (((offset + sampleStride) % period) + period) % period;
-  return phase <= 2 * sampleStride ? phase - sampleStride : 3 * sampleStride - phase;
-}
-
-/** The object's box at a time from −1 to 1, in steps of three frames. */
-function boxAt([before, now, after]: MovingObject["boxes"], time: number): Box {
-  const [from, to, share] = time < 0 ? [before, now, time + 1] : [now, after, time];
-  return { ...now, x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
-}
-
-/** The same place relative to the frame, in the scene. */
-function relative(box: Box, source: LibraryClip, scene: LibraryClip): Box {
-  const [sx, sy] = [scene.width / source.width, scene.height / source.height];
-  return { x: box.x * sx, y: box.y * sy, rx: box.rx * sx, ry: box.ry * sy };
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most);
+  const scene = library.clips[clip];
+  const sources = sourcesFor(library, scene);
+  if (sources.length === 0) return undefined;
+  return { kind: "decoy", ...insertCutOut(random, scene, frame, objectOf(random, sources), decoyForm) };
 }

@@ -1,9 +1,10 @@
 // Training videos with something abnormal pasted into their frames.
+
+import { mostSpedUp } from "../../data/anomalies/insertion.js";
 import type { ForegroundLibrary, ObjectCrop } from "../../data/anomalies/library.js";
 import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/anomalies/paste.js";
 import {
   drawPseudoAnomaly,
-  mostSpedUp,
   type PseudoAnomaly,
   type PseudoAnomalyOptions,
 } from "../../data/anomalies/pseudo_anomaly.js";
@@ -86,7 +87,7 @@ export async function* pastePseudoAnomalies(
         middle = index + leastAhead + Math.floor(random() * (mostAhead - leastAhead));
         anomaly = drawPseudoAnomaly(random, library, { clip, frame: middle }, options);
         // A cut-out needs no such place: it begins now.
-        if (anomaly?.kind === "cutout") middle = index - anomaly.first;
+        if (anomaly && anomaly.kind !== "speedup" && anomaly.kind !== "piece") middle = index - anomaly.first;
         until = middle + (anomaly?.last ?? 0);
       }
       const offset = index - middle;

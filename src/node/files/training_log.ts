@@ -56,13 +56,34 @@ export interface TestEntry {
   seconds: number;
 }
 
+/** A rating of the model after an epoch, without labels. Shares and AUCs are 0…1. */
+export interface ValidationEntry {
+  type: "validation";
+  epoch: number;
+  stage: number;
+  /** What models are chosen by: the mean of the next two. */
+  figure: number;
+  /** Means over kinds: the AUC of frames, and the share of events that are found. */
+  auc: number;
+  found: number;
+  /** The kind that is told worst. */
+  worst: string;
+  /** How frames are scored. */
+  way: Readonly<Record<string, unknown>>;
+  /** By kind: its AUC, its events, and those that are found. */
+  kinds: readonly Readonly<Record<string, unknown>>[];
+  /** Whether it is better than all before it in its stage. */
+  best: boolean;
+  seconds: number;
+}
+
 /** Something that a reader should know. */
 export interface NoteEntry {
   type: "note";
   text: string;
 }
 
-export type LogEntry = RunEntry | StepEntry | EpochEntry | TestEntry | NoteEntry;
+export type LogEntry = RunEntry | StepEntry | EpochEntry | TestEntry | ValidationEntry | NoteEntry;
 
 type Check = (value: unknown) => boolean;
 const whole: Check = (value) => Number.isInteger(value) && (value as number) >= 1;
@@ -92,6 +113,18 @@ const fields: {
     stage: whole,
     microAuc: maybeNumber,
     macroAuc: maybeNumber,
+    best: (v) => typeof v === "boolean",
+    seconds: number,
+  },
+  validation: {
+    epoch: whole,
+    stage: whole,
+    figure: number,
+    auc: number,
+    found: number,
+    worst: text,
+    way: record,
+    kinds: (v) => Array.isArray(v) && v.every(record),
     best: (v) => typeof v === "boolean",
     seconds: number,
   },
@@ -208,7 +241,7 @@ export class TrainingLog {
  */
 function numberOf(entry: LogEntry): number {
   if (entry.type === "step") return entry.step;
-  return entry.type === "epoch" || entry.type === "test" ? entry.epoch : Number.NaN;
+  return entry.type === "run" || entry.type === "note" ? Number.NaN : entry.epoch;
 }
 
 /** The place of an entry: among those of its type by number, else at the end. */

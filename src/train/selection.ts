@@ -1,0 +1,171 @@
+// Chooses how frames are scored, and rates models, by anomalies of a validation set.
+import type { ValidationKind } from "../data/anomalies/validation_anomaly.js";
+import { quantile } from "../data/quantile.js";
+import { type FrameScoreSettings, frameScore } from "../detector/frame_score.js";
+import { InputError } from "../errors.js";
+import type { VideoRecord } from "../eval/record.js";
+import { rocAuc } from "../eval/roc.js";
+import { type Smoothing, smooth } from "../eval/smoothing.js";
+import type { ValidationWindow } from "./validation_set.js";
+
+/** A way to score frames: what a user of the model needs to know beside its weights. */
+export interface ScoringWay extends FrameScoreSettings {
+  smoothing: Smoothing;
+  /** Random maskings per frame, whose scores are averaged. */
+  maskings: number;
+}
+
+/** How well anomalies of one kind are told from normal frames. */
+export interface KindFigures {
+  kind: ValidationKind;
+  /** ROC-AUC of its frames against all normal frames, 0…1. */
+  auc: number;
+  /** Its anomalies, and those of which a frame reaches the threshold. */
+  events: number;
+  found: number;
+}
+
+/** A model's figures on a validation set, with one way of scoring. */
+export interface ValidationResult {
+  way: ScoringWay;
+  kinds: KindFigures[];
+  /** Mean over kinds of the AUC, and of the share of anomalies that are found. */
+  auc: number;
+  found: number;
+  /** What models and ways are chosen by: the mean of both. */
+  figure: number;
+  /** The kind that is told worst. */
+  worst: ValidationKind;
+  /** The score that one normal frame in a hundred reaches. */
+  threshold: number;
+  normalFrames: number;
+}
+
+/** Scores of a detector on the windows of a validation set, one record per masking. */
+export interface ValidationScores {
+  records: readonly VideoRecord[];
+  windows: readonly ValidationWindow[];
+}
+
+/** An event counts as found if it reaches this quantile of the normal frames' scores. */
+const thresholdQuantile = 0.99;
+
+const smoothings: readonly Smoothing[] = [
+  { kind: "none" },
+  { kind: "gaussian", sigma: 2 },
+  { kind: "gaussian", sigma: 4 },
+  { kind: "gaussian", sigma: 8 },
+];
+
+/** Ways to score by the teacher alone. */
+const teacherScorings: readonly FrameScoreSettings[] = [
+  { scoring: "mean", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+  { scoring: "motion-weighted", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+  { scoring: "top-k", tokens: "all", topK: 5, minMotion: 0, rule: "teacher" },
+  { scoring: "anomaly-map", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+  { scoring: "top-anomaly", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+  { scoring: "top-anomaly", tokens: "all", topK: 3, minMotion: 0, rule: "teacher" },
+  { scoring: "top-anomaly", tokens: "all", topK: 10, minMotion: 0, rule: "teacher" },
+  { scoring: "moving-anomaly", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+  { scoring: "moving-anomaly", tokens: "visible", topK: 1, minMotion: 0, rule: "teacher" },
+];
+
+/** Ways that the student has a part in. */
+const studentScorings: readonly FrameScoreSettings[] = [
+  { scoring: "mean", tokens: "all", topK: 1, minMotion: 0, rule: "sum" },
+  { scoring: "mean", tokens: "all", topK: 1, minMotion: 0, rule: "student" },
+  { scoring: "motion-weighted", tokens: "all", topK: 1, minMotion: 0, rule: "sum" },
+  { scoring: "cleaned-map", tokens: "all", topK: 1, minMotion: 0, rule: "teacher" },
+];
+
+/** The ways to score that a stage chooses from, without maskings. */
+export function scoringsOf(stage: 1 | 2): readonly FrameScoreSettings[] {
+  return stage === 1 ? teacherScorings : studentScorings;
+}
+
+/**
+ * The best way to score, by {@link ValidationResult.figure}; of equal ones the first.
+ * @param parts one per size of frames
+ */
+export function chooseScoring(
+  parts: readonly ValidationScores[],
+  scorings: readonly FrameScoreSettings[],
+): ValidationResult {
+  const maskings = parts[0].records.length;
+  let best: ValidationResult | undefined;
+  for (const scoring of scorings) {
+    const raw = parts.map((part) => rawScores(part, scoring));
+    for (const smoothing of smoothings) {
+      const result = rate(parts, raw, { ...scoring, smoothing, maskings });
+      if (!best || result.figure > best.figure) best = result;
+    }
+  }
+  if (!best) throw new Error("there is no way to score");
+  return best;
+}
+
+/** A model's figures with a given way to score. */
+export function rateScoring(parts: readonly ValidationScores[], way: ScoringWay): ValidationResult {
+  return rate(
+    parts,
+    parts.map((part) => rawScores(part, way)),
+    way,
+  );
+}
+
+/** One score per frame, averaged over maskings. */
+function rawScores({ records }: ValidationScores, scoring: FrameScoreSettings): Float64Array {
+  const scores = new Float64Array(records[0].tokens.length);
+  for (const { tokens } of records) {
+    for (const [i, maps] of tokens.entries()) scores[i] += frameScore(maps, scoring) / records.length;
+  }
+  return scores;
+}
+
+function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], way: ScoringWay): ValidationResult {
+  const normal: number[] = [];
+  const events = new Map<ValidationKind, Float64Array[]>();
+  for (const [i, { windows }] of parts.entries()) {
+    for (const { kind, first, last, abnormal } of windows) {
+      const scores = smooth(raw[i].subarray(first, last + 1), way.smoothing, "validation");
+      if (!kind || !abnormal) {
+        normal.push(...scores);
+        continue;
+      }
+      const own = events.get(kind) ?? [];
+      own.push(scores.subarray(abnormal.first - first, abnormal.last - first + 1));
+      events.set(kind, own);
+    }
+  }
+  const threshold = quantile(Float64Array.from(normal), thresholdQuantile);
+  const kinds = [...events].map(([kind, own]): KindFigures => {
+    const abnormal = own.flatMap((scores) => [...scores]);
+    const labels = [...normal.map(() => 0), ...abnormal.map(() => 1)];
+    const auc = rocAuc(labels, [...normal, ...abnormal]) ?? 0.5;
+    const found = own.filter((scores) => scores.some((score) => score > threshold)).length;
+    return { kind, auc, events: own.length, found };
+  });
+  const mean = (of: (one: KindFigures) => number) => kinds.reduce((sum, one) => sum + of(one), 0) / kinds.length;
+  const both = ({ auc, events: count, found }: KindFigures) => (auc + found / count) / 2;
+  const worst = kinds.reduce((a, b) => (both(b) < both(a) ? b : a)).kind;
+  const [auc, found] = [mean((one) => one.auc), mean((one) => one.found / one.events)];
+  return { way, kinds, auc, found, figure: (auc + found) / 2, worst, threshold, normalFrames: normal.length };
+}
+
+/**
+ * A way to score from parsed JSON, which is not trusted.
+ * @param name where it comes from, for messages
+ * @throws InputError if it is none of those that can be chosen
+ */
+export function parseWay(json: unknown, name: string): ScoringWay {
+  const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const { smoothing, maskings, ...scoring } = (json ?? {}) as Partial<ScoringWay>;
+  const known = [...teacherScorings, ...studentScorings].find((one) =>
+    Object.entries(one).every(([key, value]) => same(value, scoring[key as keyof typeof scoring])),
+  );
+  const kind = smoothings.find((one) => same(one, smoothing));
+  if (!known || !kind || !Number.isInteger(maskings) || !(maskings! >= 1 && maskings! <= 100)) {
+    throw new InputError(`${name}: says to score in a way that training does not choose`);
+  }
+  return { ...known, smoothing: kind, maskings: maskings! };
+}
