@@ -1,10 +1,11 @@
 // Pastes pseudo-anomalies into frames, on the CPU, and prepares the same for the GPU.
 
-import { mat2d } from "gl-matrix";
+import { mat2d, vec2 } from "gl-matrix";
 import type { Paste, PasteLook } from "../../ops/paste.js";
 import type { Size } from "../../ops/resize.js";
 import { sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
+import type { Box } from "./foreground.js";
 import type { Insertion, PasteLayer } from "./insertion.js";
 import { type LibraryClip, windowEdge } from "./library.js";
 
@@ -53,8 +54,9 @@ export function pasteLayer(
     const [b, g, r] = [colors[at] - still[at], colors[at + 1] - still[at + 1], colors[at + 2] - still[at + 2]];
     return ramp(Math.max(Math.abs(b), Math.abs(g), Math.abs(r)), low, high);
   };
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
+  const { left: firstX, right: endX, top: firstY, bottom: endY } = reachOf(affine, box, frame);
+  for (let y = firstY; y < endY; y++) {
+    for (let x = firstX; x < endX; x++) {
       const sx = affine[0] * (x + 0.5) + affine[2] * (y + 0.5) + affine[4];
       const sy = affine[1] * (x + 0.5) + affine[3] * (y + 0.5) + affine[5];
       const window = within(Math.abs(sx - box.x), box.rx) * within(Math.abs(sy - box.y), box.ry);
@@ -92,6 +94,25 @@ export function pasteLayer(
   }
   return { frame: { data, width, height }, mask };
 }
+
+/** The pixels of a frame that a window can reach, ends exclusive. */
+function reachOf(affine: mat2d, { x, y, rx, ry }: Box, { width, height }: BgrImage): Record<Side, number> {
+  const all = { left: 0, top: 0, right: width, bottom: height };
+  const toFrame = mat2d.invert(mat2d.create(), affine);
+  if (!toFrame) return all;
+  const [dx, dy] = [(1 + windowEdge) * rx, (1 + windowEdge) * ry];
+  const corners = [-1, 1].flatMap((i) => [-1, 1].map((j) => vec2.fromValues(x + i * dx, y + j * dy)));
+  const points = corners.map((corner) => vec2.transformMat2d(vec2.create(), corner, toFrame));
+  const [xs, ys] = [points.map((point) => point[0]), points.map((point) => point[1])];
+  return {
+    left: Math.max(0, Math.floor(Math.min(...xs)) - 1),
+    top: Math.max(0, Math.floor(Math.min(...ys)) - 1),
+    right: Math.min(width, Math.ceil(Math.max(...xs)) + 1),
+    bottom: Math.min(height, Math.ceil(Math.max(...ys)) + 1),
+  };
+}
+
+type Side = "left" | "top" | "right" | "bottom";
 
 function clampByte(value: number): number {
   return Math.min(255, Math.max(0, value));
