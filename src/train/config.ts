@@ -1,5 +1,6 @@
 // The settings of training, their checks, and the original's values.
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
+import { type AugmentationOptions, augmentationDefaults } from "../data/augmentation.js";
 import { InputError } from "../errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
 import { checkConfig, paperConfig, type SdMaeConfig } from "../model/config.js";
@@ -58,6 +59,8 @@ export interface TrainingConfig {
    * sooner. 0 in the original.
    */
   maskGrowth: number;
+  /** How samples change their look; not at all in the original. */
+  augmentation: AugmentationOptions;
   /** `mixed`: float16 activations and float32 weights. */
   precision: "float32" | "mixed";
   seed: number;
@@ -110,6 +113,7 @@ export const paperTraining: TrainingConfig = {
   anomalyShare: 0.25,
   pseudo: pseudoAnomalyDefaults,
   maskGrowth: 0,
+  augmentation: augmentationDefaults,
   precision: "float32",
   seed: 0,
   validation: { select: "validation", share: 0.2 },
@@ -186,9 +190,16 @@ function checkRanges(config: TrainingConfig): void {
     "share of speed-ups, drawn objects and pieces": pseudo.speedup + pseudo.drawn + pseudo.pieces,
     "share of frozen cut-outs": pseudo.frozen,
     "share of decoys": pseudo.decoys,
+    "share of samples that change": config.augmentation.share,
+    "change of light": config.augmentation.light,
   };
   for (const [name, value] of Object.entries(shares)) {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
+  }
+  const { noise, shake } = config.augmentation;
+  if (!(noise >= 0 && noise <= 255)) throw new InputError(`training: noise ${noise} is not from 0 to 255`);
+  if (!Number.isInteger(shake) || shake < 0 || shake > 100) {
+    throw new InputError(`training: shaking by ${shake} pixels is not a whole number from 0 to 100`);
   }
   const { share } = config.validation;
   if (!(share > 0 && share <= 0.5)) {

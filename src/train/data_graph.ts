@@ -1,6 +1,7 @@
 // The data's part of the training graph: raw frames in, samples, targets and masks out.
 import type { Graph, Tensor } from "../graph/graph.js";
 import type { MaskingMethod, TokenGrid } from "../model/masking.js";
+import { augmentationWords, augmentOp } from "../ops/augment.js";
 import { sampleWords } from "../ops/common.js";
 import { type FrameStore, frameStore } from "../ops/frame_store.js";
 import { growMasks } from "../ops/grow_mask.js";
@@ -26,8 +27,10 @@ export interface DataGraphOptions {
   samples: number;
   /** Frames that the GPU keeps. */
   slots: number;
-  /** Whether samples may be abnormal. */
-  anomalies: boolean;
+  /** Whether something may be pasted into samples. */
+  pasted: boolean;
+  /** Whether samples may change their look; needs {@link pasted}. Default false. */
+  augmented?: boolean;
   /** Pixels by which anomaly masks grow. */
   maskGrowth: number;
 }
@@ -39,8 +42,10 @@ export interface DataGraph {
   framesEach: number;
   /** [B, sampleWords]: the network's samples. Random masks depend on their `frame`. */
   samples: Tensor;
-  /** [B, pasteWords]; absent without anomalies. */
+  /** [B, pasteWords]; absent if nothing is pasted. */
   pastes?: Tensor;
+  /** [B, augmentationWords]; absent if samples do not change. */
+  augmentations?: Tensor;
   /** [1]: the run's seed; absent if masks do not depend on it. */
   maskSeed?: Tensor;
   batch: TrainingBatch;
@@ -52,17 +57,22 @@ export interface DataGraph {
  * tokens. Values stay bytes; the network's first kernel normalises them.
  */
 export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGraph {
-  const { samples: b, grid, patch, anomalies } = options;
-  const framesEach = framesPerSample[anomalies ? "abnormal" : "normal"];
+  const { samples: b, grid, patch, pasted } = options;
+  const framesEach = framesPerSample[pasted ? "abnormal" : "normal"];
   const perStep = framesEach * b;
   const store = frameStore(graph, options.sources, options.size, { slots: options.slots, perStep, samples: b });
   const samples = graph.input("samples", [b, sampleWords], "u32");
   let [frames, targets] = [store.frames, store.frames];
   let pastes: Tensor | undefined;
-  if (anomalies) {
+  let augmentations: Tensor | undefined;
+  if (pasted) {
     pastes = graph.input("pastes", [b, pasteWords], "u32");
     const taken = graph.weight("taken frames", [b, sampleWords], packSamples(evenSamples(b, framesEach, 1)));
     [frames, targets] = graph.apply(pasteOp, { frames: store.frames, samples: taken, pastes }, {});
+    if (options.augmented) {
+      augmentations = graph.input("augmentations", [b, augmentationWords], "u32");
+      [frames, targets] = graph.apply(augmentOp, { frames, targets, augmentations }, {});
+    }
     targets = growMasks(graph, targets, options.maskGrowth);
   }
   const random = options.masking === "random";
@@ -72,7 +82,8 @@ export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGra
     : graph.apply(patchMotionOp, { gradient: store.gradient }, { patch });
   const [idsRestore, idsKeep] = graph.apply(rankTokensOp, { keys }, { keep: grid.keep });
   const batch = { frames, samples, targets, gradient: store.gradient, idsKeep, idsRestore };
-  return { store, framesEach, samples, ...(pastes && { pastes }), ...(maskSeed && { maskSeed }), batch };
+  const written = { ...(pastes && { pastes }), ...(augmentations && { augmentations }) };
+  return { store, framesEach, samples, ...written, ...(maskSeed && { maskSeed }), batch };
 }
 
 /**

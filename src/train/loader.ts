@@ -1,5 +1,6 @@
 // Brings the frames of micro-batches onto the GPU, and writes what samples are made of.
 import type { Program } from "../graph/program.js";
+import { packAugmentations } from "../ops/augment.js";
 import { packPastes } from "../ops/paste.js";
 import { noSlot, wholeWords } from "../ops/resize.js";
 import { packSamples } from "../ops/samples.js";
@@ -64,6 +65,8 @@ export class Loader {
         packPastes(samples.map(({ anomaly }, b) => anomaly && moved(anomaly, b * framesEach))),
       );
     }
+    const { augmentations } = this.data;
+    if (augmentations) program.write(augmentations, packAugmentations(samples.map((sample) => sample.augmentation)));
   }
 
   /** Uploads a frame, unless it is on the GPU. */

@@ -1,6 +1,8 @@
 // Draws samples at random: the order of an epoch, and what is pasted into which sample.
 import { pasteFor } from "../data/anomalies/paste.js";
 import { drawDecoy, drawPseudoAnomaly, type PseudoAnomalyOptions } from "../data/anomalies/pseudo_anomaly.js";
+import { type AugmentationOptions, drawAugmentation } from "../data/augmentation.js";
+import type { Augmentation } from "../ops/augment.js";
 import type { GivenAnomaly, Paste } from "../ops/paste.js";
 import type { Size } from "../ops/resize.js";
 import { mix, uniformGenerator } from "../random.js";
@@ -14,6 +16,8 @@ export interface SamplingOptions {
   /** Probability that a sample is abnormal. */
   share: number;
   pseudo: PseudoAnomalyOptions;
+  /** By default samples keep their look. */
+  augmentation?: AugmentationOptions;
 }
 
 /**
@@ -32,6 +36,8 @@ export interface DrawnSample {
   after: number;
   /** What is pasted; its slots are positions in {@link frames}. */
   anomaly?: Paste | GivenAnomaly;
+  /** How its look changes. */
+  augmentation?: Augmentation;
 }
 
 /**
@@ -57,6 +63,9 @@ export class Sampler {
     const own = set.clips[clip];
     const { frames, before, after } = set.framesOf(own, position);
     const sample: DrawnSample = { number, frames: [...frames], before, after };
+    const how = options.augmentation;
+    const augmentation = how && drawAugmentation(uniformGenerator(mix(options.seed, 5, number)), how);
+    if (augmentation) sample.augmentation = augmentation;
     const random = uniformGenerator(mix(options.seed, 2, number));
     const isAbnormal = random() < options.share;
     const { library } = set;

@@ -1,5 +1,6 @@
 // Chooses how frames are scored, and rates models, by anomalies of a validation set.
 import type { ValidationKind } from "../data/anomalies/validation_anomaly.js";
+import type { Disturbance } from "../data/disturbance.js";
 import { quantile } from "../data/quantile.js";
 import { type FrameScoreSettings, frameScore } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
@@ -25,6 +26,13 @@ export interface KindFigures {
   found: number;
 }
 
+/** How a disturbance of normal video is taken. */
+export interface DisturbanceFigures {
+  disturbance: Disturbance;
+  /** Share of its frames that reach the threshold; undisturbed it is 0.01. */
+  falseAlarms: number;
+}
+
 /** A model's figures on a validation set, with one way of scoring. */
 export interface ValidationResult {
   way: ScoringWay;
@@ -39,6 +47,8 @@ export interface ValidationResult {
   /** The score that one normal frame in a hundred reaches. */
   threshold: number;
   normalFrames: number;
+  /** False alarms under disturbances; nothing is chosen by them. */
+  disturbances: DisturbanceFigures[];
 }
 
 /** Scores of a detector on the windows of a validation set, one record per masking. */
@@ -125,9 +135,14 @@ function rawScores({ records }: ValidationScores, scoring: FrameScoreSettings): 
 function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], way: ScoringWay): ValidationResult {
   const normal: number[] = [];
   const events = new Map<ValidationKind, Float64Array[]>();
+  const disturbed = new Map<Disturbance, number[]>();
   for (const [i, { windows }] of parts.entries()) {
-    for (const { kind, first, last, abnormal } of windows) {
+    for (const { kind, disturbance, first, last, abnormal } of windows) {
       const scores = smooth(raw[i].subarray(first, last + 1), way.smoothing, "validation");
+      if (disturbance) {
+        disturbed.set(disturbance, [...(disturbed.get(disturbance) ?? []), ...scores]);
+        continue;
+      }
       if (!kind || !abnormal) {
         normal.push(...scores);
         continue;
@@ -149,7 +164,11 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
   const both = ({ auc, events: count, found }: KindFigures) => (auc + found / count) / 2;
   const worst = kinds.reduce((a, b) => (both(b) < both(a) ? b : a)).kind;
   const [auc, found] = [mean((one) => one.auc), mean((one) => one.found / one.events)];
-  return { way, kinds, auc, found, figure: (auc + found) / 2, worst, threshold, normalFrames: normal.length };
+  const alarms = [...disturbed].map(([disturbance, scores]): DisturbanceFigures => {
+    return { disturbance, falseAlarms: scores.filter((score) => score > threshold).length / scores.length };
+  });
+  const choice = { figure: (auc + found) / 2, worst, threshold };
+  return { way, kinds, auc, found, ...choice, normalFrames: normal.length, disturbances: alarms };
 }
 
 /**

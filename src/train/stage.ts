@@ -137,7 +137,16 @@ function shareOfLoss({ loss, batch, microBatch }: TrainingConfig, stage: 1 | 2):
 /** The parts of a step. */
 export type StepPart = "data" | "forward" | "backward" | "optimizer";
 
-const dataOps = new Set(["gatherFrames", "gatherMotion", "paste", "growMask", "noise", "patchMotion", "rankTokens"]);
+const dataOps = new Set([
+  "gatherFrames",
+  "gatherMotion",
+  "paste",
+  "augment",
+  "growMask",
+  "noise",
+  "patchMotion",
+  "rankTokens",
+]);
 
 function partOf({ name, op, phase }: NodeProfile): StepPart {
   if (phase === optimizerPhase) return "optimizer";

@@ -163,8 +163,9 @@ class Trainer {
     };
     const microBatch = config.microBatch || largestMicroBatch(gpu, set.sizes, config, this.budget);
     this.config = { ...config, microBatch };
-    const { seed, size, anomalyShare, pseudo } = config;
-    this.sampler = new Sampler(set, { seed, size, share: config.anomalies === "none" ? 0 : anomalyShare, pseudo });
+    const { seed, size, anomalyShare, pseudo, augmentation } = config;
+    const share = config.anomalies === "none" ? 0 : anomalyShare;
+    this.sampler = new Sampler(set, { seed, size, share, pseudo, augmentation });
     this.schedule = new Schedule(config, Math.floor(set.sampleCount / config.batch));
     if (this.schedule.stepsPerEpoch === 0) {
       throw new InputError(

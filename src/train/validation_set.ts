@@ -6,6 +6,7 @@ import { type Insertion, pick } from "../data/anomalies/insertion.js";
 import { buildForegroundLibrary, type ForegroundLibrary } from "../data/anomalies/library.js";
 import { lookOf, pasteLayer, toCrop } from "../data/anomalies/paste.js";
 import { drawValidationAnomaly, type ValidationKind, validationKinds } from "../data/anomalies/validation_anomaly.js";
+import { type Disturbance, disturb, disturbances } from "../data/disturbance.js";
 import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
 import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
@@ -16,6 +17,8 @@ import type { TrainingClip, TrainingSet } from "./training_set.js";
 export interface ValidationWindow {
   /** What is abnormal; absent if nothing is. */
   kind?: ValidationKind;
+  /** What disturbs normal video; absent if nothing does. */
+  disturbance?: Disturbance;
   /** Positions in {@link ValidationSource}, of its first and last frame that count. */
   first: number;
   last: number;
@@ -46,6 +49,9 @@ const mostTries = 60;
 const margin = 6;
 /** Most frames without anomalies, over all clips. */
 const mostNormalFrames = 900;
+/** Most frames under each disturbance, over all clips, and fewest of a clip. */
+const mostDisturbedFrames = 90;
+const leastDisturbedFrames = 15;
 /** Memory for the pixels of moving objects. */
 const cropBytes = 2 ** 26;
 /** Frame numbers between two windows: no sample reaches from one to the next. */
@@ -56,6 +62,7 @@ interface Plan {
   clip: number;
   from: number;
   to: number;
+  disturbance?: Disturbance;
   event?: { kind: ValidationKind; insertion: Insertion; first: number; last: number };
 }
 
@@ -89,7 +96,7 @@ export class ValidationSet {
     );
     const library = { clips: found.clips, drawn };
     const events = validationKinds.flatMap((kind, k) => planEvents(kind, library, mix(seed, 4, k)));
-    return new ValidationSet(set, [...normalWindows(kept), ...events]);
+    return new ValidationSet(set, [...normalWindows(kept), ...disturbedWindows(kept), ...events]);
   }
 
   /** How many anomalies of each kind there are. Kinds that could not be drawn are absent. */
@@ -115,23 +122,19 @@ export class ValidationSet {
     const { set } = this;
     const windows: ValidationWindow[] = [];
     let frameCount = 0;
-    for (const { clip, from, to, event } of plans) {
+    for (const { clip, from, to, event, disturbance } of plans) {
       const [begin, end] = withContext(set.kept[clip], from, to);
       const at = (position: number) => frameCount + position - begin;
       const abnormal = event && { first: at(event.first), last: at(event.last) };
-      windows.push({
-        ...(event && { kind: event.kind }),
-        first: at(from),
-        last: at(to),
-        ...(abnormal && { abnormal }),
-      });
+      const what = { ...(event && { kind: event.kind }), ...(disturbance && { disturbance }) };
+      windows.push({ ...what, first: at(from), last: at(to), ...(abnormal && { abnormal }) });
       frameCount += end - begin + 1;
     }
     const { size } = set.kept[plans[0].clip];
     async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
       let index = 0;
       let base = 0;
-      for (const { clip: number, from, to, event } of plans) {
+      for (const { clip: number, from, to, event, disturbance } of plans) {
         const clip = set.kept[number];
         const [begin, end] = withContext(clip, from, to);
         const { numbers, step } = clip;
@@ -143,7 +146,8 @@ export class ValidationSet {
           });
           const frame = await read(position);
           const isAbnormal = event && position >= event.first && position <= event.last;
-          const { data } = isAbnormal ? await pasteInto(frame, event.insertion, position, read) : frame;
+          const shown = isAbnormal ? await pasteInto(frame, event.insertion, position, read) : frame;
+          const { data } = disturbance ? disturb(disturbance, shown, position) : shown;
           yield { data, ...size, index: index++, number: base + (numbers[position] - numbers[begin]) / step };
         }
         base += (numbers[end] - numbers[begin]) / step + gap;
@@ -187,6 +191,19 @@ function normalWindows(kept: readonly TrainingClip[]): Plan[] {
     const from = Math.floor((length - count) / 2);
     return { clip, from, to: from + count - 1 };
   });
+}
+
+/** The middle of clips, under each disturbance. */
+function disturbedWindows(kept: readonly TrainingClip[]): Plan[] {
+  const used = kept.slice(0, Math.ceil(mostDisturbedFrames / leastDisturbedFrames));
+  const share = Math.floor(mostDisturbedFrames / used.length);
+  return disturbances.flatMap((disturbance) =>
+    used.map(({ numbers: { length } }, clip): Plan => {
+      const count = Math.min(length, share);
+      const from = Math.floor((length - count) / 2);
+      return { clip, from, to: from + count - 1, disturbance };
+    }),
+  );
 }
 
 /** Draws the anomalies of a kind: in clips in turn, of several lengths. */

@@ -98,12 +98,12 @@ describe("micro-batches on the GPU", () => {
   const patch = 8;
 
   /** Loads micro-batches one after the other, with room for `slots` frames on the GPU. */
-  async function run(set: TrainingSet, batches: readonly DrawnSample[][], slots: number, anomalies: boolean) {
+  async function run(set: TrainingSet, batches: readonly DrawnSample[][], slots: number, pasted: boolean) {
     const graph = new Graph(gpu());
     const samples = batches[0]!.length;
     const data = buildDataGraph(graph, {
       ...{ sources: set.sizes, size, patch, grid: tokenGrid(size, patch, 0.5), masking: "random" },
-      ...{ samples, slots, anomalies, maskGrowth: 0 },
+      ...{ samples, slots, pasted, maskGrowth: 0 },
     });
     for (const name of ["frames", "targets", "gradient", "samples", "idsRestore"] as const) {
       graph.output(name, data.batch[name]);

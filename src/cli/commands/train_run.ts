@@ -158,9 +158,10 @@ export class Run {
   }
 
   private addValidation({ result, ...report }: ValidationReport): void {
-    const { figure, auc, found, worst, way, kinds } = result;
-    const rows = kinds.map((row) => ({ ...row }));
-    this.log.append({ type: "validation", ...report, figure, auc, found, worst, way: { ...way }, kinds: rows });
+    const { figure, auc, found, worst, way } = result;
+    const [kinds, disturbances] = [result.kinds, result.disturbances].map((rows) => rows.map((row) => ({ ...row })));
+    const figures = { figure, auc, found, worst, way: { ...way }, kinds, disturbances };
+    this.log.append({ type: "validation", ...report, ...figures });
     this.lastSeconds = report.seconds;
     if (!this.quiet)
       this.line(`epoch ${report.epoch}: ${ratingWords(result)}${report.best ? ", the best so far" : ""}`);

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
+import { augmentationDefaults } from "../../data/augmentation.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
 import { gridMaskRatio } from "../../model/masking.js";
@@ -47,6 +48,10 @@ export interface TrainCommandOptions extends OptionValues {
   anomalies?: TrainingConfig["anomalies"];
   anomalyShare?: number;
   maskGrowth?: number;
+  augment?: number;
+  augmentLight?: number;
+  augmentNoise?: number;
+  augmentShake?: number;
   precision?: TrainingConfig["precision"];
   seed?: number;
   select?: TrainingConfig["validation"]["select"];
@@ -75,6 +80,7 @@ export function trainOptions(): Option[] {
     ["Network", networkOptions()],
     ["Learning", learningOptions()],
     ["Abnormal samples", anomalyOptions()],
+    ["Look of the samples", augmentationOptions()],
     ["Validation and tests", [...testOptions(), ...measureOptions("preset")]],
     ["Drawn streets (--dataset scene)", sceneOptions()],
     ["Run", runOptions()],
@@ -225,6 +231,23 @@ function trainPseudoOptions(): Option[] {
   return pseudoOptions(Object.fromEntries(Object.entries(trainingPresets).map(([name, { pseudo }]) => [name, pseudo])));
 }
 
+function augmentationOptions(): Option[] {
+  const { light, noise, shake } = augmentationDefaults;
+  return [
+    new Option(
+      "--augment <share>",
+      "share of the samples whose look changes, as by light, night, noise or a shaking camera",
+    ).argParser(numberIn(0, 1)),
+    new Option("--augment-light <share>", `largest change of light (default: ${light})`).argParser(numberIn(0, 1)),
+    new Option("--augment-noise <levels>", `strongest noise, in grey levels (default: ${noise})`).argParser(
+      numberIn(0, 255),
+    ),
+    new Option("--augment-shake <pixels>", `farthest shaking, in input pixels (default: ${shake})`).argParser(
+      wholeNumber(0, 100),
+    ),
+  ];
+}
+
 function testOptions(): Option[] {
   const names = ["norm", "score", "maskedOnly"];
   const shared = modelOptions("preset").filter((option) => names.includes(option.attributeName()));
@@ -364,6 +387,12 @@ export function configured(
       weightDecay: options.weightDecay,
     }),
     pseudo: pseudoOf(options, base.pseudo),
+    augmentation: given(base.augmentation, {
+      share: options.augment,
+      light: options.augmentLight,
+      noise: options.augmentNoise,
+      shake: options.augmentShake,
+    }),
     validation: given(base.validation, { select: options.select, share: options.validationShare }),
     test: {
       ...given(test, {

@@ -72,6 +72,8 @@ export interface ValidationEntry {
   way: Readonly<Record<string, unknown>>;
   /** By kind: its AUC, its events, and those that are found. */
   kinds: readonly Readonly<Record<string, unknown>>[];
+  /** By disturbance of normal video: the share of frames that are false alarms. */
+  disturbances: readonly Readonly<Record<string, unknown>>[];
   /** Whether it is better than all before it in its stage. */
   best: boolean;
   seconds: number;
@@ -125,6 +127,7 @@ const fields: {
     worst: text,
     way: record,
     kinds: (v) => Array.isArray(v) && v.every(record),
+    disturbances: (v) => Array.isArray(v) && v.every(record),
     best: (v) => typeof v === "boolean",
     seconds: number,
   },
