@@ -35,6 +35,8 @@ export interface TrainingConfig {
    * micro-batches. BatchNorm's statistics are those of a micro-batch. 0: as many as memory allows.
    */
   microBatch: number;
+  /** Most samples of an epoch, drawn from all; 0: all. */
+  epochSamples: number;
   /** Epochs of both stages. */
   epochs: number;
   /** Epochs of stage 1, in which the teacher learns. In the rest, stage 2, the student learns. */
@@ -103,6 +105,7 @@ export const paperTraining: TrainingConfig = {
   dropout: 0.1,
   batch: 100,
   microBatch: 0,
+  epochSamples: 0,
   epochs: 200,
   teacherEpochs: 100,
   teacher: "best",
@@ -169,6 +172,7 @@ function checkRanges(config: TrainingConfig): void {
   const whole: [name: string, value: number, least: number][] = [
     ["batch", batch, 1],
     ["micro-batch", microBatch, 0],
+    ["samples of an epoch", config.epochSamples, 0],
     ["epochs", epochs, 1],
     ["epochs of stage 1", teacherEpochs, 0],
     ["epochs between tests", test.every, 1],

@@ -166,10 +166,12 @@ class Trainer {
     const { seed, size, anomalyShare, pseudo, augmentation } = config;
     const share = config.anomalies === "none" ? 0 : anomalyShare;
     this.sampler = new Sampler(set, { seed, size, share, pseudo, augmentation });
-    this.schedule = new Schedule(config, Math.floor(set.sampleCount / config.batch));
+    const { batch, epochSamples } = config;
+    const samples = Math.min(set.sampleCount, epochSamples || Number.POSITIVE_INFINITY);
+    this.schedule = new Schedule(config, Math.floor(samples / batch));
     if (this.schedule.stepsPerEpoch === 0) {
       throw new InputError(
-        `${dataset.root} has ${set.sampleCount} training frames, fewer than a batch of ${config.batch}: use a smaller batch`,
+        `${dataset.root} gives ${samples} samples per epoch, fewer than a batch of ${batch}: use a smaller batch`,
       );
     }
     this.run = new TrainingRun({

@@ -15,7 +15,7 @@ import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { train } from "../../node/train.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
-import { type TrainingPresetName, trainingPresets } from "../../train/presets.js";
+import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
 import { DivergedError } from "../../train/progress.js";
 import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
@@ -54,6 +54,10 @@ export function trainCommand(): Command {
     )
     .option("--root <dir>", "the data set's folder, with train/ and test/")
     .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
+    .option(
+      "--small",
+      "settings that two CPU cores train in less than an hour: about 128x192 pixels, 1.4 M parameters, all kinds of pseudo-anomalies",
+    )
     .option("--resume", "continue the run in --out where it was last saved");
   for (const option of trainOptions()) command.addOption(option);
   command
@@ -95,6 +99,7 @@ function dataSource(options: TrainCommandOptions): DataSource {
   if (dataset === "scene") {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
+    if (options.small) throw new InputError("--small is for videos: the network of --dataset scene is small already");
     if (options.anomalies === "files")
       throw new InputError(
         "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
@@ -125,6 +130,12 @@ async function openData({ dataset, root, labels, scene }: DataSource, size: Trai
   return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
 }
 
+/** The settings for two CPU cores, at the aspect ratio of the first training video. */
+async function small(usual: TrainingConfig, { root, train }: Dataset): Promise<TrainingConfig> {
+  if (train.length === 0) throw new InputError(`${oneLine(root)} has no training videos`);
+  return smallTraining(usual, await train[0].open());
+}
+
 /** What a run needs, all of it checked. */
 interface Plan {
   source: DataSource;
@@ -152,7 +163,8 @@ async function planRun(
   // The preset depends on the layout; the scene's size depends on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
   const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
-  const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
+  const usual = preset ?? trainingPresets[dataset.layout as TrainingPresetName];
+  const base = resume?.config ?? (options.small ? await small(usual, dataset) : usual);
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
   refuseIdle(isGiven, source, config, resume !== undefined);

@@ -21,6 +21,7 @@ export interface TrainCommandOptions extends OptionValues {
   root?: string;
   labels?: string;
   out: string;
+  small?: boolean;
   resume?: boolean;
   init?: string;
   // The network and how it is trained.
@@ -36,6 +37,7 @@ export interface TrainCommandOptions extends OptionValues {
   dropout?: number;
   batch?: number;
   microBatch?: number;
+  epochSamples?: number;
   epochs?: number;
   teacherEpochs?: number;
   teacher?: TrainingConfig["teacher"];
@@ -173,6 +175,9 @@ function learningOptions(): Option[] {
       "--teacher-epochs <n>",
       "epochs of stage 1, the teacher's; if equal to --epochs, no student is trained (default: the preset's share of --epochs)",
     ).argParser(wholeNumber(0, 1_000_000)),
+    new Option("--epoch-samples <n>", "most samples of an epoch, drawn from all (default: all)").argParser(
+      wholeNumber(1, 1e9),
+    ),
     new Option("--batch <n>", "samples per step of the optimiser").argParser(wholeNumber(1, 100_000)),
     new Option(
       "--micro-batch <n>",
@@ -360,6 +365,7 @@ export function configured(
       dropout: options.dropout,
       batch: options.batch,
       microBatch: options.microBatch,
+      epochSamples: options.epochSamples,
       epochs: options.epochs,
       teacherEpochs: options.teacherEpochs ?? (options.resume ? undefined : teacherShare(options.epochs, base)),
       teacher: options.teacher,
