@@ -135,6 +135,28 @@ describe("check-house", () => {
     ]);
   });
 
+  it("reports long lines of Python, fixtures and issue forms, except code and examples of input", () => {
+    const words = "word ".repeat(25);
+    const { problems } = check({
+      "bench/a.py": `#!${words}\n"""One\n${words}\n"""\ndef f():\n    r'''${words}'''\n    return 1  # ${words}\n`,
+      "bench/b.py": `text = """\n# ${words}\n"""\nother = "# ${words}"\n`,
+      "test/fixtures/README.md": `${words}\n`,
+      "test/fixtures/deep/make.py": `# ${words}\n`,
+      ".github/ISSUE_TEMPLATE/c.yml": `description: ${words}\nplaceholder: ${words}\nbody: >\n  ${words}\n`,
+      ".github/workflows/d.yml": `# ${words}\nrun: ${words}\n`,
+    });
+    expect(problems).toEqual([
+      ".github/ISSUE_TEMPLATE/c.yml:1: prose of 138 columns: wrap it at 100",
+      ".github/ISSUE_TEMPLATE/c.yml:4: prose of 127 columns: wrap it at 100",
+      ".github/workflows/d.yml:1: prose of 127 columns: wrap it at 100",
+      "bench/a.py:3: prose of 125 columns: wrap it at 100",
+      "bench/a.py:6: prose of 136 columns: wrap it at 100",
+      "bench/a.py:7: prose of 141 columns: wrap it at 100",
+      "test/fixtures/README.md:1: prose of 125 columns: wrap it at 100",
+      "test/fixtures/deep/make.py:1: prose of 127 columns: wrap it at 100",
+    ]);
+  });
+
   it("reports references to files and sections that do not exist", () => {
     const { problems } = check({
       "src/gpu/a.ts":
