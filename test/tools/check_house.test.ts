@@ -195,6 +195,24 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
+  it("reports kernels that the table of Indices leaves out, and names there that no kernel has", () => {
+    const page = (rows: string) =>
+      `# Page\n\n## Indices\n\n| kernels | because |\n| --- | --- |\n${rows}\n## Next\n\n| \`c\` |\n`;
+    const shaders = { "shaders/a.wgsl": "", "shaders/b.wgsl": "", "shaders/b_two.wgsl": "", "shaders/c.wgsl": "" };
+    const sound = page("| values: `a`, `b*` | `none` |\n| `idsKeep`: `c` | because |\n");
+    expect(check({ ...shaders, "docs/architecture.md": sound }).problems).toEqual([]);
+    const { problems, status } = check({ "docs/architecture.md": page("| `a`, `b`, `d*` | `c` |\n") });
+    expect(problems).toEqual([
+      'docs/architecture.md:3: "Indices" does not say why b_two stays within its buffers',
+      'docs/architecture.md:3: "Indices" does not say why c stays within its buffers',
+      "docs/architecture.md:7: shaders/ has no d*",
+    ]);
+    expect(status).toBe(1);
+    expect(check({ "docs/architecture.md": "# Page\n" }).problems).toEqual([
+      'docs/architecture.md:1: no section "Indices", which says why kernels stay within their buffers',
+    ]);
+  });
+
   it("exits with 2 if there is no src/", () => {
     const { status, stderr } = spawnSync(process.execPath, [tool, join(root, "nowhere")], { encoding: "utf8" });
     expect(status).toBe(2);
