@@ -185,7 +185,7 @@ export class Evaluation {
     if (!video.mask && !video.tracks) return;
     const { rule, map: kind, regionQuantile } = this.settings;
     const record = records[0];
-    // 1. Detections: regions of the maps above a quantile of the video's values.
+    // 1. Detections: regions in which the maps reach a quantile of the video's values.
     const maps = record.tokens.map((_, frame) => {
       const maskings = records.map(({ tokens }) => tokens[frame]);
       return meanTokenMap(maskings, rule, kind);

@@ -97,7 +97,7 @@ export function evalCommand(): Command {
       "--map <kind>",
       "the map that regions are found in (default: moving-anomaly if the predicted map scores frames; else cleaned-map; moving-error without a trained student)",
     ).choices([...mapKinds]),
-    new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
+    new Option("--region-quantile <q>", "a region is where the map reaches this quantile of its video's values")
       .default(regionQuantile)
       .argParser(numberIn(0, 1)),
     new Option("--alpha <share>", "TBDC: share of its regions from which a track counts as found")

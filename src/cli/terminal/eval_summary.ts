@@ -167,7 +167,7 @@ export function facts(evaluated: Evaluated): [string, string][] {
     ["smoothing", smoothingText(settings)],
     [
       "regions",
-      `${settings.map}, above the quantile ${settings.regionQuantile}; alpha ${settings.alpha}, beta ${settings.beta}`,
+      `${settings.map}, from the quantile ${settings.regionQuantile} on; alpha ${settings.alpha}, beta ${settings.beta}`,
     ],
     ["adapter", detector.gpu.adapter.description],
     ["sdmae", sdmae],
