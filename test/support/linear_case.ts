@@ -70,7 +70,7 @@ export async function checkLinear(
     );
     const inputs = {
       x: input([batch, m, k], x),
-      weight: input([batch, k, n], weight),
+      weight: input([batch, n, k], weight),
       bias: bench.input([batch, n], bias),
       columnSums: normalize ? bench.input([batch, n], sums) : undefined,
       residual: residual ? input([batch, m, n], added) : undefined,
