@@ -1,3 +1,5 @@
+// The linear layer with what is fused into it, and its weights in the layouts that its variants
+// read.
 import linearWgsl from "../../shaders/linear.wgsl";
 import linearMatrixWgsl from "../../shaders/linear_matrix.wgsl";
 import linearSplitWgsl from "../../shaders/linear_split.wgsl";

@@ -171,6 +171,21 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
+  it("reports files with several exports that do not say what they are for", () => {
+    const twice = "export const a = 1;\nexport type B = 2;\n";
+    const { problems, status } = check({
+      "src/gpu/none.ts": twice,
+      "src/gpu/late.ts": `\n// Too late.\n${twice}`,
+      "src/gpu/list.ts": "const [a, b] = [1, 2];\nexport { a, b };\n",
+      "src/gpu/line.ts": `// Counts.\n${twice}`,
+      "src/gpu/doc.ts": `/** Counts. */\n${twice}`,
+      "src/gpu/one.ts": "export const a = `\nexport const b = 2;`;\n// export const c = 3;\n",
+    });
+    const said = "a file with several exports begins with a comment that says what it is for";
+    expect(problems).toEqual(["late", "list", "none"].map((name) => `src/gpu/${name}.ts:1: ${said}`));
+    expect(status).toBe(1);
+  });
+
   it("reports tests that do not mirror src/, except those that test several files", () => {
     const { problems, status } = check({
       "shaders/a_tiled.wgsl": "",
