@@ -1,3 +1,5 @@
+// bench/compare.js: measures the engine beside its peers at several batch sizes. They take turns in
+// one run, so that all of them meet the machine in the same state.
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";

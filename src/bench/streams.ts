@@ -1,3 +1,4 @@
+// bench/streams.js: finds how many cameras one detector keeps up with, and how late its scores are.
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { InputError } from "../../src/errors.js";
@@ -9,15 +8,12 @@ import { tensorShapes } from "../../src/model/config.js";
 import { headErrors } from "../../src/model/heads.js";
 import { gridMaskRatio, tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
+import { fixture, fixtureFile } from "../support/fixtures.js";
 import { boundsChecked, casesFor, useGpu } from "../support/gpu.js";
 import { needsHalf } from "../support/half.js";
 import { randomWeights, tinyConfig } from "../support/model.js";
 
 const gpu = useGpu();
-
-function file(name: string): { name: string; bytes: Uint8Array } {
-  return { name, bytes: new Uint8Array(readFileSync(new URL(`../fixtures/${name}`, import.meta.url))) };
-}
 
 describe("the original's activations, predictions, scores and losses", () => {
   const best = ["tiny-checkpoint-best.pth", "tiny-checkpoint-best-student.pth"];
@@ -31,13 +27,13 @@ describe("the original's activations, predictions, scores and losses", () => {
   const timeout = 400_000;
   for (const { name, checkpoints, least } of casesFor(cases, 1)) {
     it(`${name}: all within 1e-4`, { timeout }, async () => {
-      const { bytes } = file(`${name}.safetensors`);
-      const fixture = new FixtureCase(name, bytes);
-      const checkpoint = openCheckpoint(checkpoints.map(file));
+      const bytes = fixture(`${name}.safetensors`);
+      const original = new FixtureCase(name, bytes);
+      const checkpoint = openCheckpoint(checkpoints.map(fixtureFile));
       // With and without clamped indices the errors are equal to the last digit.
-      const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture));
+      const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, original));
       expect(comparisons.length).toBeGreaterThanOrEqual(least);
-      for (const wanted of fixture.names().filter((n) => /^(act|out)\./.test(n))) {
+      for (const wanted of original.names().filter((n) => /^(act|out)\./.test(n))) {
         expect(comparisons.map((c) => c.name)).toContain(wanted);
       }
       for (const c of comparisons) expect(c.error, `${name}: ${c.name}`).toBeLessThanOrEqual(c.tolerance ?? 1e-4);
@@ -46,10 +42,10 @@ describe("the original's activations, predictions, scores and losses", () => {
 
   it("in float16, tiny-infer-random: all within 1e-2", { timeout }, async (test) => {
     needsHalf(gpu(), test);
-    const { bytes } = file("tiny-infer-random.safetensors");
-    const fixture = new FixtureCase("tiny-infer-random", bytes);
-    const checkpoint = openCheckpoint(best.map(file));
-    const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture, "f16"));
+    const bytes = fixture("tiny-infer-random.safetensors");
+    const original = new FixtureCase("tiny-infer-random", bytes);
+    const checkpoint = openCheckpoint(best.map(fixtureFile));
+    const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, original, "f16"));
     expect(comparisons.length).toBeGreaterThanOrEqual(29);
     for (const c of comparisons) expect(c.error, c.name).toBeLessThanOrEqual(c.tolerance ?? 1e-2);
     // The errors show that float16 was used.

@@ -1,3 +1,4 @@
+// The folder of a training run: its checkpoints, log and page, and what the terminal shows of it.
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { saveCheckpoint } from "../../checkpoint/checkpoint.js";

@@ -1,3 +1,4 @@
+// Options about the adapter, which all commands that compute share.
 import { Option } from "commander";
 import type { NodeGpuOptions } from "../../node/adapters/gpu.js";
 

@@ -1,3 +1,5 @@
+// Options about how frames are scored and scores are smoothed, and what the checkpoint or preset
+// says if they are not given.
 import { Option } from "commander";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Detector } from "../../detector/detector.js";

@@ -1,3 +1,4 @@
+// Options about the checkpoint and how its network runs, which the commands that score share.
 import { Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../checkpoint/fresh.js";

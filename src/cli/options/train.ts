@@ -1,3 +1,4 @@
+// The options of `train`, and how they, a preset and a checkpoint become one configuration.
 import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";

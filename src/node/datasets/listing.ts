@@ -1,3 +1,5 @@
+// Lists the folders of data sets: names in natural order, without hidden ones, and what cannot be
+// opened.
 import { lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";

@@ -1,3 +1,5 @@
+// The layouts of UBnormal: as distributed, and that of docs/method.md §7; its annotations are the
+// ground truth.
 import { join } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";

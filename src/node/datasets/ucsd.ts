@@ -1,3 +1,4 @@
+// The layouts of UCSD Ped1 and Ped2: as distributed, and that of the authors' repository.
 import { join } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";

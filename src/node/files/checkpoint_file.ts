@@ -1,3 +1,4 @@
+// Reads checkpoints from files, also those that are split into shards.
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../../checkpoint/checkpoint.js";

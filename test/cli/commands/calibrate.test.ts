@@ -1,15 +1,8 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import {
-  expectRefusal,
-  filesIn,
-  fixturePath,
-  frameFolder,
-  readCsv,
-  scratch,
-  sdmae,
-  videoFile,
-} from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, readCsv, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

@@ -6,7 +6,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { openDataset } from "../../../src/node/datasets/index.js";
 import { publishedSplit } from "../../../src/node/datasets/ubnormal_split.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
-import { filesIn, fixturePath, frameFolder, picture, scratch, sdmae, videoFile } from "../../support/cli.js";
+import { filesIn, frameFolder, picture, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

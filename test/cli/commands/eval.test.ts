@@ -11,7 +11,9 @@ import {
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { expectRefusal, filesIn, fixturePath, frameFolder, scratch, sdmae, videoFile } from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

@@ -6,18 +6,9 @@ import { Profiler } from "../../../src/gpu/profiler.js";
 import { Program } from "../../../src/graph/program.js";
 import { AtomicFile } from "../../../src/node/files/atomic.js";
 import { runInChild } from "../../support/child.js";
-import {
-  expectRefusal,
-  filesIn,
-  fixturePath,
-  frameFolder,
-  type Ran,
-  readCsv,
-  scratch,
-  sdmae,
-  tool,
-  videoFile,
-} from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, type Ran, readCsv, sdmae, tool, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

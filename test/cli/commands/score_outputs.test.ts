@@ -3,17 +3,9 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { runInChild } from "../../support/child.js";
-import {
-  expectRefusal,
-  filesIn,
-  fixturePath,
-  frameFolder,
-  type Row,
-  readCsv,
-  scratch,
-  sdmae,
-  videoFile,
-} from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, type Row, readCsv, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

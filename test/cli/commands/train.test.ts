@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { openTrainingCheckpoint } from "../../../src/checkpoint/training_checkpoint.js";
 import { runInChild } from "../../support/child.js";
-import { expectRefusal, filesIn, frameFolder, scratch, sdmae, tool } from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, sdmae, tool } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

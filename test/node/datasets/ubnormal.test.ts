@@ -1,15 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { describe, expect, it, test } from "vitest";
 import type { DatasetVideo } from "../../../src/data/dataset.js";
 import { openDataset } from "../../../src/node/datasets/index.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { readPngValues } from "../../../src/node/media/png_values.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 const abnormal = "abnormal_scene_1_scenario_2";
 const normal = "normal_scene_1_scenario_1";
@@ -141,7 +143,7 @@ describe("UBnormal", () => {
 });
 
 describe("an image of numbers", () => {
-  const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/images/${name}`, import.meta.url));
+  const fixture = (name: string) => fixturePath(`images/${name}`);
   const { images } = JSON.parse(readFileSync(fixture("expected.json"), "utf8")) as {
     images: Record<string, { width: number; height: number; bgr: string }>;
   };

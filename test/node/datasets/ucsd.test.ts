@@ -1,9 +1,11 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openDataset } from "../../../src/node/datasets/index.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 const labels = `% ground truth
 TestVideoFile = {};

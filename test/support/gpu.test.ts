@@ -4,8 +4,8 @@ import type { Gpu } from "../../src/gpu/gpu.js";
 import { Graph, type NoAttrs, type Op, type Tensor } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
 import { openNodeGpu } from "../../src/node/adapters/gpu.js";
-import { boundsChecked, testAdapter, useGpu } from "../support/gpu.js";
-import { Guards } from "../support/guards.js";
+import { boundsChecked, testAdapter, useGpu } from "./gpu.js";
+import { Guards } from "./guards.js";
 
 /** y[i] = x[i], four words, and whatever else a test adds. */
 function graphOf(target: Gpu, more: string, globals: string): { graph: Graph; x: Tensor } {

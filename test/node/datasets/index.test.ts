@@ -2,9 +2,11 @@ import { mkdirSync, symlinkSync, truncateSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Dataset, DatasetVideo } from "../../../src/data/dataset.js";
 import { detectLayout, openDataset } from "../../../src/node/datasets/index.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 const find = (videos: readonly DatasetVideo[], name: string) =>
   videos.find((video) => video.name === name) as DatasetVideo;

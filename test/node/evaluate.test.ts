@@ -1,24 +1,16 @@
 import { describe, expect, it } from "vitest";
-import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
 import { sceneDataset } from "../../src/data/scene/dataset.js";
 import { type EvaluationSettings, paperEvaluation } from "../../src/eval/evaluation.js";
 import { Detector } from "../../src/node/detector.js";
 import { evaluate } from "../../src/node/evaluate.js";
 import { testAdapter, useGpu } from "../support/gpu.js";
-import { randomWeights, tinyConfig } from "../support/model.js";
+import { randomCheckpoint, tinyConfig } from "../support/model.js";
 
 const gpu = useGpu(testAdapter, { guarded: false });
 
 describe("the procedural scene, evaluated in memory", () => {
   it("gives every figure from the scene's ground truth", async () => {
-    const checkpoint: Checkpoint = {
-      config: tinyConfig,
-      weights: randomWeights(tinyConfig, 1) as Checkpoint["weights"],
-      extras: new Map(),
-      settings: {},
-      source: "random weights",
-      overlaid: 0,
-    };
+    const checkpoint = randomCheckpoint(tinyConfig, 1);
     const dataset = sceneDataset({ width: 120, height: 80, fps: 5, train: 0, test: 2, frames: 30 });
     const size = { height: 64, width: 96 };
     const detector = await Detector.open(checkpoint, { gpu: gpu(), size, tokenMaps: true, batch: 4 });

@@ -1,19 +1,16 @@
 // Checkpoints as training frameworks save them: prefixes, dictionaries around the model.
 
 import { describe, expect, it } from "vitest";
-import { type Checkpoint, openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parsePth } from "../../src/checkpoint/pth.js";
 import { serializeSafetensors } from "../../src/checkpoint/safetensors.js";
-import type { StoredTensor, TensorData } from "../../src/checkpoint/tensor.js";
+import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { hasNetwork, unwrap } from "../../src/checkpoint/wrappers.js";
-import { archive, digest, fixture, inputErrorOf, py } from "./support.js";
+import { archive, digestOf, microDigest, py } from "../support/checkpoint.js";
+import { fixture } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
-/** From torch.load of micro-bare.pth, as in checkpoint.test.ts. */
-const microDigest = "fdd60f624d096c17";
 const micro = parsePth(fixture("checkpoint/micro-bare.pth"), "micro").tensors;
-
-const digestOf = ({ weights, extras }: Checkpoint) =>
-  digest(new Map<string, { data: TensorData }>([...weights, ...extras]));
 
 /** The micro network as a .pth whose value is made from its dictionary of tensors. */
 function microPth(around: (state: (prefix?: string, ...more: [string, string][]) => string) => string): Uint8Array {

@@ -1,14 +1,16 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
 import { deflateSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { DatasetVideo } from "../../../src/data/dataset.js";
 import { openDataset } from "../../../src/node/datasets/index.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
-const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/ground_truth/${name}`, import.meta.url));
+const at = scratchPerTest();
+const fixture = (name: string) => fixturePath(`ground_truth/${name}`);
 
 beforeEach(() => frames(at("set/test/frames/01"), [1, 2, 3, 4]));
 

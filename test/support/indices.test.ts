@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 import { specialize } from "../../src/gpu/wgsl.js";
 import { resolveShader, shaders } from "../../tools/wgsl.js";
-import { checkIndices } from "../support/indices.js";
+import { checkIndices } from "./indices.js";
 
 it("takes the whole extent of matrices, in elements of what they lie in", () => {
   const wgsl = `alias Left = subgroup_matrix_left<f16, K, 16>;

@@ -1,24 +1,17 @@
 import { readFileSync } from "node:fs";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { runBenchmark } from "../../src/bench/index.js";
 import { isLagging, nextNumber } from "../../src/bench/streams.js";
-import { type StreamsFigure, streamsPage } from "../../src/report/bench/streams.js";
-import type { TuningTable } from "../../src/tuner/table.js";
-import { shippedTables } from "../../src/tuner/tables/index.js";
-import { captured, expectRefusal, filesIn, fixturePath, scratch, sdmae } from "../support/cli.js";
+import type { StreamsFigure } from "../../src/report/bench/streams.js";
+import { captured, expectRefusal } from "../support/cli.js";
+import { scratch } from "../support/folders.js";
 import { testAdapter } from "../support/gpu.js";
 
 const at = scratch();
 const streams = (...args: string[]) =>
   captured(() => runBenchmark("streams", [...args, "--size", "32x64", "--patch", "8", "--adapter", testAdapter]));
 
-const cache = process.env.SDMAE_CACHE;
-afterAll(() => {
-  if (cache === undefined) delete process.env.SDMAE_CACHE;
-  else process.env.SDMAE_CACHE = cache;
-});
-
-it("streams: measures frames per second and latencies per number of cameras, for a table and a file", {
+it("measures frames per second and latencies per number of cameras, for a table and a file", {
   timeout: 120_000,
 }, async () => {
   const [json, out] = [at("streams.json"), at("streams.html")];
@@ -50,7 +43,7 @@ it("streams: measures frames per second and latencies per number of cameras, for
   expectRefusal(await streams("--json", at()), "it is a folder");
 });
 
-it("streams: looks for the most cameras that do not lag", () => {
+it("looks for the most cameras that do not lag", () => {
   const figure = (streams: number, lags: boolean): StreamsFigure => {
     return { streams, batch: 1, fps: 1, latency: { p50: 1, p90: 1, p99: 1, max: 1 }, lags };
   };
@@ -76,7 +69,7 @@ it("streams: looks for the most cameras that do not lag", () => {
   expect(nextNumber({ streams: [5] }, [figure(5, true)])).toBeUndefined();
 });
 
-it("streams: lag if the queue grows, but not if scores take long or one is late", () => {
+it("says that cameras lag if the queue grows, but not if scores take long or one is late", () => {
   const latencies = (each: (t: number) => number) => Array.from({ length: 250 }, (_, i) => each(i / 25));
   expect(
     isLagging(
@@ -116,54 +109,4 @@ it("streams: lag if the queue grows, but not if scores take long or one is late"
       150,
     ),
   ).toBe(true);
-});
-
-it("streams: plots frames per second and latency against cameras", () => {
-  const figure = (streams: number, seconds: number): StreamsFigure => {
-    const latency = { p50: seconds, p90: 10 * seconds, p99: 10 * seconds, max: 10 * seconds };
-    return { streams, batch: 1, fps: 10 * streams, latency, lags: false };
-  };
-  const html = streamsPage({
-    ...{ title: "cameras <at once>", created: "2026-01-02T03:04:05.678Z", cameraFps: 100 },
-    ...{ figures: [figure(4, 0.1), figure(1, 0.01), figure(16, 1)], facts: [["size", "<b>"]], complete: true },
-  });
-  const paths = [...html.matchAll(/<path class="line[^"]*" d="([^"]*)"/g)].map(([, d]) =>
-    [...d.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as [number, number]),
-  );
-  expect(paths.map((points) => points.length)).toEqual([3, 3, 3, 3, 3, 3]);
-  const [scored, given, p50, p90] = paths;
-  // Points are in the order of their number. In the other plot ten times the latency is one decade.
-  expect(scored.map(([x]) => x)).toEqual([...scored.map(([x]) => x)].sort((a, b) => a - b));
-  const perDecade = (p50[0][1] - p50[2][1]) / 2;
-  for (let i = 0; i < 3; i++) {
-    expect(p50[i][1] - p90[i][1]).toBeCloseTo(perDecade, 0);
-    expect(scored[i][1] - given[i][1]).toBeGreaterThan(0);
-  }
-  expect(html).toContain("4 cameras, p90: 1000 ms");
-  expect(html).not.toContain("<b>");
-  expect(html).not.toContain("has not finished");
-});
-
-it("tune: measures, keeps the choices, and measures nothing the second time", { timeout: 300_000 }, async () => {
-  const model = ["--checkpoint", fixturePath("tiny-checkpoint-best.pth"), "--size", "32x64"];
-  const options = [...model, "--adapter", testAdapter];
-  process.env.SDMAE_CACHE = at("cache");
-  const first = await sdmae("tune", ...options, "--json", at("table.json"));
-  expect(first.code).toBe(0);
-  expect(first.stdout).toMatch(/^linear f32 .* [\d.]+( +\*)?$/m);
-  const [name] = filesIn(at("cache")).filter((file) => file.startsWith("tuning-"));
-  const kept = JSON.parse(readFileSync(at("cache", name), "utf8"));
-  const keys = Object.keys(kept.choices);
-  expect(keys.length).toBeGreaterThan(3);
-  for (const key of keys) expect(first.stdout).toContain(key);
-  // The table has the new choices, and the package's for other calls.
-  const shipped = shippedTables.map((table) => table as TuningTable).find(({ adapter }) => adapter === kept.adapter);
-  expect(JSON.parse(readFileSync(at("table.json"), "utf8"))).toEqual({
-    ...kept,
-    choices: { ...shipped?.choices, ...kept.choices },
-  });
-  const again = await sdmae("tune", ...options);
-  expect(again.stdout).toContain("nothing to measure");
-  // SwiftShader is unpacked into the same folder.
-  expect(filesIn(at("cache")).filter((file) => file.endsWith(".json"))).toEqual([name]);
 });

@@ -1,6 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,6 +10,7 @@ import {
   reportPage,
 } from "../../../src/report/evaluation/page_file.js";
 import { Chromium, chromiumMissing } from "../../support/chromium.js";
+import { scratch } from "../../support/folders.js";
 
 const hostile = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\u2028<!--&amp;";
 const threshold = 0.5;
@@ -165,58 +164,32 @@ describe("as text", () => {
 });
 
 describe("in a browser", () => {
-  const folder = mkdtempSync(join(tmpdir(), "sdmae-report-"));
+  const at = scratch();
   let chromium: Chromium | undefined;
   let data: ReportData;
 
   beforeAll(async () => {
     if (chromiumMissing) return;
     data = await reportData();
-    writeFileSync(join(folder, "index.html"), reportPage(data));
+    writeFileSync(at("index.html"), reportPage(data));
     chromium = new Chromium();
     await chromium.page();
-    await chromium.send("Network.emulateNetworkConditions", {
-      offline: true,
-      latency: 0,
-      downloadThroughput: 0,
-      uploadThroughput: 0,
-    });
+    await chromium.goOffline();
   });
 
-  afterAll(async () => {
-    await chromium?.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterAll(() => chromium?.close());
 
   /** Opens the report with a width and a colour scheme. */
   async function open(width: number, scheme: "light" | "dark", url = "index.html"): Promise<Chromium> {
     const browser = chromium!;
-    browser.events.length = 0;
-    await browser.send("Emulation.setDeviceMetricsOverride", {
-      width,
-      height: 900,
-      deviceScaleFactor: 1,
-      mobile: width < 500,
-    });
-    await browser.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
-    await browser.open(pathToFileURL(join(folder, url)).href);
+    await browser.look(width, scheme);
+    await browser.open(pathToFileURL(at(url)).href);
     await browser.evaluate(frame);
     return browser;
   }
 
   /** After two frames of the browser everything is drawn. */
   const frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))";
-
-  /** The browser's complaints, and its requests to the network. */
-  function complaints({ events }: Chromium): unknown[] {
-    return events.filter(
-      ({ method, params }) =>
-        method === "Runtime.exceptionThrown" ||
-        method === "Runtime.consoleAPICalled" ||
-        (method === "Log.entryAdded" && (params.entry as { level: string }).level === "error") ||
-        (method === "Network.requestWillBeSent" && !/^(?:file|data):/.test((params.request as { url: string }).url)),
-    );
-  }
 
   /**
    * Columns of the score plot's canvas at frames, each a list of [r, g, b, alpha] from the top of
@@ -286,7 +259,7 @@ describe("in a browser", () => {
       for (const size of sizes) expect(Math.min(...size)).toBeGreaterThan(100);
       expect(await browser.evaluate("typeof hacked")).toBe("undefined");
       expect(await browser.evaluate("document.querySelector('.player h3').textContent")).toBe(hostile);
-      expect(complaints(browser)).toEqual([]);
+      expect(browser.complaints()).toEqual([]);
     },
   );
 
@@ -359,7 +332,7 @@ describe("in a browser", () => {
     expect(await browser.evaluate(opacity)).toBe("0.7");
     await browser.evaluate("document.querySelector('.map-controls input').click()");
     expect(await browser.evaluate(opacity)).toBe("0");
-    expect(complaints(browser)).toEqual([]);
+    expect(browser.complaints()).toEqual([]);
   });
 
   test("playing moves through the video and can be stopped", async ({ skip }) => {
@@ -388,7 +361,7 @@ describe("in a browser", () => {
     }
     const page = await browser.evaluate("getComputedStyle(document.body).backgroundColor");
     expect(page).toBe(scheme === "light" ? "rgb(244, 246, 248)" : "rgb(18, 21, 26)");
-    expect(complaints(browser)).toEqual([]);
+    expect(browser.complaints()).toEqual([]);
   });
 
   test("a report may have nothing but scores", async ({ skip }) => {
@@ -403,11 +376,11 @@ describe("in a browser", () => {
       facts: [],
       videos: [data.videos[1], { name: "empty", frames: [], raw: [], scores: [], strip: [] }],
     };
-    writeFileSync(join(folder, "bare.html"), reportPage(bare));
+    writeFileSync(at("bare.html"), reportPage(bare));
     const browser = await open(1280, "light", "bare.html");
     expect(await browser.evaluate("[...document.querySelectorAll('section')].map(s => s.id)")).toEqual(["timeline"]);
     await browser.evaluate("document.querySelectorAll('.videos button')[1].click()");
     expect(await browser.evaluate("document.querySelector('.scores').textContent")).toBe("This video has no scores.");
-    expect(complaints(browser)).toEqual([]);
+    expect(browser.complaints()).toEqual([]);
   });
 });

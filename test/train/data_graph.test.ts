@@ -1,96 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
-import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
-import { fromIterable } from "../../src/data/frame.js";
 import { resizeBilinear } from "../../src/data/resize.js";
 import { Graph } from "../../src/graph/graph.js";
 import { Program } from "../../src/graph/program.js";
 import { tokenGrid } from "../../src/model/masking.js";
 import type { Size } from "../../src/ops/resize.js";
 import { buildDataGraph } from "../../src/train/data_graph.js";
-import { MemoryArchive } from "../../src/train/frame_archive.js";
 import { Loader } from "../../src/train/loader.js";
 import { type DrawnSample, Sampler } from "../../src/train/sampler.js";
-import { TrainingSet } from "../../src/train/training_set.js";
+import type { TrainingSet } from "../../src/train/training_set.js";
 import { useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
+import { loadSet, noise } from "../support/training_set.js";
 
 const gpu = useGpu();
-
-/** A video of noise, with these frame numbers. */
-function noise(random: Random, name: string, { width, height }: Size, numbers: readonly number[]) {
-  const frames = numbers.map((number) => ({ data: random.bytes(width * height * 3), number }));
-  const open = async () => fromIterable(() => frames, { width, height, name });
-  return { frames, size: { width, height }, video: { name, path: name, frameCount: numbers.length, open } };
-}
-
-const datasetOf = (train: DatasetVideo[]): Dataset => ({ layout: "folder", root: "noise", train, test: [], notes: [] });
-
-async function loadSet(train: DatasetVideo[], anomalies: "files" | "none") {
-  return TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies });
-}
-
-describe("training set", () => {
-  it("finds neighbours by frame number; a missing one is replaced by the frame itself", async () => {
-    const random = new Random(1);
-    const other = noise(random, "a", { height: 8, width: 8 }, [0, 1]).video;
-    const set = await loadSet([other, noise(random, "b", { height: 8, width: 8 }, [2, 3, 5, 6, 9]).video], "none");
-    const clip = set.clips[1]!;
-    expect(clip.first).toBe(2);
-    const of = (position: number) => set.framesOf(clip, position);
-    // Of frame 2, the neighbours 5 and 3 exist, −1 and 1 do not.
-    expect(of(0)).toEqual({ frames: [2, 2, 4], before: 2, after: 3 });
-    expect(of(2)).toEqual({ frames: [2, 4, 4], before: 4, after: 5 });
-    expect(of(3)).toEqual({ frames: [3, 5, 6], before: 4, after: 5 });
-    expect(of(4)).toEqual({ frames: [5, 6, 6], before: 6, after: 6 });
-  });
-
-  it("refuses what it cannot learn from", async () => {
-    const random = new Random(2);
-    const own = noise(random, "v", { height: 8, width: 8 }, [0, 1, 2]);
-    const short = noise(random, "short", { height: 8, width: 8 }, [0, 1]);
-    await expect(loadSet([], "none")).rejects.toThrow("noise has no training videos");
-    await expect(loadSet([own.video], "files")).rejects.toThrow("noise has no train/frames_abnormal");
-    const abnormal = { frames: short.video.open, masks: own.video.open };
-    await expect(loadSet([{ ...own.video, abnormal }], "files")).rejects.toThrow(
-      "v has 3 frames and 2 abnormal frames",
-    );
-  });
-});
-
-describe("sampler", () => {
-  it("takes every frame once per epoch, in an order that depends on seed and epoch only", async () => {
-    const random = new Random(3);
-    const set = await loadSet([noise(random, "v", { height: 8, width: 8 }, [...Array(40).keys()]).video], "none");
-    const options = { seed: 7, size: { height: 8, width: 8 }, share: 0.25, pseudo: pseudoAnomalyDefaults };
-    const order = (sampler: Sampler, epoch: number) =>
-      Array.from({ length: 40 }, (_, i) => sampler.draw(epoch * 40 + i, epoch, i).frames[1]!);
-    const sampler = new Sampler(set, options);
-    const [first, second] = [order(sampler, 0), order(sampler, 1)];
-    expect([...first].sort((a, b) => a - b)).toEqual([...Array(40).keys()]);
-    expect([...second].sort((a, b) => a - b)).toEqual([...Array(40).keys()]);
-    expect(second).not.toEqual(first);
-    expect(first).not.toEqual([...Array(40).keys()]);
-    expect(order(new Sampler(set, options), 1)).toEqual(second);
-    expect(order(new Sampler(set, { ...options, seed: 8 }), 1)).not.toEqual(second);
-  });
-
-  it("draws abnormal samples at the given rate", async () => {
-    const random = new Random(4);
-    const own = noise(random, "v", { height: 8, width: 8 }, [...Array(50).keys()]);
-    const abnormal = { frames: own.video.open, masks: own.video.open };
-    const set = await loadSet([{ ...own.video, abnormal }], "files");
-    const size = { height: 8, width: 8 };
-    for (const share of [0, 0.25, 1]) {
-      const sampler = new Sampler(set, { seed: 1, size, share, pseudo: pseudoAnomalyDefaults });
-      const count = Array.from({ length: 2000 }, (_, i) => sampler.draw(i, Math.floor(i / 50), i % 50)).filter(
-        ({ anomaly }) => anomaly,
-      ).length;
-      // Four standard deviations.
-      expect(Math.abs(count - 2000 * share)).toBeLessThanOrEqual(4 * Math.sqrt(2000 * share * (1 - share)));
-    }
-  });
-});
 
 describe("micro-batches on the GPU", () => {
   const size = { height: 16, width: 32 };

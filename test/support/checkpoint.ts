@@ -1,37 +1,10 @@
-// What tests of checkpoints share: fixtures, digests, hand-made pickles and archives.
+// What tests of checkpoints share: digests, hand-made pickles and archives.
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { type Zippable, zipSync } from "fflate";
-import { expect } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
 import type { TensorData } from "../../src/checkpoint/tensor.js";
 import type { OptimizerState } from "../../src/checkpoint/training_checkpoint.js";
-import { InputError } from "../../src/errors.js";
-
-/** The path of a file in test/fixtures/. */
-export function fixturePath(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
-}
-
-/** The bytes of a file in test/fixtures/. */
-export function fixture(name: string): Uint8Array {
-  return new Uint8Array(readFileSync(fixturePath(name)));
-}
-
-/** The message of the InputError that `run` must throw. Checks that it is one line of ASCII. */
-export function inputErrorOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    expect(error).toBeInstanceOf(InputError);
-    const { message } = error as InputError;
-    expect(message).toMatch(/^[\x20-\x7e]+$/);
-    return message;
-  }
-  throw new Error("no error was thrown");
-}
 
 /**
  * The first 16 digits of SHA-256 over all tensors' bytes, sorted by name. Expected values come from
@@ -45,6 +18,20 @@ export function digest(tensors: ReadonlyMap<string, { data: TensorData }>): stri
   }
   return hash.digest("hex").slice(0, 16);
 }
+
+/** The first 16 digits of SHA-256. */
+export const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+
+/** Bytes as hexadecimal digits. */
+export const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+
+/** The {@link digest} of all tensors of a checkpoint. */
+export function digestOf({ weights, extras }: Pick<Checkpoint, "weights" | "extras">): string {
+  return digest(new Map<string, { data: TensorData }>([...weights, ...extras]));
+}
+
+/** Of fixtures/checkpoint/micro-bare.pth, from torch.load. */
+export const microDigest = "fdd60f624d096c17";
 
 // Hand-made pickles of protocol 2. Each character of a string is one byte (Latin-1).
 
