@@ -36,7 +36,7 @@ import {
   scoreOptions,
 } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
-import { fpsOption } from "../options/watch.js";
+import { fpsOption, thresholdOption } from "../options/watch.js";
 import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
@@ -59,6 +59,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   alpha: number;
   beta: number;
   videos?: string[];
+  threshold?: number;
   fps?: number;
   json?: string;
   report?: string;
@@ -106,6 +107,9 @@ export function evalCommand(): Command {
     new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
       .default(beta)
       .argParser(numberIn(0, 1)),
+    thresholdOption(
+      "count events at this threshold, of scores that are not smoothed, as `score` does (default: the equal-error rate's)",
+    ),
     fpsOption("the data set's"),
     headsOption(),
     batchOption(),
@@ -257,7 +261,7 @@ function evaluationSettings(
   { smoothing, normalize, fps }: Pick<EvaluationSettings, "smoothing" | "normalize" | "fps">,
   detector: Detector,
 ): EvaluationSettings {
-  const { regionQuantile, alpha, beta } = options;
+  const { regionQuantile, alpha, beta, threshold } = options;
   const { score: rule, maskedOnly, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
@@ -271,6 +275,7 @@ function evaluationSettings(
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
+    ...(threshold !== undefined && { threshold }),
   });
 }
 

@@ -66,13 +66,14 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
 }
 
 /** Events and alarms, as names, figures and meanings. */
-function eventRows({ result: { events } }: Evaluated): [name: string, text: string, note: string][] {
+function eventRows({ result: { events }, settings }: Evaluated): [name: string, text: string, note: string][] {
   if (!events) return [];
   const { found, falseAlarms, falseAlarmsPerHour, hours, delay, threshold } = events;
   const seconds = (value: number) => `${value.toFixed(1)} s`;
   const watched = duration(3600 * hours);
+  const which = settings.threshold === undefined ? "the equal-error threshold" : "the threshold, by the rule of score";
   return [
-    ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
+    ["events found", `${found} of ${events.events}`, `at ${which}, ${score(threshold)}`],
     [
       "false alarms",
       `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,

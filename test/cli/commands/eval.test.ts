@@ -62,6 +62,7 @@ interface Evaluated {
   settings: Record<string, unknown>;
   metrics: { name: string; value?: number; published?: number; note: string }[];
   threshold: number;
+  events?: Record<string, unknown>;
   notes: string[];
   videos: { name: string; auc?: number; frames: number[]; raw: number[]; scores: number[]; labels?: number[] }[];
 }
@@ -119,6 +120,25 @@ describe("eval", () => {
     expect(result.printed).toMatch(/^false alarms +[\d.]+ \/ h /m);
     expect(result.printed).toContain(`micro-AUC`);
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
+  });
+
+  it("counts the events that score lists, at the same threshold", async () => {
+    const { videos } = await evaluated(root, "--smoothing", "none");
+    const sorted = videos.flatMap(({ raw }) => raw).sort((a, b) => a - b);
+    // Between two scores, so that rounding does not matter.
+    const threshold = String((sorted[2]! + sorted[3]!) / 2);
+    const options = ["--threshold", threshold, "--fps", "4"];
+    const result = await evaluated(root, ...options);
+    expect(result.printed).toMatch(/^events found +\d of 2 +at the threshold, by the rule of score, /m);
+    let listed = 0;
+    for (const name of ["01", "02"]) {
+      const events = at("events.csv");
+      const ran = await sdmae("score", join(root, "test/frames", name), ...model, ...options, "--events", events);
+      expect(ran.code).toBe(0);
+      listed += readFileSync(events, "utf8").trim().split("\n").length - 1;
+    }
+    expect(listed).toBeGreaterThan(0);
+    expect(result.events).toMatchObject({ threshold: Number(threshold), alarms: listed });
   });
 
   it("averages maskings, each scored as by `score`, and takes other frame scores and smoothings", async () => {
