@@ -2,8 +2,8 @@
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { type LayoutName, lookedFor, type OpenDatasetOptions, type Root, type Split } from "./layout.js";
-import { namesInShort } from "./listing.js";
 
 /** Collected by all readers of one data set. */
 export interface Findings {
