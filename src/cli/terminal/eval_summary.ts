@@ -1,7 +1,7 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import type { Dataset } from "../../data/dataset.js";
 import { isOfErrors, topScorings } from "../../detector/frame_score.js";
-import type { Benchmark } from "../../eval/benchmarks.js";
+import type { Benchmark, Published } from "../../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import type { Detector } from "../../node/detector.js";
 import { versions } from "../../node/files/versions.js";
@@ -19,8 +19,15 @@ export interface Evaluated {
   maskings: number;
 }
 
+/** The data set's name, with its split unless that is the usual one. */
+export function benchmarkTitle({ benchmark, dataset }: Pick<Evaluated, "benchmark" | "dataset">): string {
+  return dataset.testSplit === undefined ? benchmark.title : `${benchmark.title} (${dataset.testSplit})`;
+}
+
 /** The metrics in percent, beside the paper's figures. */
-export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
+export function metrics({ result, benchmark, dataset }: Evaluated): ReportMetric[] {
+  // The paper's figures are of the test videos.
+  const published: Published = dataset.testSplit === undefined ? benchmark.published : {};
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
@@ -94,7 +101,7 @@ export function reportMetrics(evaluated: Evaluated): ReportMetric[] {
 
 /** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
-  const { result, benchmark, dataset, detector } = evaluated;
+  const { result, dataset, detector } = evaluated;
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
     name,
     String(frames.length),
@@ -108,7 +115,7 @@ export function summaryLines(evaluated: Evaluated): string[] {
     `  ${note}`,
   ]);
   return [
-    `${benchmark.title}, ${dataset.root}: ${result.videos.length} test videos`,
+    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${result.videos.length} ${dataset.testSplit ?? "test"} videos`,
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
@@ -156,11 +163,11 @@ function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
 
 /** Settings and versions, for a report. */
 export function facts(evaluated: Evaluated): [string, string][] {
-  const { settings, dataset, detector, benchmark, maskings } = evaluated;
+  const { settings, dataset, detector, maskings } = evaluated;
   const { size, maskRatio, masking, norm } = detector.settings;
   const { sdmae, node } = versions();
   return [
-    ["data set", `${benchmark.title} (${dataset.layout}), ${dataset.root}`],
+    ["data set", `${benchmarkTitle(evaluated)}, layout ${dataset.layout}, ${dataset.root}`],
     ["model", detector.checkpoint.source],
     ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
     ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}${maskings > 1 ? `, ${maskings} maskings` : ""}`],
@@ -181,7 +188,12 @@ export function evaluationJson(evaluated: Evaluated): object {
   const { result, settings, dataset, detector, maskings } = evaluated;
   const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));
   return {
-    dataset: { layout: dataset.layout, root: dataset.root, videos: dataset.test.map((video) => video.name) },
+    dataset: {
+      layout: dataset.layout,
+      root: dataset.root,
+      split: dataset.testSplit ?? "test",
+      videos: dataset.test.map((video) => video.name),
+    },
     checkpoint: detector.checkpoint.source,
     model: detector.settings,
     seed: detector.seed,
