@@ -112,14 +112,15 @@ export function summaryLines(evaluated: Evaluated): string[] {
     name,
     value?.toFixed(2) ?? "-",
     published?.toFixed(2) ?? "-",
-    `  ${note}`,
+    note ?? "",
   ]);
+  const count = result.videos.length;
   return [
-    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${result.videos.length} ${dataset.testSplit ?? "test"} videos`,
+    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${count} ${dataset.testSplit ?? "test"} video${count === 1 ? "" : "s"}`,
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
-    ...table(["in percent", "here", "paper", ""], rows),
+    ...table(["in percent", "here", "paper", ""], rows, true),
     "",
     ...eventLines(evaluated),
     ...result.notes.map((note) => `note: ${note}`),
@@ -129,8 +130,8 @@ export function summaryLines(evaluated: Evaluated): string[] {
 }
 
 function eventLines(evaluated: Evaluated): string[] {
-  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, `  ${note}`]);
-  return rows.length === 0 ? [] : [...table(["events", "", ""], rows), ""];
+  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, note]);
+  return rows.length === 0 ? [] : [...table(["events", "", ""], rows, true), ""];
 }
 
 function mean(values: ArrayLike<number>): number {

@@ -190,7 +190,7 @@ describe("UBnormal as distributed", () => {
     const ran = await sdmae(
       ...["eval", "--root", at("UBnormal"), ...model, "--split", "validation", "--adapter", testAdapter],
     );
-    expect(ran.stdout).toMatch(/^UBnormal \(validation\), .*: 1 validation videos$/m);
+    expect(ran.stdout).toMatch(/^UBnormal \(validation\), .*: 1 validation video$/m);
     expect(ran.stdout).toMatch(/^abnormal_scene_2_scenario_2 +6 /m);
     await trained(at("UBnormal"), at("ubnormal-run"), "--split", "validation");
     const { data } = JSON.parse(readFileSync(at("ubnormal-run/settings.json"), "utf8")) as { data: object };

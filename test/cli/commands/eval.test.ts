@@ -118,7 +118,9 @@ describe("eval", () => {
     // Two events: frames 3…5 of the first video, 0 and 1 of the second.
     expect(result.printed).toMatch(/^events found +\d of 2 /m);
     expect(result.printed).toMatch(/^false alarms +[\d.]+ \/ h /m);
-    expect(result.printed).toContain(`micro-AUC`);
+    // What the figures mean begins in one column.
+    expect(result.printed).toMatch(/^micro-AUC +[\d.]+ +- {2}all frames together$/m);
+    expect(result.printed).toMatch(/^TBDC +[\d.]+ +- {2}abnormal tracks found$/m);
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
   });
 
