@@ -8,6 +8,7 @@ import { build } from "esbuild";
 const pages = new Map([
   ["virtual:report-page", "src/report/evaluation/page"],
   ["virtual:training-page", "src/report/training/page"],
+  ["virtual:calibration-page", "src/report/calibration/page"],
   ["virtual:bench-page", "src/report/bench/page"],
 ]);
 const root = fileURLToPath(new URL("..", import.meta.url));

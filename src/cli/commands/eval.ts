@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
-import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { type Dataset, type DatasetVideo, measuredOn, type TestSplit } from "../../data/dataset.js";
 import type { Frame, FrameSource } from "../../data/frame.js";
 import { type MapKind, mapKinds } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
@@ -36,8 +36,9 @@ import {
   scoreOptions,
 } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
-import { fpsOption } from "../options/watch.js";
-import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
+import { splitOption } from "../options/split.js";
+import { fpsOption, thresholdOption } from "../options/watch.js";
+import { benchmarkTitle, evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
@@ -46,6 +47,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   dataset?: BenchmarkName;
   root: string;
   labels?: string;
+  split: TestSplit;
   checkpoint: string;
   student?: string;
   heads?: number;
@@ -59,6 +61,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   alpha: number;
   beta: number;
   videos?: string[];
+  threshold?: number;
   fps?: number;
   json?: string;
   report?: string;
@@ -86,6 +89,7 @@ export function evalCommand(): Command {
       new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
     )
     .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
+    .addOption(splitOption("measure the model on these videos"))
     .option("--videos <names>", "only these test videos, separated by commas", (text) =>
       text.split(",").filter(Boolean),
     );
@@ -106,6 +110,9 @@ export function evalCommand(): Command {
     new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
       .default(beta)
       .argParser(numberIn(0, 1)),
+    thresholdOption(
+      "count events at this threshold, of scores that are not smoothed, as `score` does (default: the equal-error rate's)",
+    ),
     fpsOption("the data set's"),
     headsOption(),
     batchOption(),
@@ -126,7 +133,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   };
   // 1. The data set and the model.
   const { dataset: layout, labels } = options;
-  const whole = await openDataset(options.root, { layout, labels });
+  const whole = measuredOn(await openDataset(options.root, { layout, labels }), options.split);
   const remarks = new Set<string>();
   const dataset = withRemarks(onlyVideos(whole, options.videos), remarks);
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
@@ -154,7 +161,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
     progress.stop();
     for (const line of remarks) say(line);
     if (dataset.test.length < whole.test.length) {
-      const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
+      const chosen = `${dataset.test.length} of ${whole.test.length} ${options.split} videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
     }
     // 4. What is printed and written.
@@ -170,7 +177,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
       progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
       const page = join(report.folder, "index.html");
       await writeReport(page, {
-        title: `${benchmark.title}, ${basename(options.checkpoint)}`,
+        title: `${benchmarkTitle(all)}, ${basename(options.checkpoint)}`,
         dataset,
         result,
         settings,
@@ -229,7 +236,10 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
   for (const name of names) {
     if (!dataset.test.some((video) => video.name === name)) {
       const all = dataset.test.map((video) => video.name).join(", ");
-      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; its test videos: ${all || "none"}`);
+      const split = dataset.testSplit ?? "test";
+      throw new InputError(
+        `--videos: ${dataset.root} has no ${split} video "${name}"; its ${split} videos: ${all || "none"}`,
+      );
     }
   }
   return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
@@ -257,7 +267,7 @@ function evaluationSettings(
   { smoothing, normalize, fps }: Pick<EvaluationSettings, "smoothing" | "normalize" | "fps">,
   detector: Detector,
 ): EvaluationSettings {
-  const { regionQuantile, alpha, beta } = options;
+  const { regionQuantile, alpha, beta, threshold } = options;
   const { score: rule, maskedOnly, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
@@ -271,6 +281,7 @@ function evaluationSettings(
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
+    ...(threshold !== undefined && { threshold }),
   });
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
-import type { Dataset } from "../../data/dataset.js";
+import { type Dataset, measuredOn } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
@@ -85,6 +85,7 @@ function refuseIdle(
     if (given) throw new InputError(`${given.long} has no effect ${why}`);
   };
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
+  if (resumes) refuse(options.split, "with --resume: the run keeps its split");
   if (!scene) refuse(options.scene, "without --dataset scene");
   if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
@@ -95,6 +96,7 @@ function dataSource(options: TrainCommandOptions): DataSource {
   if (dataset === "scene") {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
+    if (options.split !== "test") throw new InputError("--dataset scene has no validation split: leave out --split");
     if (options.anomalies === "files")
       throw new InputError(
         "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
@@ -117,12 +119,14 @@ function dataSource(options: TrainCommandOptions): DataSource {
   }
   if (root === undefined)
     throw new InputError("no videos: give the data set's folder with --root DIR, or use --dataset scene");
-  return { ...(dataset && { dataset }), root, ...(labels !== undefined && { labels }) };
+  const split = options.split === "test" ? undefined : options.split;
+  return { ...(dataset && { dataset }), root, ...(labels !== undefined && { labels }), ...(split && { split }) };
 }
 
-async function openData({ dataset, root, labels, scene }: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
+async function openData(source: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
+  const { dataset, root, labels, scene, split = "test" } = source;
   if (scene) return sceneCollection({ ...scene, ...size });
-  return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
+  return measuredOn(await openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels }), split);
 }
 
 /** What a run needs, all of it checked. */
@@ -237,7 +241,7 @@ async function readInit(path: string, model: TrainingConfig["model"]): Promise<C
 }
 
 /** Things that are allowed, but probably not intended. */
-function warnings({ scene }: DataSource, { root, test }: Dataset): string[] {
+function warnings({ scene }: DataSource, { root, test, testSplit = "test" }: Dataset): string[] {
   const shared = (scene?.testSeeds ?? []).filter((seed) => scene?.trainSeeds?.includes(seed));
   return [
     ...(shared.length > 0
@@ -245,7 +249,9 @@ function warnings({ scene }: DataSource, { root, test }: Dataset): string[] {
       : []),
     ...(test.some((video) => video.labels)
       ? []
-      : [`${oneLine(root)} has no labelled test videos: nothing is tested, and the last model is kept as the best`]),
+      : [
+          `${oneLine(root)} has no labelled ${testSplit} videos: nothing is tested, and the last model is kept as the best`,
+        ]),
   ];
 }
 

@@ -3,6 +3,7 @@ import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { saveCheckpoint } from "../../checkpoint/checkpoint.js";
 import { saveTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
+import type { TestSplit } from "../../data/dataset.js";
 import type { SceneCollectionOptions } from "../../data/scene/dataset.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { type RunEntry, TrainingLog } from "../../node/files/training_log.js";
@@ -27,6 +28,8 @@ export interface DataSource {
   dataset?: TrainingPresetName;
   root?: string;
   labels?: string;
+  /** The split that the model is tested on, unless it is the test videos. */
+  split?: TestSplit;
   /** Without the size, which is the network's. */
   scene?: Omit<SceneCollectionOptions, "width" | "height">;
 }

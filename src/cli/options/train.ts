@@ -1,6 +1,7 @@
 // The options of `train`, and how they, a preset and a checkpoint become one configuration.
 import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
+import type { TestSplit } from "../../data/dataset.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
 import { gridMaskRatio } from "../../model/masking.js";
@@ -12,6 +13,7 @@ import { type MeasureOptions, measured, measureOptions } from "./measure.js";
 import { type ModelOptions, modelOptions } from "./model.js";
 import { anomalyNames, numberIn, wholeNumber } from "./parse.js";
 import { pseudoOf, pseudoOptions } from "./pseudo_anomalies.js";
+import { splitOption } from "./split.js";
 
 type OptionValues = Omit<ModelOptions, "preset"> & MeasureOptions & Partial<PseudoAnomalyOptions>;
 
@@ -20,6 +22,7 @@ export interface TrainCommandOptions extends OptionValues {
   dataset?: TrainingPresetName;
   root?: string;
   labels?: string;
+  split: TestSplit;
   out: string;
   resume?: boolean;
   init?: string;
@@ -136,9 +139,9 @@ export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
-/** Options that have no effect without drawn streets, abnormal samples or pseudo-anomalies. */
-export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo", Option[]> {
-  return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions() };
+/** Options that have no effect with some others, in groups. */
+export function dependentOptions(): Record<"scene" | "split" | "abnormal" | "pseudo", Option[]> {
+  return { scene: sceneOptions(), split: [testedOption()], abnormal: shareOptions(), pseudo: trainPseudoOptions() };
 }
 
 function networkOptions(): Option[] {
@@ -227,8 +230,14 @@ function trainPseudoOptions(): Option[] {
 function testOptions(): Option[] {
   const names = ["norm", "score", "maskedOnly"];
   const shared = modelOptions("preset").filter((option) => names.includes(option.attributeName()));
-  return [new Option("--test-every <epochs>", "epochs between tests").argParser(wholeNumber(1, 1_000_000)), ...shared];
+  return [
+    new Option("--test-every <epochs>", "epochs between tests").argParser(wholeNumber(1, 1_000_000)),
+    testedOption(),
+    ...shared,
+  ];
 }
+
+const testedOption = () => splitOption("choose the best epoch on these videos");
 
 function sceneOptions(): Option[] {
   const { trainSeedRange, testSeedRange, train, test, frames, fps, view, anomalies } = trainingScene;

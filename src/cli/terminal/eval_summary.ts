@@ -1,7 +1,7 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import type { Dataset } from "../../data/dataset.js";
 import { isOfErrors, topScorings } from "../../detector/frame_score.js";
-import type { Benchmark } from "../../eval/benchmarks.js";
+import type { Benchmark, Published } from "../../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import type { Detector } from "../../node/detector.js";
 import { versions } from "../../node/files/versions.js";
@@ -19,8 +19,15 @@ export interface Evaluated {
   maskings: number;
 }
 
+/** The data set's name, with its split unless that is the usual one. */
+export function benchmarkTitle({ benchmark, dataset }: Pick<Evaluated, "benchmark" | "dataset">): string {
+  return dataset.testSplit === undefined ? benchmark.title : `${benchmark.title} (${dataset.testSplit})`;
+}
+
 /** The metrics in percent, beside the paper's figures. */
-export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
+export function metrics({ result, benchmark, dataset }: Evaluated): ReportMetric[] {
+  // The paper's figures are of the test videos.
+  const published: Published = dataset.testSplit === undefined ? benchmark.published : {};
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
@@ -66,13 +73,14 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
 }
 
 /** Events and alarms, as names, figures and meanings. */
-function eventRows({ result: { events } }: Evaluated): [name: string, text: string, note: string][] {
+function eventRows({ result: { events }, settings }: Evaluated): [name: string, text: string, note: string][] {
   if (!events) return [];
   const { found, falseAlarms, falseAlarmsPerHour, hours, delay, threshold } = events;
   const seconds = (value: number) => `${value.toFixed(1)} s`;
   const watched = duration(3600 * hours);
+  const which = settings.threshold === undefined ? "the equal-error threshold" : "the threshold, by the rule of score";
   return [
-    ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
+    ["events found", `${found} of ${events.events}`, `at ${which}, ${score(threshold)}`],
     [
       "false alarms",
       `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,
@@ -93,7 +101,7 @@ export function reportMetrics(evaluated: Evaluated): ReportMetric[] {
 
 /** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
-  const { result, benchmark, dataset, detector } = evaluated;
+  const { result, dataset, detector } = evaluated;
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
     name,
     String(frames.length),
@@ -104,14 +112,15 @@ export function summaryLines(evaluated: Evaluated): string[] {
     name,
     value?.toFixed(2) ?? "-",
     published?.toFixed(2) ?? "-",
-    `  ${note}`,
+    note ?? "",
   ]);
+  const count = result.videos.length;
   return [
-    `${benchmark.title}, ${dataset.root}: ${result.videos.length} test videos`,
+    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${count} ${dataset.testSplit ?? "test"} video${count === 1 ? "" : "s"}`,
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
-    ...table(["in percent", "here", "paper", ""], rows),
+    ...table(["in percent", "here", "paper", ""], rows, true),
     "",
     ...eventLines(evaluated),
     ...result.notes.map((note) => `note: ${note}`),
@@ -121,8 +130,8 @@ export function summaryLines(evaluated: Evaluated): string[] {
 }
 
 function eventLines(evaluated: Evaluated): string[] {
-  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, `  ${note}`]);
-  return rows.length === 0 ? [] : [...table(["events", "", ""], rows), ""];
+  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, note]);
+  return rows.length === 0 ? [] : [...table(["events", "", ""], rows, true), ""];
 }
 
 function mean(values: ArrayLike<number>): number {
@@ -155,11 +164,11 @@ function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
 
 /** Settings and versions, for a report. */
 export function facts(evaluated: Evaluated): [string, string][] {
-  const { settings, dataset, detector, benchmark, maskings } = evaluated;
+  const { settings, dataset, detector, maskings } = evaluated;
   const { size, maskRatio, masking, norm } = detector.settings;
   const { sdmae, node } = versions();
   return [
-    ["data set", `${benchmark.title} (${dataset.layout}), ${dataset.root}`],
+    ["data set", `${benchmarkTitle(evaluated)}, layout ${dataset.layout}, ${dataset.root}`],
     ["model", detector.checkpoint.source],
     ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
     ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}${maskings > 1 ? `, ${maskings} maskings` : ""}`],
@@ -180,7 +189,12 @@ export function evaluationJson(evaluated: Evaluated): object {
   const { result, settings, dataset, detector, maskings } = evaluated;
   const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));
   return {
-    dataset: { layout: dataset.layout, root: dataset.root, videos: dataset.test.map((video) => video.name) },
+    dataset: {
+      layout: dataset.layout,
+      root: dataset.root,
+      split: dataset.testSplit ?? "test",
+      videos: dataset.test.map((video) => video.name),
+    },
     checkpoint: detector.checkpoint.source,
     model: detector.settings,
     seed: detector.seed,

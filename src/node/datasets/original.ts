@@ -2,12 +2,13 @@
 import { basename, dirname, join, parse, relative } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { openFrameFolder } from "../media/frame_folder.js";
 import type { Clip } from "./clip.js";
 import { findLabels, type LabelFiles } from "./find_labels.js";
 import { type Findings, finishDataset, startFindings } from "./findings.js";
 import type { LayoutName, OpenDatasetOptions, Root, Split } from "./layout.js";
-import { listFolder, nameKey, namesInShort } from "./listing.js";
+import { listFolder, nameKey } from "./listing.js";
 import { maskReader } from "./mask_images.js";
 import { ABNORMAL, ABNORMAL_MASKS, findSplit, LABEL_PLACES, MASK_PLACES, type SplitClips, TRACKS } from "./splits.js";
 import { readTracks } from "./tracks_file.js";

@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { createAnomaliesCommand } from "../../../src/cli/commands/create_anomalies.js";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { readImage } from "../../../src/node/media/images.js";
 import { filesIn } from "../../support/cli.js";
 import { scratch } from "../../support/folders.js";
@@ -160,6 +162,34 @@ describe("ubnormal", () => {
 });
 
 describe("pseudo", () => {
+  it("works on Avenue as distributed, whose videos are files, and says so if they are too short", async () => {
+    const made = await trainingSet(at("avenue-frames"), 30);
+    for (const [root, count] of [
+      ["Avenue", "30"],
+      ["Short Avenue", "6"],
+    ] as const) {
+      mkdirSync(at(root, "training_videos"), { recursive: true });
+      mkdirSync(at(root, "testing_videos"));
+      for (const name of ["01", "02"]) {
+        const input = ["-framerate", "25", "-i", join(made, "train", "frames", name, "%03d.png"), "-frames:v", count];
+        const output = ["-c:v", "ffv1", at(root, "training_videos", `${name}.avi`)];
+        execFileSync(await findFfmpeg(), ["-v", "error", ...input, ...output]);
+      }
+    }
+    await create("pseudo", at("Avenue"), "--in-place", "--preview", at("avenue.png"));
+    expect(filesIn(at("Avenue"))).toEqual([
+      ...["anomalies.json", "frames_abnormal", "masks_abnormal", "testing_videos", "training_videos"],
+    ]);
+    for (const folder of ["frames_abnormal", "masks_abnormal"]) {
+      for (const name of ["01", "02"]) expect(filesIn(at("Avenue", folder, name))).toHaveLength(30);
+    }
+    expect(statSync(at("avenue.png")).size).toBeGreaterThan(1000);
+    expect(await refusalOf("pseudo", at("Short Avenue"), "--out", at("short-out"))).toMatch(
+      /Short Avenue\/training_videos\/01\.avi has 6 frames, and no training video has more: pseudo-anomalies need 7, better /,
+    );
+    expect(existsSync(at("short-out"))).toBe(false);
+  });
+
   it("changes frames only where their masks are, and in the same way for the same seed", async () => {
     const set = await trainingSet(at("walkers"));
     await create("pseudo", set, "--in-place", "--seed", "5", "--speedup", "0", "--preview", at("sheet.png"));

@@ -153,6 +153,45 @@ function npy(descr: string, shape: string, values: Uint8Array, rest = ""): Uint8
   return Buffer.concat([start, Buffer.from(header), values]);
 }
 
+describe("a file that was not downloaded is named as what it is", () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"4d7a".repeat(16)}\nsize 3729\n`;
+  const page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>";
+  const cases: [string, string][] = [
+    [pointer, 'a Git LFS pointer, not the file itself (3729 bytes); run "git lfs pull" in its repository'],
+    [page, 'a web page ("Sign in"), not the file itself; download it again, logged in or by the direct link'],
+    ['{"message": "Not Found"}', 'a server\'s answer in JSON, not the file itself: "Not Found"'],
+  ];
+
+  it.each(["txt", "csv", "npy", "mat"])("in place of labels, .%s", async (ending) => {
+    for (const [content, what] of cases) {
+      const video = await videoWith(`labels/01.${ending}`, Buffer.from(content));
+      expect(await refusal(video.labels?.())).toBe(`${at("set/test/labels", `01.${ending}`)}: ${what}`);
+    }
+  });
+
+  it.each(["01.npy", "01.mat", "01/2.png"])("in place of masks, %s", async (name) => {
+    const others = name.endsWith("png") ? [1, 3, 4] : [];
+    for (const number of others) await image(at("set/test/masks/01", `${number}.png`), 0);
+    for (const [content, what] of cases) {
+      const video = await videoWith(`masks/${name}`, Buffer.from(content));
+      expect(await refusal(video.mask?.(1))).toBe(`${at("set/test/masks", name)}: ${what}`);
+    }
+  });
+
+  it("in place of tracks, a frame and a video", async () => {
+    for (const [content, what] of cases) {
+      const video = await videoWith("tracks/01.txt", Buffer.from(content));
+      expect(await refusal(video.tracks?.())).toBe(`${at("set/test/tracks/01.txt")}: ${what}`);
+    }
+    text(at("set/test/frames/01/001.png"), pointer);
+    const [frame, file] = [at("set/test/frames/01/001.png"), at("set/test/frames/02.mp4")];
+    text(file, pointer);
+    const { test } = await openDataset(at("set"));
+    expect(await refusal(test[0]?.open())).toBe(`${frame}: ${cases[0]?.[1]}`);
+    expect(await refusal(test[1]?.open())).toBe(`${file}: ${cases[0]?.[1]}`);
+  });
+});
+
 describe("a .npy file is refused", () => {
   const good = readFileSync(fixture("labels_int8.npy"));
   it.each([
@@ -168,7 +207,7 @@ describe("a .npy file is refused", () => {
     ["with more behind its header", npy("|u1", "(4,)", Buffer.alloc(4), "; import os"), "has a damaged header"],
     ["of another version", Buffer.concat([good.subarray(0, 6), Buffer.of(9), good.subarray(7)]), "has version 9"],
     ["that is an archive", Buffer.from("PK\x03\x04 and so on"), "is an .npz archive: save its array alone"],
-    ["that is something else", Buffer.from("<!DOCTYPE html>"), "is not a .npy file of NumPy"],
+    ["that is something else", Buffer.from("P5 8 8 255"), "is not a .npy file of NumPy"],
     ["that is empty", Buffer.alloc(0), "is not a .npy file of NumPy"],
     ["of two dimensions", npy("|u1", "(2, 2)", Buffer.alloc(4)), "has the shape 2×2: labels are one value per frame"],
     ["of other values", npy("|i1", "(4,)", Buffer.of(0, 1, 0xff, 0)), "a label is 0 (normal) or 1 (abnormal), not -1"],

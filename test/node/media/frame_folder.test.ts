@@ -49,6 +49,25 @@ test("names without a number come last, sorted by name, with the numbers that fo
   ]);
 });
 
+test("names that are not UTF-8 are listed in one line", async () => {
+  await image("1.png", 0);
+  const named = (...bytes: number[]) => Buffer.concat([Buffer.from(`${at()}/`), Uint8Array.from(bytes)]);
+  try {
+    writeFileSync(named(0xbc, 0xe0, ...Buffer.from("2.png")), "");
+  } catch {
+    return; // A file system that takes UTF-8 only.
+  }
+  // A file whose name has the replacement character itself can be opened.
+  await image("\uFFFD4.png", 0);
+  expect(await refusal(openInput(at()))).toBe(
+    `${at()}/\uFFFD\uFFFD2.png: this name is not UTF-8, so the file cannot be opened: rename it, for example with convmv`,
+  );
+  writeFileSync(named(0xbf, ...Buffer.from("3.jpg")), "");
+  expect(await refusal(openInput(at()))).toMatch(
+    /: 2 names are not UTF-8 \(\uFFFD\S+, \uFFFD\S+\), so these files cannot be opened: rename them, for example/,
+  );
+});
+
 test("two images of one number are refused", async () => {
   await image("001.png", 0);
   await image("1.jpg", 0);
