@@ -28,9 +28,9 @@ import {
 } from "../options/model.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
+import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
 import { interruptible } from "../terminal/interrupt.js";
-import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 
 interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOptions {

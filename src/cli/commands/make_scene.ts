@@ -18,10 +18,10 @@ import { inFlight } from "../../node/media/in_flight.js";
 import { encodePng } from "../../node/media/png_write.js";
 import type { Size } from "../../ops/resize.js";
 import { anomalyNames, numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { sceneSheet } from "../outputs/scene_sheet.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
-import { sceneSheet } from "./scene_sheet.js";
 
 type Format = "png" | "jpg";
 

@@ -28,11 +28,11 @@ import {
 } from "../options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { type WatchOptions, watchOptions } from "../options/watch.js";
+import { ScoreOutputs, wantsOutputs } from "../outputs/score_outputs.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
 import { Progress } from "../terminal/progress.js";
-import { ScoreOutputs, wantsOutputs } from "./score_outputs.js";
 
 interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions, WatchOptions {
   checkpoint: string;

@@ -29,10 +29,10 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
+import { type DataSource, latestName, Run, settingsName } from "../outputs/train_run.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { percent } from "../terminal/table.js";
-import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
 /**
  * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder

@@ -26,8 +26,8 @@ import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
-import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
+import { refuseOutputs } from "./refuse.js";
 
 /** The columns of --events: numbers of frames, seconds, the highest level, its box in pixels. */
 const columns = "event,start_frame,end_frame,peak_frame,start,end,peak,score,x1,y1,x2,y2\n";
