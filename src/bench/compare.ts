@@ -5,6 +5,7 @@ import { checkpointOrFresh, maskRatioOption, patchOption } from "../cli/options/
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
 import { refuseOutputs } from "../cli/outputs/refuse.js";
 import { examples } from "../cli/terminal/examples.js";
+import { messageOf } from "../cli/terminal/message.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
 import { activationType, type ScoreSettings, scoreSettings } from "../detector/settings.js";
@@ -472,5 +473,5 @@ function comparisonFacts({ checkpoint, plan, results }: Found, seconds: number):
 }
 
 function reason(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error));
+  return oneLine(messageOf(error));
 }

@@ -29,6 +29,11 @@ export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-ano
 /** Name of a frame scoring. */
 export type FrameScoring = (typeof frameScorings)[number];
 
+/** A scoring as messages and pages name it: its name, with the k if it has one. */
+export function scoringName({ scoring, topK }: { scoring: FrameScoring; topK: number }): string {
+  return topScorings.has(scoring) ? `${scoring} (k = ${topK})` : scoring;
+}
+
 /** Which tokens count. */
 export const tokenChoices = ["all", "visible", "removed"] as const;
 /** Name of a choice of tokens. */

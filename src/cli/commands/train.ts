@@ -32,6 +32,7 @@ import {
 import { type DataSource, latestName, Run, settingsName } from "../outputs/train_run.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
+import { messageOf } from "../terminal/message.js";
 import { percent } from "../terminal/table.js";
 
 /**
@@ -271,7 +272,7 @@ function summary({
 
 /** Why a run ended before it was finished, and how to continue. */
 function describe(error: unknown, run: Run | undefined): string {
-  if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Interrupted)) return messageOf(error);
   if (!run?.savedStep) return "stopped before anything was saved";
   const model = run.hasModel
     ? ""
@@ -284,7 +285,7 @@ function finalWords(
   { test }: TrainingConfig,
   macroAucs: ReadonlyMap<number, number>,
 ): string {
-  const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
+  const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
     const macroAuc = macroAucs.get(kept.epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;

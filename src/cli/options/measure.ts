@@ -8,6 +8,7 @@ import {
   type MapKind,
   mapOf,
   paperFrameScore,
+  scoringName,
   type TokenChoice,
   type TokenScoring,
   tokenChoices,
@@ -84,13 +85,12 @@ export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
   options: FrameScoreOptions & { preset?: string },
 ): string[] {
-  const { scoring, tokens, topK } = settings.frameScore;
+  const { scoring, tokens } = settings.frameScore;
   checkTopK(options.topK, scoring);
   const lines: string[] = [];
   if (checkpoint.settings.tested && !options.preset && !options.frameScore && !isMeanError(settings)) {
-    const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
     lines.push(
-      `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
+      `frames are scored as this model was tested in training: ${scoringName(settings.frameScore)} of ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
     );
   }
   const { config, extras } = checkpoint;

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
+import { scoringName } from "../../detector/frame_score.js";
 import { gridMaskRatio } from "../../model/masking.js";
 import type { TrainingConfig } from "../../train/config.js";
 import { type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
@@ -108,7 +109,7 @@ export function presetTable(): string {
       String(optimizer.learningRate),
       `${teacherEpochs}+${epochs - teacherEpochs}`,
       String(config.anomalyShare),
-      test.evaluation.scoring,
+      scoringName(test.evaluation),
     ];
   });
   const lines = [

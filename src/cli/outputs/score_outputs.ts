@@ -26,6 +26,8 @@ import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
+import { alarmRate } from "../terminal/calibration_summary.js";
+import { frameScoreText } from "../terminal/eval_summary.js";
 import { Progress } from "../terminal/progress.js";
 import { refuseOutputs } from "./refuse.js";
 
@@ -277,7 +279,7 @@ export class ScoreOutputs {
     }
     const { threshold, normal, alarmsPerDay, extrapolation, map } = found;
     const from = extrapolation > 1 ? `, extrapolated ${extrapolation.toPrecision(2)}-fold` : "";
-    return { threshold, normal, map, origin: `for ${alarmsPerDay} alarms per day${from} (${path})` };
+    return { threshold, normal, map, origin: `for ${alarmRate(alarmsPerDay)}${from} (${path})` };
   }
 
   private async fromNormal(normal: string): Promise<Decision> {
@@ -298,17 +300,18 @@ export class ScoreOutputs {
     const threshold = collector.quantile(q);
     const alarms = alarmsAt(levels, threshold);
     const perHour = (3600 * alarms) / levels.seconds;
-    const meaning = `${alarms} false alarm${alarms === 1 ? "" : "s"} in its ${format.duration(levels.seconds)}, ${perHour.toPrecision(2)} per hour`;
     return {
       ...{ threshold, normal: levels.median },
-      origin: `the quantile ${q} of the normal video ${normal}; ${meaning}`,
+      origin:
+        `the ${q} quantile of the normal video ${normal}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
+        `in ${format.duration(levels.seconds)} (${perHour.toPrecision(2)} per hour)`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };
   }
 
   private texts(): Parameters<VideoReport["write"]>[1] {
     const { detector, decision, context, page } = this;
-    const { size, maskRatio, masking, frameScore } = detector.settings;
+    const { size, maskRatio, masking, frameScore, score, norm } = detector.settings;
     const { sdmae, node } = versions();
     const seconds = this.lastTime + 1 / this.fps;
     const share = ((100 * this.abnormalSeconds) / seconds).toFixed(1);
@@ -319,7 +322,7 @@ export class ScoreOutputs {
       metrics: [
         ...(decision
           ? [
-              { name: "Events", text: String(this.events), note: "spans at or above the threshold" },
+              { name: "Events", text: String(this.events), note: "times that the score reached the threshold" },
               { name: "Abnormal", text: `${this.abnormalSeconds.toFixed(1)} s`, note: `${share} % of the video` },
             ]
           : []),
@@ -333,17 +336,20 @@ export class ScoreOutputs {
       ...(decision && { threshold: decision.threshold, thresholdNote: decision.origin }),
       notes: [
         ...(decision ? [] : ["No threshold was given, so no events are marked."]),
-        ...(step > 1 ? [`The video is long: each point of the curve is the highest of ${step} frames.`] : []),
+        ...(step > 1 ? [`The video is long: each point of the curve is the highest score of ${step} frames.`] : []),
       ],
       facts: [
         ["video", context.input],
         ["model", detector.checkpoint.source],
         ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
         ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}`],
-        ["frame score", frameScore.scoring],
-        ["regions", this.kind],
+        ["frame score", frameScoreText({ ...frameScore, rule: score }, norm)],
+        ["regions", `found in the map ${this.kind}`],
         ...(decision ? [["threshold", `${format.score(decision.threshold)}: ${decision.origin}`] as const] : []),
-        ["events", `the mean of ${average} s, for at least ${minimum} s; they end after ${hold} s below`],
+        [
+          "events",
+          `the mean score of ${average} s reaches the threshold for ${minimum} s; an event ends after ${hold} s well below`,
+        ],
         ["adapter", detector.gpu.adapter.description],
         ["sdmae", sdmae],
         ["node", node],

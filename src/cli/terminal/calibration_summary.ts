@@ -24,7 +24,7 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
     "",
     ...histogramLines(values, threshold),
     "",
-    `threshold ${score(threshold)} for ${rate(found.alarmsPerDay)}`,
+    `threshold ${score(threshold)} for ${alarmRate(found.alarmsPerDay)}`,
     ...supportLines(normal, found),
   ];
 }
@@ -57,12 +57,13 @@ function supportLines(normal: NormalLevels, { threshold, alarmsPerDay, extrapola
   // With no alarm in a time t, a rate above 3 / t is ruled out with 95 % confidence.
   const bound = (3 * 86_400) / normal.seconds;
   return [
-    `${seen}, in ${watched}: that only shows fewer than ${rate(bound)} (with 95 % confidence)`,
+    `${seen}, in ${watched}: that only shows fewer than ${alarmRate(bound)} (with 95 % confidence)`,
     `it is an estimate: the tail of the histogram, continued ${times}-fold; ${needed} of normal video would show it`,
   ];
 }
 
-function rate(perDay: number): string {
+/** A rate of alarms in words. */
+export function alarmRate(perDay: number): string {
   const digits = (value: number) => (value < 10 ? Number(value.toPrecision(2)) : Math.round(value));
   if (perDay >= 72) return `${digits(perDay / 24)} alarms per hour`;
   return `${digits(perDay)} alarm${perDay === 1 ? "" : "s"} per day`;

@@ -1,6 +1,6 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import type { Dataset } from "../../data/dataset.js";
-import { isOfErrors, topScorings } from "../../detector/frame_score.js";
+import { type FrameScoreSettings, isOfErrors, scoringName } from "../../detector/frame_score.js";
 import type { Benchmark } from "../../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import type { Detector } from "../../node/detector.js";
@@ -24,36 +24,43 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
-  const noLabels = "needs labels of both classes";
+  const noLabels = "needs labels of normal and abnormal frames";
+  const upToOne = "mean over 0 to 1 false alarms per frame";
   const rows: [string, number | undefined, number | undefined, string, string][] = [
-    ["micro-AUC", result.microAuc, published.microAuc, "all frames together", noLabels],
+    ["micro-AUC", result.microAuc, published.microAuc, "over the frames of all videos together", noLabels],
     [
       "macro-AUC",
       result.macroAuc,
       published.macroAuc,
-      "mean over videos, with one point added at both ends of each",
+      "mean of the videos' AUCs; each video gets one point more at both ends",
       noLabels,
     ],
-    ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate over all frames; less is better", noLabels],
+    [
+      "EER",
+      result.equalErrorRate?.rate,
+      undefined,
+      "equal-error rate: false alarms and misses are equally frequent; lower is better",
+      noLabels,
+    ],
     [
       "pixel AUC",
       result.pixelAuc,
       undefined,
-      "a frame is found with 40 % of its abnormal pixels",
+      "a frame counts as found if 40 % of its abnormal pixels are found",
       hasMasks ? "needs normal and abnormal frames" : "needs pixel masks",
     ],
     [
       "RBDC",
       result.rbdc,
       published.rbdc,
-      "abnormal regions found",
+      `share of the abnormal regions that are found; ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
     [
       "TBDC",
       result.tbdc,
       published.tbdc,
-      "abnormal tracks found",
+      `share of the abnormal tracks that are found; ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
   ];
@@ -72,16 +79,18 @@ function eventRows({ result: { events } }: Evaluated): [name: string, text: stri
   const seconds = (value: number) => `${value.toFixed(1)} s`;
   const watched = duration(3600 * hours);
   return [
-    ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
+    ["events found", `${found} of ${events.events}`, `at the threshold of the equal-error rate, ${score(threshold)}`],
     [
       "false alarms",
       `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,
-      `${falseAlarms} in ${watched} of video`,
+      `${falseAlarms} false alarms in ${watched} of video`,
     ],
     [
       "delay",
       delay ? seconds(delay.median) : "-",
-      delay ? `to an event's first alarm; median, ${seconds(delay.longest)} at most` : "no event was found",
+      delay
+        ? `median time from an event's begin to its first alarm; the longest is ${seconds(delay.longest)}`
+        : "no event was found",
     ],
   ];
 }
@@ -131,26 +140,29 @@ function mean(values: ArrayLike<number>): number {
 
 function settingsLine({ settings, detector, maskings }: Evaluated): string {
   const { size, maskRatio, masking, norm } = detector.settings;
-  const model = `${size.height}x${size.width}, ${masking} masks of ${maskRatio}, seed ${detector.seed}`;
+  const model = `${size.height}x${size.width}, ${masking} masks, ratio ${maskRatio}, seed ${detector.seed}`;
   const times = maskings > 1 ? `, ${maskings} maskings` : "";
-  return `settings: ${model}${times}; frame score ${frameScoreText(settings, norm)}; smoothing ${smoothingText(settings)}; regions in ${settings.map}`;
+  return `settings: ${model}${times}; frame score: ${frameScoreText(settings, norm)}; smoothing: ${smoothingText(settings)}; regions in ${settings.map}`;
 }
 
-function frameScoreText({ scoring, rule, tokens, topK, minMotion }: EvaluationSettings, norm: string): string {
-  const which = topScorings.has(scoring) ? scoring.replace(/^top(-k)?/, `top-${topK}`) : scoring;
-  const gate = minMotion > 0 ? ` that move by more than ${minMotion}` : "";
-  const errors = isOfErrors(scoring) ? ` (${rule}, ${norm})` : "";
-  return `${which}${errors} of ${tokens} tokens${gate}`;
+const ruleNames = { sum: "sum of both errors", teacher: "the teacher's error", student: "the student's error" };
+
+/** How frames are scored, such as "mean of all tokens (sum of both errors, L2)". */
+export function frameScoreText(settings: FrameScoreSettings, norm: string): string {
+  const { scoring, rule, tokens, minMotion } = settings;
+  const gate = minMotion > 0 ? `; tokens that move by at most ${minMotion} count as 0` : "";
+  const errors = isOfErrors(scoring) ? ` (${ruleNames[rule]}, ${norm})` : "";
+  return `${scoringName(settings)} of ${tokens} tokens${errors}${gate}`;
 }
 
 function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
   const filter =
     smoothing.kind === "paper"
-      ? `paper's, range ${smoothing.range}, mu ${smoothing.mu}`
+      ? `paper's filter, range ${smoothing.range}, mu ${smoothing.mu}`
       : smoothing.kind === "gaussian"
         ? `Gaussian, sigma ${smoothing.sigma}`
         : "none";
-  return normalize ? `${filter}, each video to 0…1` : filter;
+  return normalize ? `${filter}; each video scaled to 0…1` : filter;
 }
 
 /** Settings and versions, for a report. */
@@ -167,7 +179,7 @@ export function facts(evaluated: Evaluated): [string, string][] {
     ["smoothing", smoothingText(settings)],
     [
       "regions",
-      `${settings.map}, above the quantile ${settings.regionQuantile}; alpha ${settings.alpha}, beta ${settings.beta}`,
+      `where ${settings.map} is above its ${settings.regionQuantile} quantile; alpha ${settings.alpha}, beta ${settings.beta}`,
     ],
     ["adapter", detector.gpu.adapter.description],
     ["sdmae", sdmae],

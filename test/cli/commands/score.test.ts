@@ -439,7 +439,9 @@ describe("score in another process", () => {
     const environment = { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest, SDMAE_ADAPTER: "" };
     const { code, stdout, stderr } = await runInChild(text, environment);
     // The Vulkan loader prints its own lines first.
-    expect(stderr).toMatch(/^error: no WebGPU adapter found: install your GPU's Vulkan driver .*\n$(?![\s\S])/m);
+    expect(stderr).toMatch(
+      /^error: no WebGPU adapter found: install your GPU's Vulkan driver, or lavapipe .*\n$(?![\s\S])/m,
+    );
     expect(stderr.match(/^error: /gm)).toHaveLength(1);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(filesIn(out)).toEqual([]);

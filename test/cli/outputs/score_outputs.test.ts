@@ -115,7 +115,7 @@ describe("score --events", () => {
     );
     expect(ran.code).toBe(0);
     const highest = Math.max(...rows.map(({ score }) => score));
-    const [, said] = /threshold ([\d.]+): the quantile 1 of the normal video/.exec(ran.stderr) ?? [];
+    const [, said] = /threshold ([\d.]+): the 1 quantile of the normal video/.exec(ran.stderr) ?? [];
     expect(Number(said)).toBeCloseTo(highest, 3);
     // 8 s from the first frame to the last; the highest frame is one alarm: 3600 / 8 per hour.
     expect(ran.stderr).toContain("1 false alarm in its 8 s, 4.5e+2 per hour");
