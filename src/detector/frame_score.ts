@@ -112,10 +112,14 @@ export const mapOf: Readonly<Record<FrameScoring, MapKind>> = {
   "cleaned-map": "cleaned-map",
 };
 
+/** Whether a map is made of errors, so that rule and norm matter. */
+export function isErrorMap(kind: MapKind): boolean {
+  return kind === "error" || kind === "moving-error";
+}
+
 /** Whether a scoring is made of errors, so that rule and norm matter. */
 export function isOfErrors(scoring: FrameScoring): boolean {
-  const map = mapOf[scoring];
-  return map === "error" || map === "moving-error";
+  return isErrorMap(mapOf[scoring]);
 }
 
 /**

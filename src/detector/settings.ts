@@ -84,7 +84,7 @@ export function scoreSettings(
     dtype: activationType(options.dtype, target),
   };
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
-  if (settings.maskedOnly && grid.keep === grid.tokens) {
+  if ((settings.maskedOnly || settings.frameScore.tokens === "removed") && grid.keep === grid.tokens) {
     throw new InputError(`scores are over removed tokens only, but mask ratio ${settings.maskRatio} removes none`);
   }
   if (settings.frameScore.scoring === "cleaned-map" && !hasStudent) {

@@ -62,6 +62,7 @@ export function calibrateCommand(): Command {
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .addOption(new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)))
     .addOption(headsOption())
@@ -71,11 +72,16 @@ export function calibrateCommand(): Command {
     .addOption(tuneOption())
     .option("-q, --quiet", "no progress")
     .action((videos: string[], options: CalibrateOptions) =>
-      interruptible((signal) => calibrate(videos, options, signal)),
+      interruptible((signal) => calibrate(videos, options, isGiven, signal)),
     );
 }
 
-async function calibrate(videos: readonly string[], options: CalibrateOptions, signal: AbortSignal): Promise<void> {
+async function calibrate(
+  videos: readonly string[],
+  options: CalibrateOptions,
+  isGiven: (name: string) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -93,7 +99,8 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
       ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
       ...{ ...deviceOf(options), tune: options.tune, tokenMaps: true, onNotice: say },
     });
-    for (const notice of scoringNotices(detector, options)) say(notice);
+    const kind = mapForDetector(detector);
+    for (const notice of scoringNotices(detector, options, isGiven, { map: kind })) say(notice);
     // 2. Scores of all videos.
     const counts = sources.map(
       ({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount ?? Number.NaN,
@@ -102,11 +109,13 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
     progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
-    const kind = mapForDetector(detector);
     for (const source of sources) {
       const fps = options.fps ?? source.fps ?? usualFps;
       if (source.fps === undefined && options.fps === undefined) {
         progress.print(`${source.name} has no clock: ${fps} frames per second are assumed (--fps)`, process.stderr);
+      }
+      if (source.fps !== undefined && options.fps !== undefined) {
+        progress.print(`${source.name} has its own clock: --fps has no effect on it`, process.stderr);
       }
       await watchNormal(detector, source, { collector, sample, kind, fps }, signal, () => progress?.advance());
       for (const warning of source.warnings ?? []) progress.print(`warning: ${warning}`, process.stderr);

@@ -114,13 +114,18 @@ export function evalCommand(): Command {
     tuneOption(),
   ];
   for (const option of options) command.addOption(option);
+  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .option("-q, --quiet", "no progress")
     .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
-    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, isGiven, signal)));
 }
 
-async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
+async function evaluateCommand(
+  options: EvalOptions,
+  isGiven: (name: string) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -145,14 +150,18 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   try {
     // 3. Scores and metrics.
     detector = await openDetector(options, checkpoint, benchmark, say);
-    for (const notice of scoringNotices(detector, options)) say(notice);
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
+    for (const notice of scoringNotices(detector, options, isGiven, settings)) say(notice);
+    for (const notice of idleMapOptions(dataset, report !== undefined, isGiven)) say(notice);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
     for (const line of remarks) say(line);
+    if (isGiven("fps") && result.videos.every(({ times }) => times)) {
+      say("--fps has no effect: all videos have their own times");
+    }
     if (dataset.test.length < whole.test.length) {
       const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
@@ -258,20 +267,29 @@ function evaluationSettings(
   detector: Detector,
 ): EvaluationSettings {
   const { regionQuantile, alpha, beta } = options;
-  const { score: rule, maskedOnly, frameScore } = detector.settings;
+  const { score: rule, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
   const map = options.map ?? mapFor(frameScore.scoring, hasTrainedStudent(config, extras));
   if (!hasStudent && map === "cleaned-map") {
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }
-  if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
-    throw new InputError(`--masked-only and --tokens ${options.tokens} contradict each other: give one of them`);
-  }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
   });
+}
+
+/** Lines for the options about regions that were given, if a data set has no regions. */
+function idleMapOptions({ test, root }: Dataset, hasReport: boolean, isGiven: (name: string) => boolean): string[] {
+  if (test.some((video) => video.mask || video.tracks)) return [];
+  const flags = { map: "--map", regionQuantile: "--region-quantile", alpha: "--alpha", beta: "--beta" };
+  return Object.entries(flags).flatMap(([name, flag]) =>
+    // A report shows the map.
+    isGiven(name) && !(hasReport && name === "map")
+      ? [`${flag} has no effect: ${root} has no pixel masks and no tracks`]
+      : [],
+  );
 }
 
 /** The report's folder, and whether this call made it. */

@@ -10,14 +10,20 @@ import { Profiler } from "../../gpu/profiler.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { reasonOf } from "../../node/files/messages.js";
+import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
 import { type FrameOrder, frameOrders } from "../../node/media/frame_order.js";
 import { openInput } from "../../node/media/open.js";
 import type { RawOptions } from "../../node/media/pipe.js";
 import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
-import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
+import {
+  type FrameScoreOptions,
+  frameScoreOf,
+  frameScoreOptions,
+  mapForDetector,
+  scoringNotices,
+} from "../options/measure.js";
 import {
   batchOption,
   checkpointPaths,
@@ -70,6 +76,7 @@ export function scoreCommand(): Command {
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
   for (const option of [...watchOptions(), ...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .addOption(
       new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
@@ -108,10 +115,17 @@ export function scoreCommand(): Command {
     .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
     .option("-q, --quiet", "no progress, no summary")
     .addHelpText("after", examples("npx sdmae score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv"))
-    .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
+    .action((input: string, options: ScoreCommandOptions) =>
+      interruptible((signal) => score(input, options, isGiven, signal)),
+    );
 }
 
-async function score(input: string, options: ScoreCommandOptions, signal: AbortSignal): Promise<void> {
+async function score(
+  input: string,
+  options: ScoreCommandOptions,
+  isGiven: (name: string) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   // 1. The model, the input and the output file.
   const format = await outputFormat(options.out);
   const say = (line: string) => {
@@ -120,6 +134,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   // Others of this machine can read the command line, which may hold a camera's password.
   if (isAddress(input)) process.title = "sdmae score";
+  await refuseIdle(input, isGiven);
   const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
@@ -143,7 +158,8 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       tokenMaps: wantsOutputs(options),
       onNotice: say,
     });
-    for (const notice of scoringNotices(detector, options)) say(notice);
+    const uses = { errors: file !== undefined || printed, map: printed ? undefined : mapForDetector(detector) };
+    for (const notice of scoringNotices(detector, options, isGiven, uses)) say(notice);
     for (const note of source.notes ?? []) say(note);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
@@ -197,9 +213,23 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
 }
 
 function rawOptions({ rawSize, rawFormat, rawFps }: ScoreCommandOptions): RawOptions | undefined {
-  if (rawSize) return { ...rawSize, format: rawFormat, fps: rawFps };
-  if (rawFps !== undefined) throw new InputError("--raw-fps is for raw frames, which need --raw-size too");
-  return undefined;
+  return rawSize && { ...rawSize, format: rawFormat, fps: rawFps };
+}
+
+/** @throws InputError for an option that does not suit the kind of input */
+async function refuseIdle(input: string, isGiven: (name: string) => boolean): Promise<void> {
+  const refuse = (flags: Record<string, string>, why: string) => {
+    const given = Object.entries(flags).find(([name]) => isGiven(name));
+    if (given) throw new InputError(`${given[1]} has no effect ${why}`);
+  };
+  if (!isGiven("rawSize")) refuse({ rawFormat: "--raw-format", rawFps: "--raw-fps" }, "without --raw-size");
+  const isFolder = (await stat(input).catch(() => undefined))?.isDirectory() ?? false;
+  if (!isFolder) refuse({ order: "--order", step: "--step" }, `on ${shown(input)}, which is not a folder of images`);
+}
+
+/** An input's name, without the password of an address. */
+function shown(input: string): string {
+  return isAddress(input) ? "an address" : oneLine(input);
 }
 
 /**

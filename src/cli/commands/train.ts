@@ -21,6 +21,7 @@ import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { deviceOf } from "../options/device.js";
+import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
 import {
   configured,
   dependentOptions,
@@ -75,6 +76,7 @@ export function trainCommand(): Command {
 
 /** @throws InputError for an option that would have no effect */
 function refuseIdle(
+  given: TrainCommandOptions,
   isGiven: (option: Option) => boolean,
   { scene }: DataSource,
   config: TrainingConfig,
@@ -82,13 +84,19 @@ function refuseIdle(
 ) {
   const options = dependentOptions();
   const refuse = (idle: Option[], why: string) => {
-    const given = idle.find(isGiven);
-    if (given) throw new InputError(`${given.long} has no effect ${why}`);
+    const found = idle.find(isGiven);
+    if (found) throw new InputError(`${found.long} has no effect ${why}`);
   };
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
   if (!scene) refuse(options.scene, "without --dataset scene");
   if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
+  const { epochs, teacherEpochs, masking, test } = config;
+  if (teacherEpochs === epochs) refuse(options.student, "without a student: --teacher-epochs is all of --epochs");
+  const { score, maskedOnly, tokens, maskings } = given;
+  if (score !== undefined && !isOfErrors(test.evaluation.scoring)) throw withoutErrors("--score", test.evaluation);
+  checkTokens({ maskedOnly, tokens });
+  checkMaskings(maskings, masking);
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -156,7 +164,7 @@ async function planRun(
   const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
-  refuseIdle(isGiven, source, config, resume !== undefined);
+  refuseIdle(options, isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
   if (resume) checkCanResume(resume.config, config, join(out, latestName));

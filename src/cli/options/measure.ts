@@ -4,6 +4,7 @@ import type { Detector } from "../../detector/detector.js";
 import {
   type FrameScoring,
   frameScorings,
+  isErrorMap,
   isOfErrors,
   type MapKind,
   mapOf,
@@ -14,10 +15,11 @@ import {
   tokenChoices,
   topScorings,
 } from "../../detector/frame_score.js";
-import { isMeanError } from "../../detector/settings.js";
+import { isMeanError, type ScoreOptions } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import type { EvaluationSettings } from "../../eval/evaluation.js";
 import type { Smoothing } from "../../eval/smoothing.js";
+import type { MaskingMethod } from "../../model/masking.js";
 import { numberIn, wholeNumber } from "./parse.js";
 
 /** How frames are scored from their tokens. An option that was not given is absent. */
@@ -75,27 +77,47 @@ export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> 
   return { scoring, tokens, topK, minMotion };
 }
 
+/** What a command makes of a detector beside frame scores. */
+export interface OtherUses {
+  /** The map in which regions are found. */
+  map?: MapKind;
+  /** Whether the errors themselves are written. */
+  errors?: boolean;
+}
+
+/** Options about scores that may have no effect. */
+type IdleOptions = FrameScoreOptions & Pick<ScoreOptions, "preset" | "score" | "norm" | "maskedOnly">;
+
 /**
  * Checks how a detector scores frames against the options that were given.
- * @returns lines for the user: one if frames are scored as the model was tested, not as in the
- *   paper; one if the student was not trained
- * @throws InputError for an option that would have no effect
+ * @param isGiven whether an option was given, by its attribute's name
+ * @returns lines for the user: that frames are scored as the model was tested, not as in the paper;
+ *   that the student was not trained; that the seed has no effect
+ * @throws InputError for an option that would have no effect, or two that contradict each other
  */
 export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
-  options: FrameScoreOptions & { preset?: string },
+  options: IdleOptions & { maskings?: number },
+  isGiven: (name: string) => boolean,
+  uses: OtherUses = {},
 ): string[] {
-  const { scoring, tokens } = settings.frameScore;
+  const { masking, frameScore } = settings;
+  const { scoring, tokens } = frameScore;
   checkTopK(options.topK, scoring);
+  checkTokens(options);
+  checkMaskings(options.maskings, masking);
+  const hasErrors = isOfErrors(scoring) || (uses.map !== undefined && isErrorMap(uses.map));
+  if (options.score !== undefined && !hasErrors) throw withoutErrors("--score", frameScore);
+  if (options.norm !== undefined && !hasErrors && !uses.errors) throw withoutErrors("--norm", frameScore);
   const lines: string[] = [];
   if (checkpoint.settings.tested && !options.preset && !options.frameScore && !isMeanError(settings)) {
     lines.push(
-      `frames are scored as this model was tested in training: ${scoringName(settings.frameScore)} of ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
+      `frames are scored as this model was tested in training: ${scoringName(frameScore)} of ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
     );
   }
   const { config, extras } = checkpoint;
   if (config.studentDepth > 0 && !hasTrainedStudent(config, extras)) {
-    const needed = isOfErrors(scoring) ? settings.score !== "teacher" : scoring === "cleaned-map";
+    const needed = (hasErrors && settings.score !== "teacher") || [mapOf[scoring], uses.map].includes("cleaned-map");
     const untrained = "this model's student was not trained (a model of stage 1)";
     lines.push(
       needed
@@ -103,7 +125,29 @@ export function scoringNotices(
         : `${untrained}: its errors mean nothing`,
     );
   }
+  if (isGiven("seed") && masking === "gradient") lines.push("--seed has no effect: masks by motion are not random");
   return lines;
+}
+
+/** The error for an option about errors if frames are scored by something else. */
+export function withoutErrors(flag: string, how: Pick<TokenScoring, "scoring" | "topK">): InputError {
+  return new InputError(
+    `${flag} has no effect, because the frame score ${scoringName(how)} uses no errors: add --frame-score mean, or leave out ${flag}`,
+  );
+}
+
+/** @throws InputError if two options say differently which tokens count */
+export function checkTokens({ maskedOnly, tokens }: Pick<IdleOptions, "maskedOnly" | "tokens">): void {
+  if (maskedOnly && tokens !== undefined && tokens !== "removed") {
+    throw new InputError(`--masked-only and --tokens ${tokens} contradict each other: give one of them`);
+  }
+}
+
+/** @throws InputError for several maskings that are all the same */
+export function checkMaskings(maskings: number | undefined, masking: MaskingMethod): void {
+  if (maskings !== undefined && maskings > 1 && masking === "gradient") {
+    throw new InputError(`--maskings ${maskings} has no effect: masks by motion are not random, so all are the same`);
+  }
 }
 
 function checkTopK(topK: number | undefined, scoring: FrameScoring): void {

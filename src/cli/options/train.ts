@@ -136,9 +136,15 @@ export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
-/** Options that have no effect without drawn streets, abnormal samples or pseudo-anomalies. */
-export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo", Option[]> {
-  return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions() };
+/**
+ * Options that have no effect without drawn streets, abnormal samples, pseudo-anomalies or a
+ * student.
+ */
+export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo" | "student", Option[]> {
+  const student = [...learningOptions(), ...testOptions()].filter((option) =>
+    ["teacher", "score"].includes(option.attributeName()),
+  );
+  return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions(), student };
 }
 
 function networkOptions(): Option[] {
@@ -361,7 +367,10 @@ export function configured(
         maskedOnly: options.maskedOnly,
         maskings: options.maskings,
       }),
-      evaluation: measured(options, test.evaluation),
+      evaluation: measured(
+        { ...options, tokens: options.tokens ?? (options.maskedOnly ? "removed" : undefined) },
+        test.evaluation,
+      ),
     },
   };
 }

@@ -92,9 +92,9 @@ export class ScoreOutputs {
    * @throws InputError if a file cannot be written, or an option has no effect
    */
   static async open(options: WatchOptions, context: OutputContext): Promise<ScoreOutputs> {
-    const { report, video, events, threshold, normal, normalQuantile, calibration } = options;
+    const { report, video, events, threshold, normal, normalQuantile, calibration, fps } = options;
     if (!wantsOutputs(options)) {
-      const useless = Object.entries({ threshold, normal, calibration }).find(([, value]) => value !== undefined);
+      const useless = Object.entries({ threshold, normal, calibration, fps }).find(([, value]) => value !== undefined);
       if (useless) throw new InputError(`--${useless[0]} has no effect without --report, --video or --events`);
     }
     if (normalQuantile !== undefined && normal === undefined) {

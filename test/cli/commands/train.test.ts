@@ -255,10 +255,19 @@ it("refuses options and data that do not work, alone or together, and says why",
   );
   await refused("are shares: their sum is above 1", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
   const none = [...out, ...data(), ...network];
+  const anomaly = ["--frame-score", "anomaly-map", "--score", "student"];
   await refused("--speedup has no effect with --anomalies none", ...none, "--speedup", "0.3");
   await refused("--anomaly-share has no effect with --anomalies none", ...none, "--anomaly-share", "0.3");
   await refused("--speedup has no effect with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
   await refused("--scene-seeds has no effect without --dataset scene", ...none, "--scene-seeds", "1-3");
+  await refused("--maskings 2 has no effect", ...none, "--masking", "gradient", "--maskings", "2");
+  await refused("--score has no effect, because the frame score anomaly-map uses no errors", ...none, ...anomaly);
+  for (const option of [
+    ["--score", "sum"],
+    ["--teacher", "latest"],
+  ]) {
+    await refused(`${option[0]} has no effect without a student`, ...none, "--teacher-epochs", "3", ...option);
+  }
   await refused("stage 2 is over removed tokens, and mask ratio 0 removes none", ...none, "--mask-ratio", "0");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
   await refused(
