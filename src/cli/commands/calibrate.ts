@@ -30,6 +30,7 @@ import { numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
 import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -49,16 +50,18 @@ interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOption
 /** `calibrate VIDEO… --checkpoint FILE`: finds the threshold for a rate of false alarms. */
 export function calibrateCommand(): Command {
   const command = new Command("calibrate")
+    .summary("find a threshold from normal videos")
     .description(
-      "Finds a threshold from videos in which nothing is abnormal, for a wanted number of false alarms, and keeps it beside the checkpoint. " +
-        "Example: calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1",
+      "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it.",
     )
     .argument("<videos...>", "normal videos, or folders of numbered images")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
     .addOption(
-      new Option("--alarms-per-day <n>", "false alarms that are acceptable").default(1).argParser(numberIn(1e-3, 1e4)),
+      new Option("--alarms-per-day <n>", "how many false alarms per day are acceptable")
+        .default(1)
+        .argParser(numberIn(1e-3, 1e4)),
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
@@ -71,6 +74,10 @@ export function calibrateCommand(): Command {
     .addOption(robustOption())
     .addOption(tuneOption())
     .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      examples("npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1"),
+    )
     .action((videos: string[], options: CalibrateOptions) =>
       interruptible((signal) => calibrate(videos, options, isGiven, signal)),
     );

@@ -71,7 +71,7 @@ export function evalCommand(): Command {
   const command = new Command("eval")
     .summary("measure a model on a data set")
     .description(
-      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC.",
+      "Measures a model on the test videos of a data set: frame-level AUC; if there are pixel masks or tracks, also pixel-level AUC, RBDC and TBDC.",
     )
     .requiredOption("--root <dir>", "the data set's folder, with train/ and test/")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -80,7 +80,7 @@ export function evalCommand(): Command {
     .option("--json <file>", "write metrics and scores; - prints them in place of the tables")
     .option(
       "--work <dir>",
-      "keep the token maps of finished videos: a later run continues, or measures them another way",
+      "keep the token maps of finished videos here; a later run continues, or measures them in another way",
     )
     .addOption(
       new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
@@ -95,15 +95,15 @@ export function evalCommand(): Command {
     new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "the map that regions are found in (default: moving-anomaly if the predicted map scores frames; else cleaned-map; moving-error without a trained student)",
+      "map in which regions are found (default: moving-anomaly if frames are scored by the predicted map, else cleaned-map, or moving-error without a trained student)",
     ).choices([...mapKinds]),
     new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
       .default(regionQuantile)
       .argParser(numberIn(0, 1)),
-    new Option("--alpha <share>", "TBDC: share of its regions from which a track counts as found")
+    new Option("--alpha <share>", "TBDC: a track counts as found if at least this share of its regions is found")
       .default(alpha)
       .argParser(numberIn(0, 1)),
-    new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
+    new Option("--beta <iou>", "RBDC, TBDC: a region counts as found from this overlap on")
       .default(beta)
       .argParser(numberIn(0, 1)),
     fpsOption("the data set's"),

@@ -74,7 +74,7 @@ export function makeSceneCommand(): Command {
     .addOption(
       new Option("--view <name>", "camera far from or close to the people").choices(sceneViews).default("wide"),
     )
-    .option("--vary-camera", "place the camera by the seed too")
+    .option("--vary-camera", "let the seed place the camera too")
     .addOption(new Option("--format <format>", "file format of the frames").choices(["png", "jpg"]).default("png"))
     .option("--preview <file>", "write a contact sheet (.png): a row per video, anomalies in red")
     .option("--force", "replace train/ and test/ of OUT")

@@ -85,14 +85,15 @@ export function scoreCommand(): Command {
     )
     .addOption(headsOption())
     .addOption(
-      new Option("--order <by>", "what puts a folder's images in order: the last number of a name, the whole name")
+      new Option("--order <by>", "order of a folder's images: by the last number in the name, or by the whole name")
         .choices(frameOrders)
         .default("auto"),
     )
     .addOption(
-      new Option("--step <n>", "distance of neighbouring frames' numbers in a folder (default: found out)").argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        "--step <n>",
+        "difference between the numbers of neighbouring frames in a folder (default: found from the names)",
+      ).argParser(wholeNumber(1)),
     )
     .addOption(
       new Option(
@@ -106,7 +107,9 @@ export function scoreCommand(): Command {
         .default("bgr"),
     )
     .addOption(
-      new Option("--raw-fps <rate>", "raw frames per second: gives them their times").argParser(numberIn(0.001, 1000)),
+      new Option("--raw-fps <rate>", "frames per second of raw frames, for their times").argParser(
+        numberIn(0.001, 1000),
+      ),
     )
     .addOption(batchOption())
     .addOption(adapterOption())

@@ -105,9 +105,7 @@ function dataSource(options: TrainCommandOptions): DataSource {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
     if (options.anomalies === "files")
-      throw new InputError(
-        "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
-      );
+      throw new InputError("--dataset scene has no files: use --anomalies pseudo, made from the drawn streets");
     const {
       sceneSeeds,
       sceneTestSeeds,

@@ -55,18 +55,18 @@ export function frameScoreOptions(from: DefaultsFrom = "checkpoint"): Option[] {
   return [
     new Option(
       "--frame-score <how>",
-      `how a frame's score is made of its tokens${otherwise("mean, the paper's way")}`,
+      `how the values of its tokens become a frame's score${otherwise("mean, the paper's way")}`,
     ).choices([...frameScorings]),
     new Option("--tokens <which>", `tokens that count${otherwise("all; removed with --masked-only")}`).choices([
       ...tokenChoices,
     ]),
     new Option(
       "--top-k <n>",
-      `how many tokens --frame-score top-k and top-anomaly take${otherwise(String(paperFrameScore.topK))}`,
+      `the k of --frame-score top-k and top-anomaly: how many tokens they take${otherwise(String(paperFrameScore.topK))}`,
     ).argParser(wholeNumber(1)),
     new Option(
       "--min-motion <g>",
-      `a token that moves by no more than this, in grey levels from 0 to 255, counts as 0${otherwise(String(paperFrameScore.minMotion))}`,
+      `tokens that move by at most this many grey levels, 0 to 255, count as 0${otherwise(String(paperFrameScore.minMotion))}`,
     ).argParser(numberIn(0, 255)),
   ];
 }
@@ -181,7 +181,7 @@ export function measureOptions(from: DefaultsFrom = "checkpoint"): Option[] {
     ...frameScoreOptions(from),
     new Option(
       "--smoothing <kind>",
-      `filter over time: the paper's (--range, --mu), or a Gaussian that keeps its sum (--sigma)${otherwise("paper")}`,
+      `filter over time: the paper's (--range, --mu), or a normalised Gaussian (--sigma)${otherwise("paper")}`,
     ).choices(["paper", "gaussian", "none"]),
     new Option("--range <frames>", `length of the paper's filter${otherwise("the data set's")}`).argParser(
       wholeNumber(2, 100_000),

@@ -137,9 +137,9 @@ export class ScoreOutputs {
       this.finder = new EventFinder(decision, usualAlarmRule);
       if (decision.map) this.range = decision.map;
     } else {
-      const how = "--threshold, --normal VIDEO, or `sdmae calibrate`";
+      const how = "give --threshold or --normal VIDEO, or run `sdmae calibrate` first";
       if (options.events !== undefined) throw new InputError(`--events needs a threshold: ${how}`);
-      context.say(`without a threshold there are no events and no boxes (${how})`);
+      context.say(`without a threshold no events and no boxes are shown: ${how}`);
     }
     await this.eventsFile?.write(columns);
     if (options.video !== undefined) {

@@ -20,7 +20,7 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
   const minutes = minutePeaks(normal);
   const [values, unit] = minutes.length >= 10 ? [minutes, "minute"] : [normal.blocks, `${blockSeconds} s`];
   return [
-    `highest level of each ${unit} of ${duration(normal.seconds)} of normal video:`,
+    `highest level of each ${unit}, in ${duration(normal.seconds)} of normal video:`,
     "",
     ...histogramLines(values, threshold),
     "",
@@ -50,15 +50,15 @@ export function histogramLines(values: readonly number[], threshold: number): st
 function supportLines(normal: NormalLevels, { threshold, alarmsPerDay, extrapolation }: RateThreshold): string[] {
   const watched = duration(normal.seconds);
   const alarms = alarmsAt(normal, threshold);
-  const seen = `this video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at it`;
-  if (extrapolation <= 1) return [`${seen}, in ${watched}`];
+  const seen = `the normal video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at this threshold, in ${watched}`;
+  if (extrapolation <= 1) return [seen];
   const times = extrapolation < 10 ? extrapolation.toFixed(1) : Math.round(extrapolation).toString();
   const needed = duration(86_400 / alarmsPerDay);
   // With no alarm in a time t, a rate above 3 / t is ruled out with 95 % confidence.
   const bound = (3 * 86_400) / normal.seconds;
   return [
-    `${seen}, in ${watched}: that only shows fewer than ${alarmRate(bound)} (with 95 % confidence)`,
-    `it is an estimate: the tail of the histogram, continued ${times}-fold; ${needed} of normal video would show it`,
+    `${seen}: this only shows, with 95 % confidence, that there are fewer than ${alarmRate(bound)}`,
+    `so the threshold is an estimate: the tail of the histogram is continued ${times}-fold; ${needed} of normal video would measure it`,
   ];
 }
 

@@ -75,7 +75,7 @@ test("a folder in which hardly any frame has a neighbour has a warning, unless t
   const source = await openInput(folder);
   expect(source.warnings).toEqual([
     `${folder}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen; ` +
-      "--order name takes the frames as neighbours in the order of their names, --step N those whose numbers are N apart",
+      "use --order name; if the numbers of neighbours are N apart, use --step N",
   ]);
   for (const options of [{ order: "name" }, { step: 8 }] as const) {
     expect((await openInput(folder, options)).warnings).toEqual([]);

@@ -111,6 +111,6 @@ export function table({ tests, epochs }: Data): HTMLElement | undefined {
     }
     return line;
   });
-  const head = row("th", ["epoch", "stage", "micro-AUC, %", "macro-AUC, %", "loss", "time"]);
+  const head = row("th", ["epoch", "stage", "micro, %", "macro, %", "loss", "time"]);
   return h("table", {}, h("thead", {}, head), h("tbody", {}, ...body));
 }
