@@ -348,7 +348,7 @@ export class ScoreOutputs {
         ...(decision ? [["threshold", `${format.score(decision.threshold)}: ${decision.origin}`] as const] : []),
         [
           "events",
-          `the mean score of ${average} s reaches the threshold for ${minimum} s; an event ends after ${hold} s well below`,
+          `begin when the score, averaged over ${average} s, stays at the threshold for ${minimum} s; end after ${hold} s below the release level`,
         ],
         ["adapter", detector.gpu.adapter.description],
         ["sdmae", sdmae],
