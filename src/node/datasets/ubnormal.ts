@@ -112,10 +112,10 @@ export async function distributedVideos(
   for (const clips of Object.values(videos) as Clip[][]) clips.sort((a, b) => naturalOrder(a.name, b.name));
   if (unknown.length > 0) {
     notes.push(
-      `not in the published split: ${namesInShort(unknown)}; normal ones are taken for training, abnormal ones for tests`,
+      `not in the published split: ${namesInShort(unknown)}; normal ones are used for training, abnormal ones for tests`,
     );
   }
-  if (validation > 0) notes.push(`for validation by the published split, and not read: ${counted(validation)}`);
+  if (validation > 0) notes.push(`not read: ${counted(validation)}, which the published split keeps for validation`);
   return videos;
 }
 
@@ -126,7 +126,7 @@ async function openDistributed(root: Root, findings: Findings): Promise<Dataset>
   const { train = [], abnormal = [], test = [] } = (await distributedVideos(root, findings)) ?? {};
   if (abnormal.length > 0) {
     findings.notes.push(
-      `abnormal videos for training: ${counted(abnormal.length)}, not trained on; create-anomalies ubnormal cuts objects out of them`,
+      `not trained on, because abnormal: ${counted(abnormal.length)} of the training split; create-anomalies ubnormal cuts objects out of them`,
     );
   }
   if (train.length === 0) findings.notes.push("train: no normal video of the published split is here");

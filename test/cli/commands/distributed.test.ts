@@ -161,8 +161,8 @@ describe("UBnormal as distributed", () => {
     ]);
     expect(videos[1]?.tracks).toBe(1);
     expect(notes).toEqual([
-      "for validation by the published split, and not read: 1 video",
-      "abnormal videos for training: 1 video, not trained on; create-anomalies ubnormal cuts objects out of them",
+      "not read: 1 video, which the published split keeps for validation",
+      "not trained on, because abnormal: 1 video of the training split; create-anomalies ubnormal cuts objects out of them",
     ]);
   });
 
