@@ -38,15 +38,11 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
   const tokens = rows * columns;
   if (!leavesGrid(rows, columns, maskRatio)) {
     const why = `mask ratio ${maskRatio} leaves no grid at ${height}x${width} (it keeps ${keep} of ${tokens} tokens, not ${rows} rows of ${keptColumns})`;
-    const sizes = nearestSizes(rows, columns, patch, maskRatio);
-    const use = (ratioOption: string, sizeOption: string) =>
-      [
-        `${ratioOption} ${nearestRatio(rows, columns, maskRatio)}`,
-        sizes.length > 0 && `${sizeOption} ${sizes.join(" or ")}`,
-      ]
-        .filter(Boolean)
-        .join(", or ");
-    throw new InputError(`${why}: use ${use("maskRatio", "size")}`, `${why}: use ${use("--mask-ratio", "--size")}`);
+    const ratio = nearestRatio(rows, columns, maskRatio);
+    const sizes = nearestSizes(rows, columns, patch, maskRatio).join(" or ");
+    const message = (ratioOption: string, sizeOption: string) =>
+      `${why}: use ${ratioOption} ${ratio}${sizes && `, or ${sizeOption} ${sizes}`}`;
+    throw new InputError(message("maskRatio", "size"), message("--mask-ratio", "--size"));
   }
   return { rows, columns, tokens, keep, keptColumns };
 }

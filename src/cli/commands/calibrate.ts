@@ -26,7 +26,7 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
 import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
@@ -65,7 +65,6 @@ export function calibrateCommand(): Command {
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
-  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .addOption(new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)))
     .addOption(headsOption())
@@ -79,14 +78,14 @@ export function calibrateCommand(): Command {
       examples("npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1"),
     )
     .action((videos: string[], options: CalibrateOptions) =>
-      interruptible((signal) => calibrate(videos, options, isGiven, signal)),
+      interruptible((signal) => calibrate(videos, options, givenOn(command), signal)),
     );
 }
 
 async function calibrate(
   videos: readonly string[],
   options: CalibrateOptions,
-  isGiven: (name: string) => boolean,
+  isGiven: IsGiven,
   signal: AbortSignal,
 ): Promise<void> {
   const say = (line: string) => {

@@ -35,7 +35,7 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption } from "../options/watch.js";
 import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
@@ -114,18 +114,13 @@ export function evalCommand(): Command {
     tuneOption(),
   ];
   for (const option of options) command.addOption(option);
-  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .option("-q, --quiet", "no progress")
     .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
-    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, isGiven, signal)));
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, givenOn(command), signal)));
 }
 
-async function evaluateCommand(
-  options: EvalOptions,
-  isGiven: (name: string) => boolean,
-  signal: AbortSignal,
-): Promise<void> {
+async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: AbortSignal): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -281,7 +276,7 @@ function evaluationSettings(
 }
 
 /** Lines for the options about regions that were given, if a data set has no regions. */
-function idleMapOptions({ test, root }: Dataset, hasReport: boolean, isGiven: (name: string) => boolean): string[] {
+function idleMapOptions({ test, root }: Dataset, hasReport: boolean, isGiven: IsGiven): string[] {
   if (test.some((video) => video.mask || video.tracks)) return [];
   const flags = { map: "--map", regionQuantile: "--region-quantile", alpha: "--alpha", beta: "--beta" };
   return Object.entries(flags).flatMap(([name, flag]) =>

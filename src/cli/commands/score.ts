@@ -32,7 +32,7 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { type WatchOptions, watchOptions } from "../options/watch.js";
 import { ScoreOutputs, wantsOutputs } from "../outputs/score_outputs.js";
 import { examples } from "../terminal/examples.js";
@@ -76,7 +76,6 @@ export function scoreCommand(): Command {
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
   for (const option of [...watchOptions(), ...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
-  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   return command
     .addOption(
       new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
@@ -119,14 +118,14 @@ export function scoreCommand(): Command {
     .option("-q, --quiet", "no progress, no summary")
     .addHelpText("after", examples("npx sdmae score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv"))
     .action((input: string, options: ScoreCommandOptions) =>
-      interruptible((signal) => score(input, options, isGiven, signal)),
+      interruptible((signal) => score(input, options, givenOn(command), signal)),
     );
 }
 
 async function score(
   input: string,
   options: ScoreCommandOptions,
-  isGiven: (name: string) => boolean,
+  isGiven: IsGiven,
   signal: AbortSignal,
 ): Promise<void> {
   // 1. The model, the input and the output file.
@@ -220,7 +219,7 @@ function rawOptions({ rawSize, rawFormat, rawFps }: ScoreCommandOptions): RawOpt
 }
 
 /** @throws InputError for an option that does not suit the kind of input */
-async function refuseIdle(input: string, isGiven: (name: string) => boolean): Promise<void> {
+async function refuseIdle(input: string, isGiven: IsGiven): Promise<void> {
   const refuse = (flags: Record<string, string>, why: string) => {
     const given = Object.entries(flags).find(([name]) => isGiven(name));
     if (given) throw new InputError(`${given[1]} has no effect ${why}`);

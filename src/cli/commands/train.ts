@@ -22,6 +22,7 @@ import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { deviceOf } from "../options/device.js";
 import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
+import { givenOn } from "../options/parse.js";
 import {
   configured,
   dependentOptions,
@@ -68,7 +69,7 @@ export function trainCommand(): Command {
       ),
     )
     .addHelpText("after", presetTable());
-  const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
+  const isGiven = (option: Option) => givenOn(command)(option.attributeName());
   return command.action((options: TrainCommandOptions) =>
     interruptible((signal) => trainRun(options, isGiven, signal)),
   );

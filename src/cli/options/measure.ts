@@ -20,7 +20,7 @@ import { InputError } from "../../errors.js";
 import type { EvaluationSettings } from "../../eval/evaluation.js";
 import type { Smoothing } from "../../eval/smoothing.js";
 import type { MaskingMethod } from "../../model/masking.js";
-import { numberIn, wholeNumber } from "./parse.js";
+import { type IsGiven, numberIn, wholeNumber } from "./parse.js";
 
 /** How frames are scored from their tokens. An option that was not given is absent. */
 export interface FrameScoreOptions {
@@ -90,7 +90,6 @@ type IdleOptions = FrameScoreOptions & Pick<ScoreOptions, "preset" | "score" | "
 
 /**
  * Checks how a detector scores frames against the options that were given.
- * @param isGiven whether an option was given, by its attribute's name
  * @returns lines for the user: that frames are scored as the model was tested, not as in the paper;
  *   that the student was not trained; that the seed has no effect
  * @throws InputError for an option that would have no effect, or two that contradict each other
@@ -98,7 +97,7 @@ type IdleOptions = FrameScoreOptions & Pick<ScoreOptions, "preset" | "score" | "
 export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
   options: IdleOptions & { maskings?: number },
-  isGiven: (name: string) => boolean,
+  isGiven: IsGiven,
   uses: OtherUses = {},
 ): string[] {
   const { masking, frameScore } = settings;

@@ -93,7 +93,7 @@ async function openNamed(wanted: string, robust: boolean, options: NodeGpuOption
   throw new NoAdapterError(`no adapter named "${wanted}"; ${known}${install}`);
 }
 
-/** Mesa 25 is needed, which Ubuntu 24.04 got as an update. */
+/** Mesa 25 or newer is needed. */
 const installLavapipe = "apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
 const fasterLavapipe = `Mesa's lavapipe is about five times as fast: ${installLavapipe}`;
 
