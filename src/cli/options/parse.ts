@@ -1,4 +1,4 @@
-// Parsers of option values, each of which throws InvalidArgumentError, and which options were given.
+// Parsers of option values, which throw InvalidArgumentError; and which options were given.
 import { type Command, InvalidArgumentError } from "commander";
 import { type SceneAnomaly, sceneAnomalies } from "../../data/scene/actors.js";
 import type { Size } from "../../ops/resize.js";
