@@ -304,7 +304,7 @@ export class ScoreOutputs {
       ...{ threshold, normal: levels.median },
       origin:
         `the ${q} quantile of the normal video ${normal}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
-        `in ${format.duration(levels.seconds)} (${perHour.toPrecision(2)} per hour)`,
+        `in ${format.duration(levels.seconds)} (${Number(perHour.toPrecision(2))} per hour)`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };
   }

@@ -32,7 +32,7 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
       "macro-AUC",
       result.macroAuc,
       published.macroAuc,
-      "mean of the videos' AUCs; each video gets one point more at both ends",
+      "mean of the videos' AUCs, with one point added at both ends of each",
       noLabels,
     ],
     [
@@ -53,14 +53,14 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
       "RBDC",
       result.rbdc,
       published.rbdc,
-      `share of the abnormal regions that are found; ${upToOne}`,
+      `share of abnormal regions found, ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
     [
       "TBDC",
       result.tbdc,
       published.tbdc,
-      `share of the abnormal tracks that are found; ${upToOne}`,
+      `share of abnormal tracks found, ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
   ];
@@ -76,7 +76,7 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
 function eventRows({ result: { events } }: Evaluated): [name: string, text: string, note: string][] {
   if (!events) return [];
   const { found, falseAlarms, falseAlarmsPerHour, hours, delay, threshold } = events;
-  const seconds = (value: number) => `${value.toFixed(1)} s`;
+  const seconds = (value: number) => `${value.toFixed(1)}\u00a0s`;
   const watched = duration(3600 * hours);
   return [
     ["events found", `${found} of ${events.events}`, `at the threshold of the equal-error rate, ${score(threshold)}`],

@@ -74,8 +74,8 @@ test("a folder in which hardly any frame has a neighbour has a warning, unless t
   for (const number of [0, 8, 17, 25]) await image(`${number}.png`, number);
   const source = await openInput(folder);
   expect(source.warnings).toEqual([
-    `${folder}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen; ` +
-      "use --order name; if the numbers of neighbours are N apart, use --step N",
+    `${folder}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen. ` +
+      "If the frames follow each other all the same, use --order name; if the numbers of neighbours are N apart, use --step N",
   ]);
   for (const options of [{ order: "name" }, { step: 8 }] as const) {
     expect((await openInput(folder, options)).warnings).toEqual([]);
