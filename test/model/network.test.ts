@@ -86,10 +86,10 @@ describe("the token grid", () => {
 
   it("refuses a mask ratio that leaves no grid", () => {
     expect(() => tokenGrid(size(48, 48), 16, 0.5)).toThrow(
-      /^mask ratio 0.5 leaves no grid at 48x48: 4 of 9 tokens are kept/,
+      /^mask ratio 0.5 leaves no grid at 48x48 \(it keeps 4 of 9 tokens, not 3 rows of 1\): use/,
     );
-    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16: 2 of 4/);
-    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64: 0 of 8/);
+    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16 \(it keeps 2 of 4/);
+    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64 \(it keeps 0 of 8/);
     // The ratio that the message proposes works.
     for (let columns = 1; columns < 45; columns++) {
       const shape = size(16 * (1 + (columns % 7)), 16 * columns);
@@ -98,7 +98,7 @@ describe("the token grid", () => {
         try {
           tokenGrid(shape, 16, ratio);
         } catch (error) {
-          named = /mask ratio (\S+) leaves one(?:,|$)/.exec((error as Error).message)?.[1];
+          named = /: use maskRatio ([^\s,]+)(?:, or size |$)/.exec((error as Error).message)?.[1];
           expect(Math.abs(tokenGrid(shape, 16, Number(named)).keptColumns - columns * (1 - ratio))).toBeLessThanOrEqual(
             1,
           );
@@ -115,9 +115,8 @@ describe("the token grid", () => {
       try {
         return tokenGrid(size(height, width), 16, ratio) && [];
       } catch (error) {
-        return [...(error as Error).message.matchAll(/so does size (\d+)x(\d+)/g)].map((match) =>
-          match.slice(1).map(Number),
-        );
+        const sizes = (error as Error).message.split(", or size ")[1] ?? "";
+        return [...sizes.matchAll(/(\d+)x(\d+)/g)].map((match) => match.slice(1).map(Number));
       }
     };
     expect(named(48, 48, 0.5)).toEqual([

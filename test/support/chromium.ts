@@ -109,6 +109,11 @@ export class Chromium {
     );
   }
 
+  /** Sets the language of the pages that are opened from now on, which Intl may refuse. */
+  async setLanguage(language: string): Promise<void> {
+    await this.send("Emulation.setUserAgentOverride", { userAgent: "", acceptLanguage: language });
+  }
+
   /** A command of the protocol. */
   send<T = unknown>(method: string, params: object = {}): Promise<T> {
     const id = ++this.last;

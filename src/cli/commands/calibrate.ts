@@ -29,11 +29,12 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
+import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
-import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 
 interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOptions {
@@ -53,9 +54,9 @@ interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOption
 /** `calibrate VIDEO… --checkpoint FILE`: finds the threshold for a rate of false alarms. */
 export function calibrateCommand(): Command {
   const command = new Command("calibrate")
+    .summary("find a threshold from normal videos")
     .description(
-      "Finds a threshold from videos in which nothing is abnormal, for a wanted number of false alarms, and keeps it beside the checkpoint. " +
-        "Example: calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1",
+      "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it.",
     )
     .argument("<videos...>", "normal videos, or folders of numbered images")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -63,7 +64,9 @@ export function calibrateCommand(): Command {
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
     .option("--report <dir>", "write a page into this folder: histogram, threshold, false alarms; one HTML file")
     .addOption(
-      new Option("--alarms-per-day <n>", "false alarms that are acceptable").default(1).argParser(numberIn(1e-3, 1e4)),
+      new Option("--alarms-per-day <n>", "how many false alarms per day are acceptable")
+        .default(1)
+        .argParser(numberIn(1e-3, 1e4)),
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
@@ -75,12 +78,21 @@ export function calibrateCommand(): Command {
     .addOption(robustOption())
     .addOption(tuneOption())
     .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      examples("npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1"),
+    )
     .action((videos: string[], options: CalibrateOptions) =>
-      interruptible((signal) => calibrate(videos, options, signal)),
+      interruptible((signal) => calibrate(videos, options, givenOn(command), signal)),
     );
 }
 
-async function calibrate(videos: readonly string[], options: CalibrateOptions, signal: AbortSignal): Promise<void> {
+async function calibrate(
+  videos: readonly string[],
+  options: CalibrateOptions,
+  isGiven: IsGiven,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -101,7 +113,8 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
       ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
       ...{ ...deviceOf(options), tune: options.tune, tokenMaps: true, onNotice: say },
     });
-    for (const notice of scoringNotices(detector, options)) say(notice);
+    const kind = mapForDetector(detector);
+    for (const notice of scoringNotices(detector, options, isGiven, { map: kind })) say(notice);
     // 2. Scores of all videos.
     const counts = sources.map(
       ({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount ?? Number.NaN,
@@ -110,11 +123,13 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
     progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
-    const kind = mapForDetector(detector);
     for (const source of sources) {
       const fps = options.fps ?? source.fps ?? usualFps;
       if (source.fps === undefined && options.fps === undefined) {
         progress.print(`${source.name} has no clock: ${fps} frames per second are assumed (--fps)`, process.stderr);
+      }
+      if (source.fps !== undefined && options.fps !== undefined) {
+        progress.print(`${source.name} has its own clock: --fps has no effect on it`, process.stderr);
       }
       await watchNormal(detector, source, { collector, sample, kind, fps }, signal, () => progress?.advance());
       for (const warning of source.warnings ?? []) progress.print(`warning: ${warning}`, process.stderr);

@@ -35,7 +35,7 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { splitOption } from "../options/split.js";
 import { fpsOption, thresholdOption } from "../options/watch.js";
 import { benchmarkTitle, evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
@@ -74,7 +74,7 @@ export function evalCommand(): Command {
   const command = new Command("eval")
     .summary("measure a model on a data set")
     .description(
-      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC.",
+      "Measures a model on the test videos of a data set: frame-level AUC; if there are pixel masks or tracks, also pixel-level AUC, RBDC and TBDC.",
     )
     .requiredOption("--root <dir>", "the data set's folder, with train/ and test/")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -83,7 +83,7 @@ export function evalCommand(): Command {
     .option("--json <file>", "write metrics and scores; - prints them in place of the tables")
     .option(
       "--work <dir>",
-      "keep the token maps of finished videos: a later run continues, or measures them another way",
+      "keep the token maps of finished videos here; a later run continues, or measures them in another way",
     )
     .addOption(
       new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
@@ -99,15 +99,15 @@ export function evalCommand(): Command {
     new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "the map that regions are found in (default: moving-anomaly if the predicted map scores frames; else cleaned-map; moving-error without a trained student)",
+      "map in which regions are found (default: moving-anomaly if frames are scored by the predicted map, else cleaned-map, or moving-error without a trained student)",
     ).choices([...mapKinds]),
     new Option("--region-quantile <q>", "a region is where the map reaches this quantile of its video's values")
       .default(regionQuantile)
       .argParser(numberIn(0, 1)),
-    new Option("--alpha <share>", "TBDC: share of its regions from which a track counts as found")
+    new Option("--alpha <share>", "TBDC: a track counts as found if at least this share of its regions is found")
       .default(alpha)
       .argParser(numberIn(0, 1)),
-    new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
+    new Option("--beta <iou>", "RBDC, TBDC: a region counts as found from this overlap on")
       .default(beta)
       .argParser(numberIn(0, 1)),
     thresholdOption(
@@ -124,10 +124,10 @@ export function evalCommand(): Command {
   return command
     .option("-q, --quiet", "no progress")
     .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
-    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, givenOn(command), signal)));
 }
 
-async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
+async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: AbortSignal): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -152,14 +152,18 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   try {
     // 3. Scores and metrics.
     detector = await openDetector(options, checkpoint, benchmark, say);
-    for (const notice of scoringNotices(detector, options)) say(notice);
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
+    for (const notice of scoringNotices(detector, options, isGiven, settings)) say(notice);
+    for (const notice of idleMapOptions(dataset, report !== undefined, isGiven)) say(notice);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
     for (const line of remarks) say(line);
+    if (isGiven("fps") && result.videos.every(({ times }) => times)) {
+      say("--fps has no effect: all videos have their own times");
+    }
     if (dataset.test.length < whole.test.length) {
       const chosen = `${dataset.test.length} of ${whole.test.length} ${options.split} videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
@@ -268,21 +272,30 @@ function evaluationSettings(
   detector: Detector,
 ): EvaluationSettings {
   const { regionQuantile, alpha, beta, threshold } = options;
-  const { score: rule, maskedOnly, frameScore } = detector.settings;
+  const { score: rule, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
   const map = options.map ?? mapFor(frameScore.scoring, hasTrainedStudent(config, extras));
   if (!hasStudent && map === "cleaned-map") {
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }
-  if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
-    throw new InputError(`--masked-only and --tokens ${options.tokens} contradict each other: give one of them`);
-  }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
     ...(threshold !== undefined && { threshold }),
   });
+}
+
+/** Lines for the options about regions that were given, if a data set has no regions. */
+function idleMapOptions({ test, root }: Dataset, hasReport: boolean, isGiven: IsGiven): string[] {
+  if (test.some((video) => video.mask || video.tracks)) return [];
+  const flags = { map: "--map", regionQuantile: "--region-quantile", alpha: "--alpha", beta: "--beta" };
+  return Object.entries(flags).flatMap(([name, flag]) =>
+    // A report shows the map.
+    isGiven(name) && !(hasReport && name === "map")
+      ? [`${flag} has no effect: ${root} has no pixel masks and no tracks`]
+      : [],
+  );
 }
 
 /** The report's folder, and whether this call made it. */

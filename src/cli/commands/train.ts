@@ -21,6 +21,8 @@ import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { deviceOf } from "../options/device.js";
+import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
+import { givenOn } from "../options/parse.js";
 import {
   configured,
   dependentOptions,
@@ -29,10 +31,11 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
+import { type DataSource, latestName, Run, settingsName } from "../outputs/train_run.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
+import { messageOf } from "../terminal/message.js";
 import { percent } from "../terminal/table.js";
-import { type DataSource, latestName, Run, settingsName } from "./train_run.js";
 
 /**
  * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder
@@ -66,7 +69,7 @@ export function trainCommand(): Command {
       ),
     )
     .addHelpText("after", presetTable());
-  const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
+  const isGiven = (option: Option) => givenOn(command)(option.attributeName());
   return command.action((options: TrainCommandOptions) =>
     interruptible((signal) => trainRun(options, isGiven, signal)),
   );
@@ -74,6 +77,7 @@ export function trainCommand(): Command {
 
 /** @throws InputError for an option that would have no effect */
 function refuseIdle(
+  given: TrainCommandOptions,
   isGiven: (option: Option) => boolean,
   { scene }: DataSource,
   config: TrainingConfig,
@@ -81,14 +85,20 @@ function refuseIdle(
 ) {
   const options = dependentOptions();
   const refuse = (idle: Option[], why: string) => {
-    const given = idle.find(isGiven);
-    if (given) throw new InputError(`${given.long} has no effect ${why}`);
+    const found = idle.find(isGiven);
+    if (found) throw new InputError(`${found.long} has no effect ${why}`);
   };
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
   if (resumes) refuse(options.split, "with --resume: the run keeps its split");
   if (!scene) refuse(options.scene, "without --dataset scene");
   if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
+  const { epochs, teacherEpochs, masking, test } = config;
+  if (teacherEpochs === epochs) refuse(options.student, "without a student: --teacher-epochs is all of --epochs");
+  const { score, maskedOnly, tokens, maskings } = given;
+  if (score !== undefined && !isOfErrors(test.evaluation.scoring)) throw withoutErrors("--score", test.evaluation);
+  checkTokens({ maskedOnly, tokens });
+  checkMaskings(maskings, masking);
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -98,9 +108,7 @@ function dataSource(options: TrainCommandOptions): DataSource {
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
     if (options.split !== "test") throw new InputError("--dataset scene has no validation split: leave out --split");
     if (options.anomalies === "files")
-      throw new InputError(
-        "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
-      );
+      throw new InputError("--dataset scene has no files: use --anomalies pseudo, made from the drawn streets");
     const {
       sceneSeeds,
       sceneTestSeeds,
@@ -159,7 +167,7 @@ async function planRun(
   const base = resume?.config ?? preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
-  refuseIdle(isGiven, source, config, resume !== undefined);
+  refuseIdle(options, isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
   if (resume) checkCanResume(resume.config, config, join(out, latestName));
@@ -277,7 +285,7 @@ function summary({
 
 /** Why a run ended before it was finished, and how to continue. */
 function describe(error: unknown, run: Run | undefined): string {
-  if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Interrupted)) return messageOf(error);
   if (!run?.savedStep) return "stopped before anything was saved";
   const model = run.hasModel
     ? ""
@@ -290,7 +298,7 @@ function finalWords(
   { test }: TrainingConfig,
   macroAucs: ReadonlyMap<number, number>,
 ): string {
-  const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
+  const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
     const macroAuc = macroAucs.get(kept.epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;

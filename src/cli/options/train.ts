@@ -4,6 +4,7 @@ import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.j
 import type { TestSplit } from "../../data/dataset.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
+import { scoringName } from "../../detector/frame_score.js";
 import { gridMaskRatio } from "../../model/masking.js";
 import type { TrainingConfig } from "../../train/config.js";
 import { type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
@@ -112,7 +113,7 @@ export function presetTable(): string {
       String(optimizer.learningRate),
       `${teacherEpochs}+${epochs - teacherEpochs}`,
       String(config.anomalyShare),
-      test.evaluation.scoring,
+      scoringName(test.evaluation),
     ];
   });
   const lines = [
@@ -140,8 +141,12 @@ export function networkOption(name: string): string {
 }
 
 /** Options that have no effect with some others, in groups. */
-export function dependentOptions(): Record<"scene" | "split" | "abnormal" | "pseudo", Option[]> {
-  return { scene: sceneOptions(), split: [testedOption()], abnormal: shareOptions(), pseudo: trainPseudoOptions() };
+export function dependentOptions(): Record<"scene" | "split" | "abnormal" | "pseudo" | "student", Option[]> {
+  const student = [...learningOptions(), ...testOptions()].filter((option) =>
+    ["teacher", "score"].includes(option.attributeName()),
+  );
+  const abnormal = { abnormal: shareOptions(), pseudo: trainPseudoOptions() };
+  return { scene: sceneOptions(), split: [testedOption()], ...abnormal, student };
 }
 
 function networkOptions(): Option[] {
@@ -370,7 +375,10 @@ export function configured(
         maskedOnly: options.maskedOnly,
         maskings: options.maskings,
       }),
-      evaluation: measured(options, test.evaluation),
+      evaluation: measured(
+        { ...options, tokens: options.tokens ?? (options.maskedOnly ? "removed" : undefined) },
+        test.evaluation,
+      ),
     },
   };
 }

@@ -36,7 +36,10 @@ export function watchOptions(): Option[] {
       "--normal-quantile <q>",
       `share of the normal video below the threshold (default: ${usualQuantile})`,
     ).argParser(numberIn(0, 1)),
-    new Option("--calibration <file>", "take the threshold that `calibrate` wrote (default: beside the checkpoint)"),
+    new Option(
+      "--calibration <file>",
+      "take the threshold from a file that `calibrate` wrote (default: the one beside the checkpoint, if any)",
+    ),
     fpsOption(),
   ];
 }

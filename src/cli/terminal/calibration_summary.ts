@@ -13,7 +13,7 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
   const { threshold } = found;
   const { values, unit } = histogramValues(normal);
   return [
-    `highest level of each ${unit} of ${duration(normal.seconds)} of normal video:`,
+    `highest level of each ${unit}, in ${duration(normal.seconds)} of normal video:`,
     "",
     ...histogramLines(values, threshold),
     "",

@@ -67,7 +67,7 @@ async function openDistributed(root: Root, folder: string, options: OpenDatasetO
   }
   if (labels.misfit && test.length > 0) notes.push(misfitNote(root, labels.misfit, test[0]));
   if (labels.files.size > 0 && labels.others.length > 0) {
-    notes.push(`test: ${namesInShort(labels.others)}: labels of videos that are not here`);
+    notes.push(`test: ${namesInShort(labels.others)} are labels of videos that are not here`);
   }
   const none = { masks: new Map<string, string>(), tracks: new Map<string, string>() };
   const noLabels = { files: new Map<string, string>(), others: [] };

@@ -125,7 +125,7 @@ function missingTruth(
     const [first] = paths.values();
     if (first !== undefined && without.length === clips.length && clips.length > 0) {
       const names = [...paths.values()].map((path) => basename(path));
-      notes.push(`${relative(root.path, dirname(first))} holds ${namesInShort(names)}, no video's`);
+      notes.push(`${relative(root.path, dirname(first))} holds ${namesInShort(names)}, which fit no video`);
     }
   }
   return notes;
@@ -135,9 +135,9 @@ const placesOf = (folder: string) => LABEL_PLACES.flatMap((place) => [`${folder}
 
 /** Says what lies where labels belong, if none of it fits a video. */
 export function misfitNote(root: Root, { folder, names }: NonNullable<LabelFiles["misfit"]>, clip: Clip): string {
-  const owner = names.length > 1 ? "which are no video's" : "which is no video's";
+  const misfit = names.length > 1 ? "which fit no video" : "which fits no video";
   return (
-    `${oneLine(relative(root.path, folder))} holds ${namesInShort(names)}, ${owner}: ` +
+    `${oneLine(relative(root.path, folder))} holds ${namesInShort(names)}, ${misfit}: ` +
     `a label file has its video's name, such as ${oneLine(clip.name)}.txt`
   );
 }

@@ -21,7 +21,7 @@ export const ABNORMAL = "frames_abnormal";
 export const ABNORMAL_MASKS = "masks_abnormal";
 /** Other folders that the authors' code puts into a split, and what they are. */
 const BESIDE: Readonly<Record<string, string>> = {
-  gradients2: "motion gradients, which are not needed: they are computed",
+  gradients2: "motion gradients, which are computed here and not read",
   [ABNORMAL]: "frames with synthetic anomalies",
   [ABNORMAL_MASKS]: "masks of synthetic anomalies",
 };

@@ -117,7 +117,7 @@ export async function distributedVideos(
   for (const clips of Object.values(videos) as Clip[][]) clips.sort((a, b) => naturalOrder(a.name, b.name));
   if (unknown.length > 0) {
     notes.push(
-      `not in the published split: ${namesInShort(unknown)}; normal ones are taken for training, abnormal ones for tests`,
+      `not in the published split: ${namesInShort(unknown)}; normal ones are used for training, abnormal ones for tests`,
     );
   }
   return videos;
@@ -146,7 +146,7 @@ function leaveOut(count: number, findings: Findings): void {
   if (count === 0) return;
   findings.leftOut += count;
   findings.notes.push(
-    `abnormal videos for training: ${count} video${count === 1 ? "" : "s"}, not trained on; ` +
+    `not trained on, because abnormal: ${count} video${count === 1 ? "" : "s"} of the training split; ` +
       "create-anomalies ubnormal cuts objects out of them",
   );
 }

@@ -142,8 +142,8 @@ function neighbourWarnings(folder: string, files: readonly FrameFile[], step: nu
   const few = count === 0 ? "no frame has" : "hardly any frame has";
   return [
     `${oneLine(folder)}: ${few} a neighbour, because the numbers in the names have gaps (${first}, ${second}, …): ` +
-      "motion cannot be seen; --order name takes the frames as neighbours in the order of their names, " +
-      "--step N those whose numbers are N apart",
+      "motion cannot be seen. If the frames follow each other all the same, use --order name; " +
+      "if the numbers of neighbours are N apart, use --step N",
   ];
 }
 

@@ -98,7 +98,7 @@ export function comparisonTable(figures: readonly ComparisonFigure[]): string {
   return tableMarkup({
     section: "figures",
     caption:
-      "Frames/s are medians. Latency is that of a single batch, from its submission until it is done. \u201cEngine's lead\u201d: how many times as fast as this contestant the engine's fastest variant is.",
+      "Frames/s are medians. Latency is the time of a single batch, from its submission until it is done. Engine's lead: the speed of the engine's fastest variant, divided by this contestant's.",
     head: [
       ...[
         "Contestant",

@@ -6,14 +6,14 @@ import { duration } from "../web/format.js";
 export function support(normal: NormalLevels, { threshold, alarmsPerDay, extrapolation }: RateThreshold): string[] {
   const watched = duration(normal.seconds);
   const alarms = alarmsAt(normal, threshold);
-  const seen = `this video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at this threshold`;
-  if (extrapolation <= 1) return [`${seen}, in ${watched}`];
+  const seen = `the normal video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at this threshold, in ${watched}`;
+  if (extrapolation <= 1) return [seen];
   const needed = duration(86_400 / alarmsPerDay);
   // With no alarm in a time t, a rate above 3 / t is ruled out with 95 % confidence.
   const bound = (3 * 86_400) / normal.seconds;
   return [
-    `${seen}, in ${watched}: that only shows fewer than ${rate(bound)} (with 95 % confidence)`,
-    `it is an estimate: the tail of the histogram, continued ${fold(extrapolation)}-fold; ${needed} of normal video would show it`,
+    `${seen}: this only shows, with 95 % confidence, that there are fewer than ${rate(bound)}`,
+    `so the threshold is an estimate: the tail of the histogram is continued ${fold(extrapolation)}-fold; ${needed} of normal video would measure it`,
   ];
 }
 

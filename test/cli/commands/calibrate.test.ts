@@ -51,14 +51,14 @@ describe("calibrate", () => {
     // 12 blocks are a minute.
     expect(found.minutes).toHaveLength(2);
     expect(found.minutes[0]).toBeCloseTo(Math.max(...scores.slice(0, 12)), 5);
-    expect(ran.stdout).toContain("highest level of each 5 s of 1 min 5 s of normal video:");
+    expect(ran.stdout).toContain("highest level of each 5 s, in 1 min 5 s of normal video:");
     expect(ran.stdout).toMatch(/^ *[\d.]+ {2}╌+ threshold$/m);
     expect(ran.stdout).toMatch(/^threshold [\d.]+ for 1 alarm per day$/m);
-    expect(ran.stdout).toContain("this video raises 0 alarms at this threshold, in 1 min 5 s");
+    expect(ran.stdout).toContain("the normal video raises 0 alarms at this threshold, in 1 min 5 s");
     // 3 · 86,400 / 65 per day are 166 per hour.
-    expect(ran.stdout).toContain("only shows fewer than 166 alarms per hour (with 95 % confidence)");
+    expect(ran.stdout).toContain("only shows, with 95 % confidence, that there are fewer than 166 alarms per hour");
     // 13 blocks of 5 s: a day is 1329 times as long.
-    expect(ran.stdout).toContain("continued 1329-fold; 1 d of normal video would show it");
+    expect(ran.stdout).toContain("continued 1329-fold; 1 d of normal video would measure it");
   });
 
   it("is found by score, which raises no alarm on the same video", async () => {

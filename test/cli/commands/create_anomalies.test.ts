@@ -94,7 +94,7 @@ describe("ubnormal", () => {
 
   it("cuts out sequences and pastes them", async () => {
     const said = await create("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "2");
-    expect(said).toBe("warning: no tracks: abnormal_scene_2_scenario_1\n");
+    expect(said).toBe("warning: no tracks in abnormal_scene_2_scenario_1\n");
     const sequences = join(root, "abnormal_sequences", "abnormal_scene_1_scenario_1");
     expect(filesIn(join(root, "abnormal_sequences"))).toEqual(["abnormal_scene_1_scenario_1"]);
     expect(filesIn(sequences)).toEqual(["sequence_0000", "sequence_0001"]);

@@ -168,7 +168,7 @@ describe("UBnormal as distributed", () => {
     ]);
     expect(videos[2]?.tracks).toBe(1);
     expect(notes).toEqual([
-      "abnormal videos for training: 1 video, not trained on; create-anomalies ubnormal cuts objects out of them",
+      "not trained on, because abnormal: 1 video of the training split; create-anomalies ubnormal cuts objects out of them",
     ]);
   });
 

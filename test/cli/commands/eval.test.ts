@@ -291,6 +291,8 @@ describe("eval refuses, and leaves nothing behind for,", () => {
     [["--smoothing", "none", "--range", "38"], /--range has no effect without --smoothing paper/],
     [["--top-k", "3"], /--top-k has no effect without --frame-score top-k/],
     [["--masked-only", "--tokens", "all"], /contradict each other/],
+    [["--frame-score", "anomaly-map", "--score", "student"], /--score has no effect/],
+    [["--masking", "gradient", "--maskings", "2"], /--maskings 2 has no effect/],
   ])("%j", async (options, message) => {
     await refused(root, options, message);
   });

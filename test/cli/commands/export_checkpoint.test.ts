@@ -62,9 +62,9 @@ describe("export-checkpoint", () => {
       saveCheckpoint({ ...tiny, config: { ...tiny.config, heads: 2 }, settings: {} }),
     );
     const printed = await run(at("two.safetensors"), at("two.pth"));
-    expect(printed).toContain("heads          2, which a .pth file does not say");
+    expect(printed).toContain("heads          2; a .pth file does not say so");
     expect(printed).toContain("optimizer      none in the file");
-    expect(printed).toContain("epoch          not known: None");
+    expect(printed).toContain("epoch          not known, so None");
   });
 
   it("refuses names that could overwrite a checkpoint", async () => {

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { NoAdapterError } from "../../../src/errors.js";
-import { listAdapters, openNodeGpu, slowNotice } from "../../../src/node/adapters/gpu.js";
+import { listAdapters, noGpu, openNodeGpu, slowNotice } from "../../../src/node/adapters/gpu.js";
 import { runInChild } from "../../support/child.js";
 import { scratch } from "../../support/folders.js";
 import { testAdapter, useGpu } from "../../support/gpu.js";
@@ -48,12 +48,12 @@ describe("a missing adapter", () => {
     expect((error as Error).message).not.toContain("\n");
   });
 
-  it("that is a GPU: the error names the software adapter and says what to install", async () => {
+  it("that is a GPU: the error says how to compute on the CPU", async () => {
     const gpus = (await listAdapters()).filter((a) => a.kind === "gpu");
     if (gpus.length > 0) return;
     const error = await openNodeGpu({ adapter: "gpu" }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(NoAdapterError);
-    expect((error as Error).message).toMatch(/^no GPU found by WebGPU.*: install your GPU's Vulkan driver/);
+    expect((error as Error).message).toMatch(/^no GPU found by WebGPU: \S+ .*to compute on the CPU with /);
   });
 });
 
@@ -85,10 +85,18 @@ describe("a machine without any Vulkan driver", () => {
     const lines = stdout.trim().split("\n");
     expect(lines).toHaveLength(4);
     for (const line of lines) expect(line).toMatch(/^true no /);
-    for (const line of lines.slice(0, 3)) {
-      expect(line).toMatch(/install your GPU's Vulkan driver \(Linux\).*npm install @sparticuz\/chromium.*Mesa/);
-    }
-    expect(lines[3]).toMatch(/^true no adapter named "lavapipe"/);
+    if (process.platform !== "linux") return;
+    const [auto, gpu, swiftShader, lavapipe] = lines;
+    expect(auto).toMatch(
+      /found: install your GPU's Vulkan driver, or lavapipe .*apt install mesa-.*npm install @sparticuz\/chromium$/,
+    );
+    expect(gpu).toMatch(
+      /no GPU found by WebGPU, and no software adapter: install your GPU's Vulkan driver, or lavapipe /,
+    );
+    expect(swiftShader).toMatch(
+      /no SwiftShader here: npm install @sparticuz\/chromium \(Linux x64\), or leave out adapter$/,
+    );
+    expect(lavapipe).toMatch(/no adapter named "lavapipe"; this machine has none; to install it: apt install mesa-/);
     expect(code).toBe(0);
   });
 
@@ -113,6 +121,35 @@ describe("a machine without any Vulkan driver", () => {
     );
     expect(lines.slice(1)).toEqual(["swiftshader", "1,2,3,4"]);
     expect({ code, signal }).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("the error for a GPU that is not there", () => {
+  const lines = (kind: Parameters<typeof noGpu>[0], platform: string) => noGpu(kind, "leave out --adapter", platform);
+
+  it("says how to compute on the CPU, with the fastest adapter", () => {
+    expect(lines("lavapipe", "linux")).toBe(
+      "no GPU found by WebGPU: leave out --adapter to compute on the CPU with lavapipe, or install your GPU's Vulkan driver",
+    );
+    expect(lines("swiftshader", "linux")).toMatch(
+      /driver; Mesa's lavapipe is about five times as fast: apt install mesa-vulkan-drivers /,
+    );
+    expect(lines("software", "win32")).toMatch(/on the CPU with software, or install your GPU's driver$/);
+    expect(lines(undefined, "darwin")).toMatch(/and no software adapter: install your GPU's driver$/);
+  });
+
+  it("names the option as the command line does, or the environment variable", async () => {
+    const program = `import { openNodeGpu } from "./src/node/adapters/gpu.ts";
+      const error = await openNodeGpu({ adapter: "swiftshader", swiftShaderArchive: null }).catch((e) => e);
+      console.log(error.message);
+      console.log(error.onCommandLine);`;
+    const run = async (adapter: string) =>
+      (await runInChild(program, { SDMAE_ADAPTER: adapter })).stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(", or ")[1]);
+    expect(await run("")).toEqual(["leave out adapter", "leave out --adapter"]);
+    expect(await run("swiftshader")).toEqual(["unset SDMAE_ADAPTER", "unset SDMAE_ADAPTER"]);
   });
 });
 

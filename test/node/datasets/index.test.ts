@@ -127,7 +127,7 @@ describe("the authors' layout", () => {
       "ignored in train/frames: readme.md",
       "train 01: 3 frame numbers are missing between 3 and 9, from 5 on",
       "train/frames_abnormal is there: frames with synthetic anomalies",
-      "train/gradients2 is there: motion gradients, which are not needed: they are computed",
+      "train/gradients2 is there: motion gradients, which are computed here and not read",
       "there is no test/",
     ]);
   });

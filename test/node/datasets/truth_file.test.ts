@@ -95,7 +95,7 @@ describe("labels", () => {
   it("of another name are mentioned, and fit in any form of Unicode", async () => {
     text(at("set/test/labels/1.txt"), "0\n1\n1\n0\n");
     expect((await openDataset(at("set"))).notes).toContain(
-      "test/labels holds 1.txt, which is no video's: a label file has its video's name, such as 01.txt",
+      "test/labels holds 1.txt, which fits no video: a label file has its video's name, such as 01.txt",
     );
     await frames(at("other/test/frames", "caméra".normalize("NFD")), [0]);
     text(at("other/test/labels", `${"caméra".normalize("NFC")}.txt`), "1\n");

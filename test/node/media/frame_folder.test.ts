@@ -87,8 +87,8 @@ test("a folder in which hardly any frame has a neighbour has a warning, unless t
   for (const number of [0, 8, 17, 25]) await image(`${number}.png`, number);
   const source = await openInput(at());
   expect(source.warnings).toEqual([
-    `${at()}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen; ` +
-      "--order name takes the frames as neighbours in the order of their names, --step N those whose numbers are N apart",
+    `${at()}: no frame has a neighbour, because the numbers in the names have gaps (0, 8, …): motion cannot be seen. ` +
+      "If the frames follow each other all the same, use --order name; if the numbers of neighbours are N apart, use --step N",
   ]);
   for (const options of [{ order: "name" }, { step: 8 }] as const) {
     expect((await openInput(at(), options)).warnings).toEqual([]);

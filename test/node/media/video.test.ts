@@ -143,7 +143,7 @@ describe("recordings that are not in one piece", () => {
     expect(frames.length).toBe(10);
     expect(frames[9].time).toBeCloseTo(0.9, 9);
     expect(source.warnings).toEqual([
-      `${path} begins between two key frames: its first 14.9 s (about 149 frames) cannot be decoded and are missing; frame 0 is the first picture that can be`,
+      `${path} begins between two key frames: its first 14.9 s (about 149 frames) cannot be decoded and are missing; frame 0 is the first picture that can be decoded`,
     ]);
   });
 
@@ -159,7 +159,7 @@ describe("recordings that are not in one piece", () => {
     for (const { data, width, height } of frames) expect([width, height, data.length]).toEqual([96, 64, 96 * 64 * 3]);
     expect(source.warnings?.slice(0, 2)).toEqual([
       `${path}: the pictures change from 96×64 to 128×96 pixels at frame 10; all are scaled to the first one's size`,
-      `${path}: the time stamps run back at frame 10, as where another recording is joined on; from there times continue without a gap`,
+      `${path}: the time stamps run back at frame 10, as if another recording was joined on; from there on, times continue without a gap`,
     ]);
   });
 

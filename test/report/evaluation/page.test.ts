@@ -213,6 +213,21 @@ describe("in a browser", () => {
     return rows.length === 0 ? Number.NaN : (rows[0] + rows.at(-1)!) / 2;
   };
 
+  test("it is drawn in a browser whose language Intl refuses", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    try {
+      await chromium!.setLanguage("en-US@posix");
+      const browser = await open(1280, "light");
+      const refused = "(() => { try { new Intl.NumberFormat('en-US@posix'); } catch { return true; } })()";
+      expect(await browser.evaluate(refused)).toBe(true);
+      const [column] = await columns(browser, [13]);
+      expect(rowOf(column, [...schemes.light.score])).toBeGreaterThan(0);
+      expect(browser.complaints()).toEqual([]);
+    } finally {
+      await chromium!.setLanguage("en-US");
+    }
+  });
+
   // The colours of the style sheet.
   const schemes = {
     light: { shade: [0xd5, 0x5e, 0x00, 0x26], score: [0x00, 0x67, 0xa5], line: [0x2d, 0x34, 0x40] },

@@ -272,10 +272,10 @@ describe("in a browser", () => {
     // 31 steps of half a second: 15.5 s. The third test was the best, with 0.8 + 0.003.
     expect(await tiles()).toEqual([
       "Epoch2of 9",
-      "Time left1 min 40 san estimate",
+      "Time left1 min 40 sestimated",
       "Time passed15 s30 steps",
-      "Mean loss1.5epoch 3; 1.5 in epoch 2",
-      "Best micro-AUC80.30%epoch 3; macro 95.00\u00a0%",
+      "Mean loss1.5in epoch 3; 1.5 in epoch 2",
+      "Best teacher: micro-AUC80.30%in epoch 3; macro-AUC 95.00\u00a0%",
     ]);
     const part = await browser.evaluate<number>("document.querySelector('progress').value");
     expect(part).toBeCloseTo(15 / 115, 6);
@@ -341,6 +341,33 @@ describe("in a browser", () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(asked(browser)).toBe(count);
     expect(browser.complaints()).toEqual([]);
+  });
+
+  test("both stages have a card of their best test", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "both stages");
+    await page.update(runOf(40, 3), { state: "done", text: "finished" });
+    const browser = await open(1280, "light");
+    await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+    const names = "[...document.querySelectorAll('.tiles h3')].map((name) => name.textContent)";
+    expect(await browser.evaluate(names)).toEqual([
+      ...["Time passed", "Mean loss", "Best teacher: micro-AUC", "Best student: micro-AUC"],
+    ]);
+  });
+
+  test("it is drawn in a browser whose language Intl refuses", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "language");
+    await page.update(runOf(40, 3), { state: "done", text: "finished" });
+    try {
+      await chromium!.setLanguage("en-US@posix");
+      const browser = await open(1280, "light");
+      await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+      expect(await hasColour(browser, 0.3, [0x00, 0x67, 0xa5])).toBe(true);
+      expect(browser.complaints()).toEqual([]);
+    } finally {
+      await chromium!.setLanguage("en-US");
+    }
   });
 
   test("before the first data it says that it waits", async ({ skip }) => {

@@ -15,6 +15,7 @@ import { versions } from "../../node/files/versions.js";
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { checkVideoPath, VideoWriter } from "../../node/media/video_writer.js";
+import { rate } from "../../report/calibration/texts.js";
 import { VideoReport } from "../../report/evaluation/video_report.js";
 import { Painter } from "../../report/video/painter.js";
 import * as format from "../../report/web/format.js";
@@ -26,8 +27,9 @@ import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
-import { refuseOutputs } from "../terminal/outputs.js";
+import { frameScoreText } from "../terminal/eval_summary.js";
 import { Progress } from "../terminal/progress.js";
+import { refuseOutputs } from "./refuse.js";
 
 /** The columns of --events: numbers of frames, seconds, the highest level, its box in pixels. */
 const columns = "event,start_frame,end_frame,peak_frame,start,end,peak,score,x1,y1,x2,y2\n";
@@ -90,9 +92,9 @@ export class ScoreOutputs {
    * @throws InputError if a file cannot be written, or an option has no effect
    */
   static async open(options: WatchOptions, context: OutputContext): Promise<ScoreOutputs> {
-    const { report, video, events, threshold, normal, normalQuantile, calibration } = options;
+    const { report, video, events, threshold, normal, normalQuantile, calibration, fps } = options;
     if (!wantsOutputs(options)) {
-      const useless = Object.entries({ threshold, normal, calibration }).find(([, value]) => value !== undefined);
+      const useless = Object.entries({ threshold, normal, calibration, fps }).find(([, value]) => value !== undefined);
       if (useless) throw new InputError(`--${useless[0]} has no effect without --report, --video or --events`);
     }
     if (normalQuantile !== undefined && normal === undefined) {
@@ -135,9 +137,9 @@ export class ScoreOutputs {
       this.finder = new EventFinder(decision, usualAlarmRule);
       if (decision.map) this.range = decision.map;
     } else {
-      const how = "--threshold, --normal VIDEO, or `sdmae calibrate`";
+      const how = "give --threshold or --normal VIDEO, or run `sdmae calibrate` first";
       if (options.events !== undefined) throw new InputError(`--events needs a threshold: ${how}`);
-      context.say(`without a threshold there are no events and no boxes (${how})`);
+      context.say(`without a threshold no events and no boxes are shown: ${how}`);
     }
     await this.eventsFile?.write(columns);
     if (options.video !== undefined) {
@@ -277,7 +279,7 @@ export class ScoreOutputs {
     }
     const { threshold, normal, alarmsPerDay, extrapolation, map } = found;
     const from = extrapolation > 1 ? `, extrapolated ${extrapolation.toPrecision(2)}-fold` : "";
-    return { threshold, normal, map, origin: `for ${alarmsPerDay} alarms per day${from} (${path})` };
+    return { threshold, normal, map, origin: `for ${rate(alarmsPerDay)}${from} (${path})` };
   }
 
   private async fromNormal(normal: string): Promise<Decision> {
@@ -298,17 +300,18 @@ export class ScoreOutputs {
     const threshold = collector.quantile(q);
     const alarms = alarmsAt(levels, threshold);
     const perHour = (3600 * alarms) / levels.seconds;
-    const meaning = `${alarms} false alarm${alarms === 1 ? "" : "s"} in its ${format.duration(levels.seconds)}, ${perHour.toPrecision(2)} per hour`;
     return {
       ...{ threshold, normal: levels.median },
-      origin: `the quantile ${q} of the normal video ${normal}; ${meaning}`,
+      origin:
+        `the ${q} quantile of the normal video ${normal}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
+        `in ${format.duration(levels.seconds)} (${Number(perHour.toPrecision(2))} per hour)`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };
   }
 
   private texts(): Parameters<VideoReport["write"]>[1] {
     const { detector, decision, context, page } = this;
-    const { size, maskRatio, masking, frameScore } = detector.settings;
+    const { size, maskRatio, masking, frameScore, score, norm } = detector.settings;
     const { sdmae, node } = versions();
     const seconds = this.lastTime + 1 / this.fps;
     const share = ((100 * this.abnormalSeconds) / seconds).toFixed(1);
@@ -319,7 +322,7 @@ export class ScoreOutputs {
       metrics: [
         ...(decision
           ? [
-              { name: "Events", text: String(this.events), note: "spans at or above the threshold" },
+              { name: "Events", text: String(this.events), note: "times that the score reached the threshold" },
               { name: "Abnormal", text: `${this.abnormalSeconds.toFixed(1)} s`, note: `${share} % of the video` },
             ]
           : []),
@@ -333,17 +336,20 @@ export class ScoreOutputs {
       ...(decision && { threshold: decision.threshold, thresholdNote: decision.origin }),
       notes: [
         ...(decision ? [] : ["No threshold was given, so no events are marked."]),
-        ...(step > 1 ? [`The video is long: each point of the curve is the highest of ${step} frames.`] : []),
+        ...(step > 1 ? [`The video is long: each point of the curve is the highest score of ${step} frames.`] : []),
       ],
       facts: [
         ["video", context.input],
         ["model", detector.checkpoint.source],
         ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
         ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}`],
-        ["frame score", frameScore.scoring],
-        ["regions", this.kind],
+        ["frame score", frameScoreText({ ...frameScore, rule: score }, norm)],
+        ["regions", `found in the map ${this.kind}`],
         ...(decision ? [["threshold", `${format.score(decision.threshold)}: ${decision.origin}`] as const] : []),
-        ["events", `the mean of ${average} s, for at least ${minimum} s; they end after ${hold} s below`],
+        [
+          "events",
+          `begin when the score, averaged over ${average} s, stays at the threshold for ${minimum} s; end after ${hold} s below the release level`,
+        ],
         ["adapter", detector.gpu.adapter.description],
         ["sdmae", sdmae],
         ["node", node],

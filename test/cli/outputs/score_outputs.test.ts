@@ -107,10 +107,10 @@ describe("score --events", () => {
     );
     expect(ran.code).toBe(0);
     const highest = Math.max(...rows.map(({ score }) => score));
-    const [, said] = /threshold ([\d.]+): the quantile 1 of the normal video/.exec(ran.stderr) ?? [];
+    const [, said] = /threshold ([\d.]+): the 1 quantile of the normal video/.exec(ran.stderr) ?? [];
     expect(Number(said)).toBeCloseTo(highest, 3);
     // 8 s from the first frame to the last; the highest frame is one alarm: 3600 / 8 per hour.
-    expect(ran.stderr).toContain("1 false alarm in its 8 s, 4.5e+2 per hour");
+    expect(ran.stderr).toContain("raises 1 false alarm in 8 s (450 per hour)");
   });
 });
 
@@ -165,7 +165,7 @@ describe("score --report", () => {
     }
     expect(shown.strip).toHaveLength(12);
     expect(data.moments).toHaveLength(1);
-    expect(data.moments[0]).toMatchObject({ kind: "event", note: "event 1, 1.1 s" });
+    expect(data.moments[0]).toMatchObject({ kind: "event", note: "event 1, 1.1 s long" });
   });
 
   it("shows the highest scores if there is no threshold", async () => {
