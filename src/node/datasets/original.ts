@@ -81,12 +81,22 @@ async function withTruth(
   return Promise.all(clips.map((clip) => videoOf(clip, truth)));
 }
 
+/** Frames with synthetic anomalies, and their masks: folders by the videos' names, in NFC. */
+export type Synthetic = Pick<Truth, "abnormal" | "abnormalMasks">;
+
 /** Folders with synthetic anomalies. @param folder of the training split */
-export async function syntheticIn(folder: string): Promise<Pick<Truth, "abnormal" | "abnormalMasks">> {
+export async function syntheticIn(folder: string): Promise<Synthetic> {
   return {
     abnormal: await entriesOf(join(folder, ABNORMAL)),
     abnormalMasks: await entriesOf(join(folder, ABNORMAL_MASKS)),
   };
+}
+
+/** A video with synthetic anomalies, if there are any of it. */
+export function abnormalOf(name: string, synthetic: Synthetic): Pick<DatasetVideo, "abnormal"> {
+  const [frames, masks] = [synthetic.abnormal, synthetic.abnormalMasks].map((all) => all.get(nameKey(name)));
+  if (frames === undefined || masks === undefined) return {};
+  return { abnormal: { frames: () => openFrameFolder(frames), masks: () => openFrameFolder(masks) } };
 }
 
 /**
@@ -148,9 +158,7 @@ export async function videoOf(clip: Clip, truth: Truth): Promise<DatasetVideo> {
   const key = nameKey(name);
   const labelFile = truth.labels.files.get(name);
   const masks = truth.masks.get(key) ?? (await masksIn(labelFile));
-  const [tracks, abnormal, abnormalMasks] = [truth.tracks, truth.abnormal, truth.abnormalMasks].map((all) =>
-    all.get(key),
-  );
+  const tracks = truth.tracks.get(key);
   return {
     name,
     path,
@@ -159,9 +167,7 @@ export async function videoOf(clip: Clip, truth: Truth): Promise<DatasetVideo> {
     ...(labelFile === undefined ? {} : { labels: () => readLabels(labelFile, clip) }),
     ...(masks === undefined ? {} : { mask: isMaskFile(masks) ? maskFileReader(masks, clip) : maskReader(masks, clip) }),
     ...(tracks === undefined ? {} : { tracks: () => readTracks(tracks, clip) }),
-    ...(abnormal !== undefined && abnormalMasks !== undefined
-      ? { abnormal: { frames: () => openFrameFolder(abnormal), masks: () => openFrameFolder(abnormalMasks) } }
-      : {}),
+    ...abnormalOf(name, truth),
   };
 }
 

@@ -10,6 +10,7 @@ import { type Findings, finishDataset, startFindings } from "./findings.js";
 import { type Layout, type OpenDatasetOptions, type Root, type Split, splitName } from "./layout.js";
 import { type Listing, listFolder, naturalOrder } from "./listing.js";
 import { ObjectTruth } from "./object_truth.js";
+import { abnormalOf, syntheticIn } from "./original.js";
 import { findSplit } from "./splits.js";
 import { readSplit } from "./ubnormal_split.js";
 
@@ -70,10 +71,11 @@ async function openUbnormal(root: Root, options: OpenDatasetOptions): Promise<Da
     if (!listing) return clips.map(plain);
     return withTruth(split, clips, () => annotations, findings);
   };
-  const splits = { train: await open("train"), test: await open("test") };
+  const trainFolder = join(root.path, splitName(root, "train") ?? "train");
+  const splits = { train: await withSynthetic(await open("train"), trainFolder), test: await open("test") };
   const hasValidation = splitName(root, "validation") !== undefined;
   const validation = hasValidation && { validation: await open("validation") };
-  return finishDataset("ubnormal", root, { ...splits, ...validation }, findings);
+  return finishDataset("ubnormal", root, { ...splits, ...validation }, findings, trainFolder);
 }
 
 /** The videos of UBnormal as distributed, by what they are for. */
@@ -132,7 +134,7 @@ async function openDistributed(root: Root, findings: Findings): Promise<Dataset>
   if (train.length === 0) findings.notes.push("train: no normal video of the published split is here");
   if (test.length === 0) findings.notes.push("test: no test video of the published split is here");
   const splits = {
-    train: await withTruth("train", train, besideClip, findings, true),
+    train: await withSynthetic(await withTruth("train", train, besideClip, findings, true), root.path),
     test: await withTruth("test", test, besideClip, findings, true),
     ...(validation.length > 0 && {
       validation: await withTruth("validation", validation, besideClip, findings, true),
@@ -149,6 +151,12 @@ function leaveOut(count: number, findings: Findings): void {
     `not trained on, because abnormal: ${count} video${count === 1 ? "" : "s"} of the training split; ` +
       "create-anomalies ubnormal cuts objects out of them",
   );
+}
+
+/** Adds frames with synthetic anomalies. @param folder in which their folders lie */
+async function withSynthetic(videos: readonly DatasetVideo[], folder: string): Promise<DatasetVideo[]> {
+  const synthetic = await syntheticIn(folder);
+  return videos.map((video) => ({ ...video, ...abnormalOf(video.name, synthetic) }));
 }
 
 function plain({ name, path, frameCount, open }: Clip): DatasetVideo {

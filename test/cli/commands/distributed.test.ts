@@ -220,6 +220,13 @@ describe("UBnormal as distributed", () => {
     expect((await train[0]?.abnormal?.masks())?.frameCount).toBe(6);
   });
 
+  it("takes frames with anomalies itself, and then trains with them", async () => {
+    const into = ["--dataset-root", at("UBnormal"), "--in-place", "--sequences", at("cut-third"), "--quiet"];
+    expect(await sdmae("create-anomalies", "ubnormal", at("UBnormal"), ...into)).toMatchObject({ code: 0, stderr: "" });
+    const { train, layout } = await openDataset(at("UBnormal"));
+    expect([layout, (await train[0]?.abnormal?.frames())?.frameCount]).toEqual(["ubnormal", 6]);
+  });
+
   it("has 543 videos in the published split", () => {
     const parts = [...publishedSplit()].map(([name, part]) => `${name.split("_")[0]} ${part}`);
     const counts = Object.fromEntries(

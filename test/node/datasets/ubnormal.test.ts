@@ -155,6 +155,17 @@ describe("UBnormal", () => {
     expect((await openDataset(at("set"))).train).toEqual([]);
   });
 
+  it("has synthetic anomalies of its training videos", async () => {
+    await makeSet();
+    renameSync(at("set/test"), at("set/training"));
+    for (const folder of ["frames_abnormal", "masks_abnormal"]) {
+      await frames(at("set/training", folder, normal), numbers);
+    }
+    const { train, trainFolder } = await openDataset(at("set"), { layout: "ubnormal" });
+    expect(trainFolder).toBe(at("set/training"));
+    expect((await train[0]?.abnormal?.frames())?.frameCount).toBe(5);
+  });
+
   it("reads video files, whose frames are numbered from 0", async () => {
     await makeSet("1,4,6\n");
     const options = [
