@@ -14,7 +14,14 @@ export {
   type PseudoAnomalyOptions,
   pseudoAnomalyDefaults,
 } from "./data/anomalies/pseudo_anomaly.js";
-export type { Dataset, DatasetVideo, PixelMask, TrackBox } from "./data/dataset.js";
+export {
+  type Dataset,
+  type DatasetVideo,
+  measuredOn,
+  type PixelMask,
+  type TestSplit,
+  type TrackBox,
+} from "./data/dataset.js";
 export {
   type Frame,
   type FrameSource,

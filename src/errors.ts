@@ -1,8 +1,28 @@
+/** An error with two spellings of its message, if the message names options. */
+class SpelledError extends Error {
+  // Private, so that Node does not print it with the error.
+  readonly #onCommandLine: string;
+
+  /**
+   * @param message with options as the library names them: `maskRatio`
+   * @param onCommandLine with options as commands name them: `--mask-ratio`; default: the same
+   */
+  constructor(message: string, onCommandLine = message) {
+    super(message);
+    this.#onCommandLine = onCommandLine;
+  }
+
+  /** The message as commands print it. */
+  get onCommandLine(): string {
+    return this.#onCommandLine;
+  }
+}
+
 /**
  * Something from outside (a file, an option, a video) cannot be used. The message is one line that
  * names the thing, the value and what would be right. Commands print it and exit with code 2.
  */
-export class InputError extends Error {
+export class InputError extends SpelledError {
   override readonly name: string = "InputError";
 }
 
@@ -10,7 +30,7 @@ export class InputError extends Error {
  * No usable WebGPU adapter, a limit that the adapter does not reach, device loss, or an error that
  * the GPU reported.
  */
-export class GpuError extends Error {
+export class GpuError extends SpelledError {
   override readonly name: string = "GpuError";
 }
 

@@ -1,10 +1,12 @@
 // Checks the rules of the house: floors import downwards only (docs/architecture.md), no imports in
-// circles, no Node API in the core, sound includes of shaders, prose of at most 100 columns, and
-// references to files that exist. Usage: node tools/check-house.js [ROOT], the folder that holds
-// src/.
+// circles, no Node API in the core, files that say what they are for, sound includes of shaders,
+// tests that mirror src/, prose of at most 100 columns, and references to files that exist. Usage:
+// node tools/check-house.js [ROOT], the folder that holds src/.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { mirrorProblems } from "./house/mirror.js";
+import { openingProblem } from "./house/openings.js";
 import { shaderProblems } from "./house/shaders.js";
 import { textProblems } from "./house/texts.js";
 
@@ -109,6 +111,8 @@ for (const file of filesUnder(source).sort()) {
     report(1, `${part} is on no floor: add it to tools/check-house.js and docs/architecture.md`);
     continue;
   }
+  const opening = openingProblem(text, blank(text, true));
+  if (opening) report(1, opening);
   for (const { specifier, line } of importsOf(text)) {
     imports++;
     if (!specifier.startsWith(".")) {
@@ -180,7 +184,7 @@ for (const circle of circles(new Map([...siblings].map(([part, to]) => [part, [.
   problems.push(`src/${path}:${line}: folders of one floor import each other in a circle: ${circle.join(" → ")}`);
 }
 
-problems.push(...shaderProblems(root), ...textProblems(root));
+problems.push(...shaderProblems(root), ...mirrorProblems(root), ...textProblems(root));
 
 for (const problem of problems) console.error(problem);
 const summary = `${graph.size} files, ${imports} imports, ${floors.length} floors; the core is ${[...core].join(", ")}`;

@@ -161,9 +161,6 @@ async function bundled(scratch) {
   return import(pathToFileURL(file).href);
 }
 
-// Chromium formats numbers for this locale.
-process.env.LC_ALL = "en_US.UTF-8";
-process.env.LANGUAGE = "en-US";
 if (!process.env.CHROMIUM && !existsSync("/usr/bin/chromium")) {
   const { default: chromium } = await import("@sparticuz/chromium");
   process.env.CHROMIUM = await chromium.executablePath();

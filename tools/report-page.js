@@ -8,6 +8,7 @@ import { build } from "esbuild";
 const pages = new Map([
   ["virtual:report-page", "src/report/evaluation/page"],
   ["virtual:training-page", "src/report/training/page"],
+  ["virtual:calibration-page", "src/report/calibration/page"],
   ["virtual:bench-page", "src/report/bench/page"],
 ]);
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -29,7 +30,7 @@ async function source(name) {
   });
   const text = (extension) => outputFiles.find(({ path }) => path.endsWith(extension)).text;
   // A program that contains uPlot must also contain its licence.
-  const hasPlots = Object.keys(metafile.inputs).some((path) => path.startsWith("node_modules/uplot/"));
+  const hasPlots = Object.keys(metafile.inputs).some((path) => path.includes("node_modules/uplot/"));
   const licence = hasPlots
     ? `/*! uPlot\n${(await readFile(`${root}/node_modules/uplot/LICENSE`, "utf8")).trim()}\n*/\n`
     : "";

@@ -23,7 +23,7 @@ for await (const { source, time = 0, score } of detector.streams(cameras, { prom
 for (const [i, count] of alarms.entries()) console.log(`camera ${i + 1}: ${count} frames above ${threshold}`);
 detector.close();
 
-/** Three streets, each with something else that is not normal there. */
+/** Three streets, each with another anomaly. */
 function streets() {
   const anomalies = ["runner", "bicycle", "cart"];
   const clip = { width: 144, height: 96, fps: 10, view: "close", train: 0, test: 1, frames: 40 };

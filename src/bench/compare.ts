@@ -1,10 +1,13 @@
+// bench/compare.js: measures the engine beside its peers at several batch sizes. They take turns in
+// one run, so that all of them meet the machine in the same state.
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
 import { checkpointOrFresh, maskRatioOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { refuseOutputs } from "../cli/outputs/refuse.js";
 import { examples } from "../cli/terminal/examples.js";
-import { refuseOutputs } from "../cli/terminal/outputs.js";
+import { messageOf } from "../cli/terminal/message.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
 import { activationType, type ScoreSettings, scoreSettings } from "../detector/settings.js";
@@ -472,5 +475,5 @@ function comparisonFacts({ checkpoint, plan, results }: Found, seconds: number):
 }
 
 function reason(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error));
+  return oneLine(messageOf(error));
 }

@@ -1,10 +1,11 @@
+// bench/streams.js: finds how many cameras one detector keeps up with, and how late its scores are.
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
 import { checkpointOrFresh, dtypeOption, patchOption } from "../cli/options/model.js";
 import { numberIn, parseSize, wholeNumber } from "../cli/options/parse.js";
+import { refuseOutputs } from "../cli/outputs/refuse.js";
 import { examples } from "../cli/terminal/examples.js";
-import { refuseOutputs } from "../cli/terminal/outputs.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
 import type { Frame, FrameSource } from "../data/frame.js";

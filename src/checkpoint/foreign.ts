@@ -1,10 +1,10 @@
-// Names what a file is that was taken for a checkpoint: a download that went wrong, or another
-// format.
+// Names what a file is that was taken for a checkpoint, labels or an image: a download that went
+// wrong, or another format.
 
 import { shown } from "./text.js";
 
 /** Bytes that are looked at. Larger texts are told by their beginning. */
-const maxTextBytes = 65_536;
+export const maxTextBytes = 65_536;
 
 /** Formats by their first bytes, in Latin-1. */
 const signatures: readonly [string, string][] = [
@@ -63,20 +63,19 @@ function jsonMessage(value: unknown, depth = 0): string | undefined {
   return undefined;
 }
 
-function describeJson(text: string): string {
-  let value: unknown;
+/** The value of a JSON text; undefined if it is none. */
+function parsedJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return /^[{[]/.test(text) ? JSON.parse(text) : undefined;
   } catch {
-    return `a text, not a checkpoint; it begins ${quoted(text.slice(0, 200))}`;
+    return undefined;
   }
-  const message = typeof value === "object" ? jsonMessage(value) : undefined;
-  return message === undefined
-    ? `JSON, not a checkpoint; it begins ${quoted(text.slice(0, 200))}`
-    : `a server's answer in JSON, not the file itself: ${quoted(message)}`;
 }
 
-function describeText(text: string): string {
+/** A text without comments and an XML declaration, with which a page may begin. */
+const markupOf = (text: string) => text.replace(/^(\s|<!--[\s\S]*?-->|<\?[^>]*\?>)*/, "");
+
+function describeStandInText(text: string): string | undefined {
   if (/^version https?:\/\/[^\s]*\/spec\/v?\d/.test(text) && /^oid /m.test(text)) {
     const size = /^size (\d{1,15})\s*$/m.exec(text)?.[1];
     const real = size === undefined ? "" : ` (${size} bytes)`;
@@ -85,20 +84,36 @@ function describeText(text: string): string {
   if (/^(\.\.\/|\.\/)*(\.git\/|\/)annex\/objects\//.test(text)) {
     return 'a git-annex pointer, not the file itself; run "git annex get" in its repository';
   }
-  // A page may begin with comments and an XML declaration.
-  const markup = text.replace(/^(\s|<!--[\s\S]*?-->|<\?[^>]*\?>)*/, "");
+  const markup = markupOf(text);
   if (/^<(!doctype\s+html|html|head|body|title|meta|script)\b/i.test(markup)) {
     return `a web page${pageTitle(text)}, not the file itself; download it again, logged in or by the direct link`;
   }
   if (/^<\w/.test(markup)) {
     const message =
       /<message>([^<]{0,1000})<\/message/i.exec(text)?.[1] ?? /<code>([^<]{0,1000})<\/code/i.exec(text)?.[1];
-    return message === undefined
-      ? `XML, not a checkpoint; it begins ${quoted(markup.slice(0, 200))}`
-      : `a server's answer in XML, not the file itself: ${quoted(message)}`;
+    return message === undefined ? undefined : `a server's answer in XML, not the file itself: ${quoted(message)}`;
   }
-  if (/^[{[]/.test(text)) return describeJson(text);
-  return `a text, not a checkpoint; it begins ${quoted(text.slice(0, 200))}`;
+  const value = parsedJson(text);
+  const message = typeof value === "object" ? jsonMessage(value) : undefined;
+  return message === undefined ? undefined : `a server's answer in JSON, not the file itself: ${quoted(message)}`;
+}
+
+function describeText(text: string): string {
+  const standIn = describeStandInText(text);
+  if (standIn !== undefined) return standIn;
+  const markup = markupOf(text);
+  if (/^<\w/.test(markup)) return `XML, not a checkpoint; it begins ${quoted(markup.slice(0, 200))}`;
+  const kind = parsedJson(text) === undefined ? "a text" : "JSON";
+  return `${kind}, not a checkpoint; it begins ${quoted(text.slice(0, 200))}`;
+}
+
+/**
+ * What lies in the place of a file that was not downloaded, as the end of a message: a pointer of
+ * Git LFS or git-annex, a web page, a server's answer. Undefined for anything else.
+ */
+export function describeStandIn(bytes: Uint8Array): string | undefined {
+  const text = textOf(bytes);
+  return text === undefined ? undefined : describeStandInText(text);
 }
 
 /**

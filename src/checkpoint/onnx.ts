@@ -89,7 +89,8 @@ interface Value {
  * @param rows what a row of the stored matrix belongs to, see linearWeights
  */
 function matricesOf(weight: Tensor, rows: "outputs" | "inputs"): Float32Array[] {
-  const [batch, k, n] = weight.shape;
+  const [batch, height, width] = weight.shape;
+  const [n, k] = rows === "outputs" ? [height, width] : [width, height];
   const data = floatsOf(weight);
   return Array.from({ length: batch }, (_, entry) => {
     const own = data.subarray(entry * k * n, (entry + 1) * k * n);

@@ -1,3 +1,4 @@
+// The program sdmae: all commands by name. tools/*.js run single ones.
 import { Command } from "commander";
 import { versions } from "../node/files/versions.js";
 import { adaptersCommand } from "./commands/adapters.js";

@@ -2,6 +2,7 @@ import { type Command, CommanderError } from "commander";
 import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/files/messages.js";
 import { Interrupted } from "./terminal/interrupt.js";
+import { messageOf } from "./terminal/message.js";
 
 /**
  * Listens to errors of the standard output, so that a pipe that closes early does not end the
@@ -32,8 +33,7 @@ export async function run(program: Command, args: readonly string[]): Promise<nu
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
     // File names may contain line breaks.
-    const message = (error instanceof Error ? error.message : String(error)).replace(/\s*[\r\n]\s*/g, " ");
-    process.stderr.write(`error: ${message}\n`);
+    process.stderr.write(`error: ${messageOf(error).replace(/\s*[\r\n]\s*/g, " ")}\n`);
     if (error instanceof InputError || error instanceof GpuError) return 2;
     if (error instanceof Error && process.env.SDMAE_DEBUG) process.stderr.write(`${error.stack}\n`);
     return 1;

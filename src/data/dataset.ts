@@ -70,8 +70,29 @@ export interface Dataset {
   readonly trainFolder?: string;
   readonly train: readonly DatasetVideo[];
   readonly test: readonly DatasetVideo[];
+  /** Videos with ground truth to choose settings by; absent if the layout has no such split. */
+  readonly validation?: readonly DatasetVideo[];
+  /** Which videos {@link test} holds; default: those for tests. */
+  readonly testSplit?: TestSplit;
   /** One line for each thing that is missing or was skipped. */
   readonly notes: readonly string[];
+}
+
+/** The splits on which a model can be measured. */
+export const testSplits = ["test", "validation"] as const;
+export type TestSplit = (typeof testSplits)[number];
+
+/**
+ * A data set that is measured on one of its splits.
+ * @throws InputError if it has no videos in that split
+ */
+export function measuredOn(dataset: Dataset, split: TestSplit): Dataset {
+  if (split === "test") return dataset;
+  const { validation = [] } = dataset;
+  if (validation.length === 0) {
+    throw new InputError(`${dataset.root} has no validation videos: only UBnormal's are known`);
+  }
+  return { ...dataset, test: validation, testSplit: split };
 }
 
 /**

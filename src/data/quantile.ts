@@ -6,11 +6,11 @@ import { InputError } from "../errors.js";
  * @throws InputError if there is no value, a value is NaN, or q is outside 0…1
  */
 export function quantile(values: Float32Array | Float64Array, q: number): number {
-  if (values.length === 0) throw new InputError("there is no quantile of no values");
+  if (values.length === 0) throw new InputError("a quantile needs at least one value");
   if (!(q >= 0 && q <= 1)) throw new InputError(`the quantile ${q} is not between 0 and 1`);
   const sorted = values.slice().sort();
   // NaN sorts last.
-  if (Number.isNaN(sorted.at(-1))) throw new InputError("there is no quantile of values that include NaN");
+  if (Number.isNaN(sorted.at(-1))) throw new InputError("a quantile needs values that are numbers, but one is NaN");
   const at = q * (sorted.length - 1);
   const below = sorted[Math.floor(at)];
   const above = sorted[Math.ceil(at)];

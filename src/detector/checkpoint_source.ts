@@ -1,12 +1,14 @@
 // Where a detector's checkpoint may come from: URLs, bytes, or a checkpoint that is open already.
 import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../checkpoint/checkpoint.js";
+import { looksLikeShardIndex, parseShardIndex, shardName } from "../checkpoint/shards.js";
 import { InputError } from "../errors.js";
 
 /** A checkpoint, or where it is: one or two URLs (teacher, student), a file's bytes, or files. */
 export type DetectorSource = string | URL | readonly string[] | Uint8Array | readonly CheckpointFile[] | Checkpoint;
 
 /**
- * Opens a checkpoint; strings are fetched as URLs.
+ * Opens a checkpoint; strings are fetched as URLs. If a file is an index of shards, these are
+ * fetched from beside it.
  * @param options `heads`: attention heads, if the file does not name them
  * @throws InputError if a URL cannot be fetched or a file is not a checkpoint
  */
@@ -16,15 +18,45 @@ export async function fetchCheckpoint(source: DetectorSource, { heads }: { heads
   const parts = (Array.isArray(source) ? source : [source]) as (string | URL | CheckpointFile)[];
   const files = await Promise.all(
     parts.map(async (part) => {
-      if (typeof part !== "string" && "bytes" in part) return part;
-      const response = await fetch(part).catch((error: Error) => {
-        throw new InputError(`${part} cannot be fetched: ${error.message}`);
-      });
-      if (!response.ok) throw new InputError(`${part} cannot be fetched: status ${response.status}`);
-      return { name: String(part), bytes: new Uint8Array(await response.arrayBuffer()) };
+      return typeof part !== "string" && "bytes" in part ? part : fetchWithShards(part);
     }),
   );
   return openCheckpoint(files, { heads });
+}
+
+/** A checkpoint's file, with its shards if it is their index. */
+async function fetchWithShards(from: string | URL): Promise<CheckpointFile> {
+  const path = String(from).replace(/[?#].*$/s, "");
+  const shard = shardName(path.slice(path.lastIndexOf("/") + 1));
+  if (shard) throw new InputError(`${from} is one of ${shard.count} shards: give their index, ${shard.index}`);
+  const { url, ...file } = await fetchFile(from);
+  if (!looksLikeShardIndex(file.bytes)) return file;
+  if (!/^https?:/.test(url)) throw new InputError(`${from} is an index of shards, which are fetched by http(s) only`);
+  const shards: CheckpointFile[] = [];
+  for (const name of parseShardIndex(file.bytes, file.name).files) {
+    // A name has no folder, so this is beside the index.
+    const beside = new URL(encodeURIComponent(name), url);
+    const { bytes, url: last } = await fetchFile(beside);
+    const { origin } = new URL(last);
+    if (origin !== beside.origin) {
+      throw new InputError(
+        `${beside} leads to another server, ${origin}: shards are fetched from that of their index; download them`,
+      );
+    }
+    shards.push({ name: beside.href.slice(0, -encodeURIComponent(name).length) + name, bytes });
+  }
+  return { ...file, shards };
+}
+
+/** A file, and its address after all redirects. */
+async function fetchFile(from: string | URL): Promise<CheckpointFile & { url: string }> {
+  const fail = (error: unknown): never => {
+    throw new InputError(`${from} cannot be fetched: ${error instanceof Error ? error.message : error}`);
+  };
+  const response = await fetch(from).catch(fail);
+  if (!response.ok) return fail(`status ${response.status}`);
+  const bytes = new Uint8Array(await response.arrayBuffer().catch(fail));
+  return { name: String(from), bytes, url: response.url };
 }
 
 function isCheckpoint(source: DetectorSource): source is Checkpoint {

@@ -29,6 +29,11 @@ export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-ano
 /** Name of a frame scoring. */
 export type FrameScoring = (typeof frameScorings)[number];
 
+/** A scoring as messages and pages name it: its name, with the k if it has one. */
+export function scoringName({ scoring, topK }: { scoring: FrameScoring; topK: number }): string {
+  return topScorings.has(scoring) ? `${scoring} (k = ${topK})` : scoring;
+}
+
 /** Which tokens count. */
 export const tokenChoices = ["all", "visible", "removed"] as const;
 /** Name of a choice of tokens. */
@@ -107,10 +112,14 @@ export const mapOf: Readonly<Record<FrameScoring, MapKind>> = {
   "cleaned-map": "cleaned-map",
 };
 
+/** Whether a map is made of errors, so that rule and norm matter. */
+export function isErrorMap(kind: MapKind): boolean {
+  return kind === "error" || kind === "moving-error";
+}
+
 /** Whether a scoring is made of errors, so that rule and norm matter. */
 export function isOfErrors(scoring: FrameScoring): boolean {
-  const map = mapOf[scoring];
-  return map === "error" || map === "moving-error";
+  return isErrorMap(mapOf[scoring]);
 }
 
 /**

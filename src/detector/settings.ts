@@ -63,7 +63,9 @@ export function scoreSettings(
   const hasStudent = config.studentDepth > 0;
   const score = options.score ?? (hasTrainedStudent(config, extras) ? (own.score ?? preset.score) : "teacher");
   if (!hasStudent && score !== "teacher") {
-    throw new InputError(`score "${score}" needs a student, which this model does not have; "teacher" does not`);
+    const message = (option: string) =>
+      `${option} ${score} needs a student, which this model does not have: use ${option} teacher`;
+    throw new InputError(message("score"), message("--score"));
   }
   const maskedOnly = options.maskedOnly ?? own.maskedOnly ?? preset.maskedOnly;
   const size = options.size ?? own.size ?? preset.size;
@@ -84,11 +86,11 @@ export function scoreSettings(
     dtype: activationType(options.dtype, target),
   };
   const grid = tokenGrid(settings.size, config.patch, settings.maskRatio);
-  if (settings.maskedOnly && grid.keep === grid.tokens) {
+  if ((settings.maskedOnly || settings.frameScore.tokens === "removed") && grid.keep === grid.tokens) {
     throw new InputError(`scores are over removed tokens only, but mask ratio ${settings.maskRatio} removes none`);
   }
   if (settings.frameScore.scoring === "cleaned-map" && !hasStudent) {
-    throw new InputError("frame score cleaned-map needs a student, which this model does not have");
+    throw new InputError("the frame score cleaned-map needs a student, which this model does not have");
   }
   return settings;
 }

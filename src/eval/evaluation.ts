@@ -9,6 +9,7 @@ import {
   paperFrameScore,
 } from "../detector/frame_score.js";
 import { InputError } from "../errors.js";
+import { usualAlarmRule } from "../watch/alarm_rule.js";
 import { type EventMetrics, eventMetrics } from "./events.js";
 import { macroAuc, microAuc } from "./frame_auc.js";
 import { PixelAuc } from "./pixel_auc.js";
@@ -28,6 +29,11 @@ export interface EvaluationSettings extends FrameScoreSettings {
   map: MapKind;
   /** A region is where the map reaches this quantile of its video's values; 0 to below 1. */
   regionQuantile: number;
+  /**
+   * The threshold of events, for scores before smoothing, by the rule for live video; default: that
+   * of the equal-error rate, for smoothed scores.
+   */
+  threshold?: number;
   /** Frames per second of videos without a clock, for event-level figures; default 25. */
   fps?: number;
   /** Share of a track's regions that must be found, above 0 and at most 1. */
@@ -71,7 +77,7 @@ export interface EvaluationResult {
   /** Equal-error rate over all frames, and its threshold. */
   equalErrorRate?: { rate: number; threshold: number };
   roc?: RocCurve;
-  /** Events and alarms at the threshold of the equal-error rate. */
+  /** Events and alarms at the threshold that was given, else at that of the equal-error rate. */
   events?: EventMetrics;
   pixelAuc?: number;
   rbdc?: number;
@@ -153,11 +159,9 @@ export class Evaluation {
       result.microAuc = micro;
       result.roc = rocCurve(labels, scores, 500);
       result.equalErrorRate = equalErrorRate(labels, scores);
-      const { threshold } = result.equalErrorRate ?? {};
-      const fps = settings.fps ?? 25;
-      const timed = labelled.map((v) => ({ ...v, times: v.times ?? v.frames.map((_, i) => i / fps) }));
-      if (threshold !== undefined) result.events = eventMetrics(timed, threshold);
     }
+    const events = eventsOf(labelled, settings, result.equalErrorRate?.threshold);
+    if (events) result.events = events;
     if (this.masked > 0) {
       const pixelAuc = this.pixels.auc();
       if (pixelAuc !== undefined) result.pixelAuc = pixelAuc;
@@ -185,7 +189,7 @@ export class Evaluation {
     if (!video.mask && !video.tracks) return;
     const { rule, map: kind, regionQuantile } = this.settings;
     const record = records[0];
-    // 1. Detections: regions of the maps above a quantile of the video's values.
+    // 1. Detections: regions in which the maps reach a quantile of the video's values.
     const maps = record.tokens.map((_, frame) => {
       const maskings = records.map(({ tokens }) => tokens[frame]);
       return meanTokenMap(maskings, rule, kind);
@@ -214,6 +218,20 @@ export class Evaluation {
     this.regionFrames += maps.length;
     this.regions.push({ name: video.name, tracks, detections });
   }
+}
+
+/** Events and alarms; undefined without a threshold. */
+function eventsOf(
+  labelled: readonly (VideoResult & { labels: Uint8Array })[],
+  { threshold, fps = 25 }: EvaluationSettings,
+  equalError: number | undefined,
+): EventMetrics | undefined {
+  const timed = labelled.map((v) => ({ ...v, times: v.times ?? v.frames.map((_, i) => i / fps) }));
+  if (threshold !== undefined) {
+    const plain = timed.map((video) => ({ ...video, scores: video.raw }));
+    return eventMetrics(plain, threshold, usualAlarmRule);
+  }
+  return equalError === undefined ? undefined : eventMetrics(timed, equalError);
 }
 
 /** Frame scores, averaged over maskings. */

@@ -34,13 +34,20 @@ export interface EventMetrics {
   delay?: { median: number; longest: number };
 }
 
-/** Events and alarms of a threshold, over videos. Undefined if there are no videos. */
-export function eventMetrics(videos: readonly EventVideo[], threshold: number): EventMetrics | undefined {
+/**
+ * Events and alarms of a threshold, over videos. Undefined if there are no videos.
+ * @param rule how scores become alarms; default: for scores that are smoothed already
+ */
+export function eventMetrics(
+  videos: readonly EventVideo[],
+  threshold: number,
+  rule: AlarmRule = evaluationAlarmRule,
+): EventMetrics | undefined {
   if (videos.length === 0) return undefined;
   const delays: number[] = [];
   let [events, alarmCount, falseAlarms, seconds] = [0, 0, 0, 0];
   for (const { times, scores, labels } of videos) {
-    const alarms = alarmsOf(times, scores, threshold);
+    const alarms = alarmsOf(times, scores, threshold, rule);
     const labelled = runs(labels);
     for (const { first, last } of labelled) {
       const seen = alarms.find(({ start, end }) => start.frame <= last && end.frame >= first);
@@ -65,8 +72,13 @@ export function eventMetrics(videos: readonly EventVideo[], threshold: number): 
 }
 
 /** The alarms of a video; their frames are positions. */
-function alarmsOf(times: ArrayLike<number>, scores: ArrayLike<number>, threshold: number): WatchEvent[] {
-  const finder = new EventFinder({ threshold }, evaluationAlarmRule);
+function alarmsOf(
+  times: ArrayLike<number>,
+  scores: ArrayLike<number>,
+  threshold: number,
+  rule: AlarmRule,
+): WatchEvent[] {
+  const finder = new EventFinder({ threshold }, rule);
   const alarms: WatchEvent[] = [];
   const take = (change: ReturnType<EventFinder["push"]>) => {
     if (change?.kind === "end") alarms.push(change.event);

@@ -1,3 +1,4 @@
+// The device: what its adapter is and can do, and the engine's buffers, pipelines and errors on it.
 import { DeviceLostError, GpuError, NoAdapterError } from "../errors.js";
 import { type Nap, patiently } from "./patience.js";
 import { declaredBindings } from "./wgsl.js";

@@ -1,3 +1,4 @@
+// Times single kernels on the GPU.
 import type { Gpu } from "./gpu.js";
 
 /** Time that one kernel took on the GPU. */

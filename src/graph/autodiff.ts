@@ -1,3 +1,4 @@
+// Gradients: adds the backward pass of a graph to it, by asking each op for its gradient.
 import { type Graph, reshape, type Tensor } from "./graph.js";
 
 /**

@@ -1,3 +1,5 @@
+// The graph: tensors, and the nodes that compute them. Knows ops only as an interface, which is
+// here too.
 import type { Target } from "../gpu/gpu.js";
 import { float32ToHalf } from "../half.js";
 

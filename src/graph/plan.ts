@@ -1,3 +1,5 @@
+// Decides which buffer each computed tensor lives in. Tensors that are not needed at the same time
+// share one.
 import { byteSize, type Graph, type Node, storageOf } from "./graph.js";
 
 /** Which buffer each computed tensor lives in. */

@@ -1,3 +1,4 @@
+// The executor: compiles a graph for a device, once, and runs its steps.
 import type { Gpu } from "../gpu/gpu.js";
 import { patiently } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";

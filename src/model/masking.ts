@@ -37,14 +37,12 @@ export function tokenGrid({ height, width }: Size, patch: number, maskRatio: num
   const { keep, keptColumns } = kept(rows, columns, maskRatio);
   const tokens = rows * columns;
   if (!leavesGrid(rows, columns, maskRatio)) {
-    throw new InputError(
-      `mask ratio ${maskRatio} leaves no grid at ${height}x${width}: ${keep} of ${tokens} tokens are kept, which is not ${rows} rows of ` +
-        `${keptColumns} (${columns} columns × ${Number((1 - maskRatio).toFixed(6))}, rounded down); ` +
-        [
-          `mask ratio ${nearestRatio(rows, columns, maskRatio)} leaves one`,
-          ...nearestSizes(rows, columns, patch, maskRatio),
-        ].join(", so does "),
-    );
+    const why = `mask ratio ${maskRatio} leaves no grid at ${height}x${width} (it keeps ${keep} of ${tokens} tokens, not ${rows} rows of ${keptColumns})`;
+    const ratio = nearestRatio(rows, columns, maskRatio);
+    const sizes = nearestSizes(rows, columns, patch, maskRatio).join(" or ");
+    const message = (ratioOption: string, sizeOption: string) =>
+      `${why}: use ${ratioOption} ${ratio}${sizes && `, or ${sizeOption} ${sizes}`}`;
+    throw new InputError(message("maskRatio", "size"), message("--mask-ratio", "--size"));
   }
   return { rows, columns, tokens, keep, keptColumns };
 }
@@ -68,7 +66,7 @@ function nearestSizes(rows: number, columns: number, patch: number, maskRatio: n
   const widths = (step: number) => Array.from({ length: 64 }, (_, i) => columns + step * (i + 1));
   return [widths(-1), widths(1)].flatMap((counts) => {
     const found = counts.find((count) => count > 0 && leavesGrid(rows, count, maskRatio));
-    return found === undefined ? [] : [`size ${rows * patch}x${found * patch}`];
+    return found === undefined ? [] : [`${rows * patch}x${found * patch}`];
   });
 }
 

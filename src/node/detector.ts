@@ -1,3 +1,4 @@
+// The core's detector with what Node adds: checkpoints by path, and a device by Dawn.
 import { type DetectorSource, fetchCheckpoint } from "../detector/checkpoint_source.js";
 import { Detector as CoreDetector, type DetectorOptions } from "../detector/detector.js";
 import { type NodeGpuOptions, openNodeGpu } from "./adapters/gpu.js";

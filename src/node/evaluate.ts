@@ -1,3 +1,4 @@
+// Evaluates a detector on a data set, and keeps the records of its videos in files.
 import type { Dataset } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { Evaluation, type EvaluationResult, type EvaluationSettings } from "../eval/evaluation.js";

@@ -1,3 +1,5 @@
+// The core's training with what Node adds: a device by Dawn, and decoded frames in a temporary
+// file.
 import type { Dataset } from "../data/dataset.js";
 import type { TrainingConfig } from "../train/config.js";
 import { train as coreTrain, type TrainOptions, type TrainResult } from "../train/trainer.js";

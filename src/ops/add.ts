@@ -1,3 +1,4 @@
+// a + b, and how autodiff adds gradients with it.
 import addWgsl from "../../shaders/add.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Add } from "../graph/autodiff.js";

@@ -1,3 +1,5 @@
+// Sums over the rows of matrices, with a scale per batch entry: the gradient of a bias, and the
+// last stage of a weight gradient.
 import columnSumWgsl from "../../shaders/column_sum.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";

@@ -1,3 +1,5 @@
+// Adds up partial sums: the last stage of the reductions of training that column_sum.ts does not
+// make.
 import columnSumsWgsl from "../../shaders/column_sums.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";

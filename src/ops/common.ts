@@ -1,8 +1,9 @@
+// What all ops share: checks of shapes and types, and counts of workgroups, bytes and FLOP.
 import { byteSize, type Call, type Cost, elementCount, type TensorSpec } from "../graph/graph.js";
 
 /**
- * Words of the `Sample` struct that kernels read: slots of five frames and of the target, and the
- * frame's position.
+ * Words of the `Sample` struct that kernels read: slots of five frames and of the target, the
+ * current frame's number, and a word that is not used.
  */
 export const sampleWords = 8;
 

@@ -17,7 +17,7 @@ interface DenseAttrs {
 /**
  * The linear layer of training, whose weights stay as PyTorch keeps them: x [batch, M, K], weight
  * [batch, N, K], bias [batch, N], a residual of y's size → y [batch, M, N] = scale · (x Wᵀ + b) +
- * residual; and the step's copies of the weight [batch, K, N] (of x's type) and the bias [batch, N]
+ * residual; and the step's copies of the weight [batch, N, K] (of x's type) and the bias [batch, N]
  * for {@link linearOp}'s kernels.
  */
 export const denseOp: Op<DenseAttrs, "x" | "weight", "bias" | "residual"> = {
@@ -37,14 +37,14 @@ export const denseOp: Op<DenseAttrs, "x" | "weight", "bias" | "residual"> = {
     expectScales(scales, batch);
     return [
       { shape: [batch, m, n], dtype },
-      { shape: [batch, k, n], dtype },
+      { shape: [batch, n, k], dtype },
       { shape: [batch, n], dtype: "f32" },
     ];
   },
   kernels({ inputs, outputs: [y, packedWeight, packedBias], attrs }, target) {
     const { x, weight, bias, residual } = inputs;
     const { transposed = false, scales } = attrs;
-    const [batch, k, n] = packedWeight.shape;
+    const [batch, n, k] = packedWeight.shape;
     const strips = linearStrips(target, n);
     const constants = {
       ...{ N: n, K: k, TRANSPOSED: transposed },

@@ -1,3 +1,5 @@
+// The three convolutional projections of a block in one pass, and their weights with BatchNorm
+// folded in.
 import depthwiseConvWgsl from "../../shaders/depthwise_conv.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op } from "../graph/graph.js";

@@ -1,3 +1,5 @@
+// The frames of scoring on the GPU: a ring of raw slots, and a resized copy of each. A frame is
+// resized once, although three samples use it.
 import type { Graph, Tensor } from "../graph/graph.js";
 import { motionGradientOp } from "./motion_gradient.js";
 import { interpolationTables, rawSlotWords, type Size } from "./resize.js";

@@ -1,3 +1,5 @@
+// The frames of training on the GPU: raw slots for frames of several sizes, and what a step takes
+// from them.
 import type { Graph, Tensor } from "../graph/graph.js";
 import { sampleWords } from "./common.js";
 import { gatherFramesOp, gatherMotionOp } from "./gather_frames.js";

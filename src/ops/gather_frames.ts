@@ -1,3 +1,4 @@
+// Takes listed raw frames, or the motion between them, and resizes them into the images of a step.
 import type { Op } from "../graph/graph.js";
 import { dim, expect, expectShape, sampleWords } from "./common.js";
 import { type ResizeAttrs, rawSlotWords, resizeKernel } from "./resize.js";

@@ -1,3 +1,5 @@
+// The gradient of GELU with dropout, and what it shares with the forward pass: both draw the same
+// mask.
 import geluDropoutBackwardWgsl from "../../shaders/gelu_dropout_backward.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { type Specialization, specialize } from "../gpu/wgsl.js";

@@ -1,3 +1,4 @@
+// Grows the masks of pasted anomalies. A square is grown along rows, then along columns.
 import growMaskWgsl from "../../shaders/grow_mask.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Graph, Op, Tensor } from "../graph/graph.js";

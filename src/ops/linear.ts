@@ -1,3 +1,5 @@
+// The linear layer with what is fused into it, and its weights in the layouts that its variants
+// read.
 import linearWgsl from "../../shaders/linear.wgsl";
 import linearMatrixWgsl from "../../shaders/linear_matrix.wgsl";
 import linearSplitWgsl from "../../shaders/linear_split.wgsl";
@@ -38,9 +40,11 @@ export interface LinearAttrs {
 }
 
 /**
- * y = norm(x) W + b over batch entries: x [batch, M, K], weight [batch, K, N], bias [batch, N] →
+ * y = norm(x) Wᵀ + b over batch entries: x [batch, M, K], weight [batch, N, K], bias [batch, N] →
  * [batch, M, N]; then GELU; then, in the first row of each sample, the residual's LayerNorm
  * instead; then plus the residual.
+ *
+ * The subgroup kernels read the weight's elements in another order ({@link linearWeights}).
  *
  * Optional inputs: columnSums [batch, N], the weight's, for `normalize`; residual, of y's size;
  * gamma [N] and beta [N] of the residual's LayerNorm for `passthroughPeriod`, which needs a
@@ -52,7 +56,7 @@ export const linearOp: Op<LinearAttrs, "x" | "weight" | "bias", "columnSums" | "
   outputs({ x, weight, bias, columnSums, residual, gamma, beta }, { normalize, passthroughPeriod = 0 }) {
     const { shape, dtype } = expectActivation(x, "x", [-1, -1, -1]);
     const [batch, m, k] = shape;
-    const n = dim(expectActivation(weight, "weight", [batch, k, -1], x), 2);
+    const n = dim(expectActivation(weight, "weight", [batch, -1, k], x), 1);
     expectShape(bias, "bias", [batch, n]);
     expect(k % 4 === 0 && n % 4 === 0, `widths ${k} and ${n} must be multiples of 4`);
     const passes = passthroughPeriod > 0;
@@ -123,7 +127,7 @@ export const linearOp: Op<LinearAttrs, "x" | "weight" | "bias", "columnSums" | "
   },
 };
 
-/** Sums a weight stored as [batch, N, K] over K, for a normalising layer's columnSums. */
+/** Sums a weight [batch, N, K] over K, for a normalising layer's columnSums. */
 function sumColumns(weight: Float32Array, sums: Float32Array | undefined, { k }: LinearShape): void {
   if (!sums) return;
   sums.fill(0);
@@ -260,7 +264,7 @@ export function linearWeights(
     bias.set(layer.bias, i * n);
   }
   return {
-    weight: graph.weight(`${name}.weight`, [layers.length, k, n], weight, dtype),
+    weight: graph.weight(`${name}.weight`, [layers.length, ...(rows === "outputs" ? [n, k] : [k, n])], weight, dtype),
     bias: graph.weight(`${name}.bias`, [layers.length, n], bias),
   };
 }

@@ -1,3 +1,4 @@
+// The losses of training, made of token errors.
 import lossesWgsl from "../../shaders/losses.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";

@@ -1,3 +1,4 @@
+// The gradients of the losses with respect to token errors.
 import lossesBackwardWgsl from "../../shaders/losses_backward.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Op, type Tensor } from "../graph/graph.js";

@@ -1,3 +1,4 @@
+// The gradient of the MLP's residual, and what it shares with the forward pass.
 import mlpResidualBackwardWgsl from "../../shaders/mlp_residual_backward.wgsl";
 import type { Target } from "../gpu/gpu.js";
 import { specialize } from "../gpu/wgsl.js";

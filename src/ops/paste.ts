@@ -1,3 +1,4 @@
+// Pastes pseudo-anomalies into frames on the GPU, and packs what the host says about them.
 import pasteWgsl from "../../shaders/paste.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { NoAttrs, Op } from "../graph/graph.js";

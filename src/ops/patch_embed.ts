@@ -1,3 +1,4 @@
+// The patch embedding of kept tokens, and its weight in the layouts that its variants read.
 import patchEmbedWgsl from "../../shaders/patch_embed.wgsl";
 import patchEmbedMatrixWgsl from "../../shaders/patch_embed_matrix.wgsl";
 import patchEmbedSplitWgsl from "../../shaders/patch_embed_split.wgsl";

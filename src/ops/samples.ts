@@ -1,3 +1,4 @@
+// The samples of a step: which slots their frames are in, as words that kernels read.
 import { sampleWords } from "./common.js";
 
 /** What a sample is made of: slots of frames and of its target. What is not given is 0. */

@@ -1,3 +1,5 @@
+// Splits float32 weights into pairs of float16, for the kernels that compute float32 on matrix
+// units.
 import splitWeightWgsl from "../../shaders/split_weight.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Kernel, type Tensor } from "../graph/graph.js";

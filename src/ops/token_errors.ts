@@ -1,3 +1,5 @@
+// Errors per token from stored predictions. Training needs these; scoring uses head_errors.ts,
+// which stores none.
 import tokenErrorsWgsl from "../../shaders/token_errors.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import { elementCount, type Op } from "../graph/graph.js";

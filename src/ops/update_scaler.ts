@@ -1,3 +1,4 @@
+// Mixed precision's loss scale, which lives on the GPU, so that no step waits for the host.
 import updateScalerWgsl from "../../shaders/update_scaler.wgsl";
 import { specialize } from "../gpu/wgsl.js";
 import type { Op } from "../graph/graph.js";

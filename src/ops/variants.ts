@@ -1,17 +1,15 @@
+// The one place where kernel variants are chosen. A call has candidates by name. The first is
+// taken, unless the target's tuning table names another (src/tuner).
+// - `subgroup`, `shared`: software adapters, whose subgroups are 4, 8 or 16 wide and whose storage
+//   loads are slow;
+// - `tiled`: GPUs;
+// - `matrix`, `split`: a GPU's matrix units. Only a table turns them on: the tuner's check against
+//   another variant shows that they work on that adapter (docs/performance.md).
+// What each kernel gained is at the top of its family's plain file in shaders/.
 import type { MatrixUnit, Target } from "../gpu/gpu.js";
 import type { ActivationType, Kernel } from "../graph/graph.js";
 
-/**
- * The one place where kernel variants are chosen. A call has candidates by name. The first is
- * taken, unless the target's tuning table names another (src/tuner).
- * - `subgroup`, `shared`: software adapters, whose subgroups are 4, 8 or 16 wide and whose storage
- *   loads are slow;
- * - `tiled`: GPUs;
- * - `matrix`, `split`: a GPU's matrix units. Only a table turns them on: the tuner's check against
- *   another variant shows that they work on that adapter (docs/performance.md).
- *
- * What each kernel gained is at the top of its family's plain file in shaders/.
- */
+/** The variants that a call may take, by name, the default first. */
 export type Candidates<V> = ReadonlyMap<string, V>;
 
 /**

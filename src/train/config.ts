@@ -161,8 +161,9 @@ export function checkTrainingConfig(config: TrainingConfig): void {
   }
   checkConfig(model);
   const { keep, tokens } = tokenGrid(config.size, model.patch, config.maskRatio);
-  if (keep === tokens && (config.loss === "masked" || teacherEpochs < epochs)) {
-    const which = config.loss === "masked" ? 'the loss "masked"' : "stage 2";
+  const testsRemoved = config.test.maskedOnly || config.test.evaluation.tokens === "removed";
+  if (keep === tokens && (config.loss === "masked" || teacherEpochs < epochs || testsRemoved)) {
+    const which = config.loss === "masked" ? 'the loss "masked"' : teacherEpochs < epochs ? "stage 2" : "the test";
     throw new InputError(`training: ${which} is over removed tokens, and mask ratio ${config.maskRatio} removes none`);
   }
 }

@@ -240,9 +240,9 @@ export function checkCanResume(began: TrainingConfig, wanted: TrainingConfig, so
   const { epochs } = mayExtend ? wanted : began;
   const differing = differences({ ...began, epochs }, wanted, "");
   if (differing.length > 0) {
-    throw new InputError(
-      `${source}: a run is resumed with the settings that it began with; ${differing.join("; ")} (--init starts a new run from its weights)`,
-    );
+    const message = (init: string) =>
+      `${source}: a run is resumed with the settings that it began with; ${differing.join("; ")} (${init} starts a new run from its weights)`;
+    throw new InputError(message("init"), message("--init"));
   }
 }
 

@@ -85,10 +85,10 @@ export function largestMicroBatch(
     if (fits) return samples;
   }
   const { height, width } = config.size;
-  throw new GpuError(
-    `training on one sample of ${height}x${width} takes ${mib(smallest)} MiB, and ${mib(activations)} MiB are allowed, ` +
-      `${mib(largest)} MiB in one buffer: use a smaller size or a larger patch`,
-  );
+  const message = (memory: string) =>
+    `training on one sample of ${height}x${width} takes ${mib(smallest)} MiB, but ${mib(activations)} MiB are allowed (${memory}), ` +
+    `and ${mib(largest)} MiB in one buffer: use a smaller size or a larger patch`;
+  throw new GpuError(message("memory.activations"), message("--memory"));
 }
 
 /**
@@ -102,10 +102,10 @@ export function slotCount(target: Target, set: TrainingSet, config: TrainingConf
   // A sample also needs the frames at t − 1 and t + 1.
   const needed = config.microBatch * (framesPerSample[hasPastes(config) ? "abnormal" : "normal"] + 2);
   if (fitting < Math.min(needed, set.frameCount)) {
-    throw new InputError(
+    const message = (microBatch: string, frameMemory: string) =>
       `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: ` +
-        "use a smaller micro-batch (--micro-batch) or more memory for frames (--frame-memory)",
-    );
+      `use a smaller micro-batch (${microBatch}) or more memory for frames (${frameMemory})`;
+    throw new InputError(message("microBatch", "memory.frames"), message("--micro-batch", "--frame-memory"));
   }
   return Math.min(set.frameCount, fitting);
 }

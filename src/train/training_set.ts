@@ -309,7 +309,7 @@ function checkSameNumbers({ path }: DatasetVideo, clip: StoredVideo, parts: Reco
  */
 export function checkAnomalies({ root, train }: Dataset, anomalies: LoadOptions["anomalies"]): void {
   if (anomalies !== "files" || train.some((video) => video.abnormal)) return;
-  throw new InputError(
-    `${root} has no train/frames_abnormal, which --anomalies files needs: make them with create-anomalies, or use --anomalies pseudo`,
-  );
+  const message = (option: string) =>
+    `${root} has no train/frames_abnormal, which ${option} files needs: make them with create-anomalies, or use ${option} pseudo`;
+  throw new InputError(message("anomalies"), message("--anomalies"));
 }

@@ -14,7 +14,9 @@ import {
   comparisonPlot,
   comparisonTable,
 } from "../../src/report/bench/comparison.js";
-import { captured, expectRefusal, filesIn, fixturePath, scratch } from "../support/cli.js";
+import { captured, expectRefusal, filesIn } from "../support/cli.js";
+import { fixturePath } from "../support/fixtures.js";
+import { scratch } from "../support/folders.js";
 import { testAdapter } from "../support/gpu.js";
 
 const at = scratch();

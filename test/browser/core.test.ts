@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -9,12 +8,13 @@ import { type FrameScore, fromIterable } from "../../src/core.js";
 import { Detector } from "../../src/node/detector.js";
 import { shadersForEsbuild } from "../../tools/wgsl.js";
 import { Chromium, chromiumMissing } from "../support/chromium.js";
+import { fixture } from "../support/fixtures.js";
 import { testAdapter } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
-const checkpoint = readFileSync(join(repository, "test/fixtures/tiny-patch8.pth"));
+const checkpoint = fixture("tiny-patch8.pth");
 const [count, height, width] = [12, 48, 100];
 /** Passed to the page as JSON. */
 const options = { size: { height: 32, width: 64 }, maskRatio: 0.5, masking: "random", seed: 5 } as const;

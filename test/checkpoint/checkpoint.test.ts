@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { type Checkpoint, openCheckpoint, saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { openCheckpoint, saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { checkTensors, inferConfig } from "../../src/checkpoint/infer.js";
 import { parsePth } from "../../src/checkpoint/pth.js";
 import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
-import type { StoredTensor, TensorData } from "../../src/checkpoint/tensor.js";
+import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { paperConfig, tensorShapes } from "../../src/model/config.js";
-import { digest, fixture, inputErrorOf, zerosCheckpoint } from "./support.js";
+import { digestOf, microDigest, zerosCheckpoint } from "../support/checkpoint.js";
+import { fixture, fixtureFile } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
-const file = (name: string) => ({ name, bytes: fixture(name) });
-const best = file("tiny-checkpoint-best.pth");
-const bestStudent = file("tiny-checkpoint-best-student.pth");
+const best = fixtureFile("tiny-checkpoint-best.pth");
+const bestStudent = fixtureFile("tiny-checkpoint-best-student.pth");
 const micro = parsePth(fixture("checkpoint/micro-bare.pth"), "micro").tensors;
 const microConfig = {
   ...{ patch: 2, inChannels: 9, outChannels: 4, encoderWidth: 8, encoderDepth: 1, decoderWidth: 4, decoderDepth: 1 },
@@ -19,11 +20,6 @@ const tinyConfig = {
   ...{ patch: 16, inChannels: 9, outChannels: 4, encoderWidth: 32, encoderDepth: 2, decoderWidth: 16, decoderDepth: 2 },
   ...{ studentDepth: 1, heads: 4, mlpRatio: 2 },
 };
-
-/** All tensors of a checkpoint by the original's names. */
-function everything({ weights, extras }: Checkpoint): Map<string, { data: TensorData }> {
-  return new Map<string, { data: TensorData }>([...weights, ...extras]);
-}
 
 /** The micro network as a safetensors file, after a change to its tensors. */
 function changed(change: (tensors: Map<string, StoredTensor>) => void, metadata: Record<string, string> = {}) {
@@ -40,7 +36,7 @@ describe("openCheckpoint", () => {
     expect(checkpoint.config).toEqual(tinyConfig);
     expect(checkpoint.overlaid).toBe(38);
     // From torch.load of both, student tensors overlaid, SHA-256 over all tensors by name.
-    expect(digest(everything(checkpoint))).toBe("8b959b97ba3cef06");
+    expect(digestOf(checkpoint)).toBe("8b959b97ba3cef06");
     expect(checkpoint.source).toBe("tiny-checkpoint-best.pth + tiny-checkpoint-best-student.pth");
     expect(checkpoint.settings).toEqual({
       maskRatio: 0.5,
@@ -57,11 +53,11 @@ describe("openCheckpoint", () => {
   it("opens one file with its own student", () => {
     const checkpoint = openCheckpoint([best]);
     expect(checkpoint.overlaid).toBe(0);
-    expect(digest(everything(checkpoint))).toBe("2b5d36acc683d942");
+    expect(digestOf(checkpoint)).toBe("2b5d36acc683d942");
   });
 
   it("infers the paper's network from a full-size checkpoint", () => {
-    const checkpoint = openCheckpoint([file("full-patch16.pth")]);
+    const checkpoint = openCheckpoint([fixtureFile("full-patch16.pth")]);
     expect(checkpoint.config).toEqual(paperConfig);
     expect(checkpoint.weights.size).toBe(235);
     expect(checkpoint.extras.size).toBe(25);
@@ -69,15 +65,15 @@ describe("openCheckpoint", () => {
   });
 
   it("infers patch 8", () => {
-    expect(openCheckpoint([file("tiny-patch8.pth")]).config).toEqual({ ...tinyConfig, patch: 8 });
+    expect(openCheckpoint([fixtureFile("tiny-patch8.pth")]).config).toEqual({ ...tinyConfig, patch: 8 });
   });
 
   it("reads a bare state, float16 with DataParallel's names, and float64 in channels_last", () => {
     // From torch.load of micro-bare.pth, whose values are exact in float16.
     for (const name of ["micro-bare", "micro-module-half", "micro-channels-last-double"]) {
-      const checkpoint = openCheckpoint([file(`checkpoint/${name}.pth`)]);
+      const checkpoint = openCheckpoint([fixtureFile(`checkpoint/${name}.pth`)]);
       expect(checkpoint.config, name).toEqual(microConfig);
-      expect(digest(everything(checkpoint)), name).toBe("fdd60f624d096c17");
+      expect(digestOf(checkpoint), name).toBe(microDigest);
     }
   });
 
@@ -103,7 +99,7 @@ describe("saveCheckpoint", () => {
     const checkpoint = openCheckpoint([best, bestStudent], { heads: 2 });
     const again = openCheckpoint([{ name: "out.safetensors", bytes: saveCheckpoint(checkpoint) }]);
     expect(again.config).toEqual({ ...tinyConfig, heads: 2 });
-    expect(digest(everything(again))).toBe("8b959b97ba3cef06");
+    expect(digestOf(again)).toBe("8b959b97ba3cef06");
     expect(again.extras.get("erosion.weight")!.shape).toEqual([1, 1, 2, 2]);
     expect(again.settings).toEqual(checkpoint.settings);
     const settings = { ...checkpoint.settings, tested: { scoring: "top-anomaly", smoothing: { kind: "none" } } };
@@ -208,7 +204,7 @@ describe("an unsuitable checkpoint", () => {
   });
 
   it("is refused: a student file of another network, or without a student", () => {
-    expect(problem(best, file("tiny-patch8.pth"))).toBe(
+    expect(problem(best, fixtureFile("tiny-patch8.pth"))).toBe(
       "tiny-patch8.pth: its network differs from tiny-checkpoint-best.pth's: patch is 8 instead of 16",
     );
     const without = zerosCheckpoint(tensorShapes({ ...tinyConfig, studentDepth: 0 }));

@@ -6,7 +6,8 @@ import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { describeForeign } from "../../src/checkpoint/foreign.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import { isTrainingCheckpoint } from "../../src/checkpoint/training_checkpoint.js";
-import { fixture, inputErrorOf } from "./support.js";
+import { fixture } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const utf16 = (value: string) => Uint8Array.from([0xff, 0xfe, ...Buffer.from(value, "utf16le")]);

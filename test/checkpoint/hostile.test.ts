@@ -4,7 +4,9 @@ import { readPickle } from "../../src/checkpoint/pickle.js";
 import { parsePth } from "../../src/checkpoint/pth.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import { ZipArchive } from "../../src/checkpoint/zip.js";
-import { archive, fixture, inputErrorOf, py } from "./support.js";
+import { archive, py } from "../support/checkpoint.js";
+import { fixture } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
 /** The message with which a checkpoint with this pickle is refused. */
 function refusal(pickle: Uint8Array, storages: Record<string, Uint8Array> = {}): string {

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
 import { float32ToBfloat16, float32ToHalf, halfToFloat32 } from "../../src/half.js";
-import { fixture, inputErrorOf } from "./support.js";
+import { fixture } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
 /** The tensors that test/fixtures/checkpoint/make.py gave to the safetensors library. */
 const types: Record<string, StoredTensor> = {

@@ -1,61 +1,47 @@
 // Checkpoints that are split into shards with an index.
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Checkpoint, openCheckpoint, saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { beforeEach, describe, expect, it } from "vitest";
+import { openCheckpoint, saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parseSafetensors, serializeSafetensors } from "../../src/checkpoint/safetensors.js";
 import { looksLikeShardIndex, parseShardIndex, shardName } from "../../src/checkpoint/shards.js";
-import type { TensorData } from "../../src/checkpoint/tensor.js";
-import { InputError } from "../../src/errors.js";
 import { readCheckpoint } from "../../src/node/files/checkpoint_file.js";
-import { digest, fixture, fixturePath, inputErrorOf } from "./support.js";
-
-/** From torch.load of micro-bare.pth, as in checkpoint.test.ts. */
-const microDigest = "fdd60f624d096c17";
-const digestOf = ({ weights, extras }: Checkpoint) =>
-  digest(new Map<string, { data: TensorData }>([...weights, ...extras]));
+import { digestOf, microDigest } from "../support/checkpoint.js";
+import { fixture, fixturePath } from "../support/fixtures.js";
+import { scratchPerTest } from "../support/folders.js";
+import { inputErrorOf, refusal } from "../support/refusal.js";
 
 // Written by huggingface_hub; see test/fixtures/checkpoint/make_wrapped.py.
 const indexName = "sharded.safetensors.index.json";
 const names = [1, 2, 3].map((n) => `sharded-0000${n}-of-00003.safetensors`);
 
-let folder: string;
+const at = scratchPerTest();
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "sdmae-shards-"));
-  for (const name of [indexName, ...names]) copyFileSync(fixturePath(`checkpoint/${name}`), join(folder, name));
+  for (const name of [indexName, ...names]) copyFileSync(fixturePath(`checkpoint/${name}`), at(name));
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-async function refusal(name: string): Promise<string> {
-  const error: unknown = await readCheckpoint([join(folder, name)]).then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  const { message } = error as InputError;
-  expect(message).not.toContain("\n");
-  return message.replaceAll(`${folder}/`, "");
+/** Why a file of the folder is refused, with names that are relative to it. */
+async function refusalOf(name: string): Promise<string> {
+  return (await refusal(readCheckpoint([at(name)]))).replaceAll(`${at()}/`, "");
 }
 
-const writeIndex = (map: unknown) => writeFileSync(join(folder, indexName), JSON.stringify({ weight_map: map }));
+const writeIndex = (map: unknown) => writeFileSync(at(indexName), JSON.stringify({ weight_map: map }));
 
 describe("shards are read", () => {
   it("by their index", async () => {
-    expect(digestOf(await readCheckpoint([join(folder, indexName)]))).toBe(microDigest);
+    expect(digestOf(await readCheckpoint([at(indexName)]))).toBe(microDigest);
   });
 
   it("by any one of them, with the index or without", async () => {
-    for (const name of names) expect(digestOf(await readCheckpoint([join(folder, name)]))).toBe(microDigest);
-    rmSync(join(folder, indexName));
-    for (const name of names) expect(digestOf(await readCheckpoint([join(folder, name)]))).toBe(microDigest);
+    for (const name of names) expect(digestOf(await readCheckpoint([at(name)]))).toBe(microDigest);
+    rmSync(at(indexName));
+    for (const name of names) expect(digestOf(await readCheckpoint([at(name)]))).toBe(microDigest);
   });
 
   it("from bytes, with the sizes and settings in the first one's metadata", async () => {
     const settings = { epoch: 4, maskRatio: 0.25 };
-    const saved = saveCheckpoint({ ...(await readCheckpoint([join(folder, indexName)], 2)), settings });
+    const saved = saveCheckpoint({ ...(await readCheckpoint([at(indexName)], 2)), settings });
     const { tensors, metadata } = parseSafetensors(saved, "x");
     const half = Math.floor(tensors.size / 2);
     const files = [[...tensors].slice(0, half), [...tensors].slice(half)].map((part, i) => ({
@@ -79,65 +65,67 @@ describe("shards are read", () => {
 
 describe("shards are refused", () => {
   it("if one is missing, which is named", async () => {
-    rmSync(join(folder, names[1]));
-    expect(await refusal(indexName)).toBe(
+    rmSync(at(names[1]));
+    expect(await refusalOf(indexName)).toBe(
       `${indexName}: shard 2 of 3, ${names[1]}: cannot be read (no such file or folder)`,
     );
-    rmSync(join(folder, indexName));
-    expect(await refusal(names[2])).toBe(
+    rmSync(at(indexName));
+    expect(await refusalOf(names[2])).toBe(
       `${names[2]}: shard 2 of 3, ${names[1]}: cannot be read (no such file or folder)`,
     );
-    expect(await refusal(names[1])).toBe(`${names[1]}: cannot be read (no such file or folder)`);
+    expect(await refusalOf(names[1])).toBe(`${names[1]}: cannot be read (no such file or folder)`);
   });
 
   it("if one is a folder, a Git LFS pointer or cut off", async () => {
-    const path = join(folder, names[1]);
+    const path = at(names[1]);
     writeFileSync(path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9896\n");
-    expect(await refusal(indexName)).toMatch(/^sharded-00002-of-00003\.safetensors: a Git LFS pointer/);
+    expect(await refusalOf(indexName)).toMatch(/^sharded-00002-of-00003\.safetensors: a Git LFS pointer/);
     writeFileSync(path, fixture(`checkpoint/${names[1]}`).subarray(0, -4));
-    expect(await refusal(indexName)).toMatch(/^sharded-00002-of-00003\.safetensors: .*; was it cut off\?$/);
+    expect(await refusalOf(indexName)).toMatch(/^sharded-00002-of-00003\.safetensors: .*; was it cut off\?$/);
     rmSync(path);
     mkdirSync(path);
-    expect(await refusal(indexName)).toBe(`${indexName}: shard 2 of 3, ${names[1]}: cannot be read (it is a folder)`);
+    expect(await refusalOf(indexName)).toBe(`${indexName}: shard 2 of 3, ${names[1]}: cannot be read (it is a folder)`);
   });
 
   it("if they are of another checkpoint than the index", async () => {
     const { fileOf } = parseShardIndex(fixture(`checkpoint/${indexName}`), indexName);
     const map = Object.fromEntries(fileOf);
     writeIndex({ ...map, "module.extra": names[0] });
-    expect(await refusal(indexName)).toBe(`${names[0]}: tensor "module.extra" is missing, which the index places here`);
+    expect(await refusalOf(indexName)).toBe(
+      `${names[0]}: tensor "module.extra" is missing, which the index places here`,
+    );
     writeIndex({ ...map, "module.cls_token": names[2] });
-    expect(await refusal(indexName)).toBe(
+    expect(await refusalOf(indexName)).toBe(
       `${names[2]}: tensor "module.cls_token" is missing, which the index places here`,
     );
     delete map["module.cls_token"];
     writeIndex(map);
-    expect(await refusal(indexName)).toBe(
+    expect(await refusalOf(indexName)).toBe(
       `${names[0]}: holds tensor "module.cls_token", but the index does not name it`,
     );
-    rmSync(join(folder, indexName));
-    copyFileSync(join(folder, names[0]), join(folder, names[1]));
-    expect(await refusal(names[0])).toMatch(
+    rmSync(at(indexName));
+    copyFileSync(at(names[0]), at(names[1]));
+    expect(await refusalOf(names[0])).toMatch(
       /^sharded-00002-of-00003\.safetensors: tensor "[^"]+" is in another shard as well$/,
     );
   });
 
   it("if the index beside them is a Git LFS pointer", async () => {
-    writeFileSync(join(folder, indexName), "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 98\n");
-    expect(await refusal(names[0])).toBe(
+    writeFileSync(at(indexName), "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 98\n");
+    expect(await refusalOf(names[0])).toBe(
       `${indexName}: a Git LFS pointer, not the file itself (98 bytes); run "git lfs pull" in its repository`,
     );
   });
 
   it("if the index beside them does not name the one that is given", async () => {
     writeIndex({ w: names[0] });
-    expect(await refusal(names[2])).toBe(`${names[2]}: the index beside it, ${indexName}, does not name it`);
+    expect(await refusalOf(names[2])).toBe(`${names[2]}: the index beside it, ${indexName}, does not name it`);
   });
 
   it("if together they hold more than 2 GiB, before any is read", async () => {
     // Sparse files of 1 GiB each.
-    for (const name of names) truncateSync(join(folder, name), 2 ** 30);
-    expect(await refusal(indexName)).toBe(
+    for (const name of names) truncateSync(at(name), 2 ** 30);
+    expect(await refusalOf(indexName)).toBe(
       `${indexName}: 3221225472 bytes in 3 shards; checkpoints of at most 2 GiB are read`,
     );
   });
@@ -229,6 +217,6 @@ describe("names of shards", () => {
 });
 
 it("a pipe is not read", async () => {
-  execFileSync("mkfifo", [join(folder, "x.pth")]);
-  expect(await refusal("x.pth")).toBe("x.pth: cannot be read (it is not a regular file)");
+  execFileSync("mkfifo", [at("x.pth")]);
+  expect(await refusalOf("x.pth")).toBe("x.pth: cannot be read (it is not a regular file)");
 });

@@ -11,7 +11,9 @@ import {
   type TrainingCheckpoint,
 } from "../../src/checkpoint/training_checkpoint.js";
 import { paperConfig } from "../../src/model/config.js";
-import { fixture, inputErrorOf, momentsOf } from "./support.js";
+import { momentsOf } from "../support/checkpoint.js";
+import { fixture } from "../support/fixtures.js";
+import { inputErrorOf } from "../support/refusal.js";
 
 const micro = openCheckpoint([{ name: "micro.pth", bytes: fixture("checkpoint/micro-bare.pth") }]);
 const training = { step: 12, data: "abc", nested: [1, null, 0.1] };

@@ -1,12 +1,8 @@
 import { expect, test } from "vitest";
-import { checkFrameSize, type Frame, fromIterable, MAX_FRAME_SIDE, toBgr } from "../../src/data/frame.js";
+import { checkFrameSize, fromIterable, MAX_FRAME_SIDE, toBgr } from "../../src/data/frame.js";
 import { InputError } from "../../src/errors.js";
-
-async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
-  const all: Frame[] = [];
-  for await (const frame of frames) all.push(frame);
-  return all;
-}
+import { collect } from "../support/dataset.js";
+import { refusal } from "../support/refusal.js";
 
 /** A frame of 8×8 BGR pixels whose bytes are all `value`. */
 const plain = (value: number) => new Uint8Array(8 * 8 * 3).fill(value);
@@ -75,9 +71,8 @@ test.each([
     "camera, frame 1 has the number 3",
   ],
 ])("a raw frame that does not fit is an InputError", async (frames, message) => {
-  const error = await collect(fromIterable(frames, { width: 8, height: 8, name: "camera" }).frames()).catch((e) => e);
-  expect(error).toBeInstanceOf(InputError);
-  expect(error.message).toContain(message);
+  const source = fromIterable(frames, { width: 8, height: 8, name: "camera" });
+  expect(await refusal(collect(source.frames()))).toContain(message);
 });
 
 test("invalid options are InputErrors", () => {

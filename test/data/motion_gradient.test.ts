@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import { type Frame, fromIterable } from "../../src/data/frame.js";
 import { motionGradient, withNeighbours } from "../../src/data/motion_gradient.js";
-
-const fixture = new URL("../fixtures/preprocess.safetensors", import.meta.url);
+import { fixture } from "../support/fixtures.js";
 
 test("the gradient equals the original's fixture in every value", () => {
-  const { tensors } = parseSafetensors(new Uint8Array(readFileSync(fixture)), "preprocess.safetensors");
+  const { tensors } = parseSafetensors(fixture("preprocess.safetensors"), "preprocess.safetensors");
   const images = tensors.get("gray.frames_prev_cur_next_m1_p1")?.data as Uint8Array;
   const want = tensors.get("gray.motion_gradient")?.data as Uint8Array;
   const pixels = 240 * 360;

@@ -62,6 +62,24 @@ describe("an evaluation", () => {
     expect(events?.hours).toBeCloseTo(5 / 3600, 12);
   });
 
+  it("counts events at a threshold by the rule of live video, on scores that are not smoothed", async () => {
+    // 4 frames a second: the level is the mean of two frames, and must hold for two. It is 0, 0, ½,
+    // 1, 1, ½ …: an alarm from frame 3 on, which is raised at frame 4. A peak of one frame raises
+    // none.
+    const scores = [0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0];
+    const labels = [0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    const settings = { ...plain, smoothing: { kind: "gaussian", sigma: 5 }, normalize: true, fps: 4, threshold: 0.9 };
+    const evaluation = new Evaluation(settings as EvaluationSettings);
+    await evaluation.add(video("a", labels), [even(...scores)]);
+    const found = evaluation.finish().events;
+    expect(found).toMatchObject({ threshold: 0.9, events: 1, found: 1, alarms: 1, falseAlarms: 0 });
+    expect(found?.delay?.median).toBeCloseTo(0.25, 12);
+    // Frames that are all normal have no equal-error rate, but false alarms.
+    const normal = new Evaluation(settings as EvaluationSettings);
+    await normal.add(video("a", new Array<number>(13).fill(0)), [even(...scores)]);
+    expect(normal.finish().events).toMatchObject({ events: 0, alarms: 1, falseAlarms: 1 });
+  });
+
   it("gives micro- and macro-AUC, the AUC of each video, and the equal-error rate", async () => {
     const evaluation = new Evaluation(plain);
     await evaluation.add(video("a", [0, 0, 1, 1]), [even(0.1, 0.3, 0.2, 0.4)]);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/errors.js";
 import { countNaN, minMaxNormalize, paperKernel, smooth } from "../../src/eval/smoothing.js";
-import { fixturePath } from "../support/cli.js";
+import { fixturePath } from "../support/fixtures.js";
 
 const close = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-12) => {
   expect(got.length).toBe(want.length);

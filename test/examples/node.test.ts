@@ -5,13 +5,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { sceneDataset } from "../../src/core.js";
 import { readCheckpoint } from "../../src/node/files/checkpoint_file.js";
 import { frameFolder } from "../support/cli.js";
-import { copyProject, repository, runIn, temporaryFolder } from "../support/package.js";
+import { scratch } from "../support/folders.js";
+import { copyProject, repository, runIn } from "../support/package.js";
 
 const names = ["score", "evaluate", "train", "cameras"];
-const root = temporaryFolder();
-const project = join(root, "project");
+const at = scratch();
+const project = at("project");
 const example = async (name: string, ...args: string[]) =>
-  (await runIn(root, process.execPath, join(project, "examples", "node", `${name}.js`), ...args)).trim().split("\n");
+  (await runIn(at(), process.execPath, join(project, "examples", "node", `${name}.js`), ...args)).trim().split("\n");
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -41,7 +42,7 @@ describe("the examples for Node", () => {
   });
 
   it("score: takes a folder of frames and a checkpoint", async () => {
-    const frames = await frameFolder(join(root, "frames"), [3, 4, 5, 6]);
+    const frames = await frameFolder(at("frames"), [3, 4, 5, 6]);
     const lines = await example("score", frames, join(repository, "models", "scene.safetensors"));
     expect(lines.slice(1).map((line) => line.trim().split(/ +/).slice(0, 2))).toEqual([
       ["3", "-"],
@@ -63,7 +64,7 @@ describe("the examples for Node", () => {
   });
 
   it("train: prints the loss of each step and a test of each stage, and saves a checkpoint", async () => {
-    const file = join(root, "street.safetensors");
+    const file = at("street.safetensors");
     const lines = await example("train", file, "2");
     const steps = lines.filter((line) => /^step \d+ of \d+: loss \d+\.\d{4}$/.test(line));
     // Two epochs; an epoch has two clips of 40 frames in batches of 8.

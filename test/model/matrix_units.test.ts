@@ -1,16 +1,12 @@
-import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { FixtureCase } from "../../src/fixture/case.js";
 import { checkInference } from "../../src/fixture/inference.js";
+import { fixture, fixtureFile } from "../support/fixtures.js";
 import { testAdapter, useGpu } from "../support/gpu.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 
 const gpu = useGpu(testAdapter, { guarded: false });
-
-function bytesOf(name: string): Uint8Array {
-  return new Uint8Array(readFileSync(new URL(`../fixtures/${name}`, import.meta.url)));
-}
 
 describe("the paper's network at 320x640 on matrix units", () => {
   afterEach(() => {
@@ -22,9 +18,9 @@ describe("the paper's network at 320x640 on matrix units", () => {
     needsMatrixUnits(gpu(), test);
     const pipeline = vi.spyOn(gpu(), "pipeline");
     gpu().forcedKind = "matrix";
-    const checkpoint = openCheckpoint([{ name: "full-patch16.pth", bytes: bytesOf("full-patch16.pth") }]);
-    const fixture = new FixtureCase("full-infer-320x640", bytesOf("full-infer-320x640.safetensors"));
-    const comparisons = await checkInference(gpu(), checkpoint, fixture, "f16");
+    const checkpoint = openCheckpoint([fixtureFile("full-patch16.pth")]);
+    const original = new FixtureCase("full-infer-320x640", fixture("full-infer-320x640.safetensors"));
+    const comparisons = await checkInference(gpu(), checkpoint, original, "f16");
     expect(comparisons.length).toBeGreaterThanOrEqual(6);
     for (const c of comparisons) expect(c.error, c.name).toBeLessThanOrEqual(c.tolerance ?? 1e-2);
     const labels = pipeline.mock.calls.map(([label]) => label);

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { InputError } from "../../src/errors.js";
@@ -9,15 +8,12 @@ import { tensorShapes } from "../../src/model/config.js";
 import { headErrors } from "../../src/model/heads.js";
 import { gridMaskRatio, tokenGrid } from "../../src/model/masking.js";
 import { Network, type Weights } from "../../src/model/network.js";
+import { fixture, fixtureFile } from "../support/fixtures.js";
 import { boundsChecked, casesFor, useGpu } from "../support/gpu.js";
 import { needsHalf } from "../support/half.js";
 import { randomWeights, tinyConfig } from "../support/model.js";
 
 const gpu = useGpu();
-
-function file(name: string): { name: string; bytes: Uint8Array } {
-  return { name, bytes: new Uint8Array(readFileSync(new URL(`../fixtures/${name}`, import.meta.url))) };
-}
 
 describe("the original's activations, predictions, scores and losses", () => {
   const best = ["tiny-checkpoint-best.pth", "tiny-checkpoint-best-student.pth"];
@@ -31,13 +27,13 @@ describe("the original's activations, predictions, scores and losses", () => {
   const timeout = 400_000;
   for (const { name, checkpoints, least } of casesFor(cases, 1)) {
     it(`${name}: all within 1e-4`, { timeout }, async () => {
-      const { bytes } = file(`${name}.safetensors`);
-      const fixture = new FixtureCase(name, bytes);
-      const checkpoint = openCheckpoint(checkpoints.map(file));
+      const bytes = fixture(`${name}.safetensors`);
+      const original = new FixtureCase(name, bytes);
+      const checkpoint = openCheckpoint(checkpoints.map(fixtureFile));
       // With and without clamped indices the errors are equal to the last digit.
-      const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture));
+      const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, original));
       expect(comparisons.length).toBeGreaterThanOrEqual(least);
-      for (const wanted of fixture.names().filter((n) => /^(act|out)\./.test(n))) {
+      for (const wanted of original.names().filter((n) => /^(act|out)\./.test(n))) {
         expect(comparisons.map((c) => c.name)).toContain(wanted);
       }
       for (const c of comparisons) expect(c.error, `${name}: ${c.name}`).toBeLessThanOrEqual(c.tolerance ?? 1e-4);
@@ -46,10 +42,10 @@ describe("the original's activations, predictions, scores and losses", () => {
 
   it("in float16, tiny-infer-random: all within 1e-2", { timeout }, async (test) => {
     needsHalf(gpu(), test);
-    const { bytes } = file("tiny-infer-random.safetensors");
-    const fixture = new FixtureCase("tiny-infer-random", bytes);
-    const checkpoint = openCheckpoint(best.map(file));
-    const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, fixture, "f16"));
+    const bytes = fixture("tiny-infer-random.safetensors");
+    const original = new FixtureCase("tiny-infer-random", bytes);
+    const checkpoint = openCheckpoint(best.map(fixtureFile));
+    const comparisons = await boundsChecked(gpu(), (device) => checkInference(device, checkpoint, original, "f16"));
     expect(comparisons.length).toBeGreaterThanOrEqual(29);
     for (const c of comparisons) expect(c.error, c.name).toBeLessThanOrEqual(c.tolerance ?? 1e-2);
     // The errors show that float16 was used.
@@ -90,10 +86,10 @@ describe("the token grid", () => {
 
   it("refuses a mask ratio that leaves no grid", () => {
     expect(() => tokenGrid(size(48, 48), 16, 0.5)).toThrow(
-      /^mask ratio 0.5 leaves no grid at 48x48: 4 of 9 tokens are kept/,
+      /^mask ratio 0.5 leaves no grid at 48x48 \(it keeps 4 of 9 tokens, not 3 rows of 1\): use/,
     );
-    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16: 2 of 4/);
-    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64: 0 of 8/);
+    expect(() => tokenGrid(size(64, 16), 16, 0.5)).toThrow(/^mask ratio 0.5 leaves no grid at 64x16 \(it keeps 2 of 4/);
+    expect(() => tokenGrid(size(32, 64), 16, 0.9)).toThrow(/leaves no grid at 32x64 \(it keeps 0 of 8/);
     // The ratio that the message proposes works.
     for (let columns = 1; columns < 45; columns++) {
       const shape = size(16 * (1 + (columns % 7)), 16 * columns);
@@ -102,7 +98,7 @@ describe("the token grid", () => {
         try {
           tokenGrid(shape, 16, ratio);
         } catch (error) {
-          named = /mask ratio (\S+) leaves one(?:,|$)/.exec((error as Error).message)?.[1];
+          named = /: use maskRatio ([^\s,]+)(?:, or size |$)/.exec((error as Error).message)?.[1];
           expect(Math.abs(tokenGrid(shape, 16, Number(named)).keptColumns - columns * (1 - ratio))).toBeLessThanOrEqual(
             1,
           );
@@ -119,9 +115,8 @@ describe("the token grid", () => {
       try {
         return tokenGrid(size(height, width), 16, ratio) && [];
       } catch (error) {
-        return [...(error as Error).message.matchAll(/so does size (\d+)x(\d+)/g)].map((match) =>
-          match.slice(1).map(Number),
-        );
+        const sizes = (error as Error).message.split(", or size ")[1] ?? "";
+        return [...sizes.matchAll(/(\d+)x(\d+)/g)].map((match) => match.slice(1).map(Number));
       }
     };
     expect(named(48, 48, 0.5)).toEqual([

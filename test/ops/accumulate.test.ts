@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Program } from "../../src/graph/program.js";
 import { accumulateOp } from "../../src/ops/accumulate.js";
-import { Bench, useGpu } from "../support/gpu.js";
+import { Bench, f32, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
 describe("accumulate", () => {
@@ -32,8 +32,7 @@ describe("accumulate", () => {
   });
 
   it("refuses a value of another size", () => {
-    const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => accumulateOp.outputs({ total: f(2, 8), value: f(15) }, {})).toThrow(
+    expect(() => accumulateOp.outputs({ total: f32(2, 8), value: f32(15) }, {})).toThrow(
       "a value of the shape [15] does not fit a total of [2,8]",
     );
   });

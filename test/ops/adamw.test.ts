@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Program } from "../../src/graph/program.js";
 import { adamWOp } from "../../src/ops/adamw.js";
-import { Bench, useGpu } from "../support/gpu.js";
+import { Bench, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 
 const gpu = useGpu();
@@ -123,8 +123,7 @@ describe("AdamW", () => {
   });
 
   it("refuses moments of another length", () => {
-    const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    const inputs = { parameters: f(8), gradients: f(8), m: f(7), v: f(8), hyper: f(8) };
+    const inputs = { parameters: f32(8), gradients: f32(8), m: f32(7), v: f32(8), hyper: f32(8) };
     expect(() => adamWOp.outputs(inputs, {})).toThrow("first moments has the shape [7], not [8]");
   });
 });

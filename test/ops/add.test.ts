@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { addOp, addTo } from "../../src/ops/add.js";
-import { evaluate, useGpu } from "../support/gpu.js";
+import { evaluate, f32, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 
 describe("add", () => {
@@ -27,7 +27,6 @@ describe("add", () => {
   }
 
   it("refuses tensors of two shapes", () => {
-    const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => addOp.outputs({ a: f(2, 8), b: f(2, 4) }, {})).toThrow("b has the shape [2,4], not [2,8]");
+    expect(() => addOp.outputs({ a: f32(2, 8), b: f32(2, 4) }, {})).toThrow("b has the shape [2,4], not [2,8]");
   });
 });

@@ -3,8 +3,8 @@ import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor } from "../../src/graph/graph.js";
 import { attentionOp } from "../../src/ops/attention.js";
 import { attentionBackwardOp } from "../../src/ops/attention_backward.js";
-import { finiteDifferences } from "../support/finite_differences.js";
-import { casesFor, evaluateOne, testAdapter, useGpu } from "../support/gpu.js";
+import { finiteDifferences, neverAdded } from "../support/finite_differences.js";
+import { casesFor, evaluateOne, f32, testAdapter, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
 import { asOnGpu } from "../support/variants.js";
@@ -95,9 +95,8 @@ describe("attention's gradient", () => {
   });
 
   it("refuses what does not fit", () => {
-    const spec = (shape: number[]) => ({ shape, dtype: "f32" as const });
     const outputs = (heads: number, qkv: number[], y: number[], dy: number[]) =>
-      attentionBackwardOp.outputs({ qkv: spec(qkv), y: spec(y), dy: spec(dy) }, { heads });
+      attentionBackwardOp.outputs({ qkv: f32(...qkv), y: f32(...y), dy: f32(...dy) }, { heads });
     expect(() => outputs(4, [3, 1, 5, 40], [1, 5, 40], [1, 5, 40])).toThrow("width 40 does not divide into 4 heads");
     expect(() => outputs(2, [3, 1, 5, 40], [1, 5, 40], [1, 5, 20])).toThrow("dy has the shape [1,5,20], not [1,5,40]");
   });
@@ -142,8 +141,4 @@ function closedForm(qkv: Float32Array, dy: Float32Array, { batch, tokens, width,
     }
   }
   return result;
-}
-
-function neverAdded(): Tensor {
-  throw new Error("no tensor is used twice");
 }

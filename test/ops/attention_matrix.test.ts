@@ -1,14 +1,15 @@
 import { describe, expect, it, type TestContext } from "vitest";
 import type { MatrixUnit, Target } from "../../src/gpu/gpu.js";
-import type { Op, Tensor } from "../../src/graph/graph.js";
+import type { Tensor } from "../../src/graph/graph.js";
 import { floatsOf } from "../../src/graph/program.js";
 import { attentionOp } from "../../src/ops/attention.js";
 import { type AttentionShape, attentionKey, attentionVariants } from "../../src/ops/variants.js";
 import { evaluate, useGpu } from "../support/gpu.js";
-import { halfInput, roundedToHalf } from "../support/half.js";
+import { activationInput, roundedTo } from "../support/half.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { attention } from "../support/reference.js";
+import { onTarget } from "../support/variants.js";
 
 /** Attention on the adapter's matrix units: lavapipe of Mesa 26 has some, SwiftShader has none. */
 const gpu = useGpu();
@@ -19,18 +20,6 @@ type Sizes = Omit<AttentionShape, "dtype">;
 function targetWith(key: string, name: string): Target {
   const { adapter, features, limits } = gpu();
   return { adapter: { ...adapter, kind: "gpu" }, features, limits, tuning: new Map([[key, name]]) };
-}
-
-/** The op with the kernels of another target, which have to be of this kind. */
-function on<A, N extends string, M extends string>(op: Op<A, N, M>, target: Target, kind: string): Op<A, N, M> {
-  return {
-    ...op,
-    kernels: (call) => {
-      const kernels = op.kernels(call, target);
-      for (const { label } of kernels) expect(label).toBe(`attention (${kind})`);
-      return kernels;
-    },
-  };
 }
 
 /** Runs a variant on [q, k, v], and compares with softmax(q kᵀ) v in float64. */
@@ -45,16 +34,15 @@ async function check(
   needsMatrixUnits(gpu(), test);
   const { samples, tokens, heads, headWidth } = sizes;
   const width = heads * headWidth;
-  const half = kind === "matrix";
-  const shape: AttentionShape = { dtype: half ? "f16" : "f32", ...sizes };
+  const dtype = kind === "matrix" ? "f16" : "f32";
+  const shape: AttentionShape = { dtype, ...sizes };
   const target = targetWith(attentionKey(shape), variant);
   expect([...attentionVariants(target, shape).keys()]).toContain(variant);
-  const given = half ? roundedToHalf(qkv) : qkv;
+  const given = roundedTo(dtype, qkv);
   let y: Tensor | undefined;
   const results = await evaluate(gpu(), (bench) => {
-    const of = [3, samples, tokens, width];
-    const input = half ? halfInput(bench, of, given) : bench.input(of, given);
-    [y] = bench.graph.apply(on(attentionOp, target, kind), { qkv: input }, { heads });
+    const input = activationInput(bench, dtype, [3, samples, tokens, width], given);
+    [y] = bench.graph.apply(onTarget(attentionOp, target, `attention (${kind})`), { qkv: input }, { heads });
     return { y };
   });
   const plane = samples * tokens * width;

@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { checkAnomalyMap } from "../../src/fixture/anomaly_map.js";
 import { FixtureCase } from "../../src/fixture/case.js";
 import { cleanMapOp } from "../../src/ops/clean_map.js";
+import { fixture } from "../support/fixtures.js";
 import { casesFor, evaluate, useGpu } from "../support/gpu.js";
 import { packImages, randomImage } from "../support/images.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -12,8 +11,8 @@ const gpu = useGpu();
 
 describe("the cleaned-up map", () => {
   it("is the original's: the fixture", async () => {
-    const path = fileURLToPath(new URL("../fixtures/anomaly-map.safetensors", import.meta.url));
-    const comparisons = await checkAnomalyMap(gpu(), new FixtureCase("anomaly-map.safetensors", readFileSync(path)));
+    const original = new FixtureCase("anomaly-map.safetensors", fixture("anomaly-map.safetensors"));
+    const comparisons = await checkAnomalyMap(gpu(), original);
     expect(comparisons.map((c) => c.name)).toEqual(["out.patch_scores", "out.patch_scores_no_morphology"]);
     for (const { error } of comparisons) expect(error).toBeLessThan(1e-5);
   });

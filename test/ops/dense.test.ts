@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { differentiate } from "../../src/graph/autodiff.js";
 import type { Tensor, TensorSpec } from "../../src/graph/graph.js";
 import { denseOp } from "../../src/ops/dense.js";
-import { finiteDifferences } from "../support/finite_differences.js";
-import { type Bench, casesFor, evaluate, useGpu } from "../support/gpu.js";
+import { finiteDifferences, neverAdded } from "../support/finite_differences.js";
+import { type Bench, casesFor, evaluate, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { linear } from "../support/reference.js";
 
@@ -121,19 +121,14 @@ describe("dense", () => {
   });
 
   it("refuses what does not fit", () => {
-    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    const x = spec(1, 5, 8);
+    const x = f32(1, 5, 8);
     const outputs = (weight: TensorSpec, more: { bias?: TensorSpec; residual?: TensorSpec } = {}) =>
       denseOp.outputs({ x, weight, ...more }, {});
-    expect(() => outputs(spec(1, 8, 12))).toThrow("weight has the shape [1,8,12], not [1,any,8]");
-    expect(() => outputs(spec(1, 6, 8))).toThrow("widths 8 and 6 must be multiples of 4");
-    expect(() => outputs(spec(1, 4, 8), { bias: spec(1, 8) })).toThrow("bias has the shape [1,8], not [1,4]");
-    expect(() => outputs(spec(1, 4, 8), { residual: spec(5, 8) })).toThrow(
+    expect(() => outputs(f32(1, 8, 12))).toThrow("weight has the shape [1,8,12], not [1,any,8]");
+    expect(() => outputs(f32(1, 6, 8))).toThrow("widths 8 and 6 must be multiples of 4");
+    expect(() => outputs(f32(1, 4, 8), { bias: f32(1, 8) })).toThrow("bias has the shape [1,8], not [1,4]");
+    expect(() => outputs(f32(1, 4, 8), { residual: f32(5, 8) })).toThrow(
       "the residual does not have the size of y, [1,5,4]",
     );
   });
 });
-
-function neverAdded(): Tensor {
-  throw new Error("no tensor is used twice");
-}

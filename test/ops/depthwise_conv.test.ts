@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { depthwiseConvOp, foldBatchNorm } from "../../src/ops/depthwise_conv.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { casesFor, evaluateOne, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { convProjection } from "../support/reference.js";
 
@@ -42,8 +42,7 @@ describe("depthwise convolutions of the projections", () => {
   }
 
   it("refuses a grid that does not fit the tokens", () => {
-    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    const inputs = { x: spec(1, 13, 16), weight: spec(9, 3, 16), bias: spec(3, 16) };
+    const inputs = { x: f32(1, 13, 16), weight: f32(9, 3, 16), bias: f32(3, 16) };
     expect(() => depthwiseConvOp.outputs(inputs, { rows: 3, columns: 5 })).toThrow(
       "x has the shape [1,13,16], not [any,16,any]",
     );

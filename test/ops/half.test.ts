@@ -81,15 +81,7 @@ const cases: Case[] = [
     activations: [[batch, tokens, width]],
     weights: [[3, width, 9]],
     apply: (bench, [x, weight]) => one(bench, convolveOp, { x, weight }, { rows, columns }),
-    expected: (x, weights) =>
-      inParts(3, [weights], (weight) => {
-        const [ones, zeros] = [1, 0].map((value) => new Float64Array(width).fill(value)) as [
-          Float64Array,
-          Float64Array,
-        ];
-        const plain = { weight: weight, gamma: ones, beta: zeros, mean: zeros, variance: ones };
-        return reference.convProjection(x, { batch, rows, columns, width }, plain, 0);
-      }),
+    expected: (x, weight) => reference.convolutions(x, weight, { batch, rows, columns, width }),
   },
   {
     name: "batch norm",

@@ -2,11 +2,11 @@ import { describe, expect, it } from "vitest";
 import { headErrorsOp } from "../../src/ops/head_errors.js";
 import { headErrorsKey, headErrorsVariants } from "../../src/ops/variants.js";
 import { asGpu, casesFor, evaluateOne, useGpu } from "../support/gpu.js";
-import { halfInput, roundedToHalf } from "../support/half.js";
+import { activationInput, roundedTo } from "../support/half.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { linear, meanDifference, targetTokens } from "../support/reference.js";
+import { interleaved, linear, meanDifference, targetTokens, withoutCls } from "../support/reference.js";
 import { choosing } from "../support/variants.js";
 
 /**
@@ -122,7 +122,7 @@ describe("heads and errors on matrix units", () => {
       const tokens = rows * columns;
       const kind = variant.split(" ")[0];
       const dtype = kind === "matrix" ? "f16" : "f32";
-      const rounded = (values: Float32Array<ArrayBuffer>) => (dtype === "f16" ? roundedToHalf(values) : values);
+      const rounded = (values: Float32Array<ArrayBuffer>) => roundedTo(dtype, values);
       const shape = { dtype, batch, tokens, width, patch } as const;
       expect([...headErrorsVariants(asGpu(gpu()), shape).keys()]).toContain(variant);
       const target = choosing(asGpu(gpu()), headErrorsKey(shape), variant);
@@ -136,7 +136,7 @@ describe("heads and errors on matrix units", () => {
       const heads = withStudent ? [head(), head()] : [head()];
       const got = await evaluateOne(gpu(), (bench) => {
         const input = (of: readonly number[], floats: Float32Array<ArrayBuffer>) =>
-          dtype === "f16" ? halfInput(bench, of, floats) : bench.input(of, floats);
+          activationInput(bench, dtype, of, floats);
         // Weights lie by inputs: [heads, width, values].
         const weights = heads.flatMap(({ weight }) =>
           Array.from(weight, (_, i) => weight[(i % values) * width + Math.floor(i / values)]),
@@ -162,16 +162,14 @@ describe("heads and errors on matrix units", () => {
         return bench.graph.apply(op, inputs, { patch, norm })[0];
       });
       const [taught, learned] = heads.map(({ weight, bias, features }) =>
-        Array.from({ length: batch }, (_, b) => {
-          const own = features.subarray((b * (1 + tokens) + 1) * width, (b + 1) * (1 + tokens) * width);
-          return linear(own, weight, bias);
-        }),
+        withoutCls(features, batch, width).map((own) => linear(own, weight, bias)),
       ) as [Float64Array[], Float64Array[]?];
-      const want = taught.flatMap((prediction, b) => {
-        const toTarget = meanDifference(targetTokens(images[batch - b], patch), prediction, values, norm);
-        const toStudent = learned && meanDifference(prediction, learned[b], values, norm);
-        return Array.from(toTarget, (error, i) => [toStudent?.[i] ?? 0, error]).flat();
-      });
+      const want = taught.flatMap((prediction, b) =>
+        interleaved(
+          learned ? meanDifference(prediction, learned[b], values, norm) : [],
+          meanDifference(targetTokens(images[batch - b], patch), prediction, values, norm),
+        ),
+      );
       expectClose(got, want, 3e-6);
     });
   }

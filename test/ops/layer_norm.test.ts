@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { TensorSpec } from "../../src/graph/graph.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { casesFor, evaluateOne, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { layerNorm } from "../support/reference.js";
 
@@ -59,10 +59,9 @@ describe("layer norm", () => {
   });
 
   it("refuses shapes that do not fit", () => {
-    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
     const outputs = (x: TensorSpec, gamma: TensorSpec, beta: TensorSpec) =>
       layerNormOp.outputs({ x, gamma, beta }, { epsilon: 1e-6 });
-    expect(() => outputs(spec(1, 2, 18), spec(18), spec(18))).toThrow("width 18 is not a multiple of 4");
-    expect(() => outputs(spec(1, 2, 16), spec(16), spec(8))).toThrow("beta has the shape [8], not [16]");
+    expect(() => outputs(f32(1, 2, 18), f32(18), f32(18))).toThrow("width 18 is not a multiple of 4");
+    expect(() => outputs(f32(1, 2, 16), f32(16), f32(8))).toThrow("beta has the shape [8], not [16]");
   });
 });

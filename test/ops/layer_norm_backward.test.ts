@@ -4,17 +4,12 @@ import type { Tensor } from "../../src/graph/graph.js";
 import { layerNormOp } from "../../src/ops/layer_norm.js";
 import { layerNormBackwardOp } from "../../src/ops/layer_norm_backward.js";
 import { layerNormWeightGradientOp } from "../../src/ops/layer_norm_weight_gradient.js";
-import { finiteDifferences } from "../support/finite_differences.js";
-import { casesFor, evaluate, useGpu } from "../support/gpu.js";
+import { finiteDifferences, neverAdded } from "../support/finite_differences.js";
+import { casesFor, evaluate, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { layerNorm } from "../support/reference.js";
 
 const epsilon = 1e-6;
-
-/** Every gradient is needed once, so nothing is ever added. */
-const add = () => {
-  throw new Error("nothing to add");
-};
 
 describe("gradient of layer norm", () => {
   const gpu = useGpu();
@@ -40,7 +35,7 @@ describe("gradient of layer norm", () => {
         const inputs = values.map((data, i) => bench.input(shapes[i], data));
         const [x, gamma, beta] = inputs;
         const y = bench.graph.apply(layerNormOp, { x, gamma, beta, token: inputs.at(3) }, { epsilon })[0];
-        const gradients = differentiate(bench.graph, y, bench.input(shape, dy), inputs, add);
+        const gradients = differentiate(bench.graph, y, bench.input(shape, dy), inputs, neverAdded);
         return Object.fromEntries(gradients.map((gradient, i) => [i, gradient as Tensor]));
       });
       const reference = (...[x, gamma, beta, token]: Float64Array[]) => {
@@ -63,7 +58,7 @@ describe("gradient of layer norm", () => {
         const inputs = [[1, 2, 8], [8], [8]].map((shape) => bench.input(shape, data.subarray(0, shape.at(-1))));
         const [x, gamma, beta] = inputs;
         const y = bench.graph.apply(layerNormOp, { x, gamma, beta }, { epsilon })[0];
-        differentiate(bench.graph, y, y, wanted(inputs), add);
+        differentiate(bench.graph, y, y, wanted(inputs), neverAdded);
         ops.push(...bench.graph.nodes.map((node) => node.op.name));
         return { y };
       }).then(() => ops);
@@ -73,11 +68,10 @@ describe("gradient of layer norm", () => {
   });
 
   it("refuses gradients that do not fit", () => {
-    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
     expect(() =>
-      layerNormBackwardOp.outputs({ x: spec(2, 3, 8), gamma: spec(8), dy: spec(2, 5, 8) }, { epsilon }),
+      layerNormBackwardOp.outputs({ x: f32(2, 3, 8), gamma: f32(8), dy: f32(2, 5, 8) }, { epsilon }),
     ).toThrow("dy has the shape [2,5,8], not [2,3,8]");
-    expect(() => layerNormWeightGradientOp.outputs({ x: spec(2, 3, 6), dy: spec(2, 3, 6) }, { epsilon })).toThrow(
+    expect(() => layerNormWeightGradientOp.outputs({ x: f32(2, 3, 6), dy: f32(2, 3, 6) }, { epsilon })).toThrow(
       "width 6 is not a multiple of 4",
     );
   });

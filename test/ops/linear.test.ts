@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { foldNorm, linearOp, linearWeights, weightColumnSums } from "../../src/ops/linear.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { casesFor, evaluateOne, f32, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
 import { erf, gelu, layerNorm, linear } from "../support/reference.js";
 
@@ -122,17 +122,18 @@ describe("linear", () => {
   });
 
   it("refuses shapes that do not fit", () => {
-    const spec = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    const bias = spec(1, 16);
-    const odd = { x: spec(1, 2, 18), weight: spec(1, 18, 16), bias };
-    expect(() => linearOp.outputs(odd, {})).toThrow(/18/);
-    const inputs = { x: spec(1, 2, 16), weight: spec(1, 16, 16), bias };
-    expect(() => linearOp.outputs({ ...inputs, residual: spec(1, 2, 8) }, {})).toThrow("the residual has y's size");
-    const columnSums = spec(1, 2, 8);
+    const bias = f32(1, 16);
+    const odd = { x: f32(1, 2, 18), weight: f32(1, 16, 18), bias };
+    expect(() => linearOp.outputs(odd, {})).toThrow("widths 18 and 16 must be multiples of 4");
+    const transposed = { x: f32(1, 2, 8), weight: f32(1, 8, 16), bias };
+    expect(() => linearOp.outputs(transposed, {})).toThrow("weight has the shape [1,8,16], not [1,any,8]");
+    const inputs = { x: f32(1, 2, 16), weight: f32(1, 16, 16), bias };
+    expect(() => linearOp.outputs({ ...inputs, residual: f32(1, 2, 8) }, {})).toThrow("the residual has y's size");
+    const columnSums = f32(1, 2, 8);
     expect(() => linearOp.outputs(inputs, { normalize: true })).toThrow("columnSums is missing");
     expect(() => linearOp.outputs({ ...inputs, columnSums }, {})).toThrow("columnSums is given, but not used");
     expect(() => linearOp.outputs({ ...inputs, columnSums }, { normalize: true })).toThrow("columnSums has the shape");
-    const past = { ...inputs, gamma: spec(16), beta: spec(16) };
+    const past = { ...inputs, gamma: f32(16), beta: f32(16) };
     expect(() => linearOp.outputs(past, { passthroughPeriod: 2 })).toThrow("one batch entry's residual");
   });
 });

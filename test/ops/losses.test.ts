@@ -2,17 +2,9 @@ import { describe, it } from "vitest";
 import { maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { maskedLoss, weightedLoss } from "../support/reference.js";
+import { errorsBySample, maskedLoss, weightedLoss } from "../support/reference.js";
 
 const gpu = useGpu();
-
-/** The errors of one kind, a list per sample. */
-function column(errors: Float32Array, batch: number, which: number): number[][] {
-  const tokens = errors.length / 2 / batch;
-  return Array.from({ length: batch }, (_, b) =>
-    Array.from({ length: tokens }, (_, t) => errors[(b * tokens + t) * 2 + which]),
-  );
-}
 
 const shapes = [
   { batch: 1, tokens: 1, keep: 0 },
@@ -47,7 +39,7 @@ describe("weighted loss", () => {
         const errors = random.floats(batch * tokens * 2, 0, 2);
         const weights = random.floats(batch * tokens, 0, 255);
         const split = Array.from({ length: batch }, (_, b) => weights.subarray(b * tokens, (b + 1) * tokens));
-        const want = weightedLoss(column(errors, batch, which), split);
+        const want = weightedLoss(errorsBySample(errors, batch, which), split);
         expectClose([await onGpu(errors, weights, batch, which)], [want], 1e-6);
       });
     }
@@ -59,8 +51,8 @@ describe("weighted loss", () => {
     const weights = random.floats(3 * 20, 0, 255);
     weights.fill(0, 20, 40);
     const split = [0, 1, 2].map((b) => weights.subarray(b * 20, (b + 1) * 20));
-    expectClose([await onGpu(errors, weights, 3, 1)], [weightedLoss(column(errors, 3, 1), split)], 1e-6);
-    const mean = column(errors, 3, 1)[1].reduce((a, v) => a + v / 20, 0);
+    expectClose([await onGpu(errors, weights, 3, 1)], [weightedLoss(errorsBySample(errors, 3, 1), split)], 1e-6);
+    const mean = errorsBySample(errors, 3, 1)[1].reduce((a, v) => a + v / 20, 0);
     const still = errors.slice(40, 80);
     expectClose([await onGpu(still, new Float32Array(20), 1, 1)], [mean], 1e-6);
   });
@@ -78,7 +70,7 @@ describe("masked loss", () => {
           const inputs = { errors: bench.input([batch, tokens, 2], errors), idsRestore };
           return bench.graph.apply(maskedLossOp, inputs, { error: kinds[which], keep })[0];
         });
-        expectClose(got, [maskedLoss(column(errors, batch, which), ids, keep)], 1e-6);
+        expectClose(got, [maskedLoss(errorsBySample(errors, batch, which), ids, keep)], 1e-6);
       });
     }
   }

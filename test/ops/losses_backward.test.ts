@@ -6,7 +6,7 @@ import { maskedLossOp, weightedLossOp } from "../../src/ops/losses.js";
 import { finiteDifferences } from "../support/finite_differences.js";
 import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
 import { expectClose, Random } from "../support/numbers.js";
-import { maskedLoss, weightedLoss } from "../support/reference.js";
+import { errorsBySample, maskedLoss, weightedLoss } from "../support/reference.js";
 
 const gpu = useGpu();
 const shapes = casesFor(
@@ -18,14 +18,6 @@ const shapes = casesFor(
   1,
 );
 const kinds = ["student", "target"] as const;
-
-/** One of the two errors of [B, L, 2], by sample. */
-function column(errors: ArrayLike<number>, batch: number, which: number): number[][] {
-  const tokens = errors.length / 2 / batch;
-  return Array.from({ length: batch }, (_, b) =>
-    Array.from({ length: tokens }, (_, i) => errors[(b * tokens + i) * 2 + which]),
-  );
-}
 
 describe("gradients of the losses with respect to errors, against finite differences", () => {
   for (const { batch, tokens, keep } of shapes) {
@@ -44,7 +36,7 @@ describe("gradients of the losses with respect to errors, against finite differe
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;
         });
         const split = Array.from({ length: batch }, (_, b) => weights.subarray(b * tokens, (b + 1) * tokens));
-        const reference = (values: Float64Array) => [weightedLoss(column(values, batch, which), split)];
+        const reference = (values: Float64Array) => [weightedLoss(errorsBySample(values, batch, which), split)];
         expectClose(got, finiteDifferences(reference, [errors], 0, [0.75]), 1e-6);
       });
 
@@ -59,7 +51,7 @@ describe("gradients of the losses with respect to errors, against finite differe
           const seed = bench.input([1], Float32Array.of(-1.5));
           return differentiate(bench.graph, loss, seed, [tensor], addTo)[0] as Tensor;
         });
-        const reference = (values: Float64Array) => [maskedLoss(column(values, batch, which), ids, keep)];
+        const reference = (values: Float64Array) => [maskedLoss(errorsBySample(values, batch, which), ids, keep)];
         expectClose(got, finiteDifferences(reference, [errors], 0, [-1.5]), 1e-6);
       });
     }

@@ -4,7 +4,7 @@ import { floatsOf } from "../../src/graph/program.js";
 import { packPatchWeight, patchEmbedOp } from "../../src/ops/patch_embed.js";
 import { patchEmbedKey, patchEmbedVariants } from "../../src/ops/variants.js";
 import { asGpu, casesFor, evaluate, useGpu } from "../support/gpu.js";
-import { halfInput, roundedToHalf } from "../support/half.js";
+import { activationInput, roundedTo } from "../support/half.js";
 import { packImages, packSamples, randomImage } from "../support/images.js";
 import { needsMatrixUnits } from "../support/matrix_units.js";
 import { expectClose, Random } from "../support/numbers.js";
@@ -44,20 +44,18 @@ describe("patch embedding on matrix units", () => {
       const images = Array.from({ length: batch + 3 }, () => randomImage(random, height, pixels, 3));
       const samples = Array.from({ length: batch }, (_, b) => ({ previous: b + 2, current: b, next: b + 1 }));
       const fanIn = 9 * patch * patch;
-      const drawn = random.floats(width * fanIn, -1 / Math.sqrt(fanIn), 1 / Math.sqrt(fanIn));
-      const weight = dtype === "f16" ? roundedToHalf(drawn) : drawn;
+      const weight = roundedTo(dtype, random.floats(width * fanIn, -1 / Math.sqrt(fanIn), 1 / Math.sqrt(fanIn)));
       const bias = random.floats(width);
       const kept = samples.map(() => random.permutation(rows * columns).slice(0, keep));
       const target = choosing(asGpu(gpu()), patchEmbedKey(shape), variant);
       let y: Tensor | undefined;
       const got = await evaluate(gpu(), (bench) => {
         const packed = packPatchWeight(target, weight, width, patch) as Float32Array<ArrayBuffer>;
-        const weightShape = [3, patch, patch, 3, width];
         const inputs = {
           frames: bench.input([images.length, height, pixels], packImages(images)),
           samples: bench.input([batch, 8], packSamples(samples)),
           idsKeep: bench.input([batch, keep], Uint32Array.from(kept.flat())),
-          weight: dtype === "f16" ? halfInput(bench, weightShape, packed) : bench.input(weightShape, packed),
+          weight: activationInput(bench, dtype, [3, patch, patch, 3, width], packed),
           bias: bench.input([width], bias),
         };
         const op = {

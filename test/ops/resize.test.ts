@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseSafetensors, type Safetensors } from "../../src/checkpoint/safetensors.js";
 import { frameRing } from "../../src/ops/frame_ring.js";
 import { interpolationTable, noSlot, rawSlotWords } from "../../src/ops/resize.js";
+import { fixture } from "../support/fixtures.js";
 import { evaluate, useGpu } from "../support/gpu.js";
 import { packSamples, randomImage, rawSlots } from "../support/images.js";
 import { Random } from "../support/numbers.js";
@@ -64,8 +64,7 @@ function expectOpenCv(got: Uint8Array, want: Uint8Array): void {
 describe("resize, against OpenCV", () => {
   let file: Safetensors;
   beforeAll(() => {
-    const path = new URL("../fixtures/preprocess.safetensors", import.meta.url);
-    file = parseSafetensors(new Uint8Array(readFileSync(path)), "preprocess.safetensors");
+    file = parseSafetensors(fixture("preprocess.safetensors"), "preprocess.safetensors");
   });
 
   const tensor = (name: string) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { scaleLossOp } from "../../src/ops/scale_loss.js";
-import { evaluate, useGpu } from "../support/gpu.js";
+import { evaluate, f32, useGpu } from "../support/gpu.js";
 
 const gpu = useGpu();
 
@@ -15,7 +15,8 @@ describe("loss scaling", () => {
   });
 
   it("refuses a scaler of another length", () => {
-    const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-    expect(() => scaleLossOp.outputs({ share: f(1), scaler: f(3) }, {})).toThrow("scaler has the shape [3], not [4]");
+    expect(() => scaleLossOp.outputs({ share: f32(1), scaler: f32(3) }, {})).toThrow(
+      "scaler has the shape [3], not [4]",
+    );
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { unshuffleOp } from "../../src/ops/unshuffle.js";
-import { casesFor, evaluateOne, useGpu } from "../support/gpu.js";
+import { casesFor, evaluateOne, f32, useGpu } from "../support/gpu.js";
 import { Random } from "../support/numbers.js";
 import { unshuffle } from "../support/reference.js";
 
@@ -37,9 +37,8 @@ describe("unshuffle", () => {
   }
 
   it("refuses more kept tokens than there are", () => {
-    const f = (...shape: number[]) => ({ shape, dtype: "f32" as const });
     const idsRestore = { shape: [1, 6], dtype: "u32" as const };
-    expect(() => unshuffleOp.outputs({ x: f(1, 9, 16), maskToken: f(16), idsRestore }, {})).toThrow(
+    expect(() => unshuffleOp.outputs({ x: f32(1, 9, 16), maskToken: f32(16), idsRestore }, {})).toThrow(
       "8 tokens cannot be kept of 6",
     );
   });

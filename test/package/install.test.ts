@@ -1,10 +1,11 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { copyProject, repository, runIn, temporaryFolder } from "../support/package.js";
+import { scratch } from "../support/folders.js";
+import { copyProject, repository, runIn } from "../support/package.js";
 
-const root = temporaryFolder();
-const user = join(root, "user");
+const at = scratch();
+const user = at("user");
 const { version, dependencies, optionalDependencies } = JSON.parse(
   readFileSync(join(repository, "package.json"), "utf8"),
 ) as Record<"dependencies" | "optionalDependencies", Record<string, string>> & { version: string };
@@ -29,12 +30,12 @@ export const wrong: string = scores[0]?.score;
 `;
 
 beforeAll(async () => {
-  const project = join(root, "project");
+  const project = at("project");
   mkdirSync(project);
   copyProject(project);
   // Runs "prepare", and so builds dist/ and the types.
-  await runIn(project, "npm", "pack", "--pack-destination", root);
-  packed = (await runIn(root, "tar", "-tzf", `sdmae-${version}.tgz`)).trim().split("\n");
+  await runIn(project, "npm", "pack", "--pack-destination", at());
+  packed = (await runIn(at(), "tar", "-tzf", `sdmae-${version}.tgz`)).trim().split("\n");
 
   mkdirSync(user);
   const manifest = {
@@ -50,7 +51,7 @@ beforeAll(async () => {
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(join(repository, "node_modules", name), link, "dir");
   }
-  const cache = join(root, "npm-cache");
+  const cache = at("npm-cache");
   await runIn(user, "npm", "install", "--offline", "--no-audit", "--no-fund", "--no-save", "--cache", cache);
 });
 

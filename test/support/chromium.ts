@@ -84,6 +84,36 @@ export class Chromium {
     }
   }
 
+  /** Cuts the browser off from the network. */
+  async goOffline(): Promise<void> {
+    const none = { latency: 0, downloadThroughput: 0, uploadThroughput: 0 };
+    await this.send("Network.emulateNetworkConditions", { offline: true, ...none });
+  }
+
+  /** Sets the width of the screen and the colour scheme for what is opened next; forgets events. */
+  async look(width: number, scheme: "light" | "dark"): Promise<void> {
+    this.events.length = 0;
+    const screen = { width, height: 900, deviceScaleFactor: 1, mobile: width < 500 };
+    await this.send("Emulation.setDeviceMetricsOverride", screen);
+    await this.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
+  }
+
+  /** The events that a sound page has none of: errors, output, and requests to the network. */
+  complaints(): ChromiumEvent[] {
+    return this.events.filter(
+      ({ method, params }) =>
+        method === "Runtime.exceptionThrown" ||
+        method === "Runtime.consoleAPICalled" ||
+        (method === "Log.entryAdded" && (params.entry as { level: string }).level === "error") ||
+        (method === "Network.requestWillBeSent" && !/^(?:file|data):/.test((params.request as { url: string }).url)),
+    );
+  }
+
+  /** Sets the language of the pages that are opened from now on, which Intl may refuse. */
+  async setLanguage(language: string): Promise<void> {
+    await this.send("Emulation.setUserAgentOverride", { userAgent: "", acceptLanguage: language });
+  }
+
   /** A command of the protocol. */
   send<T = unknown>(method: string, params: object = {}): Promise<T> {
     const id = ++this.last;

@@ -1,10 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { afterAll, expect, vi } from "vitest";
+import { expect, vi } from "vitest";
 import { runBenchmark } from "../../src/bench/index.js";
 import { runCli, runTool } from "../../src/cli/index.js";
 import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
@@ -62,18 +60,6 @@ export const fps = (...args: string[]) =>
       throw new Error(`there is no peer ${name}`);
     }),
   );
-
-/** Path of a file under test/fixtures/. */
-export function fixturePath(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
-}
-
-/** A folder for a test file's inputs, gone after its tests. To be called at the top of the file. */
-export function scratch(): (...parts: string[]) => string {
-  const root = mkdtempSync(join(tmpdir(), "sdmae-cli-"));
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
-  return (...parts) => join(root, ...parts);
-}
 
 /** B, G, R of a picture in which everything moves. */
 export function picture(t: number, { height, width }: { height: number; width: number }): Buffer {

@@ -1,23 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
-import { afterEach, beforeEach, expect } from "vitest";
 import type { Frame } from "../../src/data/frame.js";
-import { InputError } from "../../src/errors.js";
 
 /** The size of the frames that are made here. */
 export const size = { width: 16, height: 8 };
-
-/** A folder for each test's data sets, gone after it. To be called at the top of the file. */
-export function dataFolder(): (...parts: string[]) => string {
-  let root = "";
-  beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), "sdmae-dataset-"));
-  });
-  afterEach(() => rmSync(root, { recursive: true, force: true }));
-  return (...parts) => join(root, ...parts);
-}
 
 /** Writes a text file and the folders that it is in. */
 export function text(path: string, content: string): void {
@@ -53,16 +40,4 @@ export async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
   const all: Frame[] = [];
   for await (const frame of frames) all.push(frame);
   return all;
-}
-
-/** The message that a promise fails with, an InputError's of one line. */
-export async function refusal(promise: Promise<unknown> | undefined): Promise<string> {
-  const error = await Promise.resolve(promise).then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  const { message } = error as InputError;
-  expect(message).not.toMatch(/[\r\n]/);
-  return message;
 }

@@ -1,3 +1,6 @@
+// Gradients by finite differences, and what tests of gradients give to `differentiate`.
+import type { Tensor } from "../../src/graph/graph.js";
+
 /**
  * The gradient of Σ cotangent · f(inputs) with respect to one of the inputs, by central differences
  * in float64.
@@ -27,4 +30,9 @@ export function finiteDifferences(
     varied[i] = value;
     return (above - below) / (2 * step);
   });
+}
+
+/** Adds the gradients of a tensor that is used twice, for graphs in which none is. */
+export function neverAdded(): Tensor {
+  throw new Error("no tensor is used twice");
 }

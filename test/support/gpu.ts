@@ -127,6 +127,15 @@ export function asGpu(gpu: Gpu): Gpu {
   }) as Gpu;
 }
 
+/** What an adapter says about itself: only this. */
+export function adapterInfo(fields: Partial<GPUAdapterInfo>): GPUAdapterInfo {
+  const empty = { vendor: "", architecture: "", device: "", description: "", isFallbackAdapter: false };
+  return { ...empty, ...fields } as GPUAdapterInfo;
+}
+
+/** The spec of a tensor of f32, for rules about shapes. */
+export const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as const });
+
 export type Values = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 
 /** A graph under construction, with the values of its inputs. */

@@ -5,7 +5,7 @@ import { floatsOf } from "../../src/graph/program.js";
 import { linearOp } from "../../src/ops/linear.js";
 import { linearKey, linearVariants } from "../../src/ops/variants.js";
 import { evaluate } from "./gpu.js";
-import { halfInput, roundedToHalf } from "./half.js";
+import { activationInput, roundedTo } from "./half.js";
 import { expectClose, Random } from "./numbers.js";
 import { gelu, layerNorm, linear } from "./reference.js";
 
@@ -41,7 +41,6 @@ export async function checkLinear(
   dtype: ActivationType,
 ): Promise<void> {
   const { batch, m, k, n } = sizes;
-  const half = dtype === "f16";
   const shape = { dtype, ...sizes };
   expect([...linearVariants(target, shape).keys()]).toContain(variant);
   const chosen: Target = { ...withoutGetters(target), tuning: new Map([[linearKey(shape), variant]]) };
@@ -55,7 +54,7 @@ export async function checkLinear(
     },
   };
   const random = new Random(m + k + n);
-  const rounded = (values: Float32Array<ArrayBuffer>) => (half ? roundedToHalf(values) : values);
+  const rounded = (values: Float32Array<ArrayBuffer>) => roundedTo(dtype, values);
   const x = rounded(random.floats(batch * m * k).map((value) => value + offset));
   const weight = rounded(random.floats(batch * n * k, -2 / Math.sqrt(k), 2 / Math.sqrt(k)));
   const bias = random.floats(batch * n);
@@ -65,13 +64,13 @@ export async function checkLinear(
   let y: Tensor | undefined;
   const results = await evaluate(gpu, (bench) => {
     const input = (of: readonly number[], values: Float32Array<ArrayBuffer>) =>
-      half ? halfInput(bench, of, values) : bench.input(of, values);
+      activationInput(bench, dtype, of, values);
     const sums = Float32Array.from({ length: batch * n }, (_, row) =>
       weight.subarray(row * k, (row + 1) * k).reduce((sum, value) => sum + value, 0),
     );
     const inputs = {
       x: input([batch, m, k], x),
-      weight: input([batch, k, n], weight),
+      weight: input([batch, n, k], weight),
       bias: bench.input([batch, n], bias),
       columnSums: normalize ? bench.input([batch, n], sums) : undefined,
       residual: residual ? input([batch, m, n], added) : undefined,
@@ -95,7 +94,7 @@ export async function checkLinear(
       return kept + (residual ? added[at] : 0);
     });
   }).flat();
-  expectClose(floatsOf(results.y, y as Tensor), want, half ? 1e-3 : offset > 0 ? 2e-4 : 2e-6);
+  expectClose(floatsOf(results.y, y as Tensor), want, dtype === "f16" ? 1e-3 : offset > 0 ? 2e-4 : 2e-6);
 }
 
 function withoutGetters({ adapter, features, limits, forcedKind }: Target): Target {

@@ -1,3 +1,4 @@
+import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
 import type { Target } from "../../src/gpu/gpu.js";
 import { type ActivationType, Graph, type Tensor } from "../../src/graph/graph.js";
 import { type SdMaeConfig, tensorShapes } from "../../src/model/config.js";
@@ -42,6 +43,12 @@ export function randomWeights(config: SdMaeConfig, seed: number): Weights {
     return [name, { shape, data }] as const;
   });
   return new Map(entries);
+}
+
+/** A checkpoint of random weights, without settings. */
+export function randomCheckpoint(config: SdMaeConfig, seed: number): Checkpoint {
+  const weights = new Map(randomWeights(config, seed));
+  return { config, weights, extras: new Map(), settings: {}, source: "random weights", overlaid: 0 };
 }
 
 export interface ModelOptions {

@@ -1,12 +1,10 @@
 // The package as it is published, built from the sources of now, whatever dist/ holds.
 
 import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll } from "vitest";
 import { testAdapter } from "./gpu.js";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
@@ -16,13 +14,6 @@ const parts = [
   ...["LICENSE", "README.md", "bench", "docs", "examples", "models", "package.json", "shaders", "src", "tools"],
   ...["tsconfig.build.json", "tsconfig.json"],
 ];
-
-/** A temporary folder that goes when the test file ends. To be called at the top of the file. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "sdmae-package-"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Copies the project into a new folder, without what it has installed: that is linked. */
 export function copyProject(folder: string): void {

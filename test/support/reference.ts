@@ -91,6 +91,65 @@ export function convProjection(
   return y;
 }
 
+/**
+ * Training's three convolutions of x, one after the other: {@link convProjection} with a BatchNorm
+ * that does nothing. @param weight [3, width, 9]
+ */
+export function convolutions(
+  x: Numbers,
+  weight: Float32Array | Float64Array,
+  sizes: { batch: number; rows: number; columns: number; width: number },
+): number[] {
+  const one = new Float64Array(sizes.width).fill(1);
+  const zero = new Float64Array(sizes.width);
+  return [0, 1, 2].flatMap((p) => {
+    const own = weight.subarray(p * sizes.width * 9, (p + 1) * sizes.width * 9);
+    return [...convProjection(x, sizes, { weight: own, gamma: one, beta: zero, mean: zero, variance: one }, 0)];
+  });
+}
+
+/**
+ * BatchNorm2d in training mode of three planes [B, 1 + T, D], without each sample's first token.
+ */
+export function batchNorm(
+  x: Numbers,
+  gamma: Numbers,
+  beta: Numbers,
+  { batch, tokens, width }: { batch: number; tokens: number; width: number },
+  epsilon: number,
+) {
+  const n = batch * tokens;
+  const y = Float64Array.from(x);
+  const mean = new Float64Array(3 * width);
+  const unbiased = new Float64Array(3 * width);
+  for (let p = 0; p < 3; p++) {
+    for (let d = 0; d < width; d++) {
+      const at = Array.from({ length: n }, (_, i) => {
+        const sample = Math.floor(i / tokens);
+        return ((p * batch + sample) * (1 + tokens) + 1 + (i % tokens)) * width + d;
+      });
+      const c = p * width + d;
+      for (const i of at) mean[c] += x[i] / n;
+      let squares = 0;
+      for (const i of at) squares += (x[i] - mean[c]) ** 2;
+      unbiased[c] = squares / (n - 1);
+      const scale = 1 / Math.sqrt(squares / n + epsilon);
+      for (const i of at) y[i] = (x[i] - mean[c]) * scale * gamma[c] + beta[c];
+    }
+  }
+  return { y, mean, unbiased };
+}
+
+/** The residual of the MLP of x1, norm2 and mlp [B, tokens, width]: the first token takes norm2. */
+export function mlpResidual(
+  x1: Numbers,
+  norm2: Numbers,
+  mlp: Numbers,
+  { tokens, width }: { tokens: number; width: number },
+): Float64Array {
+  return Float64Array.from(x1, (v, i) => v + (Math.floor(i / width) % tokens === 0 ? norm2[i] : mlp[i]));
+}
+
 /** x Wᵀ + b with PyTorch's weight [N, K]: [M, K] → [M, N]. */
 export function linear(x: Numbers, weight: Numbers, bias: Numbers): Float64Array {
   const n = bias.length;
@@ -317,6 +376,14 @@ export function lossWeights(gradient: Image, target: Image, patch: number): Floa
   });
   const maxima = [0, 1, 2].map((c) => patchMaximum({ ...gradient, data }, patch, c));
   return maxima[0].map((m, i) => (m + maxima[1][i] + maxima[2][i]) / 3);
+}
+
+/** One of the two errors of [B, L, 2], by sample. */
+export function errorsBySample(errors: ArrayLike<number>, batch: number, which: number): number[][] {
+  const tokens = errors.length / 2 / batch;
+  return Array.from({ length: batch }, (_, b) =>
+    Array.from({ length: tokens }, (_, i) => errors[(b * tokens + i) * 2 + which]),
+  );
 }
 
 /**

@@ -1,25 +1,21 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { scratchPerTest } from "../support/folders.js";
 
 const tool = fileURLToPath(new URL("../../tools/check-house.js", import.meta.url));
 const repository = fileURLToPath(new URL("../../", import.meta.url));
-let root: string;
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "sdmae-house-"));
-});
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+const at = scratchPerTest();
 
 /** Runs the check on a tree of files. */
 function check(files: Record<string, string>): { status: number | null; problems: string[]; summary: string } {
   for (const [name, text] of Object.entries({ "src/errors.ts": "export class E extends Error {}\n", ...files })) {
-    mkdirSync(dirname(join(root, name)), { recursive: true });
-    writeFileSync(join(root, name), text);
+    mkdirSync(dirname(at(name)), { recursive: true });
+    writeFileSync(at(name), text);
   }
-  const { status, stdout, stderr } = spawnSync(process.execPath, [tool, root], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [tool, at()], { encoding: "utf8" });
   return { status, problems: stderr.split("\n").filter(Boolean), summary: stdout.trim() };
 }
 
@@ -36,7 +32,7 @@ describe("check-house", () => {
       "src/gpu/gpu.ts": 'import { E } from "../errors.js";\nexport const gpu = E;\n',
       "shaders/x.wgsl": "",
       "src/ops/x.ts":
-        'import wgsl from "../../shaders/x.wgsl";\nimport { gpu } from "../gpu/gpu.js";\nexport { wgsl, gpu };\n',
+        'import wgsl from "../../shaders/x.wgsl";\nimport { gpu } from "../gpu/gpu.js";\nexport const x = [wgsl, gpu];\n',
       "src/model/m.ts": 'import { gpu } from "../ops/x.js";\nexport { gpu };\n',
       "src/checkpoint/c.ts": 'import type { gpu } from "../model/m.js";\nexport type G = typeof gpu;\n',
       "src/node/n.ts": 'import { readFile } from "node:fs/promises";\nimport "webgpu";\nexport { readFile };\n',
@@ -49,7 +45,7 @@ describe("check-house", () => {
 
   it("reports imports upwards by file and line, also of types, re-exports and dynamic ones", () => {
     const { status, problems } = check({
-      "src/model/m.ts": "export const m = 1;\nexport type M = number;\n",
+      "src/model/m.ts": "// M.\nexport const m = 1;\nexport type M = number;\n",
       "src/gpu/a.ts": '// one\nimport type {\n  M,\n} from "../model/m.js";\nexport type N = M;\n',
       "src/gpu/b.ts": '\nexport * from "../model/m.js";\n',
       "src/gpu/c.ts": '\n\nexport const c = await import("../model/m.js");\n',
@@ -86,7 +82,7 @@ describe("check-house", () => {
     const { problems, status } = check({
       "src/data/a.ts": 'import { readFileSync } from "node:fs";\nexport { readFileSync };\n',
       "src/detector/b.ts": 'export const sharp = () => import("sharp");\n',
-      "src/train/c.ts": "export const env = () => process.env;\nexport const b = `$" + "{Buffer.from([])}`;\n",
+      "src/train/c.ts": "export const env = () => process.env;\nconst b = `$" + "{Buffer.from([])}`;\n",
       "src/eval/d.ts":
         '// process and Buffer in a comment\nexport const text = "process.env, require()";\nexport const o = { process: 1 };\nexport const p = o.process;\nexport const q = `Buffer of bytes`;\nexport const r = /process/.test(text);\n',
     });
@@ -102,8 +98,10 @@ describe("check-house", () => {
   it("reports missing files, folders on no floor, and kernels outside ops", () => {
     const { problems } = check({
       "shaders/x.wgsl": "",
-      "src/graph/a.ts": 'import x from "../../shaders/x.wgsl";\nimport { y } from "./y.js";\nexport { x, y };\n',
-      "src/ops/b.ts": 'import x from "../../shaders/none.wgsl";\nimport z from "../../test/z.js";\nexport { x, z };\n',
+      "src/graph/a.ts":
+        'import x from "../../shaders/x.wgsl";\nimport { y } from "./y.js";\nexport const a = [x, y];\n',
+      "src/ops/b.ts":
+        'import x from "../../shaders/none.wgsl";\nimport z from "../../test/z.js";\nexport const b = [x, z];\n',
       "src/attic/c.ts": "export {};\n",
     });
     expect(problems).toEqual([
@@ -132,6 +130,28 @@ describe("check-house", () => {
       "src/gpu/a.ts:3: prose of 128 columns: wrap it at 100",
       "src/gpu/a.ts:5: prose of 277 columns: wrap it at 100",
       "tools/d.sh:2: prose of 127 columns: wrap it at 100",
+    ]);
+  });
+
+  it("reports long lines of Python, fixtures and issue forms, except code and examples of input", () => {
+    const words = "word ".repeat(25);
+    const { problems } = check({
+      "bench/a.py": `#!${words}\n"""One\n${words}\n"""\ndef f():\n    r'''${words}'''\n    return 1  # ${words}\n`,
+      "bench/b.py": `text = """\n# ${words}\n"""\nother = "# ${words}"\n`,
+      "test/fixtures/README.md": `${words}\n`,
+      "test/fixtures/deep/make.py": `# ${words}\n`,
+      ".github/ISSUE_TEMPLATE/c.yml": `description: ${words}\nplaceholder: ${words}\nbody: >\n  ${words}\n`,
+      ".github/workflows/d.yml": `# ${words}\nrun: ${words}\n`,
+    });
+    expect(problems).toEqual([
+      ".github/ISSUE_TEMPLATE/c.yml:1: prose of 138 columns: wrap it at 100",
+      ".github/ISSUE_TEMPLATE/c.yml:4: prose of 127 columns: wrap it at 100",
+      ".github/workflows/d.yml:1: prose of 127 columns: wrap it at 100",
+      "bench/a.py:3: prose of 125 columns: wrap it at 100",
+      "bench/a.py:6: prose of 136 columns: wrap it at 100",
+      "bench/a.py:7: prose of 141 columns: wrap it at 100",
+      "test/fixtures/README.md:1: prose of 125 columns: wrap it at 100",
+      "test/fixtures/deep/make.py:1: prose of 127 columns: wrap it at 100",
     ]);
   });
 
@@ -173,8 +193,65 @@ describe("check-house", () => {
     expect(status).toBe(1);
   });
 
+  it("reports kernels that the table of Indices leaves out, and names there that no kernel has", () => {
+    const page = (rows: string) =>
+      `# Page\n\n## Indices\n\n| kernels | because |\n| --- | --- |\n${rows}\n## Next\n\n| \`c\` |\n`;
+    const shaders = { "shaders/a.wgsl": "", "shaders/b.wgsl": "", "shaders/b_two.wgsl": "", "shaders/c.wgsl": "" };
+    const sound = page("| values: `a`, `b*` | `none` |\n| `idsKeep`: `c` | because |\n");
+    expect(check({ ...shaders, "docs/architecture.md": sound }).problems).toEqual([]);
+    const { problems, status } = check({ "docs/architecture.md": page("| `a`, `b`, `d*` | `c` |\n") });
+    expect(problems).toEqual([
+      'docs/architecture.md:3: "Indices" does not say why b_two stays within its buffers',
+      'docs/architecture.md:3: "Indices" does not say why c stays within its buffers',
+      "docs/architecture.md:7: shaders/ has no d*",
+    ]);
+    expect(status).toBe(1);
+    expect(check({ "docs/architecture.md": "# Page\n" }).problems).toEqual([
+      'docs/architecture.md:1: no section "Indices", which says why kernels stay within their buffers',
+    ]);
+  });
+
+  it("reports files with several exports that do not say what they are for", () => {
+    const twice = "export const a = 1;\nexport type B = 2;\n";
+    const { problems, status } = check({
+      "src/gpu/none.ts": twice,
+      "src/gpu/late.ts": `\n// Too late.\n${twice}`,
+      "src/gpu/list.ts": "const [a, b] = [1, 2];\nexport { a, b };\n",
+      "src/gpu/line.ts": `// Counts.\n${twice}`,
+      "src/gpu/doc.ts": `/** Counts. */\n${twice}`,
+      "src/gpu/one.ts": "export const a = `\nexport const b = 2;`;\n// export const c = 3;\n",
+    });
+    const said = "a file with several exports begins with a comment that says what it is for";
+    expect(problems).toEqual(["late", "list", "none"].map((name) => `src/gpu/${name}.ts:1: ${said}`));
+    expect(status).toBe(1);
+  });
+
+  it("reports tests that do not mirror src/, except those that test several files", () => {
+    const { problems, status } = check({
+      "shaders/a_tiled.wgsl": "",
+      "src/ops/a.ts": 'import wgsl from "../../shaders/a_tiled.wgsl";\nexport const a = wgsl;\n',
+      "src/data/scene/b.ts": "export const b = 1;\n",
+      "test/ops/a.test.ts": "",
+      "test/ops/a_tiled.test.ts": "",
+      "test/ops/half.test.ts": "",
+      "test/data/scene.test.ts": "",
+      "test/data/a_tiled.test.ts": "",
+      "test/data/b.test.ts": "",
+      "test/data/support.ts": "",
+      "test/tools/c.test.ts": "",
+      "test/errors.test.ts": "",
+    });
+    expect(problems).toEqual(
+      ["a_tiled", "b"].map(
+        (name) =>
+          `test/data/${name}.test.ts:1: there is no src/data/${name}.ts: tests mirror src/ (tools/house/mirror.js)`,
+      ),
+    );
+    expect(status).toBe(1);
+  });
+
   it("exits with 2 if there is no src/", () => {
-    const { status, stderr } = spawnSync(process.execPath, [tool, join(root, "nowhere")], { encoding: "utf8" });
+    const { status, stderr } = spawnSync(process.execPath, [tool, at("nowhere")], { encoding: "utf8" });
     expect(status).toBe(2);
     expect(stderr).toMatch(/src is not a folder/);
   });

@@ -1,17 +1,16 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
+import { scratch } from "../support/folders.js";
 import { laboratory, laboratoryMissing } from "../support/laboratory.js";
 
 const script = fileURLToPath(new URL("../../tools/gpu-lab.sh", import.meta.url));
-const work = mkdtempSync(join(tmpdir(), "sdmae-gpu-lab-"));
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+const at = scratch();
 
-const root = join(work, "laboratory");
-const programs = join(work, "programs");
+const root = at("laboratory");
+const programs = at("programs");
 
 /** Makes a program that is found before the machine's. */
 function program(name: string, text: string): void {
@@ -62,7 +61,7 @@ function pretendDebian(): void {
   program("chroot", 'echo "chroot $2 $3" >>"$CALLS"; [ "$2" != node ] || echo v20');
 }
 
-const calls = join(work, "calls");
+const calls = at("calls");
 const isDebian = existsSync("/etc/os-release") && /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
 
 beforeEach(() => {
@@ -189,16 +188,12 @@ describe.skipIf(missing !== undefined)(`a command in the laboratory${missing ? `
   const run = (...args: string[]) => lab(["run", "m1", ...args], { GPU_LAB: laboratory });
 
   it("runs in this folder, sees the project and named folders, and keeps its exit code", () => {
-    const other = mkdtempSync(join(tmpdir(), "sdmae-other-"));
-    try {
-      writeFileSync(join(other, "file"), "here");
-      expect(run("pwd")).toMatchObject({ code: 0, stdout: `${process.cwd()}\n` });
-      expect(run("sh", "-c", "exit 7").code).toBe(7);
-      expect(run("cat", join(other, "file"))).toMatchObject({ code: 0, stdout: "here" });
-      expect(run("test", "-f", script).code).toBe(0);
-    } finally {
-      rmSync(other, { recursive: true });
-    }
+    mkdirSync(at("other"));
+    writeFileSync(at("other", "file"), "here");
+    expect(run("pwd")).toMatchObject({ code: 0, stdout: `${process.cwd()}\n` });
+    expect(run("sh", "-c", "exit 7").code).toBe(7);
+    expect(run("cat", at("other", "file"))).toMatchObject({ code: 0, stdout: "here" });
+    expect(run("test", "-f", script).code).toBe(0);
   });
 
   it("refuses folders that do not exist", () => {

@@ -56,7 +56,7 @@ it("measures a normalising layer with sums that match its weight", async () => {
   const graph = new Graph(device);
   const inputs = {
     x: graph.input("x", [2, 40, 64], "f32"),
-    weight: graph.input("weight", [2, 64, 36], "f32"),
+    weight: graph.input("weight", [2, 36, 64], "f32"),
     bias: graph.input("bias", [2, 36], "f32"),
     columnSums: graph.input("columnSums", [2, 36], "f32"),
   };

@@ -1,14 +1,14 @@
-// Checks the prose of a repository (comments and Markdown): lines over 100 columns, and references
-// to files or sections that do not exist. Part of tools/check-house.js.
+// Checks the prose of a repository (comments, docstrings, Markdown, issue forms): lines over 100
+// columns, and references to files or sections that do not exist. Part of tools/check-house.js.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join, posix, relative, sep } from "node:path";
 
 /** Most columns of a line of prose. */
 const columns = 100;
 /** Folders that hold data, or files that are not written by hand. */
-const skipped = new Set(["node_modules", "dist", ".git", ".gpu", "sdmae-demo", "fixtures", "results", "models"]);
+const skipped = new Set(["node_modules", "dist", ".git", ".gpu", "sdmae-demo", "results", "models"]);
 const slashed = new Set([".ts", ".js", ".wgsl", ".css"]);
-const hashed = new Set([".sh", ".py", ".yml", ".yaml", ""]);
+const hashed = new Set([".sh", ".yml", ".yaml", ""]);
 /** Folders that a reference may begin with. */
 const topFolders = ["src", "shaders", "test", "tools", "bench", "docs", "examples", "models", ".github"];
 
@@ -25,19 +25,30 @@ function filesBelow(root, folder = root) {
 const token =
   /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`|(?<=[=(,:;!&|?{}\n[]\s*)\/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
 
+/** The same of Python. */
+const pythonToken = /#[^\n]*|[rR]?(?:"""[\s\S]*?"""|'''[\s\S]*?''')|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g;
+
+// Lines such as //#include are instructions to tools/wgsl.js.
+const isSlashedProse = (found) => /^\/[/*]/.test(found) && !found.startsWith("//#");
+/** A comment, or a docstring: a string of three quotes that begins its line. */
+const isPythonProse = (found, before) =>
+  /^#(?!!)/.test(found) || (/^[rR]?("""|''')/.test(found) && before.trim() === "");
+
 /**
+ * @param {RegExp} tokens comments and strings
+ * @param {(found: string, before: string) => boolean} isProse whether a token is prose; `before` is
+ * its line up to it
  * @returns {{text: string, line: number, end: number}[]} lines of prose; `end` is the last column
  */
-function slashedProse(text) {
+function proseTokens(text, tokens, isProse) {
   const prose = [];
   let line = 1;
   let at = 0;
-  for (const { 0: found, index } of text.matchAll(token)) {
-    // Lines such as //#include are instructions to tools/wgsl.js.
-    if (!/^\/[/*]/.test(found) || found.startsWith("//#")) continue;
+  for (const { 0: found, index } of text.matchAll(tokens)) {
+    const start = index - (text.lastIndexOf("\n", index - 1) + 1);
+    if (!isProse(found, text.slice(index - start, index))) continue;
     line += text.slice(at, index).split("\n").length - 1;
     at = index;
-    const start = index - (text.lastIndexOf("\n", index - 1) + 1);
     found.split("\n").forEach((part, i) => {
       prose.push({ text: part, line: line + i, end: (i === 0 ? start : 0) + part.length });
     });
@@ -48,6 +59,13 @@ function slashedProse(text) {
 function hashedProse(text) {
   return text.split("\n").flatMap((part, i) => {
     return /^\s*#(?!!)/.test(part) ? [{ text: part, line: i + 1, end: part.length }] : [];
+  });
+}
+
+/** An issue form without its examples of input, which are single lines. */
+function formProse(text) {
+  return text.split("\n").flatMap((part, i) => {
+    return /^\s*placeholder:/.test(part) ? [] : [{ text: part, line: i + 1, end: part.length }];
   });
 }
 
@@ -74,7 +92,9 @@ function markdownProse(text) {
 function proseOf(path, text) {
   const extension = extname(path);
   if (extension === ".md") return markdownProse(text);
-  if (slashed.has(extension)) return slashedProse(text);
+  if (slashed.has(extension)) return proseTokens(text, token, isSlashedProse);
+  if (extension === ".py") return proseTokens(text, pythonToken, isPythonProse);
+  if (path.startsWith(".github/ISSUE_TEMPLATE/")) return formProse(text);
   return hashed.has(extension) ? hashedProse(text) : [];
 }
 
@@ -135,7 +155,7 @@ export function textProblems(root) {
   const files = filesBelow(root).sort();
   const missingIn = referenceCheck(root, files);
   return files.flatMap((path) => {
-    if (![".md", ...slashed, ...hashed].includes(extname(path))) return [];
+    if (![".md", ".py", ...slashed, ...hashed].includes(extname(path))) return [];
     return proseOf(path, readFileSync(join(root, path), "utf8")).flatMap(({ text, line, end, table }) => {
       const isLong = !table && end - addressColumns(text) > columns && !text.includes("biome-ignore");
       return [

@@ -4,8 +4,8 @@
 
 tools/export-checkpoint.js writes MODEL.pth. Frames are processed as in the benchmark; the masks are
 the file's. The encoder's output (if the file has it), predictions and scores are compared by
-||a - b|| / ||b||, for each way to compute the depthwise convolutions. Exits with 1 if one exceeds the
-tolerance. Needs the packages torch and safetensors.
+||a - b|| / ||b||, for each way to compute the depthwise convolutions. Exits with 1 if one exceeds
+the tolerance. Needs the packages torch and safetensors.
 """
 
 from __future__ import annotations

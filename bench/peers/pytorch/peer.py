@@ -12,17 +12,17 @@ Other settings, with their defaults:
 - "variants": names as below, or their first or second words; default: all
 
 A step is the same as a step of bench/fps.js, from bytes to scores. B new frames, which are on the
-device as uint8 [B, H, W, 3], are brought into the form that three samples each read. Masks are drawn
-on the device, and only kept tokens are embedded. Then come teacher and student, the errors of every
-token [B, L, 2] and the scores of every frame [B, 2]. Nothing is uploaded or read back. There is no
-resize, because the frames have the network's size.
+device as uint8 [B, H, W, 3], are brought into the form that three samples each read. Masks are
+drawn on the device, and only kept tokens are embedded. Then come teacher and student, the errors of
+every token [B, L, 2] and the scores of every frame [B, 2]. Nothing is uploaded or read back. There
+is no resize, because the frames have the network's size.
 
 A variant is a mode and a precision. Modes: "eager"; "graph", the eager step replayed as a CUDA
 graph; "compile", by torch.compile; "compile-graph", the compiled step as a CUDA graph. Precisions:
 "f32", TF32 off; "tf32", float32 with TF32 in matmuls and convolutions; "f16", float16 weights and
 activations; "autocast", float32 weights under torch.autocast to float16. Each variant is warmed up,
-then measured in groups of steps of about 0.1 s, with a wait for the device before and after a group.
-The modes eager and graph take the faster memory format.
+then measured in groups of steps of about 0.1 s, with a wait for the device before and after a
+group. The modes eager and graph take the faster memory format.
 
 If a variant fails, its error is reported and the next one runs.
 """
@@ -147,7 +147,7 @@ def main(settings: dict) -> dict:
 def measure_variant(
     mode: str, precision: str, model: SdMae, frames: Tensor, settings: dict, seconds: float, compiled: dict
 ) -> dict:
-    """A variant's frames/s, ms per batch, peak of GPU memory in bytes, and scores of the last batch."""
+    """A variant's frames/s, ms per batch, peak GPU memory in bytes, scores of the last batch."""
     cuda = frames.is_cuda
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"

@@ -1,4 +1,4 @@
-"""SD-MAE's inference in PyTorch (Ristea et al., CVPR 2024), written for speed, as a peer of the engine.
+"""SD-MAE's inference in PyTorch (Ristea et al., CVPR 2024), written for speed: the engine's peer.
 
 Shapes: B batch, H x W pixels, P patch side, h = H/P, w = W/P, L = h*w tokens, K kept tokens, D a
 block's width. Work that is the same for all frames is done once, when the weights are loaded: batch
@@ -52,9 +52,11 @@ class Block(nn.Module):
             projections.append(weights[f"{name}.attn.proj_{p}.weight"].t())
             biases.append(weights[f"{name}.attn.proj_{p}.bias"])
         self.register_buffer("kernels", torch.stack(kernels))  # [3, D, 1, 3, 3]
-        self.register_buffer("taps", self.kernels.flatten(2).transpose(1, 2).contiguous())  # [3, 9, D]
+        # [3, 9, D]
+        self.register_buffer("taps", self.kernels.flatten(2).transpose(1, 2).contiguous())
         self.register_buffer("shifts", torch.stack(shifts))  # [3, D]
-        self.register_buffer("qkv_weight", torch.stack(projections).contiguous())  # [3, D in, D out]
+        # [3, D in, D out]
+        self.register_buffer("qkv_weight", torch.stack(projections).contiguous())
         self.register_buffer("qkv_bias", torch.stack(biases)[:, None])  # [3, 1, D]
         self.register_buffer("proj_weight", weights[f"{name}.attn.proj.weight"])
         self.register_buffer("proj_bias", weights[f"{name}.attn.proj.bias"])
@@ -63,7 +65,7 @@ class Block(nn.Module):
             self.register_buffer(f"mlp{layer}_bias", weights[f"{name}.mlp.net.{layer}.bias"])
 
     def convolved(self, y: Tensor, rows: int, cols: int, form: str) -> Tensor:
-        """The inputs of the projections to q, k and v: [3, B, N, D], with the cls token unchanged."""
+        """Inputs of the projections to q, k and v: [3, B, N, D], with the cls token unchanged."""
         cls, image = y[:, :1], y[:, 1:].unflatten(1, (rows, cols))
         if form == "taps":
             padded = F.pad(image, (0, 0, 1, 1, 1, 1))
@@ -192,14 +194,17 @@ class SdMae(nn.Module):
         return x, F.layer_norm(student, (width,), self.student_norm_weight, self.student_norm_bias, LAYER_NORM_EPS)
 
     def heads(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [B, L, 4*P*P] each, in this class's order, with 1 added to the anomaly channel."""
+        """Predictions [B, L, 4*P*P] each, in this class's order; the anomaly channel plus 1."""
         return (
             F.linear(teacher, self.teacher_head_weight, self.teacher_head_bias),
             F.linear(student, self.student_head_weight, self.student_head_bias),
         )
 
     def predictions(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, ...]:
-        """Predictions of teacher and student from decode's output, in the method's order: [B, L, 4*P*P] each."""
+        """Predictions of teacher and student from decode's output: [B, L, 4*P*P] each.
+
+        The values are in the method's order.
+        """
         back = self.order.argsort().to(teacher.device)
         anomaly = torch.arange(back.numel(), device=teacher.device) % 4 == 3
         return tuple(head[:, :, back] - anomaly.to(head.dtype) for head in self.heads(teacher, student))

@@ -1,8 +1,8 @@
 // Works out how fast kernels can be at best, from their machine code.
 
 import { Command, Option } from "commander";
+import { refuseOutputs } from "../../cli/outputs/refuse.js";
 import { examples } from "../../cli/terminal/examples.js";
-import { refuseOutputs } from "../../cli/terminal/outputs.js";
 import { table } from "../../cli/terminal/table.js";
 import { InputError } from "../../errors.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";

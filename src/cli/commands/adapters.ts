@@ -1,3 +1,4 @@
+// The command `adapters`, and its lines, which benchmarks print too.
 import { Command } from "commander";
 import { type ListedAdapter, listAdapters } from "../../node/adapters/gpu.js";
 import { matrixUnits, unitName } from "../../ops/variants.js";

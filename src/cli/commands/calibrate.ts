@@ -1,11 +1,14 @@
-import { basename } from "node:path";
+import { rmdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import { Detector } from "../../node/detector.js";
-import { AtomicFile } from "../../node/files/atomic.js";
+import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { versions } from "../../node/files/versions.js";
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
+import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibration.js";
 import { ValueSample } from "../../watch/value_sample.js";
@@ -26,11 +29,12 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { fpsOption, usualFps } from "../options/watch.js";
+import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
+import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
-import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 
 interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOptions {
@@ -38,6 +42,7 @@ interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOption
   student?: string;
   alarmsPerDay: number;
   out?: string;
+  report?: string;
   fps?: number;
   seed: number;
   batch?: number;
@@ -49,16 +54,19 @@ interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOption
 /** `calibrate VIDEO… --checkpoint FILE`: finds the threshold for a rate of false alarms. */
 export function calibrateCommand(): Command {
   const command = new Command("calibrate")
+    .summary("find a threshold from normal videos")
     .description(
-      "Finds a threshold from videos in which nothing is abnormal, for a wanted number of false alarms, and keeps it beside the checkpoint. " +
-        "Example: calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1",
+      "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it.",
     )
     .argument("<videos...>", "normal videos, or folders of numbered images")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
+    .option("--report <dir>", "write a page into this folder: histogram, threshold, false alarms; one HTML file")
     .addOption(
-      new Option("--alarms-per-day <n>", "false alarms that are acceptable").default(1).argParser(numberIn(1e-3, 1e4)),
+      new Option("--alarms-per-day <n>", "how many false alarms per day are acceptable")
+        .default(1)
+        .argParser(numberIn(1e-3, 1e4)),
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
@@ -70,12 +78,21 @@ export function calibrateCommand(): Command {
     .addOption(robustOption())
     .addOption(tuneOption())
     .option("-q, --quiet", "no progress")
+    .addHelpText(
+      "after",
+      examples("npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1"),
+    )
     .action((videos: string[], options: CalibrateOptions) =>
-      interruptible((signal) => calibrate(videos, options, signal)),
+      interruptible((signal) => calibrate(videos, options, givenOn(command), signal)),
     );
 }
 
-async function calibrate(videos: readonly string[], options: CalibrateOptions, signal: AbortSignal): Promise<void> {
+async function calibrate(
+  videos: readonly string[],
+  options: CalibrateOptions,
+  isGiven: IsGiven,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -85,15 +102,19 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
   for (const video of videos) sources.push(await openInput(video));
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
+  const { report } = options;
   const file = await AtomicFile.create(out);
+  let [madeFolder, done] = [false, false];
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
+    madeFolder = report !== undefined && (await makeFolder(report, `--report ${report}`));
     detector = await Detector.open(checkpoint, {
       ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
       ...{ ...deviceOf(options), tune: options.tune, tokenMaps: true, onNotice: say },
     });
-    for (const notice of scoringNotices(detector, options)) say(notice);
+    const kind = mapForDetector(detector);
+    for (const notice of scoringNotices(detector, options, isGiven, { map: kind })) say(notice);
     // 2. Scores of all videos.
     const counts = sources.map(
       ({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount ?? Number.NaN,
@@ -102,11 +123,13 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
     progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
-    const kind = mapForDetector(detector);
     for (const source of sources) {
       const fps = options.fps ?? source.fps ?? usualFps;
       if (source.fps === undefined && options.fps === undefined) {
         progress.print(`${source.name} has no clock: ${fps} frames per second are assumed (--fps)`, process.stderr);
+      }
+      if (source.fps !== undefined && options.fps !== undefined) {
+        progress.print(`${source.name} has its own clock: --fps has no effect on it`, process.stderr);
       }
       await watchNormal(detector, source, { collector, sample, kind, fps }, signal, () => progress?.advance());
       for (const warning of source.warnings ?? []) progress.print(`warning: ${warning}`, process.stderr);
@@ -114,7 +137,8 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
     progress.stop();
     // 3. The threshold.
     const normal = collector.finish();
-    const found = thresholdFor(normal, options.alarmsPerDay, scoreLimit(detector));
+    const limit = scoreLimit(detector);
+    const found = thresholdFor(normal, options.alarmsPerDay, limit);
     for (const line of calibrationLines(normal, found)) console.log(line);
     const stored: StoredCalibration = {
       format: "sdmae-calibration-1",
@@ -131,12 +155,40 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
       minutes: minutePeaks(normal),
       videos: videos.map((video) => basename(video)),
     };
+    if (report !== undefined) {
+      const page = join(report, "index.html");
+      const title = `Threshold of ${basename(options.checkpoint)}`;
+      const shown = { title, created: stored.made, normal, found, limit, facts: facts(detector, videos) };
+      await writeFileAtomic(page, calibrationPage(shown));
+      say(`report: ${page}`);
+    }
     await file.write(`${JSON.stringify(stored, null, 1)}\n`);
     await file.commit();
     say(`kept in ${out}`);
+    done = true;
   } finally {
     progress?.stop();
+    // A run that failed leaves no new folder if it is empty.
+    if (!done && madeFolder && report !== undefined) await rmdir(report).catch(() => undefined);
     await file.discard();
     detector?.close();
   }
+}
+
+/** Settings and versions, for the page. */
+function facts(detector: Detector, videos: readonly string[]): [string, string][] {
+  const { size, maskRatio, masking, frameScore } = detector.settings;
+  const { average, minimum, hold } = usualAlarmRule;
+  const { sdmae, node } = versions();
+  return [
+    ["normal video", videos.map((video) => basename(video)).join(", ")],
+    ["model", detector.checkpoint.source],
+    ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
+    ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}`],
+    ["frame score", frameScore.scoring],
+    ["alarms", `the mean of ${average} s, for at least ${minimum} s; they end after ${hold} s below`],
+    ["adapter", detector.gpu.adapter.description],
+    ["sdmae", sdmae],
+    ["node", node],
+  ];
 }

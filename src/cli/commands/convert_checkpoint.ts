@@ -38,7 +38,7 @@ function describe(checkpoint: Checkpoint): string[] {
     `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${config.heads} heads, MLP ratio ${config.mlpRatio}`,
     `               encoder width ${config.encoderWidth}, ${blocks(config.encoderDepth)}; decoder width ${config.decoderWidth}, ${blocks(config.decoderDepth)}; ${student}`,
     `tensors        ${weights.size} of the network, all with the expected names and shapes; ${extras.size} counters and constants`,
-    ...(leftOut === undefined ? [] : [`left out       ${leftOut} outside of the network`]),
+    ...(leftOut === undefined ? [] : [`left out       ${leftOut} tensors outside of the network`]),
     `student        ${overlaid === 0 ? "from the same file" : `${overlaid} tensors from the second file`}`,
     `parameters     ${(parameters / 1e6).toFixed(parameters < 1e5 ? 4 : 2)} M`,
     `settings       ${told.length > 0 ? told.join(", ") : "none in the file"}`,

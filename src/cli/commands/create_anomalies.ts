@@ -118,7 +118,7 @@ async function createFromUbnormal(root: string, options: UbnormalOptions, signal
     } finally {
       progress.stop();
     }
-    if (without.length > 0) process.stderr.write(`warning: no tracks: ${without.map(oneLine).join(", ")}\n`);
+    if (without.length > 0) process.stderr.write(`warning: no tracks in ${without.map(oneLine).join(", ")}\n`);
     const library = await listSequences(folder);
     await create(job, options, signal, (video) => pasteSequences(video, library, seed, signal));
   });

@@ -19,7 +19,8 @@ interface DatasetCommandOptions {
   quiet?: boolean;
 }
 
-const splits = ["train", "test"] as const;
+/** In the order in which they are listed; validation only if there is one. */
+const splits = ["train", "validation", "test"] as const;
 
 /** What is known of a video: a row of the table. */
 interface VideoReport {
@@ -65,7 +66,7 @@ async function show(root: string, options: DatasetCommandOptions, signal: AbortS
     onFault: (fault) => faults.push(fault.message),
   });
   const videos = await examine(
-    splits.flatMap((split) => dataset[split].map((video) => ({ split, video }))),
+    splits.flatMap((split) => (dataset[split] ?? []).map((video) => ({ split, video }))),
     // UBnormal stores its tracks in images, tens of thousands of them.
     { verify: options.verify ?? false, skipTracks: dataset.layout === "ubnormal", quiet: options.quiet ?? false },
     signal,
@@ -160,7 +161,10 @@ interface SplitTotals {
   tracks: number;
 }
 
-function totals(videos: readonly VideoReport[]): Record<VideoReport["split"], SplitTotals> {
+/** Totals by split; of validation only if there are such videos. */
+type Totals = Record<"train" | "test", SplitTotals> & { validation?: SplitTotals };
+
+function totals(videos: readonly VideoReport[]): Totals {
   const of = (split: VideoReport["split"]): SplitTotals => {
     const own = videos.filter((video) => video.split === split);
     const sum = (value: (video: VideoReport) => number | undefined) => own.reduce((all, v) => all + (value(v) ?? 0), 0);
@@ -180,14 +184,15 @@ function totals(videos: readonly VideoReport[]): Record<VideoReport["split"], Sp
       tracks: sum((v) => Number(v.hasTracks)),
     };
   };
-  return { train: of("train"), test: of("test") };
+  const validation = of("validation");
+  return { train: of("train"), ...(validation.videos > 0 && { validation }), test: of("test") };
 }
 
 interface Report {
   root: string;
   layout: string;
   verified: boolean;
-  splits: Record<VideoReport["split"], SplitTotals>;
+  splits: Totals;
   videos: VideoReport[];
   notes: readonly string[];
   faults: readonly string[];
@@ -195,11 +200,13 @@ interface Report {
 
 /** The lines that the command prints. */
 function describe({ root, layout, verified, splits: bySplit, videos, notes, faults }: Report): string[] {
-  const splitRows = splits.map((split) => {
-    const { videos, frames, isEstimate, sizes, labels, labelledFrames, abnormalFrames, masks, tracks } = bySplit[split];
+  const splitRows = splits.flatMap((split) => {
+    const totals = bySplit[split];
+    if (!totals) return [];
+    const { videos, frames, isEstimate, sizes, labels, labelledFrames, abnormalFrames, masks, tracks } = totals;
     const share = `${abnormalFrames} (${((100 * abnormalFrames) / labelledFrames).toFixed(1)} %)`;
     const shownSizes = sizes.length > 2 ? `${sizes.slice(0, 2).join(", ")} …` : sizes.join(", ");
-    return [
+    const row = [
       split,
       String(videos),
       `${isEstimate ? "~" : ""}${frames}`,
@@ -207,6 +214,7 @@ function describe({ root, layout, verified, splits: bySplit, videos, notes, faul
       labelledFrames > 0 ? share : "-",
       ...[labels, masks, tracks].map((count) => (count === 0 ? "-" : `${count} of ${videos}`)),
     ];
+    return [row];
   });
   const videoRows = videos.map((video) => [
     `${video.split}/${oneLine(video.name)}`,

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
-import type { Dataset, DatasetVideo } from "../../data/dataset.js";
+import { type Dataset, type DatasetVideo, measuredOn, type TestSplit } from "../../data/dataset.js";
 import type { Frame, FrameSource } from "../../data/frame.js";
 import { type MapKind, mapKinds } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
@@ -35,9 +35,10 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
-import { fpsOption } from "../options/watch.js";
-import { evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
+import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
+import { splitOption } from "../options/split.js";
+import { fpsOption, thresholdOption } from "../options/watch.js";
+import { benchmarkTitle, evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
@@ -46,6 +47,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   dataset?: BenchmarkName;
   root: string;
   labels?: string;
+  split: TestSplit;
   checkpoint: string;
   student?: string;
   heads?: number;
@@ -59,6 +61,7 @@ interface EvalOptions extends ModelOptions, MeasureOptions {
   alpha: number;
   beta: number;
   videos?: string[];
+  threshold?: number;
   fps?: number;
   json?: string;
   report?: string;
@@ -71,7 +74,7 @@ export function evalCommand(): Command {
   const command = new Command("eval")
     .summary("measure a model on a data set")
     .description(
-      "Measures a model on the test videos of a data set: frame-level AUC, and with its ground truth pixel-level AUC, RBDC and TBDC.",
+      "Measures a model on the test videos of a data set: frame-level AUC; if there are pixel masks or tracks, also pixel-level AUC, RBDC and TBDC.",
     )
     .requiredOption("--root <dir>", "the data set's folder, with train/ and test/")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
@@ -80,12 +83,13 @@ export function evalCommand(): Command {
     .option("--json <file>", "write metrics and scores; - prints them in place of the tables")
     .option(
       "--work <dir>",
-      "keep the token maps of finished videos: a later run continues, or measures them another way",
+      "keep the token maps of finished videos here; a later run continues, or measures them in another way",
     )
     .addOption(
       new Option("--dataset <name>", "the data set's layout (default: detected)").choices(Object.keys(benchmarks)),
     )
     .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
+    .addOption(splitOption("measure the model on these videos"))
     .option("--videos <names>", "only these test videos, separated by commas", (text) =>
       text.split(",").filter(Boolean),
     );
@@ -95,17 +99,20 @@ export function evalCommand(): Command {
     new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)),
     new Option(
       "--map <kind>",
-      "the map that regions are found in (default: moving-anomaly if the predicted map scores frames; else cleaned-map; moving-error without a trained student)",
+      "map in which regions are found (default: moving-anomaly if frames are scored by the predicted map, else cleaned-map, or moving-error without a trained student)",
     ).choices([...mapKinds]),
-    new Option("--region-quantile <q>", "a region is where the map is above this quantile of its video's values")
+    new Option("--region-quantile <q>", "a region is where the map reaches this quantile of its video's values")
       .default(regionQuantile)
       .argParser(numberIn(0, 1)),
-    new Option("--alpha <share>", "TBDC: share of its regions from which a track counts as found")
+    new Option("--alpha <share>", "TBDC: a track counts as found if at least this share of its regions is found")
       .default(alpha)
       .argParser(numberIn(0, 1)),
-    new Option("--beta <iou>", "RBDC, TBDC: overlap from which a region counts as found")
+    new Option("--beta <iou>", "RBDC, TBDC: a region counts as found from this overlap on")
       .default(beta)
       .argParser(numberIn(0, 1)),
+    thresholdOption(
+      "count events at this threshold, of scores that are not smoothed, as `score` does (default: the equal-error rate's)",
+    ),
     fpsOption("the data set's"),
     headsOption(),
     batchOption(),
@@ -117,16 +124,16 @@ export function evalCommand(): Command {
   return command
     .option("-q, --quiet", "no progress")
     .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
-    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, signal)));
+    .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, givenOn(command), signal)));
 }
 
-async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promise<void> {
+async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: AbortSignal): Promise<void> {
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   // 1. The data set and the model.
   const { dataset: layout, labels } = options;
-  const whole = await openDataset(options.root, { layout, labels });
+  const whole = measuredOn(await openDataset(options.root, { layout, labels }), options.split);
   const remarks = new Set<string>();
   const dataset = withRemarks(onlyVideos(whole, options.videos), remarks);
   const benchmark: Benchmark = benchmarks[dataset.layout as BenchmarkName];
@@ -145,16 +152,20 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
   try {
     // 3. Scores and metrics.
     detector = await openDetector(options, checkpoint, benchmark, say);
-    for (const notice of scoringNotices(detector, options)) say(notice);
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
+    for (const notice of scoringNotices(detector, options, isGiven, settings)) say(notice);
+    for (const notice of idleMapOptions(dataset, report !== undefined, isGiven)) say(notice);
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
     store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
     for (const line of remarks) say(line);
+    if (isGiven("fps") && result.videos.every(({ times }) => times)) {
+      say("--fps has no effect: all videos have their own times");
+    }
     if (dataset.test.length < whole.test.length) {
-      const chosen = `${dataset.test.length} of ${whole.test.length} test videos`;
+      const chosen = `${dataset.test.length} of ${whole.test.length} ${options.split} videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
     }
     // 4. What is printed and written.
@@ -170,7 +181,7 @@ async function evaluateCommand(options: EvalOptions, signal: AbortSignal): Promi
       progress = new Progress("videos of the report", dataset.test.length, options.quiet ?? false);
       const page = join(report.folder, "index.html");
       await writeReport(page, {
-        title: `${benchmark.title}, ${basename(options.checkpoint)}`,
+        title: `${benchmarkTitle(all)}, ${basename(options.checkpoint)}`,
         dataset,
         result,
         settings,
@@ -229,7 +240,10 @@ function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dat
   for (const name of names) {
     if (!dataset.test.some((video) => video.name === name)) {
       const all = dataset.test.map((video) => video.name).join(", ");
-      throw new InputError(`--videos: ${dataset.root} has no test video "${name}"; its test videos: ${all || "none"}`);
+      const split = dataset.testSplit ?? "test";
+      throw new InputError(
+        `--videos: ${dataset.root} has no ${split} video "${name}"; its ${split} videos: ${all || "none"}`,
+      );
     }
   }
   return { ...dataset, test: dataset.test.filter((video) => names.includes(video.name)) };
@@ -257,21 +271,31 @@ function evaluationSettings(
   { smoothing, normalize, fps }: Pick<EvaluationSettings, "smoothing" | "normalize" | "fps">,
   detector: Detector,
 ): EvaluationSettings {
-  const { regionQuantile, alpha, beta } = options;
-  const { score: rule, maskedOnly, frameScore } = detector.settings;
+  const { regionQuantile, alpha, beta, threshold } = options;
+  const { score: rule, frameScore } = detector.settings;
   const { config, extras } = detector.checkpoint;
   const hasStudent = config.studentDepth > 0;
   const map = options.map ?? mapFor(frameScore.scoring, hasTrainedStudent(config, extras));
   if (!hasStudent && map === "cleaned-map") {
     throw new InputError("--map cleaned-map needs a student, which this model does not have");
   }
-  if (maskedOnly && options.maskedOnly && options.tokens !== undefined && options.tokens !== "removed") {
-    throw new InputError(`--masked-only and --tokens ${options.tokens} contradict each other: give one of them`);
-  }
   return measured(options, {
     ...{ ...paperEvaluation, ...frameScore, rule, smoothing, normalize },
     ...{ map, regionQuantile, alpha, beta, fps: options.fps ?? fps },
+    ...(threshold !== undefined && { threshold }),
   });
+}
+
+/** Lines for the options about regions that were given, if a data set has no regions. */
+function idleMapOptions({ test, root }: Dataset, hasReport: boolean, isGiven: IsGiven): string[] {
+  if (test.some((video) => video.mask || video.tracks)) return [];
+  const flags = { map: "--map", regionQuantile: "--region-quantile", alpha: "--alpha", beta: "--beta" };
+  return Object.entries(flags).flatMap(([name, flag]) =>
+    // A report shows the map.
+    isGiven(name) && !(hasReport && name === "map")
+      ? [`${flag} has no effect: ${root} has no pixel masks and no tracks`]
+      : [],
+  );
 }
 
 /** The report's folder, and whether this call made it. */

@@ -69,10 +69,12 @@ export function exportCheckpointCommand(print: (line: string) => void = console.
       );
       print(`optimizer      ${optimizer}`);
       print(
-        `epoch          ${settings.epoch === undefined ? "not known: None" : `${settings.epoch} (counted from 0)`}`,
+        `epoch          ${settings.epoch === undefined ? "not known, so None" : `${settings.epoch} (counted from 0)`}`,
       );
       if (config.heads !== paperConfig.heads) {
-        print(`heads          ${config.heads}, which a .pth file does not say: the original has ${paperConfig.heads}`);
+        print(
+          `heads          ${config.heads}; a .pth file does not say so, and the authors' code takes ${paperConfig.heads}`,
+        );
       }
       print(`written        ${output}, ${(bytes.length / 1e6).toFixed(2)} MB`);
     });

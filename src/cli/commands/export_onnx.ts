@@ -1,3 +1,4 @@
+// The command `export-onnx`, and the network as ONNX for benchmarks that run it elsewhere.
 import { basename, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";

@@ -18,10 +18,10 @@ import { inFlight } from "../../node/media/in_flight.js";
 import { encodePng } from "../../node/media/png_write.js";
 import type { Size } from "../../ops/resize.js";
 import { anomalyNames, numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { sceneSheet } from "../outputs/scene_sheet.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
-import { sceneSheet } from "./scene_sheet.js";
 
 type Format = "png" | "jpg";
 
@@ -74,7 +74,7 @@ export function makeSceneCommand(): Command {
     .addOption(
       new Option("--view <name>", "camera far from or close to the people").choices(sceneViews).default("wide"),
     )
-    .option("--vary-camera", "place the camera by the seed too")
+    .option("--vary-camera", "let the seed place the camera too")
     .addOption(new Option("--format <format>", "file format of the frames").choices(["png", "jpg"]).default("png"))
     .option("--preview <file>", "write a contact sheet (.png): a row per video, anomalies in red")
     .option("--force", "replace train/ and test/ of OUT")

@@ -10,14 +10,20 @@ import { Profiler } from "../../gpu/profiler.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { reasonOf } from "../../node/files/messages.js";
+import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
 import { type FrameOrder, frameOrders } from "../../node/media/frame_order.js";
 import { openInput } from "../../node/media/open.js";
 import type { RawOptions } from "../../node/media/pipe.js";
 import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
-import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
+import {
+  type FrameScoreOptions,
+  frameScoreOf,
+  frameScoreOptions,
+  mapForDetector,
+  scoringNotices,
+} from "../options/measure.js";
 import {
   batchOption,
   checkpointPaths,
@@ -26,13 +32,13 @@ import {
   modelOptions,
   scoreOptions,
 } from "../options/model.js";
-import { numberIn, parseSize, wholeNumber } from "../options/parse.js";
+import { givenOn, type IsGiven, numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { type WatchOptions, watchOptions } from "../options/watch.js";
+import { ScoreOutputs, wantsOutputs } from "../outputs/score_outputs.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { profileTable } from "../terminal/profile_table.js";
 import { Progress } from "../terminal/progress.js";
-import { ScoreOutputs, wantsOutputs } from "./score_outputs.js";
 
 interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions, WatchOptions {
   checkpoint: string;
@@ -78,14 +84,15 @@ export function scoreCommand(): Command {
     )
     .addOption(headsOption())
     .addOption(
-      new Option("--order <by>", "what puts a folder's images in order: the last number of a name, the whole name")
+      new Option("--order <by>", "order of a folder's images: by the last number in the name, or by the whole name")
         .choices(frameOrders)
         .default("auto"),
     )
     .addOption(
-      new Option("--step <n>", "distance of neighbouring frames' numbers in a folder (default: found out)").argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        "--step <n>",
+        "difference between the numbers of neighbouring frames in a folder (default: found from the names)",
+      ).argParser(wholeNumber(1)),
     )
     .addOption(
       new Option(
@@ -99,7 +106,9 @@ export function scoreCommand(): Command {
         .default("bgr"),
     )
     .addOption(
-      new Option("--raw-fps <rate>", "raw frames per second: gives them their times").argParser(numberIn(0.001, 1000)),
+      new Option("--raw-fps <rate>", "frames per second of raw frames, for their times").argParser(
+        numberIn(0.001, 1000),
+      ),
     )
     .addOption(batchOption())
     .addOption(adapterOption())
@@ -108,10 +117,17 @@ export function scoreCommand(): Command {
     .addOption(new Option("--profile", "print where the GPU time of a step goes").env("SDMAE_PROFILE"))
     .option("-q, --quiet", "no progress, no summary")
     .addHelpText("after", examples("npx sdmae score street.mp4 --checkpoint models/ped2.safetensors --out scores.csv"))
-    .action((input: string, options: ScoreCommandOptions) => interruptible((signal) => score(input, options, signal)));
+    .action((input: string, options: ScoreCommandOptions) =>
+      interruptible((signal) => score(input, options, givenOn(command), signal)),
+    );
 }
 
-async function score(input: string, options: ScoreCommandOptions, signal: AbortSignal): Promise<void> {
+async function score(
+  input: string,
+  options: ScoreCommandOptions,
+  isGiven: IsGiven,
+  signal: AbortSignal,
+): Promise<void> {
   // 1. The model, the input and the output file.
   const format = await outputFormat(options.out);
   const say = (line: string) => {
@@ -120,6 +136,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   // Others of this machine can read the command line, which may hold a camera's password.
   if (isAddress(input)) process.title = "sdmae score";
+  await refuseIdle(input, isGiven);
   const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
@@ -143,7 +160,8 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
       tokenMaps: wantsOutputs(options),
       onNotice: say,
     });
-    for (const notice of scoringNotices(detector, options)) say(notice);
+    const uses = { errors: file !== undefined || printed, map: printed ? undefined : mapForDetector(detector) };
+    for (const notice of scoringNotices(detector, options, isGiven, uses)) say(notice);
     for (const note of source.notes ?? []) say(note);
     const { adapter } = detector.gpu;
     if (options.profile && !Profiler.available(detector.gpu)) {
@@ -197,9 +215,23 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
 }
 
 function rawOptions({ rawSize, rawFormat, rawFps }: ScoreCommandOptions): RawOptions | undefined {
-  if (rawSize) return { ...rawSize, format: rawFormat, fps: rawFps };
-  if (rawFps !== undefined) throw new InputError("--raw-fps is for raw frames, which need --raw-size too");
-  return undefined;
+  return rawSize && { ...rawSize, format: rawFormat, fps: rawFps };
+}
+
+/** @throws InputError for an option that does not suit the kind of input */
+async function refuseIdle(input: string, isGiven: IsGiven): Promise<void> {
+  const refuse = (flags: Record<string, string>, why: string) => {
+    const given = Object.entries(flags).find(([name]) => isGiven(name));
+    if (given) throw new InputError(`${given[1]} has no effect ${why}`);
+  };
+  if (!isGiven("rawSize")) refuse({ rawFormat: "--raw-format", rawFps: "--raw-fps" }, "without --raw-size");
+  const isFolder = (await stat(input).catch(() => undefined))?.isDirectory() ?? false;
+  if (!isFolder) refuse({ order: "--order", step: "--step" }, `on ${shown(input)}, which is not a folder of images`);
+}
+
+/** An input's name, without the password of an address. */
+function shown(input: string): string {
+  return isAddress(input) ? "an address" : oneLine(input);
 }
 
 /**

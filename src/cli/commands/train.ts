@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
-import type { Dataset } from "../../data/dataset.js";
+import { type Dataset, measuredOn } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
@@ -21,6 +21,8 @@ import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { deviceOf } from "../options/device.js";
+import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
+import { givenOn } from "../options/parse.js";
 import {
   configured,
   dependentOptions,
@@ -29,10 +31,11 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
+import { type DataSource, latestName, Run, ratingWords, settingsName } from "../outputs/train_run.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
+import { messageOf } from "../terminal/message.js";
 import { percent } from "../terminal/table.js";
-import { type DataSource, latestName, Run, ratingWords, settingsName } from "./train_run.js";
 
 /**
  * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder
@@ -70,7 +73,7 @@ export function trainCommand(): Command {
       ),
     )
     .addHelpText("after", presetTable());
-  const isGiven = (option: Option) => command.getOptionValueSource(option.attributeName()) === "cli";
+  const isGiven = (option: Option) => givenOn(command)(option.attributeName());
   return command.action((options: TrainCommandOptions) =>
     interruptible((signal) => trainRun(options, isGiven, signal)),
   );
@@ -78,6 +81,7 @@ export function trainCommand(): Command {
 
 /** @throws InputError for an option that would have no effect */
 function refuseIdle(
+  given: TrainCommandOptions,
   isGiven: (option: Option) => boolean,
   { scene }: DataSource,
   config: TrainingConfig,
@@ -85,13 +89,22 @@ function refuseIdle(
 ) {
   const options = dependentOptions();
   const refuse = (idle: Option[], why: string) => {
-    const given = idle.find(isGiven);
-    if (given) throw new InputError(`${given.long} has no effect ${why}`);
+    const found = idle.find(isGiven);
+    if (found) throw new InputError(`${found.long} has no effect ${why}`);
   };
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
+  if (resumes) refuse(options.split, "with --resume: the run keeps its split");
   if (!scene) refuse(options.scene, "without --dataset scene");
   if (config.anomalies === "none") refuse([...options.abnormal, ...options.pseudo], "with --anomalies none");
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
+  if (config.validation.select === "labels") refuse(options.validation, "with --select labels");
+  else refuse(options.measure, "because validation chooses how frames are scored: add --select labels");
+  const { epochs, teacherEpochs, masking, test } = config;
+  if (teacherEpochs === epochs) refuse(options.student, "without a student: --teacher-epochs is all of --epochs");
+  const { score, maskedOnly, tokens, maskings } = given;
+  if (score !== undefined && !isOfErrors(test.evaluation.scoring)) throw withoutErrors("--score", test.evaluation);
+  checkTokens({ maskedOnly, tokens });
+  checkMaskings(maskings, masking);
 }
 
 function dataSource(options: TrainCommandOptions): DataSource {
@@ -100,10 +113,9 @@ function dataSource(options: TrainCommandOptions): DataSource {
     if (root !== undefined || labels !== undefined)
       throw new InputError("--dataset scene has no files: leave out --root and --labels");
     if (options.small) throw new InputError("--small is for videos: the network of --dataset scene is small already");
+    if (options.split !== "test") throw new InputError("--dataset scene has no validation split: leave out --split");
     if (options.anomalies === "files")
-      throw new InputError(
-        "--dataset scene has no files: use --anomalies pseudo, which are made from the drawn streets",
-      );
+      throw new InputError("--dataset scene has no files: use --anomalies pseudo, made from the drawn streets");
     const {
       sceneSeeds,
       sceneTestSeeds,
@@ -122,12 +134,14 @@ function dataSource(options: TrainCommandOptions): DataSource {
   }
   if (root === undefined)
     throw new InputError("no videos: give the data set's folder with --root DIR, or use --dataset scene");
-  return { ...(dataset && { dataset }), root, ...(labels !== undefined && { labels }) };
+  const split = options.split === "test" ? undefined : options.split;
+  return { ...(dataset && { dataset }), root, ...(labels !== undefined && { labels }), ...(split && { split }) };
 }
 
-async function openData({ dataset, root, labels, scene }: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
+async function openData(source: DataSource, size: TrainingConfig["size"]): Promise<Dataset> {
+  const { dataset, root, labels, scene, split = "test" } = source;
   if (scene) return sceneCollection({ ...scene, ...size });
-  return openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels });
+  return measuredOn(await openDataset(root as string, { layout: dataset as BenchmarkName | undefined, labels }), split);
 }
 
 /** The settings for two CPU cores, at the aspect ratio of the first training video. */
@@ -167,7 +181,7 @@ async function planRun(
   const base = resume?.config ?? (options.small ? await small(usual, dataset) : usual);
   const hasFiles = dataset.train.some((video) => video.abnormal);
   const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
-  refuseIdle(isGiven, source, config, resume !== undefined);
+  refuseIdle(options, isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
   if (resume) checkCanResume(resume.config, config, join(out, latestName));
@@ -251,7 +265,7 @@ async function readInit(path: string, model: TrainingConfig["model"]): Promise<C
 /** Things that are allowed, but probably not intended. */
 function warnings(
   { scene }: DataSource,
-  { root, test }: Dataset,
+  { root, test, testSplit = "test" }: Dataset,
   { validation: { select } }: TrainingConfig,
 ): string[] {
   const shared = (scene?.testSeeds ?? []).filter((seed) => scene?.trainSeeds?.includes(seed));
@@ -261,7 +275,9 @@ function warnings(
       : []),
     ...(select === "validation" || test.some((video) => video.labels)
       ? []
-      : [`${oneLine(root)} has no labelled test videos: nothing is tested, and the last model is kept as the best`]),
+      : [
+          `${oneLine(root)} has no labelled ${testSplit} videos: nothing is tested, and the last model is kept as the best`,
+        ]),
   ];
 }
 
@@ -287,7 +303,7 @@ function summary({
 
 /** Why a run ended before it was finished, and how to continue. */
 function describe(error: unknown, run: Run | undefined): string {
-  if (!(error instanceof Interrupted)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Interrupted)) return messageOf(error);
   if (!run?.savedStep) return "stopped before anything was saved";
   const model = run.hasModel
     ? ""
@@ -301,7 +317,7 @@ function finalWords(
   macroAucs: ReadonlyMap<number, number>,
 ): string {
   const byLabels = validation.select === "labels";
-  const words = Object.entries({ "best teacher": best, "best with student": bestStudent }).flatMap(([name, kept]) => {
+  const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
     const { epoch, figure } = kept;
     if (!byLabels) {

@@ -14,9 +14,9 @@ import { type TunedCall, tune } from "../../tuner/tuner.js";
 import { adapterOption, deviceOf, robustOption } from "../options/device.js";
 import { checkpointOrFresh, dtypeOption, maskRatioOption, patchOption } from "../options/model.js";
 import { parseSize, wholeNumber } from "../options/parse.js";
+import { refuseOutputs } from "../outputs/refuse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
-import { refuseOutputs } from "../terminal/outputs.js";
 import { Progress } from "../terminal/progress.js";
 import { table } from "../terminal/table.js";
 

@@ -1,3 +1,4 @@
+// Options about the adapter, which all commands that compute share.
 import { Option } from "commander";
 import type { NodeGpuOptions } from "../../node/adapters/gpu.js";
 
@@ -29,7 +30,7 @@ export function robustOption(): Option {
 export function tuneOption(): Option {
   return new Option(
     "--no-tune",
-    "do not check and tune kernels when a GPU first runs a model at a size; use the stored choices, else tiled kernels",
+    "skip the check of kernels when a GPU first runs a model at a size; use stored choices, else tiled kernels",
   );
 }
 

@@ -1,23 +1,28 @@
+// Options about how frames are scored and scores are smoothed, and what the checkpoint or preset
+// says if they are not given.
 import { Option } from "commander";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import type { Detector } from "../../detector/detector.js";
 import {
   type FrameScoring,
   frameScorings,
+  isErrorMap,
   isOfErrors,
   type MapKind,
   mapOf,
   paperFrameScore,
+  scoringName,
   type TokenChoice,
   type TokenScoring,
   tokenChoices,
   topScorings,
 } from "../../detector/frame_score.js";
-import { isMeanError } from "../../detector/settings.js";
+import { isMeanError, type ScoreOptions } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import type { EvaluationSettings } from "../../eval/evaluation.js";
 import type { Smoothing } from "../../eval/smoothing.js";
-import { numberIn, wholeNumber } from "./parse.js";
+import type { MaskingMethod } from "../../model/masking.js";
+import { type IsGiven, numberIn, wholeNumber } from "./parse.js";
 
 /** How frames are scored from their tokens. An option that was not given is absent. */
 export interface FrameScoreOptions {
@@ -52,18 +57,18 @@ export function frameScoreOptions(from: DefaultsFrom = "checkpoint"): Option[] {
   return [
     new Option(
       "--frame-score <how>",
-      `how a frame's score is made of its tokens${otherwise("mean, the paper's way")}`,
+      `how the values of its tokens become a frame's score${otherwise("mean, the paper's way")}`,
     ).choices([...frameScorings]),
     new Option("--tokens <which>", `tokens that count${otherwise("all; removed with --masked-only")}`).choices([
       ...tokenChoices,
     ]),
     new Option(
       "--top-k <n>",
-      `how many tokens --frame-score top-k and top-anomaly take${otherwise(String(paperFrameScore.topK))}`,
+      `the k of --frame-score top-k and top-anomaly: how many tokens they take${otherwise(String(paperFrameScore.topK))}`,
     ).argParser(wholeNumber(1)),
     new Option(
       "--min-motion <g>",
-      `a token that moves by no more than this, in grey levels from 0 to 255, counts as 0${otherwise(String(paperFrameScore.minMotion))}`,
+      `tokens that move by at most this many grey levels, 0 to 255, count as 0${otherwise(String(paperFrameScore.minMotion))}`,
     ).argParser(numberIn(0, 255)),
   ];
 }
@@ -74,28 +79,46 @@ export function frameScoreOf(options: FrameScoreOptions): Partial<TokenScoring> 
   return { scoring, tokens, topK, minMotion };
 }
 
+/** What a command makes of a detector beside frame scores. */
+export interface OtherUses {
+  /** The map in which regions are found. */
+  map?: MapKind;
+  /** Whether the errors themselves are written. */
+  errors?: boolean;
+}
+
+/** Options about scores that may have no effect. */
+type IdleOptions = FrameScoreOptions & Pick<ScoreOptions, "preset" | "score" | "norm" | "maskedOnly">;
+
 /**
  * Checks how a detector scores frames against the options that were given.
- * @returns lines for the user: one if frames are scored as the model was tested, not as in the
- *   paper; one if the student was not trained
- * @throws InputError for an option that would have no effect
+ * @returns lines for the user: that frames are scored as the model was tested, not as in the paper;
+ *   that the student was not trained; that the seed has no effect
+ * @throws InputError for an option that would have no effect, or two that contradict each other
  */
 export function scoringNotices(
   { settings, checkpoint }: Pick<Detector, "settings" | "checkpoint">,
-  options: FrameScoreOptions & { preset?: string },
+  options: IdleOptions & { maskings?: number },
+  isGiven: IsGiven,
+  uses: OtherUses = {},
 ): string[] {
-  const { scoring, tokens, topK } = settings.frameScore;
+  const { masking, frameScore } = settings;
+  const { scoring, tokens } = frameScore;
   checkTopK(options.topK, scoring);
+  checkTokens(options);
+  checkMaskings(options.maskings, masking);
+  const hasErrors = isOfErrors(scoring) || (uses.map !== undefined && isErrorMap(uses.map));
+  if (options.score !== undefined && !hasErrors) throw withoutErrors("--score", frameScore);
+  if (options.norm !== undefined && !hasErrors && !uses.errors) throw withoutErrors("--norm", frameScore);
   const lines: string[] = [];
   if (checkpoint.settings.tested && !options.preset && !options.frameScore && !isMeanError(settings)) {
-    const which = topScorings.has(scoring) ? `${scoring} of ${topK}` : scoring;
     lines.push(
-      `frames are scored as this model was tested in training: ${which}, ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
+      `frames are scored as this model was tested in training: ${scoringName(frameScore)} of ${tokens} tokens (for the paper's way: --frame-score mean, or a --preset)`,
     );
   }
   const { config, extras } = checkpoint;
   if (config.studentDepth > 0 && !hasTrainedStudent(config, extras)) {
-    const needed = isOfErrors(scoring) ? settings.score !== "teacher" : scoring === "cleaned-map";
+    const needed = (hasErrors && settings.score !== "teacher") || [mapOf[scoring], uses.map].includes("cleaned-map");
     const untrained = "this model's student was not trained (a model of stage 1)";
     lines.push(
       needed
@@ -103,7 +126,29 @@ export function scoringNotices(
         : `${untrained}: its errors mean nothing`,
     );
   }
+  if (isGiven("seed") && masking === "gradient") lines.push("--seed has no effect: masks by motion are not random");
   return lines;
+}
+
+/** The error for an option about errors if frames are scored by something else. */
+export function withoutErrors(flag: string, how: Pick<TokenScoring, "scoring" | "topK">): InputError {
+  return new InputError(
+    `${flag} has no effect, because the frame score ${scoringName(how)} uses no errors: add --frame-score mean, or leave out ${flag}`,
+  );
+}
+
+/** @throws InputError if two options say differently which tokens count */
+export function checkTokens({ maskedOnly, tokens }: Pick<IdleOptions, "maskedOnly" | "tokens">): void {
+  if (maskedOnly && tokens !== undefined && tokens !== "removed") {
+    throw new InputError(`--masked-only and --tokens ${tokens} contradict each other: give one of them`);
+  }
+}
+
+/** @throws InputError for several maskings that are all the same */
+export function checkMaskings(maskings: number | undefined, masking: MaskingMethod): void {
+  if (maskings !== undefined && maskings > 1 && masking === "gradient") {
+    throw new InputError(`--maskings ${maskings} has no effect: masks by motion are not random, so all are the same`);
+  }
 }
 
 function checkTopK(topK: number | undefined, scoring: FrameScoring): void {
@@ -137,7 +182,7 @@ export function measureOptions(from: DefaultsFrom = "checkpoint"): Option[] {
     ...frameScoreOptions(from),
     new Option(
       "--smoothing <kind>",
-      `filter over time: the paper's (--range, --mu), or a Gaussian that keeps its sum (--sigma)${otherwise("paper")}`,
+      `filter over time: the paper's (--range, --mu), or a normalised Gaussian (--sigma)${otherwise("paper")}`,
     ).choices(["paper", "gaussian", "none"]),
     new Option("--range <frames>", `length of the paper's filter${otherwise("the data set's")}`).argParser(
       wholeNumber(2, 100_000),

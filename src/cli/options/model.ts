@@ -1,3 +1,4 @@
+// Options about the checkpoint and how its network runs, which the commands that score share.
 import { Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../checkpoint/fresh.js";
@@ -23,12 +24,11 @@ export function modelOptions(from: DefaultsFrom = "checkpoint"): Option[] {
       "gradient",
     ]),
     new Option("--norm <norm>", `errors as absolute (L1) or squared (L2) differences${usual}`).choices(["L1", "L2"]),
-    new Option("--score <rule>", `the teacher's error, the student's, or their sum${usual}`).choices([
-      "sum",
-      "teacher",
-      "student",
-    ]),
-    new Option("--masked-only", "score removed tokens only"),
+    new Option(
+      "--score <rule>",
+      `whose error counts: the teacher's, the student's, or the sum of both${usual}`,
+    ).choices(["sum", "teacher", "student"]),
+    new Option("--masked-only", "count removed tokens only"),
     dtypeOption(),
   ];
 }
@@ -78,7 +78,7 @@ export function headsOption(): Option {
 export function dtypeOption(): Option {
   return new Option(
     "--dtype <type>",
-    "type that activations and weights are stored as (default: f16 on a GPU that has it, else f32)",
+    "number type of stored activations and weights (default: f16 on a GPU that has it, else f32)",
   ).choices(["f32", "f16"]);
 }
 

@@ -1,5 +1,5 @@
-// Parsers of option values; each throws InvalidArgumentError.
-import { InvalidArgumentError } from "commander";
+// Parsers of option values, which throw InvalidArgumentError; and which options were given.
+import { type Command, InvalidArgumentError } from "commander";
 import { type SceneAnomaly, sceneAnomalies } from "../../data/scene/actors.js";
 import type { Size } from "../../ops/resize.js";
 
@@ -51,4 +51,12 @@ export function anomalyNames(text: string): SceneAnomaly[] {
     throw new InvalidArgumentError(`Give some of ${sceneAnomalies.join(",")}, each once.`);
   }
   return names;
+}
+
+/** Whether an option was given on the command line, by its attribute's name. */
+export type IsGiven = (name: string) => boolean;
+
+/** Tells which options of a command were given, once it has parsed its arguments. */
+export function givenOn(command: Command): IsGiven {
+  return (name) => command.getOptionValueSource(name) === "cli";
 }

@@ -1,3 +1,4 @@
+// Options about pseudo-anomalies, which `train` and `create-anomalies` share.
 import { InvalidArgumentError, Option } from "commander";
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../../data/anomalies/pseudo_anomaly.js";
 import { InputError } from "../../errors.js";

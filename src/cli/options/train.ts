@@ -1,8 +1,11 @@
+// The options of `train`, and how they, a preset and a checkpoint become one configuration.
 import { InvalidArgumentError, Option } from "commander";
 import type { PseudoAnomalyOptions } from "../../data/anomalies/pseudo_anomaly.js";
 import { augmentationDefaults } from "../../data/augmentation.js";
+import type { TestSplit } from "../../data/dataset.js";
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { type SceneView, sceneViews } from "../../data/scene/stage.js";
+import { scoringName } from "../../detector/frame_score.js";
 import { gridMaskRatio } from "../../model/masking.js";
 import type { TrainingConfig } from "../../train/config.js";
 import { type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
@@ -12,6 +15,7 @@ import { type MeasureOptions, measured, measureOptions } from "./measure.js";
 import { type ModelOptions, modelOptions } from "./model.js";
 import { anomalyNames, numberIn, wholeNumber } from "./parse.js";
 import { pseudoOf, pseudoOptions } from "./pseudo_anomalies.js";
+import { splitOption } from "./split.js";
 
 type OptionValues = Omit<ModelOptions, "preset"> & MeasureOptions & Partial<PseudoAnomalyOptions>;
 
@@ -20,6 +24,7 @@ export interface TrainCommandOptions extends OptionValues {
   dataset?: TrainingPresetName;
   root?: string;
   labels?: string;
+  split: TestSplit;
   out: string;
   small?: boolean;
   resume?: boolean;
@@ -118,7 +123,7 @@ export function presetTable(): string {
       String(optimizer.learningRate),
       `${teacherEpochs}+${epochs - teacherEpochs}`,
       String(config.anomalyShare),
-      test.evaluation.scoring,
+      scoringName(test.evaluation),
     ];
   });
   const lines = [
@@ -145,9 +150,20 @@ export function networkOption(name: string): string {
   return networkNames[name as keyof typeof networkNames] ?? name;
 }
 
-/** Options that have no effect without drawn streets, abnormal samples or pseudo-anomalies. */
-export function dependentOptions(): Record<"scene" | "abnormal" | "pseudo", Option[]> {
-  return { scene: sceneOptions(), abnormal: shareOptions(), pseudo: trainPseudoOptions() };
+/** Options that have no effect with some others, in groups. */
+export function dependentOptions() {
+  const [learning, tests] = [learningOptions(), testOptions()];
+  const named = (options: Option[], ...names: string[]) =>
+    options.filter((option) => names.includes(option.attributeName()));
+  return {
+    scene: sceneOptions(),
+    split: [testedOption()],
+    abnormal: shareOptions(),
+    pseudo: trainPseudoOptions(),
+    student: [...named(learning, "teacher"), ...named(tests, "score")],
+    validation: named(tests, "validationShare"),
+    measure: [...named(tests, "score"), ...measureOptions("preset")],
+  };
 }
 
 function networkOptions(): Option[] {
@@ -265,9 +281,12 @@ function testOptions(): Option[] {
       numberIn(0.01, 0.5),
     ),
     new Option("--test-every <epochs>", "epochs between validations and tests").argParser(wholeNumber(1, 1_000_000)),
+    testedOption(),
     ...shared,
   ];
 }
+
+const testedOption = () => splitOption("choose the best epoch on these videos");
 
 function sceneOptions(): Option[] {
   const { trainSeedRange, testSeedRange, train, test, frames, fps, view, anomalies } = trainingScene;
@@ -408,7 +427,10 @@ export function configured(
         maskedOnly: options.maskedOnly,
         maskings: options.maskings,
       }),
-      evaluation: measured(options, test.evaluation),
+      evaluation: measured(
+        { ...options, tokens: options.tokens ?? (options.maskedOnly ? "removed" : undefined) },
+        test.evaluation,
+      ),
     },
   };
 }

@@ -25,9 +25,10 @@ export function watchOptions(): Option[] {
     new Option("--report <dir>", "write a page into this folder: scores, pictures, events; one HTML file"),
     new Option("--video <file>", "write the video with its anomaly map, scores and boxes; the name ends in .mp4"),
     new Option("--events <file>", "write the events above the threshold; the name ends in .csv"),
-    new Option("--threshold <t>", "an event begins when the score, averaged over half a second, reaches this")
-      .argParser(finite)
-      .conflicts(["normal", "calibration"]),
+    thresholdOption("an event begins when the score, averaged over half a second, reaches this").conflicts([
+      "normal",
+      "calibration",
+    ]),
     new Option("--normal <video>", "take the threshold from a video in which nothing is abnormal").conflicts(
       "calibration",
     ),
@@ -35,9 +36,17 @@ export function watchOptions(): Option[] {
       "--normal-quantile <q>",
       `share of the normal video below the threshold (default: ${usualQuantile})`,
     ).argParser(numberIn(0, 1)),
-    new Option("--calibration <file>", "take the threshold that `calibrate` wrote (default: beside the checkpoint)"),
+    new Option(
+      "--calibration <file>",
+      "take the threshold from a file that `calibrate` wrote (default: the one beside the checkpoint, if any)",
+    ),
     fpsOption(),
   ];
+}
+
+/** `--threshold`, of scores that are not smoothed. */
+export function thresholdOption(what: string): Option {
+  return new Option("--threshold <t>", what).argParser(finite);
 }
 
 /** `--fps`, for what has no clock. */

@@ -1,13 +1,8 @@
 // What `calibrate` prints: the histogram of normal minutes, the threshold, what the data support.
+import { histogramValues } from "../../report/calibration/page_file.js";
+import { rate, support } from "../../report/calibration/texts.js";
 import { duration, score } from "../../report/web/format.js";
-import {
-  alarmsAt,
-  blockSeconds,
-  histogram,
-  minutePeaks,
-  type NormalLevels,
-  type RateThreshold,
-} from "../../watch/calibration.js";
+import { histogram, type NormalLevels, type RateThreshold } from "../../watch/calibration.js";
 
 const bars = 16;
 /** Columns of the longest bar. */
@@ -16,16 +11,14 @@ const widest = 40;
 /** The lines that `calibrate` prints. */
 export function calibrationLines(normal: NormalLevels, found: RateThreshold): string[] {
   const { threshold } = found;
-  // A few minutes make no histogram; their blocks do.
-  const minutes = minutePeaks(normal);
-  const [values, unit] = minutes.length >= 10 ? [minutes, "minute"] : [normal.blocks, `${blockSeconds} s`];
+  const { values, unit } = histogramValues(normal);
   return [
-    `highest level of each ${unit} of ${duration(normal.seconds)} of normal video:`,
+    `highest level of each ${unit}, in ${duration(normal.seconds)} of normal video:`,
     "",
     ...histogramLines(values, threshold),
     "",
     `threshold ${score(threshold)} for ${rate(found.alarmsPerDay)}`,
-    ...supportLines(normal, found),
+    ...support(normal, found),
   ];
 }
 
@@ -44,26 +37,4 @@ export function histogramLines(values: readonly number[], threshold: number): st
   }
   if (!lines.some((line) => line.endsWith("threshold"))) lines.push(mark(threshold));
   return lines;
-}
-
-/** What this much normal video can tell, and what it cannot. */
-function supportLines(normal: NormalLevels, { threshold, alarmsPerDay, extrapolation }: RateThreshold): string[] {
-  const watched = duration(normal.seconds);
-  const alarms = alarmsAt(normal, threshold);
-  const seen = `this video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at it`;
-  if (extrapolation <= 1) return [`${seen}, in ${watched}`];
-  const times = extrapolation < 10 ? extrapolation.toFixed(1) : Math.round(extrapolation).toString();
-  const needed = duration(86_400 / alarmsPerDay);
-  // With no alarm in a time t, a rate above 3 / t is ruled out with 95 % confidence.
-  const bound = (3 * 86_400) / normal.seconds;
-  return [
-    `${seen}, in ${watched}: that only shows fewer than ${rate(bound)} (with 95 % confidence)`,
-    `it is an estimate: the tail of the histogram, continued ${times}-fold; ${needed} of normal video would show it`,
-  ];
-}
-
-function rate(perDay: number): string {
-  const digits = (value: number) => (value < 10 ? Number(value.toPrecision(2)) : Math.round(value));
-  if (perDay >= 72) return `${digits(perDay / 24)} alarms per hour`;
-  return `${digits(perDay)} alarm${perDay === 1 ? "" : "s"} per day`;
 }

@@ -1,7 +1,7 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import type { Dataset } from "../../data/dataset.js";
-import { isOfErrors, topScorings } from "../../detector/frame_score.js";
-import type { Benchmark } from "../../eval/benchmarks.js";
+import { type FrameScoreSettings, isOfErrors, scoringName } from "../../detector/frame_score.js";
+import type { Benchmark, Published } from "../../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import type { Detector } from "../../node/detector.js";
 import { versions } from "../../node/files/versions.js";
@@ -19,41 +19,55 @@ export interface Evaluated {
   maskings: number;
 }
 
+/** The data set's name, with its split unless that is the usual one. */
+export function benchmarkTitle({ benchmark, dataset }: Pick<Evaluated, "benchmark" | "dataset">): string {
+  return dataset.testSplit === undefined ? benchmark.title : `${benchmark.title} (${dataset.testSplit})`;
+}
+
 /** The metrics in percent, beside the paper's figures. */
-export function metrics({ result, benchmark: { published }, dataset }: Evaluated): ReportMetric[] {
+export function metrics({ result, benchmark, dataset }: Evaluated): ReportMetric[] {
+  // The paper's figures are of the test videos.
+  const published: Published = dataset.testSplit === undefined ? benchmark.published : {};
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
-  const noLabels = "needs labels of both classes";
+  const noLabels = "needs labels of normal and abnormal frames";
+  const upToOne = "mean over 0 to 1 false alarms per frame";
   const rows: [string, number | undefined, number | undefined, string, string][] = [
-    ["micro-AUC", result.microAuc, published.microAuc, "all frames together", noLabels],
+    ["micro-AUC", result.microAuc, published.microAuc, "over the frames of all videos together", noLabels],
     [
       "macro-AUC",
       result.macroAuc,
       published.macroAuc,
-      "mean over videos, with one point added at both ends of each",
+      "mean of the videos' AUCs, with one point added at both ends of each",
       noLabels,
     ],
-    ["EER", result.equalErrorRate?.rate, undefined, "equal-error rate over all frames; less is better", noLabels],
+    [
+      "EER",
+      result.equalErrorRate?.rate,
+      undefined,
+      "equal-error rate: false alarms and misses are equally frequent; lower is better",
+      noLabels,
+    ],
     [
       "pixel AUC",
       result.pixelAuc,
       undefined,
-      "a frame is found with 40 % of its abnormal pixels",
+      "a frame counts as found if 40 % of its abnormal pixels are found",
       hasMasks ? "needs normal and abnormal frames" : "needs pixel masks",
     ],
     [
       "RBDC",
       result.rbdc,
       published.rbdc,
-      "abnormal regions found",
+      `share of abnormal regions found, ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
     [
       "TBDC",
       result.tbdc,
       published.tbdc,
-      "abnormal tracks found",
+      `share of abnormal tracks found, ${upToOne}`,
       hasTracks ? "needs abnormal regions" : "needs tracks or pixel masks",
     ],
   ];
@@ -66,22 +80,26 @@ export function metrics({ result, benchmark: { published }, dataset }: Evaluated
 }
 
 /** Events and alarms, as names, figures and meanings. */
-function eventRows({ result: { events } }: Evaluated): [name: string, text: string, note: string][] {
+function eventRows({ result: { events }, settings }: Evaluated): [name: string, text: string, note: string][] {
   if (!events) return [];
   const { found, falseAlarms, falseAlarmsPerHour, hours, delay, threshold } = events;
-  const seconds = (value: number) => `${value.toFixed(1)} s`;
+  const seconds = (value: number) => `${value.toFixed(1)}\u00a0s`;
   const watched = duration(3600 * hours);
+  const which =
+    settings.threshold === undefined ? "the threshold of the equal-error rate" : "the threshold, by the rule of score";
   return [
-    ["events found", `${found} of ${events.events}`, `at the equal-error threshold, ${score(threshold)}`],
+    ["events found", `${found} of ${events.events}`, `at ${which}, ${score(threshold)}`],
     [
       "false alarms",
       `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,
-      `${falseAlarms} in ${watched} of video`,
+      `${falseAlarms} false alarms in ${watched} of video`,
     ],
     [
       "delay",
       delay ? seconds(delay.median) : "-",
-      delay ? `to an event's first alarm; median, ${seconds(delay.longest)} at most` : "no event was found",
+      delay
+        ? `median time from an event's begin to its first alarm; the longest is ${seconds(delay.longest)}`
+        : "no event was found",
     ],
   ];
 }
@@ -93,7 +111,7 @@ export function reportMetrics(evaluated: Evaluated): ReportMetric[] {
 
 /** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
-  const { result, benchmark, dataset, detector } = evaluated;
+  const { result, dataset, detector } = evaluated;
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
     name,
     String(frames.length),
@@ -104,14 +122,15 @@ export function summaryLines(evaluated: Evaluated): string[] {
     name,
     value?.toFixed(2) ?? "-",
     published?.toFixed(2) ?? "-",
-    `  ${note}`,
+    note ?? "",
   ]);
+  const count = result.videos.length;
   return [
-    `${benchmark.title}, ${dataset.root}: ${result.videos.length} test videos`,
+    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${count} ${dataset.testSplit ?? "test"} video${count === 1 ? "" : "s"}`,
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
-    ...table(["in percent", "here", "paper", ""], rows),
+    ...table(["in percent", "here", "paper", ""], rows, true),
     "",
     ...eventLines(evaluated),
     ...result.notes.map((note) => `note: ${note}`),
@@ -121,8 +140,8 @@ export function summaryLines(evaluated: Evaluated): string[] {
 }
 
 function eventLines(evaluated: Evaluated): string[] {
-  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, `  ${note}`]);
-  return rows.length === 0 ? [] : [...table(["events", "", ""], rows), ""];
+  const rows = eventRows(evaluated).map(([name, text, note]) => [name, text, note]);
+  return rows.length === 0 ? [] : [...table(["events", "", ""], rows, true), ""];
 }
 
 function mean(values: ArrayLike<number>): number {
@@ -131,35 +150,38 @@ function mean(values: ArrayLike<number>): number {
 
 function settingsLine({ settings, detector, maskings }: Evaluated): string {
   const { size, maskRatio, masking, norm } = detector.settings;
-  const model = `${size.height}x${size.width}, ${masking} masks of ${maskRatio}, seed ${detector.seed}`;
+  const model = `${size.height}x${size.width}, ${masking} masks, ratio ${maskRatio}, seed ${detector.seed}`;
   const times = maskings > 1 ? `, ${maskings} maskings` : "";
-  return `settings: ${model}${times}; frame score ${frameScoreText(settings, norm)}; smoothing ${smoothingText(settings)}; regions in ${settings.map}`;
+  return `settings: ${model}${times}; frame score: ${frameScoreText(settings, norm)}; smoothing: ${smoothingText(settings)}; regions in ${settings.map}`;
 }
 
-function frameScoreText({ scoring, rule, tokens, topK, minMotion }: EvaluationSettings, norm: string): string {
-  const which = topScorings.has(scoring) ? scoring.replace(/^top(-k)?/, `top-${topK}`) : scoring;
-  const gate = minMotion > 0 ? ` that move by more than ${minMotion}` : "";
-  const errors = isOfErrors(scoring) ? ` (${rule}, ${norm})` : "";
-  return `${which}${errors} of ${tokens} tokens${gate}`;
+const ruleNames = { sum: "sum of both errors", teacher: "the teacher's error", student: "the student's error" };
+
+/** How frames are scored, such as "mean of all tokens (sum of both errors, L2)". */
+export function frameScoreText(settings: FrameScoreSettings, norm: string): string {
+  const { scoring, rule, tokens, minMotion } = settings;
+  const gate = minMotion > 0 ? `; tokens that move by at most ${minMotion} count as 0` : "";
+  const errors = isOfErrors(scoring) ? ` (${ruleNames[rule]}, ${norm})` : "";
+  return `${scoringName(settings)} of ${tokens} tokens${errors}${gate}`;
 }
 
 function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
   const filter =
     smoothing.kind === "paper"
-      ? `paper's, range ${smoothing.range}, mu ${smoothing.mu}`
+      ? `paper's filter, range ${smoothing.range}, mu ${smoothing.mu}`
       : smoothing.kind === "gaussian"
         ? `Gaussian, sigma ${smoothing.sigma}`
         : "none";
-  return normalize ? `${filter}, each video to 0…1` : filter;
+  return normalize ? `${filter}; each video scaled to 0…1` : filter;
 }
 
 /** Settings and versions, for a report. */
 export function facts(evaluated: Evaluated): [string, string][] {
-  const { settings, dataset, detector, benchmark, maskings } = evaluated;
+  const { settings, dataset, detector, maskings } = evaluated;
   const { size, maskRatio, masking, norm } = detector.settings;
   const { sdmae, node } = versions();
   return [
-    ["data set", `${benchmark.title} (${dataset.layout}), ${dataset.root}`],
+    ["data set", `${benchmarkTitle(evaluated)}, layout ${dataset.layout}, ${dataset.root}`],
     ["model", detector.checkpoint.source],
     ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
     ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}${maskings > 1 ? `, ${maskings} maskings` : ""}`],
@@ -167,7 +189,7 @@ export function facts(evaluated: Evaluated): [string, string][] {
     ["smoothing", smoothingText(settings)],
     [
       "regions",
-      `${settings.map}, above the quantile ${settings.regionQuantile}; alpha ${settings.alpha}, beta ${settings.beta}`,
+      `where ${settings.map} reaches its ${settings.regionQuantile} quantile; alpha ${settings.alpha}, beta ${settings.beta}`,
     ],
     ["adapter", detector.gpu.adapter.description],
     ["sdmae", sdmae],
@@ -180,7 +202,12 @@ export function evaluationJson(evaluated: Evaluated): object {
   const { result, settings, dataset, detector, maskings } = evaluated;
   const digits = (values: ArrayLike<number>) => Array.from(values, (v) => Number(v.toPrecision(9)));
   return {
-    dataset: { layout: dataset.layout, root: dataset.root, videos: dataset.test.map((video) => video.name) },
+    dataset: {
+      layout: dataset.layout,
+      root: dataset.root,
+      split: dataset.testSplit ?? "test",
+      videos: dataset.test.map((video) => video.name),
+    },
     checkpoint: detector.checkpoint.source,
     model: detector.settings,
     seed: detector.seed,

@@ -1,9 +1,13 @@
-/** Lines of a table with a rule under its head: first column aligned left, the others right. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/**
+ * Lines of a table with a rule under its head: first column aligned left, the others right.
+ * @param words the last column holds words, aligned left
+ */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], words = false): string[] {
+  const isLeft = (column: number) => column === 0 || (words && column === head.length - 1);
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .map((cell, i) => (isLeft(i) ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
       .join("  ")
       .trimEnd();
   return [line(head), widths.map((width) => "─".repeat(width)).join("  "), ...rows.map(line)];

@@ -11,6 +11,8 @@ import { type Box, EvenSample, ForegroundFinder, medianImage, type Region } from
 const backgroundFrames = 12;
 /** Number of frames of a video in which to look for objects. */
 const anchors = 48;
+/** Frames in which an object must be seen. */
+const windowFrames = 2 * sampleStride + 1;
 /** Width of a window's soft edge around its box, as a share of the box's half sides. */
 export const windowEdge = 0.25;
 /** Pixels around an object's windows that its crop includes, because pasting averages over them. */
@@ -89,6 +91,14 @@ export async function buildForegroundLibrary(
   const clips: LibraryClip[] = [];
   for (const video of videos) clips.push(await readClip(video, options, videos.length));
   if (clips.every(({ objects }) => objects.length === 0)) {
+    const longest = clips.reduce((at, { frameCount }, i) => (frameCount > clips[at].frameCount ? i : at), 0);
+    const { frameCount } = clips[longest];
+    if (frameCount < windowFrames) {
+      throw new InputError(
+        `${videos[longest].path} has ${frameCount} frame${frameCount === 1 ? "" : "s"}, and no training video has more: ` +
+          `pseudo-anomalies need ${windowFrames}, better a few seconds`,
+      );
+    }
     throw new InputError(
       `no moving foreground was found in ${videos.length === 1 ? `the training video ${videos[0].path}` : `the ${videos.length} training videos`}: ` +
         "pseudo-anomalies need a fixed camera and people or things that move, apart from each other, for a few seconds",
@@ -120,10 +130,10 @@ async function readClip(
   const window: Frame[] = [];
   for await (const frame of source.frames(signal)) {
     window.push(frame);
-    if (window.length > 2 * sampleStride + 1) window.shift();
+    if (window.length > windowFrames) window.shift();
     onFrame?.();
     const anchor = frame.index - sampleStride;
-    if (window.length < 2 * sampleStride + 1 || anchor % stride !== 0) continue;
+    if (window.length < windowFrames || anchor % stride !== 0) continue;
     const regions = [0, sampleStride, 2 * sampleStride].map((i) => finder.objects(window[i]));
     for (const boxes of movingTriples(regions[0], regions[1], regions[2], height)) {
       const object: MovingObject = { frame: anchor, boxes };

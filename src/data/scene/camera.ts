@@ -1,3 +1,4 @@
+// The camera of the scene: from points in metres to pixels.
 import { mat4, type ReadonlyVec3, type vec3, vec4 } from "gl-matrix";
 
 /** A point of the world in the image. */

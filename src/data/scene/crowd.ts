@@ -1,3 +1,4 @@
+// The normal people of the scene, who come and go without collisions.
 import { type Actor, walker } from "./actors.js";
 import type { Draw } from "./draw.js";
 import { drawPerson } from "./figure.js";

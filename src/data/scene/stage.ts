@@ -1,3 +1,4 @@
+// The views of the scene, and the place as a camera sees it, with the actors of a moment.
 import { type ReadonlyVec3, vec3 } from "gl-matrix";
 import type { Actor } from "./actors.js";
 import { type Backdrop, createBackdrop } from "./backdrop.js";

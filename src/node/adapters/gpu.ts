@@ -58,7 +58,10 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
     const found = await findAdapter(robust);
     const kind = found && describeAdapter(found.adapter.info).kind;
     if (found && kind === "gpu") return openDevice(found);
-    if (wanted === "gpu") throw new NoAdapterError(`no GPU found by WebGPU${kind ? ` (only ${kind})` : ""}: ${advice}`);
+    if (wanted === "gpu") {
+      const onCpu = kind ?? ((await unpackSwiftShader()) && "swiftshader");
+      throw spelled((option) => noGpu(onCpu, option, process.platform));
+    }
     if (found && kind) {
       noticeOnce(slowNotice(kind, process.platform), options.onNotice);
       return openDevice(found);
@@ -72,7 +75,10 @@ export async function openNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
       const found = await findAdapter(robust);
       return found && openDevice(found);
     }));
-  if (!gpu) throw new NoAdapterError(`no WebGPU adapter found: ${advice}`);
+  if (!gpu && wanted === "swiftshader") {
+    throw spelled((option) => `no SwiftShader here: npm install @sparticuz/chromium (Linux x64), or ${option}`);
+  }
+  if (!gpu) throw new NoAdapterError(`no WebGPU adapter found: ${whatToInstall(process.platform)}`);
   if (wanted === "auto") noticeOnce(slowNotice("swiftshader", process.platform), options.onNotice);
   return gpu;
 }
@@ -83,12 +89,40 @@ async function openNamed(wanted: string, robust: boolean, options: NodeGpuOption
   if (found) return openDevice(found);
   const names = (await listAdapters(options)).map((a) => a.name);
   const known = names.length > 0 ? `this machine has ${names.join(", ")}` : "this machine has none";
-  throw new NoAdapterError(`no adapter named "${wanted}"; ${known}`);
+  const install = wanted === "lavapipe" && process.platform === "linux" ? `; to install it: ${installLavapipe}` : "";
+  throw new NoAdapterError(`no adapter named "${wanted}"; ${known}${install}`);
 }
 
-/** What to install if there is no adapter. */
-const advice =
-  "install your GPU's Vulkan driver (Linux), or on Linux x64 the software adapter by `npm install @sparticuz/chromium` or Mesa 25's mesa-vulkan-drivers";
+/** Mesa 25 or newer is needed. */
+const installLavapipe = "apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
+const fasterLavapipe = `Mesa's lavapipe is about five times as fast: ${installLavapipe}`;
+
+/** An error that says how not to ask for an adapter: `leave out --adapter`. */
+function spelled(message: (leaveOut: string) => string): NoAdapterError {
+  if (process.env.SDMAE_ADAPTER) return new NoAdapterError(message("unset SDMAE_ADAPTER"));
+  return new NoAdapterError(message("leave out adapter"), message("leave out --adapter"));
+}
+
+/**
+ * The error for a GPU that is not there.
+ * @param onCpu the adapter that `auto` takes, if any
+ * @param leaveOut how not to ask for a GPU, in words
+ */
+export function noGpu(onCpu: AdapterDescription["kind"] | undefined, leaveOut: string, platform: string): string {
+  if (!onCpu) return `no GPU found by WebGPU, and no software adapter: ${whatToInstall(platform)}`;
+  const line = `no GPU found by WebGPU: ${leaveOut} to compute on the CPU with ${onCpu}, or install ${driverOn(platform)}`;
+  return onCpu === "swiftshader" && platform === "linux" ? `${line}; ${fasterLavapipe}` : line;
+}
+
+/** What to install if there is no adapter at all. */
+function whatToInstall(platform: string): string {
+  if (platform !== "linux") return `install ${driverOn(platform)}`;
+  return `install ${driverOn(platform)}, or lavapipe to compute on the CPU: ${installLavapipe}, or on x64 SwiftShader: npm install @sparticuz/chromium`;
+}
+
+function driverOn(platform: string): string {
+  return platform === "linux" ? "your GPU's Vulkan driver" : "your GPU's driver";
+}
 
 /** The lines that this process has shown. */
 const shown = new Set<string>();
@@ -110,7 +144,7 @@ export function slowNotice(kind: AdapterDescription["kind"], platform: string): 
   };
   const line = `no GPU found: running on the CPU with the software adapter ${kind}; expect ${times[kind] ?? "a second or more per frame"}`;
   if (kind !== "swiftshader" || platform !== "linux") return line;
-  return `${line}; Mesa's lavapipe is about five times as fast: apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)`;
+  return `${line}; ${fasterLavapipe}`;
 }
 
 /** Lists the adapters of this machine; the first is the one that `auto` takes. */

@@ -1,11 +1,12 @@
 import { dirname, join, resolve } from "node:path";
 import type { Dataset } from "../../data/dataset.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { type Clip, findClips } from "./clip.js";
 import { findLabels } from "./find_labels.js";
 import { type Findings, finishDataset, startFindings } from "./findings.js";
 import type { Layout, OpenDatasetOptions, Root } from "./layout.js";
-import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";
+import { type Listing, listFolder, naturalOrder } from "./listing.js";
 import { misfitNote, openOriginal, syntheticIn, videoOf } from "./original.js";
 import { LABEL_PLACES } from "./splits.js";
 
@@ -66,7 +67,7 @@ async function openDistributed(root: Root, folder: string, options: OpenDatasetO
   }
   if (labels.misfit && test.length > 0) notes.push(misfitNote(root, labels.misfit, test[0]));
   if (labels.files.size > 0 && labels.others.length > 0) {
-    notes.push(`test: ${namesInShort(labels.others)}: labels of videos that are not here`);
+    notes.push(`test: ${namesInShort(labels.others)} are labels of videos that are not here`);
   }
   const none = { masks: new Map<string, string>(), tracks: new Map<string, string>() };
   const noLabels = { files: new Map<string, string>(), others: [] };

@@ -3,9 +3,10 @@ import { join, parse } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { notUtf8 } from "../files/names.js";
 import { listFrameFiles, openFrameFolder } from "../media/frame_folder.js";
 import { openVideo } from "../media/video.js";
-import { listFolder, notUtf8 } from "./listing.js";
+import { listFolder } from "./listing.js";
 
 /** A video of a data set without its ground truth. */
 export interface Clip {
@@ -118,7 +119,7 @@ export async function findClips(
   for (const name of listing.broken) {
     onFault(new InputError(`${oneLine(join(folder, name))} is a link that leads nowhere or in a circle`));
   }
-  for (const name of listing.unreadable) onFault(new InputError(notUtf8(join(folder, name))));
+  for (const name of listing.unreadable) onFault(new InputError(notUtf8(folder, [name])));
   for (const name of listing.folders) {
     if (skip.has(name)) continue;
     try {

@@ -2,8 +2,9 @@
 import { join, parse, resolve } from "node:path";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import type { Clip } from "./clip.js";
-import { listFolder, nameKey, namesInShort } from "./listing.js";
+import { listFolder, nameKey } from "./listing.js";
 import { LABEL_ENDINGS } from "./truth_file.js";
 
 /** The label files of a folder. */

@@ -2,8 +2,8 @@
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
-import { type LayoutName, lookedFor, type OpenDatasetOptions, type Root, type Split } from "./layout.js";
-import { namesInShort } from "./listing.js";
+import { namesInShort } from "../files/names.js";
+import { type LayoutName, lookedFor, type OpenDatasetOptions, type Root } from "./layout.js";
 
 /** Collected by all readers of one data set. */
 export interface Findings {
@@ -11,6 +11,8 @@ export interface Findings {
   notes: string[];
   /** The number of faults so far. */
   faults: number;
+  /** Videos that are in no split, on purpose. */
+  leftOut: number;
   /** Receives what is wrong with a single video; throws it if the caller takes no faults. */
   onFault: (fault: InputError) => void;
 }
@@ -19,6 +21,7 @@ export function startFindings(root: Root, { onFault }: OpenDatasetOptions): Find
   const findings: Findings = {
     notes: root.broken.length > 0 ? [`links that lead nowhere: ${namesInShort(root.broken)}`] : [],
     faults: 0,
+    leftOut: 0,
     onFault: (fault) => {
       findings.faults++;
       if (!onFault) throw fault;
@@ -35,14 +38,15 @@ export function startFindings(root: Root, { onFault }: OpenDatasetOptions): Find
 export function finishDataset(
   layout: LayoutName,
   root: Root,
-  { train, test }: Record<Split, DatasetVideo[]>,
-  { notes, faults }: Findings,
+  splits: Record<"train" | "test", DatasetVideo[]> & { validation?: DatasetVideo[] },
+  { notes, faults, leftOut }: Findings,
   trainFolder?: string,
 ): Dataset {
-  if (train.length + test.length + faults === 0) {
+  const { train, test, validation = [] } = splits;
+  if (train.length + test.length + validation.length + leftOut + faults === 0) {
     throw new InputError(
       `${oneLine(root.path)} holds no video of the layout "${layout}"; looked for ${lookedFor[layout]}`,
     );
   }
-  return { layout, root: root.path, ...(trainFolder !== undefined && { trainFolder }), train, test, notes };
+  return { layout, root: root.path, ...(trainFolder !== undefined && { trainFolder }), ...splits, notes };
 }

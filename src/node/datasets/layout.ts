@@ -6,8 +6,12 @@ import type { Listing } from "./listing.js";
 /** The names of the layouts that can be read. */
 export type LayoutName = "avenue" | "shanghai" | "ubnormal" | "ped1" | "ped2" | "folder";
 
-/** Names of the splits' folders; ShanghaiTech's are the longer ones. */
-export const SPLIT_NAMES = { train: ["train", "training"], test: ["test", "testing"] } as const;
+/** Names of the splits' folders; ShanghaiTech's are the longer ones, the last is UBnormal's. */
+export const SPLIT_NAMES = {
+  train: ["train", "training"],
+  test: ["test", "testing"],
+  validation: ["validation", "val"],
+} as const;
 
 const authors = "train/frames/VIDEO/NUMBER.png and test/frames/VIDEO/NUMBER.png";
 const ucsd = "Train/Train001/001.tif and Test/Test001/001.tif";
@@ -22,7 +26,7 @@ export const lookedFor: Readonly<Record<LayoutName, string>> = {
   folder: "train/ and test/ with folders of frames or video files in them, in frames/ or in videos/",
 };
 
-export type Split = "train" | "test";
+export type Split = keyof typeof SPLIT_NAMES;
 
 /** How a data set is opened. */
 export interface OpenDatasetOptions {

@@ -1,7 +1,10 @@
-import { lstat, readdir, stat } from "node:fs/promises";
+// Lists the folders of data sets: names in natural order, without hidden ones, and what cannot be
+// opened.
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { isUnreadable } from "../files/names.js";
 
 /**
  * The names in a folder, without hidden ones (".DS_Store", macOS's "._…"), in natural order: "2"
@@ -29,7 +32,7 @@ export async function listFolder(folder: string): Promise<Listing | undefined> {
   if (!entries) return undefined;
   for (const entry of entries) {
     if (entry.name.startsWith(".")) continue;
-    if (entry.name.includes("\uFFFD") && !(await isThere(join(folder, entry.name)))) {
+    if (await isUnreadable(folder, entry.name)) {
       listing.unreadable.push(entry.name);
       continue;
     }
@@ -42,23 +45,5 @@ export async function listFolder(folder: string): Promise<Listing | undefined> {
   return listing;
 }
 
-/** Whether there is something of that name, be it a link that leads nowhere. */
-function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** Names that are the same in all ways to write an accent: macOS takes them apart (NFD). */
 export const nameKey = (name: string): string => name.normalize("NFC");
-
-/** What is wrong with a name whose bytes are not UTF-8. */
-export const notUtf8 = (path: string): string =>
-  `${oneLine(path)}: this name is not UTF-8, so the file cannot be opened: rename it, for example with convmv`;
-
-/** "a, b, c and 4 more". */
-export function namesInShort(names: readonly string[], most = 5): string {
-  const shown = names.slice(0, most).map(oneLine).join(", ");
-  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
-}

@@ -3,10 +3,10 @@ import { open } from "node:fs/promises";
 import type { PixelMask } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { listFrameFiles } from "../media/frame_folder.js";
 import { imageFormat, readImage } from "../media/images.js";
 import { type Clip, frameNumber } from "./clip.js";
-import { namesInShort } from "./listing.js";
 
 /**
  * A reader of a video's masks by frame position, from a folder of images whose numbers are the

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream";
 import { createInflate } from "node:zlib";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { refuseStandIn } from "../files/stand_in.js";
 import { ByteStream } from "./byte_stream.js";
 import type { ValueType } from "./npy_file.js";
 
@@ -134,6 +135,7 @@ async function readHeader(path: string): Promise<{ size: number; little: boolean
   // The version is 0x0100; the two letters show in which order its bytes are.
   const order = text.slice(124, 128);
   if (order !== "\x00\x01IM" && order !== "\x01\x00MI") {
+    await refuseStandIn(path);
     throw new InputError(`${shown} is not a .mat file of MATLAB's version 5 to 7: save it with save(…, '-v7')`);
   }
   return { size, little: order.endsWith("IM") };

@@ -1,7 +1,7 @@
 // Ground truth of a video in a .mat file: labels, or masks as in Avenue's `volLabel`.
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
-import { namesInShort } from "./listing.js";
+import { namesInShort } from "../files/names.js";
 import { MaskStack } from "./mask_stack.js";
 import { type MatArray, type MatContent, readMat } from "./mat_file.js";
 import { markNonZero, shapeText, type ValueType, valueAt } from "./npy_file.js";

@@ -3,6 +3,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { InputError } from "../../errors.js";
 import { halfToFloat32 } from "../../half.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { refuseStandIn } from "../files/stand_in.js";
 
 /** Longest header that is read, in bytes. NumPy's has 128 for a plain array. */
 const LONGEST_HEADER = 65536;
@@ -40,7 +41,10 @@ export async function readNpyHeader(path: string): Promise<NpyHeader> {
     const start = await readAt(file, 0, Math.min(info.size, 12));
     const text = Buffer.from(start).toString("latin1");
     if (text.startsWith("PK")) throw new NotRead("is an .npz archive: save its array alone, with numpy.save");
-    if (start.length < 10 || !text.startsWith("\x93NUMPY")) throw new NotRead("is not a .npy file of NumPy");
+    if (start.length < 10 || !text.startsWith("\x93NUMPY")) {
+      await refuseStandIn(path);
+      throw new NotRead("is not a .npy file of NumPy");
+    }
     const major = start[6];
     if (major < 1 || major > 3) throw new NotRead(`has version ${major} of the .npy format; 1 to 3 are read`);
     const view = new DataView(start.buffer, start.byteOffset, start.length);
@@ -205,6 +209,7 @@ async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>)
     return await work(file);
   } catch (error) {
     if (error instanceof NotRead) throw new InputError(`${oneLine(path)} ${error.message}`);
+    if (error instanceof InputError) throw error;
     throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
   } finally {
     await file?.close();

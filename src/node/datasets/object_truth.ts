@@ -1,7 +1,9 @@
-// Ground truth from UBnormal's annotations: tracks of abnormal objects, and maps of all objects.
+// Ground truth from UBnormal's annotations: tracks of abnormal objects, and maps of all objects. As
+// in the authors' scripts, write_frame_level_ground_truth.py and create_tracks_for_tbdc_rbdc.py.
 import { join } from "node:path";
 import type { PixelMask, TrackBox } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
+import { type Box, connectedComponents } from "../../eval/regions.js";
 import { oneLine } from "../files/messages.js";
 import { inFlight } from "../media/in_flight.js";
 import { readPngValues, type ValueImage } from "../media/png_values.js";
@@ -10,11 +12,19 @@ import { listFolder } from "./listing.js";
 import { checkMaskSize } from "./mask_images.js";
 import { numbersOf, readLines } from "./text_file.js";
 
-/** An object that is abnormal for a while. Frames by number, from `first` until before `end`. */
+/** An object that is abnormal for a while. Frames by number, both inclusive. */
 interface ObjectTrack {
   object: number;
   first: number;
-  end: number;
+  last: number;
+}
+
+/** Files of tracks. Undefined: every frame is normal. */
+export interface TrackFiles {
+  /** `<video>_tracks.txt`, for the labels of frames. */
+  tracks: string;
+  /** `<video>_new_tracks.txt`, which corrects the tracks of regions; absent: {@link tracks}. */
+  corrected?: string;
 }
 
 /** Maps that are decoded at once. */
@@ -22,24 +32,26 @@ const DECODES_IN_FLIGHT = 4;
 
 /** The ground truth of a video. Files are read when they are first needed. */
 export class ObjectTruth {
-  private readonly tracksOfVideo = once((): Promise<ObjectTrack[]> => {
-    return this.tracksFile === undefined ? Promise.resolve([]) : readObjectTracks(this.tracksFile, this.clip);
+  private readonly tracksOfFrames = once(() => this.read(this.files?.tracks));
+  private readonly tracksOfRegions = once(() => {
+    return this.files?.corrected === undefined ? this.tracksOfFrames() : this.read(this.files.corrected);
   });
   private readonly mapPaths = once(() => listMaps(this.folder));
 
-  /**
-   * @param tracksFile undefined: every frame is normal
-   * @param folder of the maps, `…<frame>_gt.png`
-   */
+  /** @param folder of the maps, `…<frame>_gt.png` */
   constructor(
     private readonly clip: Clip,
-    private readonly tracksFile: string | undefined,
+    private readonly files: TrackFiles | undefined,
     private readonly folder: string,
   ) {}
 
+  private async read(path: string | undefined): Promise<ObjectTrack[]> {
+    return path === undefined ? [] : readObjectTracks(path, this.clip);
+  }
+
   /** 1 per frame in which a track is active, else 0. @throws InputError if the tracks are wrong */
   async labels(): Promise<Uint8Array> {
-    const tracks = await this.tracksOfVideo();
+    const tracks = await this.tracksOfFrames();
     const out = new Uint8Array(await frameCountOf(this.clip));
     for (let frame = 0; frame < out.length; frame++) {
       const number = frameNumber(this.clip, frame);
@@ -55,7 +67,7 @@ export class ObjectTruth {
    */
   async mask(frame: number): Promise<PixelMask> {
     const number = frameNumber(this.clip, frame);
-    const active = (await this.tracksOfVideo()).filter((track) => isActive(track, number));
+    const active = (await this.tracksOfRegions()).filter((track) => isActive(track, number));
     if (active.length === 0) {
       const { width, height } = await this.clip.size();
       return { width, height, data: new Uint8Array(width * height) };
@@ -66,11 +78,11 @@ export class ObjectTruth {
   }
 
   /**
-   * The bounding box of each active track in each frame.
+   * The box of each active track in each frame.
    * @throws InputError if tracks or a map are missing or wrong
    */
   async tracks(): Promise<TrackBox[]> {
-    const rows = await this.tracksOfVideo();
+    const rows = await this.tracksOfRegions();
     const boxes: TrackBox[] = [];
     const count = rows.length === 0 ? 0 : await frameCountOf(this.clip);
     await inFlight(Array(count).keys(), DECODES_IN_FLIGHT, async (frame) => {
@@ -79,7 +91,7 @@ export class ObjectTruth {
       if (active.length === 0) return;
       const map = await this.map(number);
       for (const { track, object } of active) {
-        const box = boundingBox(map, object);
+        const box = boxOf(map, object);
         if (box) boxes.push({ track, frame, ...box });
       }
     });
@@ -100,7 +112,7 @@ export class ObjectTruth {
   }
 }
 
-const isActive = ({ first, end }: ObjectTrack, number: number): boolean => number >= first && number < end;
+const isActive = ({ first, last }: ObjectTrack, number: number): boolean => number >= first && number <= last;
 
 /** Does the work at the first call only. */
 function once<T>(work: () => T): () => T {
@@ -112,24 +124,24 @@ function once<T>(work: () => T): () => T {
 }
 
 /**
- * Reads rows `object,first,last`, the last frame exclusive; NumPy writes the numbers as "1.0". A
- * file may be empty.
+ * Reads rows `object,first,last`; the last frame is part of the track, and may lie beyond the
+ * video's end. NumPy writes the numbers as "1.0". A file may be empty.
  * @throws InputError that names file and line
  */
 async function readObjectTracks(path: string, { numbers, frameCount }: Clip): Promise<ObjectTrack[]> {
   const newest = numbers?.at(-1) ?? (frameCount ?? Number.POSITIVE_INFINITY) - 1;
   return (await readLines(path)).map((line) => {
     const values = numbersOf(line);
-    const [object, first, end] = values;
+    const [object, first, last] = values;
     if (values.length !== 3 || !values.every((value) => Number.isSafeInteger(value) && value >= 0)) {
       throw new InputError(`${line.where}: a row is object,first,last in whole numbers, not ${oneLine(line.text)}`);
     }
-    if (end < first || first > newest) {
+    if (last < first || first > newest) {
       throw new InputError(
-        `${line.where}: a track from frame ${first} to before ${end} is impossible: the video's last frame is ${newest}`,
+        `${line.where}: a track from frame ${first} to ${last} is impossible: the video's last frame is ${newest}`,
       );
     }
-    return { object, first, end };
+    return { object, first, last };
   });
 }
 
@@ -148,17 +160,41 @@ async function listMaps(folder: string): Promise<Map<number, string>> {
   return paths;
 }
 
-/** The box of an object's pixels, corners inclusive; undefined if it has none. */
-function boundingBox({ width, height, data }: ValueImage, object: number) {
+/**
+ * The box of an object: that of its largest piece, by the box's area; undefined if it has no pixel.
+ * Right and bottom edge lie one pixel beyond the object, as in the authors' script, but not beyond
+ * the image.
+ */
+function boxOf(map: ValueImage, object: number): Box | undefined {
+  const all = boundingBox(map, object);
+  if (!all) return undefined;
+  // Pieces are looked for in the part of the map that holds them all: it is small.
+  const columns = all.x2 - all.x1 + 1;
+  const inside = new Uint8Array(area(all));
+  for (let y = all.y1, i = 0; y <= all.y2; y++) {
+    for (let x = all.x1; x <= all.x2; x++, i++) inside[i] = map.data[y * map.width + x] === object ? 1 : 0;
+  }
+  let [largest, ...others] = connectedComponents(inside, columns).map(({ box }) => box);
+  for (const box of others) if (area(box) > area(largest)) largest = box;
+  return {
+    x1: all.x1 + largest.x1,
+    y1: all.y1 + largest.y1,
+    x2: Math.min(all.x1 + largest.x2 + 1, map.width - 1),
+    y2: Math.min(all.y1 + largest.y2 + 1, map.height - 1),
+  };
+}
+
+const area = ({ x1, y1, x2, y2 }: Box) => (x2 - x1 + 1) * (y2 - y1 + 1);
+
+/** The box around all pixels of an object, corners inclusive; undefined if it has none. */
+function boundingBox({ width, height, data }: ValueImage, object: number): Box | undefined {
   let [x1, y1, x2, y2] = [width, height, -1, -1];
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      if (data[i] !== object) continue;
-      x1 = Math.min(x1, x);
-      x2 = Math.max(x2, x);
-      y1 = Math.min(y1, y);
-      y2 = y;
-    }
+  for (let at = data.indexOf(object); at >= 0; at = data.indexOf(object, at + 1)) {
+    const x = at % width;
+    x1 = Math.min(x1, x);
+    x2 = Math.max(x2, x);
+    y2 = (at - x) / width;
+    y1 = Math.min(y1, y2);
   }
   return x2 < 0 ? undefined : { x1, y1, x2, y2 };
 }

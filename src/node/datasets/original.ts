@@ -2,12 +2,13 @@
 import { basename, dirname, join, parse, relative } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { openFrameFolder } from "../media/frame_folder.js";
 import type { Clip } from "./clip.js";
 import { findLabels, type LabelFiles } from "./find_labels.js";
 import { type Findings, finishDataset, startFindings } from "./findings.js";
 import type { LayoutName, OpenDatasetOptions, Root, Split } from "./layout.js";
-import { listFolder, nameKey, namesInShort } from "./listing.js";
+import { listFolder, nameKey } from "./listing.js";
 import { maskReader } from "./mask_images.js";
 import { ABNORMAL, ABNORMAL_MASKS, findSplit, LABEL_PLACES, MASK_PLACES, type SplitClips, TRACKS } from "./splits.js";
 import { readTracks } from "./tracks_file.js";
@@ -80,12 +81,22 @@ async function withTruth(
   return Promise.all(clips.map((clip) => videoOf(clip, truth)));
 }
 
+/** Frames with synthetic anomalies, and their masks: folders by the videos' names, in NFC. */
+export type Synthetic = Pick<Truth, "abnormal" | "abnormalMasks">;
+
 /** Folders with synthetic anomalies. @param folder of the training split */
-export async function syntheticIn(folder: string): Promise<Pick<Truth, "abnormal" | "abnormalMasks">> {
+export async function syntheticIn(folder: string): Promise<Synthetic> {
   return {
     abnormal: await entriesOf(join(folder, ABNORMAL)),
     abnormalMasks: await entriesOf(join(folder, ABNORMAL_MASKS)),
   };
+}
+
+/** A video with synthetic anomalies, if there are any of it. */
+export function abnormalOf(name: string, synthetic: Synthetic): Pick<DatasetVideo, "abnormal"> {
+  const [frames, masks] = [synthetic.abnormal, synthetic.abnormalMasks].map((all) => all.get(nameKey(name)));
+  if (frames === undefined || masks === undefined) return {};
+  return { abnormal: { frames: () => openFrameFolder(frames), masks: () => openFrameFolder(masks) } };
 }
 
 /**
@@ -124,7 +135,7 @@ function missingTruth(
     const [first] = paths.values();
     if (first !== undefined && without.length === clips.length && clips.length > 0) {
       const names = [...paths.values()].map((path) => basename(path));
-      notes.push(`${relative(root.path, dirname(first))} holds ${namesInShort(names)}, no video's`);
+      notes.push(`${relative(root.path, dirname(first))} holds ${namesInShort(names)}, which fit no video`);
     }
   }
   return notes;
@@ -134,9 +145,9 @@ const placesOf = (folder: string) => LABEL_PLACES.flatMap((place) => [`${folder}
 
 /** Says what lies where labels belong, if none of it fits a video. */
 export function misfitNote(root: Root, { folder, names }: NonNullable<LabelFiles["misfit"]>, clip: Clip): string {
-  const owner = names.length > 1 ? "which are no video's" : "which is no video's";
+  const misfit = names.length > 1 ? "which fit no video" : "which fits no video";
   return (
-    `${oneLine(relative(root.path, folder))} holds ${namesInShort(names)}, ${owner}: ` +
+    `${oneLine(relative(root.path, folder))} holds ${namesInShort(names)}, ${misfit}: ` +
     `a label file has its video's name, such as ${oneLine(clip.name)}.txt`
   );
 }
@@ -147,9 +158,7 @@ export async function videoOf(clip: Clip, truth: Truth): Promise<DatasetVideo> {
   const key = nameKey(name);
   const labelFile = truth.labels.files.get(name);
   const masks = truth.masks.get(key) ?? (await masksIn(labelFile));
-  const [tracks, abnormal, abnormalMasks] = [truth.tracks, truth.abnormal, truth.abnormalMasks].map((all) =>
-    all.get(key),
-  );
+  const tracks = truth.tracks.get(key);
   return {
     name,
     path,
@@ -158,9 +167,7 @@ export async function videoOf(clip: Clip, truth: Truth): Promise<DatasetVideo> {
     ...(labelFile === undefined ? {} : { labels: () => readLabels(labelFile, clip) }),
     ...(masks === undefined ? {} : { mask: isMaskFile(masks) ? maskFileReader(masks, clip) : maskReader(masks, clip) }),
     ...(tracks === undefined ? {} : { tracks: () => readTracks(tracks, clip) }),
-    ...(abnormal !== undefined && abnormalMasks !== undefined
-      ? { abnormal: { frames: () => openFrameFolder(abnormal), masks: () => openFrameFolder(abnormalMasks) } }
-      : {}),
+    ...abnormalOf(name, truth),
   };
 }
 

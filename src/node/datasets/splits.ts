@@ -2,10 +2,11 @@
 import { join, parse } from "node:path";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
 import type { Findings } from "./findings.js";
 import { type Root, type Split, splitName } from "./layout.js";
-import { listFolder, nameKey, namesInShort, naturalOrder } from "./listing.js";
+import { listFolder, nameKey, naturalOrder } from "./listing.js";
 import { LABEL_ENDINGS } from "./truth_file.js";
 
 /** Folders of a split for videos; if it has neither, videos are looked for in the split itself. */
@@ -20,7 +21,7 @@ export const ABNORMAL = "frames_abnormal";
 export const ABNORMAL_MASKS = "masks_abnormal";
 /** Other folders that the authors' code puts into a split, and what they are. */
 const BESIDE: Readonly<Record<string, string>> = {
-  gradients2: "motion gradients, which are not needed: they are computed",
+  gradients2: "motion gradients, which are computed here and not read",
   [ABNORMAL]: "frames with synthetic anomalies",
   [ABNORMAL_MASKS]: "masks of synthetic anomalies",
 };

@@ -2,6 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { refuseStandInBytes } from "../files/stand_in.js";
 
 /** A larger file is not one of labels or tracks. */
 const MAX_BYTES = 64 * 2 ** 20;
@@ -16,7 +17,8 @@ export interface Line {
 /**
  * The content of a text file, without its byte order mark: UTF-8, or UTF-16 if its mark says so, as
  * PowerShell's > writes it.
- * @throws InputError if it cannot be read, is not a file, has over 64 MiB, or is not text
+ * @throws InputError if it cannot be read, is not a file, has over 64 MiB, is not text, or only
+ * stands for the file, as a Git LFS pointer does
  */
 export async function readText(path: string): Promise<string> {
   try {
@@ -24,8 +26,11 @@ export async function readText(path: string): Promise<string> {
     // A pipe or a device could block the reader for ever.
     if (!info.isFile()) throw new Error("it is not a file");
     if (info.size > MAX_BYTES) throw new Error(`it has ${info.size} bytes, more than ${MAX_BYTES}`);
-    return textOf(await readFile(path)).replace(/^\uFEFF/, "");
+    const bytes = await readFile(path);
+    refuseStandInBytes(bytes, path);
+    return textOf(bytes).replace(/^\uFEFF/, "");
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
   }
 }

@@ -1,12 +1,16 @@
+// The layouts of UBnormal: as distributed, and that of docs/method.md §7; its annotations are the
+// ground truth.
 import { join } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { type Clip, findClips } from "./clip.js";
 import { type Findings, finishDataset, startFindings } from "./findings.js";
 import { type Layout, type OpenDatasetOptions, type Root, type Split, splitName } from "./layout.js";
-import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";
+import { type Listing, listFolder, naturalOrder } from "./listing.js";
 import { ObjectTruth } from "./object_truth.js";
+import { abnormalOf, syntheticIn } from "./original.js";
 import { findSplit } from "./splits.js";
 import { readSplit } from "./ubnormal_split.js";
 
@@ -18,8 +22,8 @@ import { readSplit } from "./ubnormal_split.js";
  * - In the layout of docs/method.md §7: frames in `{train,test}/frames/<video>` or `<video>.mp4`,
  *   annotations in `{train,test}/annotations/<video>_annotations/`.
  *
- * Annotations are maps `…<frame>_gt.png` whose pixels are numbers of objects, and
- * `<video>_tracks.txt`, there or one folder above.
+ * Annotations are maps `…<frame>_gt.png` whose pixels are numbers of objects, `<video>_tracks.txt`,
+ * and for some videos `<video>_new_tracks.txt`, there or one folder above.
  */
 export const ubnormal: Layout = {
   name: "ubnormal",
@@ -57,7 +61,9 @@ async function openUbnormal(root: Root, options: OpenDatasetOptions): Promise<Da
   const findings = startFindings(root, options);
   if (await ubnormal.isDistributed?.(root)) return openDistributed(root, findings);
   const open = async (split: Split) => {
-    const { folder, clips } = await findSplit(root, split, findings);
+    const { folder, clips: all } = await findSplit(root, split, findings);
+    const clips = split === "train" ? all.filter(({ name }) => !isAbnormal(name)) : all;
+    leaveOut(all.length - clips.length, findings);
     const annotations = join(root.path, folder, "annotations");
     const listing = await listFolder(annotations);
     if (!listing && clips.length > 0)
@@ -65,10 +71,11 @@ async function openUbnormal(root: Root, options: OpenDatasetOptions): Promise<Da
     if (!listing) return clips.map(plain);
     return withTruth(split, clips, () => annotations, findings);
   };
-  const train = await open("train");
-  const test = await open("test");
-  if (root.folders.includes("validation")) findings.notes.push("validation/ is not read");
-  return finishDataset("ubnormal", root, { train, test }, findings);
+  const trainFolder = join(root.path, splitName(root, "train") ?? "train");
+  const splits = { train: await withSynthetic(await open("train"), trainFolder), test: await open("test") };
+  const hasValidation = splitName(root, "validation") !== undefined;
+  const validation = hasValidation && { validation: await open("validation") };
+  return finishDataset("ubnormal", root, { ...splits, ...validation }, findings, trainFolder);
 }
 
 /** The videos of UBnormal as distributed, by what they are for. */
@@ -77,6 +84,7 @@ export interface DistributedVideos {
   train: Clip[];
   /** Abnormal videos for training: objects are cut out of them. */
   abnormal: Clip[];
+  validation: Clip[];
   test: Clip[];
 }
 
@@ -93,8 +101,7 @@ export async function distributedVideos(
 ): Promise<DistributedVideos | undefined> {
   if (!(await ubnormal.isDistributed?.(root))) return undefined;
   const split = await readSplit(root);
-  const videos: DistributedVideos = { train: [], abnormal: [], test: [] };
-  let validation = 0;
+  const videos: DistributedVideos = { train: [], abnormal: [], validation: [], test: [] };
   const unknown: string[] = [];
   for (const scene of scenesOf(root)) {
     const path = join(root.path, scene);
@@ -103,7 +110,7 @@ export async function distributedVideos(
     for (const clip of found.clips) {
       const part = split.get(clip.name);
       if (part === undefined) unknown.push(clip.name);
-      if (part === "validation") validation++;
+      if (part === "validation") videos.validation.push(clip);
       else if (part === "test" || (part === undefined && isAbnormal(clip.name))) videos.test.push(clip);
       else if (isAbnormal(clip.name)) videos.abnormal.push(clip);
       else videos.train.push(clip);
@@ -112,10 +119,9 @@ export async function distributedVideos(
   for (const clips of Object.values(videos) as Clip[][]) clips.sort((a, b) => naturalOrder(a.name, b.name));
   if (unknown.length > 0) {
     notes.push(
-      `not in the published split: ${namesInShort(unknown)}; normal ones are taken for training, abnormal ones for tests`,
+      `not in the published split: ${namesInShort(unknown)}; normal ones are used for training, abnormal ones for tests`,
     );
   }
-  if (validation > 0) notes.push(`for validation by the published split, and not read: ${counted(validation)}`);
   return videos;
 }
 
@@ -123,22 +129,35 @@ export async function distributedVideos(
 const isClipFolder = (name: string) => VIDEO_NAME.test(name) && !/_annotations$/i.test(name);
 
 async function openDistributed(root: Root, findings: Findings): Promise<Dataset> {
-  const { train = [], abnormal = [], test = [] } = (await distributedVideos(root, findings)) ?? {};
-  if (abnormal.length > 0) {
-    findings.notes.push(
-      `abnormal videos for training: ${counted(abnormal.length)}, not trained on; create-anomalies ubnormal cuts objects out of them`,
-    );
-  }
+  const { train = [], abnormal = [], validation = [], test = [] } = (await distributedVideos(root, findings)) ?? {};
+  leaveOut(abnormal.length, findings);
   if (train.length === 0) findings.notes.push("train: no normal video of the published split is here");
   if (test.length === 0) findings.notes.push("test: no test video of the published split is here");
   const splits = {
-    train: await withTruth("train", train, besideClip, findings, true),
+    train: await withSynthetic(await withTruth("train", train, besideClip, findings, true), root.path),
     test: await withTruth("test", test, besideClip, findings, true),
+    ...(validation.length > 0 && {
+      validation: await withTruth("validation", validation, besideClip, findings, true),
+    }),
   };
   return finishDataset("ubnormal", root, splits, findings, root.path);
 }
 
-const counted = (videos: number) => `${videos} video${videos === 1 ? "" : "s"}`;
+/** Counts the abnormal videos for training: the model learns from normal ones only. */
+function leaveOut(count: number, findings: Findings): void {
+  if (count === 0) return;
+  findings.leftOut += count;
+  findings.notes.push(
+    `not trained on, because abnormal: ${count} video${count === 1 ? "" : "s"} of the training split; ` +
+      "create-anomalies ubnormal cuts objects out of them",
+  );
+}
+
+/** Adds frames with synthetic anomalies. @param folder in which their folders lie */
+async function withSynthetic(videos: readonly DatasetVideo[], folder: string): Promise<DatasetVideo[]> {
+  const synthetic = await syntheticIn(folder);
+  return videos.map((video) => ({ ...video, ...abnormalOf(video.name, synthetic) }));
+}
 
 function plain({ name, path, frameCount, open }: Clip): DatasetVideo {
   return { name, path, ...(frameCount === undefined ? {} : { frameCount }), open };
@@ -163,21 +182,24 @@ async function withTruth(
     const { name } = clip;
     const annotations = annotationsOf(clip);
     const folder = join(annotations, `${name}_annotations`);
-    const tracksName = `${name}_tracks.txt`;
     const own = await listFolder(folder);
-    const inside = own?.files.includes(tracksName);
-    const tracksFile = inside ? join(folder, tracksName) : join(annotations, tracksName);
-    const hasTracks = isAbnormal(name) && (inside || (await listFolder(annotations))?.files.includes(tracksName));
-    if (isAbnormal(name) && !hasTracks) {
+    const around = await listFolder(annotations);
+    const find = (file: string): string | undefined => {
+      if (own?.files.includes(file)) return join(folder, file);
+      return around?.files.includes(file) ? join(annotations, file) : undefined;
+    };
+    const tracks = isAbnormal(name) ? find(`${name}_tracks.txt`) : undefined;
+    if (isAbnormal(name) && tracks === undefined) {
       trackless.push(name);
       if (isStrict) {
         videos.push(plain(clip));
         continue;
       }
     }
-    const hasMaps = !hasTracks || own?.files.some((file) => /_gt\.png$/i.test(file));
+    const hasMaps = tracks === undefined || own?.files.some((file) => /_gt\.png$/i.test(file));
     if (!hasMaps) mapless.push(name);
-    const truth = new ObjectTruth(clip, hasTracks ? tracksFile : undefined, folder);
+    const files = tracks === undefined ? undefined : { tracks, corrected: find(`${name}_new_tracks.txt`) };
+    const truth = new ObjectTruth(clip, files, folder);
     videos.push({
       ...plain(clip),
       labels: () => truth.labels(),

@@ -1,14 +1,17 @@
+// The layouts of UCSD Ped1 and Ped2: as distributed, and that of the authors' repository.
 import { join } from "node:path";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
+import { namesInShort } from "../files/names.js";
 import { type Clip, findClips, gapNote } from "./clip.js";
 import { type Findings, finishDataset, startFindings } from "./findings.js";
 import type { Layout, OpenDatasetOptions, Root, Split } from "./layout.js";
-import { type Listing, listFolder, namesInShort, naturalOrder } from "./listing.js";
+import { type Listing, listFolder, naturalOrder } from "./listing.js";
 import { maskReader } from "./mask_images.js";
 import { labelsOfRanges, readMatlabLabels } from "./matlab_labels.js";
-import { openOriginal } from "./original.js";
+import { abnormalOf, openOriginal, syntheticIn } from "./original.js";
+import { ABNORMAL, ABNORMAL_MASKS } from "./splits.js";
 
 /**
  * UCSD Ped1 (Mahadevan et al., CVPR 2010), as distributed or in the authors' layout; recognised by
@@ -44,26 +47,30 @@ async function openPed(layout: "ped1" | "ped2", root: Root, options: OpenDataset
     );
   }
   const findings = startFindings(root, options);
+  const synthetic = await syntheticIn(train?.path ?? root.path);
+  const trained = (clip: Clip): DatasetVideo => ({ ...plain(clip), ...abnormalOf(clip.name, synthetic) });
   const splits = {
-    train: train ? (await splitClips(train, "train", findings)).map(plain) : [],
+    train: train ? (await splitClips(train, "train", findings)).map(trained) : [],
     test: test ? await withTruth(test, await splitClips(test, "test", findings), findings) : [],
   };
   if (!train) findings.notes.push("there is no Train/");
   if (!test) findings.notes.push("there is no Test/");
-  return finishDataset(layout, root, splits, findings);
+  return finishDataset(layout, root, splits, findings, train?.path);
 }
 
 interface SplitFolder extends Listing {
   path: string;
 }
 
-/** `Train` or `Test`, in capitals or not. */
+/** `Train` or `Test`, in capitals or not; of several such folders the one with clips. */
 async function splitFolder(root: Root, split: Split): Promise<SplitFolder | undefined> {
-  const name = root.folders.find((folder) => folder.toLowerCase() === split);
-  if (name === undefined) return undefined;
-  const path = join(root.path, name);
-  const listing = await listFolder(path);
-  return listing && { ...listing, path };
+  const found: SplitFolder[] = [];
+  for (const name of root.folders.filter((folder) => folder.toLowerCase() === split)) {
+    const path = join(root.path, name);
+    const listing = await listFolder(path);
+    if (listing) found.push({ ...listing, path });
+  }
+  return found.find((folder) => hasClips(folder, split)) ?? found[0];
 }
 
 const isClip = (name: string, split: Split) => new RegExp(`^${split}\\d+$`, "i").test(name);
@@ -77,7 +84,8 @@ async function splitClips(folder: SplitFolder, split: Split, { notes, onFault }:
   const found = await findClips(folder.path, new Set(skip), onFault);
   // UCSD's clips are folders; a video file beside them is not UCSD's.
   const clips = found.clips.filter((clip) => clip.numbers);
-  const others = skip.filter((name) => !/_gt$/i.test(name) && name !== "gradients2");
+  const known = new Set(["gradients2", ABNORMAL, ABNORMAL_MASKS]);
+  const others = skip.filter((name) => !/_gt$/i.test(name) && !known.has(name));
   if (others.length > 0) notes.push(`ignored in ${split}: ${namesInShort(others)}`);
   for (const clip of clips) {
     const gap = gapNote(clip);

@@ -1,8 +1,10 @@
+// Reads checkpoints from files, also those that are split into shards.
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Checkpoint, type CheckpointFile, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { looksLikeShardIndex, parseShardIndex, shardName } from "../../checkpoint/shards.js";
 import { InputError } from "../../errors.js";
+import { isAddress, parseAddress } from "../media/address.js";
 import { reasonOf } from "./messages.js";
 
 /** Node reads at most 2 GiB at once. The paper's checkpoint with its optimiser has 37 MB. */
@@ -15,6 +17,9 @@ const maxFileBytes = 2 ** 31 - 1;
  */
 async function sizeOf(path: string, what: string): Promise<number> {
   const found = await stat(path).catch((error: unknown) => {
+    if (isAddress(path)) {
+      throw new InputError(`${parseAddress(path).shown}: a checkpoint is read from a file: download it first`);
+    }
     throw new InputError(`${what}: cannot be read (${reasonOf(error)})`);
   });
   if (found.isFile()) return found.size;

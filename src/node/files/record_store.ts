@@ -34,6 +34,7 @@ export class RecordStore {
       settings: JSON.stringify(computed),
       adapter: detector.gpu.adapter.description,
       dataset: `${dataset.layout} ${resolve(dataset.root)}`,
+      ...(dataset.testSplit !== undefined && { split: dataset.testSplit }),
     };
     const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 16);
     try {

@@ -379,8 +379,8 @@ class FrameClock {
     if (this.jump !== undefined) {
       const more = this.jumps > 1 ? ` (the first of ${this.jumps} times)` : "";
       lines.push(
-        `${shown}: the time stamps run back at frame ${this.jump}${more}, as where another recording is joined on; ` +
-          "from there times continue without a gap",
+        `${shown}: the time stamps run back at frame ${this.jump}${more}, as if another recording was joined on; ` +
+          "from there on, times continue without a gap",
       );
     }
     return lines;
@@ -422,7 +422,7 @@ function startWarning(shown: string, missing: number, fps: number | undefined): 
   const count = fps ? ` (about ${Math.round(missing * fps)} frames)` : "";
   return (
     `${shown} begins between two key frames: its first ${Number(missing.toFixed(2))} s${count} cannot be decoded ` +
-    "and are missing; frame 0 is the first picture that can be"
+    "and are missing; frame 0 is the first picture that can be decoded"
   );
 }
 

@@ -4,6 +4,7 @@ import { join, parse } from "node:path";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { isUnreadable, notUtf8 } from "../files/names.js";
 import { framesWithNeighbour, type OrderOptions, orderFrames } from "./frame_order.js";
 import { type DecodedImage, readImage } from "./images.js";
 
@@ -30,7 +31,8 @@ interface FrameFiles {
 /**
  * The images of a folder in the order of their numbers or names: see {@link orderFrames}. Hidden
  * files (".…"), sub-folders and other extensions are ignored.
- * @throws InputError if the folder cannot be read or has no image, or as orderFrames does
+ * @throws InputError if the folder cannot be read, has no image or one whose name is not UTF-8, or
+ * as orderFrames does
  */
 export async function listFrameFiles(folder: string, options: OrderOptions = {}): Promise<FrameFile[]> {
   return (await listFrames(folder, options)).files;
@@ -47,6 +49,9 @@ async function listFrames(folder: string, options: OrderOptions): Promise<FrameF
   } catch (error) {
     throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
   }
+  const unreadable: string[] = [];
+  for (const name of names) if (await isUnreadable(folder, name)) unreadable.push(name);
+  if (unreadable.length > 0) throw new InputError(notUtf8(folder, unreadable));
   if (names.length === 0) {
     const hint = folders > 0 ? `, but ${folders} folder${folders > 1 ? "s" : ""}: name the one with the frames` : "";
     throw new InputError(`${shown} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)${hint}`);
@@ -137,8 +142,8 @@ function neighbourWarnings(folder: string, files: readonly FrameFile[], step: nu
   const few = count === 0 ? "no frame has" : "hardly any frame has";
   return [
     `${oneLine(folder)}: ${few} a neighbour, because the numbers in the names have gaps (${first}, ${second}, …): ` +
-      "motion cannot be seen; --order name takes the frames as neighbours in the order of their names, " +
-      "--step N those whose numbers are N apart",
+      "motion cannot be seen. If the frames follow each other all the same, use --order name; " +
+      "if the numbers of neighbours are N apart, use --step N",
   ];
 }
 

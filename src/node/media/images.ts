@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { MAX_FRAME_SIDE, toBgr } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { refuseStandInBytes } from "../files/stand_in.js";
 import { type DecodedImage, decodePng, pngSize } from "./png.js";
 
 export type { DecodedImage } from "./png.js";
@@ -53,7 +54,10 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Deco
   const shown = oneLine(name);
   if (bytes.length === 0) throw new InputError(`${shown} is an empty file, not an image`);
   const format = imageFormat(bytes);
-  if (!format) throw new InputError(`${shown} is not a PNG, JPEG, TIFF, BMP or WebP image`);
+  if (!format) {
+    refuseStandInBytes(bytes, name);
+    throw new InputError(`${shown} is not a PNG, JPEG, TIFF, BMP or WebP image`);
+  }
   try {
     if (format === "png") {
       checkSide(pngSize(bytes));

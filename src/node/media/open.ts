@@ -1,3 +1,4 @@
+// Opens whatever a user names as a video: it decides by the name and by the first bytes.
 import { open, stat } from "node:fs/promises";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";

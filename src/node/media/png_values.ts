@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
+import { refuseStandInBytes } from "../files/stand_in.js";
 import { decodeImage, imageFormat } from "./images.js";
 
 const SIGNATURE_BYTES = 8;
@@ -34,6 +35,7 @@ export async function readPngValues(path: string): Promise<ValueImage> {
     throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
   }
   if (imageFormat(bytes) !== "png" || bytes.length < SIGNATURE_BYTES + IHDR_BYTES) {
+    refuseStandInBytes(bytes, path);
     throw new InputError(`${shown} is not a PNG image; an image of numbers must be a PNG`);
   }
   const [bits, colorType] = bytes.subarray(24, 26);

@@ -1,3 +1,4 @@
+// Encodes frames as PNG images, and checks whether a PNG on disk is whole.
 import { open, stat } from "node:fs/promises";
 import sharp from "sharp";
 import { toBgr } from "../../data/frame.js";

@@ -1,6 +1,7 @@
 // The page of bench/compare.js: the engine beside its peers.
 import { score } from "../web/format.js";
-import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs, shownSpread } from "./page.js";
+import { tableMarkup } from "../web/static_page.js";
+import { benchPage, logarithmicPlot, type PlotLine, shownMs, shownSpread } from "./page.js";
 
 /** The results of one contestant at one batch size. */
 export interface ComparisonFigure {
@@ -94,10 +95,10 @@ export function comparisonPlot(figures: readonly ComparisonFigure[]): string {
 /** Markup of the table of all figures. */
 export function comparisonTable(figures: readonly ComparisonFigure[]): string {
   const none = "\u2013";
-  return benchTable({
+  return tableMarkup({
     section: "figures",
     caption:
-      "Frames/s are medians. Latency is that of a single batch, from its submission until it is done. \u201cEngine's lead\u201d: how many times as fast as this contestant the engine's fastest variant is.",
+      "Frames/s are medians. Latency is the time of a single batch, from its submission until it is done. Engine's lead: the speed of the engine's fastest variant, divided by this contestant's.",
     head: [
       ...[
         "Contestant",

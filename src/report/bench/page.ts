@@ -1,21 +1,12 @@
 // The page of a benchmark: finished markup, with plots as SVG, and tables.
 import { script, style } from "virtual:bench-page";
 import { score } from "../web/format.js";
-import { htmlPage } from "../web/html.js";
+import { coordinate as at, escaped, type StaticPage, staticPage } from "../web/static_page.js";
 
 /** The parts of a benchmark's page. */
-export interface BenchPage {
-  title: string;
-  /** ISO 8601. */
-  created: string;
-  /** Markup, each under its heading. */
-  sections: readonly { id: string; heading: string; markup: string }[];
-  /** Remarks, such as what was not measured and why. */
-  notes?: readonly string[];
+export interface BenchPage extends Omit<StaticPage, "script" | "style"> {
   /** Whether all was measured. A page is written many times, and a run may be stopped. */
   complete: boolean;
-  /** Settings and versions. */
-  facts: readonly (readonly [name: string, value: string])[];
 }
 
 /** A value, and the range of its measurements. */
@@ -62,24 +53,8 @@ const plot = { width: 860, height: 460, left: 70, right: 24, top: 16, bottom: 52
 const colors = 5;
 
 /** A benchmark's page as one HTML file that loads nothing. */
-export function benchPage({ title, created, sections, notes = [], complete, facts }: BenchPage): string {
-  const remarks = complete ? notes : [...notes, unfinished];
-  const date = `<p class="date"><time datetime="${escaped(created)}">${escaped(created.slice(0, 16).replace("T", " "))} UTC</time></p>`;
-  const list = remarks.map((note) => `<li>${escaped(note)}</li>`).join("\n");
-  const rows = facts.map(
-    ([name, value]) => `<div><dt>${escaped(name)}</dt><dd><bdi>${escaped(value)}</bdi></dd></div>`,
-  );
-  const body = `<main>
-<header><div><h1>${escaped(title)}</h1>${date}</div></header>
-${sections.map(({ id, heading, markup }) => section(id, heading, markup)).join("\n")}
-${remarks.length > 0 ? section("notes", "Notes", `<ul>${list}</ul>`) : ""}
-${section("facts", "Settings and versions", `<dl class="facts">${rows.join("\n")}</dl>`)}
-</main>`;
-  return htmlPage({ title, script, style, body });
-}
-
-function section(id: string, heading: string, content: string): string {
-  return `<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>\n${content}</section>`;
+export function benchPage({ notes = [], complete, ...parts }: BenchPage): string {
+  return staticPage({ ...parts, notes: complete ? notes : [...notes, unfinished], script, style });
 }
 
 /** The classes of the i-th line; i gives its colour. */
@@ -162,9 +137,6 @@ ${[...grid, ...curves].join("\n")}
 </svg>`;
 }
 
-/** A coordinate, for SVG. */
-const at = (value: number) => value.toFixed(1);
-
 /** The grid lines with their values, and the names of the axes. */
 function gridOf(
   axes: PlotAxes,
@@ -196,37 +168,4 @@ export function shownSpread({ median, min, max }: Spread, unit: string): string 
 /** Three digits. @param value in milliseconds */
 export function shownMs(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}
-
-/**
- * Markup of a table. The first cell of a row is its head. With `words` the last column holds words,
- * which may wrap. Cells are text, not markup.
- */
-export function benchTable(options: {
-  /** The id of the section around it. */
-  section: string;
-  caption: string;
-  head: readonly string[];
-  rows: readonly { cells: readonly string[]; own?: boolean }[];
-  words?: boolean;
-}): string {
-  const { head, rows, words } = options;
-  const classOf = (i: number) => (words && i === head.length - 1 ? ' class="words"' : "");
-  const heads = head.map((name, i) => `<th scope="col"${classOf(i)}>${escaped(name)}</th>`);
-  const lines = rows.map(({ cells, own }) => {
-    const [first = "", ...rest] = cells;
-    const others = rest.map((cell, i) => `<td${classOf(i + 1)}>${escaped(cell)}</td>`);
-    return `<tr${own ? ' class="own"' : ""}><th scope="row">${escaped(first)}</th>${others.join("")}</tr>`;
-  });
-  return `<div class="scroll" tabindex="0" role="region" aria-labelledby="${options.section}-heading"><table>
-<caption>${escaped(options.caption)}</caption>
-<thead><tr>${heads.join("")}</tr></thead>
-<tbody>
-${lines.join("\n")}
-</tbody></table></div>`;
-}
-
-/** Text as markup, also for quoted attributes. */
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }

@@ -1,6 +1,7 @@
 // The page of bench/streams.js: many cameras at once.
 import { score } from "../web/format.js";
-import { benchPage, benchTable, logarithmicPlot, type PlotLine, shownMs } from "./page.js";
+import { tableMarkup } from "../web/static_page.js";
+import { benchPage, logarithmicPlot, type PlotLine, shownMs } from "./page.js";
 
 /** The results of a detector that scores a number of cameras at once. */
 export interface StreamsFigure {
@@ -71,7 +72,7 @@ export function streamsPage({ title, created, cameraFps, figures, facts, complet
 }
 
 function streamsTable(figures: readonly StreamsFigure[]): string {
-  return benchTable({
+  return tableMarkup({
     section: "figures",
     caption: "Latency is the time from the arrival of the last frame that a score needs until the score is ready.",
     head: ["Cameras", "Batch", "Frames/s", "Latency p50, ms", "p90, ms", "p99, ms", "max, ms", "State"],

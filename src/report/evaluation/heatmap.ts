@@ -1,3 +1,4 @@
+// Anomaly maps as images to put over their frames.
 import type { ScoreMap } from "../../detector/token_maps.js";
 
 /** An image: `rgba` is [height, width, 4] bytes, R, G, B, alpha (not premultiplied), row-major. */

@@ -117,7 +117,7 @@ export class VideoReport {
     const strip = await Promise.all(this.strip.filter((_, i) => i % stride === 0).map(picture));
     const moments: ReportMoment[] = [];
     for (const { event, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
-      const note = `event ${event.id}, ${(event.end.time - event.start.time).toFixed(1)} s`;
+      const note = `event ${event.id}, ${(event.end.time - event.start.time).toFixed(1)} s long`;
       const at = { kind: "event", video: this.name, frame: event.peak.frame, score: event.peak.level, note };
       moments.push({ ...at, ...(await picture(taken)) });
     }

@@ -66,7 +66,7 @@ export async function writeReport(path: string, source: ReportSource): Promise<v
     ...(result.equalErrorRate && {
       threshold: result.equalErrorRate.threshold,
       thresholdNote:
-        "the equal-error rate: the share of false alarms among normal frames equals that of misses among abnormal ones",
+        "At the equal-error rate: the share of normal frames that reach it equals the share of abnormal frames that do not.",
     }),
     curves: curves(result),
     videos,
@@ -101,10 +101,10 @@ function curves({ roc, microAuc, regionCurves, rbdc, tbdc }: EvaluationResult): 
     const x = regionCurves.fpr;
     const xLabel = "false positives per frame";
     if (rbdc !== undefined) {
-      all.push({ name: "RBDC", xLabel, yLabel: "regions found", x, y: regionCurves.rbdr, area: 100 * rbdc });
+      all.push({ name: "RBDC", xLabel, yLabel: "share of regions found", x, y: regionCurves.rbdr, area: 100 * rbdc });
     }
     if (tbdc !== undefined) {
-      all.push({ name: "TBDC", xLabel, yLabel: "tracks found", x, y: regionCurves.tbdr, area: 100 * tbdc });
+      all.push({ name: "TBDC", xLabel, yLabel: "share of tracks found", x, y: regionCurves.tbdr, area: 100 * tbdc });
     }
   }
   return all;

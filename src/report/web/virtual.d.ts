@@ -13,6 +13,12 @@ declare module "virtual:training-page" {
   export const style: string;
 }
 
+/** From src/report/calibration/page. */
+declare module "virtual:calibration-page" {
+  export const script: string;
+  export const style: string;
+}
+
 /** From src/report/bench/page. */
 declare module "virtual:bench-page" {
   export const script: string;

@@ -17,7 +17,8 @@ import type { KernelStats, LoopStats } from "../../../src/bench/kernels/stats.js
 import { fewerCandidates } from "../../../src/bench/kernels/worker.js";
 import type { Target } from "../../../src/gpu/gpu.js";
 import { withBundle } from "../../support/child.js";
-import { captured, expectRefusal, scratch } from "../../support/cli.js";
+import { captured, expectRefusal } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter, useGpu } from "../../support/gpu.js";
 import { laboratory, laboratoryMissing } from "../../support/laboratory.js";
 import { tinyConfig } from "../../support/model.js";

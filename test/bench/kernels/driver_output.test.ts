@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseDriverOutput } from "../../../src/bench/kernels/driver_output.js";
-import { fixturePath } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
 
 it("takes the last of several kernels", () => {
   const text = readFileSync(fixturePath("drivers/nak.txt"), "utf8");

@@ -1,15 +1,9 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import {
-  expectRefusal,
-  filesIn,
-  fixturePath,
-  frameFolder,
-  readCsv,
-  scratch,
-  sdmae,
-  videoFile,
-} from "../../support/cli.js";
+import { score } from "../../../src/report/web/format.js";
+import { expectRefusal, filesIn, frameFolder, readCsv, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
@@ -57,14 +51,14 @@ describe("calibrate", () => {
     // 12 blocks are a minute.
     expect(found.minutes).toHaveLength(2);
     expect(found.minutes[0]).toBeCloseTo(Math.max(...scores.slice(0, 12)), 5);
-    expect(ran.stdout).toContain("highest level of each 5 s of 1 min 5 s of normal video:");
+    expect(ran.stdout).toContain("highest level of each 5 s, in 1 min 5 s of normal video:");
     expect(ran.stdout).toMatch(/^ *[\d.]+ {2}╌+ threshold$/m);
     expect(ran.stdout).toMatch(/^threshold [\d.]+ for 1 alarm per day$/m);
-    expect(ran.stdout).toContain("this video raises 0 alarms at it, in 1 min 5 s");
+    expect(ran.stdout).toContain("the normal video raises 0 alarms at this threshold, in 1 min 5 s");
     // 3 · 86,400 / 65 per day are 166 per hour.
-    expect(ran.stdout).toContain("only shows fewer than 166 alarms per hour (with 95 % confidence)");
+    expect(ran.stdout).toContain("only shows, with 95 % confidence, that there are fewer than 166 alarms per hour");
     // 13 blocks of 5 s: a day is 1329 times as long.
-    expect(ran.stdout).toContain("continued 1329-fold; 1 d of normal video would show it");
+    expect(ran.stdout).toContain("continued 1329-fold; 1 d of normal video would measure it");
   });
 
   it("is found by score, which raises no alarm on the same video", async () => {
@@ -72,6 +66,23 @@ describe("calibrate", () => {
     const ran = await sdmae("score", normal, ...model, "--fps", "0.2", "--events", events);
     expect(ran).toEqual({ code: 0, stdout: "", stderr: "" });
     expect(readFileSync(events, "utf8").split("\n")).toHaveLength(2);
+  });
+
+  it("writes a page of the same threshold, and no folder if it fails", async () => {
+    const before = readFileSync(kept(), "utf8");
+    const out = ["--fps", "0.2", "--out", at("again.json"), "--report", at("page")];
+    expect((await sdmae("calibrate", normal, ...model, ...out)).code).toBe(0);
+    const { threshold } = JSON.parse(readFileSync(at("again.json"), "utf8")) as { threshold: number };
+    expect(filesIn(at("page"))).toEqual(["index.html"]);
+    const html = readFileSync(at("page/index.html"), "utf8");
+    expect(html).toContain("<title>Threshold of tiny-checkpoint-best.pth</title>");
+    expect(html).toContain(`<h3>Threshold</h3><p class="value">${score(threshold)}</p>`);
+    expect(html).toContain("The highest level of each 5 s of normal video");
+    expect(html).toContain("estimate: the tail, continued 1329-fold");
+    const none = await sdmae("calibrate", normal, ...model, "--report", at("no-page"), "--fps", "25");
+    expectRefusal(none, "are too little for a threshold");
+    expect(filesIn(at())).not.toContain("no-page");
+    expect(readFileSync(kept(), "utf8")).toBe(before);
   });
 
   it("does not fit another size or another model", async () => {

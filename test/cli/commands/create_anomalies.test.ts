@@ -1,11 +1,14 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { createAnomaliesCommand } from "../../../src/cli/commands/create_anomalies.js";
-import { InputError } from "../../../src/errors.js";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { readImage } from "../../../src/node/media/images.js";
-import { filesIn, scratch } from "../../support/cli.js";
+import { filesIn } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
 const at = scratch();
 
@@ -20,15 +23,7 @@ async function create(...args: string[]): Promise<string> {
   }
 }
 
-async function refusal(...args: string[]): Promise<string> {
-  const error = await create(...args).then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect((error as InputError).message).not.toMatch(/[\r\n]/);
-  return (error as InputError).message;
-}
+const refusalOf = (...args: string[]) => refusal(create(...args));
 
 async function gray(
   path: string,
@@ -99,7 +94,7 @@ describe("ubnormal", () => {
 
   it("cuts out sequences and pastes them", async () => {
     const said = await create("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "2");
-    expect(said).toBe("warning: no tracks: abnormal_scene_2_scenario_1\n");
+    expect(said).toBe("warning: no tracks in abnormal_scene_2_scenario_1\n");
     const sequences = join(root, "abnormal_sequences", "abnormal_scene_1_scenario_1");
     expect(filesIn(join(root, "abnormal_sequences"))).toEqual(["abnormal_scene_1_scenario_1"]);
     expect(filesIn(sequences)).toEqual(["sequence_0000", "sequence_0001"]);
@@ -137,34 +132,64 @@ describe("ubnormal", () => {
     expect(readdirSync(at("pasted", "train", "frames")).sort()).toEqual(["01", "02"]);
     expect(filesIn(at("pasted", "train", "masks"))).toEqual(["01", "02"]);
 
-    const other = await refusal("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "3");
+    const other = await refusalOf("ubnormal", root, "--dataset-root", set, "--out", at("pasted"), "--seed", "3");
     expect(other).toMatch(/anomalies\.json: these anomalies were made with other settings/);
-    const own = await refusal("ubnormal", root, "--dataset-root", set, "--out", set);
+    const own = await refusalOf("ubnormal", root, "--dataset-root", set, "--out", set);
     expect(own).toMatch(/frames is not empty, and this command did not make it/);
   });
 
   it("names what is missing", async () => {
-    expect(await refusal("ubnormal", set, "--dataset-root", set, "--out", at("none"))).toMatch(
+    expect(await refusalOf("ubnormal", set, "--dataset-root", set, "--out", at("none"))).toMatch(
       /holds no video with "abnormal" in its name/,
     );
-    expect(await refusal("ubnormal", root, "--dataset-root", set)).toMatch(/give --out DIR, --in-place or --preview/);
+    expect(await refusalOf("ubnormal", root, "--dataset-root", set)).toMatch(/give --out DIR, --in-place or --preview/);
     expect(existsSync(at("none"))).toBe(false);
     const notes = "train/annotations/abnormal_scene_1_scenario_1_annotations";
     const broken = await ubnormal(at("broken"));
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "3,0\n");
     const args = ["ubnormal", broken, "--dataset-root", set, "--out", at("none")];
-    expect(await refusal(...args)).toMatch(/tracks\.txt, line 1: "3,0" is not a track/);
+    expect(await refusalOf(...args)).toMatch(/tracks\.txt, line 1: "3,0" is not a track/);
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,5\n");
     rmSync(join(broken, notes, "abnormal_scene_1_scenario_1_0004_gt.png"));
-    expect(await refusal(...args)).toMatch(/track 0 needs an annotation of frame 4, but there are only 4 annotations/);
+    expect(await refusalOf(...args)).toMatch(
+      /track 0 needs an annotation of frame 4, but there are only 4 annotations/,
+    );
     // The one object that remains has only masks that are too large.
     writeFileSync(join(broken, notes, "abnormal_scene_1_scenario_1_tracks.txt"), "7,0,2\n");
-    expect(await refusal(...args)).toMatch(/each of the 1 sequences begins with a mask of more than 5000 values/);
+    expect(await refusalOf(...args)).toMatch(/each of the 1 sequences begins with a mask of more than 5000 values/);
     expect(existsSync(at("none"))).toBe(false);
   });
 });
 
 describe("pseudo", () => {
+  it("works on Avenue as distributed, whose videos are files, and says so if they are too short", async () => {
+    const made = await trainingSet(at("avenue-frames"), 30);
+    for (const [root, count] of [
+      ["Avenue", "30"],
+      ["Short Avenue", "6"],
+    ] as const) {
+      mkdirSync(at(root, "training_videos"), { recursive: true });
+      mkdirSync(at(root, "testing_videos"));
+      for (const name of ["01", "02"]) {
+        const input = ["-framerate", "25", "-i", join(made, "train", "frames", name, "%03d.png"), "-frames:v", count];
+        const output = ["-c:v", "ffv1", at(root, "training_videos", `${name}.avi`)];
+        execFileSync(await findFfmpeg(), ["-v", "error", ...input, ...output]);
+      }
+    }
+    await create("pseudo", at("Avenue"), "--in-place", "--preview", at("avenue.png"));
+    expect(filesIn(at("Avenue"))).toEqual([
+      ...["anomalies.json", "frames_abnormal", "masks_abnormal", "testing_videos", "training_videos"],
+    ]);
+    for (const folder of ["frames_abnormal", "masks_abnormal"]) {
+      for (const name of ["01", "02"]) expect(filesIn(at("Avenue", folder, name))).toHaveLength(30);
+    }
+    expect(statSync(at("avenue.png")).size).toBeGreaterThan(1000);
+    expect(await refusalOf("pseudo", at("Short Avenue"), "--out", at("short-out"))).toMatch(
+      /Short Avenue\/training_videos\/01\.avi has 6 frames, and no training video has more: pseudo-anomalies need 7, better /,
+    );
+    expect(existsSync(at("short-out"))).toBe(false);
+  });
+
   it("changes frames only where their masks are, and in the same way for the same seed", async () => {
     const set = await trainingSet(at("walkers"));
     await create("pseudo", set, "--in-place", "--seed", "5", "--speedup", "0", "--preview", at("sheet.png"));
@@ -208,15 +233,15 @@ describe("pseudo", () => {
       }
     }
     await gray(join(still, "test", "frames", "01", "0.png"), 64, 48, () => 0);
-    expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(/^no moving foreground was found/);
+    expect(await refusalOf("pseudo", still, "--out", at("no"))).toMatch(/^no moving foreground was found/);
     // It leaves nothing new, and removes nothing that was there.
     expect(existsSync(at("no"))).toBe(false);
-    expect(await refusal("pseudo", still, "--in-place")).toMatch(/^no moving foreground was found/);
+    expect(await refusalOf("pseudo", still, "--in-place")).toMatch(/^no moving foreground was found/);
     expect(filesIn(join(still, "train"))).toEqual(["frames"]);
     rmSync(join(still, "train", "frames", "02"), { recursive: true });
-    expect(await refusal("pseudo", still, "--out", at("no"))).toMatch(
+    expect(await refusalOf("pseudo", still, "--out", at("no"))).toMatch(
       /has only 1 training video, but cut-outs come from other videos: use --speedup 1/,
     );
-    expect(await refusal("pseudo", still, "--preview", at("no.jpg"))).toMatch(/must end in \.png/);
+    expect(await refusalOf("pseudo", still, "--preview", at("no.jpg"))).toMatch(/must end in \.png/);
   });
 });

@@ -3,9 +3,11 @@ import { describe, expect, it, vi } from "vitest";
 import { CheckFailed } from "../../../src/cli/check_failed.js";
 import { datasetCommand } from "../../../src/cli/commands/dataset.js";
 import { videoFile } from "../../support/cli.js";
-import { dataFolder, frames, image, rectangles, refusal, text } from "../../support/dataset.js";
+import { frames, image, rectangles, text } from "../../support/dataset.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 /** Runs the command; returns what it prints and what it throws. */
 async function dataset(...args: string[]): Promise<{ stdout: string; thrown: unknown }> {

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { expect, it } from "vitest";
-import { scratch, sdmae } from "../../support/cli.js";
+import { sdmae } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();

@@ -11,7 +11,9 @@ import {
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { expectRefusal, filesIn, fixturePath, frameFolder, scratch, sdmae, videoFile } from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, sdmae, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
@@ -62,6 +64,7 @@ interface Evaluated {
   settings: Record<string, unknown>;
   metrics: { name: string; value?: number; published?: number; note: string }[];
   threshold: number;
+  events?: Record<string, unknown>;
   notes: string[];
   videos: { name: string; auc?: number; frames: number[]; raw: number[]; scores: number[]; labels?: number[] }[];
 }
@@ -117,8 +120,29 @@ describe("eval", () => {
     // Two events: frames 3…5 of the first video, 0 and 1 of the second.
     expect(result.printed).toMatch(/^events found +\d of 2 /m);
     expect(result.printed).toMatch(/^false alarms +[\d.]+ \/ h /m);
-    expect(result.printed).toContain(`micro-AUC`);
+    // What the figures mean begins in one column.
+    expect(result.printed).toMatch(/^micro-AUC +[\d.]+ +- {2}all frames together$/m);
+    expect(result.printed).toMatch(/^TBDC +[\d.]+ +- {2}abnormal tracks found$/m);
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
+  });
+
+  it("counts the events that score lists, at the same threshold", async () => {
+    const { videos } = await evaluated(root, "--smoothing", "none");
+    const sorted = videos.flatMap(({ raw }) => raw).sort((a, b) => a - b);
+    // Between two scores, so that rounding does not matter.
+    const threshold = String((sorted[2]! + sorted[3]!) / 2);
+    const options = ["--threshold", threshold, "--fps", "4"];
+    const result = await evaluated(root, ...options);
+    expect(result.printed).toMatch(/^events found +\d of 2 +at the threshold, by the rule of score, /m);
+    let listed = 0;
+    for (const name of ["01", "02"]) {
+      const events = at("events.csv");
+      const ran = await sdmae("score", join(root, "test/frames", name), ...model, ...options, "--events", events);
+      expect(ran.code).toBe(0);
+      listed += readFileSync(events, "utf8").trim().split("\n").length - 1;
+    }
+    expect(listed).toBeGreaterThan(0);
+    expect(result.events).toMatchObject({ threshold: Number(threshold), alarms: listed });
   });
 
   it("averages maskings, each scored as by `score`, and takes other frame scores and smoothings", async () => {
@@ -267,6 +291,8 @@ describe("eval refuses, and leaves nothing behind for,", () => {
     [["--smoothing", "none", "--range", "38"], /--range has no effect without --smoothing paper/],
     [["--top-k", "3"], /--top-k has no effect without --frame-score top-k/],
     [["--masked-only", "--tokens", "all"], /contradict each other/],
+    [["--frame-score", "anomaly-map", "--score", "student"], /--score has no effect/],
+    [["--masking", "gradient", "--maskings", "2"], /--maskings 2 has no effect/],
   ])("%j", async (options, message) => {
     await refused(root, options, message);
   });

@@ -5,9 +5,11 @@ import { describe, expect, it, vi } from "vitest";
 import { extractGradientsCommand } from "../../../src/cli/commands/extract_gradients.js";
 import { readImage } from "../../../src/node/media/images.js";
 import { videoFile } from "../../support/cli.js";
-import { dataFolder, frames, image, refusal } from "../../support/dataset.js";
+import { frames, image } from "../../support/dataset.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 /** Runs the command, which must work; returns what it prints. */
 async function extract(...args: string[]): Promise<string> {

@@ -4,7 +4,8 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { sceneDataset } from "../../../src/data/scene/dataset.js";
 import { readImage } from "../../../src/node/media/images.js";
-import { expectRefusal, filesIn, scratch, tool } from "../../support/cli.js";
+import { expectRefusal, filesIn, tool } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 
 const at = scratch();
 const [height, width, frames] = [60, 90, 12];

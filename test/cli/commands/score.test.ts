@@ -6,18 +6,9 @@ import { Profiler } from "../../../src/gpu/profiler.js";
 import { Program } from "../../../src/graph/program.js";
 import { AtomicFile } from "../../../src/node/files/atomic.js";
 import { runInChild } from "../../support/child.js";
-import {
-  expectRefusal,
-  filesIn,
-  fixturePath,
-  frameFolder,
-  type Ran,
-  readCsv,
-  scratch,
-  sdmae,
-  tool,
-  videoFile,
-} from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, type Ran, readCsv, sdmae, tool, videoFile } from "../../support/cli.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
@@ -397,8 +388,21 @@ describe("score refuses, in one line and without leaving a file,", () => {
       expectRefusal(refused, /--profile: the adapter .+ has no timestamp queries/);
     });
 
-    it("a rate of raw frames without their size, and a step that is longer than the distance of frames", async () => {
-      expectRefusal(await withOptions("--raw-fps", "25"), "--raw-fps is for raw frames, which need --raw-size too");
+    it("those that would have no effect", async () => {
+      expectRefusal(await withOptions("--raw-fps", "25"), "--raw-fps has no effect without --raw-size");
+      expectRefusal(await withOptions("--raw-format", "rgb"), "--raw-format has no effect without --raw-size");
+      expectRefusal(await withOptions("--fps", "25"), "--fps has no effect without --report, --video or --events");
+      expectRefusal(await withOptions("--masked-only", "--tokens", "all"), "contradict each other");
+      const anomaly = ["--frame-score", "anomaly-map"];
+      expectRefusal(await withOptions(...anomaly, "--score", "student"), "--score has no effect");
+      const video = [twoFrames, ...teacherAndStudent];
+      for (const option of ["--order", "--step"]) {
+        const value = option === "--order" ? "name" : "1";
+        expectRefusal(await sdmae("score", ...video, option, value), `${option} has no effect on ${twoFrames}`);
+      }
+    });
+
+    it("a step that is longer than the distance of frames", async () => {
       expectRefusal(await withOptions("--step", "3"), "frames 5 and 6 are closer than the step, 3");
     });
 
@@ -439,7 +443,9 @@ describe("score in another process", () => {
     const environment = { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest, SDMAE_ADAPTER: "" };
     const { code, stdout, stderr } = await runInChild(text, environment);
     // The Vulkan loader prints its own lines first.
-    expect(stderr).toMatch(/^error: no WebGPU adapter found: install your GPU's Vulkan driver .*\n$(?![\s\S])/m);
+    expect(stderr).toMatch(
+      /^error: no WebGPU adapter found: install your GPU's Vulkan driver, or lavapipe .*\n$(?![\s\S])/m,
+    );
     expect(stderr.match(/^error: /gm)).toHaveLength(1);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(filesIn(out)).toEqual([]);

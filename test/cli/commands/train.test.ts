@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { openTrainingCheckpoint } from "../../../src/checkpoint/training_checkpoint.js";
 import { runInChild } from "../../support/child.js";
-import { expectRefusal, filesIn, frameFolder, scratch, sdmae, tool } from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, sdmae, tool } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
 const at = scratch();
@@ -62,7 +63,7 @@ it("trains, tests, and writes checkpoints, a log, a page and a model that can be
   expect(ran.stderr).toMatch(/epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+, the best so far/);
   expect(ran).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/best teacher: .*; best with student: .*\nmodel: /),
+    stdout: expect.stringMatching(/best teacher: .*; best student: .*\nmodel: /),
   });
   expect(filesIn(at("whole"))).toEqual([
     ...["checkpoint-best-student.safetensors", "checkpoint-best.safetensors", "checkpoint-latest.safetensors"],
@@ -92,7 +93,9 @@ it("trains, tests, and writes checkpoints, a log, a page and a model that can be
   const json = at("measured.json");
   const model = ["-c", at("whole/model.safetensors"), "--adapter", testAdapter, "--json", json];
   const measured = await sdmae("eval", ...data(), ...model);
-  expect(measured.stderr).toMatch(/frames are scored as this model was tested in training: top-k of 2, visible tokens/);
+  expect(measured.stderr).toMatch(
+    /frames are scored as this model was tested in training: top-k \(k = 2\) of visible tokens/,
+  );
   const result = JSON.parse(readFileSync(json, "utf8")) as {
     settings: Record<string, unknown>;
     metrics: { name: string; value: number }[];
@@ -226,8 +229,14 @@ it("refuses options and data that do not work, alone or together, and says why",
   if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
   await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
   const scene = ["--dataset", "scene", "--size", "64x96"];
-  await refused("mask ratio 0.11 leaves no grid at 64x96: 21 of 24 tokens", ...out, ...scene, "--mask-ratio", "0.11");
-  await refused("mask ratio 0.3 leaves one", ...out, ...scene, "--mask-ratio", "0.4");
+  await refused(
+    "mask ratio 0.11 leaves no grid at 64x96 (it keeps 21 of 24 tokens, not 4 rows of 5)",
+    ...out,
+    ...scene,
+    "--mask-ratio",
+    "0.11",
+  );
+  await refused(": use --mask-ratio 0.3, or --size 64x", ...out, ...scene, "--mask-ratio", "0.4");
   await refused(
     "the width of the encoder, 33, is not a multiple of 16",
     ...out,
@@ -247,10 +256,19 @@ it("refuses options and data that do not work, alone or together, and says why",
   );
   await refused("are shares: their sum is above 1", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
   const none = [...out, ...data(), ...network];
+  const anomaly = ["--frame-score", "anomaly-map", "--score", "student"];
   await refused("--speedup has no effect with --anomalies none", ...none, "--speedup", "0.3");
   await refused("--anomaly-share has no effect with --anomalies none", ...none, "--anomaly-share", "0.3");
   await refused("--speedup has no effect with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
   await refused("--scene-seeds has no effect without --dataset scene", ...none, "--scene-seeds", "1-3");
+  await refused("--maskings 2 has no effect", ...none, "--masking", "gradient", "--maskings", "2");
+  await refused("--score has no effect, because the frame score anomaly-map uses no errors", ...none, ...anomaly);
+  for (const option of [
+    ["--score", "sum"],
+    ["--teacher", "latest"],
+  ]) {
+    await refused(`${option[0]} has no effect without a student`, ...none, "--teacher-epochs", "3", ...option);
+  }
   await refused("stage 2 is over removed tokens, and mask ratio 0 removes none", ...none, "--mask-ratio", "0");
   await refused("does not divide into patches", ...out, ...data(), ...network, "--size", "30x64");
   await refused(

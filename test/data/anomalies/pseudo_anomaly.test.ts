@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { mat2d } from "gl-matrix";
 import { describe, expect, it } from "vitest";
 import { parseSafetensors } from "../../../src/checkpoint/safetensors.js";
@@ -12,6 +11,7 @@ import { fromIterable } from "../../../src/data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../../src/data/resize.js";
 import { InputError } from "../../../src/errors.js";
 import { uniformGenerator } from "../../../src/random.js";
+import { fixture } from "../../support/fixtures.js";
 
 function flat(width: number, height: number, value: number): BgrImage {
   return { data: new Uint8Array(width * height * 3).fill(value), width, height };
@@ -28,8 +28,7 @@ function fill(
 }
 
 describe("resizeBilinear", () => {
-  const url = new URL("../../fixtures/preprocess.safetensors", import.meta.url);
-  const { tensors } = parseSafetensors(new Uint8Array(readFileSync(url)), "preprocess.safetensors");
+  const { tensors } = parseSafetensors(fixture("preprocess.safetensors"), "preprocess.safetensors");
   const { shape, data } = tensors.get("bgr.image")!;
   for (const size of ["24x30", "32x64", "320x640"]) {
     it(`gives OpenCV's result at ${size}`, () => {

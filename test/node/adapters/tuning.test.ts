@@ -1,22 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { readFileSync, writeFileSync } from "node:fs";
+import { expect, it } from "vitest";
 import { openNodeGpu } from "../../../src/node/adapters/gpu.js";
 import { keepTuning, knownTuning, tuningPath } from "../../../src/node/adapters/tuning.js";
+import { scratch, useCache } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 
-let folder: string;
-const before = process.env.SDMAE_CACHE;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "sdmae-tuning-"));
-  process.env.SDMAE_CACHE = folder;
-});
-afterAll(() => {
-  if (before === undefined) delete process.env.SDMAE_CACHE;
-  else process.env.SDMAE_CACHE = before;
-  rmSync(folder, { recursive: true });
-});
+const at = scratch();
+useCache(at());
 
 it("what a device found quickly is known when it is opened again, until it is measured thoroughly", async () => {
   const gpu = await openNodeGpu({ adapter: testAdapter });

@@ -1,26 +1,28 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import sharp from "sharp";
 import { describe, expect, it, test } from "vitest";
-import type { DatasetVideo } from "../../../src/data/dataset.js";
+import { type DatasetVideo, measuredOn } from "../../../src/data/dataset.js";
 import { openDataset } from "../../../src/node/datasets/index.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { readPngValues } from "../../../src/node/media/png_values.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 const abnormal = "abnormal_scene_1_scenario_2";
 const normal = "normal_scene_1_scenario_1";
 const numbers = [3, 4, 5, 6, 7];
-const annotation = (name: string) => at("set/train/annotations", `${abnormal}_annotations`, name);
+const annotation = (name: string) => at("set/test/annotations", `${abnormal}_annotations`, name);
 const map = (number: number) => annotation(`${abnormal}_000${number}_gt.png`);
 
 /** Object 1 is abnormal in the frames 4 and 5, object 9 in 5 and 6; object 2 never is. */
-async function makeSet(tracks = "1.0,4.0,6.0\n9.0,5.0,7.0\n"): Promise<void> {
-  await frames(at("set/train/frames", abnormal), numbers);
-  await frames(at("set/train/frames", normal), numbers);
+async function makeSet(tracks = "1.0,4.0,5.0\n9.0,5.0,6.0\n"): Promise<void> {
+  await frames(at("set/test/frames", abnormal), numbers);
+  await frames(at("set/test/frames", normal), numbers);
   for (const number of numbers) {
     await image(map(number), rectangles([2, 0, 0, 15, 1], [1, number, 3, number + 1, 4], [9, 9, 5, 12, 7]));
   }
@@ -28,30 +30,69 @@ async function makeSet(tracks = "1.0,4.0,6.0\n9.0,5.0,7.0\n"): Promise<void> {
 }
 
 async function open(name = abnormal): Promise<DatasetVideo> {
-  return (await openDataset(at("set"))).train.find((video) => video.name === name) as DatasetVideo;
+  return (await openDataset(at("set"))).test.find((video) => video.name === name) as DatasetVideo;
 }
 
+const labelsOf = async (video: DatasetVideo) => [...((await video.labels?.()) ?? [])];
 const pixels = (...boxes: Parameters<typeof rectangles>) => ({ ...size, data: Uint8Array.from(rectangles(...boxes)) });
 
 describe("UBnormal", () => {
   it("gives labels, masks and boxes of the objects with an active track, by frame number", async () => {
     await makeSet();
-    const { layout, train, notes } = await openDataset(at("set"));
+    const { layout, test, notes } = await openDataset(at("set"));
     expect(layout).toBe("ubnormal");
-    expect(train.map((video) => video.name)).toEqual([abnormal, normal]);
-    expect(notes).toEqual(["there is no test/"]);
-    const video = train[0];
-    expect([...((await video.labels?.()) ?? [])]).toEqual([0, 1, 1, 1, 0]);
+    expect(test.map((video) => video.name)).toEqual([abnormal, normal]);
+    expect(notes).toEqual(["there is no train/"]);
+    const video = test[0] as DatasetVideo;
+    expect(await labelsOf(video)).toEqual([0, 1, 1, 1, 0]);
     expect(await video.mask?.(0)).toEqual(pixels());
     expect(await video.mask?.(1)).toEqual(pixels([1, 4, 3, 5, 4]));
     expect(await video.mask?.(2)).toEqual(pixels([1, 5, 3, 6, 4], [1, 9, 5, 12, 7]));
     expect(await video.mask?.(3)).toEqual(pixels([1, 9, 5, 12, 7]));
     expect(await video.mask?.(4)).toEqual(pixels());
+    // As in the authors' script, the far corner lies a pixel beyond the object, within the image.
     expect(await video.tracks?.()).toEqual([
-      { track: 0, frame: 1, x1: 4, y1: 3, x2: 5, y2: 4 },
-      { track: 0, frame: 2, x1: 5, y1: 3, x2: 6, y2: 4 },
-      { track: 1, frame: 2, x1: 9, y1: 5, x2: 12, y2: 7 },
-      { track: 1, frame: 3, x1: 9, y1: 5, x2: 12, y2: 7 },
+      { track: 0, frame: 1, x1: 4, y1: 3, x2: 6, y2: 5 },
+      { track: 0, frame: 2, x1: 5, y1: 3, x2: 7, y2: 5 },
+      { track: 1, frame: 2, x1: 9, y1: 5, x2: 13, y2: 7 },
+      { track: 1, frame: 3, x1: 9, y1: 5, x2: 13, y2: 7 },
+    ]);
+  });
+
+  it("takes a track's last frame as part of it, up to the end of the video", async () => {
+    await makeSet("1,4,4\n9,6,12\n");
+    const video = await open();
+    expect(await labelsOf(video)).toEqual([0, 1, 0, 1, 1]);
+    expect((await video.tracks?.())?.map(({ track, frame }) => [track, frame])).toEqual([
+      [0, 1],
+      [1, 3],
+      [1, 4],
+    ]);
+  });
+
+  it("takes regions and masks from _new_tracks.txt, and labels from _tracks.txt", async () => {
+    await makeSet("1,3,7\n");
+    text(annotation(`${abnormal}_new_tracks.txt`), "1,4,4\n1,6,6\n");
+    const video = await open();
+    expect(await labelsOf(video)).toEqual([1, 1, 1, 1, 1]);
+    expect((await video.tracks?.())?.map(({ track, frame }) => [track, frame])).toEqual([
+      [0, 1],
+      [1, 3],
+    ]);
+    expect(await video.mask?.(1)).toEqual(pixels([1, 4, 3, 5, 4]));
+    expect(await video.mask?.(2)).toEqual(pixels());
+  });
+
+  it("boxes the piece of an object with the largest box", async () => {
+    await makeSet("1,4,5\n");
+    // A compact piece of 9 pixels, and a line of 7 that is connected by corners: a box of 7×7.
+    const line = Array.from({ length: 7 }, (_, i) => [1, 6 + i, i, 6 + i, i] as Parameters<typeof rectangles>[0]);
+    await image(map(4), rectangles([1, 0, 0, 2, 2], ...line));
+    // Two pieces: 3×2 before 2×4.
+    await image(map(5), rectangles([1, 0, 0, 2, 1], [1, 5, 2, 6, 5]));
+    expect(await (await open()).tracks?.()).toEqual([
+      { track: 0, frame: 1, x1: 6, y1: 0, x2: 13, y2: 7 },
+      { track: 0, frame: 2, x1: 5, y1: 2, x2: 7, y2: 6 },
     ]);
   });
 
@@ -59,29 +100,70 @@ describe("UBnormal", () => {
     await makeSet("");
     for (const name of [normal, abnormal]) {
       const video = await open(name);
-      expect([...((await video.labels?.()) ?? [])]).toEqual([0, 0, 0, 0, 0]);
+      expect(await labelsOf(video)).toEqual([0, 0, 0, 0, 0]);
       expect(await video.mask?.(4)).toEqual(pixels());
       expect(await video.tracks?.()).toEqual([]);
     }
     renameSync(annotation(`${abnormal}_tracks.txt`), at("elsewhere"));
     expect((await openDataset(at("set"))).notes).toContain(
-      `train: no _tracks.txt, so all frames are taken as normal: ${abnormal}`,
+      `test: no _tracks.txt, so all frames are taken as normal: ${abnormal}`,
     );
   });
 
   it("finds tracks in annotations/ too; without annotations there is no ground truth", async () => {
     await makeSet();
-    renameSync(annotation(`${abnormal}_tracks.txt`), at("set/train/annotations", `${abnormal}_tracks.txt`));
-    expect([...((await (await open()).labels?.()) ?? [])]).toEqual([0, 1, 1, 1, 0]);
-    await frames(at("set/test/frames", abnormal), numbers);
-    mkdirSync(at("set/validation"));
-    const { test, notes } = await openDataset(at("set"));
+    for (const [name, rows] of [
+      ["tracks", "1,4,6\n"],
+      ["new_tracks", "1,4,4\n"],
+    ]) {
+      text(at("set/test/annotations", `${abnormal}_${name}.txt`), rows as string);
+    }
+    renameSync(annotation(`${abnormal}_tracks.txt`), at("elsewhere"));
+    expect(await labelsOf(await open())).toEqual([0, 1, 1, 1, 0]);
+    expect(await (await open()).tracks?.()).toHaveLength(1);
+    renameSync(at("set/test/annotations"), at("annotations"));
+    const { test, notes } = await openDataset(at("set"), { layout: "ubnormal" });
     expect(test[0]?.labels).toBeUndefined();
-    expect(notes).toEqual([
-      "test: no labels, masks or tracks (looked for test/annotations)",
-      "validation/ is not read",
-    ]);
-    expect(await refusal(openDataset(at("set"), { labels: at("set") }))).toContain("come from its annotations");
+    expect(notes).toEqual(["there is no train/", "test: no labels, masks or tracks (looked for test/annotations)"]);
+    const withLabels = openDataset(at("set"), { layout: "ubnormal", labels: at("set") });
+    expect(await refusal(withLabels)).toContain("come from its annotations");
+  });
+
+  it("has a validation split, which can be measured in place of the test videos", async () => {
+    await makeSet();
+    const testOnly = await openDataset(at("set"));
+    expect(testOnly.validation).toBeUndefined();
+    expect(() => measuredOn(testOnly, "validation")).toThrow(/has no validation videos/);
+    renameSync(at("set/test"), at("set/validation"));
+    const dataset = await openDataset(at("set"), { layout: "ubnormal" });
+    expect(dataset.test).toEqual([]);
+    const { test, testSplit } = measuredOn(dataset, "validation");
+    expect([test.map(({ name }) => name), testSplit]).toEqual([[abnormal, normal], "validation"]);
+    expect(await labelsOf(test[0] as DatasetVideo)).toEqual([0, 1, 1, 1, 0]);
+    expect(measuredOn(dataset, "test")).toBe(dataset);
+  });
+
+  it("does not train on abnormal videos", async () => {
+    await makeSet();
+    renameSync(at("set/test"), at("set/train"));
+    const { train, notes } = await openDataset(at("set"));
+    expect(train.map((video) => video.name)).toEqual([normal]);
+    const note =
+      "abnormal videos for training: 1 video, not trained on; create-anomalies ubnormal cuts objects out of them";
+    expect(notes).toEqual([note, "there is no test/"]);
+    rmSync(at("set/train/frames", normal), { recursive: true });
+    expect((await openDataset(at("set"))).train).toEqual([]);
+  });
+
+  it("has synthetic anomalies of its training videos", async () => {
+    await makeSet();
+    renameSync(at("set/test"), at("set/training"));
+    for (const folder of ["frames_abnormal", "masks_abnormal"]) {
+      await frames(at("set/training", folder, normal), numbers);
+    }
+    const { train, trainFolder } = await openDataset(at("set"), { layout: "ubnormal" });
+    expect(trainFolder).toBe(at("set/training"));
+    expect((await train[0]?.abnormal?.frames())?.frameCount).toBe(5);
   });
 
   it("reads video files, whose frames are numbered from 0", async () => {
@@ -94,24 +176,24 @@ describe("UBnormal", () => {
       "-start_number",
       "3",
       "-i",
-      at("set/train/frames", abnormal, "%03d.png"),
+      at("set/test/frames", abnormal, "%03d.png"),
     ];
     execFileSync(await findFfmpeg(), [...options, "-c:v", "mpeg4", at("video.mp4")]);
-    renameSync(at("set/train/frames"), at("frames"));
-    mkdirSync(at("set/train/frames"));
-    renameSync(at("video.mp4"), at("set/train/frames", `${abnormal}.mp4`));
+    renameSync(at("set/test/frames"), at("frames"));
+    mkdirSync(at("set/test/frames"));
+    renameSync(at("video.mp4"), at("set/test/frames", `${abnormal}.mp4`));
     const video = await open();
     expect(video.frameCount).toBeUndefined();
-    expect([...((await video.labels?.()) ?? [])]).toEqual([0, 0, 0, 0, 1]);
+    expect(await labelsOf(video)).toEqual([0, 0, 0, 0, 1]);
     expect(await video.mask?.(4)).toEqual(pixels([1, 4, 3, 5, 4]));
-    expect(await video.tracks?.()).toEqual([{ track: 0, frame: 4, x1: 4, y1: 3, x2: 5, y2: 4 }]);
+    expect(await video.tracks?.()).toEqual([{ track: 0, frame: 4, x1: 4, y1: 3, x2: 6, y2: 5 }]);
   });
 
   it.each([
     ["1,4", "_tracks.txt:1: a row is object,first,last in whole numbers, not 1,4"],
     ["1,4,6\n1.5,4,6", "_tracks.txt:2: a row is object,first,last in whole numbers, not 1.5,4,6"],
-    ["1,6,4", "_tracks.txt:1: a track from frame 6 to before 4 is impossible: the video's last frame is 7"],
-    ["1,8,9", "_tracks.txt:1: a track from frame 8 to before 9 is impossible: the video's last frame is 7"],
+    ["1,6,4", "_tracks.txt:1: a track from frame 6 to 4 is impossible: the video's last frame is 7"],
+    ["1,8,9", "_tracks.txt:1: a track from frame 8 to 9 is impossible: the video's last frame is 7"],
     ["a,b,c", '_tracks.txt:1: "a" is not a number'],
   ])("refuses the tracks %j", async (tracks, message) => {
     await makeSet(tracks);
@@ -119,7 +201,7 @@ describe("UBnormal", () => {
   });
 
   it("refuses an annotation that is missing, double, of another size, or in colour", async () => {
-    await makeSet("1,3,8\n");
+    await makeSet("1,3,7\n");
     const video = await open();
     await image(map(4), 1, { width: 8, height: 8 });
     expect(await refusal(video.mask?.(1))).toContain(
@@ -141,7 +223,7 @@ describe("UBnormal", () => {
 });
 
 describe("an image of numbers", () => {
-  const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/images/${name}`, import.meta.url));
+  const fixture = (name: string) => fixturePath(`images/${name}`);
   const { images } = JSON.parse(readFileSync(fixture("expected.json"), "utf8")) as {
     images: Record<string, { width: number; height: number; bgr: string }>;
   };

@@ -1,9 +1,11 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openDataset } from "../../../src/node/datasets/index.js";
-import { dataFolder, frames, image, rectangles, refusal, size, text } from "../../support/dataset.js";
+import { frames, image, rectangles, size, text } from "../../support/dataset.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const at = dataFolder();
+const at = scratchPerTest();
 
 const labels = `% ground truth
 TestVideoFile = {};
@@ -52,6 +54,22 @@ describe("UCSD as distributed", () => {
     expect(notes).toEqual(["test: no masks for Test002, Test003"]);
     const source = await test[0]?.open();
     expect(source).toMatchObject({ ...size, frameCount: 5 });
+  });
+
+  it("has synthetic anomalies beside its training clips, not in a train/ of their own", async () => {
+    await distributed();
+    mkdirSync(at("UCSDped1/train"), { recursive: true });
+    for (const folder of ["frames_abnormal", "masks_abnormal"]) {
+      await frames(at("UCSDped1/Train", folder, "Train002"), [1, 2]);
+    }
+    const { train, trainFolder, notes } = await openDataset(at("UCSDped1"));
+    expect(trainFolder).toBe(at("UCSDped1/Train"));
+    expect(train.map(({ name, abnormal }) => [name, abnormal !== undefined])).toEqual([
+      ["Train001", false],
+      ["Train002", true],
+    ]);
+    expect((await train[1]?.abnormal?.masks())?.frameCount).toBe(2);
+    expect(notes).toEqual(["test: no masks for Test002, Test003"]);
   });
 
   it("is recognised by its label file under another name, unless the option says otherwise", async () => {

@@ -1,35 +1,24 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { InputError } from "../../../src/errors.js";
 import { decodeImage, imageFormat, readImage } from "../../../src/node/media/images.js";
+import { fixturePath } from "../../support/fixtures.js";
+import { scratch } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
-const fixtures = fileURLToPath(new URL("../../fixtures/images/", import.meta.url));
+const fixtures = fixturePath("images");
 /** What cv2.imread gives for each file, written by make.py beside them. */
 const { images } = JSON.parse(readFileSync(join(fixtures, "expected.json"), "utf8")) as {
   images: Record<string, { width: number; height: number; bgr: string }>;
 };
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "sdmae-images-"));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = scratch();
 
-/** The message, of one line, with which decoding fails. */
-async function failure(bytes: Uint8Array, name = "x.png"): Promise<string> {
-  const error = await decodeImage(bytes, name).then(
-    () => undefined,
-    (e) => e,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect(error.message).not.toMatch(/[\n\r]/);
-  return error.message;
-}
+/** The message with which decoding fails. */
+const failure = (bytes: Uint8Array, name = "x.png") => refusal(decodeImage(bytes, name));
 
 describe("images are read as cv2.imread reads them", () => {
   test.each(Object.keys(images))("%s", async (name) => {
@@ -71,8 +60,8 @@ test("the content decides on the format, not the name", async () => {
 test("files that are not images are refused", async () => {
   expect(await failure(Buffer.from("hello"), "a\nb.png")).toBe("a b.png is not a PNG, JPEG, TIFF, BMP or WebP image");
   expect(await failure(new Uint8Array(0))).toBe("x.png is an empty file, not an image");
-  await expect(readImage(join(folder, "none.png"))).rejects.toThrow("none.png cannot be read: no such file or folder");
-  await expect(readImage(folder)).rejects.toThrow("it is not a file");
+  await expect(readImage(at("none.png"))).rejects.toThrow("none.png cannot be read: no such file or folder");
+  await expect(readImage(at())).rejects.toThrow("it is not a file");
 });
 
 test("an absurd size is refused before anything is allocated", async () => {
@@ -105,7 +94,7 @@ describe("damaged PNGs that would hang or end the process in png-js", () => {
 
   test("png-js alone hangs on a chunk of negative length", () => {
     const hostile = Buffer.concat([good().subarray(0, 33), Buffer.from([0xff, 0xff, 0xff, 0xf4]), Buffer.from("abcd")]);
-    const file = join(folder, "hang.png");
+    const file = at("hang.png");
     writeFileSync(file, Buffer.concat([hostile, Buffer.alloc(100)]));
     const code = `import PNG from "png-js"; import fs from "node:fs"; new PNG(fs.readFileSync(${JSON.stringify(file)}))`;
     const run = spawnSync(process.execPath, ["--input-type=module", "-e", code], { timeout: 1000 });

@@ -1,33 +1,23 @@
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "../../../src/data/frame.js";
 import { type FfmpegLine, FfmpegLog, findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { openInput } from "../../../src/node/media/open.js";
 import { openVideo } from "../../../src/node/media/video.js";
-import { collect, refusal } from "../../support/dataset.js";
+import { collect } from "../../support/dataset.js";
+import { scratch } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
 
 const WIDTH = 96;
 const HEIGHT = 64;
 
-let folder: string;
+const at = scratch();
 let ffmpeg: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "sdmae-video-"));
   ffmpeg = await findFfmpeg();
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /**
  * Frame t is all of one colour: B = 10 t, G = 255 − 10 t, R = 40, with a white pixel at row t,
@@ -44,7 +34,7 @@ function synthetic(t: number): Buffer {
  * Encodes synthetic frames, without loss unless the options say otherwise. Returns the file's path.
  */
 function video(name: string, count: number, ...options: string[]): string {
-  const path = join(folder, name);
+  const path = at(name);
   const codec = options.length > 0 ? options : ["-c:v", "ffv1", "-pix_fmt", "bgr0"];
   const raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", `${WIDTH}x${HEIGHT}`, "-r", "10", "-i", "pipe:0"];
   const input = Buffer.concat(Array.from({ length: count }, (_, t) => synthetic(t % 25)));
@@ -79,7 +69,7 @@ test("a video of two frames has two frames", async () => {
 
 test("a video that is turned by its metadata comes upright", async () => {
   const plain = video("plain.mp4", 3, "-c:v", "mpeg4");
-  const path = join(folder, "turned.mp4");
+  const path = at("turned.mp4");
   execFileSync(ffmpeg, ["-v", "error", "-y", "-i", plain, "-c", "copy", "-metadata:s:v:0", "rotate=90", path]);
   const source = await openInput(path);
   const turned = (await collect(source.frames()))[0];
@@ -122,10 +112,10 @@ describe("a frame's time is its time stamp", () => {
 });
 
 test("a video with more chapters than anybody reads is found", async () => {
-  const list = join(folder, "chapters.txt");
+  const list = at("chapters.txt");
   const chapter = (i: number) => `[CHAPTER]\nTIMEBASE=1/1000\nSTART=${i}\nEND=${i + 1}\ntitle=motion ${i}\n`;
   writeFileSync(list, `;FFMETADATA1\n${Array.from({ length: 300 }, (_, i) => chapter(i)).join("")}`);
-  const path = join(folder, "chapters.mkv");
+  const path = at("chapters.mkv");
   const inputs = ["-i", video("plain.mkv", 4), "-i", list];
   execFileSync(ffmpeg, ["-v", "error", "-y", ...inputs, "-map_metadata", "1", "-c", "copy", path]);
   expect((await collect((await openInput(path)).frames())).length).toBe(4);
@@ -145,7 +135,7 @@ describe("recordings that are not in one piece", () => {
       if (isVideo && head & 0x4000) units++;
       if (!isVideo || units > 1) kept.push(whole.subarray(at, at + PACKET));
     }
-    const path = join(folder, "middle.ts");
+    const path = at("middle.ts");
     writeFileSync(path, Buffer.concat(kept));
     const source = await openInput(path);
     const frames = await collect(source.frames());
@@ -153,7 +143,7 @@ describe("recordings that are not in one piece", () => {
     expect(frames.length).toBe(10);
     expect(frames[9].time).toBeCloseTo(0.9, 9);
     expect(source.warnings).toEqual([
-      `${path} begins between two key frames: its first 14.9 s (about 149 frames) cannot be decoded and are missing; frame 0 is the first picture that can be`,
+      `${path} begins between two key frames: its first 14.9 s (about 149 frames) cannot be decoded and are missing; frame 0 is the first picture that can be decoded`,
     ]);
   });
 
@@ -161,7 +151,7 @@ describe("recordings that are not in one piece", () => {
     const [first, second] = ["-vf scale=96:64", "-vf scale=128:96"].map((scale, i) =>
       readFileSync(video(`part${i}.ts`, 10, ...scale.split(" "), "-c:v", "mpeg4")),
     );
-    const path = join(folder, "parts.ts");
+    const path = at("parts.ts");
     writeFileSync(path, Buffer.concat([first, second]));
     const source = await openInput(path);
     const frames = await collect(source.frames());
@@ -169,28 +159,28 @@ describe("recordings that are not in one piece", () => {
     for (const { data, width, height } of frames) expect([width, height, data.length]).toEqual([96, 64, 96 * 64 * 3]);
     expect(source.warnings?.slice(0, 2)).toEqual([
       `${path}: the pictures change from 96×64 to 128×96 pixels at frame 10; all are scaled to the first one's size`,
-      `${path}: the time stamps run back at frame 10, as where another recording is joined on; from there times continue without a gap`,
+      `${path}: the time stamps run back at frame 10, as if another recording was joined on; from there on, times continue without a gap`,
     ]);
   });
 
   test.each(["mp4", "avi", "mkv", "flv"])("a second %s behind the first is named with its place", async (kind) => {
     const codec = kind === "flv" ? "flv1" : "mpeg4";
     const one = readFileSync(video(`one.${kind}`, 5, "-c:v", codec));
-    const path = join(folder, `two.${kind}`);
+    const path = at(`two.${kind}`);
     writeFileSync(path, Buffer.concat([one, one]));
     const source = await openInput(path);
     expect((await collect(source.frames())).length).toBeGreaterThanOrEqual(5);
     expect(source.warnings?.[0]).toContain(
       `another recording is joined on behind the first, from byte ${one.length} on`,
     );
-    expect((await openInput(join(folder, `one.${kind}`))).warnings).toEqual([]);
+    expect((await openInput(at(`one.${kind}`))).warnings).toEqual([]);
   });
 });
 
 test("a name may look like an option, a pattern or a protocol, and may have spaces", async () => {
   const made = video("name.mkv", 2);
   for (const name of ["-i.mkv", "%03d.mkv", "http:x.mkv", "a b\té.mkv", "concat:1|2.mkv"]) {
-    const path = join(folder, name);
+    const path = at(name);
     copyFileSync(made, path);
     expect((await collect((await openInput(path)).frames())).length).toBe(2);
   }
@@ -198,38 +188,34 @@ test("a name may look like an option, a pattern or a protocol, and may have spac
 
 describe("what is not a video", () => {
   test("a missing file, an empty one, text under a video's name", async () => {
-    expect(await refusal(openInput(join(folder, "none.avi")))).toContain(
-      "none.avi cannot be read: no such file or folder",
-    );
-    writeFileSync(join(folder, "empty.avi"), "");
-    expect(await refusal(openInput(join(folder, "empty.avi")))).toContain("empty.avi cannot be read: it is empty");
-    writeFileSync(join(folder, "text.avi"), "This is text.\n".repeat(50));
-    expect(await refusal(openInput(join(folder, "text.avi")))).toMatch(
+    expect(await refusal(openInput(at("none.avi")))).toContain("none.avi cannot be read: no such file or folder");
+    writeFileSync(at("empty.avi"), "");
+    expect(await refusal(openInput(at("empty.avi")))).toContain("empty.avi cannot be read: it is empty");
+    writeFileSync(at("text.avi"), "This is text.\n".repeat(50));
+    expect(await refusal(openInput(at("text.avi")))).toMatch(
       /text\.avi is not a video that ffmpeg can read: .*Invalid data/,
     );
   });
 
   test("text that some builds of ffmpeg decode as a picture", async () => {
-    writeFileSync(join(folder, "notes.txt"), "hello\n");
-    expect(await refusal(openInput(join(folder, "notes.txt")))).toMatch(
-      /notes\.txt is (text, not a video|not a video)/,
-    );
+    writeFileSync(at("notes.txt"), "hello\n");
+    expect(await refusal(openInput(at("notes.txt")))).toMatch(/notes\.txt is (text, not a video|not a video)/);
   });
 
   test("sound alone", async () => {
-    const path = join(folder, "sound.wav");
+    const path = at("sound.wav");
     execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=0.2", path]);
     expect(await refusal(openInput(path))).toContain("sound.wav has no video stream");
   });
 
   test("a playlist opens no network connection", async () => {
-    const path = join(folder, "list.m3u8");
+    const path = at("list.m3u8");
     writeFileSync(path, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n");
     expect(await refusal(openInput(path))).toMatch(/list\.m3u8 is not a video that ffmpeg can read: .*whitelist/);
   });
 
   test("frames of 2×2", async () => {
-    const path = join(folder, "tiny.avi");
+    const path = at("tiny.avi");
     execFileSync(ffmpeg, ["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=2x2", "-frames:v", "2", path]);
     expect(await refusal(openInput(path))).toContain("tiny.avi is 2×2 pixels; a side needs at least 8");
   });
@@ -239,7 +225,7 @@ describe("damaged videos", () => {
   test("cut off in the header, or without its index", async () => {
     const whole = readFileSync(video("whole.mp4", 25, "-c:v", "mpeg4"));
     for (const part of [0.02, 0.5]) {
-      const path = join(folder, "cut.mp4");
+      const path = at("cut.mp4");
       writeFileSync(path, whole.subarray(0, Math.floor(whole.length * part)));
       expect(await refusal(openInput(path))).toContain("cut.mp4 is not a video that ffmpeg can read: ");
     }
@@ -247,7 +233,7 @@ describe("damaged videos", () => {
 
   test("cut off in the middle gives the frames before the cut", async () => {
     const whole = readFileSync(video("whole.mkv", 25));
-    const path = join(folder, "cut.mkv");
+    const path = at("cut.mkv");
     writeFileSync(path, whole.subarray(0, Math.floor(whole.length / 2)));
     const source = await openInput(path);
     const frames = await collect(source.frames());
@@ -259,11 +245,11 @@ describe("damaged videos", () => {
 
   test("wrong bytes in the middle are counted and warned about in one line", async () => {
     const input = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=10,noise=alls=40"];
-    const whole = join(folder, "right.avi");
+    const whole = at("right.avi");
     execFileSync(ffmpeg, ["-v", "error", "-y", ...input, "-frames:v", "20", "-c:v", "mpeg4", "-qscale", "3", whole]);
     const bytes = readFileSync(whole);
     for (let at = bytes.length >> 2; at < bytes.length >> 1; at += 997) bytes[at] ^= 0x5a;
-    const path = join(folder, "wrong.avi");
+    const path = at("wrong.avi");
     writeFileSync(path, bytes);
     const source = await openInput(path);
     const frames = await collect(source.frames());
@@ -276,7 +262,7 @@ describe("damaged videos", () => {
 describe.skipIf(process.platform === "win32")("the child process", () => {
   /** A script that writes down its process id, then becomes ffmpeg, which keeps the id. */
   function noting(): { program: string; pids: () => number[] } {
-    const [program, list] = [join(folder, "noting-ffmpeg"), join(folder, "pids")];
+    const [program, list] = [at("noting-ffmpeg"), at("pids")];
     writeFileSync(program, `#!/bin/sh\necho $$ >> '${list}'\nexec '${ffmpeg}' "$@"\n`);
     chmodSync(program, 0o755);
     writeFileSync(list, "");
@@ -320,7 +306,7 @@ describe.skipIf(process.platform === "win32")("the child process", () => {
 
   test("that ends with an error in the middle is an InputError", async () => {
     const path = video("fine.mkv", 5);
-    const program = join(folder, "failing-ffmpeg");
+    const program = at("failing-ffmpeg");
     writeFileSync(program, `#!/bin/sh\n'${ffmpeg}' "$@"\necho '[error] disk on fire' >&2\nexit 3\n`);
     chmodSync(program, 0o755);
     const source = await openVideo(path, { ffmpeg: program });
@@ -331,7 +317,7 @@ describe.skipIf(process.platform === "win32")("the child process", () => {
 
   test("that cannot be started", async () => {
     const path = video("fine2.mkv", 2);
-    expect(await refusal(openVideo(path, { ffmpeg: join(folder, "nothing") }))).toContain("ffmpeg cannot be run");
+    expect(await refusal(openVideo(path, { ffmpeg: at("nothing") }))).toContain("ffmpeg cannot be run");
   });
 });
 
@@ -347,7 +333,7 @@ describe("ffmpeg is found", () => {
 
   test("in SDMAE_FFMPEG first, then on the PATH, then in npm's package", async () => {
     const program = process.platform === "win32" ? "ffmpeg.exe" : "ffmpeg";
-    const onPath = join(folder, "bin");
+    const onPath = at("bin");
     mkdirSync(onPath);
     writeFileSync(join(onPath, program), "");
     chmodSync(join(onPath, program), 0o755);
@@ -355,7 +341,7 @@ describe("ffmpeg is found", () => {
     expect(await findFfmpeg({ env, npmBinary: none })).toBe(ffmpeg);
     expect(await findFfmpeg({ env: { PATH: onPath }, npmBinary: none })).toBe(join(onPath, program));
     expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => ffmpeg })).toBe(ffmpeg);
-    expect(await refusal(findFfmpeg({ env: { SDMAE_FFMPEG: join(folder, "no") }, npmBinary: none }))).toMatch(
+    expect(await refusal(findFfmpeg({ env: { SDMAE_FFMPEG: at("no") }, npmBinary: none }))).toMatch(
       /^SDMAE_FFMPEG is .* not an executable program$/,
     );
   });
@@ -363,7 +349,7 @@ describe("ffmpeg is found", () => {
   test.skipIf(process.platform === "win32")(
     "in npm's package without its executable bit, which is then set",
     async () => {
-      const binary = join(folder, "unset");
+      const binary = at("unset");
       writeFileSync(binary, "#!/bin/sh\n");
       chmodSync(binary, 0o644);
       expect(await findFfmpeg({ env: { PATH: "" }, npmBinary: async () => binary })).toBe(binary);
@@ -375,9 +361,9 @@ describe("ffmpeg is found", () => {
     "in npm's package with a mode that cannot be changed: it is copied into the cache",
     async () => {
       // A file that even root cannot make executable.
-      const env = { PATH: "", XDG_CACHE_HOME: join(folder, "cache") };
+      const env = { PATH: "", XDG_CACHE_HOME: at("cache") };
       const copy = await findFfmpeg({ env, npmBinary: async () => "/proc/version" });
-      expect(copy.startsWith(join(folder, "cache", "sdmae", "ffmpeg-"))).toBe(true);
+      expect(copy.startsWith(at("cache", "sdmae", "ffmpeg-"))).toBe(true);
       expect(statSync(copy).mode & 0o111).toBe(0o111);
     },
   );

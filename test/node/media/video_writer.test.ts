@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { VideoWriter } from "../../../src/node/media/video_writer.js";
-import { scratch } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 
 const at = scratch();
 const format = { width: 32, height: 16, fps: 10 };

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { ReportData } from "../../../src/report/evaluation/data.js";
 import { VideoReport } from "../../../src/report/evaluation/video_report.js";
-import { scratch } from "../../support/cli.js";
+import { scratch } from "../../support/folders.js";
 
 const at = scratch();
 const map = { rows: 1, columns: 1, data: Float32Array.of(1) };

@@ -1,6 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -11,6 +9,7 @@ import { runningMeans } from "../../../src/report/training/page/running_mean.js"
 import { TrainingPage, type TrainingState } from "../../../src/report/training/page_file.js";
 import { duration } from "../../../src/report/web/format.js";
 import { Chromium, chromiumMissing } from "../../support/chromium.js";
+import { scratch } from "../../support/folders.js";
 
 const hostile = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\u2028<!--&amp;";
 const running: TrainingState = { state: "running", text: `training ${hostile}`, epoch: 2, epochs: 9, secondsLeft: 100 };
@@ -42,8 +41,7 @@ function runOf(steps: number, secondStage = Infinity, epochSteps = 10): LogEntry
   return log;
 }
 
-const folder = mkdtempSync(join(tmpdir(), "sdmae-training-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = scratch();
 
 /** What curves.js gives to the page. */
 function said(): TrainingData {
@@ -51,18 +49,18 @@ function said(): TrainingData {
   const trainingCurves = (given: TrainingData) => {
     data = JSON.parse(JSON.stringify(given)) as TrainingData;
   };
-  runInNewContext(readFileSync(join(folder, "curves.js"), "utf8"), { trainingCurves });
+  runInNewContext(readFileSync(at("curves.js"), "utf8"), { trainingCurves });
   return data!;
 }
 
 describe("as text", () => {
   let page: TrainingPage;
   beforeEach(async () => {
-    page = await TrainingPage.open(folder, `Training ${hostile}`);
+    page = await TrainingPage.open(at(), `Training ${hostile}`);
   });
 
   test("the page loads scripts from its folder, and nothing else", async () => {
-    const html = readFileSync(join(folder, "index.html"), "utf8");
+    const html = readFileSync(at("index.html"), "utf8");
     const policy = /Content-Security-Policy" content="(.*?)"/.exec(html)![1];
     expect(policy).toMatch(
       /^default-src 'none'; img-src data:; script-src 'sha256-[^']*' 'self' file:; style-src 'sha256-[^']*'; base-uri 'none'; form-action 'none'$/,
@@ -102,7 +100,7 @@ describe("as text", () => {
       ["root", hostile],
       ["sdmae", "0.1.0"],
     ]);
-    expect(readdirSync(folder).sort()).toEqual(["curves.js", "index.html"]);
+    expect(readdirSync(at()).sort()).toEqual(["curves.js", "index.html"]);
   });
 
   test("a long run: means of neighbours of one stage, the same if read at once or bit by bit", async () => {
@@ -110,7 +108,7 @@ describe("as text", () => {
     await page.update(log, running);
     const { steps, tests, epochs } = said();
     const growing: LogEntry[] = [];
-    const follower = await TrainingPage.open(folder, "grows");
+    const follower = await TrainingPage.open(at(), "grows");
     for (let from = 0; from < log.length; from += 1234) {
       growing.push(...log.slice(from, from + 1234));
       await follower.update(growing, running);
@@ -159,7 +157,7 @@ describe("as text", () => {
   test("an update of a long log is cheap", async () => {
     const log = runOf(100_000, 100, 500);
     await page.update(log, running);
-    expect(readFileSync(join(folder, "curves.js")).length).toBeLessThan(200_000);
+    expect(readFileSync(at("curves.js")).length).toBeLessThan(200_000);
     const last = log.at(-3) as StepEntry;
     const times = [];
     for (let step = last.step + 1; step < last.step + 10; step++) {
@@ -224,37 +222,21 @@ describe("in a browser", () => {
     await chromium.send("Page.addScriptToEvaluateOnNewDocument", {
       source: "{ const { setTimeout } = window; window.setTimeout = (call, wait) => setTimeout(call, wait / 10); }",
     });
-    await chromium.send("Network.emulateNetworkConditions", {
-      offline: true,
-      latency: 0,
-      downloadThroughput: 0,
-      uploadThroughput: 0,
-    });
+    await chromium.goOffline();
   });
 
   afterAll(() => chromium?.close());
 
   async function open(width: number, scheme: "light" | "dark"): Promise<Chromium> {
     const browser = chromium!;
-    browser.events.length = 0;
-    const size = { width, height: 900, deviceScaleFactor: 1, mobile: width < 500 };
-    await browser.send("Emulation.setDeviceMetricsOverride", size);
-    await browser.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
-    await browser.open(pathToFileURL(join(folder, "index.html")).href);
+    await browser.look(width, scheme);
+    await browser.open(pathToFileURL(at("index.html")).href);
     return browser;
   }
 
   const textOf = (browser: Chromium, selector: string) =>
     browser.evaluate<string>(`document.querySelector(${JSON.stringify(selector)})?.textContent ?? ""`);
 
-  const complaints = ({ events }: Chromium) =>
-    events.filter(
-      ({ method, params }) =>
-        method === "Runtime.exceptionThrown" ||
-        method === "Runtime.consoleAPICalled" ||
-        (method === "Log.entryAdded" && (params.entry as { level: string }).level === "error") ||
-        (method === "Network.requestWillBeSent" && !/^(?:file|data):/.test((params.request as { url: string }).url)),
-    );
   const asked = ({ events }: Chromium) =>
     events.filter(
       ({ method, params }) =>
@@ -276,8 +258,8 @@ describe("in a browser", () => {
 
   test("it follows the run, keeps the zoom, and stops loading when the run is over", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
-    rmSync(join(folder, "curves.js"), { force: true });
-    const page = await TrainingPage.open(folder, `Training ${hostile}`);
+    rmSync(at("curves.js"), { force: true });
+    const page = await TrainingPage.open(at(), `Training ${hostile}`);
     const log = runOf(200, 12);
     await page.update(log.slice(0, 37), running);
     const browser = await open(1280, "light");
@@ -290,10 +272,10 @@ describe("in a browser", () => {
     // 31 steps of half a second: 15.5 s. The third test was the best, with 0.8 + 0.003.
     expect(await tiles()).toEqual([
       "Epoch2of 9",
-      "Time left1 min 40 san estimate",
+      "Time left1 min 40 sestimated",
       "Time passed15 s30 steps",
-      "Mean loss1.5epoch 3; 1.5 in epoch 2",
-      "Best micro-AUC80.30%epoch 3; macro 95.00\u00a0%",
+      "Mean loss1.5in epoch 3; 1.5 in epoch 2",
+      "Best teacher: micro-AUC80.30%in epoch 3; macro-AUC 95.00\u00a0%",
     ]);
     const part = await browser.evaluate<number>("document.querySelector('progress').value");
     expect(part).toBeCloseTo(15 / 115, 6);
@@ -358,13 +340,40 @@ describe("in a browser", () => {
     const count = asked(browser);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(asked(browser)).toBe(count);
-    expect(complaints(browser)).toEqual([]);
+    expect(browser.complaints()).toEqual([]);
+  });
+
+  test("both stages have a card of their best test", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "both stages");
+    await page.update(runOf(40, 3), { state: "done", text: "finished" });
+    const browser = await open(1280, "light");
+    await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+    const names = "[...document.querySelectorAll('.tiles h3')].map((name) => name.textContent)";
+    expect(await browser.evaluate(names)).toEqual([
+      ...["Time passed", "Mean loss", "Best teacher: micro-AUC", "Best student: micro-AUC"],
+    ]);
+  });
+
+  test("it is drawn in a browser whose language Intl refuses", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "language");
+    await page.update(runOf(40, 3), { state: "done", text: "finished" });
+    try {
+      await chromium!.setLanguage("en-US@posix");
+      const browser = await open(1280, "light");
+      await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+      expect(await hasColour(browser, 0.3, [0x00, 0x67, 0xa5])).toBe(true);
+      expect(browser.complaints()).toEqual([]);
+    } finally {
+      await chromium!.setLanguage("en-US");
+    }
   });
 
   test("before the first data it says that it waits", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
-    rmSync(join(folder, "curves.js"), { force: true });
-    const page = await TrainingPage.open(folder, "waits");
+    rmSync(at("curves.js"), { force: true });
+    const page = await TrainingPage.open(at(), "waits");
     const browser = await open(1280, "light");
     expect(await textOf(browser, ".status")).toContain("Waiting");
     expect(await browser.evaluate("[...document.querySelectorAll('section')].filter((s) => !s.hidden).length")).toBe(1);
@@ -380,9 +389,9 @@ describe("in a browser", () => {
 
   test("a run without new data for long may have been killed", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
-    const page = await TrainingPage.open(folder, "killed");
+    const page = await TrainingPage.open(at(), "killed");
     await page.update(runOf(5), running);
-    const path = join(folder, "curves.js");
+    const path = at("curves.js");
     const old = new Date(Date.now() - 600_000).toISOString();
     writeFileSync(path, readFileSync(path, "utf8").replace(/"updated":"[^"]*"/, `"updated":"${old}"`));
     const browser = await open(1280, "light");
@@ -391,7 +400,7 @@ describe("in a browser", () => {
 
   test.for(["light", "dark"] as const)("on a phone nothing is wider than the screen: %s", async (scheme, { skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
-    const page = await TrainingPage.open(folder, "phone");
+    const page = await TrainingPage.open(at(), "phone");
     await page.update(runOf(400, 21), { state: "done", text: "200 epochs" });
     const browser = await open(360, scheme);
     await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toContain("Done");
@@ -404,6 +413,6 @@ describe("in a browser", () => {
     ).toBe(0);
     const body = await browser.evaluate("getComputedStyle(document.body).backgroundColor");
     expect(body).toBe(scheme === "light" ? "rgb(244, 246, 248)" : "rgb(18, 21, 26)");
-    expect(complaints(browser)).toEqual([]);
+    expect(browser.complaints()).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+// Reads what ACO, Mesa's compiler for AMD's GPUs, prints: its statistics and its listing.
 import type { KernelStats } from "../stats.js";
 import { blocksOf, type Dialect, type Instruction, mainLoop } from "./blocks.js";
 import { numberAfter, shaderHead } from "./text.js";

@@ -1,3 +1,4 @@
+// Reads what ir3, Mesa's compiler for Qualcomm's GPUs, prints: its statistics and its listing.
 import type { KernelStats } from "../stats.js";
 import { blocksOf, type Dialect, type Instruction, mainLoop } from "./blocks.js";
 import { numberBefore, shaderHead } from "./text.js";

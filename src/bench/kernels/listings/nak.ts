@@ -1,3 +1,4 @@
+// Reads what NAK, Mesa's compiler for NVIDIA's GPUs, prints: its statistics and its listing.
 import type { KernelStats } from "../stats.js";
 import { type Block, type Dialect, mainLoop, memoryBytesOf } from "./blocks.js";
 import { numberAfter, shaderHead } from "./text.js";

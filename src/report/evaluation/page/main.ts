@@ -1,5 +1,7 @@
 // The program of a report. All that it shows comes from the JSON in the page, as text and images
 // only.
+import "../../web/locale.js";
+
 import { facts, notes } from "../../web/sections.js";
 import { curves } from "./curves.js";
 import type { Data } from "./model.js";

@@ -114,7 +114,7 @@ export class Player {
     }
     const shown = video.frames[picture.index ?? 0] ?? picture.index;
     this.picture.show(picture, `Frame ${shown} of ${video.name}`);
-    this.caption.textContent = shown === frame ? "" : `Nearest picture: frame ${shown}`;
+    this.caption.textContent = shown === frame ? "" : `The nearest picture is of frame ${shown}.`;
   }
 
   private keyItems(video: Video): HTMLElement[] {

@@ -36,7 +36,7 @@ export class ScorePlot {
           y: { range: scoreRange(video, threshold) },
         },
         axes: [
-          axis({ label: frames ? "frame" : "position", space: 60, size: 34, incrs: WHOLE }),
+          axis({ label: frames ? "frame" : "position in the video", space: 60, size: 34, incrs: WHOLE }),
           axis({ size: axisWidth(LEFT) }),
         ],
         series: [

@@ -1,6 +1,8 @@
 // The program of a training run's page. It may load scripts, but not data. So it loads `curves.js`,
 // which the run writes every few seconds: a call of trainingCurves with all that the page shows, as
 // text and numbers only.
+import "../../web/locale.js";
+
 import { h, named, section } from "../../web/dom.js";
 import { facts, notes } from "../../web/sections.js";
 import { themeToggle } from "../../web/theme.js";
@@ -31,7 +33,7 @@ const parts = {
   loss: section(
     "loss",
     "Loss",
-    h("div", { class: "head" }, place.stages, h("label", {}, logarithmic, "logarithmic")),
+    h("div", { class: "head" }, place.stages, h("label", {}, logarithmic, "logarithmic axis")),
     plots.loss,
     h("p", { class: "hint" }, "Drag across a plot to zoom in; double-click it to zoom out."),
   ),

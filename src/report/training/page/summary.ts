@@ -25,7 +25,7 @@ export function news({ updated, state }: Data): HTMLElement {
     return h("p", { class: "news late" }, `No news for ${format.duration(seconds)}: the run may have been killed.`);
   }
   const shown = at.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-  return h("p", { class: "news" }, "As of ", h("time", { datetime: updated }, shown));
+  return h("p", { class: "news" }, "Last update: ", h("time", { datetime: updated }, shown));
 }
 
 /** The part of the run's time that has passed, 0…1; undefined if it is not known. */
@@ -45,14 +45,14 @@ export function tiles(data: Data): HTMLElement {
       ? undefined
       : tile("Epoch", String(state.epoch), state.epochs == null ? "" : `of ${state.epochs}`),
     running && state.secondsLeft != null
-      ? tile("Time left", format.duration(state.secondsLeft), "an estimate")
+      ? tile("Time left", format.duration(state.secondsLeft), "estimated")
       : undefined,
     last?.[SECONDS] == null
       ? undefined
       : tile("Time passed", format.duration(last[SECONDS]), last[LAST] == null ? "" : `${last[LAST]} steps`),
     running && state.samplesPerSecond != null ? tile("Samples/s", round(state.samplesPerSecond)) : undefined,
     lossTile(epochs),
-    ...bestOf(tests).map((test) => bestTile(test, bestOf(tests).length > 1)),
+    ...bestOf(tests).map(bestTile),
   ];
   return h("ul", { class: "tiles" }, ...list.filter((item) => item !== undefined));
 }
@@ -63,14 +63,14 @@ function lossTile(epochs: Data["epochs"]): HTMLElement | undefined {
   const shown = (loss: number | null) =>
     loss === null ? "\u2013" : Math.abs(loss) < 1e6 ? String(Number(loss.toPrecision(3))) : format.score(loss);
   const compared = before?.stage === last.stage ? `; ${shown(before.loss)} in epoch ${before.epoch}` : "";
-  return tile("Mean loss", shown(last.loss), `epoch ${last.epoch}${compared}`);
+  return tile("Mean loss", shown(last.loss), `in epoch ${last.epoch}${compared}`);
 }
 
-function bestTile({ epoch, stage, microAuc, macroAuc }: Test, several: boolean): HTMLElement {
+function bestTile({ epoch, stage, microAuc, macroAuc }: Test): HTMLElement {
   const [name, value] = microAuc == null ? ["macro", macroAuc] : ["micro", microAuc];
-  const place = `${several ? `stage ${stage}, ` : ""}epoch ${epoch}`;
-  const other = microAuc == null || macroAuc == null ? "" : `; macro ${format.percent(100 * macroAuc)}\u00a0%`;
-  return tile(`Best ${name}-AUC`, format.percent(value == null ? null : 100 * value), `${place}${other}`, "%");
+  const title = `Best ${stage === 2 ? "student" : "teacher"}: ${name}-AUC`;
+  const other = microAuc == null || macroAuc == null ? "" : `; macro-AUC ${format.percent(100 * macroAuc)}\u00a0%`;
+  return tile(title, format.percent(value == null ? null : 100 * value), `in epoch ${epoch}${other}`, "%");
 }
 
 function tile(name: string, value: string, note = "", unit = ""): HTMLElement {

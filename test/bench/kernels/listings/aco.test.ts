@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseDriverOutput } from "../../../../src/bench/kernels/driver_output.js";
 import { aco, acoListing } from "../../../../src/bench/kernels/listings/aco.js";
-import { fixturePath } from "../../../support/cli.js";
+import { fixturePath } from "../../../support/fixtures.js";
 
 /** The output of a driver for a small kernel. The expected counts were made by hand. */
 const printed = readFileSync(fixturePath("drivers/aco.txt"), "utf8");

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseDriverOutput } from "../../../../src/bench/kernels/driver_output.js";
 import { agx } from "../../../../src/bench/kernels/listings/agx.js";
-import { fixturePath } from "../../../support/cli.js";
+import { fixturePath } from "../../../support/fixtures.js";
 
 /** The output of a driver for a small kernel. The expected counts were made by hand. */
 const printed = readFileSync(fixturePath("drivers/agx.txt"), "utf8");

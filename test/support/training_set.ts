@@ -1,0 +1,21 @@
+// Training sets of noise.
+import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
+import { fromIterable } from "../../src/data/frame.js";
+import type { Size } from "../../src/ops/resize.js";
+import { MemoryArchive } from "../../src/train/frame_archive.js";
+import { TrainingSet } from "../../src/train/training_set.js";
+import type { Random } from "./numbers.js";
+
+/** A video of noise, with these frame numbers. */
+export function noise(random: Random, name: string, { width, height }: Size, numbers: readonly number[]) {
+  const frames = numbers.map((number) => ({ data: random.bytes(width * height * 3), number }));
+  const open = async () => fromIterable(() => frames, { width, height, name });
+  return { frames, size: { width, height }, video: { name, path: name, frameCount: numbers.length, open } };
+}
+
+const datasetOf = (train: DatasetVideo[]): Dataset => ({ layout: "folder", root: "noise", train, test: [], notes: [] });
+
+/** The training set of these videos, in memory. */
+export async function loadSet(train: DatasetVideo[], anomalies: "files" | "none") {
+  return TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies });
+}

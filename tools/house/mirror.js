@@ -1,0 +1,38 @@
+// Checks that tests mirror src/: a test of a floor lies at the path of the file or folder of src/
+// that it tests, or, on the floor of ops, is named after a kernel. Part of tools/check-house.js.
+import { existsSync, readdirSync } from "node:fs";
+import { join, sep } from "node:path";
+
+/** Tests of several files at once, below test/, and why they have no counterpart. */
+const exceptions = new Map([
+  ["checkpoint/hostile", "damaged files of every format"],
+  ["cli/commands/distributed", "data sets as they are downloaded, through several commands"],
+  ["gpu/null_backend", "whether the kernels of every op compile"],
+  ["model/matrix_units", "the whole network on matrix units"],
+  ["ops/half", "every op of training in float16"],
+  ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],
+]);
+
+/**
+ * Checks where the tests of a repository lie.
+ * @param {string} root
+ * @returns {string[]} one line per problem
+ */
+export function mirrorProblems(root) {
+  const tests = join(root, "test");
+  if (!existsSync(tests)) return [];
+  const exists = (...parts) => existsSync(join(root, ...parts));
+  const problems = [];
+  for (const file of readdirSync(tests, { recursive: true, encoding: "utf8" }).sort()) {
+    const path = file.split(sep).join("/");
+    if (!path.endsWith(".test.ts")) continue;
+    const name = path.slice(0, -".test.ts".length);
+    const [floor, ...rest] = name.split("/");
+    // test/tools, test/package and the like test what is not in src/.
+    if (rest.length === 0 || !exists("src", floor)) continue;
+    const isKernel = floor === "ops" && exists("shaders", `${rest.join("/")}.wgsl`);
+    if (isKernel || exists("src", `${name}.ts`) || exists("src", name) || exceptions.has(name)) continue;
+    problems.push(`test/${path}:1: there is no src/${name}.ts: tests mirror src/ (tools/house/mirror.js)`);
+  }
+  return problems;
+}
