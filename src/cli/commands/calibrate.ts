@@ -11,6 +11,7 @@ import { minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibrat
 import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, scoreLimit, watchNormal } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { withLogin } from "../options/input.js";
 import {
   type FrameScoreOptions,
   frameScoreOf,
@@ -82,7 +83,7 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
   // 1. The model, the videos and the file, so that what is wrong with them is reported first.
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const sources = [];
-  for (const video of videos) sources.push(await openInput(video));
+  for (const video of videos) sources.push(await openInput(withLogin(video)));
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
   const file = await AtomicFile.create(out);
@@ -129,7 +130,7 @@ async function calibrate(videos: readonly string[], options: CalibrateOptions, s
       seconds: normal.seconds,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
       minutes: minutePeaks(normal),
-      videos: videos.map((video) => basename(video)),
+      videos: sources.map(({ name }) => basename(name)),
     };
     await file.write(`${JSON.stringify(stored, null, 1)}\n`);
     await file.commit();

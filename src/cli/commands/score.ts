@@ -11,12 +11,12 @@ import { Detector } from "../../node/detector.js";
 import { AtomicFile } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { reasonOf } from "../../node/files/messages.js";
-import { isAddress } from "../../node/media/address.js";
 import { type FrameOrder, frameOrders } from "../../node/media/frame_order.js";
 import { openInput } from "../../node/media/open.js";
 import type { RawOptions } from "../../node/media/pipe.js";
 import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { withLogin } from "../options/input.js";
 import { type FrameScoreOptions, frameScoreOf, frameScoreOptions, scoringNotices } from "../options/measure.js";
 import {
   batchOption,
@@ -118,9 +118,10 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
-  // Others of this machine can read the command line, which may hold a camera's password.
-  if (isAddress(input)) process.title = "sdmae score";
-  const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });
+  const source = await openInput(withLogin(input), {
+    ...{ order: options.order, step: options.step },
+    raw: rawOptions(options),
+  });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
@@ -134,7 +135,7 @@ async function score(input: string, options: ScoreCommandOptions, signal: AbortS
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
-    const context = { input, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
+    const context = { input: source.name, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
     outputs = await ScoreOutputs.open(options, context);
     detector = await Detector.open(checkpoint, {
       ...settings,

@@ -24,6 +24,7 @@ import { EventFinder, type Thresholds, type WatchEvent } from "../../watch/event
 import { MapAverage } from "../../watch/map_average.js";
 import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
+import { withLogin } from "../options/input.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
 import { refuseOutputs } from "../terminal/outputs.js";
@@ -44,6 +45,7 @@ interface Decision extends Thresholds {
 
 /** The caller's side. */
 export interface OutputContext {
+  /** The source's name. */
   input: string;
   checkpoint: string;
   quiet: boolean;
@@ -282,7 +284,7 @@ export class ScoreOutputs {
 
   private async fromNormal(normal: string): Promise<Decision> {
     const { detector, kind, context } = this;
-    const source = await openInput(normal);
+    const source = await openInput(withLogin(normal));
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
     const total = source.frameCount ?? source.estimatedFrameCount;
@@ -301,7 +303,7 @@ export class ScoreOutputs {
     const meaning = `${alarms} false alarm${alarms === 1 ? "" : "s"} in its ${format.duration(levels.seconds)}, ${perHour.toPrecision(2)} per hour`;
     return {
       ...{ threshold, normal: levels.median },
-      origin: `the quantile ${q} of the normal video ${normal}; ${meaning}`,
+      origin: `the quantile ${q} of the normal video ${source.name}; ${meaning}`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };
   }
