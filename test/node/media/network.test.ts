@@ -29,7 +29,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     "/file": "file:///etc/hostname",
   };
   if (redirects[path]) return void response.writeHead(302, { location: redirects[path] }).end();
-  if (path === "/list") return void response.end("#EXTM3U\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n");
+  if (path === "/list") return void response.end("#EXTM3U\n#EXTINF:-1,Channel\nhttp://127.0.0.2:9/a.ts\n");
+  if (path === "/dash") return void response.end('<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>');
   if (path === "/concat") return void response.end("ffconcat version 1.0\nfile /etc/hostname\n");
   if (path === "/text") return void response.end("hello\n".repeat(50));
   if (path === "/broken") {
@@ -107,7 +108,8 @@ describe("by HTTP", () => {
   });
 
   test("a playlist opens nothing, whatever its kind", async () => {
-    expect(await refusal(openInput(`${site}/list`))).toContain("list is a playlist; name a video");
+    expect(await refusal(openInput(`${site}/list`))).toContain("list: it is a playlist, but not of HLS; name a video");
+    expect(await refusal(openInput(`${site}/dash`))).toContain("dash is a playlist of DASH, which is not read");
     expect(await refusal(openInput(`${site}/concat`))).not.toMatch(/has no video|Invalid data found.*hostname/);
   });
 
@@ -138,14 +140,21 @@ describe("by HTTP", () => {
   });
 });
 
-// The example of RFC 2617 §3.5; without "qop" worked out by md5sum.
-test("a Digest is that of the standard", () => {
+// Examples of RFC 2617 §3.5 and RFC 7616 §3.9.1; without "qop" worked out by md5sum and sha256sum.
+test("a Digest is that of the standards", () => {
   const login = { user: "Mufasa", password: "Circle Of Life" };
   const challenge = 'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc"';
   expect(authorization(login, challenge, "GET", "/dir/index.html")).toContain(
     'response="670fd8c2df070c60b045671b8b24ff02", opaque="5ccc"',
   );
+  const unknown = `Digest realm="r", nonce="n", algorithm=SHA-512-256`;
+  const newer = 'Digest realm="http-auth@example.org", nonce="7ypf/xlj9XXwfDPEoM4URrv", algorithm=SHA-256';
+  const person = { user: "Mufasa", password: "Circle of Life" };
+  expect(authorization(person, `${unknown}, ${newer}, ${challenge}`, "GET", "/dir/index.html")).toContain(
+    'response="eac5c5d423bd0b3d90b6a5555ebd00069d64f93e274452ec2413dc205e96ad58", algorithm=SHA-256',
+  );
   expect(authorization(login, "Negotiate", "GET", "/")).toBeUndefined();
+  expect(authorization(login, unknown, "GET", "/")).toBeUndefined();
 });
 
 test("an address is shown without name, password, query and fragment", () => {
@@ -175,8 +184,29 @@ describe("by RTSP", () => {
     expect(asked.some((request) => request.includes(`SETUP rtsp://localhost:${port}/live/`))).toBe(true);
   });
 
+  test("a camera that refuses TCP sends by UDP", async () => {
+    const { port, requests: asked } = await camera({ udp: true });
+    await expectFrames(await openInput(`rtsp://localhost:${port}/live`), "a.ts", LIVE);
+    const setups = asked.filter((request) => request.startsWith("SETUP"));
+    expect(setups[0]).toContain("RTP/AVP/TCP;unicast;interleaved=0-1");
+    const [, video, control] = /Transport: RTP\/AVP;unicast;client_port=(\d+)-(\d+)\r/.exec(setups[1]) ?? [];
+    expect(Number(video) % 2).toBe(0);
+    expect(Number(control)).toBe(Number(video) + 1);
+  });
+
+  test("a camera that leaves without saying so is an error, after the frames before", async () => {
+    const { port } = await camera({ breaksOff: true });
+    const source = await openInput(`rtsp://localhost:${port}/live`);
+    const numbers: number[] = [];
+    const reading = (async () => {
+      for await (const { number } of source.frames()) numbers.push(number);
+    })();
+    expect(await refusal(reading)).toBe(`rtsp://localhost:${port}/live: the camera closed the connection`);
+    expect(numbers.length).toBeGreaterThanOrEqual(LIVE);
+  });
+
   test.each(["Digest", "Basic"] as const)("name and password by %s", async (scheme) => {
-    const { port } = await camera({ login: { user: "me", password: "s/cret", scheme } });
+    const { port } = await camera({ udp: scheme === "Basic", login: { user: "me", password: "s/cret", scheme } });
     const source = await openInput(`rtsp://me:s%2Fcret@localhost:${port}/live`);
     expect(source.name).toBe(`rtsp://localhost:${port}/live`);
     await expectFrames(source, "a.ts", LIVE);
