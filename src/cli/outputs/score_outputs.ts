@@ -243,8 +243,8 @@ export class ScoreOutputs {
   }
 
   /**
-   * The abnormal regions, the highest first: where the map exceeds what it is in normal video, and
-   * at least the upper half of the frame's strongest place.
+   * The abnormal regions, the highest first: where the map reaches its high values of normal video, or
+   * half of the way up to the strongest place of the frame if that is lower.
    */
   private regionsOf(map: ScoreMap, size: { width: number; height: number }): Region[] {
     const peak = map.data.reduce((most, value) => Math.max(most, value), 0);
