@@ -243,8 +243,8 @@ export class ScoreOutputs {
   }
 
   /**
-   * The abnormal regions, the highest first: where the map reaches its high values of normal video, or
-   * half of the way up to the strongest place of the frame if that is lower.
+   * The abnormal regions, the highest first: where the map reaches its high values of normal video,
+   * or half of the way up to the frame's strongest place if that is lower.
    */
   private regionsOf(map: ScoreMap, size: { width: number; height: number }): Region[] {
     const peak = map.data.reduce((most, value) => Math.max(most, value), 0);
