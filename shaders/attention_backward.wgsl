@@ -12,13 +12,14 @@
 // Each sum has one owner: no atomics, and always the same bits.
 //
 // The family's ladder; attention_backward_statistics has the same variants, to compute lse and
-// delta:
-//   attention_backward.wgsl           plain: tiles in workgroup memory. Runs anywhere; the default
-//                                     on GPUs.
-//   attention_backward_subgroup.wgsl  a subgroup shares its rows by broadcasts. The default on
-//                                     SwiftShader and on lavapipe with 256-bit vectors.
+// delta. GFLOP/s of the whole gradient on SwiftShader, two cores (docs/performance.md, "Training").
+//   attention_backward.wgsl           plain: tiles in workgroup memory. 0.47 to 0.53. Runs
+//                                     anywhere; the default on GPUs, where it is not measured.
+//   attention_backward_subgroup.wgsl  a subgroup shares its rows by broadcasts. 4.0 to 4.1. The
+//                                     default on SwiftShader and on lavapipe with 256-bit vectors.
 //   attention_backward_shared.wgsl    a row or two per invocation, the others in workgroup memory.
-//                                     The default on lavapipe with 512-bit vectors.
+//                                     The default on lavapipe with 512-bit vectors. Not measured
+//                                     alone.
 const SAMPLES: u32 = 1u;
 const TOKENS: u32 = 401u;
 const HEADS: u32 = 4u;

@@ -1,6 +1,7 @@
 import { type Command, CommanderError } from "commander";
 import { GpuError, InputError } from "../errors.js";
 import { oneLine } from "../node/files/messages.js";
+import { withoutLogins } from "../node/media/address.js";
 import { Interrupted } from "./terminal/interrupt.js";
 import { messageOf } from "./terminal/message.js";
 
@@ -22,9 +23,12 @@ function withChildren(command: Command): Command[] {
 export async function run(program: Command, args: readonly string[]): Promise<number> {
   for (const command of withChildren(program)) {
     // One line for errors of options too. Commander may add a second one with a similar option.
-    const outputError = (text: string, write: (text: string) => void) => write(`${oneLine(text)} (see --help)\n`);
+    const outputError = (text: string, write: (text: string) => void) =>
+      write(`${withoutLogins(oneLine(text))} (see --help)\n`);
     command.exitOverride().configureOutput({ outputError });
   }
+  // Others of this machine can read the command line, which may hold a camera's password.
+  if (args.some((arg) => arg.includes("://"))) process.title = "sdmae";
   process.stdout.off("error", seenByWriter).on("error", seenByWriter);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -33,9 +37,10 @@ export async function run(program: Command, args: readonly string[]): Promise<nu
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
     // File names may contain line breaks.
-    process.stderr.write(`error: ${messageOf(error).replace(/\s*[\r\n]\s*/g, " ")}\n`);
+    process.stderr.write(`error: ${withoutLogins(messageOf(error).replace(/\s*[\r\n]\s*/g, " "))}\n`);
     if (error instanceof InputError || error instanceof GpuError) return 2;
-    if (error instanceof Error && process.env.SDMAE_DEBUG) process.stderr.write(`${error.stack}\n`);
+    if (error instanceof Error && process.env.SDMAE_DEBUG)
+      process.stderr.write(`${withoutLogins(error.stack ?? "")}\n`);
     return 1;
   }
 }

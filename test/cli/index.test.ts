@@ -34,6 +34,8 @@ describe("--help", () => {
           "--labels",
           "--checkpoint",
           "--student",
+          "--split",
+          "--threshold",
           "--videos",
         ],
         ...[
@@ -66,7 +68,7 @@ describe("--help", () => {
       "calibrate",
       [
         ...[model, "--masking", "--score", "--checkpoint", "--student", "--out", "--seed", "--batch"].flat(),
-        ...["--alarms-per-day", "--fps", "--frame-score", "--tokens", "--top-k", "--min-motion"],
+        ...["--alarms-per-day", "--report", "--fps", "--frame-score", "--tokens", "--top-k", "--min-motion"],
         ...["--dtype", "--heads", "--adapter", "--robust", "--no-tune", "--quiet"],
       ],
     ],

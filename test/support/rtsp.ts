@@ -1,5 +1,6 @@
-// A camera for tests: serves an MPEG transport stream by RTSP, interleaved in the connection.
+// A camera for tests: serves an MPEG transport stream by RTSP, in the connection or by UDP.
 import { createHash } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 
 /** What the camera does other than serve its video. */
@@ -8,12 +9,18 @@ export interface CameraOptions {
   login?: { user: string; password: string; scheme: "Digest" | "Basic" };
   /** Redirect every DESCRIBE there. */
   redirect?: string;
+  /** Send by UDP only. */
+  udp?: boolean;
+  /** Close the connection after the video without saying goodbye. */
+  breaksOff?: boolean;
 }
 
 /** The camera's address, and what it was asked. */
 export interface Camera {
   port: number;
   requests: string[];
+  /** Serves a connection that was made elsewhere. */
+  accept(socket: Socket): void;
   close(): void;
 }
 
@@ -28,10 +35,14 @@ function isAllowed(request: string, { user, password, scheme }: NonNullable<Came
   return header.includes(`response="${wanted}"`);
 }
 
-export async function startCamera(video: Buffer, { login, redirect }: CameraOptions = {}): Promise<Camera> {
+export async function startCamera(
+  video: Buffer,
+  { login, redirect, udp, breaksOff }: CameraOptions = {},
+): Promise<Camera> {
   const requests: string[] = [];
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+  let clientPort = 0;
+  const accept = (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
     let text = "";
@@ -44,7 +55,8 @@ export async function startCamera(video: Buffer, { login, redirect }: CameraOpti
         answer(socket, request);
       }
     });
-  });
+  };
+  const server = createServer(accept);
   const answer = (socket: Socket, request: string) => {
     const [method, uri] = request.split(" ");
     const reply = (status: string, headers: string[] = [], body = "") => {
@@ -61,28 +73,41 @@ export async function startCamera(video: Buffer, { login, redirect }: CameraOpti
       const sdp = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=x", "t=0 0", "m=video 0 RTP/AVP 33", "a=control:track1", ""];
       return reply("200 OK", [`Content-Base: ${uri}/`, "Content-Type: application/sdp"], sdp.join("\r\n"));
     }
+    const ports = /client_port=(\d+)-(\d+)/.exec(request);
+    if (method === "SETUP" && udp && !ports) return reply("461 Unsupported Transport");
+    if (method === "SETUP" && udp) {
+      clientPort = Number(ports?.[1]);
+      return reply("200 OK", [`Transport: RTP/AVP;unicast;client_port=${ports?.[1]}-${ports?.[2]}`, "Session: 7"]);
+    }
     if (method === "SETUP") {
       return reply("200 OK", ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1", "Session: 7"]);
     }
     reply("200 OK", ["Session: 7"]);
     if (method !== "PLAY") return;
+    const sender = udp ? createSocket("udp4") : undefined;
+    const send = (channel: number, packet: Buffer) => {
+      if (sender) sender.send(packet, clientPort + channel, "127.0.0.1");
+      else socket.write(Buffer.concat([Buffer.from([0x24, channel, packet.length >> 8, packet.length & 255]), packet]));
+    };
     // Seven transport packets to each RTP packet of payload type 33.
     for (let at = 0, sequence = 0; at < video.length; at += 7 * 188, sequence++) {
-      const payload = video.subarray(at, at + 7 * 188);
-      const head = Buffer.alloc(16);
-      head.write("$", 0);
-      head.writeUInt16BE(12 + payload.length, 2);
-      head.set([0x80, 33], 4);
-      head.writeUInt16BE(sequence, 6);
-      head.writeUInt32BE(sequence * 900, 8);
-      socket.write(Buffer.concat([head, payload]));
+      const head = Buffer.alloc(12);
+      head.set([0x80, 33]);
+      head.writeUInt16BE(sequence, 2);
+      head.writeUInt32BE(sequence * 900, 4);
+      send(0, Buffer.concat([head, video.subarray(at, at + 7 * 188)]));
     }
-    socket.end();
+    if (!breaksOff) send(1, Buffer.from([0x81, 203, 0, 1, 0, 0, 0, 0]));
+    setTimeout(() => {
+      sender?.close();
+      socket.end();
+    }, 200);
   };
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
     requests,
+    accept,
     close: () => {
       server.close();
       for (const socket of sockets) socket.destroy();

@@ -7,8 +7,12 @@ import { join, sep } from "node:path";
 const exceptions = new Map([
   ["checkpoint/hostile", "damaged files of every format"],
   ["cli/commands/distributed", "data sets as they are downloaded, through several commands"],
+  ["cli/commands/score_memory", "memory of a whole process over a long video"],
+  ["cli/commands/score_network", "what a whole process shows of addresses and passwords"],
   ["gpu/null_backend", "whether the kernels of every op compile"],
   ["model/matrix_units", "the whole network on matrix units"],
+  ["node/media/rtsp_server", "cameras as a real RTSP server plays them"],
+  ["node/media/tls", "certificates of https and rtsps"],
   ["ops/half", "every op of training in float16"],
   ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],
 ]);

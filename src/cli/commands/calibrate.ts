@@ -14,6 +14,7 @@ import { minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibrat
 import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, scoreLimit, watchNormal } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { withLogin } from "../options/input.js";
 import {
   type FrameScoreOptions,
   frameScoreOf,
@@ -99,7 +100,7 @@ async function calibrate(
   // 1. The model, the videos and the file, so that what is wrong with them is reported first.
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const sources = [];
-  for (const video of videos) sources.push(await openInput(video));
+  for (const video of videos) sources.push(await openInput(withLogin(video)));
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
   const { report } = options;
@@ -153,7 +154,7 @@ async function calibrate(
       seconds: normal.seconds,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
       minutes: minutePeaks(normal),
-      videos: videos.map((video) => basename(video)),
+      videos: sources.map(({ name }) => basename(name)),
     };
     if (report !== undefined) {
       const page = join(report, "index.html");

@@ -17,6 +17,7 @@ import { openInput } from "../../node/media/open.js";
 import type { RawOptions } from "../../node/media/pipe.js";
 import type { Size } from "../../ops/resize.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
+import { withLogin } from "../options/input.js";
 import {
   type FrameScoreOptions,
   frameScoreOf,
@@ -134,10 +135,11 @@ async function score(
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
-  // Others of this machine can read the command line, which may hold a camera's password.
-  if (isAddress(input)) process.title = "sdmae score";
   await refuseIdle(input, isGiven);
-  const source = await openInput(input, { order: options.order, step: options.step, raw: rawOptions(options) });
+  const source = await openInput(withLogin(input), {
+    ...{ order: options.order, step: options.step },
+    raw: rawOptions(options),
+  });
   const frameScore = frameScoreOf(options);
   const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
   const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
@@ -151,7 +153,7 @@ async function score(
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
-    const context = { input, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
+    const context = { input: source.name, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
     outputs = await ScoreOutputs.open(options, context);
     detector = await Detector.open(checkpoint, {
       ...settings,

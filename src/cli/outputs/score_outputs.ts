@@ -25,6 +25,7 @@ import { EventFinder, type Thresholds, type WatchEvent } from "../../watch/event
 import { MapAverage } from "../../watch/map_average.js";
 import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
+import { withLogin } from "../options/input.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
 import { frameScoreText } from "../terminal/eval_summary.js";
@@ -46,6 +47,7 @@ interface Decision extends Thresholds {
 
 /** The caller's side. */
 export interface OutputContext {
+  /** The source's name. */
   input: string;
   checkpoint: string;
   quiet: boolean;
@@ -241,8 +243,8 @@ export class ScoreOutputs {
   }
 
   /**
-   * The abnormal regions, the highest first: where the map exceeds what it is in normal video, and
-   * at least the upper half of the frame's strongest place.
+   * The abnormal regions, the highest first: where the map reaches its high values of normal video,
+   * or half of the way up to the frame's strongest place if that is lower.
    */
   private regionsOf(map: ScoreMap, size: { width: number; height: number }): Region[] {
     const peak = map.data.reduce((most, value) => Math.max(most, value), 0);
@@ -284,7 +286,7 @@ export class ScoreOutputs {
 
   private async fromNormal(normal: string): Promise<Decision> {
     const { detector, kind, context } = this;
-    const source = await openInput(normal);
+    const source = await openInput(withLogin(normal));
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
     const total = source.frameCount ?? source.estimatedFrameCount;
@@ -303,7 +305,7 @@ export class ScoreOutputs {
     return {
       ...{ threshold, normal: levels.median },
       origin:
-        `the ${q} quantile of the normal video ${normal}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
+        `the ${q} quantile of the normal video ${source.name}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
         `in ${format.duration(levels.seconds)} (${Number(perHour.toPrecision(2))} per hour)`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };

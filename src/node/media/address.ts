@@ -43,6 +43,12 @@ export function parseAddress(text: string): Address {
 export const isAddress = (input: string): boolean => /^(https?|rtsps?):\/\//i.test(input);
 
 /**
+ * A text with addresses in it, without names and passwords. It takes out too much rather than too
+ * little: a password may hold any sign, such as "@".
+ */
+export const withoutLogins = (text: string): string => text.replace(/\b([a-z][a-z\d+.-]*:\/\/)\S*@/gi, "$1…@");
+
+/**
  * Resolves a host's name once. All connections then lead to what it meant, so that it cannot come
  * to mean another host in between.
  * @returns what node:net and node:http take as `lookup`
@@ -62,11 +68,27 @@ export async function resolveHost({ url, shown }: Address): Promise<LookupFuncti
   };
 }
 
-const md5 = (text: string): string => createHash("md5").update(text).digest("hex");
+/** Certificates that nobody known vouches for. */
+const UNTRUSTED = /^(SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(VERIFY|GET)_\w+)$/;
+
+/** Why a connection failed, in a few words. */
+export function connectionReason(error: unknown): string {
+  // If a name means several addresses, there is an error for each.
+  const first = error instanceof AggregateError ? error.errors[0] : error;
+  const code = first instanceof Error && "code" in first ? String(first.code) : "";
+  if (UNTRUSTED.test(code)) {
+    return `its certificate is not trusted (${reasonOf(first)}); if it is yours, name its file in NODE_EXTRA_CA_CERTS`;
+  }
+  if (code === "EPROTO" || code.startsWith("ERR_SSL_")) return "it does not speak TLS there";
+  return reasonOf(first);
+}
+
+/** Digests by their names in a challenge, lowercase; the first one is the default. */
+const digests: Readonly<Record<string, string>> = { md5: "md5", "sha-256": "sha256" };
 
 /**
  * The Authorization header that answers a server's challenge: Digest if it is offered, else Basic.
- * @param challenge of WWW-Authenticate
+ * @param challenge of WWW-Authenticate; of several Digests the first that is known counts
  * @returns undefined if the server asks for something else
  */
 export function authorization(
@@ -75,25 +97,23 @@ export function authorization(
   method: string,
   uri: string,
 ): string | undefined {
-  const digest = /\bDigest\s+(.*)/i.exec(challenge)?.[1];
-  const field = (name: string) => {
-    const match = new RegExp(`(?:^|[\\s,])${name}\\s*=\\s*(?:"([^"]*)"|([^\\s,]+))`, "i").exec(digest ?? "");
-    return match?.[1] ?? match?.[2];
-  };
-  const [realm, nonce] = [field("realm"), field("nonce")];
-  if (
-    digest !== undefined &&
-    realm !== undefined &&
-    nonce !== undefined &&
-    /^md5$/i.test(field("algorithm") ?? "md5")
-  ) {
-    const [a1, a2] = [md5(`${user}:${realm}:${password}`), md5(`${method}:${uri}`)];
+  for (const digest of challenge.split(/\bDigest\s+/i).slice(1)) {
+    const field = (name: string) => {
+      const match = new RegExp(`(?:^|[\\s,])${name}\\s*=\\s*(?:"([^"]*)"|([^\\s,]+))`, "i").exec(digest);
+      return match?.[1] ?? match?.[2];
+    };
+    const [realm, nonce, algorithm = "MD5"] = [field("realm"), field("nonce"), field("algorithm")];
+    const kind = digests[algorithm.toLowerCase()];
+    if (realm === undefined || nonce === undefined || kind === undefined) continue;
+    const hash = (text: string): string => createHash(kind).update(text).digest("hex");
+    const [a1, a2] = [hash(`${user}:${realm}:${password}`), hash(`${method}:${uri}`)];
     const cnonce = randomBytes(8).toString("hex");
     const hasQop = /(^|[\s,])auth([\s,]|$)/.test(field("qop") ?? "");
-    const response = md5(hasQop ? `${a1}:${nonce}:00000001:${cnonce}:auth:${a2}` : `${a1}:${nonce}:${a2}`);
+    const response = hash(hasQop ? `${a1}:${nonce}:00000001:${cnonce}:auth:${a2}` : `${a1}:${nonce}:${a2}`);
     const opaque = field("opaque");
     return (
       `Digest username="${user.replace(/["\\\r\n]/g, "")}", realm="${realm}", nonce="${nonce}", uri="${uri}", response="${response}"` +
+      (kind === "md5" ? "" : `, algorithm=${algorithm}`) +
       (hasQop ? `, qop=auth, nc=00000001, cnonce="${cnonce}"` : "") +
       (opaque === undefined ? "" : `, opaque="${opaque}"`)
     );

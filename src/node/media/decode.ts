@@ -16,6 +16,8 @@ export interface Feed {
   hidden: string;
   /** Writes the input into ffmpeg's standard input (stdin: "pipe"); ends it at the end. */
   write?(stdin: Writable): Promise<void>;
+  /** What is remarkable about what came; asked for at the end. */
+  warnings?(): string[];
   /** What made the feed fail, if ffmpeg's own reason would not say it. */
   failure?(): Error | undefined;
   /** Releases what the feed holds. */
@@ -104,7 +106,7 @@ export async function openDecoded(program: string, input: DecodedInput): Promise
       if (index === 0) throw new InputError(`${shown} has no frame that can be decoded: ${decoding.reason(end)}`);
       if (pieces.rest > 0) throw new InputError(`${shown} is cut off in its last frame, ${index}`);
       if (missing > 0) found.push(startWarning(shown, missing, fps));
-      found.push(...clock.warnings(shown));
+      found.push(...decoding.feedWarnings, ...clock.warnings(shown));
       if (log.errorCount > 0) found.push(damageWarning(shown, log.errorCount, index, promised, decoding.reason(end)));
     } catch (error) {
       // After an abort, ffmpeg's stream may end with another error.
@@ -285,6 +287,10 @@ class Decoding {
     return this.frames.shift();
   }
 
+  get feedWarnings(): string[] {
+    return this.feed.warnings?.() ?? [];
+  }
+
   /** @throws what ended the feed early */
   async checkFeed(): Promise<void> {
     const error = (await this.feeding) ?? this.feed.failure?.();
@@ -346,6 +352,11 @@ class FrameClock {
     if (logged?.ticks !== undefined) {
       this.first ??= logged.ticks;
       time = this.log.seconds(logged.ticks - this.first) + this.offset;
+      if (frame === 1 && time < 0) {
+        // By RTSP ffmpeg does not know the first picture's time stamp, and takes a later one's.
+        this.offset = step - time;
+        time = step;
+      }
       if (last !== undefined && last - time > Math.max(JUMP, 2 * step)) {
         this.jumps++;
         this.jump ??= frame;

@@ -18,7 +18,7 @@ export interface LevelHistogram {
 const usualBars = 40;
 
 /** The size of the drawing and its margins, in units of its view box. */
-const size = { width: 860, height: 340, left: 56, right: 24, top: 30, bottom: 52 };
+const size = { width: 860, height: 358, left: 56, right: 24, top: 48, bottom: 52 };
 
 /** Markup of the histogram. The threshold is a border between two bars. */
 export function histogramMarkup({ values, spans, threshold, median }: LevelHistogram): string {
@@ -81,8 +81,8 @@ function verticalLine(name: "median" | "threshold", x: number, text: string): st
   const near = 100;
   const [place, anchor] =
     x > width - near ? [width - right, "end"] : x < near ? [Math.max(x - 6, 0), "start"] : [x, "middle"];
-  const row = name === "threshold" ? top - 14 : top - 1;
-  return `<path class="${name}" d="M${at(x)} ${top + 4}V${height - bottom}"/><text class="${name}" x="${at(place)}" text-anchor="${anchor}" y="${row}">${escaped(text)}</text>`;
+  const row = name === "threshold" ? top - 30 : top - 8;
+  return `<path class="${name}" d="M${at(x)} ${top}V${height - bottom}"/><text class="${name}" x="${at(place)}" text-anchor="${anchor}" y="${row}">${escaped(text)}</text>`;
 }
 
 /** Bars of one width from the least value to the largest or the threshold, whichever is higher. */

@@ -21,7 +21,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     "/file": "file:///etc/hostname",
   };
   if (redirects[path]) return void response.writeHead(302, { location: redirects[path] }).end();
-  if (path === "/list") return void response.end("#EXTM3U\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n");
+  if (path === "/list") return void response.end("#EXTM3U\n#EXTINF:-1,Channel\nhttp://127.0.0.2:9/a.ts\n");
+  if (path === "/dash") return void response.end('<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>');
   if (path === "/concat") return void response.end("ffconcat version 1.0\nfile /etc/hostname\n");
   if (path === "/text") return void response.end("hello\n".repeat(50));
   if (path === "/broken") {
@@ -80,7 +81,8 @@ describe("by HTTP", () => {
   });
 
   test("a playlist opens nothing, whatever its kind", async () => {
-    expect(await refusal(openInput(`${site}/list`))).toContain("list is a playlist; name a video");
+    expect(await refusal(openInput(`${site}/list`))).toContain("list: it is a playlist, but not of HLS; name a video");
+    expect(await refusal(openInput(`${site}/dash`))).toContain("dash is a playlist of DASH, which is not read");
     expect(await refusal(openInput(`${site}/concat`))).not.toMatch(/has no video|Invalid data found.*hostname/);
   });
 

@@ -26,8 +26,29 @@ describe("by RTSP", () => {
     expect(asked.some((request) => request.includes(`SETUP rtsp://localhost:${port}/live/`))).toBe(true);
   });
 
+  test("a camera that refuses TCP sends by UDP", async () => {
+    const { port, requests: asked } = await camera({ udp: true });
+    await expectFrames(await openInput(`rtsp://localhost:${port}/live`), "a.ts", LIVE);
+    const setups = asked.filter((request) => request.startsWith("SETUP"));
+    expect(setups[0]).toContain("RTP/AVP/TCP;unicast;interleaved=0-1");
+    const [, video, control] = /Transport: RTP\/AVP;unicast;client_port=(\d+)-(\d+)\r/.exec(setups[1]) ?? [];
+    expect(Number(video) % 2).toBe(0);
+    expect(Number(control)).toBe(Number(video) + 1);
+  });
+
+  test("a camera that leaves without saying so is an error, after the frames before", async () => {
+    const { port } = await camera({ breaksOff: true });
+    const source = await openInput(`rtsp://localhost:${port}/live`);
+    const numbers: number[] = [];
+    const reading = (async () => {
+      for await (const { number } of source.frames()) numbers.push(number);
+    })();
+    expect(await refusal(reading)).toBe(`rtsp://localhost:${port}/live: the camera closed the connection`);
+    expect(numbers.length).toBeGreaterThanOrEqual(LIVE);
+  });
+
   test.each(["Digest", "Basic"] as const)("name and password by %s", async (scheme) => {
-    const { port } = await camera({ login: { user: "me", password: "s/cret", scheme } });
+    const { port } = await camera({ udp: scheme === "Basic", login: { user: "me", password: "s/cret", scheme } });
     const source = await openInput(`rtsp://me:s%2Fcret@localhost:${port}/live`);
     expect(source.name).toBe(`rtsp://localhost:${port}/live`);
     await expectFrames(source, "a.ts", LIVE);
