@@ -38,8 +38,10 @@ export interface ValidationSetOptions {
   signal?: AbortSignal;
 }
 
-/** Anomalies of each kind. */
-const eventsPerKind = 4;
+/** Most anomalies of each kind. */
+const mostEvents = 4;
+/** A set for so many frames to learn from is whole. Of fewer, it has fewer windows. */
+const wholeFrames = 2000;
 /** Frames before and after the middle of an anomaly, in turn. */
 const halfLengths = [5, 10, 20];
 /** An anomaly that is visible for fewer frames is drawn again. */
@@ -49,7 +51,7 @@ const mostTries = 60;
 const margin = 6;
 /** Most frames without anomalies, over all clips. */
 const mostNormalFrames = 900;
-/** Most frames under each disturbance, over all clips, and fewest of a clip. */
+/** Most frames under each disturbance, over all clips; fewest of a clip. */
 const mostDisturbedFrames = 90;
 const leastDisturbedFrames = 15;
 /** Memory for the pixels of moving objects. */
@@ -95,8 +97,12 @@ export class ValidationSet {
       },
     );
     const library = { clips: found.clips, drawn };
-    const events = validationKinds.flatMap((kind, k) => planEvents(kind, library, mix(seed, 4, k)));
-    return new ValidationSet(set, [...normalWindows(kept), ...disturbedWindows(kept), ...events]);
+    // Rating a model must not take longer than an epoch.
+    const share = Math.min(1, set.sampleCount / wholeFrames);
+    const count = Math.max(1, Math.round(share * mostEvents));
+    const events = validationKinds.flatMap((kind, k) => planEvents(kind, library, count, mix(seed, 4, k)));
+    const disturbed = disturbedWindows(kept, Math.max(leastDisturbedFrames, Math.round(share * mostDisturbedFrames)));
+    return new ValidationSet(set, [...normalWindows(kept), ...disturbed, ...events]);
   }
 
   /** How many anomalies of each kind there are. Kinds that could not be drawn are absent. */
@@ -194,9 +200,9 @@ function normalWindows(kept: readonly TrainingClip[]): Plan[] {
 }
 
 /** The middle of clips, under each disturbance. */
-function disturbedWindows(kept: readonly TrainingClip[]): Plan[] {
-  const used = kept.slice(0, Math.ceil(mostDisturbedFrames / leastDisturbedFrames));
-  const share = Math.floor(mostDisturbedFrames / used.length);
+function disturbedWindows(kept: readonly TrainingClip[], frames: number): Plan[] {
+  const used = kept.slice(0, Math.max(1, Math.floor(frames / leastDisturbedFrames)));
+  const share = Math.floor(frames / used.length);
   return disturbances.flatMap((disturbance) =>
     used.map(({ numbers: { length } }, clip): Plan => {
       const count = Math.min(length, share);
@@ -207,10 +213,10 @@ function disturbedWindows(kept: readonly TrainingClip[]): Plan[] {
 }
 
 /** Draws the anomalies of a kind: in clips in turn, of several lengths. */
-function planEvents(kind: ValidationKind, library: ForegroundLibrary, seed: number): Plan[] {
+function planEvents(kind: ValidationKind, library: ForegroundLibrary, count: number, seed: number): Plan[] {
   const random = uniformGenerator(seed);
   const plans: Plan[] = [];
-  for (let tries = 0; plans.length < eventsPerKind && tries < mostTries; tries++) {
+  for (let tries = 0; plans.length < count && tries < mostTries; tries++) {
     const clip = tries % library.clips.length;
     const scene = library.clips[clip];
     const { frameCount, objects } = scene;
