@@ -6,6 +6,7 @@ export default defineConfig({
   plugins: [shadersForVite, reportPageForVite],
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/support/equality.ts"],
     reporters: ["default", "./test/support/plain_line_reporter.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -139,7 +139,7 @@ export class Gpu implements Target {
   keepTuning?: (choices: ReadonlyMap<string, string>) => Promise<unknown>;
   /** See {@link Target.forcedKind}. Set it before graphs are built. */
   forcedKind?: VariantKind;
-  /** How to wait if waiting costs a core that the adapter computes on; see {@link patiently}. */
+  /** How to wait if waiting costs a core that is needed; see {@link patiently}. */
   nap?: Nap;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private failure: GpuError | undefined;
@@ -243,11 +243,12 @@ export class Gpu implements Target {
     const module = this.device.createShaderModule({ label, code: wgsl });
     const scope = this.device.popErrorScope();
     try {
-      const pipeline = await this.device.createComputePipelineAsync({
+      const compiling = this.device.createComputePipelineAsync({
         label,
         layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint },
       });
+      const pipeline = await patiently(compiling, this.nap);
       return { pipeline, layout, bindings: new Map(declared.map(({ name, binding }) => [name, binding])) };
     } catch (error) {
       await scope;

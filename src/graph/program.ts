@@ -104,7 +104,7 @@ export class Program {
    */
   openUploads(bytes: number, count: number): void {
     // Software adapters lose more by waiting for a mapped buffer than the saved copy is worth.
-    if (!this.gpu.nap) this.uploads = new UploadRing(this.gpu, bytes, count);
+    if (this.gpu.adapter.kind === "gpu") this.uploads = new UploadRing(this.gpu, bytes, count);
   }
 
   /**

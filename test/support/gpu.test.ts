@@ -134,7 +134,7 @@ describe("checked three ways", () => {
   for (const [what, more, text, globals] of outside) {
     it(`an index beyond ${what} is counted`, async () => {
       const checked = boundsChecked(gpu(), (device) => run(device, more, globals));
-      await expect(checked).rejects.toThrow(`kernels index what is not there:\ncopy: ${text}, 1 times`);
+      await expect(checked).rejects.toThrow(`kernels index what is not there:\ncopy: ${text}, in 1 invocations`);
     });
   }
 

@@ -122,7 +122,6 @@ function bitsOf(value: unknown): unknown {
 export function asGpu(gpu: Gpu): Gpu {
   return Object.create(gpu, {
     adapter: { value: { ...gpu.adapter, kind: "gpu" } },
-    nap: { value: undefined },
     keepTuning: { value: undefined, writable: true },
   }) as Gpu;
 }

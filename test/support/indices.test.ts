@@ -26,13 +26,13 @@ fn f(at: u32) {
   // 16 rows of 8 halves, 16 bytes each: one element; 8 columns of 16 halves; 16 rows of 8 floats:
   // two elements.
   expect(checked).toContain(
-    "(&tile, checkedExtent_(u32(at + K), (u32(16) - 1u) * u32(9u) + (u32(K) * 2u + 15u) / 16u, u32(64), 10u), 9u)",
+    "(&tile, checkedExtent_(outside_, u32(at + K), (u32(16) - 1u) * u32(9u) + (u32(K) * 2u + 15u) / 16u, u32(64), 10u), 9u)",
   );
   expect(checked).toContain(
-    "(&x, checkedExtent_(u32(at), (u32(K) - 1u) * u32(K) + (u32(16) * 2u + 1u) / 2u, arrayLength(&x), 11u), K)",
+    "(&x, checkedExtent_(outside_, u32(at), (u32(K) - 1u) * u32(K) + (u32(16) * 2u + 1u) / 2u, arrayLength(&x), 11u), K)",
   );
   expect(checked).toContain(
-    "(&tile, checkedExtent_(u32(at), (u32(16) - 1u) * u32(4u) + (u32(8) * 4u + 15u) / 16u, u32(64), 12u), sums[checkedIndex_(u32(at), u32(2), 13u)], 4u)",
+    "(&tile, checkedExtent_(outside_, u32(at), (u32(16) - 1u) * u32(4u) + (u32(8) * 4u + 15u) / 16u, u32(64), 12u), sums[checkedIndex_(outside_, u32(at), u32(2), 13u)], 4u)",
   );
 });
 

@@ -2,9 +2,10 @@ import { intercept, readAndClear } from "./intercept.js";
 
 /**
  * Rewrites a kernel so that it checks every index: into a bound buffer, an array of a workgroup or
- * an invocation, a vector. One that lies outside is counted, by its place in the text, and clamped
- * to the last element. Constant indices are left out: the compiler refuses those that do not fit. A
- * matrix that is loaded or stored has to fit as a whole.
+ * an invocation, a vector. One that lies outside is clamped to the last element. Each invocation
+ * keeps the last place in the text where that happened, and counts it when it ends: with an atomic
+ * at every index, drivers would compile much longer. Constant indices are left out: the compiler
+ * refuses those that do not fit. A matrix that is loaded or stored has to fit as a whole.
  */
 
 /** The most places that kernels of a device may index something at. */
@@ -33,7 +34,7 @@ interface Named {
   matrix?: MatrixType | undefined;
 }
 
-/** A device whose kernels count indices that lie outside. */
+/** A device whose kernels count invocations with an index that lies outside. */
 export class IndexChecks {
   /** Stands for the device. */
   readonly device: GPUDevice;
@@ -75,7 +76,7 @@ export class IndexChecks {
     const count = this.sites.length;
     if (count === 0) return;
     const counts = await readAndClear(this.real, this.counts, 4 * count);
-    const faults = this.sites.flatMap((site, i) => (counts[i] ? [`${site}, ${counts[i]} times`] : []));
+    const faults = this.sites.flatMap((site, i) => (counts[i] ? [`${site}, in ${counts[i]} invocations`] : []));
     if (faults.length > 0) throw new Error(`kernels index what is not there:\n${[...new Set(faults)].join("\n")}`);
   }
 }
@@ -121,7 +122,7 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
     const perLine = `(u32(${length}) * ${matrix.bytes}u + ${buffer.bytes - 1}u) / ${buffer.bytes}u`;
     const site = first + sites.push(`${call}(${name}, ${offset}, ${stride})`) - 1;
     const extent = `(u32(${lines}) - 1u) * u32(${stride}) + ${perLine}`;
-    const checked = `checkedExtent_(u32(${rewrite(offset)}), ${extent}, ${buffer.size}, ${site}u)`;
+    const checked = `checkedExtent_(outside_, u32(${rewrite(offset)}), ${extent}, ${buffer.size}, ${site}u)`;
     return `${call}${template}(${[pointer, checked, ...given.slice(2).map(rewrite)].join(", ")})`;
   };
 
@@ -170,6 +171,15 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
         }
         out += name;
         at += name.length;
+        if (functions.has(name) && text[at] === "(" && !lookUp(name)) {
+          const close = matching(text, at, "()");
+          const isDeclared = /\bfn\s+$/.test(text.slice(0, at - name.length));
+          const given = text.slice(at + 1, close).trim();
+          const pointer = isDeclared ? "outside_: ptr<function, u32>" : "outside_";
+          out += `(${pointer}${given && `, ${isDeclared ? given : rewrite(given)}`})`;
+          at = close + 1;
+          continue;
+        }
         let own = lookUp(name)?.type;
         let whole = name;
         while (text[at] === "[") {
@@ -178,7 +188,7 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
           whole += `[${index}]`;
           if (own && !isConstant(index)) {
             const site = first + sites.push(whole) - 1;
-            out += `[checkedIndex_(u32(${rewrite(index)}), ${own.size}, ${site}u)]`;
+            out += `[checkedIndex_(outside_, u32(${rewrite(index)}), ${own.size}, ${site}u)]`;
           } else out += `[${rewrite(index)}]`;
           own = own?.element;
           at = close + 1;
@@ -194,24 +204,48 @@ export function checkIndices(wgsl: string, first: number): { wgsl: string; sites
     return out;
   };
 
-  const body = rewrite(wgsl);
+  const { inner, outer } = splitEntryPoints(wgsl);
+  const functions = new Set([...inner.matchAll(/\bfn\s+(\w+)/g)].map(([, name]) => name));
+  const body = rewrite(inner);
   const directives = /^(?:\s*(?:enable|requires|diagnostic)[^;]*;)*/.exec(body)?.[0] ?? "";
   return {
     wgsl: `${directives}
-@group(1) @binding(0) var<storage, read_write> outside_: array<atomic<u32>>;
-fn checkedIndex_(index: u32, size: u32, site: u32) -> u32 {
-  if (index < size) { return index; }
-  atomicAdd(&outside_[site], 1u);
-  return size - 1u;
+@group(1) @binding(0) var<storage, read_write> counts_: array<atomic<u32>>;
+fn checkedIndex_(outside: ptr<function, u32>, index: u32, size: u32, site: u32) -> u32 {
+  *outside = select(*outside, site + 1u, index >= size);
+  return min(index, size - 1u);
 }
-fn checkedExtent_(offset: u32, extent: u32, size: u32, site: u32) -> u32 {
-  if (offset + extent <= size) { return offset; }
-  atomicAdd(&outside_[site], 1u);
-  return 0u;
+fn checkedExtent_(outside: ptr<function, u32>, offset: u32, extent: u32, size: u32, site: u32) -> u32 {
+  let fits = offset + extent <= size;
+  *outside = select(site + 1u, *outside, fits);
+  return select(0u, offset, fits);
 }
-${body.slice(directives.length)}`,
+${body.slice(directives.length)}
+${outer.join("\n")}`,
     sites,
   };
+}
+
+/**
+ * Makes a function of each entry point, and an entry point that calls it and counts the place that
+ * is left in `outside`: 0, or the number of a place and 1.
+ */
+function splitEntryPoints(wgsl: string): { inner: string; outer: string[] } {
+  const outer: string[] = [];
+  const inner = wgsl.replace(
+    /(@compute\b[^{};]*?)\bfn\s+(\w+)\s*\(([^{]*)\)\s*\{/g,
+    (_, attributes: string, name: string, list: string) => {
+      const attribute = /@\w+(?:\([^)]*\))?\s*/g;
+      const names = split(list.replace(attribute, "")).map((parameter) => parameter.split(":")[0].trim());
+      outer.push(`${attributes}fn ${name}(${list}) {
+  var outside = 0u;
+  ${[`${name}Checked_(&outside`, ...names].join(", ")});
+  if (outside > 0u) { atomicAdd(&counts_[outside - 1u], 1u); }
+}`);
+      return `fn ${name}Checked_(${list.replace(attribute, "")}) {`;
+    },
+  );
+  return { inner, outer };
 }
 
 /** What can be indexed of the type, or the vector, that a text begins with. */

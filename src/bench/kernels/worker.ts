@@ -2,6 +2,7 @@
 import { fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { AdapterDescription, VariantKind } from "../../gpu/gpu.js";
+import { nap } from "../../node/adapters/dawn.js";
 import { openNodeGpu, robustByEnvironment } from "../../node/adapters/gpu.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { halfKey } from "../../tuner/half_check.js";
@@ -57,6 +58,8 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
     // Choices measured on this machine do not apply to a driver without its GPU. Nothing runs, so
     // float16 needs no check.
     gpu.tuning = new Map([[halfKey, "right"]]);
+    // Only the driver's compiler works, on the CPU.
+    gpu.nap = nap;
     if (kind) gpu.forcedKind = kind;
     const graphs = models.map((model) => modelNodes(gpu, model));
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));

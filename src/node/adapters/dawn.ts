@@ -96,10 +96,21 @@ export async function openDevice({ dawn, adapter }: FoundAdapter): Promise<Gpu> 
 const never = new Int32Array(new SharedArrayBuffer(4));
 const napMs = 2;
 
-/** Sleeps, then lets Dawn poll once: both take turns among the event loop's immediate callbacks. */
-function nap(): Promise<void> {
-  Atomics.wait(never, 0, 0, napMs);
-  return new Promise((resolve) => setImmediate(resolve));
+let napping: Promise<void> | undefined;
+
+/**
+ * Sleeps, then lets Dawn poll once: both take turns among the event loop's immediate callbacks. All
+ * who wait share a nap.
+ */
+export function nap(): Promise<void> {
+  napping ??= new Promise((resolve) => {
+    Atomics.wait(never, 0, 0, napMs);
+    setImmediate(() => {
+      napping = undefined;
+      resolve();
+    });
+  });
+  return napping;
 }
 
 /** The kind of kernels that SDMAE_KERNELS forces. */
