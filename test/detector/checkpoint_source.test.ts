@@ -63,15 +63,17 @@ describe("a checkpoint in shards, by URL", () => {
     expect(digestOf(await fetchCheckpoint(new URL(`${here}/a/${indexName}`), {}))).toBe(expected);
   });
 
-  it("is followed through redirects on the same server, but not to another one", async () => {
+  it("is followed through redirects: on one server, and to the store of a host of models", async () => {
     answers.set(`/latest/${indexName}`, `/a/${indexName}`);
-    answers.set(`/b/${names[1]}`, answers.get(`/a/${names[1]}`) as Uint8Array);
-    answers.set(`/a/${names[1]}`, `/b/${names[1]}`);
     expect((await fetchCheckpoint(`${here}/latest/${indexName}`, {})).weights.size).toBeGreaterThan(0);
-    answers.set(`/a/${names[1]}`, `${there}/b/${names[1]}`);
-    expect(await refusal(`${here}/a/${indexName}`)).toBe(
-      `HERE/a/${names[1]} leads to another server, THERE: shards are fetched from that of their index; download them`,
-    );
+    // Each file, the index too, is asked for here and comes from there.
+    for (const [i, name] of [indexName, ...names].entries()) {
+      answers.set(`/store/${i}`, answers.get(`/a/${name}`) as Uint8Array);
+      answers.set(`/host/${name}`, `${there}/store/${i}`);
+    }
+    asked.length = 0;
+    expect((await fetchCheckpoint(`${here}/host/${indexName}`, {})).weights.size).toBeGreaterThan(0);
+    expect(asked).toEqual([indexName, ...names].flatMap((name, i) => [`/host/${name}`, `/store/${i}`]));
   });
 
   it("is refused if the index names another place, or a shard is missing", async () => {
