@@ -149,7 +149,7 @@ describe("UBnormal", () => {
     const { train, notes } = await openDataset(at("set"));
     expect(train.map((video) => video.name)).toEqual([normal]);
     const note =
-      "abnormal videos for training: 1 video, not trained on; create-anomalies ubnormal cuts objects out of them";
+      "not trained on, because abnormal: 1 video of the training split; create-anomalies ubnormal cuts objects out of them";
     expect(notes).toEqual([note, "there is no test/"]);
     rmSync(at("set/train/frames", normal), { recursive: true });
     expect((await openDataset(at("set"))).train).toEqual([]);

@@ -60,7 +60,7 @@ describe("as text", () => {
   test("it says what the threshold means, and what other rates need", () => {
     const html = pageOf(seen);
     expect(html).toContain("At 2.850, expect 4 false alarms per hour, as long as");
-    expect(html).toContain("<li>This video raises 2 alarms at this threshold, in 30 min.</li>");
+    expect(html).toContain("<li>The normal video raises 2 alarms at this threshold, in 30 min.</li>");
     const rows = rowsOf(html);
     expect(rows.map(({ cells }) => cells.slice(1, 3))).toEqual([
       ["10", "240"],
@@ -85,7 +85,7 @@ describe("as text", () => {
     expect(bars.filter(({ kind }) => kind === "alarm")).toEqual([]);
     expect(bars.reduce((total, { count }) => total + count, 0)).toBe(30);
     expect(html).toContain('<h3>Basis</h3><p class="value">estimate</p>');
-    expect(html).toContain("continued 48-fold; 1 d of normal video would show it.");
+    expect(html).toContain("continued 48-fold; 1 d of normal video would measure it.");
     expect(
       rowsOf(html)
         .filter(({ own }) => own)[0]
