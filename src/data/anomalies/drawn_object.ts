@@ -7,7 +7,7 @@ import { Draw, valueNoise } from "../scene/draw.js";
 import { type Canvas, type Color, createCanvas, fillPolygon, fillStroke } from "../scene/raster.js";
 import type { DrawnKind } from "./drawn_kinds.js";
 import type { Box } from "./foreground.js";
-import type { ForegroundLibrary, LibraryClip, MovingObject, ObjectCrop } from "./library.js";
+import { type ForegroundLibrary, type LibraryClip, type MovingObject, type ObjectCrop, windowEdge } from "./library.js";
 import { pasteLayer, toCrop } from "./paste.js";
 
 /** Objects are drawn this many times as large as they are pasted, so that their edges stay fine. */
@@ -169,7 +169,17 @@ class ImagePen implements Pen {
     const layer = toCrop({ frame: 0, affine, box, plain: false }, crop);
     const source = { frame: crop.frames[this.phase + middle], background: crop.background };
     const look = { gain: [1, 1, 1] as const, bias: 0, low: clip.low, high: clip.high };
-    this.image = pasteLayer(this.image, source, layer, look).frame;
+    const { frame, mask } = pasteLayer(this.image, source, layer, look);
+    // Where somebody has the background's colour, pasting would take him for it.
+    const { background } = this.style;
+    const isNear = ({ data }: BgrImage, at: number) =>
+      background.every((value, c) => Math.abs(data[at + c] - value) < leastContrast);
+    for (const [pixel, covered] of mask.entries()) {
+      const at = 3 * pixel;
+      if (!isNear(frame, at) || (covered === 0 && isNear(this.image, at))) continue;
+      for (let c = 0; c < 3; c++) frame.data[at + c] = apart(frame.data[at + c], background[c]);
+    }
+    this.image = frame;
   }
 
   /** Puts what was drawn so far onto the image. */
@@ -195,13 +205,15 @@ class ImagePen implements Pen {
   }
 }
 
+/** The least difference from the background that counts as foreground fully. */
+const leastContrast = drawnForeground.high + 1;
+
 /** A value as a byte, moved away from the background's if it would count as background. */
 function apart(value: number, background: number): number {
   const byte = Math.min(255, Math.max(0, Math.round(value)));
-  const least = drawnForeground.high + 1;
-  if (Math.abs(byte - background) >= least) return byte;
-  const up = byte >= background ? background + least : background - least;
-  return up > 255 ? background - least : up < 0 ? background + least : up;
+  if (Math.abs(byte - background) >= leastContrast) return byte;
+  const moved = byte >= background ? background + leastContrast : background - leastContrast;
+  return moved > 255 ? background - leastContrast : moved < 0 ? background + leastContrast : moved;
 }
 
 function anyColor(draw: Draw): Color {
@@ -552,14 +564,18 @@ interface Sheet {
   objects: { object: DrawnObject; x: number; y: number }[];
 }
 
-/** Lays objects out on sheets of a size. Objects that are larger than a sheet are left out. */
+/**
+ * Lays objects out on sheets of a size. Objects that are larger than a sheet are left out. When an
+ * object is pasted, the soft edge of its window must not reach its neighbours.
+ */
 function layOut(objects: readonly DrawnObject[], width: number, height: number, background: Color): Sheet[] {
+  const gap = Math.ceil(windowEdge * Math.max(0, ...objects.flatMap(({ box: { rx, ry } }) => [rx, ry])));
   const sheets: Sheet[] = [];
   let [x, y, rowHeight] = [0, 0, 0];
   for (const object of objects) {
     const { width: w, height: h } = object.frames[0];
     if (w > width || h > height) continue;
-    if (x + w > width) [x, y, rowHeight] = [0, y + rowHeight, 0];
+    if (x + w > width) [x, y, rowHeight] = [0, y + rowHeight + gap, 0];
     let sheet = sheets.at(-1);
     if (!sheet || y + h > height) {
       sheet = { frames: object.frames.map(() => flatImage(width, height, background)), objects: [] };
@@ -572,7 +588,7 @@ function layOut(objects: readonly DrawnObject[], width: number, height: number, 
       }
     }
     sheet.objects.push({ object, x, y });
-    x += w;
+    x += w + gap;
     rowHeight = Math.max(rowHeight, h);
   }
   return sheets;
