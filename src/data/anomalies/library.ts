@@ -69,8 +69,8 @@ export interface ForegroundLibrary {
 /** Options of {@link buildForegroundLibrary}. */
 export interface LibraryOptions {
   /**
-   * Also keep objects' pixels, of as many objects as fit into these bytes. For callers that have no
-   * frames when they paste. Default: keep none.
+   * Also keep objects' pixels, of as many objects as fit into these bytes, but of one per video at
+   * least. For callers that have no frames when they paste. Default: keep none.
    */
   cropBytes?: number;
   signal?: AbortSignal;
@@ -219,11 +219,12 @@ function usual(objects: readonly MovingObject[]): MovingObject[] {
   return objects.filter(({ boxes }) => boxes[1].ry >= 0.55 * middle && boxes[1].ry <= 1.8 * middle);
 }
 
-/** As many objects as fit into `bytes`, evenly spread. */
+/** As many objects as fit into `bytes`, evenly spread; at least one. */
 function within(objects: readonly MovingObject[], bytes: number): MovingObject[] {
   const total = objects.reduce((sum, { crop }) => sum + 8 * (crop?.background.data.length ?? 0), 0);
   const share = Math.min(1, bytes / Math.max(total, 1));
-  return objects.filter((_, i) => Math.floor((i + 1) * share) > Math.floor(i * share));
+  const fitting = objects.filter((_, i) => Math.floor((i + 1) * share) > Math.floor(i * share));
+  return fitting.length > 0 ? fitting : objects.slice(objects.length >> 1, (objects.length >> 1) + 1);
 }
 
 function isGray({ data }: BgrImage): boolean {

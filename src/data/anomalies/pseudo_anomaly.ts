@@ -90,8 +90,8 @@ export interface PseudoAnomaly extends Insertion {
  * Draws a pseudo-anomaly for a frame of a clip. The same random numbers give the same one.
  * @param random uniform in [0, 1)
  * @param place the clip's position in the library and the frame's position in the clip
- * @returns a speed-up only if something moves near that frame, else a cut-out; undefined if no
- *   clip has objects
+ * @returns a speed-up only if something moves near that frame, and a drawn object only if the
+ *   library has one, else a cut-out; undefined if no clip has objects
  */
 export function drawPseudoAnomaly(
   random: Random,
@@ -103,7 +103,8 @@ export function drawPseudoAnomaly(
   const scene = library.clips[clip];
   const sources = sourcesFor(library, scene);
   const kind = random();
-  const isDrawn = library.drawn && kind >= options.speedup && kind < options.speedup + options.drawn;
+  const drawn = kind >= options.speedup && kind < options.speedup + options.drawn ? library.drawn : undefined;
+  const isDrawn = drawn !== undefined && drawn.objects.length > 0;
   if (kind < options.speedup || (sources.length === 0 && !isDrawn)) {
     const rate = () => Math.round(between(random, options.speed));
     const speedup = insertTimeWindow(random, scene, frame, rate, (offset, speed) => speed * offset);
@@ -111,10 +112,10 @@ export function drawPseudoAnomaly(
   }
   const { rotation, gain, bias } = options;
   const usual = { veer: 15, rotation, gain, bias };
-  if (library.drawn && isDrawn) {
+  if (isDrawn) {
     const speed = { shift: [0, options.shift[1]] } as const;
     const form = { ...usual, scale: drawnSizes, speed };
-    return { kind: "drawn", ...insertCutOut(random, scene, frame, objectOf(random, [library.drawn]), form) };
+    return { kind: "drawn", ...insertCutOut(random, scene, frame, objectOf(random, [drawn]), form) };
   }
   const what = objectOf(random, sources);
   if (kind >= 1 - options.pieces) return { kind: "piece", ...insertPiece(random, scene, frame, what, options) };

@@ -2,30 +2,20 @@ import { mat2d } from "gl-matrix";
 import { describe, expect, it } from "vitest";
 import { parseSafetensors } from "../../../src/checkpoint/safetensors.js";
 import { EvenSample, medianImage } from "../../../src/data/anomalies/foreground.js";
-import { buildForegroundLibrary, type LibraryClip } from "../../../src/data/anomalies/library.js";
+import {
+  buildForegroundLibrary,
+  type ForegroundLibrary,
+  type LibraryClip,
+} from "../../../src/data/anomalies/library.js";
 import { pasteFor, pasteLayer, toView } from "../../../src/data/anomalies/paste.js";
-import { drawPseudoAnomaly, pseudoAnomalyDefaults } from "../../../src/data/anomalies/pseudo_anomaly.js";
+import { drawDecoy, drawPseudoAnomaly, pseudoAnomalyDefaults } from "../../../src/data/anomalies/pseudo_anomaly.js";
 import { coveredValues, cutObject, pasteCutOut } from "../../../src/data/anomalies/ubnormal.js";
-import type { DatasetVideo } from "../../../src/data/dataset.js";
-import { fromIterable } from "../../../src/data/frame.js";
-import { type BgrImage, resizeBilinear } from "../../../src/data/resize.js";
+import { resizeBilinear } from "../../../src/data/resize.js";
 import { InputError } from "../../../src/errors.js";
 import { uniformGenerator } from "../../../src/random.js";
 import { fixture } from "../../support/fixtures.js";
-
-function flat(width: number, height: number, value: number): BgrImage {
-  return { data: new Uint8Array(width * height * 3).fill(value), width, height };
-}
-
-/** Sets the pixels of a box. Corner x1, y1 is inclusive, x2, y2 exclusive. */
-function fill(
-  image: BgrImage,
-  [x1, y1, x2, y2]: readonly [number, number, number, number],
-  ...bgr: number[]
-): BgrImage {
-  for (let y = y1; y < y2; y++) for (let x = x1; x < x2; x++) image.data.set(bgr, (y * image.width + x) * 3);
-  return image;
-}
+import { pathOf, sizeOf, wayOf } from "../../support/insertions.js";
+import { clipOf, fill, flat, type Walker, walk } from "../../support/walkers.js";
 
 describe("resizeBilinear", () => {
   const { tensors } = parseSafetensors(fixture("preprocess.safetensors"), "preprocess.safetensors");
@@ -167,18 +157,6 @@ describe("pasteLayer", () => {
   });
 });
 
-/** A video of a block that moves over noise by `speed` pixels per frame. */
-function walk(name: string, speed: number, count = 40, width = 120, height = 80): DatasetVideo {
-  const frames = () =>
-    Array.from({ length: count }, (_, t) => {
-      const image = flat(width, height, 120);
-      for (let i = 0; i < image.data.length; i += 3) image.data.fill(118 + ((i * 7919 + t * 104729) % 5), i, i + 3);
-      const x = 20 + Math.round(speed * t);
-      return fill(image, [x, 30, x + 10, 54], 20, 20, 20).data;
-    });
-  return { name, path: name, open: async () => fromIterable(frames, { width, height, name }) };
-}
-
 describe("the library", () => {
   it("finds moving objects and their places in all three frames", async () => {
     const { clips } = await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e6 });
@@ -205,6 +183,10 @@ describe("the library", () => {
     const size = all.reduce((sum, { crop }) => sum + 8 * crop!.background.data.length, 0);
     const half = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: size / 2 })).clips[0].objects;
     expect(half.length).toBe(Math.floor(all.length / 2));
+    // At least one, so that there is somebody to paste.
+    const one = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1 })).clips[0].objects;
+    expect(one.length).toBe(1);
+    expect(all).toContainEqual(one[0]);
   });
 
   it("refuses videos in which nothing moves", async () => {
@@ -212,6 +194,38 @@ describe("the library", () => {
     await expect(buildForegroundLibrary([walk("a", 0), walk("b", 0)])).rejects.toThrow(
       /^no moving foreground was found in the 2 /,
     );
+  });
+});
+
+const walker: Walker = { frame: 10, x: 60, y: 42, rx: 5, ry: 12, speed: 1, color: [20, 20, 20] };
+
+describe("drawDecoy", () => {
+  it("lets somebody of another clip walk as people do there", async () => {
+    const size = { width: 120, height: 80, background: [120, 120, 120] } as const;
+    const scene = clipOf("scene", size, [walker]);
+    // In the other clip, which is twice as large, he walks three pixels a frame.
+    const large = { width: 240, height: 160, background: [120, 120, 120] } as const;
+    const other = clipOf("other", large, [{ ...walker, ry: 20, rx: 10, speed: 3 }]);
+    const random = uniformGenerator(3);
+    const paces: number[] = [];
+    for (let i = 0; i < 100; i++) {
+      const decoy = drawDecoy(random, { clips: [scene, other] }, { clip: 0, frame: 20 })!;
+      expect([decoy.kind, decoy.source, decoy.frame]).toEqual(["decoy", other, 20]);
+      // As large as there, on frames half as large.
+      expect(sizeOf(decoy)).toBeGreaterThanOrEqual(0.5 * 0.95 - 1e-5);
+      expect(sizeOf(decoy)).toBeLessThanOrEqual(0.5 * 1.05 + 1e-5);
+      const [dx, dy] = wayOf(decoy);
+      expect(Math.abs(dy)).toBeLessThan(1e-4);
+      expect(Math.sign(dx)).toBe(Math.sign(decoy.layer(0).affine[0]));
+      paces.push(Math.abs(dx) / (3 * 3 * sizeOf(decoy)));
+      expect([-3, 0, 3].map((offset) => decoy.layer(offset).frame)).toEqual([7, 10, 13]);
+      expect(Math.max(...decoy.gain)).toBeLessThanOrEqual(1.08);
+      expect(Math.abs(decoy.bias)).toBeLessThanOrEqual(6);
+    }
+    expect(Math.min(...paces)).toBeGreaterThanOrEqual(0.9 - 1e-4);
+    expect(Math.max(...paces)).toBeLessThanOrEqual(1.1 + 1e-4);
+    expect(Math.max(...paces) - Math.min(...paces)).toBeGreaterThan(0.15);
+    expect(drawDecoy(random, { clips: [{ ...scene, objects: [] }] }, { clip: 0, frame: 20 })).toBeUndefined();
   });
 });
 
@@ -244,17 +258,12 @@ describe("drawPseudoAnomaly", () => {
     for (const anomaly of await draws(0)) {
       expect([anomaly.kind, anomaly.source]).toEqual(["cutout", clips[1]]);
       const layers = [-3, 0, 3].map((offset) => anomaly.layer(offset));
-      // The middle of the source's box in the scene.
-      const centres = layers.map(({ affine, box }) => {
-        const back = mat2d.invert(mat2d.create(), affine)!;
-        return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
-      });
-      const way = Math.hypot(centres[2][0] - centres[0][0], centres[2][1] - centres[0][1]) / 2 / 80;
+      const way = Math.hypot(...wayOf(anomaly)) / 80;
       expect(way).toBeGreaterThan(options.shift[0] - 1e-4);
       expect(way).toBeLessThan(options.shift[1] + 1e-4);
       expect(layers.map(({ frame }) => frame - anomaly.object.frame)).toEqual([-3, 0, 3]);
       const { affine } = layers[1];
-      const size = 1 / Math.sqrt(Math.abs(mat2d.determinant(affine)));
+      const size = sizeOf(anomaly);
       expect(size).toBeGreaterThan(0.9 - 1e-4);
       expect(size).toBeLessThan(2.2 + 1e-4);
       expect(Math.abs(Math.atan(affine[1] / affine[0]))).toBeLessThan((options.rotation * Math.PI) / 180 + 1e-4);
@@ -299,21 +308,18 @@ describe("drawPseudoAnomaly", () => {
     expect(draws.filter(({ kind }) => kind === "speedup").length).toBeGreaterThan(30);
     expect(draws.filter(({ kind }) => kind === "cutout").length).toBeGreaterThan(30);
     const ways: number[] = [];
-    for (const { source, object, layer } of pieces) {
+    for (const piece of pieces) {
+      const { source, object, layer } = piece;
       expect(source).toBe(clips[1]);
       const own = object.boxes[1];
-      const layers = [-3, 0, 3].map((offset) => layer(offset));
-      const { box, plain } = layers[1];
+      const { box, plain } = layer(0);
       expect([box.rx, plain]).toEqual([box.ry, false]);
       expect(box.ry / own.ry).toBeGreaterThan(options.pieceSize[0] - 1e-6);
       expect(box.ry / own.ry).toBeLessThan(options.pieceSize[1] + 1e-6);
       // Its middle lies on the object.
       expect(Math.abs(box.x - own.x)).toBeLessThan(own.rx);
       expect(Math.abs(box.y - own.y)).toBeLessThan(own.ry);
-      const [before, now, after] = layers.map(({ affine, box }) => {
-        const back = mat2d.invert(mat2d.create(), affine)!;
-        return [back[0] * box.x + back[2] * box.y + back[4], back[1] * box.x + back[3] * box.y + back[5]] as const;
-      }) as [readonly [number, number], readonly [number, number], readonly [number, number]];
+      const [before, now, after] = pathOf(piece, [-3, 0, 3]);
       const velocity = [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2] as const;
       const way = Math.hypot(...velocity) / 80;
       expect(way).toBeGreaterThan(0.5 * shift[0] - 1e-4);
@@ -329,13 +335,73 @@ describe("drawPseudoAnomaly", () => {
     expect(new Set(ways.map((angle) => Math.floor(angle / (Math.PI / 2)))).size).toBe(4);
   });
 
-  it("draws no speed-up if t − 3k does not exist, and nothing if there is no other clip", async () => {
+  it("draws a cut-out if t − 3k does not exist: of another clip, or of the only one", async () => {
     const { clips } = await library;
     const random = uniformGenerator(1);
     const draw = (all: readonly LibraryClip[]) =>
       drawPseudoAnomaly(random, { clips: all }, { clip: 0, frame: 4 }, { ...options, speedup: 1 });
-    expect(draw(clips)?.kind).toBe("cutout");
-    expect(draw(clips.slice(0, 1))).toBeUndefined();
+    expect(draw(clips)).toMatchObject({ kind: "cutout", source: { name: "b" } });
+    expect(draw(clips.slice(0, 1))).toMatchObject({ kind: "cutout", source: { name: "a" } });
+    // Others have nothing to cut out.
+    const empty = { ...clips[1], objects: [] };
+    expect(draw([clips[0], empty])).toMatchObject({ kind: "cutout", source: { name: "a" } });
+    expect(draw([empty, empty])).toBeUndefined();
+  });
+
+  it("draws the kinds in the shares asked for", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(5);
+    const drawn = clipOf("drawn", { width: 120, height: 80, background: [120, 120, 120] }, [walker]);
+    const shares = { ...options, speedup: 0.2, drawn: 0.3, pieces: 0.1, frozen: 0.25 };
+    const count = 2000;
+    const countsOf = (library: ForegroundLibrary, how = shares) => {
+      const counts = { speedup: 0, drawn: 0, piece: 0, frozen: 0, cutout: 0, decoy: 0 };
+      for (let i = 0; i < count; i++) counts[drawPseudoAnomaly(random, library, { clip: 0, frame: 20 }, how)!.kind]++;
+      return counts;
+    };
+    const expectShares = (counts: Record<string, number>, wanted: Record<string, number>) => {
+      for (const [kind, share] of Object.entries(wanted)) {
+        // Four standard deviations.
+        const deviation = 4 * Math.sqrt(count * share * (1 - share));
+        expect(Math.abs(counts[kind] - count * share), kind).toBeLessThanOrEqual(deviation);
+      }
+    };
+    // Of the 40 % that remain, a quarter is frozen.
+    const wanted = { speedup: 0.2, drawn: 0.3, piece: 0.1, frozen: 0.1, cutout: 0.3, decoy: 0 };
+    expectShares(countsOf({ clips, drawn }), wanted);
+    // Without drawn objects, cut-outs stand in.
+    const without = { ...wanted, drawn: 0, frozen: 0.25 * 0.7, cutout: 0.75 * 0.7 };
+    expectShares(countsOf({ clips }), without);
+    expectShares(countsOf({ clips, drawn: { ...drawn, objects: [] } }), without);
+    expectShares(countsOf({ clips, drawn }, { ...shares, speedup: 0, drawn: 1, pieces: 0 }), { drawn: 1 });
+  });
+
+  it("draws frozen people at about the speed of a walk, and drawn objects of another scale", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(6);
+    const drawn = clipOf("drawn", { width: 120, height: 80, background: [120, 120, 120] }, [walker]);
+    const how = { ...options, speedup: 0, drawn: 0.5, frozen: 1, scale: [0.9, 1.1] } as const;
+    const kinds = new Set<string>();
+    for (let i = 0; i < 200; i++) {
+      const anomaly = drawPseudoAnomaly(random, { clips, drawn }, { clip: 0, frame: 20 }, how)!;
+      kinds.add(anomaly.kind);
+      const way = Math.hypot(...wayOf(anomaly));
+      const shown = new Set([-7, -3, 0, 2, 3].map((offset) => anomaly.layer(offset).frame));
+      if (anomaly.kind === "frozen") {
+        expect([anomaly.source, [...shown]]).toEqual([clips[1], [anomaly.object.frame]]);
+        const [before, , after] = anomaly.object.boxes;
+        const pace = way / ((sizeOf(anomaly) * Math.hypot(after.x - before.x, after.y - before.y)) / 2);
+        expect(pace).toBeGreaterThanOrEqual(0.7 - 1e-4);
+        expect(pace).toBeLessThanOrEqual(2 + 1e-4);
+      } else {
+        expect([anomaly.source, shown.size > 2]).toEqual([drawn, true]);
+        expect(way / 80).toBeLessThanOrEqual(options.shift[1] + 1e-5);
+        // Drawn twice as large as people are, pasted 0.8 to 1.6 times as large as those.
+        expect(sizeOf(anomaly)).toBeGreaterThanOrEqual(0.4 - 1e-5);
+        expect(sizeOf(anomaly)).toBeLessThanOrEqual(0.8 + 1e-5);
+      }
+    }
+    expect([...kinds].sort()).toEqual(["drawn", "frozen"]);
   });
 
   it("means the same in resized frames", async () => {
