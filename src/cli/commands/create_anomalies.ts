@@ -81,7 +81,10 @@ export function createAnomaliesCommand(): Command {
       )
       .option("-q, --quiet", "no progress, no summary");
   }
-  for (const option of pseudoOptions()) pseudo.addOption(option);
+  for (const option of pseudoOptions()) {
+    // Decoys are pasted into normal samples, and those are not written.
+    if (option.attributeName() !== "decoys") pseudo.addOption(option);
+  }
   ubnormal.action((root: string, options: UbnormalOptions) =>
     interruptible((signal) => createFromUbnormal(root, options, signal)),
   );

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import { createAnomaliesCommand } from "../../../src/cli/commands/create_anomalies.js";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { readImage } from "../../../src/node/media/images.js";
-import { filesIn } from "../../support/cli.js";
+import { expectRefusal, filesIn, tool } from "../../support/cli.js";
 import { scratch } from "../../support/folders.js";
 import { refusal } from "../../support/refusal.js";
 
@@ -225,7 +225,35 @@ describe("pseudo", () => {
     expect(bytes(at("other"), "frames")).not.toEqual(bytes(set, "frames_abnormal"));
   });
 
-  it("refuses videos without motion, and cut-outs from a single video", async () => {
+  it("pastes cut-outs of the only video, and drawn objects", async () => {
+    const set = await trainingSet(at("alone"), 20);
+    rmSync(join(set, "train", "frames", "02"), { recursive: true });
+    for (const [name, ...share] of [
+      ["cutouts", "--drawn", "0"],
+      ["objects", "--drawn", "1"],
+    ] as const) {
+      await create("pseudo", set, "--out", at(name), "--seed", "5", "--speedup", "0", ...share);
+      const [frames, masks] = ["frames", "masks"].map((folder) => join(at(name), "train", folder, "01"));
+      let masked = 0;
+      for (const file of filesIn(masks)) {
+        const mask = (await readImage(join(masks, file))).data;
+        const pasted = (await readImage(join(frames, file))).data;
+        // The video is gray, and so is what is pasted.
+        for (let i = 0; i < pasted.length; i += 3) {
+          if (pasted[i] !== pasted[i + 1] || pasted[i] !== pasted[i + 2]) expect.fail(`${name}: ${file} is not gray`);
+        }
+        if (mask.includes(255)) masked++;
+      }
+      expect(masked, name).toBeGreaterThan(10);
+    }
+    const bytes = (name: string) => readFileSync(join(at(name), "train", "frames", "01", "5.png"));
+    expect(bytes("objects")).not.toEqual(bytes("cutouts"));
+    // Decoys are pasted into normal samples, and those are not written.
+    const decoys = await tool("create-anomalies", "pseudo", set, "--out", at("decoys"), "--decoys", "0.5");
+    expectRefusal(decoys, "unknown option '--decoys'");
+  });
+
+  it("refuses videos without motion", async () => {
     const still = at("still");
     for (const video of ["01", "02"]) {
       for (let t = 0; t < 8; t++) {
@@ -240,7 +268,7 @@ describe("pseudo", () => {
     expect(filesIn(join(still, "train"))).toEqual(["frames"]);
     rmSync(join(still, "train", "frames", "02"), { recursive: true });
     expect(await refusalOf("pseudo", still, "--out", at("no"))).toMatch(
-      /has only 1 training video, but cut-outs come from other videos: use --speedup 1/,
+      /^no moving foreground was found in the training video /,
     );
     expect(await refusalOf("pseudo", still, "--preview", at("no.jpg"))).toMatch(/must end in \.png/);
   });
