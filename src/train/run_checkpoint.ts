@@ -131,6 +131,15 @@ export class TrainingRun {
     return bestStudent?.way && bestStudent.figure > (best?.figure ?? -1) ? bestStudent.way : best?.way;
   }
 
+  /** Scores the kept model by so many maskings. What was reported or saved does not change. */
+  setMaskings(maskings: number): void {
+    const { progress, way } = this;
+    const key = way === progress.bestStudent?.way ? "bestStudent" : "best";
+    const kept = progress[key];
+    if (!kept || !way) throw new Error("no way to score was chosen");
+    progress[key] = { ...kept, way: { ...way, maskings } };
+  }
+
   /** A checkpoint with the current optimiser state and progress. */
   asTraining(checkpoint: Checkpoint): TrainingCheckpoint {
     const { state, progress } = this;

@@ -338,7 +338,7 @@ class Trainer {
     );
     const several = rateScoring(parts, { ...way, maskings: severalMaskings });
     if (several.figure < one.figure + leastGain) return;
-    way.maskings = severalMaskings;
+    run.setMaskings(severalMaskings);
     await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
   }
 

@@ -1,9 +1,9 @@
-// Training sets of noise.
+// Training sets in memory, and videos of noise.
 import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
 import { fromIterable } from "../../src/data/frame.js";
 import type { Size } from "../../src/ops/resize.js";
 import { MemoryArchive } from "../../src/train/frame_archive.js";
-import { TrainingSet } from "../../src/train/training_set.js";
+import { type LoadOptions, TrainingSet } from "../../src/train/training_set.js";
 import type { Random } from "./numbers.js";
 
 /** A video of noise, with these frame numbers. */
@@ -13,9 +13,12 @@ export function noise(random: Random, name: string, { width, height }: Size, num
   return { frames, size: { width, height }, video: { name, path: name, frameCount: numbers.length, open } };
 }
 
-const datasetOf = (train: DatasetVideo[]): Dataset => ({ layout: "folder", root: "noise", train, test: [], notes: [] });
+/** A data set to train on. */
+export function datasetOf(train: DatasetVideo[]): Dataset {
+  return { layout: "folder", root: "noise", train, test: [], notes: [] };
+}
 
-/** The training set of these videos, in memory. */
-export async function loadSet(train: DatasetVideo[], anomalies: "files" | "none") {
-  return TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies });
+/** The training set of these videos, in memory; by default without anomalies. */
+export async function loadSet(train: DatasetVideo[], options: Partial<LoadOptions> = {}) {
+  return TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies: "none", ...options });
 }

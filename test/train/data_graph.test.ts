@@ -61,7 +61,7 @@ describe("micro-batches on the GPU", () => {
     const pasted = noise(random, "pasted", { height: 20, width: 30 }, [...Array(9).keys()]);
     const masks = noise(random, "masks", { height: 20, width: 30 }, [...Array(9).keys()]);
     const abnormal = { frames: pasted.video.open, masks: masks.video.open };
-    const set = await loadSet([large.video, { ...small.video, abnormal }], "files");
+    const set = await loadSet([large.video, { ...small.video, abnormal }], { anomalies: "files" });
     expect(set.sizes.length).toBe(3);
     const sampler = new Sampler(set, { seed: 2, size, share: 0.7, pseudo: pseudoAnomalyDefaults });
     const drawn = Array.from({ length: 21 }, (_, i) => sampler.draw(100 + i, 0, i));
@@ -99,7 +99,7 @@ describe("micro-batches on the GPU", () => {
   it("have the current frame as target if there are no anomalies", async () => {
     const random = new Random(6);
     const own = noise(random, "v", size, [...Array(10).keys()]);
-    const set = await loadSet([own.video], "none");
+    const set = await loadSet([own.video]);
     const sampler = new Sampler(set, { seed: 2, size, share: 0, pseudo: pseudoAnomalyDefaults });
     const drawn = [0, 1].map((i) => sampler.draw(i, 0, i));
     const [result] = await run(set, [drawn], 10, false);

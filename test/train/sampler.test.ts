@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
-import { Sampler } from "../../src/train/sampler.js";
+import { type DrawnSample, Sampler } from "../../src/train/sampler.js";
 import { Random } from "../support/numbers.js";
 import { loadSet, noise } from "../support/training_set.js";
+import { walk } from "../support/walkers.js";
 
 describe("sampler", () => {
   it("takes every frame once per epoch, in an order that depends on seed and epoch only", async () => {
     const random = new Random(3);
-    const set = await loadSet([noise(random, "v", { height: 8, width: 8 }, [...Array(40).keys()]).video], "none");
+    const set = await loadSet([noise(random, "v", { height: 8, width: 8 }, [...Array(40).keys()]).video]);
     const options = { seed: 7, size: { height: 8, width: 8 }, share: 0.25, pseudo: pseudoAnomalyDefaults };
     const order = (sampler: Sampler, epoch: number) =>
       Array.from({ length: 40 }, (_, i) => sampler.draw(epoch * 40 + i, epoch, i).frames[1]!);
@@ -25,7 +26,7 @@ describe("sampler", () => {
     const random = new Random(4);
     const own = noise(random, "v", { height: 8, width: 8 }, [...Array(50).keys()]);
     const abnormal = { frames: own.video.open, masks: own.video.open };
-    const set = await loadSet([{ ...own.video, abnormal }], "files");
+    const set = await loadSet([{ ...own.video, abnormal }], { anomalies: "files" });
     const size = { height: 8, width: 8 };
     for (const share of [0, 0.25, 1]) {
       const sampler = new Sampler(set, { seed: 1, size, share, pseudo: pseudoAnomalyDefaults });
@@ -35,5 +36,39 @@ describe("sampler", () => {
       // Four standard deviations.
       expect(Math.abs(count - 2000 * share)).toBeLessThanOrEqual(4 * Math.sqrt(2000 * share * (1 - share)));
     }
+  });
+
+  it("pastes decoys into normal samples only, in the share asked for", async () => {
+    const size = { width: 72, height: 48, tall: 14, count: 26, start: 8 };
+    const set = await loadSet([walk("a", 1.2, size), walk("b", 1.5, size)], { anomalies: "pseudo" });
+    const count = 2000;
+    const draw = (decoys: number, share = 0.4): DrawnSample[] => {
+      const pseudo = { ...pseudoAnomalyDefaults, decoys };
+      const sampler = new Sampler(set, { seed: 5, size: { width: 48, height: 32 }, share, pseudo });
+      return Array.from({ length: count }, (_, i) => sampler.draw(i, Math.floor(i / 52), i % 52));
+    };
+    const isDecoy = ({ anomaly }: DrawnSample) =>
+      anomaly !== undefined && "normal" in anomaly && anomaly.normal === true;
+    const without = draw(0);
+    expect(without.some(isDecoy)).toBe(false);
+    for (const decoys of [0.3, 1]) {
+      const samples = draw(decoys);
+      // Abnormal samples are the same, bit by bit.
+      for (const [i, sample] of without.entries()) if (sample.anomaly) expect(samples[i]).toEqual(sample);
+      const normal = samples.filter((_, i) => !without[i].anomaly);
+      const pasted = normal.filter(({ anomaly }) => anomaly);
+      expect(pasted.every(isDecoy)).toBe(true);
+      // Four standard deviations.
+      const deviation = 4 * Math.sqrt(normal.length * decoys * (1 - decoys));
+      expect(Math.abs(pasted.length - normal.length * decoys)).toBeLessThanOrEqual(deviation);
+      // Somebody of the other clip: seven frames, the last ones from there.
+      for (const { frames } of pasted) {
+        expect(frames.length).toBe(7);
+        const other = frames[1] < 26 ? 1 : 0;
+        for (const frame of frames.slice(3, 6)) expect(Math.floor(frame / 26)).toBe(other);
+        expect(frames[6]).toBe(52 + other);
+      }
+    }
+    expect(draw(0.5, 1).some(isDecoy)).toBe(false);
   });
 });

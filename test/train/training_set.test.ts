@@ -1,12 +1,18 @@
 import { describe, expect, it } from "vitest";
+import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
+import type { DatasetVideo } from "../../src/data/dataset.js";
+import { fromIterable } from "../../src/data/frame.js";
+import { Sampler } from "../../src/train/sampler.js";
+import type { TrainingClip, TrainingSet } from "../../src/train/training_set.js";
 import { Random } from "../support/numbers.js";
 import { loadSet, noise } from "../support/training_set.js";
+import { walk } from "../support/walkers.js";
 
 describe("training set", () => {
   it("finds neighbours by frame number; a missing one is replaced by the frame itself", async () => {
     const random = new Random(1);
     const other = noise(random, "a", { height: 8, width: 8 }, [0, 1]).video;
-    const set = await loadSet([other, noise(random, "b", { height: 8, width: 8 }, [2, 3, 5, 6, 9]).video], "none");
+    const set = await loadSet([other, noise(random, "b", { height: 8, width: 8 }, [2, 3, 5, 6, 9]).video]);
     const clip = set.clips[1]!;
     expect(clip.first).toBe(2);
     const of = (position: number) => set.framesOf(clip, position);
@@ -21,11 +27,119 @@ describe("training set", () => {
     const random = new Random(2);
     const own = noise(random, "v", { height: 8, width: 8 }, [0, 1, 2]);
     const short = noise(random, "short", { height: 8, width: 8 }, [0, 1]);
-    await expect(loadSet([], "none")).rejects.toThrow("noise has no training videos");
-    await expect(loadSet([own.video], "files")).rejects.toThrow("noise has no train/frames_abnormal");
+    await expect(loadSet([])).rejects.toThrow("noise has no training videos");
+    await expect(loadSet([own.video], { anomalies: "files" })).rejects.toThrow("noise has no train/frames_abnormal");
     const abnormal = { frames: short.video.open, masks: own.video.open };
-    await expect(loadSet([{ ...own.video, abnormal }], "files")).rejects.toThrow(
+    await expect(loadSet([{ ...own.video, abnormal }], { anomalies: "files" })).rejects.toThrow(
       "v has 3 frames and 2 abnormal frames",
     );
+  });
+});
+
+/** A video of so many frames of 8 × 8 pixels; all channels of frame i are i mod 256. */
+function plain(name: string, count: number, step = 1): DatasetVideo {
+  const frames = Array.from({ length: count }, (_, i) => ({ data: new Uint8Array(192).fill(i), number: step * i }));
+  const open = async () => ({ ...fromIterable(() => frames, { width: 8, height: 8, name }), step });
+  return { name, path: name, frameCount: count, open };
+}
+
+const namesOf = (clips: readonly TrainingClip[]) => clips.map(({ name }) => name);
+const lengthsOf = (clips: readonly TrainingClip[]) => clips.map(({ numbers }) => numbers.length);
+
+describe("clips that are kept apart", () => {
+  const clips = (count: number) => Array.from({ length: count }, (_, i) => plain(`${i}`, 2));
+
+  it("are whole, and evenly spread", async () => {
+    const kept = async (count: number, keptShare: number) => {
+      const set = await loadSet(clips(count), { keptShare });
+      const others = Array.from({ length: count }, (_, i) => `${i}`).filter(
+        (name) => !namesOf(set.kept).includes(name),
+      );
+      expect(namesOf(set.clips)).toEqual(others);
+      expect([...lengthsOf(set.clips), ...lengthsOf(set.kept)]).toEqual(Array(count).fill(2));
+      expect(set.sampleCount).toBe(2 * others.length);
+      return namesOf(set.kept).map(Number);
+    };
+    // The middle of each fifth of ten, of each half of ten, and so on.
+    expect(await kept(10, 0.5)).toEqual([1, 3, 5, 7, 9]);
+    expect(await kept(10, 0.2)).toEqual([2, 7]);
+    expect(await kept(4, 0.2)).toEqual([2]);
+    expect(await kept(4, 0.01)).toEqual([2]);
+    expect(await kept(7, 0.2)).toEqual([3]);
+    // Twelve at most: here one of ten.
+    expect(await kept(120, 0.2)).toEqual(Array.from({ length: 12 }, (_, i) => 5 + 10 * i));
+    expect(await kept(10, 0)).toEqual([]);
+  });
+
+  it("are the ends of clips if there are fewer than four, unless those are short", async () => {
+    // A fifth of 300 frames is 60; of 297 it is 59, which is too few.
+    const abnormal = { frames: plain("a", 300, 2).open, masks: plain("m", 300, 2).open };
+    const videos = [plain("a", 297), { ...plain("b", 300, 2), abnormal }, plain("c", 10)];
+    const set = await loadSet(videos, { keptShare: 0.2, anomalies: "files" });
+    expect([namesOf(set.clips), lengthsOf(set.clips)]).toEqual([
+      ["a", "b", "c"],
+      [297, 240, 10],
+    ]);
+    expect([namesOf(set.kept), lengthsOf(set.kept)]).toEqual([["b, end"], [60]]);
+    const [end] = set.kept;
+    expect([end.numbers[0], end.numbers.at(-1), end.step, end.first]).toEqual([480, 598, 2, 297 + 240]);
+    expect(set.clips[1].numbers.at(-1)).toBe(478);
+    expect([...(await set.archive.read(end.first))]).toEqual(Array(192).fill(240));
+    // Its abnormal frames and masks end with it.
+    const { frames, masks } = set.clips[1].abnormal!;
+    expect([frames.numbers.length, masks.numbers.length, masks.numbers.at(-1)]).toEqual([240, 240, 478]);
+    expect(set.sampleCount).toBe(297 + 240 + 10);
+    // A sample at the cut takes its own frame instead of one behind it.
+    expect(set.framesOf(set.clips[1], 239).frames[2]).toBe(297 + 239);
+    expect(set.framesOf(set.clips[1], 239).after).toBe(297 + 239);
+    expect(set.framesOf(set.clips[1], 236).frames[2]).toBe(297 + 239);
+  });
+
+  it("tell training sets apart", async () => {
+    const fingerprint = async (videos: DatasetVideo[], keptShare: number) =>
+      (await loadSet(videos, { keptShare })).fingerprint;
+    const all = await Promise.all([0, 0.2, 0.5].map((share) => fingerprint(clips(10), share)));
+    const cut = await Promise.all([0, 0.2, 0.3].map((share) => fingerprint([plain("0", 300)], share)));
+    expect(new Set([...all, ...cut]).size).toBe(6);
+    // The same clips, others of which are kept apart.
+    const one = await fingerprint([...clips(3), plain("3", 3)], 0.2);
+    const other = await fingerprint([...clips(2), plain("3", 3), plain("2", 2)], 0.2);
+    expect(one).not.toBe(other);
+    expect(await fingerprint(clips(10), 0.2)).toBe(all[1]);
+  });
+
+  /** The frames in the archive that the samples of some epochs need. */
+  function framesDrawn(set: TrainingSet, epochs: number): Set<number> {
+    const pseudo = { ...pseudoAnomalyDefaults, speedup: 0.3, drawn: 0.2, pieces: 0.1, frozen: 0.3, decoys: 0.5 };
+    const sampler = new Sampler(set, { seed: 3, size: { width: 48, height: 32 }, share: 0.6, pseudo });
+    const drawn = new Set<number>();
+    for (let i = 0; i < epochs * set.sampleCount; i++) {
+      const sample = sampler.draw(i, Math.floor(i / set.sampleCount), i % set.sampleCount);
+      for (const frame of [...sample.frames, sample.before, sample.after]) drawn.add(frame);
+    }
+    return drawn;
+  }
+
+  it("are never drawn, neither as a sample nor as what is pasted", { timeout: 60_000 }, async () => {
+    const size = { width: 72, height: 48, tall: 14, start: 8 };
+    const walkers = [1.2, 1.4, 1.6, 1.5].map((speed, i) => walk(`${i}`, speed, { ...size, count: 26 }));
+    const options = { anomalies: "pseudo", drawn: { seed: 1 } } as const;
+    const whole = await loadSet(walkers, { ...options, keptShare: 0.25 });
+    const cut = await loadSet([walk("long", 0.2, { ...size, count: 200 })], { ...options, keptShare: 0.3 });
+    for (const [set, first, count] of [
+      [whole, 2 * 26, 26],
+      [cut, 140, 60],
+    ] as const) {
+      expect([set.kept[0].first, set.kept[0].numbers.length]).toEqual([first, count]);
+      const drawn = framesDrawn(set, 8);
+      for (let frame = first; frame < first + count; frame++) expect(drawn.has(frame), `${frame}`).toBe(false);
+      // All others are drawn.
+      for (const { first: own, numbers } of set.clips) {
+        for (const [i] of numbers.entries()) expect(drawn.has(own + i), `${own + i}`).toBe(true);
+      }
+      // Some of the drawn objects and the backgrounds, which come last.
+      expect([...drawn].filter((frame) => frame >= (set === whole ? 4 * 26 : 200)).length).toBeGreaterThan(10);
+      expect(set.library!.clips.map(({ name }) => name)).toEqual(namesOf(set.clips));
+    }
   });
 });

@@ -319,10 +319,10 @@ function finalWords(
   const byLabels = validation.select === "labels";
   const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
-    const { epoch, figure } = kept;
+    const { epoch, figure, way } = kept;
     if (!byLabels) {
-      const rated = validations.find((one) => one.epoch === epoch);
-      return [`${name}: epoch ${epoch}${rated ? `, ${ratingWords(rated.result)}` : ""}`];
+      const rated = validations.find((one) => one.epoch === epoch)?.result;
+      return [`${name}: epoch ${epoch}${rated ? `, ${ratingWords({ ...rated, ...(way && { way }) })}` : ""}`];
     }
     const macroAuc = macroAucs.get(epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;

@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+import { InputError } from "../../src/errors.js";
+import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
+import { Schedule } from "../../src/train/progress.js";
+import { parseTraining, TrainingRun } from "../../src/train/run_checkpoint.js";
+import { type ScoringWay, scoringsOf } from "../../src/train/selection.js";
+import { tinyConfig } from "../support/model.js";
+import { Random } from "../support/numbers.js";
+import { datasetOf, loadSet, noise } from "../support/training_set.js";
+
+const size = { height: 32, width: 48 };
+const config: TrainingConfig = {
+  ...{ ...paperTraining, model: tinyConfig, size, batch: 4, microBatch: 4, epochs: 6, teacherEpochs: 4 },
+};
+const video = noise(new Random(1), "v", size, [0, 1, 2, 3]).video;
+const [byMean, byMotion] = scoringsOf(1).map(
+  (scoring): ScoringWay => ({ ...scoring, smoothing: { kind: "none" }, maskings: 1 }),
+);
+const byStudent: ScoringWay = { ...scoringsOf(2)[1], smoothing: { kind: "gaussian", sigma: 2 }, maskings: 1 };
+
+async function freshRun(): Promise<TrainingRun> {
+  const set = await loadSet([video]);
+  const options = {
+    config,
+    schedule: new Schedule(config, 1),
+    set,
+    dataset: datasetOf([video]),
+    datasetName: "folder",
+  };
+  return new TrainingRun(options);
+}
+
+/** Ends an epoch with this figure; its weights are all its number, from 1. */
+function endEpoch(run: TrainingRun, stage: 1 | 2, figure: number | undefined, way?: ScoringWay): boolean {
+  const number = run.progress.epoch + 1;
+  const { trained, running } = run.state;
+  run.state = { ...run.state, trained: trained.map(() => number), running: running.map(() => number) };
+  const best = run.keepIfBest(stage, figure, way);
+  run.progress.epoch++;
+  return best;
+}
+const biasOf = (run: TrainingRun, name: string) => run.modelCheckpoint().weights.get(`${name}.bias`)?.data[0];
+
+describe("the best model of a run", () => {
+  it("is that of the epoch with the best figure, the first of equal ones", async () => {
+    const run = await freshRun();
+    expect(endEpoch(run, 1, 0.5, byMotion)).toBe(true);
+    expect(endEpoch(run, 1, 0.7, byMean)).toBe(true);
+    expect(endEpoch(run, 1, 0.6, byMotion)).toBe(false);
+    expect(endEpoch(run, 1, 0.7, byMotion)).toBe(false);
+    expect(run.progress.best).toEqual({ epoch: 2, figure: 0.7, way: byMean });
+    expect([biasOf(run, "decoder_pred"), biasOf(run, "decoder_student_pred")]).toEqual([2, 2]);
+    expect(endEpoch(run, 2, 0.6, byStudent)).toBe(true);
+    expect(endEpoch(run, 2, undefined)).toBe(false);
+    expect(run.progress.bestStudent).toEqual({ epoch: 5, figure: 0.6, way: byStudent });
+    // The best teacher with the best student.
+    expect([biasOf(run, "decoder_pred"), biasOf(run, "decoder_student_pred")]).toEqual([2, 5]);
+  });
+
+  it("is the current one if no figure is known", async () => {
+    const run = await freshRun();
+    for (let epoch = 0; epoch < 3; epoch++) expect(endEpoch(run, 1, undefined)).toBe(false);
+    expect([run.progress.best, biasOf(run, "decoder_pred")]).toEqual([null, 3]);
+    // Even the worst figure is one.
+    expect(endEpoch(run, 1, 0)).toBe(true);
+  });
+
+  it("says how it is scored: by the teacher, unless the student's figure is higher", async () => {
+    const settingsOf = (run: TrainingRun) => run.modelCheckpoint().settings.tested;
+    const run = await freshRun();
+    // As the configuration says, if nothing was chosen.
+    const { smoothing, normalize } = config.test.evaluation;
+    expect(settingsOf(run)).toMatchObject({ scoring: "mean", rule: config.test.score, smoothing, normalize });
+    endEpoch(run, 1, 0.7, byMotion);
+    expect(settingsOf(run)).toEqual({ ...byMotion, normalize: false });
+    endEpoch(run, 2, 0.7, byStudent);
+    expect([run.way, settingsOf(run)]).toEqual([byMotion, { ...byMotion, normalize: false }]);
+    endEpoch(run, 2, 0.8, byStudent);
+    expect([run.way, settingsOf(run)]).toEqual([byStudent, { ...byStudent, normalize: false }]);
+    // Chosen by labels: scored as it was tested.
+    const byLabels = await freshRun();
+    endEpoch(byLabels, 1, 0.7);
+    expect([byLabels.way, settingsOf(byLabels)?.rule]).toEqual([undefined, config.test.score]);
+  });
+
+  it("is scored by more maskings without changing what was reported or saved", async () => {
+    for (const [figure, key] of [
+      [0.6, "best"],
+      [0.8, "bestStudent"],
+    ] as const) {
+      const run = await freshRun();
+      expect(() => run.setMaskings(3)).toThrow("no way to score was chosen");
+      endEpoch(run, 1, 0.7, byMotion);
+      endEpoch(run, 2, figure, byStudent);
+      const before = run.asTraining(run.checkpoint());
+      const text = JSON.stringify(before.training);
+      run.setMaskings(3);
+      expect(run.way?.maskings).toBe(3);
+      expect(run.progress[key]?.way?.maskings).toBe(3);
+      expect(run.modelCheckpoint().settings.tested?.maskings).toBe(3);
+      expect([byMotion.maskings, byStudent.maskings, JSON.stringify(before.training)]).toEqual([1, 1, text]);
+    }
+  });
+
+  it("is read again from a checkpoint, and refused if it says something else", async () => {
+    const run = await freshRun();
+    endEpoch(run, 1, 0.7, byMotion);
+    endEpoch(run, 2, 0.8);
+    const { training } = run.asTraining(run.checkpoint());
+    const json = () => JSON.parse(JSON.stringify(training)) as { progress: Record<string, unknown> };
+    expect(parseTraining(json(), "file").progress).toEqual(run.progress);
+    const refused = (best: unknown, message: string) => {
+      const changed = json();
+      changed.progress.best = best;
+      const read = () => parseTraining(changed, "file");
+      expect(read).toThrow(InputError);
+      expect(read).toThrow(message);
+    };
+    refused({ epoch: 1, microAuc: 0.7 }, "file: does not say which epoch was best");
+    refused(undefined, "file: does not say which epoch was best");
+    refused({ epoch: 1, figure: 0.7, way: { ...byMean, topK: 3 } }, "file: says to score in a way");
+    refused({ epoch: 1, figure: 0.7, way: null }, "file: says to score in a way");
+  });
+});
