@@ -21,7 +21,7 @@ export interface KindFigures {
   kind: ValidationKind;
   /** ROC-AUC of its frames against all normal frames, 0…1. */
   auc: number;
-  /** Its anomalies, and those of which a frame reaches the threshold. */
+  /** Its anomalies, and those of which a frame exceeds the threshold. */
   events: number;
   found: number;
 }
@@ -29,7 +29,7 @@ export interface KindFigures {
 /** How a disturbance of normal video is taken. */
 export interface DisturbanceFigures {
   disturbance: Disturbance;
-  /** Share of its frames that reach the threshold; undisturbed it is 0.01. */
+  /** Share of its frames that exceed the threshold; undisturbed it is 0.01. */
   falseAlarms: number;
 }
 
@@ -44,7 +44,7 @@ export interface ValidationResult {
   figure: number;
   /** The kind that is told worst. */
   worst: ValidationKind;
-  /** The score that one normal frame in a hundred reaches. */
+  /** The score that one normal frame in a hundred exceeds. */
   threshold: number;
   normalFrames: number;
   /** False alarms under disturbances; nothing is chosen by them. */
@@ -57,7 +57,7 @@ export interface ValidationScores {
   windows: readonly ValidationWindow[];
 }
 
-/** An event counts as found if it reaches this quantile of the normal frames' scores. */
+/** An event counts as found if it exceeds this quantile of the normal frames' scores. */
 const thresholdQuantile = 0.99;
 
 const smoothings: readonly Smoothing[] = [
