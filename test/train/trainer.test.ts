@@ -26,6 +26,8 @@ const config: TrainingConfig = {
     optimizer: { ...paperTraining.optimizer, learningRate: 1e-3 },
     schedule: "cosine",
     warmup: 0.5,
+    // choosing.test.ts tests the other way to choose.
+    validation: { ...paperTraining.validation, select: "labels" },
   },
   test: { ...paperTraining.test, every: 2 },
 };
