@@ -1,11 +1,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import sharp from "sharp";
 import { beforeAll, expect, it } from "vitest";
 import { openTrainingCheckpoint } from "../../../src/checkpoint/training_checkpoint.js";
+import { validationKinds } from "../../../src/data/anomalies/validation_anomaly.js";
 import { runInChild } from "../../support/child.js";
 import { expectRefusal, filesIn, frameFolder, sdmae, tool } from "../../support/cli.js";
 import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
+import { walk } from "../../support/walkers.js";
 
 const at = scratch();
 const network = [
@@ -26,12 +29,31 @@ const network = [
   ...["--batch", "4", "--epochs", "3", "--teacher-epochs", "2", "--anomalies", "none", "--lr", "0.001"],
 ];
 const data = () => ["--root", at("data")];
+const byLabels = ["--select", "labels"];
 /** Options that score frames in another way than the paper. */
 const scoring = [
   ...["--frame-score", "top-k", "--top-k", "2", "--tokens", "visible"],
   ...["--smoothing", "gaussian", "--sigma", "1", "--normalize"],
 ];
-const run = ["--adapter", testAdapter, "--save-every", "0.1", ...scoring];
+const run = ["--adapter", testAdapter, "--save-every", "0.1", ...byLabels, ...scoring];
+
+/** Four training videos in which a block walks, the third of which is short, and a test video. */
+async function walkers(root: string): Promise<void> {
+  const size = { width: 72, height: 48 };
+  const write = async (folder: string, speed: number, count: number) => {
+    mkdirSync(folder, { recursive: true });
+    const source = await walk(folder, speed, { ...size, tall: 10, count, start: 8 }).open();
+    for await (const { data, index } of source.frames()) {
+      const image = sharp(data, { raw: { ...size, channels: 3 } });
+      await image.toFile(join(folder, `${String(index).padStart(3, "0")}.png`));
+    }
+  };
+  const counts = [12, 12, 9, 12];
+  for (const [i, count] of counts.entries()) await write(join(root, `train/frames/0${i + 1}`), 2 + 0.5 * i, count);
+  await write(join(root, "test/frames/01"), 2, 8);
+  mkdirSync(join(root, "test/labels"), { recursive: true });
+  writeFileSync(join(root, "test/labels/01.txt"), "0\n0\n0\n0\n1\n1\n1\n1\n");
+}
 
 beforeAll(async () => {
   for (const folder of ["data/train/frames", "data/test/frames", "data/test/labels"]) {
@@ -61,9 +83,10 @@ const entriesOf = (folder: string): Record<string, unknown>[] =>
 it("trains, tests, and writes checkpoints, a log, a page and a model that can be scored with", async () => {
   const ran = await sdmae("train", ...data(), "--out", at("whole"), ...network, ...run);
   expect(ran.stderr).toMatch(/epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+, the best so far/);
+  const kept = "micro-AUC [\\d.]+, macro-AUC [\\d.]+ \\(epoch \\d, chosen by the labels of test videos\\)";
   expect(ran).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/best teacher: .*; best student: .*\nmodel: /),
+    stdout: expect.stringMatching(new RegExp(`^best teacher: ${kept}; best student: ${kept}\nmodel: `)),
   });
   expect(filesIn(at("whole"))).toEqual([
     ...["checkpoint-best-student.safetensors", "checkpoint-best.safetensors", "checkpoint-latest.safetensors"],
@@ -150,6 +173,53 @@ it("ends with the same bits if SIGKILL stopped the run and --resume continued it
   expect(filesIn(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
+it("chooses by pseudo-anomalies in videos that are kept apart, and says how it found them", async () => {
+  await walkers(at("walkers"));
+  const root = ["--root", at("walkers")];
+  const folder = at("chosen");
+  const short = ["--epochs", "2", "--teacher-epochs", "1", "--validation-share", "0.25", "--adapter", testAdapter];
+  const ran = await sdmae("train", ...root, "--out", folder, ...network, ...short);
+  const figures =
+    "pseudo-anomalies: AUC [\\d.]+, found [\\d.]+ \\(worst: [a-z-]+, AUC [\\d.]+, found [01] of 1\\), scored by [a-z-]+.*";
+  expect(ran.stderr).toMatch(new RegExp(`^epoch 1: ${figures}, the best so far$`, "m"));
+  // Labels are measured, but choose nothing.
+  expect(ran.stderr).toMatch(/^epoch 1: micro-AUC [\d.]+, macro-AUC [\d.]+$/m);
+  expect(ran).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(
+      new RegExp(`^best teacher: epoch 1, ${figures}; best student: epoch 2, ${figures}\nmodel: `),
+    ),
+  });
+  expect(filesIn(folder)).toContain("checkpoint-best-student.safetensors");
+  const entries = entriesOf(folder);
+  expect(entries.filter(({ type }) => type === "test").map(({ best }) => best)).toEqual([false, false]);
+  const rated = entries.filter(({ type }) => type === "validation");
+  expect(rated.map(({ epoch, stage, best }) => [epoch, stage, best])).toEqual([
+    [1, 1, true],
+    [2, 2, true],
+  ]);
+  // Three videos of 12 frames remain. Nine frames are too few for time to run twice as fast.
+  expect(entries.filter(({ type }) => type === "step").length).toBe(2 * Math.floor(36 / 4));
+  const kinds = validationKinds.filter((kind) => kind !== "speed-up");
+  for (const { kinds: rows } of rated) {
+    expect((rows as { kind: string; events: number }[]).map(({ kind, events }) => [kind, events])).toEqual(
+      kinds.map((kind) => [kind, 1]),
+    );
+  }
+  // The model says how it is scored: as the better one of both was.
+  const [teacher, student] = rated as { figure: number; way: Record<string, unknown> }[];
+  const { scoring, tokens } = (student!.figure > teacher!.figure ? student : teacher)!.way;
+  const json = at("chosen.json");
+  const model = ["-c", join(folder, "model.safetensors"), "--adapter", testAdapter, "--json", json];
+  expect(await sdmae("eval", ...root, ...model)).toMatchObject({ code: 0 });
+  const { settings } = JSON.parse(readFileSync(json, "utf8")) as { settings: Record<string, unknown> };
+  expect(settings).toMatchObject({ scoring, tokens, normalize: false });
+
+  const resumed = ["train", "--out", folder, "--resume", "--quiet", "--adapter", testAdapter];
+  expectRefusal(await sdmae(...resumed, "--validation-share", "0.5"), "validation.share was 0.25, not 0.5");
+  expectRefusal(await sdmae(...resumed, ...byLabels), "validation.select was validation, not labels");
+});
+
 it("names the last good checkpoint if the loss becomes NaN", async () => {
   const folder = at("diverged");
   const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
@@ -185,14 +255,20 @@ it("starts in the folder of a run that failed early, and says if only a teacher 
     "--out",
     folder,
     ...network,
-    ...run,
     "--epochs",
     "1",
     "--teacher-epochs",
     "1",
+    "--adapter",
+    testAdapter,
   );
   expect(ran.code).toBe(0);
   expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student \(it is not trained\)/);
+  // Nothing is kept apart of two short videos.
+  expect(ran.stderr).toMatch(
+    /^warning: no epoch is chosen, the last one is kept: no training clip is long enough to keep a part of it for validation$/m,
+  );
+  expect(ran.stdout).toMatch(/^no epoch was chosen, the last one is kept; loss of the last epoch: [\d.]+\nmodel: /);
   expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
   const scored = (...options: string[]) =>
     sdmae(
@@ -254,12 +330,36 @@ it("refuses options and data that do not work, alone or together, and says why",
     ...network,
     ...init,
   );
-  await refused("are shares: their sum is above 1", ...out, ...data(), "--speedup", "0.6", "--pieces", "0.5");
-  const none = [...out, ...data(), ...network];
+  const shares = ["--speedup", "0.6", "--drawn", "0.3", "--pieces", "0.2"];
+  await refused(
+    "--speedup 0.6, --drawn 0.3 and --pieces 0.2 are shares: their sum is above 1",
+    ...out,
+    ...data(),
+    ...shares,
+  );
+  await refused(
+    "--select <by>' argument 'best' is invalid. Allowed choices are validation, labels",
+    "--select",
+    "best",
+  );
+  for (const share of ["0", "0.6", "x"]) {
+    await refused(`'${share}' is invalid. Give a number from 0.01 to 0.5`, "--validation-share", share);
+  }
+  const usual = [...out, ...data(), ...network];
+  const none = [...usual, ...byLabels];
   const anomaly = ["--frame-score", "anomaly-map", "--score", "student"];
   await refused("--speedup has no effect with --anomalies none", ...none, "--speedup", "0.3");
   await refused("--anomaly-share has no effect with --anomalies none", ...none, "--anomaly-share", "0.3");
   await refused("--speedup has no effect with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
+  await refused("--validation-share has no effect with --select labels", ...none, "--validation-share", "0.3");
+  for (const option of [
+    ["--score", "student"],
+    ["--frame-score", "top-k"],
+    ["--maskings", "2"],
+  ]) {
+    const says = `${option[0]} has no effect because validation chooses how frames are scored: add --select labels`;
+    await refused(says, ...usual, ...option);
+  }
   await refused("--scene-seeds has no effect without --dataset scene", ...none, "--scene-seeds", "1-3");
   await refused("--maskings 2 has no effect", ...none, "--masking", "gradient", "--maskings", "2");
   await refused("--score has no effect, because the frame score anomaly-map uses no errors", ...none, ...anomaly);

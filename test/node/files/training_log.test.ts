@@ -140,8 +140,8 @@ test("a rewind drops later steps, and the epochs that they belong to", async () 
 test.for([
   ['{"type":"step","epoch":1', "not JSON"],
   ["", "not JSON"],
-  ["17", '"type" is not one of run, step, epoch, test, note'],
-  ['{"type":"constructor"}', '"type" is not one of run, step, epoch, test, note'],
+  ["17", '"type" is not one of run, step, epoch, test, validation, note'],
+  ['{"type":"constructor"}', '"type" is not one of run, step, epoch, test, validation, note'],
   [JSON.stringify({ ...step(2), step: 1.5 }), '"step" is 1.5'],
   [JSON.stringify({ ...step(2), loss: "0.1" }), '"loss" is "0.1"'],
   [JSON.stringify({ ...epoch(2), epoch: undefined }), '"epoch" is missing'],
