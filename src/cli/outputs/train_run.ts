@@ -162,8 +162,7 @@ export class Run {
   }
 
   private addValidation({ result, ...report }: ValidationReport): void {
-    const { figure, auc, found, worst, way } = result;
-    const [kinds, disturbances] = [result.kinds, result.disturbances].map((rows) => rows.map((row) => ({ ...row })));
+    const { figure, auc, found, worst, way, kinds, disturbances } = result;
     const figures = { figure, auc, found, worst, way: { ...way }, kinds, disturbances };
     this.log.append({ type: "validation", ...report, ...figures });
     this.lastSeconds = report.seconds;
