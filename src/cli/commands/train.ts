@@ -226,6 +226,7 @@ async function trainRun(
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
     });
+    run.logWays(result);
     const words = finalWords(result, config, run.macroAucs());
     await run.end("done", words);
     console.log(words);

@@ -15,7 +15,7 @@ import type { TrainingPresetName } from "../../train/presets.js";
 import type { StepReport, TestReport, ValidationReport } from "../../train/progress.js";
 import type { CheckpointKind } from "../../train/run_checkpoint.js";
 import type { ScoringWay, ValidationResult } from "../../train/selection.js";
-import type { TrainOptions } from "../../train/trainer.js";
+import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
 
@@ -162,8 +162,7 @@ export class Run {
   }
 
   private addValidation({ result, ...report }: ValidationReport): void {
-    const { figure, auc, found, worst, way } = result;
-    const [kinds, disturbances] = [result.kinds, result.disturbances].map((rows) => rows.map((row) => ({ ...row })));
+    const { figure, auc, found, worst, way, kinds, disturbances } = result;
     const figures = { figure, auc, found, worst, way: { ...way }, kinds, disturbances };
     this.log.append({ type: "validation", ...report, ...figures });
     this.lastSeconds = report.seconds;
@@ -181,6 +180,17 @@ export class Run {
   macroAucs(): Map<number, number> {
     const tests = this.log.entries().filter((entry) => entry.type === "test");
     return new Map(tests.flatMap(({ epoch, macroAuc }) => (macroAuc === undefined ? [] : [[epoch, macroAuc]])));
+  }
+
+  /** Logs how kept models are scored if that has changed: maskings are chosen after all epochs. */
+  logWays({ best, bestStudent }: Pick<TrainResult, "best" | "bestStudent">): void {
+    for (const { epoch, way } of [best, bestStudent].filter((kept) => kept !== undefined)) {
+      const rated = this.log
+        .entries()
+        .filter((entry) => entry.type === "validation")
+        .find((entry) => entry.epoch === epoch);
+      if (way && rated && rated.way.maskings !== way.maskings) this.log.append({ ...rated, way: { ...way } });
+    }
   }
 
   /** Ends the run, on its page and in its log. */

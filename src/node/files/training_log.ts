@@ -56,6 +56,30 @@ export interface TestEntry {
   seconds: number;
 }
 
+/** How frames are scored (`ScoringWay`). Another version may have other names. */
+export interface LoggedWay {
+  scoring: string;
+  tokens: string;
+  topK: number;
+  rule: string;
+  smoothing: { readonly kind: string; readonly sigma?: number };
+  maskings: number;
+}
+
+/** How well pseudo-anomalies of one kind are told: the AUC of their frames, the events found. */
+export interface LoggedKind {
+  kind: string;
+  auc: number;
+  events: number;
+  found: number;
+}
+
+/** Normal video that is disturbed: the share of its frames that reach the threshold. */
+export interface LoggedDisturbance {
+  disturbance: string;
+  falseAlarms: number;
+}
+
 /** A rating of the model after an epoch, without labels. Shares and AUCs are 0…1. */
 export interface ValidationEntry {
   type: "validation";
@@ -68,12 +92,10 @@ export interface ValidationEntry {
   found: number;
   /** The kind that is told worst. */
   worst: string;
-  /** How frames are scored. */
-  way: Readonly<Record<string, unknown>>;
-  /** By kind: its AUC, its events, and those that are found. */
-  kinds: readonly Readonly<Record<string, unknown>>[];
-  /** By disturbance of normal video: the share of frames that are false alarms. */
-  disturbances: readonly Readonly<Record<string, unknown>>[];
+  way: LoggedWay;
+  /** At least one. */
+  kinds: readonly LoggedKind[];
+  disturbances: readonly LoggedDisturbance[];
   /** Whether it is better than all before it in its stage. */
   best: boolean;
   seconds: number;
@@ -94,6 +116,29 @@ const number: Check = (value) => typeof value === "number" || value === null;
 const maybeNumber: Check = (value) => value === undefined || number(value);
 const text: Check = (value) => typeof value === "string";
 const record: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const share: Check = (value) => typeof value === "number" && value >= 0 && value <= 1;
+const positive: Check = (value) => typeof value === "number" && value > 0;
+/** An object whose fields pass their checks. */
+const shaped =
+  (checks: Readonly<Record<string, Check>>): Check =>
+  (value) =>
+    record(value) && Object.entries(checks).every(([name, check]) => check((value as Record<string, unknown>)[name]));
+const way = shaped({
+  scoring: text,
+  tokens: text,
+  topK: whole,
+  rule: text,
+  smoothing: shaped({ kind: text, sigma: (value) => value === undefined || positive(value) }),
+  maskings: whole,
+} satisfies Record<keyof LoggedWay, Check>);
+const kindShape = shaped({
+  kind: text,
+  auc: share,
+  events: whole,
+  found: (value) => value === 0 || whole(value),
+} satisfies Record<keyof LoggedKind, Check>);
+const disturbance = shaped({ disturbance: text, falseAlarms: share } satisfies Record<keyof LoggedDisturbance, Check>);
+const kind: Check = (value) => kindShape(value) && (value as LoggedKind).found <= (value as LoggedKind).events;
 
 /** What the fields of each type of entry must be. */
 const fields: {
@@ -121,13 +166,13 @@ const fields: {
   validation: {
     epoch: whole,
     stage: whole,
-    figure: number,
-    auc: number,
-    found: number,
+    figure: share,
+    auc: share,
+    found: share,
     worst: text,
-    way: record,
-    kinds: (v) => Array.isArray(v) && v.every(record),
-    disturbances: (v) => Array.isArray(v) && v.every(record),
+    way,
+    kinds: (v) => Array.isArray(v) && v.length > 0 && v.every(kind),
+    disturbances: (v) => Array.isArray(v) && v.every(disturbance),
     best: (v) => typeof v === "boolean",
     seconds: number,
   },
@@ -280,7 +325,7 @@ function parse(line: string, where: string): LogEntry {
     throw damaged(`"type" is not one of ${Object.keys(fields).join(", ")}`);
   }
   for (const [name, check] of Object.entries<Check>(fields[type as LogEntry["type"]])) {
-    if (!check(entry[name])) throw damaged(`"${name}" is ${JSON.stringify(entry[name]) ?? "missing"}`);
+    if (!check(entry[name])) throw damaged(`"${name}" is ${oneLine(JSON.stringify(entry[name]) ?? "missing")}`);
     if (entry[name] === null) entry[name] = Number.NaN;
   }
   return entry as unknown as LogEntry;

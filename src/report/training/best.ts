@@ -1,4 +1,17 @@
-/** The best test of each stage: the last one that was better than all before it. */
-export function bestOf<T extends { best: boolean; stage: number | null }>(tests: readonly T[]): T[] {
-  return [...new Map(tests.filter(({ best }) => best).map((test) => [test.stage, test])).values()];
+// Which tests and validations of a run stand out.
+
+/** The best test or validation of each stage: the last one that was better than all before it. */
+export function bestOf<T extends { best: boolean; stage: number | null }>(list: readonly T[]): T[] {
+  return [...new Map(list.filter(({ best }) => best).map((one) => [one.stage, one])).values()];
+}
+
+/** The tests of the epochs that were chosen: by labels, or by the validations. */
+export function chosenTests<T extends { best: boolean; epoch: number | null; stage: number | null }>(
+  select: "validation" | "labels",
+  tests: readonly T[],
+  validations: readonly { best: boolean; epoch: number | null; stage: number | null }[],
+): T[] {
+  if (select === "labels") return bestOf(tests);
+  const epochs = new Set(bestOf(validations).map(({ epoch }) => epoch));
+  return tests.filter(({ epoch }) => epochs.has(epoch));
 }

@@ -1,7 +1,14 @@
 // The curves of a training log, reduced to few points.
-import type { EpochEntry, LogEntry, RunEntry, StepEntry, TestEntry } from "../../node/files/training_log.js";
-import { bestOf } from "./best.js";
-import type { StepPoint, TrainingData, TrainingState } from "./data.js";
+import type {
+  EpochEntry,
+  LogEntry,
+  RunEntry,
+  StepEntry,
+  TestEntry,
+  ValidationEntry,
+} from "../../node/files/training_log.js";
+import { bestOf, chosenTests } from "./best.js";
+import type { ChosenValidation, StepPoint, TrainingData, TrainingState, ValidationPoint } from "./data.js";
 
 /** The most points of a curve. */
 const MOST = 2000;
@@ -36,6 +43,7 @@ export class TrainingCurves {
   /** The number of steps that share a point: a power of two. */
   private width = 1;
   private epochs: EpochEntry[] = [];
+  private validations: ValidationEntry[] = [];
   private tests: TestEntry[] = [];
   private notes: string[] = [];
   private runs: RunEntry[] = [];
@@ -46,18 +54,26 @@ export class TrainingCurves {
       this.log = log;
       this.read = 0;
       this.width = 1;
-      for (const list of [this.buckets, this.epochs, this.tests, this.notes, this.runs]) list.length = 0;
+      const { buckets, epochs, validations, tests, notes, runs } = this;
+      for (const list of [buckets, epochs, validations, tests, notes, runs]) list.length = 0;
     }
     for (; this.read < log.length; this.read++) this.take(log[this.read]);
   }
 
   /** The data ({@link TrainingData}) as JSON, with six significant digits. */
   json(state: TrainingState, updated: Date): string {
+    const select = selectOf(this.runs);
+    const { validations, tests } = this;
+    const best = bestOf(validations);
+    const chosen = chosenOf(best);
     const rest: Omit<TrainingData, "steps"> = {
       updated: updated.toISOString(),
       state,
       epochs: thinned(this.epochs),
-      tests: thinned(this.tests, bestOf(this.tests)),
+      select,
+      validations: thinned(validations, best).map(pointOfValidation),
+      ...(chosen && { chosen }),
+      tests: thinned(tests, chosenTests(select, tests, validations)),
       // Each test may add the same note.
       notes: [...new Set(this.notes)].slice(-100),
       facts: factsOf(this.runs),
@@ -77,6 +93,9 @@ export class TrainingCurves {
         break;
       case "epoch":
         this.epochs.push(entry);
+        break;
+      case "validation":
+        this.validations.push(entry);
         break;
       case "test":
         this.tests.push(entry);
@@ -150,6 +169,40 @@ function pointOf({ first, last, stage, epoch, losses, learningRates, speeds, sec
   const mean = ({ sum, count }: Moments) => sum / count;
   const { low, high } = losses;
   return [first, last, stage, epoch, mean(losses), low, high, mean(learningRates), mean(speeds), seconds];
+}
+
+function pointOfValidation({
+  epoch,
+  stage,
+  figure,
+  auc,
+  found,
+  worst,
+  best,
+  seconds,
+}: ValidationEntry): ValidationPoint {
+  return { epoch, stage, figure, auc, found, worst, best, seconds };
+}
+
+/** Of the best ones of the stages that with the highest figure; of equal ones the first. */
+function chosenOf(best: readonly ValidationEntry[]): ChosenValidation | undefined {
+  const chosen = best.toSorted((a, b) => b.figure - a.figure || a.stage - b.stage).at(0);
+  if (!chosen) return undefined;
+  const { epoch, stage, way, kinds, disturbances } = chosen;
+  const { scoring, tokens, topK, rule, smoothing, maskings } = way;
+  return {
+    epoch,
+    stage,
+    way: { scoring, tokens, topK, rule, smoothing, maskings },
+    kinds: kinds.map(({ kind, auc, events, found }) => ({ kind, auc, events, found })),
+    disturbances: disturbances.map(({ disturbance, falseAlarms }) => ({ disturbance, falseAlarms })),
+  };
+}
+
+/** Runs of versions that could not validate chose by labels. */
+function selectOf(runs: readonly RunEntry[]): TrainingData["select"] {
+  const validation = runs.at(-1)?.settings.validation as { select?: unknown } | null | undefined;
+  return validation?.select === "validation" ? "validation" : "labels";
 }
 
 /** A number that is not finite becomes null. */

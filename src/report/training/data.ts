@@ -1,5 +1,12 @@
 // The data of a training run's page.
-import type { EpochEntry, TestEntry } from "../../node/files/training_log.js";
+import type {
+  EpochEntry,
+  LoggedDisturbance,
+  LoggedKind,
+  LoggedWay,
+  TestEntry,
+  ValidationEntry,
+} from "../../node/files/training_log.js";
 
 /** The state of a training run. */
 export interface TrainingState {
@@ -41,6 +48,18 @@ export const [FIRST, LAST, STAGE, EPOCH, LOSS, LOW, HIGH, RATE, SPEED, SECONDS] 
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 ] as const;
 
+/** A validation without what only the table of the chosen one shows. */
+export type ValidationPoint = Omit<ValidationEntry, "type" | "way" | "kinds" | "disturbances">;
+
+/** The validation that says how the model is scored: the best one of all stages. */
+export interface ChosenValidation {
+  epoch: number;
+  stage: number;
+  way: LoggedWay;
+  kinds: readonly LoggedKind[];
+  disturbances: readonly LoggedDisturbance[];
+}
+
 /** What `curves.js` gives to the page. */
 export interface TrainingData {
   /** When it was written: ISO 8601. */
@@ -49,6 +68,11 @@ export interface TrainingData {
   /** At most 2,000, in order. */
   steps: readonly StepPoint[];
   epochs: readonly EpochEntry[];
+  /** What chooses the epoch and the way of scoring: validation, or labels of test videos. */
+  select: "validation" | "labels";
+  validations: readonly ValidationPoint[];
+  /** Absent before the first validation. */
+  chosen?: ChosenValidation;
   tests: readonly TestEntry[];
   notes: readonly string[];
   /** Settings and versions, in order. */

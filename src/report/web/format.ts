@@ -10,6 +10,11 @@ export function percent(value: number | null | undefined): string {
   return value == null ? NONE : signed(value.toFixed(2));
 }
 
+/** {@link percent} of a share, 0…1. */
+export function share(value: number | null | undefined): string {
+  return percent(value == null ? null : 100 * value);
+}
+
 /** A difference in percentage points, "+1.20". */
 export function difference(value: number): string {
   const text = value.toFixed(2);

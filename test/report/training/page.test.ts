@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { LogEntry, StepEntry } from "../../../src/node/files/training_log.js";
+import { validationKinds } from "../../../src/data/anomalies/validation_anomaly.js";
+import type { LogEntry, RunEntry, StepEntry, ValidationEntry } from "../../../src/node/files/training_log.js";
 import { uniformGenerator } from "../../../src/random.js";
 import type { TrainingData } from "../../../src/report/training/data.js";
 import { runningMeans } from "../../../src/report/training/page/running_mean.js";
@@ -39,6 +40,37 @@ function runOf(steps: number, secondStage = Infinity, epochSteps = 10): LogEntry
     log.push({ type: "test", epoch, stage, microAuc, macroAuc: 0.95, best: true, seconds: step / 2 });
   }
   return log;
+}
+
+const kinds = validationKinds.map((kind, i) => ({ kind, auc: 0.99 - i / 100, events: 4, found: i < 12 ? 4 : 3 }));
+const way = {
+  ...{ scoring: "top-anomaly", tokens: "all", topK: 3, rule: "teacher", minMotion: 0 },
+  ...{ smoothing: { kind: "gaussian", sigma: 4 }, maskings: 1 },
+};
+/** By stage, figures of which the third and the sixth are the best of their stage. */
+const figures = [0.5, 0.61, 0.72, 0.7, 0.69, 0.81, 0.8, 0.79];
+
+/** Eight epochs that were validated, three of them the student's, and tested. */
+function validatedRun(select: "validation" | "labels" = "validation"): LogEntry[] {
+  let best = [0, 0, 0];
+  return runOf(80, 6).flatMap((entry): LogEntry[] => {
+    if (entry.type === "run") return [{ ...entry, settings: { validation: { select, share: 0.2 } } }];
+    if (entry.type !== "test") return [entry];
+    if (select === "labels") return [{ ...entry, best: entry.epoch !== 5 }];
+    const { epoch, stage, seconds } = entry;
+    const figure = figures[epoch - 1];
+    const isBest = figure > best[stage];
+    if (isBest) best = best.with(stage, figure);
+    const disturbances = [{ disturbance: "night", falseAlarms: epoch / 100 }];
+    // Each epoch has another kind that is told worst, and another smoothing.
+    const own = kinds.map((one, i) => (i === epoch ? { ...one, auc: 0.25, found: 0 } : one));
+    const rating = { figure, auc: figure + 0.1, found: figure - 0.1, worst: validationKinds[epoch] };
+    const scored = { way: { ...way, smoothing: { kind: "gaussian", sigma: epoch } }, kinds: own, disturbances };
+    const validation: ValidationEntry = {
+      ...{ type: "validation", epoch, stage, ...rating, ...scored, best: isBest, seconds },
+    };
+    return [validation, { ...entry, best: false }];
+  });
 }
 
 const at = scratch();
@@ -147,6 +179,71 @@ describe("as text", () => {
     expect(epochs.at(-1)!.epoch).toBe(2501);
   });
 
+  test("validations: their figures, and of the best one how frames are scored and the kinds", async () => {
+    await page.update(validatedRun(), running);
+    const { select, validations, chosen, tests } = said();
+    expect(select).toBe("validation");
+    expect(validations.map(({ figure }) => figure)).toEqual(figures);
+    expect(validations.map(({ epoch, best }) => best && epoch)).toEqual([1, 2, 3, false, false, 6, false, false]);
+    expect(validations[3]).toEqual({
+      ...{ epoch: 4, stage: 1, figure: 0.7, auc: 0.8, found: 0.6, worst: "scooter", best: false, seconds: 20 },
+    });
+    expect(chosen).toMatchObject({ epoch: 6, stage: 2, disturbances: [{ disturbance: "night", falseAlarms: 0.06 }] });
+    expect(chosen!.way).toEqual({
+      ...{ scoring: "top-anomaly", tokens: "all", topK: 3, rule: "teacher" },
+      ...{ smoothing: { kind: "gaussian", sigma: 6 }, maskings: 1 },
+    });
+    expect(chosen!.kinds.filter(({ found }) => found === 0).map(({ kind }) => kind)).toEqual(["standing"]);
+    expect(tests).toHaveLength(8);
+  });
+
+  test("of both stages the higher figure says how frames are scored, of equal ones the teacher's", async () => {
+    const log = validatedRun();
+    const student = log.find((entry) => entry.type === "validation" && entry.epoch === 6) as ValidationEntry;
+    for (const [figure, epoch] of [
+      [0.72, 3],
+      [0.7200000001, 6],
+      [0.6, 3],
+    ]) {
+      student.figure = figure;
+      await page.update([...log], running);
+      expect(said().chosen!.epoch).toBe(epoch);
+    }
+  });
+
+  test.for<[settings: RunEntry["settings"], select: string]>([
+    [{ validation: { select: "validation" } }, "validation"],
+    [{ validation: { select: "labels" } }, "labels"],
+    // A version that could only choose by labels, and settings that nobody wrote.
+    [{}, "labels"],
+    [{ validation: null }, "labels"],
+    [{ validation: "validation" }, "labels"],
+  ])("what chooses is in the settings: %j", async ([settings, select]) => {
+    await page.update([{ ...(runOf(0)[0] as RunEntry), settings }], running);
+    expect(said().select).toBe(select);
+    expect(said()).not.toHaveProperty("chosen");
+  });
+
+  test("a long run keeps the best validations and the tests of their epochs", async () => {
+    const [best, chosen] = [1235, 4321];
+    const long = Array.from({ length: 5000 }, (_, i): LogEntry[] => {
+      const [epoch, stage] = [i + 1, i < 2500 ? 1 : 2];
+      const rating = { figure: 0.5, auc: 0.5, found: 0.5, worst: "stop", way, kinds, disturbances: [] };
+      const isBest = epoch === best || epoch === chosen;
+      return [
+        { type: "validation", epoch, stage, ...rating, best: isBest, seconds: epoch },
+        { type: "test", epoch, stage, microAuc: 0.9, best: false, seconds: epoch },
+      ];
+    }).flat();
+    await page.update([...validatedRun().slice(0, 1), ...long], running);
+    const { validations, tests } = said();
+    for (const list of [validations, tests]) {
+      expect(list.length).toBeLessThanOrEqual(2000);
+      expect(list.map(({ epoch }) => epoch)).toEqual(expect.arrayContaining([best, chosen, 5000]));
+    }
+    expect(readFileSync(at("curves.js")).length).toBeLessThan(600_000);
+  });
+
   test("another log starts from the beginning", async () => {
     await page.update(runOf(500), running);
     await page.update(runOf(30), running);
@@ -243,10 +340,10 @@ describe("in a browser", () => {
         method === "Network.requestWillBeSent" && /curves\.js/.test((params.request as { url: string }).url),
     ).length;
 
-  /** Whether a column of the loss plot, at 0…1 of its width, has a colour. */
-  const hasColour = (browser: Chromium, part: number, [r, g, b]: readonly number[]) =>
+  /** Whether a column of a section's plot, at 0…1 of its width, has a colour. */
+  const hasColour = (browser: Chromium, part: number, [r, g, b]: readonly number[], section = "#loss") =>
     browser.evaluate<boolean>(`(() => {
-      const [canvas, over] = ["#loss .plot canvas", "#loss .u-over"].map((s) => document.querySelector(s));
+      const [canvas, over] = [".plot canvas", ".u-over"].map((s) => document.querySelector("${section} " + s));
       const [c, o] = [canvas, over].map((e) => e.getBoundingClientRect());
       const x = Math.round(o.left - c.left + ${part} * o.width);
       const { data } = canvas.getContext("2d").getImageData(x, Math.round(o.top - c.top), 1, Math.round(o.height));
@@ -370,6 +467,131 @@ describe("in a browser", () => {
     }
   });
 
+  const rowsOf = (browser: Chromium, selector: string) =>
+    browser.evaluate<string[]>(
+      `[...document.querySelectorAll(${JSON.stringify(`${selector} tbody tr`)})].map((row) => row.textContent)`,
+    );
+  const texts = (browser: Chromium, selector: string) =>
+    browser.evaluate<string[]>(
+      `[...document.querySelectorAll(${JSON.stringify(selector)})].map((one) => one.textContent)`,
+    );
+
+  test("validations have curves, cards, the way of scoring and a table by kind", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "validated");
+    await page.update(validatedRun(), { state: "done", text: "finished" });
+    const browser = await open(1280, "light");
+    await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+    const cards = (await texts(browser, ".tiles li")).filter((text) => text.startsWith("Best"));
+    expect(cards).toEqual([
+      "Best teacher, validation72.00%in epoch\u00a03; AUC\u00a082.00\u00a0%, found\u00a062.00\u00a0%",
+      "Best student, validation81.00%in epoch\u00a06; AUC\u00a091.00\u00a0%, found\u00a071.00\u00a0%",
+    ]);
+    expect(await textOf(browser, ".way")).toBe(
+      "Chosen: epoch 6, student. A frame's score is the mean of the 3 largest values of the predicted anomaly map, " +
+        "smoothed over time by a Gaussian of 6 frames, with one masking per frame.",
+    );
+    // The seventh kind is told worst in epoch 6, then the two of which an event is not found.
+    const rows = await rowsOf(browser, ".kinds.all");
+    expect(rows).toHaveLength(14);
+    expect(rows.slice(0, 4)).toEqual([
+      "standinga pole with a sign stands in the way25.000 of 4",
+      "loopa few frames repeat in one place86.003 of 4",
+      "backwardstime runs backwards in one place87.003 of 4",
+      "stoptime stands still in one place88.004 of 4",
+    ]);
+    expect(rows.at(-1)).toBe("fastsomebody moves much too fast99.004 of 4");
+    expect(await texts(browser, ".missed")).toEqual(["0 of 4"]);
+    expect(await rowsOf(browser, ".kinds:not(.all)")).toEqual(["nightdark and pale, with some noise6.00"]);
+
+    // The labels have no part in this; what they measure stands apart.
+    expect(await textOf(browser, "#tests .about")).toMatch(/^Measured, not used to choose: /);
+    expect(await texts(browser, "#tests .key li")).toContain("epoch that validation chose");
+    expect(await texts(browser, "#tests tr.best td:first-child")).toEqual(["6", "3"]);
+
+    const tipAt = async (part: number) => {
+      const box = await browser.evaluate<{ x: number; y: number; width: number; height: number }>(
+        `(() => { const over = document.querySelector("#validation .u-over"); over.scrollIntoView({ block: "center" });
+          return over.getBoundingClientRect().toJSON(); })()`,
+      );
+      const [x, y] = [box.x + part * box.width, box.y + box.height / 2];
+      await browser.send("Input.dispatchMouseEvent", { type: "mouseMoved", x, y });
+      return textOf(browser, "#validation .tip");
+    };
+    expect(await tipAt(0.001)).toBe(
+      "epoch 1, stage 1figure 50.00 %AUC 60.00 %events found 40.00 %worst: speed-upbest so far",
+    );
+    expect(await tipAt(0.999)).toBe("epoch 8, stage 2figure 79.00 %AUC 89.00 %events found 69.00 %worst: odd-size");
+    const [blue, orange] = [
+      [0x00, 0x67, 0xa5],
+      [0xc2, 0x4e, 0x00],
+    ];
+    // Epochs 3 and 6: curves of the teacher, then of the student, each with a ring.
+    const ink = [0x17, 0x1c, 0x24];
+    for (const [part, colours] of [
+      [2 / 7, [true, false, true]],
+      [3 / 7, [true, false, false]],
+      [5 / 7, [false, true, true]],
+      [6 / 7, [false, true, false]],
+    ] as const) {
+      const found = [blue, orange, ink].map((colour) => hasColour(browser, part, colour, "#validation"));
+      expect(await Promise.all(found), `at ${part}`).toEqual(colours);
+    }
+    expect(browser.complaints()).toEqual([]);
+  });
+
+  test("while the run is running, and if the teacher alone scores, the page says so", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const log = validatedRun().filter((entry) => entry.type !== "validation" || entry.epoch !== 6);
+    const student = log.find((entry) => entry.type === "validation" && entry.stage === 2) as ValidationEntry;
+    Object.assign(student, { best: true, figure: 0.71 });
+    const page = await TrainingPage.open(at(), "teacher");
+    await page.update(log, running);
+    const browser = await open(1280, "dark");
+    await expect.poll(() => textOf(browser, ".way"), { timeout: 10_000 }).toMatch(/^Best so far: epoch 3, teacher\. /);
+    expect(await textOf(browser, ".way")).toMatch(/No student has a higher figure, so the teacher alone scores\.$/);
+    // Before the student's first validation there is nothing to compare.
+    await page.update(
+      log.filter((entry) => entry.type !== "validation" || entry.stage === 1),
+      running,
+    );
+    await expect.poll(() => textOf(browser, ".way"), { timeout: 10_000 }).toMatch(/with one masking per frame\.$/);
+    expect(await texts(browser, "#validation .key li")).not.toContain("student");
+  });
+
+  test("if labels of test videos choose, the page says so", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "labels");
+    await page.update(validatedRun("labels"), { state: "done", text: "finished" });
+    const browser = await open(1280, "light");
+    await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+    expect(await textOf(browser, "#tests .about")).toMatch(/^Labels of test videos chose the epoch, as in papers/);
+    expect(await texts(browser, "#tests .key li")).toContain("best test of a stage");
+    expect(await texts(browser, "#tests tr.best td:first-child")).toEqual(["8", "4"]);
+    expect(await browser.evaluate("document.querySelector('#validation').checkVisibility()")).toBe(false);
+    expect((await texts(browser, ".tiles h3")).filter((text) => text.includes("validation"))).toEqual([]);
+  });
+
+  test("names in a validation stay text", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const names = { scoring: hostile, tokens: hostile, rule: hostile, smoothing: { kind: hostile } };
+    const log = validatedRun().map((entry): LogEntry => {
+      if (entry.type !== "validation") return entry;
+      const own = [{ kind: hostile, auc: 0.5, events: 1e9, found: 0 }];
+      const odd = { kinds: own, worst: hostile, disturbances: [{ disturbance: hostile, falseAlarms: 1 }] };
+      return { ...entry, ...odd, way: { ...way, ...names } };
+    });
+    const page = await TrainingPage.open(at(), "hostile");
+    await page.update(log, { state: "done", text: "finished" });
+    const browser = await open(400, "light");
+    await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+    expect(await rowsOf(browser, ".kinds.all")).toEqual([`${hostile}50.000 of 1000000000`]);
+    expect(await textOf(browser, ".way")).toContain(hostile);
+    expect(await browser.evaluate("typeof hacked")).toBe("undefined");
+    expect(await browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")).toEqual([400, 400]);
+    expect(browser.complaints()).toEqual([]);
+  });
+
   test("before the first data it says that it waits", async ({ skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     rmSync(at("curves.js"), { force: true });
@@ -398,19 +620,21 @@ describe("in a browser", () => {
     await expect.poll(() => textOf(browser, ".news"), { timeout: 10_000 }).toMatch(/^No news for 10 min( \d s)?: /);
   });
 
-  test.for(["light", "dark"] as const)("on a phone nothing is wider than the screen: %s", async (scheme, { skip }) => {
+  const phones = (["light", "dark"] as const).flatMap((scheme) =>
+    (["tests", "validations"] as const).map((what) => [scheme, what] as const),
+  );
+  test.for(phones)("on a phone nothing is wider than the screen: %s, %s", async ([scheme, what], { skip }) => {
     skip(chromiumMissing !== "", chromiumMissing);
     const page = await TrainingPage.open(at(), "phone");
-    await page.update(runOf(400, 21), { state: "done", text: "200 epochs" });
+    const log = what === "tests" ? runOf(400, 21) : validatedRun();
+    await page.update(log, { state: "done", text: "200 epochs" });
     const browser = await open(360, scheme);
     await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toContain("Done");
     expect(await browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")).toEqual([360, 360]);
-    // Nor is the table.
-    expect(
-      await browser.evaluate(
-        "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.scroll'))",
-      ),
-    ).toBe(0);
+    // Nor are the tables.
+    const wider =
+      "[...document.querySelectorAll('.scroll, .kinds')].map(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)";
+    expect(await browser.evaluate(wider)).toEqual([0, 0, 0]);
     const body = await browser.evaluate("getComputedStyle(document.body).backgroundColor");
     expect(body).toBe(scheme === "light" ? "rgb(244, 246, 248)" : "rgb(18, 21, 26)");
     expect(browser.complaints()).toEqual([]);

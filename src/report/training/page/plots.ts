@@ -1,11 +1,11 @@
 // The curves of a training run.
-import uPlot from "uplot";
+import type uPlot from "uplot";
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import type { Parsed } from "../../web/parsed.js";
 import { axis, axisWidth, WHOLE } from "../../web/plot.js";
 import { color } from "../../web/theme.js";
-import { bestOf } from "../best.js";
+import { chosenTests } from "../best.js";
 import {
   EPOCH,
   FIRST,
@@ -22,6 +22,7 @@ import {
 } from "../data.js";
 import { cursor, fromZero, logarithmicAxis, TIMES, yScale } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
+import { drawRings, drawStages, stageColor } from "./marks.js";
 import { runningMeans } from "./running_mean.js";
 
 export type Data = Parsed<TrainingData>;
@@ -46,9 +47,6 @@ const stepsOf = ({ steps }: Data): Steps => {
   };
 };
 
-/** The colours of a stage: of its mean, its steps and their range. */
-const stageColor = (index: number, kind: "" | "-step" | "-range" = "") => color(`--stage-${(index % 2) + 1}${kind}`);
-
 /** All plots of a run. */
 export class Plots {
   readonly loss = h("div", { class: "plot", role: "img", "aria-label": "Loss over steps" });
@@ -59,6 +57,8 @@ export class Plots {
   private steps: Steps = { points: [], first: [], last: [], stage: [] };
   private means: Row = [];
   private tests: readonly Test[] = [];
+  /** Points of the tests of chosen epochs. */
+  private chosen: [epoch: number, auc: number][] = [];
   /** The stages so far, in order. */
   private stages: number[] = [];
   private logarithmic = false;
@@ -83,7 +83,7 @@ export class Plots {
       scales: { x: { time: false }, y: { range: fromZero } },
       axes: [axis({ label: "step", space: 60, size: 34, incrs: WHOLE }), axis({ size: axisWidth(52) })],
       series: [{}, { stroke: () => color("--score"), width: 2, points: { show: false } }],
-      hooks: { draw: [(u) => this.drawStages(u, this.steps.last)] },
+      hooks: { draw: [(u) => drawStages(u, this.steps.last, this.steps.stage)] },
     }),
     () => 210,
     (i) => this.stepLines(i, "rate"),
@@ -108,6 +108,9 @@ export class Plots {
   show(data: Data): void {
     this.steps = stepsOf(data);
     this.tests = data.tests.filter(({ microAuc, macroAuc }) => microAuc != null || macroAuc != null);
+    this.chosen = chosenTests(data.select, this.tests, data.validations).flatMap(({ epoch, microAuc, macroAuc }) =>
+      [microAuc, macroAuc].flatMap((auc): [number, number][] => (auc == null ? [] : [[epoch as number, 100 * auc]])),
+    );
     this.stages = [...new Set(this.steps.stage)];
     this.showLoss();
     const { last, points } = this.steps;
@@ -188,7 +191,7 @@ export class Plots {
         ]),
       ],
       bands: this.stages.map((_, i) => ({ series: [4 * i + 1, 4 * i + 2], fill: () => stageColor(i, "-range") })),
-      hooks: { draw: [(u) => this.drawStages(u, this.steps.last)] },
+      hooks: { draw: [(u) => drawStages(u, this.steps.last, this.steps.stage)] },
     };
   }
 
@@ -212,63 +215,16 @@ export class Plots {
       hooks: {
         draw: [
           (u) => {
-            this.drawStages(
+            drawStages(
               u,
               this.tests.map(({ epoch }) => epoch as number),
               this.tests.map(({ stage }) => stage as number),
             );
-            this.drawBest(u);
+            drawRings(u, this.chosen);
           },
         ],
       },
     };
-  }
-
-  /** Draws a line before the first point of the second stage. */
-  private drawStages(u: uPlot, x: readonly number[], stages: readonly number[] = this.steps.stage): void {
-    const { ctx, bbox } = u;
-    const px = uPlot.pxRatio;
-    ctx.save();
-    ctx.strokeStyle = color("--muted");
-    ctx.fillStyle = color("--muted");
-    ctx.lineWidth = px;
-    ctx.setLineDash([4 * px, 4 * px]);
-    ctx.font = `${12 * px}px system-ui, sans-serif`;
-    ctx.textBaseline = "top";
-    for (let i = 1; i < stages.length; i++) {
-      if (stages[i] === stages[i - 1]) continue;
-      const at = Math.round(u.valToPos((x[i - 1] + x[i]) / 2, "x", true));
-      if (at < bbox.left || at > bbox.left + bbox.width) continue;
-      ctx.beginPath();
-      ctx.moveTo(at, bbox.top);
-      ctx.lineTo(at, bbox.top + bbox.height);
-      ctx.stroke();
-      const text = `stage ${stages[i]}`;
-      const fits = at + ctx.measureText(text).width + 6 * px < bbox.left + bbox.width;
-      ctx.textAlign = fits ? "left" : "right";
-      ctx.fillText(text, at + (fits ? 5 : -5) * px, bbox.top + 2 * px);
-    }
-    ctx.restore();
-  }
-
-  /** Draws a ring around the best test of each stage. */
-  private drawBest(u: uPlot): void {
-    const { ctx, bbox } = u;
-    const px = uPlot.pxRatio;
-    ctx.save();
-    ctx.strokeStyle = color("--ink");
-    ctx.lineWidth = 2 * px;
-    for (const { epoch, microAuc, macroAuc } of bestOf(this.tests)) {
-      for (const auc of [microAuc, macroAuc]) {
-        if (auc == null) continue;
-        const [x, y] = [u.valToPos(epoch as number, "x", true), u.valToPos(100 * auc, "y", true)];
-        if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
-        ctx.beginPath();
-        ctx.arc(x, y, 6 * px, 0, 2 * Math.PI);
-        ctx.stroke();
-      }
-    }
-    ctx.restore();
   }
 
   /** The tooltip of a point. */
@@ -296,8 +252,8 @@ export class Plots {
 function testLines({ epoch, stage, microAuc, macroAuc, best }: Test): string[] {
   return [
     `epoch ${epoch}, stage ${stage}`,
-    `micro-AUC ${format.percent(microAuc == null ? null : 100 * microAuc)} %`,
-    `macro-AUC ${format.percent(macroAuc == null ? null : 100 * macroAuc)} %`,
+    `micro-AUC ${format.share(microAuc)} %`,
+    `macro-AUC ${format.share(macroAuc)} %`,
     ...(best ? ["best so far"] : []),
   ];
 }

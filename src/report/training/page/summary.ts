@@ -1,9 +1,10 @@
 // The state of the run: status, figures, and the table of tests.
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
-import { bestOf } from "../best.js";
+import { bestOf, chosenTests } from "../best.js";
 import { LAST, SECONDS } from "../data.js";
 import type { Data, Test } from "./plots.js";
+import { modelOf } from "./validation.js";
 
 /** After so many seconds without new data something is wrong. */
 const LATE = 120;
@@ -37,7 +38,7 @@ export function partDone({ state, steps }: Data): number | undefined {
 
 /** The figures of the run. */
 export function tiles(data: Data): HTMLElement {
-  const { state, steps, epochs, tests } = data;
+  const { state, steps, epochs, validations, tests } = data;
   const running = state.state === "running";
   const last = steps.at(-1);
   const list: (HTMLElement | undefined)[] = [
@@ -52,6 +53,7 @@ export function tiles(data: Data): HTMLElement {
       : tile("Time passed", format.duration(last[SECONDS]), last[LAST] == null ? "" : `${last[LAST]} steps`),
     running && state.samplesPerSecond != null ? tile("Samples/s", round(state.samplesPerSecond)) : undefined,
     lossTile(epochs),
+    ...bestOf(validations).map(validationTile),
     ...bestOf(tests).map(bestTile),
   ];
   return h("ul", { class: "tiles" }, ...list.filter((item) => item !== undefined));
@@ -66,11 +68,16 @@ function lossTile(epochs: Data["epochs"]): HTMLElement | undefined {
   return tile("Mean loss", shown(last.loss), `in epoch ${last.epoch}${compared}`);
 }
 
+function validationTile({ epoch, stage, figure, auc, found }: Data["validations"][number]): HTMLElement {
+  const parts = `AUC\u00a0${format.share(auc)}\u00a0%, found\u00a0${format.share(found)}\u00a0%`;
+  return tile(`Best ${modelOf(stage)}, validation`, format.share(figure), `in epoch\u00a0${epoch}; ${parts}`, "%");
+}
+
 function bestTile({ epoch, stage, microAuc, macroAuc }: Test): HTMLElement {
   const [name, value] = microAuc == null ? ["macro", macroAuc] : ["micro", microAuc];
-  const title = `Best ${stage === 2 ? "student" : "teacher"}: ${name}-AUC`;
-  const other = microAuc == null || macroAuc == null ? "" : `; macro-AUC ${format.percent(100 * macroAuc)}\u00a0%`;
-  return tile(title, format.percent(value == null ? null : 100 * value), `in epoch ${epoch}${other}`, "%");
+  const title = `Best ${modelOf(stage)}: ${name}-AUC`;
+  const other = microAuc == null || macroAuc == null ? "" : `; macro-AUC ${format.share(macroAuc)}\u00a0%`;
+  return tile(title, format.share(value), `in epoch ${epoch}${other}`, "%");
 }
 
 function tile(name: string, value: string, note = "", unit = ""): HTMLElement {
@@ -87,27 +94,42 @@ function round(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
+/** What the figures of the tests are worth. */
+export function testWords({ select, state }: Data): HTMLElement {
+  const choose = state.state === "running" ? "choose" : "chose";
+  const words =
+    select === "validation"
+      ? "Measured, not used to choose: labels of test videos choose neither the epoch nor the way of scoring."
+      : `Labels of test videos ${choose} the epoch, as in papers: on other videos the figures may be lower.`;
+  return h("p", { class: "about" }, words);
+}
+
 /**
- * The latest tests and the best ones, latest first, with the losses of their epochs; undefined if
- * there are none.
+ * The latest tests and those of chosen epochs, latest first, with the losses of their epochs;
+ * undefined if there are none.
  */
-export function table({ tests, epochs }: Data): HTMLElement | undefined {
+export function table({ select, tests, validations, epochs }: Data): HTMLElement | undefined {
   if (tests.length === 0) return undefined;
   const losses = new Map(epochs.map(({ epoch, loss }) => [epoch, loss]));
   const several = new Set(tests.map(({ stage }) => stage)).size > 1;
-  const best = new Set(bestOf(tests));
-  const percent = (value: number | null | undefined) => format.percent(value == null ? null : 100 * value);
+  const best = new Set(chosenTests(select, tests, validations));
   const cell = (tag: "th" | "td", text: string) => h(tag, tag === "th" ? { scope: "col" } : {}, text);
   const row = (tag: "th" | "td", [epoch, stage, ...rest]: string[]) =>
     h("tr", {}, ...[epoch, ...(several ? [stage] : []), ...rest].map((text) => cell(tag, text ?? "")));
   const listed = tests.filter((test, i) => i >= tests.length - LISTED || best.has(test));
   const body = listed.toReversed().map((test) => {
     const { epoch, stage, microAuc, macroAuc, seconds } = test;
-    const values = [percent(microAuc), percent(macroAuc), format.score(losses.get(epoch)), format.duration(seconds)];
+    const values = [
+      format.share(microAuc),
+      format.share(macroAuc),
+      format.score(losses.get(epoch)),
+      format.duration(seconds),
+    ];
     const line = row("td", [String(epoch), String(stage), ...values]);
     if (best.has(test)) {
       line.className = "best";
-      line.title = several ? `best of stage ${stage}` : "best";
+      const by = select === "validation" ? "chosen by validation" : "best";
+      line.title = several ? `${by}, stage ${stage}` : by;
     }
     return line;
   });
