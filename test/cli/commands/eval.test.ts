@@ -122,7 +122,9 @@ describe("eval", () => {
     expect(result.printed).toMatch(/^false alarms +[\d.]+ \/ h /m);
     // What the figures mean begins in one column.
     expect(result.printed).toMatch(/^micro-AUC +[\d.]+ +- {2}over the frames of all videos together$/m);
-    expect(result.printed).toMatch(/^TBDC +[\d.]+ +- {2}share of abnormal tracks found, mean over 0 to 1 false alarms per frame$/m);
+    expect(result.printed).toMatch(
+      /^TBDC +[\d.]+ +- {2}share of abnormal tracks found, mean over 0 to 1 false alarms per frame$/m,
+    );
     expect(result.printed).toContain(figure("micro-AUC")!.toFixed(2));
   });
 
