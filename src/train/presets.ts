@@ -128,7 +128,8 @@ export function smallTraining(base: TrainingConfig, video: Size): TrainingConfig
 function smallSize({ height, width }: Size): Size {
   const whole = (pixels: number) => smallPatch * Math.max(2, Math.round(pixels / smallPatch));
   const rows = whole(Math.sqrt((smallPixels * height) / width));
-  return { height: rows, width: whole((rows * width) / height) };
+  // A very wide video is squeezed.
+  return { height: rows, width: whole(Math.min((rows * width) / height, (2 * smallPixels) / rows)) };
 }
 
 /**

@@ -210,3 +210,14 @@ it("refuses to resume with other settings, other videos, or without the best che
   await expect(again({}, dataset, { latest: resume.latest })).rejects.toThrow("best checkpoints are needed");
   await expect(again({ size: { height: 32, width: 50 } })).rejects.toThrow("does not divide into patches");
 });
+
+it("draws fewer samples per epoch than there are, if told so, and other ones in each epoch", async () => {
+  const few = { ...config, epochSamples: 17, epochs: 2, teacherEpochs: 2 };
+  const { epochs } = await train(few, dataset, { gpu: gpu() });
+  // 17 samples are two batches of 8.
+  expect(epochs.map(({ steps }) => steps)).toEqual([2, 2]);
+  expect(epochs[0]!.loss).not.toBe(epochs[1]!.loss);
+  await expect(train({ ...few, epochSamples: 7 }, dataset, { gpu: gpu() })).rejects.toThrow(
+    "gives 7 samples per epoch, fewer than a batch of 8",
+  );
+});
