@@ -247,7 +247,14 @@ export class Detector {
   }
 }
 
+/** @throws InputError if sizes differ, or something is no source, such as a promise of one */
 function checkSameSize(sources: readonly FrameSource[]): void {
+  for (const source of sources as readonly unknown[]) {
+    const { frames, then } = (source ?? {}) as { frames?: unknown; then?: unknown };
+    if (typeof frames === "function") continue;
+    const what = typeof then === "function" ? "a promise: await it first, as in stream(await openInput(…))" : "none";
+    throw new InputError(`a source of frames is needed to score, but what was given is ${what}`);
+  }
   const { name, height, width } = sources[0];
   const other = sources.find((source) => source.height !== height || source.width !== width);
   if (!other) return;

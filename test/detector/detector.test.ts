@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import type { StoredTensor } from "../../src/checkpoint/tensor.js";
-import { fromIterable } from "../../src/data/frame.js";
+import { type FrameSource, fromIterable } from "../../src/data/frame.js";
 import type { DetectorOptions } from "../../src/detector/detector.js";
 import type { FrameScore, StreamScore } from "../../src/detector/scores.js";
 import type { TokenMaps } from "../../src/detector/token_maps.js";
@@ -328,4 +328,11 @@ describe("the first use of a GPU", () => {
     await scores(gpu(), { onNotice });
     expect(lines).toEqual([]);
   });
+});
+
+it("refuses a promise of a source, which a forgotten await leaves", async () => {
+  const detector = await Detector.open(tiny, { gpu: gpu() });
+  open.push(detector);
+  const promised = Promise.resolve() as unknown as FrameSource;
+  await expect(detector.stream(promised).next()).rejects.toThrow("a promise: await it first");
 });

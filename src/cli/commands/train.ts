@@ -145,8 +145,7 @@ async function openData(source: DataSource, size: TrainingConfig["size"]): Promi
 }
 
 /** The settings for two CPU cores, at the aspect ratio of the first training video. */
-async function small(usual: TrainingConfig, { root, train }: Dataset): Promise<TrainingConfig> {
-  if (train.length === 0) throw new InputError(`${oneLine(root)} has no training videos`);
+async function small(usual: TrainingConfig, { train }: Dataset): Promise<TrainingConfig> {
   return smallTraining(usual, await train[0].open());
 }
 
@@ -177,6 +176,7 @@ async function planRun(
   // The preset depends on the layout; the scene's size depends on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
   const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
+  if (dataset.train.length === 0) throw new InputError(`${oneLine(dataset.root)} has no training videos`);
   const usual = preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const base = resume?.config ?? (options.small ? await small(usual, dataset) : usual);
   const hasFiles = dataset.train.some((video) => video.abnormal);

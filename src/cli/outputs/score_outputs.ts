@@ -132,6 +132,9 @@ export class ScoreOutputs {
     this.detector = detector;
     this.kind = mapForDetector(detector);
     this.fps = options.fps ?? source.fps ?? usualFps;
+    if (source.fps === undefined && options.fps === undefined) {
+      context.say(`${source.name} has no clock: ${this.fps} frames per second are assumed (--fps)`);
+    }
     this.decision = await this.decide();
     const { decision } = this;
     if (decision) {
@@ -237,8 +240,10 @@ export class ScoreOutputs {
 
   private async endEvent(event: WatchEvent): Promise<void> {
     this.events++;
-    this.abnormalSeconds += event.end.time - event.start.time + 1 / this.fps;
-    await this.page?.endEvent(event);
+    // The last frame lasts, too.
+    const seconds = event.end.time - event.start.time + 1 / this.fps;
+    this.abnormalSeconds += seconds;
+    await this.page?.endEvent(event, seconds);
     await this.eventsFile?.write(eventLine(event, this.hasClock));
   }
 

@@ -77,7 +77,7 @@ export interface ReportPicture {
 
 /** A moment worth looking at. */
 export interface ReportMoment extends ReportPicture {
-  /** "detected", "false alarm", "missed", "highest", "event" … */
+  /** "detected", "false positive", "missed", "highest", "event" … */
   kind: string;
   video: string;
   frame: number;

@@ -3,7 +3,7 @@ import type { VideoResult } from "../../eval/evaluation.js";
 
 /** A moment worth looking at. */
 export interface Moment {
-  kind: "detected" | "false alarm" | "missed" | "highest";
+  kind: "detected" | "false positive" | "missed" | "highest";
   video: string;
   index: number;
   frame: number;
@@ -18,16 +18,16 @@ const most = 4;
 
 /**
  * The best and the worst moments of an evaluation. "detected": abnormal frames with the highest
- * scores; "false alarm": normal frames with the highest scores; "missed": abnormal frames with the
- * lowest scores; each on its side of the threshold. Without a threshold: "highest" scores. At most
- * four of each kind, from as many videos as possible.
+ * scores; "false positive": normal frames with the highest scores; "missed": abnormal frames with
+ * the lowest scores; each on its side of the threshold. Without a threshold: "highest" scores. At
+ * most four of each kind, from as many videos as possible.
  * @param threshold frames with this score or more count as abnormal
  */
 export function findMoments(videos: readonly VideoResult[], threshold: number | undefined): Moment[] {
   if (threshold === undefined) return pick(videos, "highest", () => true, 1);
   return [
     ...pick(videos, "detected", (score, label) => label === 1 && score >= threshold, 1),
-    ...pick(videos, "false alarm", (score, label) => label === 0 && score >= threshold, 1),
+    ...pick(videos, "false positive", (score, label) => label === 0 && score >= threshold, 1),
     ...pick(videos, "missed", (score, label) => label === 1 && score < threshold, -1),
   ];
 }

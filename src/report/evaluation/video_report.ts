@@ -53,7 +53,7 @@ export class VideoReport {
   private every = 1;
   private highest: Shown[] = [];
   private peak?: Shown;
-  private events: { event: WatchEvent; taken: Taken }[] = [];
+  private events: { event: WatchEvent; seconds: number; taken: Taken }[] = [];
   private spans: { first: number; last: number; event: WatchEvent }[] = [];
   private open?: { first: number; last: number };
 
@@ -90,8 +90,8 @@ export class VideoReport {
     if (!this.hasThreshold) this.offerHighest(shown);
   }
 
-  /** Keeps an event that ended. */
-  async endEvent(event: WatchEvent): Promise<void> {
+  /** Keeps an event that ended. @param seconds how long it was, its last frame included */
+  async endEvent(event: WatchEvent, seconds: number): Promise<void> {
     if (this.open) {
       this.spans.push({ ...this.open, event });
       // An event without a card stays as a mark; of very many only the highest are kept.
@@ -103,7 +103,7 @@ export class VideoReport {
     if (!peak) return;
     const least = this.events.at(-1);
     if (this.events.length === mostEvents && least && event.peak.level <= least.event.peak.level) return;
-    this.events = byPeak([...this.events, { event, taken: await taken(peak) }]).slice(0, mostEvents);
+    this.events = byPeak([...this.events, { event, seconds, taken: await taken(peak) }]).slice(0, mostEvents);
   }
 
   /** Writes the page. @throws InputError if it cannot be written */
@@ -116,8 +116,8 @@ export class VideoReport {
     const stride = Math.max(1, Math.ceil(this.strip.length / mostPictures));
     const strip = await Promise.all(this.strip.filter((_, i) => i % stride === 0).map(picture));
     const moments: ReportMoment[] = [];
-    for (const { event, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
-      const note = `event ${event.id}, ${(event.end.time - event.start.time).toFixed(1)} s long`;
+    for (const { event, seconds, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
+      const note = `event ${event.id}, ${seconds.toFixed(1)} s long`;
       const at = { kind: "event", video: this.name, frame: event.peak.frame, score: event.peak.level, note };
       moments.push({ ...at, ...(await picture(taken)) });
     }

@@ -165,7 +165,7 @@ describe("score --report", () => {
     }
     expect(shown.strip).toHaveLength(12);
     expect(data.moments).toHaveLength(1);
-    expect(data.moments[0]).toMatchObject({ kind: "event", note: "event 1, 1.1 s long" });
+    expect(data.moments[0]).toMatchObject({ kind: "event", note: expect.stringMatching(/^event 1, 1\.[12] s long$/) });
   });
 
   it("shows the highest scores if there is no threshold", async () => {

@@ -19,8 +19,8 @@ describe("moments worth looking at", () => {
     expect(short).toEqual([
       ["detected", 150, 9],
       ["detected", 195, 3],
-      ["false alarm", 21, 6],
-      ["false alarm", 80, 4],
+      ["false positive", 21, 6],
+      ["false positive", 80, 4],
       ["missed", 101, 0],
       ["missed", 141, 0],
       ["missed", 181, 0],

@@ -33,7 +33,7 @@ describe("the report of a long video", () => {
       const current = isIn ? { ...event, end: moment(i) } : undefined;
       await report.take(frame(i), map, i === 12_345 ? 9 : 1, i === 30_005 ? 7 : 2, current);
     }
-    await report.endEvent(event);
+    await report.endEvent(event, 1);
     const { videos, moments } = await written(report);
     const [{ frames, times, raw, scores, strip, events }] = videos;
     expect(report.framesPerPoint).toBe(4);
@@ -45,7 +45,9 @@ describe("the report of a long video", () => {
     expect(events).toEqual([{ first: Math.floor(30_001 / 4), last: Math.floor(30_010 / 4) }]);
     expect(strip.length).toBeGreaterThan(20);
     expect(strip.length).toBeLessThanOrEqual(40);
-    expect(moments).toMatchObject([{ kind: "event", frame: 30_005, index: Math.floor(30_005 / 4), score: 7 }]);
+    expect(moments).toMatchObject([
+      { kind: "event", frame: 30_005, index: Math.floor(30_005 / 4), score: 7, note: "event 1, 1.0 s long" },
+    ]);
   });
 
   it("shows the highest scores, apart from each other, if there is no threshold", async () => {

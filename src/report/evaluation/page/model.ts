@@ -44,7 +44,7 @@ export function outcome(
 ) {
   if (label == null || score == null || threshold == null) return undefined;
   if (label === 1) return score >= threshold ? "detected" : "missed";
-  return score >= threshold ? "false alarm" : "no alarm";
+  return score >= threshold ? "false positive" : "no alarm";
 }
 
 /** The picture nearest to a position; undefined without pictures. */

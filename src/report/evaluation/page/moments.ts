@@ -4,7 +4,7 @@ import type { Moment } from "./model.js";
 import { LayeredPicture } from "./picture.js";
 
 /** Kinds of moments with a colour; others are grey. */
-const KINDS = new Set(["event", "detected", "false alarm", "missed", "no alarm"]);
+const KINDS = new Set(["event", "detected", "false positive", "missed", "no alarm"]);
 
 /**
  * Cards of the best and worst moments.
