@@ -30,6 +30,9 @@ export const logarithmicAxis: Partial<uPlot.Axis> = {
 /** From 0 to a margin above the largest value. */
 export const fromZero: uPlot.Range.Function = (_, __, max) => [0, max > 0 ? 1.2 * max : 1];
 
+/** Percent: some room below and above the values, but nothing outside of 0 to 100. */
+export const percents: uPlot.Range.Config = { min: { pad: 0.1, hard: 0 }, max: { pad: 0.1, hard: 100 } };
+
 /** Dragging across the plot zooms in, a double click zooms out. */
 export function cursor(): uPlot.Cursor {
   return { drag: { x: true, y: false, dist: 5 }, y: false, points: { show: false } };

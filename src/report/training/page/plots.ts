@@ -20,7 +20,7 @@ import {
   type StepPoint,
   type TrainingData,
 } from "../data.js";
-import { cursor, fromZero, logarithmicAxis, TIMES, yScale } from "./axes.js";
+import { cursor, fromZero, logarithmicAxis, percents, TIMES, yScale } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
 import { drawRings, drawStages, stageColor } from "./marks.js";
 import { runningMeans } from "./running_mean.js";
@@ -206,7 +206,10 @@ export class Plots {
     return {
       padding: [14, 14, 0, 0],
       cursor: cursor(),
-      scales: { x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) } },
+      scales: {
+        x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) },
+        y: { range: percents },
+      },
       axes: [
         axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }),
         axis({ label: "AUC, %", size: axisWidth(44) }),

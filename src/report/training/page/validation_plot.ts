@@ -3,7 +3,7 @@ import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
 import { axis, axisWidth, WHOLE } from "../../web/plot.js";
 import { bestOf } from "../best.js";
-import { cursor } from "./axes.js";
+import { cursor, percents } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
 import { drawRings, drawStages, stageColor } from "./marks.js";
 import type { Data } from "./plots.js";
@@ -48,7 +48,7 @@ export class ValidationPlot {
       cursor: cursor(),
       scales: {
         x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) },
-        y: { range: { min: { pad: 0.1, hard: 0 }, max: { pad: 0.1, hard: 100 } } },
+        y: { range: percents },
       },
       axes: [axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }), axis({ label: "%", size: axisWidth(44) })],
       series: [
