@@ -100,7 +100,10 @@ export class ValidationSet {
     // Rating a model must not take longer than an epoch.
     const share = Math.min(1, set.sampleCount / wholeFrames);
     const count = Math.max(1, Math.round(share * mostEvents));
-    const events = validationKinds.flatMap((kind, k) => planEvents(kind, library, count, mix(seed, 4, k)));
+    const events = validationKinds.flatMap((kind, k) => {
+      const turn = { count, first: k * count };
+      return planEvents(kind, library, turn, mix(seed, 4, k));
+    });
     const disturbed = disturbedWindows(kept, Math.max(leastDisturbedFrames, Math.round(share * mostDisturbedFrames)));
     return new ValidationSet(set, [...normalWindows(kept), ...disturbed, ...events]);
   }
@@ -212,12 +215,20 @@ function disturbedWindows(kept: readonly TrainingClip[], frames: number): Plan[]
   );
 }
 
-/** Draws the anomalies of a kind: in clips in turn, of several lengths. */
-function planEvents(kind: ValidationKind, library: ForegroundLibrary, count: number, seed: number): Plan[] {
+/**
+ * Draws the anomalies of a kind: in clips in turn, of several lengths.
+ * @param turn how many, and which clip has its turn first: the one after that of the last kind
+ */
+function planEvents(
+  kind: ValidationKind,
+  library: ForegroundLibrary,
+  turn: { count: number; first: number },
+  seed: number,
+): Plan[] {
   const random = uniformGenerator(seed);
   const plans: Plan[] = [];
-  for (let tries = 0; plans.length < count && tries < mostTries; tries++) {
-    const clip = tries % library.clips.length;
+  for (let tries = 0; plans.length < turn.count && tries < mostTries; tries++) {
+    const clip = (turn.first + tries) % library.clips.length;
     const scene = library.clips[clip];
     const { frameCount, objects } = scene;
     // Time can only change where something moves.
