@@ -328,7 +328,8 @@ class Trainer {
   private async chooseMaskings(validation: ValidationSet): Promise<void> {
     const { run, options, config, gpu } = this;
     const { way } = run;
-    if (!way || way.maskings > 1) return;
+    // Masks by motion are not random: all would be the same.
+    if (!way || way.maskings > 1 || config.masking === "gradient") return;
     const { signal, onTestFrame: onFrame } = options;
     const measure = { gpu, checkpoint: run.modelCheckpoint(), config, stage: 2 as const, signal, onFrame };
     const parts = await scoreValidation(measure, validation, severalMaskings);

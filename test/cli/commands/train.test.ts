@@ -213,6 +213,8 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   const path = join(folder, "model.safetensors");
   const { tested } = openCheckpoint([{ name: path, bytes: readFileSync(path) }]).settings;
   expect(tested).toMatchObject({ scoring, tokens, normalize: false });
+  // Three maskings are tried at the end.
+  expect([1, 3]).toContain(tested?.maskings);
 
   const resumed = ["train", "--out", folder, "--resume", "--quiet", "--adapter", testAdapter];
   expectRefusal(await sdmae(...resumed, "--validation-share", "0.5"), "validation.share was 0.25, not 0.5");
