@@ -16,7 +16,7 @@ const gpu = useGpu(testAdapter, { guarded: false });
 const frames = { width: 72, height: 48, tall: 10, start: 8 };
 const clip = (name: string, speed: number, count = 16) => walk(name, speed, { ...frames, count });
 /** Of four clips the third is kept apart. It is short, since 19 windows of it are scored. */
-const clips = [clip("0", 2.5), clip("1", 2), clip("kept", 3, 8), clip("3", 2.2)];
+const clips = [clip("0", 2.5), clip("1", 2), clip("kept", 3, 9), clip("3", 2.2)];
 /** With a test video, of which these frames are abnormal. */
 const labelled = (labels: readonly number[], train = clips): Dataset => ({
   ...datasetOf(train),
@@ -28,8 +28,7 @@ const flipped = labelled(labels.map((label) => 1 - label));
 /** Six steps per epoch: two epochs of the teacher and one of the student. */
 const config: TrainingConfig = {
   ...{ ...paperTraining, model: tinyConfig, size: { height: 32, width: 48 }, batch: 8, microBatch: 4 },
-  // Masks by motion are the same each time, so that no number of maskings has to be chosen.
-  ...{ masking: "gradient", epochs: 3, teacherEpochs: 2, anomalies: "pseudo", anomalyShare: 0.5 },
+  ...{ epochs: 3, teacherEpochs: 2, anomalies: "pseudo", anomalyShare: 0.5 },
   pseudo: { ...paperTraining.pseudo, drawn: 0.2, frozen: 0.3, decoys: 0.3 },
   optimizer: { ...paperTraining.optimizer, learningRate: 2e-3 },
   validation: { select: "validation", share: 0.25 },
@@ -42,8 +41,6 @@ class Run {
   readonly weights: Weights[] = [];
   readonly validations: ValidationReport[] = [];
   readonly notices: string[] = [];
-  /** The files when the second epoch begins. */
-  afterFirst: Map<string, Uint8Array> | undefined;
 
   options(): TrainOptions {
     return {
@@ -58,7 +55,6 @@ class Run {
         }
         const save = kind === "model" ? saveCheckpoint(checkpoint.checkpoint) : saveTrainingCheckpoint(checkpoint);
         this.files.set(kind, save.slice());
-        if (kind === "latest" && this.validations.length === 1) this.afterFirst ??= new Map(this.files);
       },
     };
   }
@@ -106,13 +102,14 @@ it("keeps the model of the epoch with the best figure, and says how it is scored
   for (const epoch of [1, 2].filter((one) => one !== chosen)) {
     expect(whole.weights[epoch].get("decoder_pred.weight")).not.toEqual(checkpoint.weights.get("decoder_pred.weight"));
   }
-  // It is scored as the better one was.
-  const { way } = validations[figures[2] > highest ? 2 : chosen - 1].result;
-  expect(checkpoint.settings.tested).toEqual({ ...way, maskings: 1, normalize: false });
+  // It is scored as the better one was; three maskings may have been better than one.
+  const { maskings: _, ...way } = whole.validations[figures[2] > highest ? 2 : chosen - 1].result.way;
+  expect(checkpoint.settings.tested).toEqual({ ...way, normalize: false, maskings: expect.any(Number) });
+  expect([1, 3]).toContain(checkpoint.settings.tested?.maskings);
   for (const { result: rated } of validations) {
-    // Eight frames are too few for time to run twice as fast: 13 kinds remain.
+    // Nine frames are too few for time to run twice as fast: 13 kinds remain.
     expect(rated.kinds.map(({ events }) => events)).toEqual(Array(13).fill(1));
-    expect(rated.normalFrames).toBe(8);
+    expect(rated.normalFrames).toBe(9);
     const mean = (of: (one: (typeof rated.kinds)[number]) => number) =>
       rated.kinds.reduce((sum, one) => sum + of(one), 0) / 13;
     expect(rated.figure).toBeCloseTo((mean(({ auc }) => auc) + mean(({ found }) => found)) / 2, 12);
@@ -122,11 +119,20 @@ it("keeps the model of the epoch with the best figure, and says how it is scored
 });
 
 it("resumed with all labels flipped ends with the same bits and the same choice", { timeout: 240_000 }, async () => {
+  const stopped = new Run();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const run = train(config, dataset, {
+    ...{ ...stopped.options(), signal: controller.signal },
+    onStep: ({ step }) => step === 8 && controller.abort(reason),
+  });
+  await expect(run).rejects.toBe(reason);
+  expect(stopped.validations.length).toBe(1);
   const resumed = new Run();
-  const files = ["latest", "best"].map((name) => ({ name, bytes: whole.afterFirst!.get(name)! }));
-  const resume = { latest: openTrainingCheckpoint(files[0]), best: openCheckpoint([files[1]]) };
+  const latest = openTrainingCheckpoint({ name: "latest", bytes: stopped.files.get("latest")! });
+  const resume = { latest, best: stopped.checkpoint("best") };
   const { best, bestStudent, tests } = await train(config, flipped, { ...resumed.options(), resume });
-  expect(resumed.validations.map(untimed)).toEqual(whole.validations.slice(1).map(untimed));
+  expect([...stopped.validations, ...resumed.validations].map(untimed)).toEqual(whole.validations.map(untimed));
   expect([best, bestStudent]).toEqual([result.best, result.bestStudent]);
   expect(resumed.model.equals(whole.model)).toBe(true);
   // What was measured did change.
@@ -140,7 +146,7 @@ it("resumed with all labels flipped ends with the same bits and the same choice"
 
 it("chooses by labels if asked to, and then learns from all clips", { timeout: 120_000 }, async () => {
   const byLabels: TrainingConfig = {
-    ...{ ...config, epochs: 2, anomalies: "none", validation: { ...config.validation, select: "labels" } },
+    ...{ ...config, epochs: 2, validation: { ...config.validation, select: "labels" } },
   };
   const [one, other] = [new Run(), new Run()];
   const chosen: number[] = [];
@@ -150,7 +156,7 @@ it("chooses by labels if asked to, and then learns from all clips", { timeout: 1
   ] as const) {
     const { tests, validations, best, epochs } = await train(byLabels, data, run.options());
     expect(validations).toEqual([]);
-    // 56 frames instead of 48.
+    // 57 frames instead of 48.
     expect(epochs.map(({ steps }) => steps)).toEqual([7, 7]);
     const aucs = tests.map(({ result: { microAuc } }) => microAuc!);
     expect(best).toEqual({ epoch: aucs.indexOf(Math.max(...aucs)) + 1, figure: Math.max(...aucs) });
@@ -162,11 +168,11 @@ it("chooses by labels if asked to, and then learns from all clips", { timeout: 1
 });
 
 it("ends with a notice and the last epoch if nothing moves in the clips that are kept apart", async () => {
-  const still = walk("kept", 0, { ...frames, count: 8 });
+  const still = walk("kept", 0, { ...frames, count: 9 });
   const run = new Run();
   const data = labelled(labels, [clips[0], clips[1], still, clips[3]]);
   const { best, bestStudent, tests, validations, checkpoint } = await train(
-    { ...config, epochs: 2, teacherEpochs: 1, anomalies: "none" },
+    { ...config, epochs: 2, teacherEpochs: 1 },
     data,
     run.options(),
   );
