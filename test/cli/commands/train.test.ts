@@ -194,7 +194,9 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   expect(filesIn(folder)).toContain("checkpoint-best-student.safetensors");
   const entries = entriesOf(folder);
   expect(entries.filter(({ type }) => type === "test").map(({ best }) => best)).toEqual([false, false]);
-  const rated = entries.filter(({ type }) => type === "validation");
+  // The line of three maskings, if they are better, replaces that of the same epoch.
+  const lines = entries.filter(({ type }) => type === "validation");
+  const rated = [...new Map(lines.map((line) => [line.epoch, line])).values()];
   expect(rated.map(({ epoch, stage, best }) => [epoch, stage, best])).toEqual([
     [1, 1, true],
     [2, 2, true],
