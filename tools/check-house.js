@@ -12,7 +12,7 @@ import { textProblems } from "./house/texts.js";
 
 /** The floors from the ground up: folders and files of src/. */
 const floors = [
-  ["errors.ts", "half.ts", "random.ts", "wgsl.d.ts"],
+  ["errors.ts", "counted.ts", "half.ts", "random.ts", "wgsl.d.ts"],
   ["gpu"],
   ["graph"],
   ["ops"],

@@ -1,4 +1,5 @@
 // bench/streams.js: finds how many cameras one detector keeps up with, and how late its scores are.
+
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../cli/options/device.js";
@@ -8,6 +9,7 @@ import { refuseOutputs } from "../cli/outputs/refuse.js";
 import { examples } from "../cli/terminal/examples.js";
 import { Progress } from "../cli/terminal/progress.js";
 import { type Column, tableHead, tableRow } from "../cli/terminal/table.js";
+import { counted } from "../counted.js";
 import type { Frame, FrameSource } from "../data/frame.js";
 import { type ScoreOptions, scoreSettings } from "../detector/settings.js";
 import { GpuError } from "../errors.js";
@@ -134,7 +136,7 @@ async function streamsBench(options: StreamsBenchOptions): Promise<void> {
     const most = Math.max(0, ...results.filter(({ lags }) => !lags).map(({ streams }) => streams));
     console.log(
       most > 0
-        ? `keeps up with ${most} ${most === 1 ? "camera" : "cameras"}, the most of the numbers tried`
+        ? `keeps up with ${counted(most, "camera")}, the most of the numbers tried`
         : "keeps up with none of the numbers tried",
     );
     for (const path of [options.json, options.out]) if (path !== undefined) console.log(`written  ${path}`);
@@ -175,12 +177,7 @@ async function measureStreams(
   const data = Uint8Array.from({ length: source.height * source.width * 3 }, () => random() * 256);
   const interval = 1000 / fps;
   const frames = Math.max(2 * ahead, Math.ceil((1000 * seconds) / interval));
-  const progress = new Progress(
-    `frames of ${streams === 1 ? "1 camera" : `${streams} cameras`}`,
-    streams * frames,
-    false,
-    isFirst,
-  );
+  const progress = new Progress(`frames of ${counted(streams, "camera")}`, streams * frames, false, isFirst);
   const often = Math.ceil((streams * frames) / 100);
   try {
     // Before the cameras start, kernels are compiled and a first step is run.

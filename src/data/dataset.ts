@@ -1,5 +1,6 @@
 // What a data set is to the rest of the code: videos with ground truth.
 
+import { counted } from "../counted.js";
 import { InputError } from "../errors.js";
 import type { FrameSource } from "./frame.js";
 
@@ -102,6 +103,30 @@ export function measuredOn(dataset: Dataset, split: TestSplit): Dataset {
  */
 export function checkLabelCount(name: string, labels: ArrayLike<number>, frameCount: number): void {
   if (labels.length !== frameCount) {
-    throw new InputError(`${name} has ${labels.length} labels, but its video has ${frameCount} frames`);
+    throw new InputError(
+      `${name} has ${counted(labels.length, "label")}, but its video has ${counted(frameCount, "frame")}`,
+    );
   }
+}
+
+/** What {@link checkLabelCount} names: the labels may come from masks or tracks. */
+export function nameOfLabels({ path, name }: DatasetVideo): string {
+  return `${path}: the ground truth of ${name}`;
+}
+
+/**
+ * Reads the labels of all videos, so that a fault is found before hours of scoring.
+ * @returns the videos; their labels are kept, one byte per frame
+ * @throws InputError if labels cannot be read, or are not one per frame where the number of frames
+ * is known; the signal's reason
+ */
+export async function withReadLabels(videos: readonly DatasetVideo[], signal?: AbortSignal): Promise<DatasetVideo[]> {
+  const read: DatasetVideo[] = [];
+  for (const video of videos) {
+    signal?.throwIfAborted();
+    const labels = await video.labels?.();
+    if (labels && video.frameCount !== undefined) checkLabelCount(nameOfLabels(video), labels, video.frameCount);
+    read.push(labels ? { ...video, labels: () => Promise.resolve(labels) } : video);
+  }
+  return read;
 }

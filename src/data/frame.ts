@@ -36,6 +36,8 @@ export interface FrameSource {
   /** The number of frames by the file's header. Only for progress bars. */
   readonly estimatedFrameCount?: number;
   readonly fps?: number;
+  /** Seconds from the first frame to the last, if their own times are known in advance. */
+  readonly duration?: number;
   /** The distance of neighbouring frames' numbers; default 1. No two numbers are closer. */
   readonly step?: number;
   /** One line for each thing that was decided when the source was opened and is worth a look. */

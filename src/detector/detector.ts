@@ -1,5 +1,7 @@
 // The detector: frames of one or several videos in, anomaly scores out.
+
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { counted } from "../counted.js";
 import type { FrameSource } from "../data/frame.js";
 import { GpuError, InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
@@ -101,7 +103,9 @@ export class Detector {
       throw error;
     }
     if (checkpoint.leftOut) {
-      options.onNotice?.(`${checkpoint.source}: ${checkpoint.leftOut} tensors outside of the network are left out`);
+      options.onNotice?.(
+        `${checkpoint.source}: left out: ${counted(checkpoint.leftOut, "tensor")} outside of the network`,
+      );
     }
     const detector = new Detector(gpu, checkpoint, settings, options, !options.gpu, firstUse);
     detector.seed = seed;

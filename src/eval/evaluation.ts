@@ -1,5 +1,6 @@
 // Measures a detector on the test videos of a data set: scores, AUCs, regions.
-import { checkLabelCount, type DatasetVideo } from "../data/dataset.js";
+import { counted } from "../counted.js";
+import { checkLabelCount, type DatasetVideo, nameOfLabels } from "../data/dataset.js";
 import { quantile } from "../data/quantile.js";
 import {
   type FrameScoreSettings,
@@ -123,7 +124,7 @@ export class Evaluation {
     const notNumbers = countNaN(raw);
     if (notNumbers > 0) {
       this.notes.push(
-        `${video.name}: ${notNumbers} scores are NaN; they, and scores that smoothing mixes with them, count as 0`,
+        `${video.name}: ${counted(notNumbers, "score")} of NaN: NaN, and scores that smoothing mixes with it, count as 0`,
       );
     }
     const smoothed = smooth(raw, this.settings.smoothing, video.name);
@@ -177,7 +178,7 @@ export class Evaluation {
   private async labelsOf(video: DatasetVideo, frameCount: number): Promise<Uint8Array | undefined> {
     if (video.labels) {
       const labels = await video.labels();
-      checkLabelCount(`${video.path}: the ground truth of ${video.name}`, labels, frameCount);
+      checkLabelCount(nameOfLabels(video), labels, frameCount);
       return labels;
     }
     this.notes.push(`${video.name}: no labels, left out of frame-level metrics`);
@@ -239,7 +240,8 @@ function meanScores(records: readonly VideoRecord[], settings: FrameScoreSetting
   const count = records[0]?.tokens.length ?? 0;
   const scores = new Float64Array(count);
   for (const { tokens } of records) {
-    if (tokens.length !== count) throw new Error(`records of one video have ${count} and ${tokens.length} frames`);
+    if (tokens.length !== count)
+      throw new Error(`records of one video have ${count} and ${counted(tokens.length, "frame")}`);
     for (const [i, maps] of tokens.entries()) {
       scores[i] += frameScore(maps, settings) / records.length;
     }

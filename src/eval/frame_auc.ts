@@ -1,4 +1,5 @@
 // Frame-level AUCs of a data set: micro and macro.
+import { counted } from "../counted.js";
 import { InputError } from "../errors.js";
 import { rocAuc } from "./roc.js";
 
@@ -72,7 +73,7 @@ function allFrames(videos: readonly ScoredVideo[]): { labels: Uint8Array; scores
 
 function checkVideo({ name, labels, scores }: ScoredVideo): void {
   if (labels.length !== scores.length) {
-    throw new InputError(`${name} has ${labels.length} labels and ${scores.length} scores`);
+    throw new InputError(`${name} has ${counted(labels.length, "label")} and ${counted(scores.length, "score")}`);
   }
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i];

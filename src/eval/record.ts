@@ -1,6 +1,8 @@
 // Records: the token maps of a video, from which any score can be computed later.
+
 import { parseSafetensors, serializeSafetensors } from "../checkpoint/safetensors.js";
 import type { StoredTensor } from "../checkpoint/tensor.js";
+import { counted } from "../counted.js";
 import type { FrameSource } from "../data/frame.js";
 import type { Detector } from "../detector/detector.js";
 import type { TokenMaps } from "../detector/token_maps.js";
@@ -105,7 +107,7 @@ export function decodeRecord(bytes: Uint8Array, name: string): VideoRecord {
   const frames = Array.from(get("frames", "F64").data as Float64Array);
   const times = tensors.has("times") ? Array.from(get("times", "F64").data as Float64Array) : undefined;
   if (frames.length !== count || (times && times.length !== count)) {
-    throw new InputError(`${name}: ${frames.length} frame numbers for ${count} frames`);
+    throw new InputError(`${name}: ${counted(frames.length, "frame number")} for ${counted(count, "frame")}`);
   }
   const tokens = frames.map((_, i): TokenMaps => {
     const map = (key: string) => (get(key, "F32").data as Float32Array).subarray(i * size, (i + 1) * size);

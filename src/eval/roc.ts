@@ -1,4 +1,5 @@
 // ROC curves, the area under them, and the equal-error rate.
+import { counted } from "../counted.js";
 import { InputError } from "../errors.js";
 
 /**
@@ -100,7 +101,9 @@ export function equalErrorRate(
  */
 function byClass(labels: ArrayLike<number>, scores: ArrayLike<number>) {
   if (labels.length !== scores.length) {
-    throw new InputError(`there are ${labels.length} labels for ${scores.length} scores: one per frame is needed`);
+    throw new InputError(
+      `there are ${counted(labels.length, "label")} for ${counted(scores.length, "score")}: one per frame is needed`,
+    );
   }
   const normal = new Float64Array(labels.length);
   const abnormal = new Float64Array(labels.length);

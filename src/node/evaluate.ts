@@ -1,5 +1,5 @@
 // Evaluates a detector on a data set, and keeps the records of its videos in files.
-import type { Dataset } from "../data/dataset.js";
+import { type Dataset, withReadLabels } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { Evaluation, type EvaluationResult, type EvaluationSettings } from "../eval/evaluation.js";
 import { recordVideo, type VideoRecord } from "../eval/record.js";
@@ -26,7 +26,7 @@ export interface EvaluateOptions {
 
 /**
  * Scores a data set's test videos and measures the scores. Memory holds the token maps of one
- * video, once for each masking.
+ * video, once for each masking. All labels are read before the first frame is scored.
  * @param detector opened with `tokenMaps`
  * @throws InputError if there are no test videos, or if frames or ground truth cannot be read or do
  * not fit each other
@@ -38,11 +38,12 @@ export async function evaluate(
 ): Promise<EvaluationResult> {
   if (dataset.test.length === 0) throw new InputError(`${dataset.root} has no test videos`);
   const { settings, maskings = 1, signal, onFrames = () => {} } = options;
+  const videos = await withReadLabels(dataset.test, signal);
   const first = detector.seed;
   const evaluation = new Evaluation(settings);
   const store = options.records ?? (await RecordStore.open(undefined, dataset, detector));
   try {
-    for (const video of dataset.test) {
+    for (const video of videos) {
       const records: VideoRecord[] = [];
       for (let seed = first; seed < first + maskings; seed++) {
         let record = await store.read(video.name, seed);

@@ -1,4 +1,5 @@
 // The training videos, decoded once, and where each of their frames lies.
+import { counted } from "../counted.js";
 import { trainingObjects } from "../data/anomalies/drawn_kinds.js";
 import { drawnCount, drawObjects } from "../data/anomalies/drawn_object.js";
 import {
@@ -298,7 +299,7 @@ function checkSameNumbers({ path }: DatasetVideo, clip: StoredVideo, parts: Reco
   for (const [what, { numbers }] of Object.entries(parts)) {
     if (numbers.join() === clip.numbers.join()) continue;
     throw new InputError(
-      `${path} has ${clip.numbers.length} frames and ${numbers.length} ${what}: their numbers must be the same`,
+      `${path} has ${counted(clip.numbers.length, "frame")} and ${numbers.length} ${what}: their numbers must be the same`,
     );
   }
 }

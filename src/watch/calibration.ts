@@ -116,6 +116,23 @@ export function alarmsAt({ blocks }: NormalLevels, threshold: number): number {
 }
 
 /**
+ * Refuses normal videos that are too short for a threshold, before they are scored.
+ * @param seconds from the first frame to the last, of each video
+ * @throws InputError if they cannot fill a minute
+ */
+export function checkLengths(seconds: readonly number[]): void {
+  // A video begins a block at its first frame, and at every multiple of a block's length.
+  const most = seconds.reduce((sum, length) => sum + Math.floor(length / blockSeconds + 1e-9) + 1, 0);
+  if (most < leastBlocks) throw tooShort(seconds.reduce((sum, length) => sum + length, 0));
+}
+
+function tooShort(seconds: number): InputError {
+  return new InputError(
+    `${seconds.toFixed(0)} s of normal video are too little for a threshold: give at least a minute, better a day`,
+  );
+}
+
+/**
  * The threshold for a rate of false alarms. If the normal video is long enough to hold one alarm
  * at this rate, it lies between the peaks that may raise alarms and those that may not. Otherwise
  * it is extrapolated: the fifth of the units (minutes, or blocks of 5 s below 30 minutes) with the
@@ -127,11 +144,7 @@ export function alarmsAt({ blocks }: NormalLevels, threshold: number): number {
  */
 export function thresholdFor(normal: NormalLevels, alarmsPerDay: number, limit?: number): RateThreshold {
   const { blocks } = normal;
-  if (blocks.length < leastBlocks) {
-    throw new InputError(
-      `${normal.seconds.toFixed(0)} s of normal video are too little for a threshold: give at least a minute, better a day`,
-    );
-  }
+  if (blocks.length < leastBlocks) throw tooShort(normal.seconds);
   if (!(alarmsPerDay > 0)) throw new InputError(`${alarmsPerDay} alarms per day are not above 0`);
   const inMinutes = blocks.length >= leastMinutes * (60 / blockSeconds);
   const units = inMinutes ? minutePeaks(normal) : blocks;

@@ -246,7 +246,7 @@ describe("the detector", () => {
       const checkpoint = { ...tiny, leftOut, source: "lightning.pth" };
       (await Detector.open(checkpoint, options)).close();
     }
-    expect(lines).toEqual(["lightning.pth: 2 tensors outside of the network are left out"]);
+    expect(lines).toEqual(["lightning.pth: left out: 2 tensors outside of the network"]);
   });
 
   it("names the setting that is wrong", async () => {

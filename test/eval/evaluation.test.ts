@@ -187,7 +187,7 @@ describe("an evaluation", () => {
       const evaluation = new Evaluation(plain);
       await evaluation.add(video("a", [0, 1, 0]), [even(0.2, 0.4, Number.NaN)]);
       const result = evaluation.finish();
-      expect(result.notes[0]).toContain("a: 1 scores are NaN");
+      expect(result.notes[0]).toContain("a: 1 score of NaN: NaN, and");
       expect([...result.videos[0].scores].map((v) => Math.fround(v))).toEqual([0.2, 0.4, 0].map(Math.fround));
     });
   });

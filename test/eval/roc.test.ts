@@ -68,7 +68,7 @@ describe("ROC-AUC", () => {
       expect(rocCurve(labels, scores)).toBeUndefined();
       expect(equalErrorRate(labels, scores)).toBeUndefined();
     }
-    expect(() => rocAuc([0, 1], [1])).toThrow("there are 2 labels for 1 scores");
+    expect(() => rocAuc([0, 1], [1])).toThrow("there are 2 labels for 1 score:");
     expect(() => rocAuc([0, 2], [1, 2])).toThrow("label 1 is 2, neither 0 (normal) nor 1 (abnormal)");
     expect(() => rocAuc([0, 1], [1, Number.NaN])).toThrow(InputError);
   });

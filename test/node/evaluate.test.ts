@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { DatasetVideo } from "../../src/data/dataset.js";
 import { sceneDataset } from "../../src/data/scene/dataset.js";
+import { InputError } from "../../src/errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../../src/eval/evaluation.js";
 import { Detector } from "../../src/node/detector.js";
 import { evaluate } from "../../src/node/evaluate.js";
@@ -37,6 +39,27 @@ describe("the procedural scene, evaluated in memory", () => {
       expect(result.roc?.tpr.at(-1)).toBe(1);
       expect(result.regionCurves?.fpr.at(-1)).toBe(1);
       expect(result.notes).toEqual([]);
+    } finally {
+      detector.close();
+    }
+  });
+
+  it("is refused for the labels of its last video before the first frame is scored", async () => {
+    const dataset = sceneDataset({ width: 120, height: 80, fps: 5, train: 0, test: 2, frames: 30 });
+    const size = { height: 64, width: 96 };
+    const detector = await Detector.open(randomCheckpoint(tinyConfig, 1), { gpu: gpu(), size, tokenMaps: true });
+    try {
+      const [first, last] = dataset.test;
+      let frames = 0;
+      const onFrames = () => frames++;
+      const settings: EvaluationSettings = { ...paperEvaluation, map: "moving-error", smoothing: { kind: "none" } };
+      const refused = async (labels: DatasetVideo["labels"], says: string) => {
+        const test = [first, { ...last, labels }] as DatasetVideo[];
+        await expect(evaluate({ ...dataset, test }, detector, { settings, onFrames })).rejects.toThrow(says);
+        expect(frames).toBe(0);
+      };
+      await refused(() => Promise.resolve(new Uint8Array(1)), "has 1 label, but its video has 30 frames");
+      await refused(() => Promise.reject(new InputError("labels.txt cannot be read")), "labels.txt cannot be read");
     } finally {
       detector.close();
     }

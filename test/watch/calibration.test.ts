@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { alarmsAt, histogram, minutePeaks, NormalCollector, thresholdFor } from "../../src/watch/calibration.js";
+import {
+  alarmsAt,
+  checkLengths,
+  histogram,
+  minutePeaks,
+  NormalCollector,
+  thresholdFor,
+} from "../../src/watch/calibration.js";
 
 const rule = { average: 0, minimum: 0, release: 1, hold: 1 };
 /** Normal video whose blocks of 5 s have these peaks. */
@@ -76,6 +83,18 @@ describe("a threshold for a rate", () => {
   it("needs a minute", () => {
     expect(() => thresholdFor(normal(new Array<number>(11).fill(1)), 1)).toThrow("55 s of normal video are too little");
     expect(() => thresholdFor(normal(new Array<number>(12).fill(1)), 0)).toThrow("not above 0");
+  });
+
+  it("is refused by lengths alone exactly if there cannot be twelve blocks", () => {
+    // Frames at 0, 5, 10, … s begin a block each.
+    expect(() => checkLengths([54])).toThrow("54 s of normal video are too little");
+    expect(() => checkLengths([55])).not.toThrow();
+    expect(() => checkLengths([24, 29])).toThrow("53 s of normal video are too little");
+    expect(() => checkLengths([25, 29])).not.toThrow();
+    // What passes is enough if every block has a level.
+    const collector = new NormalCollector(rule);
+    for (let time = 0; time <= 55; time++) collector.push({ time, score: 1 });
+    expect(() => thresholdFor(collector.finish(), 1)).not.toThrow();
   });
 });
 

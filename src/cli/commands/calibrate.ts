@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
+import type { FrameSource } from "../../data/frame.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
@@ -10,7 +11,7 @@ import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
-import { minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibration.js";
+import { checkLengths, minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibration.js";
 import { ValueSample } from "../../watch/value_sample.js";
 import { comparable, mapQuantiles, scoreLimit, watchNormal } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
@@ -59,7 +60,7 @@ export function calibrateCommand(): Command {
     .description(
       "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it.",
     )
-    .argument("<videos...>", "normal videos, or folders of numbered images")
+    .argument("<videos...>", "normal videos, or folders of numbered images: at least a minute in all")
     .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
@@ -101,6 +102,8 @@ async function calibrate(
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const sources = [];
   for (const video of videos) sources.push(await openInput(withLogin(video)));
+  const lengths = sources.map((source) => lengthOf(source, options.fps));
+  if (lengths.every((length) => length !== undefined)) checkLengths(lengths);
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
   const { report } = options;
@@ -174,6 +177,12 @@ async function calibrate(
     await file.discard();
     detector?.close();
   }
+}
+
+/** Seconds from a video's first frame to its last, if they are known before it is read. */
+function lengthOf({ frameCount, fps, duration }: FrameSource, given: number | undefined): number | undefined {
+  if (duration !== undefined || frameCount === undefined) return duration;
+  return (frameCount - 1) / (fps ?? given ?? usualFps);
 }
 
 /** Settings and versions, for the page. */

@@ -2,6 +2,7 @@ import { basename, resolve } from "node:path";
 import { Command } from "commander";
 import { type Checkpoint, saveCheckpoint } from "../../checkpoint/checkpoint.js";
 import { shown } from "../../checkpoint/text.js";
+import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import { paperConfig } from "../../model/config.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
@@ -13,10 +14,6 @@ function countParameters(checkpoint: Checkpoint): number {
   let count = 0;
   for (const [name, { data }] of checkpoint.weights) if (!/\.running_(mean|var)$/.test(name)) count += data.length;
   return count;
-}
-
-function blocks(count: number): string {
-  return count === 1 ? "1 block" : `${count} blocks`;
 }
 
 /** The lines that the command prints about a checkpoint. */
@@ -32,14 +29,14 @@ function describe(checkpoint: Checkpoint): string[] {
   if (settings.normPixLoss !== undefined) told.push(`normPixLoss ${settings.normPixLoss}`);
   if (settings.onlyMaskedTokens !== undefined) told.push(`onlyMaskedTokens ${settings.onlyMaskedTokens}`);
   if (settings.epoch !== undefined) told.push(`epoch ${settings.epoch} (counted from 0)`);
-  const student = config.studentDepth === 0 ? "no student" : `student ${blocks(config.studentDepth)}`;
+  const student = config.studentDepth === 0 ? "no student" : `student ${counted(config.studentDepth, "block")}`;
   return [
     `read           ${checkpoint.source}`,
-    `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${config.heads} heads, MLP ratio ${config.mlpRatio}`,
-    `               encoder width ${config.encoderWidth}, ${blocks(config.encoderDepth)}; decoder width ${config.decoderWidth}, ${blocks(config.decoderDepth)}; ${student}`,
+    `configuration  patch ${config.patch}, channels ${config.inChannels} in and ${config.outChannels} out, ${counted(config.heads, "head")}, MLP ratio ${config.mlpRatio}`,
+    `               encoder width ${config.encoderWidth}, ${counted(config.encoderDepth, "block")}; decoder width ${config.decoderWidth}, ${counted(config.decoderDepth, "block")}; ${student}`,
     `tensors        ${weights.size} of the network, all with the expected names and shapes; ${extras.size} counters and constants`,
-    ...(leftOut === undefined ? [] : [`left out       ${leftOut} tensors outside of the network`]),
-    `student        ${overlaid === 0 ? "from the same file" : `${overlaid} tensors from the second file`}`,
+    ...(leftOut === undefined ? [] : [`left out       ${counted(leftOut, "tensor")} outside of the network`]),
+    `student        ${overlaid === 0 ? "from the same file" : `${counted(overlaid, "tensor")} from the second file`}`,
     `parameters     ${(parameters / 1e6).toFixed(parameters < 1e5 ? 4 : 2)} M`,
     `settings       ${told.length > 0 ? told.join(", ") : "none in the file"}`,
   ];
@@ -69,7 +66,7 @@ export function convertCheckpointCommand(print: (line: string) => void = console
       const inputs = paths.slice(0, -1);
       if (inputs.length < 1 || inputs.length > 2) {
         throw new InputError(
-          `convert-checkpoint takes IN.pth [STUDENT.pth] OUT.safetensors, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+          `convert-checkpoint takes IN.pth [STUDENT.pth] OUT.safetensors, got ${counted(paths.length, "file name")}`,
         );
       }
       // Otherwise, if OUT is forgotten, the student's checkpoint would be overwritten.

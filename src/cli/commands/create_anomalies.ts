@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { counted } from "../../counted.js";
 import { trainingObjects } from "../../data/anomalies/drawn_kinds.js";
 import { drawnCount, drawObjects } from "../../data/anomalies/drawn_object.js";
 import { buildForegroundLibrary, type LibraryClip, type MovingObject } from "../../data/anomalies/library.js";
@@ -227,10 +228,10 @@ async function create(
     process.stderr.write(`warning: ${oneLine(preview)} is not written, because nothing was pasted\n`);
   }
   if (quiet) return;
-  const there = kept > 0 ? `; ${kept} videos were there already` : "";
+  const there = kept > 0 ? `; there already: ${counted(kept, "video")}` : "";
   if (output)
     console.log(
-      `${written} frames written to ${oneLine(folder)}, ${abnormal} of them abnormal, in ${progress.seconds.toFixed(1)} s${there}`,
+      `${counted(written, "frame")} written to ${oneLine(folder)}, ${abnormal} of them abnormal, in ${progress.seconds.toFixed(1)} s${there}`,
     );
   if (moments.length > 0) console.log(`${moments.length} moments shown in ${oneLine(preview ?? "")}`);
 }

@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { counted } from "../../counted.js";
 import type { DatasetVideo } from "../../data/dataset.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
 import { glance, type VideoFindings, verify } from "../../node/datasets/verify.js";
@@ -251,8 +252,4 @@ function filled(head: readonly string[], rows: readonly string[][]): string[] {
   const columns = head.map((_, c) => c).filter((c) => rows.some((row) => row[c] !== "-"));
   const pick = (cells: readonly string[]) => columns.map((c) => cells[c]);
   return table(pick(head), rows.map(pick));
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }

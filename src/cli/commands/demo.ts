@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { counted } from "../../counted.js";
 import {
   anomaliesOf,
   type SceneDatasetSettings,
@@ -71,7 +72,7 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
   let done = false;
   try {
     progress.print(
-      `drawn street, seed ${seed}: ${dataset.test.length} clips of ${frames} frames, each with something abnormal`,
+      `drawn street, seed ${seed}: ${counted(dataset.test.length, "clip")} of ${counted(frames, "frame")}, each with something abnormal`,
     );
     const onFrames = (count: number) => progress.advance(count);
     const { maskings } = test;
@@ -86,7 +87,7 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
       `${progress.rate.toPrecision(3)} frames/s at ${size.height}x${size.width} on ${detector.gpu.adapter.description}`,
     );
     const benchmark = { ...benchmarks.folder, title: "Drawn street" };
-    const evaluated = { result, settings, dataset, detector, maskings, benchmark };
+    const evaluated = { result, settings, dataset, detector, maskings, benchmark, isPart: false };
     const page = join(report, "index.html");
     await writeReport(page, {
       title: `Demo: drawn street, seed ${seed}`,

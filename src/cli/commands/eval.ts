@@ -164,12 +164,13 @@ async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: A
     if (isGiven("fps") && result.videos.every(({ times }) => times)) {
       say("--fps has no effect: all videos have their own times");
     }
-    if (dataset.test.length < whole.test.length) {
+    const isPart = dataset.test.length < whole.test.length;
+    if (isPart) {
       const chosen = `${dataset.test.length} of ${whole.test.length} ${options.split} videos`;
       result.notes.unshift(`only ${chosen}: not comparable with the paper's figures`);
     }
     // 4. What is printed and written.
-    const all = { result, settings, benchmark, dataset, detector, maskings };
+    const all = { result, settings, benchmark, dataset, detector, maskings, isPart };
     if (toStdout) console.log(JSON.stringify(evaluationJson(all)));
     else for (const line of summaryLines(all)) console.log(line);
     if (json) {

@@ -1,8 +1,10 @@
 // The command `export-onnx`, and the network as ONNX for benchmarks that run it elsewhere.
+
 import { basename, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { exportOnnx, type OnnxOptions } from "../../checkpoint/onnx.js";
+import { counted } from "../../counted.js";
 import { buildScoreGraph } from "../../detector/score_graph.js";
 import { type ScoreSettings, scoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
@@ -75,7 +77,7 @@ export function exportOnnxCommand(print: (line: string) => void = console.log): 
       const inputs = paths.slice(0, -1);
       if (inputs.length < 1 || inputs.length > 2) {
         throw new InputError(
-          `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${paths.length} file ${paths.length === 1 ? "name" : "names"}`,
+          `export-onnx takes CHECKPOINT [STUDENT] OUT.onnx, got ${counted(paths.length, "file name")}`,
         );
       }
       // Otherwise, if OUT is forgotten, a checkpoint would be overwritten.

@@ -2,6 +2,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { Command, Option } from "commander";
 import sharp from "sharp";
+import { counted } from "../../counted.js";
 import { type SceneAnomaly, sceneAnomalies } from "../../data/scene/actors.js";
 import {
   type NamedSceneVideo,
@@ -167,11 +168,13 @@ async function writeDataset(
   if (quiet) return;
   const { width, height, fps } = scene;
   console.log(`scene          seed ${scene.seed}, ${height}x${width}, ${fps} frames/s`);
-  console.log(`train          ${train} videos of ${frames} frames, all normal`);
-  console.log(`test           ${test} videos of ${frames} frames, ${abnormal} of ${test * frames} frames abnormal`);
+  console.log(`train          ${counted(train, "video")} of ${counted(frames, "frame")}, all normal`);
+  console.log(
+    `test           ${counted(test, "video")} of ${counted(frames, "frame")}, ${abnormal} of ${counted(test * frames, "frame")} abnormal`,
+  );
   for (const line of happenings) console.log(`               ${line}`);
   console.log(
-    `written        ${out}: ${written} files in ${progress.seconds.toFixed(1)} s; files that were there already are kept`,
+    `written        ${out}: ${counted(written, "file")} in ${progress.seconds.toFixed(1)} s; files that were there already are kept`,
   );
 }
 

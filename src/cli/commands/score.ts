@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { Command, Option } from "commander";
+import { counted } from "../../counted.js";
 import type { PixelFormat } from "../../data/frame.js";
 import type { DetectorOptions } from "../../detector/detector.js";
 import { isOfErrors } from "../../detector/frame_score.js";
@@ -199,7 +200,7 @@ async function score(
     const { height, width } = detector.settings.size;
     const memory = (detector.gpu.allocatedBytes / 1e6).toFixed(0);
     say(
-      `${count} frames at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s after the first), ` +
+      `${counted(count, "frame")} at ${height}x${width} in ${progress.seconds.toFixed(1)} s (${progress.rate.toPrecision(3)} frames/s after the first), ` +
         `${memory} MB of GPU memory, on ${adapter.description}`,
     );
     if (top) {

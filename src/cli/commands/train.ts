@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
-import { type Dataset, measuredOn } from "../../data/dataset.js";
+import { type Dataset, measuredOn, withReadLabels } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
@@ -168,6 +168,7 @@ async function planRun(
   options: TrainCommandOptions,
   isGiven: (option: Option) => boolean,
   say: (line: string) => void,
+  signal: AbortSignal,
 ): Promise<Plan> {
   const { out } = options;
   const resume = options.resume ? await openRun(out) : undefined;
@@ -175,7 +176,9 @@ async function planRun(
   const source = resume?.source ?? dataSource(options);
   // The preset depends on the layout; the scene's size depends on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
-  const dataset = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
+  const opened = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
+  // Labels are first needed after an epoch: what is wrong with them is reported before it.
+  const dataset = { ...opened, test: await withReadLabels(opened.test, signal) };
   if (dataset.train.length === 0) throw new InputError(`${oneLine(dataset.root)} has no training videos`);
   const usual = preset ?? trainingPresets[dataset.layout as TrainingPresetName];
   const base = resume?.config ?? (options.small ? await small(usual, dataset) : usual);
@@ -198,7 +201,7 @@ async function trainRun(
   const say = (line: string) => {
     if (!quiet) process.stderr.write(`${line}\n`);
   };
-  const { source, dataset, config, resume, init } = await planRun(options, isGiven, say);
+  const { source, dataset, config, resume, init } = await planRun(options, isGiven, say, signal);
   for (const warning of warnings(source, dataset, config)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
   signal.addEventListener("abort", () =>

@@ -1,6 +1,8 @@
 // What `score` writes for people who look: a page, a video, a list of events.
+
 import { rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { counted } from "../../counted.js";
 import type { FrameSource } from "../../data/frame.js";
 import { KeptFrames } from "../../data/kept_frames.js";
 import type { MapKind } from "../../detector/frame_score.js";
@@ -202,7 +204,7 @@ export class ScoreOutputs {
     this.updateRange();
     const lines: string[] = [];
     if (decision) {
-      const count = `${this.events} event${this.events === 1 ? "" : "s"}`;
+      const count = counted(this.events, "event");
       lines.push(
         `${count} at or above ${format.score(decision.threshold)}, ${this.abnormalSeconds.toFixed(1)} s in all`,
       );
@@ -310,7 +312,7 @@ export class ScoreOutputs {
     return {
       ...{ threshold, normal: levels.median },
       origin:
-        `the ${q} quantile of the normal video ${source.name}, which raises ${alarms} false alarm${alarms === 1 ? "" : "s"} ` +
+        `the ${q} quantile of the normal video ${source.name}, which raises ${counted(alarms, "false alarm")} ` +
         `in ${format.duration(levels.seconds)} (${Number(perHour.toPrecision(2))} per hour)`,
       map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
     };
@@ -333,7 +335,7 @@ export class ScoreOutputs {
               { name: "Abnormal", text: `${this.abnormalSeconds.toFixed(1)} s`, note: `${share} % of the video` },
             ]
           : []),
-        { name: "Video", text: format.duration(seconds), note: `${this.frames} frames` },
+        { name: "Video", text: format.duration(seconds), note: counted(this.frames, "frame") },
         {
           name: "Highest score",
           text: format.score(this.top?.level),

@@ -13,7 +13,7 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
   const { threshold } = found;
   const { values, unit } = histogramValues(normal);
   return [
-    `highest level of each ${unit}, in ${duration(normal.seconds)} of normal video:`,
+    `highest level of each ${unit}, in ${duration(normal.seconds)} of normal video; each row begins at the level shown:`,
     "",
     ...histogramLines(values, threshold),
     "",
@@ -22,7 +22,10 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
   ];
 }
 
-/** Bars with their ranges; a rule shows where the threshold lies. */
+/**
+ * A bar in each row, after its lower edge. The threshold is marked below the bar whose range holds
+ * it.
+ */
 export function histogramLines(values: readonly number[], threshold: number): string[] {
   const highest = values.reduce((most, value) => Math.max(most, value), threshold);
   const all = histogram(values, bars, highest);
@@ -30,11 +33,11 @@ export function histogramLines(values: readonly number[], threshold: number): st
   const lines: string[] = [];
   const mark = (value: number) => `${score(value).padStart(10)}  ${"╌".repeat(widest / 2)} threshold`;
   for (const { from, to, count } of all) {
-    const isHere = threshold >= from && threshold < to;
-    if (isHere && lines.length > 0) lines.push(mark(threshold));
     const bar = count === 0 ? "" : "█".repeat(Math.max(1, Math.round((widest * count) / most)));
     lines.push(`${score(from).padStart(10)}  ${bar}${bar ? " " : ""}${count || ""}`.trimEnd());
+    if (threshold >= from && threshold < to) lines.push(mark(threshold));
   }
+  // The last bar includes its end.
   if (!lines.some((line) => line.endsWith("threshold"))) lines.push(mark(threshold));
   return lines;
 }

@@ -1,4 +1,5 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
+import { counted } from "../../counted.js";
 import type { Dataset } from "../../data/dataset.js";
 import { type FrameScoreSettings, isOfErrors, scoringName } from "../../detector/frame_score.js";
 import type { Benchmark, Published } from "../../eval/benchmarks.js";
@@ -17,6 +18,8 @@ export interface Evaluated {
   dataset: Dataset;
   detector: Detector;
   maskings: number;
+  /** Whether only some videos of the split were measured. */
+  isPart: boolean;
 }
 
 /** The data set's name, with its split unless that is the usual one. */
@@ -25,9 +28,9 @@ export function benchmarkTitle({ benchmark, dataset }: Pick<Evaluated, "benchmar
 }
 
 /** The metrics in percent, beside the paper's figures. */
-export function metrics({ result, benchmark, dataset }: Evaluated): ReportMetric[] {
-  // The paper's figures are of the test videos.
-  const published: Published = dataset.testSplit === undefined ? benchmark.published : {};
+export function metrics({ result, benchmark, dataset, isPart }: Evaluated): ReportMetric[] {
+  // The paper's figures are of all test videos.
+  const published: Published = dataset.testSplit === undefined && !isPart ? benchmark.published : {};
   const inPercent = (share: number | undefined) => share !== undefined && { value: 100 * share };
   const hasMasks = dataset.test.some((video) => video.mask);
   const hasTracks = hasMasks || dataset.test.some((video) => video.tracks);
@@ -92,7 +95,7 @@ function eventRows({ result: { events }, settings }: Evaluated): [name: string, 
     [
       "false alarms",
       `${falseAlarmsPerHour < 100 ? falseAlarmsPerHour.toPrecision(3) : falseAlarmsPerHour.toFixed(0)} / h`,
-      `${falseAlarms} false alarms in ${watched} of video`,
+      `${counted(falseAlarms, "false alarm")} in ${watched} of video`,
     ],
     [
       "delay",
@@ -111,7 +114,7 @@ export function reportMetrics(evaluated: Evaluated): ReportMetric[] {
 
 /** The lines that `eval` prints. */
 export function summaryLines(evaluated: Evaluated): string[] {
-  const { result, dataset, detector } = evaluated;
+  const { result, dataset, detector, isPart } = evaluated;
   const videos = result.videos.map(({ name, frames, labels, auc }) => [
     name,
     String(frames.length),
@@ -121,16 +124,16 @@ export function summaryLines(evaluated: Evaluated): string[] {
   const rows = metrics(evaluated).map(({ name, value, published, note }) => [
     name,
     value?.toFixed(2) ?? "-",
-    published?.toFixed(2) ?? "-",
+    ...(isPart ? [] : [published?.toFixed(2) ?? "-"]),
     note ?? "",
   ]);
   const count = result.videos.length;
   return [
-    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${count} ${dataset.testSplit ?? "test"} video${count === 1 ? "" : "s"}`,
+    `${benchmarkTitle(evaluated)}, ${dataset.root}: ${counted(count, `${dataset.testSplit ?? "test"} video`)}`,
     "",
     ...table(["video", "frames", "abnormal %", "AUC %"], videos),
     "",
-    ...table(["in percent", "here", "paper", ""], rows, true),
+    ...table(["in percent", "here", ...(isPart ? [] : ["paper"]), ""], rows, true),
     "",
     ...eventLines(evaluated),
     ...result.notes.map((note) => `note: ${note}`),

@@ -1,5 +1,6 @@
 // Collects moving objects from training videos, as material for pseudo-anomalies.
 
+import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import type { DatasetVideo } from "../dataset.js";
 import { type Frame, sampleStride } from "../frame.js";
@@ -95,7 +96,7 @@ export async function buildForegroundLibrary(
     const { frameCount } = clips[longest];
     if (frameCount < windowFrames) {
       throw new InputError(
-        `${videos[longest].path} has ${frameCount} frame${frameCount === 1 ? "" : "s"}, and no training video has more: ` +
+        `${videos[longest].path} has ${counted(frameCount, "frame")}, and no training video has more: ` +
           `pseudo-anomalies need ${windowFrames}, better a few seconds`,
       );
     }

@@ -1,5 +1,7 @@
 // The videos of a data set: files and folders of frames.
+
 import { join, parse } from "node:path";
+import { counted } from "../../counted.js";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
@@ -140,7 +142,7 @@ export async function findClips(
   if (images.length > 0) {
     onFault(
       new InputError(
-        `${oneLine(folder)} holds ${images.length} image${images.length > 1 ? "s" : ""} itself (${oneLine(images[0])}): ` +
+        `${oneLine(folder)} holds ${counted(images.length, "image")} itself (${oneLine(images[0])}): ` +
           "put the frames of each video into a separate folder",
       ),
     );

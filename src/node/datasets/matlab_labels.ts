@@ -1,4 +1,5 @@
 // UCSD's label file, a MATLAB program, read as text.
+import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { readText } from "./text_file.js";
@@ -74,7 +75,7 @@ export function labelsOfRanges({ ranges, where }: LabelEntry, name: string, fram
   for (const [first, last] of ranges) {
     if (last > frameCount) {
       throw new InputError(
-        `${where}: frames ${first}:${last} are abnormal, but ${oneLine(name)} has ${frameCount} frames`,
+        `${where}: frames ${first}:${last} are abnormal, but ${oneLine(name)} has ${counted(frameCount, "frame")}`,
       );
     }
     labels.fill(1, first - 1, last);

@@ -1,5 +1,7 @@
 // A file with the ground truth of one video: labels or masks, as text, .npy or .mat.
+
 import { stat } from "node:fs/promises";
+import { counted } from "../../counted.js";
 import { checkLabelCount, type PixelMask } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
@@ -49,7 +51,7 @@ export function maskFileReader(path: string, clip: Clip): (frame: number) => Pro
     checkMaskCount(path, count, clip);
     await checkMaskSize(path, { width, height }, clip);
     if (!Number.isSafeInteger(frame) || frame < 0 || frame >= count) {
-      throw new InputError(`${oneLine(path)} has ${count} masks: none for the frame at position ${frame}`);
+      throw new InputError(`${oneLine(path)} has ${counted(count, "mask")}: none for the frame at position ${frame}`);
     }
     return { width, height, data: await mask(frame) };
   };
@@ -65,7 +67,9 @@ interface Masks {
 
 function checkMaskCount(path: string, count: number, { frameCount }: Clip): void {
   if (frameCount !== undefined && count !== frameCount) {
-    throw new InputError(`${oneLine(path)} has ${count} masks, but its video has ${frameCount} frames`);
+    throw new InputError(
+      `${oneLine(path)} has ${counted(count, "mask")}, but its video has ${counted(frameCount, "frame")}`,
+    );
   }
 }
 

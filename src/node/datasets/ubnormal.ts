@@ -1,6 +1,8 @@
 // The layouts of UBnormal: as distributed, and that of docs/method.md §7; its annotations are the
 // ground truth.
+
 import { join } from "node:path";
+import { counted } from "../../counted.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
@@ -148,7 +150,7 @@ function leaveOut(count: number, findings: Findings): void {
   if (count === 0) return;
   findings.leftOut += count;
   findings.notes.push(
-    `not trained on, because abnormal: ${count} video${count === 1 ? "" : "s"} of the training split; ` +
+    `not trained on, because abnormal: ${counted(count, "video")} of the training split; ` +
       "create-anomalies ubnormal cuts objects out of them",
   );
 }

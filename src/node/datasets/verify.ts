@@ -1,5 +1,7 @@
 // Checks the videos of a data set, for the dataset command.
+
 import { stat } from "node:fs/promises";
+import { counted } from "../../counted.js";
 import { checkLabelCount, type DatasetVideo, type TrackBox } from "../../data/dataset.js";
 import { checkFrameSize } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
@@ -138,7 +140,7 @@ async function verifyMasks(
   if (contradicted.length === 0) return;
   const first = Math.min(...contradicted);
   findings.faults.push(
-    `${oneLine(video.path)}: labels and masks disagree in ${contradicted.length} of ${frames} frames: labelled normal, but with abnormal pixels; the first is at position ${first}`,
+    `${oneLine(video.path)}: labels and masks disagree in ${contradicted.length} of ${counted(frames, "frame")}: labelled normal, but with abnormal pixels; the first is at position ${first}`,
   );
 }
 

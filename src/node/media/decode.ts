@@ -1,5 +1,7 @@
 // Frames decoded by ffmpeg, from whatever it can be given: a file, a pipe, a camera.
+
 import type { Readable, Writable } from "node:stream";
+import { counted } from "../../counted.js";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
@@ -451,7 +453,7 @@ function damageWarning(
   const few = promised !== undefined && frames < promised * COMPLETE;
   const count = few ? ` (${frames} of about ${promised} were read)` : "";
   return (
-    `${shown}: ffmpeg reported ${errors} error${errors > 1 ? "s" : ""} while decoding; ` +
+    `${shown}: ffmpeg reported ${counted(errors, "error")} while decoding; ` +
     `frames may be missing or damaged${count}: ${reason}`
   );
 }

@@ -1,6 +1,8 @@
 // A folder of images as a video.
+
 import { readdir } from "node:fs/promises";
 import { join, parse } from "node:path";
+import { counted } from "../../counted.js";
 import { checkFrameSize, type Frame, type FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
@@ -53,7 +55,7 @@ async function listFrames(folder: string, options: OrderOptions): Promise<FrameF
   for (const name of names) if (await isUnreadable(folder, name)) unreadable.push(name);
   if (unreadable.length > 0) throw new InputError(notUtf8(folder, unreadable));
   if (names.length === 0) {
-    const hint = folders > 0 ? `, but ${folders} folder${folders > 1 ? "s" : ""}: name the one with the frames` : "";
+    const hint = folders > 0 ? `, but ${counted(folders, "folder")}: name the one with the frames` : "";
     throw new InputError(`${shown} holds no image (png, jpg, jpeg, tif, tiff, bmp, webp)${hint}`);
   }
   const { frames, step, notes } = orderFrames(folder, names, options);
@@ -119,12 +121,14 @@ export async function openFrameFolder(folder: string, options: FrameFolderOption
     }
   }
 
+  const duration = files.at(-1)?.time;
   return {
     name: folder,
     width,
     height,
     frameCount: files.length,
     ...(fps === undefined ? {} : { fps }),
+    ...(duration === undefined ? {} : { duration }),
     ...(step === 1 ? {} : { step }),
     notes,
     warnings: neighbourWarnings(folder, files, step),

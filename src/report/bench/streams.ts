@@ -1,4 +1,5 @@
 // The page of bench/streams.js: many cameras at once.
+import { counted } from "../../counted.js";
 import { score } from "../web/format.js";
 import { tableMarkup } from "../web/static_page.js";
 import { benchPage, logarithmicPlot, type PlotLine, shownMs } from "./page.js";
@@ -38,7 +39,7 @@ const percentiles = ["p50", "p90", "p99", "max"] as const;
  */
 export function streamsPage({ title, created, cameraFps, figures, facts, complete }: StreamsData): string {
   const sorted = [...figures].sort((a, b) => a.streams - b.streams);
-  const cameras = (streams: number) => (streams === 1 ? "1 camera" : `${streams} cameras`);
+  const cameras = (streams: number) => counted(streams, "camera");
   const given: PlotLine = {
     ...{ name: "what the cameras send", own: false },
     points: sorted.map(({ streams }) => {

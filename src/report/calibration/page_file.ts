@@ -1,5 +1,7 @@
 // The page of a calibration: which threshold, why, and what it means.
+
 import { script, style } from "virtual:calibration-page";
+import { counted } from "../../counted.js";
 import { type AlarmRule, usualAlarmRule } from "../../watch/alarm_rule.js";
 import {
   alarmsAt,
@@ -83,7 +85,7 @@ function tiles({ normal, found }: CalibrationData): string {
   const list: [name: string, value: string, note: string][] = [
     ["Threshold", score(threshold), `the median of normal video is ${score(normal.median)}`],
     ["False alarms", `${digits(alarmsPerDay)} / day`, `as wanted; ${digits(alarmsPerDay / 24)} per hour`],
-    ["Normal video", duration(normal.seconds), `${alarms} alarm${alarms === 1 ? "" : "s"} in it at this threshold`],
+    ["Normal video", duration(normal.seconds), `${counted(alarms, "alarm")} in it at this threshold`],
     extrapolation <= 1
       ? ["Basis", "seen", "the video is long enough to show this rate"]
       : ["Basis", "estimate", `${fold(extrapolation)} times as much video would show this rate`],

@@ -1,4 +1,5 @@
 // What a threshold means, in words and rates.
+import { counted } from "../../counted.js";
 import { alarmsAt, type NormalLevels, type RateThreshold } from "../../watch/calibration.js";
 import { duration } from "../web/format.js";
 
@@ -6,7 +7,7 @@ import { duration } from "../web/format.js";
 export function support(normal: NormalLevels, { threshold, alarmsPerDay, extrapolation }: RateThreshold): string[] {
   const watched = duration(normal.seconds);
   const alarms = alarmsAt(normal, threshold);
-  const seen = `the normal video raises ${alarms} alarm${alarms === 1 ? "" : "s"} at this threshold, in ${watched}`;
+  const seen = `the normal video raises ${counted(alarms, "alarm")} at this threshold, in ${watched}`;
   if (extrapolation <= 1) return [seen];
   const needed = duration(86_400 / alarmsPerDay);
   // With no alarm in a time t, a rate above 3 / t is ruled out with 95 % confidence.

@@ -51,7 +51,9 @@ describe("calibrate", () => {
     // 12 blocks are a minute.
     expect(found.minutes).toHaveLength(2);
     expect(found.minutes[0]).toBeCloseTo(Math.max(...scores.slice(0, 12)), 5);
-    expect(ran.stdout).toContain("highest level of each 5 s, in 1 min 5 s of normal video:");
+    expect(ran.stdout).toContain(
+      "highest level of each 5 s, in 1 min 5 s of normal video; each row begins at the level shown:",
+    );
     expect(ran.stdout).toMatch(/^ *[\d.]+ {2}╌+ threshold$/m);
     expect(ran.stdout).toMatch(/^threshold [\d.]+ for 1 alarm per day$/m);
     expect(ran.stdout).toContain("the normal video raises 0 alarms at this threshold, in 1 min 5 s");
@@ -79,7 +81,9 @@ describe("calibrate", () => {
     expect(html).toContain(`<h3>Threshold</h3><p class="value">${score(threshold)}</p>`);
     expect(html).toContain("The highest level of each 5 s of normal video");
     expect(html).toContain("estimate: the tail, continued 1329-fold");
-    const none = await sdmae("calibrate", normal, ...model, "--report", at("no-page"), "--fps", "25");
+    // How long a video file is shows only at its end.
+    const brief = await videoFile(at("brief.avi"), 20, "-c:v", "ffv1");
+    const none = await sdmae("calibrate", brief, ...model, "--report", at("no-page"));
     expectRefusal(none, "are too little for a threshold");
     expect(filesIn(at())).not.toContain("no-page");
     expect(readFileSync(kept(), "utf8")).toBe(before);
@@ -118,10 +122,20 @@ describe("calibrate", () => {
     expect(filesIn(at()).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
+  it("refuses folders of images that are too short before it opens an adapter", async () => {
+    const noAdapter = model.map((word) => (word === testAdapter ? "no such adapter" : word));
+    const twice = ["calibrate", normal, normal, ...noAdapter, "--fps"];
+    expectRefusal(await sdmae(...twice, "1"), "26 s of normal video are too little", "at least a minute");
+    // 2 · 65 s, at 0.2 frames per second, are enough.
+    expectRefusal(await sdmae(...twice, "0.2"), "no such adapter");
+    expect((await sdmae("calibrate", "--help")).stdout).toMatch(/at\s+least\s+a\s+minute\s+in\s+all/);
+  });
+
   it("refuses videos and files before it computes", async () => {
+    const slow = [...model, "--fps", "0.2"];
     expectRefusal(await sdmae("calibrate", at("nothing.mp4"), ...model), "nothing.mp4 cannot be read");
-    expectRefusal(await sdmae("calibrate", normal, ...model, "--out", at("no/where.json")), "there is no folder");
-    expectRefusal(await sdmae("calibrate", normal, ...model, "--out", at("normal")), "it is a folder");
+    expectRefusal(await sdmae("calibrate", normal, ...slow, "--out", at("no/where.json")), "there is no folder");
+    expectRefusal(await sdmae("calibrate", normal, ...slow, "--out", at("normal")), "it is a folder");
     expectRefusal(await sdmae("calibrate", normal, ...model, "--alarms-per-day", "0"), "--alarms-per-day");
     expect((await sdmae("calibrate", "--help")).stdout).toContain("--alarms-per-day");
     rmSync(kept());

@@ -215,6 +215,12 @@ describe("eval", () => {
     expect(data.notes).toEqual(["only 1 of 2 test videos: not comparable with the paper's figures"]);
   });
 
+  it("leaves out the paper's column if only some videos are measured", async () => {
+    const { stdout } = await sdmae("eval", "--root", root, ...model, "--videos", "02");
+    expect(stdout).toMatch(/^in percent +here *$/m);
+    expect(stdout).toMatch(/^micro-AUC +[\d.]+ {2}over the frames of all videos together$/m);
+  });
+
   it("scores videos without labels, and says that the metrics need them", async () => {
     const own = at("own");
     mkdirSync(join(own, "test"), { recursive: true });

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, it } from "vitest";
@@ -306,6 +306,14 @@ it("refuses options and data that do not work, alone or together, and says why",
   // Node's recursive mkdir would never end there.
   const nowhere = "/proc/sdmae/run";
   if (process.platform === "linux") await refused("cannot be written", "--out", nowhere, ...data(), ...network);
+  // Before an adapter is opened, and before the first epoch.
+  mkdirSync(at("mislabelled"));
+  symlinkSync(at("data/train"), at("mislabelled/train"));
+  mkdirSync(at("mislabelled/test/labels"), { recursive: true });
+  symlinkSync(at("data/test/frames"), at("mislabelled/test/frames"));
+  writeFileSync(at("mislabelled/test/labels/01.txt"), "0\n1\n");
+  const mislabelled = ["--root", at("mislabelled"), "--adapter", "no such adapter"];
+  await refused("01.txt has 2 labels, but its video has 6 frames", ...out, ...network, ...mislabelled);
   await refused("fewer than a batch of 30", ...out, ...data(), ...network, "--batch", "30");
   const scene = ["--dataset", "scene", "--size", "64x96"];
   await refused(

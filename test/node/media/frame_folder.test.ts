@@ -95,10 +95,12 @@ test("a folder in which hardly any frame has a neighbour has a warning, unless t
   }
 });
 
-test("names that are times give frames their times", async () => {
+test("names that are times give frames their times, and the folder its duration", async () => {
   for (const second of [50, 65])
     await image(`2024-05-01_10-0${Math.floor(second / 60)}-${String(second % 60).padStart(2, "0")}.png`, second);
-  const frames = await collect((await openInput(at())).frames());
+  const source = await openInput(at());
+  expect(source.duration).toBe(15);
+  const frames = await collect(source.frames());
   expect(frames.map((f) => [f.number, f.time, f.data[0]])).toEqual([
     [0, 0, 50],
     [1, 15, 65],
