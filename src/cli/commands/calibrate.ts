@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
+import type { FrameSource } from "../../data/frame.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
@@ -99,16 +100,17 @@ async function calibrate(
   };
   // 1. The model, the videos and the file, so that what is wrong with them is reported first.
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
-  const sources = [];
-  for (const video of videos) sources.push(await openInput(withLogin(video)));
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
   const { report } = options;
-  const file = await AtomicFile.create(out);
+  const sources: FrameSource[] = [];
+  let file: AtomicFile | undefined;
   let [madeFolder, done] = [false, false];
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
+    for (const video of videos) sources.push(await openInput(withLogin(video)));
+    file = await AtomicFile.create(out);
     madeFolder = report !== undefined && (await makeFolder(report, `--report ${report}`));
     detector = await Detector.open(checkpoint, {
       ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
@@ -171,7 +173,8 @@ async function calibrate(
     progress?.stop();
     // A run that failed leaves no new folder if it is empty.
     if (!done && madeFolder && report !== undefined) await rmdir(report).catch(() => undefined);
-    await file.discard();
+    await file?.discard();
+    for (const source of sources) await source.close?.();
     detector?.close();
   }
 }
