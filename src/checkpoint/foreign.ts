@@ -116,6 +116,11 @@ export function describeStandIn(bytes: Uint8Array): string | undefined {
   return text === undefined ? undefined : describeStandInText(text);
 }
 
+/** Whether a file's bytes are a JSON text of an object or a list; a long one is not looked at. */
+export function isJson(bytes: Uint8Array): boolean {
+  return bytes.length < maxTextBytes && parsedJson(textOf(bytes) ?? "") !== undefined;
+}
+
 /**
  * What a file is that is neither a PyTorch checkpoint nor safetensors, as the end of a message:
  * "the file is empty". Undefined if its bytes do not tell.

@@ -51,6 +51,10 @@ export interface FrameSource {
    * @throws the signal's reason if it is aborted; InputError if a frame cannot be read
    */
   frames(signal?: AbortSignal): AsyncIterable<Frame>;
+  /**
+   * Releases what the source holds if it is not read. Until then a pipe may keep the process alive.
+   */
+  close?(): Promise<void>;
 }
 
 /** Longest side of a frame in pixels. A larger one means a damaged or hostile file. */

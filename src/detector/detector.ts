@@ -131,7 +131,8 @@ export class Detector {
   /**
    * Scores a video frame by frame, in order. Decoding, uploading and computing overlap; memory does
    * not depend on the video's length. A detector runs one stream at a time. Leaving the loop early
-   * closes the source.
+   * closes the source. If the source fails, the frames before are scored as those of a video that
+   * ends there; then its error is thrown.
    * @throws InputError if the source cannot be read, GpuError if the GPU fails, the signal's reason
    */
   async *stream(source: FrameSource, signal?: AbortSignal): AsyncGenerator<FrameScore, void, undefined> {
@@ -140,7 +141,9 @@ export class Detector {
 
   /**
    * Scores several videos or cameras of one frame size together: their frames share batches. The
-   * scores of each source come in order, and are those that {@link stream} gives for it alone.
+   * scores of each source come in order, and are those that {@link stream} gives for it alone. If a
+   * source fails, none is read on: its frames before are scored, and those frames of the others
+   * that have their neighbours; then its error is thrown.
    * @throws InputError if a source cannot be read or sizes differ, GpuError if the GPU fails, the
    * signal's reason
    */

@@ -19,7 +19,10 @@ export class Feeds {
   private newSlots: number[] = [];
   private changed: () => void = () => {};
   private nextChange: Promise<void> = Promise.resolve();
+  /** The error that ended a source early. It is thrown once the frames before it were taken. */
   private failure: unknown;
+  /** An error of an upload: no frame can be scored any more, so it is thrown at once. */
+  private uploadFailure: unknown;
   private closed = false;
   /** The window that comes first in the next batch: they take turns. */
   private turn = 0;
@@ -39,47 +42,59 @@ export class Feeds {
     this.arm();
   }
 
-  /** Reads a source to its end. While its window is full, it waits for {@link take}. */
+  /**
+   * Reads a source to its end, or until another one fails. While its window is full, it waits for
+   * {@link take}.
+   */
   async pump(index: number, source: FrameSource, signal: AbortSignal, upload: Upload): Promise<void> {
     const window = this.windows[index];
     try {
       for await (const { data, ...frame } of source.frames(signal)) {
         signal.throwIfAborted();
-        while (window.nextSlot === undefined && !this.closed) await this.change();
-        if (this.closed) return;
+        while (window.nextSlot === undefined && !this.stopped) await this.change();
+        if (this.stopped) return;
         // Upload first: once a frame is in the window, a batch may take it.
-        await upload(data, window.nextSlot!);
+        try {
+          await upload(data, window.nextSlot!);
+        } catch (error) {
+          this.uploadFailure ??= error;
+          return;
+        }
         this.newSlots.push(window.add({ ...frame, source: index }));
         this.announce();
       }
-    } catch (error) {
-      this.failure ??= error;
-    } finally {
       this.ended[index] = true;
+    } catch (error) {
+      // What came before the error ends there, as a video does.
+      this.failure ??= error;
+      this.ended[index] = true;
+    } finally {
       this.announce();
     }
   }
 
   /**
    * Whether every source was read to its end and every frame was taken.
-   * @throws the error that ended a source early
+   * @throws the error that ended a source early, once all frames that can be scored were taken
    */
   get done(): boolean {
+    if (this.uploadFailure !== undefined) throw this.uploadFailure;
+    if (this.count > 0) return false;
     if (this.failure !== undefined) throw this.failure;
-    return this.ended.every(Boolean) && this.count === 0;
+    return this.ended.every(Boolean);
   }
 
   /**
    * Whether there are frames for a batch: at least `least`, or fewer if no more can come before
    * some are taken.
-   * @throws the error that ended a source early
+   * @throws the error of an upload
    */
   has(least: number): boolean {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.uploadFailure !== undefined) throw this.uploadFailure;
     const { count } = this;
     if (count === 0) return false;
     const waits = (window: ClipWindow<SourceFrame>, i: number) => this.ended[i] || window.nextSlot === undefined;
-    return count >= least || this.windows.every(waits);
+    return count >= least || this.stopped || this.windows.every(waits);
   }
 
   /** The next batch, full or not. Each source's frames are in order; sources take turns. */
@@ -117,6 +132,11 @@ export class Feeds {
   close(): void {
     this.closed = true;
     this.announce();
+  }
+
+  /** Whether no source is read on. */
+  private get stopped(): boolean {
+    return this.closed || this.failure !== undefined || this.uploadFailure !== undefined;
   }
 
   /** Frames that can be scored. */

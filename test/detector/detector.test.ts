@@ -219,17 +219,33 @@ describe("the detector", () => {
     it("ends all sources with the error of the one that fails, and refuses different sizes", async () => {
       const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch: 2, ...options });
       open.push(detector);
-      const failing = fromIterable(
-        (async function* () {
-          for (const frame of waves(5, size)) yield frame;
-          throw new InputError("the camera is gone");
-        })(),
-        size,
-      );
+      const failing = () =>
+        fromIterable(
+          (async function* () {
+            for (const frame of waves(5, size)) yield frame;
+            throw new InputError("the camera is gone");
+          })(),
+          size,
+        );
+      let scores: StreamScore[] = [];
       const all = async (list: Parameters<Detector["streams"]>[0]) => {
-        for await (const _ of detector.streams(list));
+        scores = [];
+        for await (const score of detector.streams(list)) scores.push(score);
       };
-      await expect(all([fromIterable(waves(50, size), size), failing])).rejects.toThrow("the camera is gone");
+      const whole = await detect(waves(5, size), size, { seed: 5, batch: 1 });
+      const expectWhole = (source: number) => {
+        const own = scores.filter((score) => score.source === source);
+        expect(own.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
+        own.forEach(({ score }, i) => {
+          expect(score / (whole[i]?.score ?? 0)).toBeCloseTo(1, 4);
+        });
+      };
+      // The frames before the error are scored, also those in flight.
+      await expect(all([failing()])).rejects.toThrow("the camera is gone");
+      expectWhole(0);
+      await expect(all([fromIterable(waves(50, size), size), failing()])).rejects.toThrow("the camera is gone");
+      expectWhole(1);
+      expect(scores.length).toBeLessThan(40);
       const other = { height: 16, width: 64 };
       await expect(all([sources()[0], fromIterable(waves(3, other), { ...other, name: "b" })])).rejects.toThrow(
         new InputError("b is 64×16 pixels, camera 0 is 64×32: streams that are scored together must have one size"),

@@ -100,18 +100,19 @@ async function calibrate(
   };
   // 1. The model, the videos and the file, so that what is wrong with them is reported first.
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
-  const sources = [];
-  for (const video of videos) sources.push(await openInput(withLogin(video)));
-  const lengths = sources.map((source) => lengthOf(source, options.fps));
-  if (lengths.every((length) => length !== undefined)) checkLengths(lengths);
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
   const { report } = options;
-  const file = await AtomicFile.create(out);
+  const sources: FrameSource[] = [];
+  let file: AtomicFile | undefined;
   let [madeFolder, done] = [false, false];
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
+    for (const video of videos) sources.push(await openInput(withLogin(video)));
+    const lengths = sources.map((source) => lengthOf(source, options.fps));
+    if (lengths.every((length) => length !== undefined)) checkLengths(lengths);
+    file = await AtomicFile.create(out);
     madeFolder = report !== undefined && (await makeFolder(report, `--report ${report}`));
     detector = await Detector.open(checkpoint, {
       ...{ ...scoreOptions(options), frameScore: frameScoreOf(options), seed: options.seed, batch: options.batch },
@@ -174,7 +175,8 @@ async function calibrate(
     progress?.stop();
     // A run that failed leaves no new folder if it is empty.
     if (!done && madeFolder && report !== undefined) await rmdir(report).catch(() => undefined);
-    await file.discard();
+    await file?.discard();
+    for (const source of sources) await source.close?.();
     detector?.close();
   }
 }

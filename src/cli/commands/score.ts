@@ -141,19 +141,25 @@ async function score(
     ...{ order: options.order, step: options.step },
     raw: rawOptions(options),
   });
-  const frameScore = frameScoreOf(options);
-  const settings: DetectorOptions = { ...scoreOptions(options), frameScore, seed: options.seed, batch: options.batch };
-  const file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
-  // With a page, a video or a list of events, scores go to a file only.
-  const printed = !wantsOutputs(options);
-  const write = async (text: string) => {
-    if (file) await file.write(text);
-    else if (printed) await print(text);
-  };
+  let file: AtomicFile | undefined;
   let outputs: ScoreOutputs | undefined;
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
+    const frameScore = frameScoreOf(options);
+    const settings: DetectorOptions = {
+      ...scoreOptions(options),
+      frameScore,
+      seed: options.seed,
+      batch: options.batch,
+    };
+    file = options.out === undefined ? undefined : await AtomicFile.create(options.out);
+    // With a page, a video or a list of events, scores go to a file only.
+    const printed = !wantsOutputs(options);
+    const write = async (text: string) => {
+      if (file) await file.write(text);
+      else if (printed) await print(text);
+    };
     const context = { input: source.name, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
     outputs = await ScoreOutputs.open(options, context);
     detector = await Detector.open(checkpoint, {
@@ -213,6 +219,7 @@ async function score(
     progress?.stop();
     await outputs?.discard();
     await file?.discard();
+    await source.close?.();
     detector?.close();
   }
 }

@@ -93,7 +93,7 @@ type IdleOptions = FrameScoreOptions & Pick<ScoreOptions, "preset" | "score" | "
 /**
  * Checks how a detector scores frames against the options that were given.
  * @returns lines for the user: that frames are scored as the model was tested, not as in the paper;
- *   that the student was not trained; that the seed has no effect
+ *   that no student was trained; that the seed has no effect
  * @throws InputError for an option that would have no effect, or two that contradict each other
  */
 export function scoringNotices(
@@ -119,12 +119,9 @@ export function scoringNotices(
   const { config, extras } = checkpoint;
   if (config.studentDepth > 0 && !hasTrainedStudent(config, extras)) {
     const needed = (hasErrors && settings.score !== "teacher") || [mapOf[scoring], uses.map].includes("cleaned-map");
-    const untrained = "this model's student was not trained (a model of stage 1)";
-    lines.push(
-      needed
-        ? `warning: ${untrained}: these scores need it, so they mean nothing`
-        : `${untrained}: its errors mean nothing`,
-    );
+    const untrained = "this model has no trained student";
+    const errors = uses.errors ? ": the column student_error means nothing, and the score does not use it" : "";
+    lines.push(needed ? `warning: ${untrained}: these scores need one, so they mean nothing` : untrained + errors);
   }
   if (isGiven("seed") && masking === "gradient") lines.push("--seed has no effect: masks by motion are not random");
   return lines;

@@ -43,6 +43,16 @@ export function parseAddress(text: string): Address {
 export const isAddress = (input: string): boolean => /^(https?|rtsps?):\/\//i.test(input);
 
 /**
+ * Refuses what looks like an address and is none that is read, such as ftp://….
+ * @throws InputError that names the scheme alone: the rest may hold a password
+ */
+export function refuseScheme(input: string): void {
+  const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(input)?.[1];
+  if (scheme === undefined || isAddress(input)) return;
+  throw new InputError(`${scheme}://… cannot be read: addresses begin with http, https, rtsp or rtsps`);
+}
+
+/**
  * A text with addresses in it, without names and passwords. It takes out too much rather than too
  * little: a password may hold any sign, such as "@".
  */

@@ -12,8 +12,8 @@ import { FRAME_LOG, type LoggedFrame, PACKET_LOG, VideoLog } from "./video_log.j
 export interface Feed {
   /** ffmpeg's arguments up to and with "-i …". They must name the protocols that may be used. */
   args: readonly string[];
-  /** A file descriptor that ffmpeg reads, or a pipe. */
-  stdin?: number | "pipe";
+  /** Whether ffmpeg reads a pipe. */
+  stdin?: "pipe";
   /** Cut out of ffmpeg's messages. */
   hidden: string;
   /** Writes the input into ffmpeg's standard input (stdin: "pipe"); ends it at the end. */
@@ -46,6 +46,9 @@ export interface DecodedInput {
   warnings?: readonly string[];
   open(signal?: AbortSignal): Promise<Feed>;
 }
+
+/** What an input is that ffmpeg started to read and in which it found no video. */
+export class NotAVideoError extends InputError {}
 
 /**
  * A warning gives the number of frames if fewer than this part of what the header promises were
@@ -129,6 +132,12 @@ export async function openDecoded(program: string, input: DecodedInput): Promise
     get warnings() {
       return warnings;
     },
+    ...(input.once && {
+      close: async () => {
+        await held?.stop();
+        held = undefined;
+      },
+    }),
     frames,
   };
 }
@@ -265,11 +274,11 @@ class Decoding {
     const { shown } = this;
     const { format, hasVideo } = this.log;
     if (end.startError) return new InputError(`${shown}: ${this.reason(end)} (${oneLine(this.program)})`);
-    if (format && TEXT_FORMATS.test(format)) return new InputError(`${shown} is text, not a video`);
+    if (format && TEXT_FORMATS.test(format)) return new NotAVideoError(`${shown} is text, not a video`);
     const isVideo = hasVideo && !this.run.log.errors.some((error) => error.includes("matches no streams"));
-    if (format && !isVideo) return new InputError(`${shown} has no video stream`);
-    if (!format) return new InputError(`${shown} is not a video that ffmpeg can read: ${this.reason(end)}`);
-    return new InputError(`${shown} has no frame that can be decoded: ${this.reason(end)}`);
+    if (format && !isVideo) return new NotAVideoError(`${shown} has no video stream`);
+    if (!format) return new NotAVideoError(`${shown} is not a video that ffmpeg can read: ${this.reason(end)}`);
+    return new NotAVideoError(`${shown} has no frame that can be decoded: ${this.reason(end)}`);
   }
 
   reason(end: FfmpegEnd): string {

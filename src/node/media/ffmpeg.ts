@@ -172,8 +172,8 @@ export class FfmpegLog {
 
 /** What a run of ffmpeg may have beside its arguments. */
 export interface FfmpegRunOptions {
-  /** Its standard input: none (default), a file descriptor, or a pipe that the caller writes. */
-  stdin?: "ignore" | "pipe" | number;
+  /** Its standard input: none (default), or a pipe that the caller writes. */
+  stdin?: "ignore" | "pipe";
   onLine?: (line: FfmpegLine) => void;
 }
 

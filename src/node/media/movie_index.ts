@@ -41,6 +41,19 @@ export async function movieIndexFirst(
   return undefined;
 }
 
+/** Whether a file's first bytes are those of a movie whose media data come before its index. */
+export function isIndexLast(head: Buffer): boolean {
+  if (head.toString("latin1", 4, 8) !== "ftyp") return false;
+  for (let at = 0, i = 0; at + 8 <= head.length && i < MOST_BOXES; i++) {
+    const type = head.toString("latin1", at + 4, at + 8);
+    if (type === "mdat") return true;
+    const length = head.readUInt32BE(at);
+    if (length < 8 || type === "moov" || type === "moof") return false;
+    at += length;
+  }
+  return false;
+}
+
 const CONTAINERS = new Set(["trak", "mdia", "minf", "stbl"]);
 
 /** Adds to the offsets in all "stco" and "co64" boxes that lie behind `from`. */

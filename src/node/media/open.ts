@@ -3,7 +3,7 @@ import { open, stat } from "node:fs/promises";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
-import { isAddress, parseAddress } from "./address.js";
+import { isAddress, parseAddress, refuseScheme } from "./address.js";
 import { findFfmpeg } from "./ffmpeg.js";
 import { type FrameFolderOptions, openFrameFolder } from "./frame_folder.js";
 import { openHttp } from "./http.js";
@@ -16,7 +16,7 @@ import { openVideo, type VideoOptions } from "./video.js";
 export interface InputOptions extends VideoOptions, Pick<FrameFolderOptions, "order" | "step"> {
   /** Take the bytes for raw frames without any container, one after the other. */
   raw?: RawOptions;
-  /** The file descriptor that "-" stands for; default 0, the standard input. */
+  /** The file descriptor that "-" stands for, which is closed at the end; default 0. */
   stdin?: number;
 }
 
@@ -42,6 +42,7 @@ export async function openInput(input: string, options: InputOptions = {}): Prom
     isFolder = info.isDirectory();
     isImage = info.isFile() && imageFormat(await firstBytes(input)) !== undefined;
   } catch (error) {
+    refuseScheme(input);
     // Node cannot pass on a name in another encoding.
     const hint = input.includes("\uFFFD") ? "; its name is not UTF-8: rename it, for example with convmv" : "";
     throw new InputError(`${oneLine(input)} cannot be read: ${reasonOf(error)}${hint}`);

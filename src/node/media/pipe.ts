@@ -1,14 +1,70 @@
 // Frames from a pipe: in a container that ffmpeg reads, or raw.
-import { createReadStream } from "node:fs";
+import { createReadStream, fstatSync } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Socket } from "node:net";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { maxTextBytes } from "../../checkpoint/foreign.js";
 import { type FrameSource, fromIterable, type PixelFormat, pixelBytes } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
-import { openDecoded, PIPE_INPUT, Pieces } from "./decode.js";
+import { refuseBytesForVideo } from "../files/stand_in.js";
+import { NotAVideoError, openDecoded, PIPE_INPUT, Pieces } from "./decode.js";
+import { isIndexLast } from "./movie_index.js";
 
-/** Opens a file descriptor as openVideo opens a file. It can be read only once, without jumps. */
-export function openPipe(program: string, fd: number, name: string): Promise<FrameSource> {
-  return openDecoded(program, { name, once: true, open: async () => ({ ...PIPE_INPUT, stdin: fd }) });
+/**
+ * Opens a file descriptor as openVideo opens a file. It can be read only once, without jumps, and
+ * is closed then. Node reads it and passes it on to ffmpeg: so its first bytes can tell why it
+ * cannot be read.
+ * @throws InputError as openVideo does; for a movie whose index comes last, it says what helps
+ */
+export async function openPipe(program: string, fd: number, name: string): Promise<FrameSource> {
+  const head: Buffer[] = [];
+  try {
+    return await openDecoded(program, {
+      name,
+      once: true,
+      open: async () => {
+        const stream = readDescriptor(fd);
+        let length = 0;
+        stream.on("data", (chunk: Buffer) => {
+          if (length < maxTextBytes) head.push(chunk);
+          length += chunk.length;
+        });
+        stream.pause();
+        return {
+          ...PIPE_INPUT,
+          // That ffmpeg has read enough is no error.
+          write: (stdin) => pipeline(stream, stdin).catch(() => {}),
+          close: async () => void stream.destroy(),
+        };
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof NotAVideoError)) throw error;
+    throw explained(error, Buffer.concat(head).subarray(0, maxTextBytes), name);
+  }
+}
+
+/** A file descriptor's bytes. Waiting for them does not keep the process alive. */
+function readDescriptor(fd: number): Readable {
+  const info = fstatSync(fd);
+  // A read of a pipe by node:fs cannot be stopped.
+  if (info.isFIFO() || info.isSocket()) return new Socket({ fd, readable: true, writable: false }).unref();
+  return createReadStream("", { fd, autoClose: false });
+}
+
+/** The error for bytes in which ffmpeg found no video. */
+function explained(error: NotAVideoError, head: Buffer, name: string): InputError {
+  const shown = oneLine(name);
+  if (head.length === 0) return new InputError(`${shown} is empty`);
+  refuseBytesForVideo(head, name);
+  if (isIndexLast(head)) {
+    return new InputError(
+      `${shown}: an MP4 with its index at the end cannot be read from a pipe: give the file, or write it with -movflags +faststart`,
+    );
+  }
+  return new InputError(`${error.message}; raw frames need --raw-size`);
 }
 
 /** What raw frames are. */

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
-import { refuseStandIn } from "../files/stand_in.js";
+import { refuseForVideo } from "../files/stand_in.js";
 import { openDecoded } from "./decode.js";
 import { findFfmpeg } from "./ffmpeg.js";
 import { joinedWarning } from "./joined.js";
@@ -51,7 +51,7 @@ export async function openVideo(path: string, options: VideoOptions = {}): Promi
     warnings: joined === undefined ? [] : [joined],
     open: async () => ({ args, hidden: file }),
   }).catch(async (error: unknown) => {
-    await refuseStandIn(path);
+    await refuseForVideo(path);
     throw error;
   });
 }

@@ -388,6 +388,19 @@ describe("score refuses, in one line and without leaving a file,", () => {
       expectRefusal(refused, /--profile: the adapter .+ has no timestamp queries/);
     });
 
+    it("raw frames that end within a frame, after the scores of all frames before", async () => {
+      const bytes = 32 * 64 * 3;
+      const path = at("cut.raw");
+      writeFileSync(
+        path,
+        Uint8Array.from({ length: 19.5 * bytes }, (_, i) => (i * 7 + Math.floor(i / bytes) * 31) % 251),
+      );
+      const ran = await sdmae("score", path, ...teacherAndStudent, "--raw-size", "32x64", "--batch", "4");
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).toMatch(/cut\.raw ends within frame 19: a raw frame of 64×32 bgr pixels has 6144 bytes/);
+      expect(readCsv(ran.stdout).map(({ frame }) => frame)).toEqual([...Array(19).keys()]);
+    });
+
     it("those that would have no effect", async () => {
       expectRefusal(await withOptions("--raw-fps", "25"), "--raw-fps has no effect without --raw-size");
       expectRefusal(await withOptions("--raw-format", "rgb"), "--raw-format has no effect without --raw-size");

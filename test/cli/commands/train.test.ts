@@ -285,12 +285,12 @@ it("starts in the folder of a run that failed early, and says if only a teacher 
     );
   const mean = ["--frame-score", "mean", "--tokens", "all"];
   const alone = await scored(...mean);
-  expect(alone.stderr).toMatch(/^this model's student was not trained/m);
+  expect(alone.stderr).toMatch(/^this model has no trained student: the column student_error means nothing/m);
   for (const row of alone.stdout.trim().split("\n").slice(1)) {
     const [target, score] = row.split(",").slice(-2);
     expect(score).toBe(target);
   }
-  expect((await scored(...mean, "--score", "sum")).stderr).toMatch(/^warning: this model's student was not trained/m);
+  expect((await scored(...mean, "--score", "sum")).stderr).toMatch(/^warning: this model has no trained student/m);
 });
 
 it("refuses options and data that do not work, alone or together, and says why", async () => {

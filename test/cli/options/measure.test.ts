@@ -63,8 +63,11 @@ describe("scoring options", () => {
   it("warn about a student that was not trained, if scores or regions need it", () => {
     const untrained = originalExtras(paperConfig, 700, 0);
     const last = (options: ScoreOptions, uses?: OtherUses) => noticesOf(options, uses, untrained).at(-1);
-    const warning = /^warning: this model's student was not trained .*: these scores need it/;
-    expect(last({})).toMatch(/^this model's student was not trained .*: its errors mean nothing$/);
+    const warning = /^warning: this model has no trained student: these scores need one/;
+    expect(last({})).toBe("this model has no trained student");
+    expect(last({}, { errors: true })).toBe(
+      "this model has no trained student: the column student_error means nothing, and the score does not use it",
+    );
     expect(last({}, { map: "cleaned-map" })).toMatch(warning);
     expect(last({ score: "student", frameScore: { scoring: "mean" } })).toMatch(warning);
     expect(last({ score: "student" }, { map: "error" })).toMatch(warning);

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { authorization, parseAddress } from "../../../src/node/media/address.js";
+import { openInput } from "../../../src/node/media/open.js";
+import { refusal } from "../../support/refusal.js";
 
 // Examples of RFC 2617 §3.5 and RFC 7616 §3.9.1; without "qop" worked out by md5sum and sha256sum.
 test("a Digest is that of the standards", () => {
@@ -23,4 +25,13 @@ test("an address is shown without name, password, query and fragment", () => {
   expect(shown).toBe("rtsp://cam:8554/live/1?…");
   expect(url.href).toBe("rtsp://cam:8554/live/1?token=x");
   expect(login).toEqual({ user: "a@b", password: "p:w" });
+});
+
+test("another scheme is refused by its name, without what follows", async () => {
+  for (const scheme of ["ftp", "htp", "file"]) {
+    expect(await refusal(openInput(`${scheme}://user:secret@host/a.mp4`))).toBe(
+      `${scheme}://… cannot be read: addresses begin with http, https, rtsp or rtsps`,
+    );
+  }
+  expect(await refusal(openInput("none/a.mp4"))).toContain("none/a.mp4 cannot be read: no such file");
 });

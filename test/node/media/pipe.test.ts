@@ -1,11 +1,17 @@
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { openSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { isIndexLast } from "../../../src/node/media/movie_index.js";
 import { openInput } from "../../../src/node/media/open.js";
 import { useClips } from "../../support/clips.js";
 import { collect } from "../../support/dataset.js";
 import { refusal } from "../../support/refusal.js";
 
-const { at, expectFrames } = useClips("a.ts");
+const { at, bytes, expectFrames } = useClips("a.ts", "a.mp4");
+
+/** What openInput says of a file as the standard input. */
+const refusalOf = (path: string): Promise<string> => refusal(openInput("-", { stdin: openSync(path, "r") }));
 
 describe("from a pipe", () => {
   test("a container, once", async () => {
@@ -15,15 +21,52 @@ describe("from a pipe", () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await expectFrames(source, "a.ts");
     expect(await refusal(collect(source.frames()))).toBe("standard input can be read only once");
-    closeSync(stdin);
+  });
+
+  test("closed before it was read", async () => {
+    const source = await openInput("-", { stdin: openSync(at("a.ts"), "r") });
+    await source.close?.();
+    expect(await refusal(collect(source.frames()))).toBe("standard input can be read only once");
   });
 
   test("what is not a video, and a playlist", async () => {
     for (const text of ["hello\n".repeat(50), "#EXTM3U\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"]) {
       writeFileSync(at("text"), text);
-      const stdin = openSync(at("text"), "r");
-      expect(await refusal(openInput("-", { stdin }))).toMatch(/^standard input is (text, )?not a video/);
-      closeSync(stdin);
+      expect(await refusalOf(at("text"))).toMatch(/^standard input is (text, )?not a video/);
+    }
+  });
+
+  test("an MP4 with its index at the end, from a pipe", async () => {
+    // Long enough that ffmpeg cannot jump back in what it has read.
+    expect(isIndexLast(bytes["a.mp4"])).toBe(true);
+    const ffmpeg = await findFfmpeg();
+    const mp4 = at("long.mp4");
+    const input = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10", "-frames:v", "60"];
+    const make = (...options: string[]) =>
+      execFileSync(ffmpeg, ["-v", "error", "-y", ...input, "-c:v", "mpeg4", "-q:v", "2", ...options, mp4]);
+    make();
+    expect(await refusalOf(mp4)).toBe(
+      "standard input: an MP4 with its index at the end cannot be read from a pipe: give the file, or write it with -movflags +faststart",
+    );
+    make("-movflags", "+faststart");
+    const stdin = openSync(mp4, "r");
+    expect(await collect((await openInput("-", { stdin })).frames())).toHaveLength(60);
+  });
+
+  test("bytes that ffmpeg cannot read, and what stands in a video's place", async () => {
+    const cases: [string | Buffer, string | RegExp][] = [
+      [Buffer.alloc(9000, "\x01\xfe\x80\x33"), /^standard input .*; raw frames need --raw-size$/],
+      ["", /^standard input is empty$/],
+      ["<!doctype html><title>Sign in</title>", /: a web page \("Sign in"\), not the file itself/],
+      [`version https://git-lfs.github.com/spec/v1\noid sha256:${"a".repeat(64)}\nsize 99\n`, /: a Git LFS pointer/],
+      ['{"message": "Not Found"}', /: a server's answer in JSON, not the file itself: "Not Found"/],
+      ['{"frames": [1, 2]}', / is JSON, not a video$/],
+    ];
+    for (const [content, says] of cases) {
+      const path = at("not.mp4");
+      writeFileSync(path, content);
+      expect(await refusalOf(path)).toMatch(says);
+      if (typeof content === "string" && content !== "") expect(await refusal(openInput(path))).toMatch(says);
     }
   });
 
