@@ -1,6 +1,7 @@
 // Axes of the plots of a training run.
 import type uPlot from "uplot";
 import * as format from "../../web/format.js";
+import { axis, axisWidth, WHOLE } from "../../web/plot.js";
 import { color } from "../../web/theme.js";
 
 /** Distances of a time axis' values, in seconds. */
@@ -31,7 +32,25 @@ export const logarithmicAxis: Partial<uPlot.Axis> = {
 export const fromZero: uPlot.Range.Function = (_, __, max) => [0, max > 0 ? 1.2 * max : 1];
 
 /** Percent: some room below and above the values, but nothing outside of 0 to 100. */
-export const percents: uPlot.Range.Config = { min: { pad: 0.1, hard: 0 }, max: { pad: 0.1, hard: 100 } };
+const percents: uPlot.Range.Config = { min: { pad: 0.1, hard: 0 }, max: { pad: 0.1, hard: 100 } };
+
+/** Scales of percents over epochs. */
+export const epochScales = (): uPlot.Scales => ({
+  x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) },
+  y: { range: percents },
+});
+
+/** Axes of percents over epochs. */
+export const epochAxes = (label: string): uPlot.Axis[] => [
+  axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }),
+  axis({ label, size: axisWidth(44) }),
+];
+
+/** How a curve over epochs looks. */
+export const epochCurve = (stroke: () => string, width: number, dash: readonly number[]): uPlot.Series => ({
+  ...{ stroke, width, dash: [...dash], spanGaps: true },
+  points: { show: true, size: 4, stroke, fill: stroke },
+});
 
 /** Dragging across the plot zooms in, a double click zooms out. */
 export function cursor(): uPlot.Cursor {

@@ -20,7 +20,7 @@ import {
   type StepPoint,
   type TrainingData,
 } from "../data.js";
-import { cursor, fromZero, logarithmicAxis, percents, TIMES, yScale } from "./axes.js";
+import { cursor, epochAxes, epochCurve, epochScales, fromZero, logarithmicAxis, TIMES, yScale } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
 import { drawRings, drawStages, stageColor } from "./marks.js";
 import { runningMeans } from "./running_mean.js";
@@ -196,25 +196,12 @@ export class Plots {
   }
 
   private aucOptions(): Omit<uPlot.Options, "width" | "height"> {
-    const series = (name: string, dash: number[]): uPlot.Series => ({
-      stroke: () => color(name),
-      width: 2,
-      dash,
-      spanGaps: true,
-      points: { show: true, size: 4, stroke: () => color(name), fill: () => color(name) },
-    });
     return {
       padding: [14, 14, 0, 0],
       cursor: cursor(),
-      scales: {
-        x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) },
-        y: { range: percents },
-      },
-      axes: [
-        axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }),
-        axis({ label: "AUC, %", size: axisWidth(44) }),
-      ],
-      series: [{}, series("--curve-1", []), series("--curve-2", [6, 4])],
+      scales: epochScales(),
+      axes: epochAxes("AUC, %"),
+      series: [{}, epochCurve(() => color("--curve-1"), 2, []), epochCurve(() => color("--curve-2"), 2, [6, 4])],
       hooks: {
         draw: [
           (u) => {

@@ -1,9 +1,8 @@
 import type uPlot from "uplot";
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
-import { axis, axisWidth, WHOLE } from "../../web/plot.js";
 import { bestOf } from "../best.js";
-import { cursor, percents } from "./axes.js";
+import { cursor, epochAxes, epochCurve, epochScales } from "./axes.js";
 import { LivePlot } from "./live_plot.js";
 import { drawRings, drawStages, stageColor } from "./marks.js";
 import type { Data } from "./plots.js";
@@ -46,22 +45,11 @@ export class ValidationPlot {
     return {
       padding: [14, 14, 0, 0],
       cursor: cursor(),
-      scales: {
-        x: { time: false, range: (_, min, max) => (max > min ? [min, max] : [min - 1, max + 1]) },
-        y: { range: percents },
-      },
-      axes: [axis({ label: "epoch", space: 40, size: 34, incrs: WHOLE }), axis({ label: "%", size: axisWidth(44) })],
+      scales: epochScales(),
+      axes: epochAxes("%"),
       series: [
         {},
-        ...this.stages.flatMap((_, i) =>
-          curves.map(
-            ({ width, dash }): uPlot.Series => ({
-              ...{ width, dash: [...dash], spanGaps: true },
-              stroke: () => stageColor(i),
-              points: { show: true, size: 4, stroke: () => stageColor(i), fill: () => stageColor(i) },
-            }),
-          ),
-        ),
+        ...this.stages.flatMap((_, i) => curves.map(({ width, dash }) => epochCurve(() => stageColor(i), width, dash))),
       ],
       hooks: {
         draw: [
