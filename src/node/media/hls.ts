@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { type MediaPlaylist, type Place, parsePlaylist, type Segment, type SegmentKey } from "./hls_playlist.js";
-import { type Asked, Missing, SILENCE, type Site } from "./http_site.js";
+import { type Asked, gathered, Missing, SILENCE, type Site } from "./http_site.js";
 
 /** Bytes of a playlist; one of a day has some 4 MB. */
 export const LARGEST_PLAYLIST = 16 * 2 ** 20;
@@ -115,15 +115,8 @@ export class HlsStream {
         `${this.site.shown()}: from segment ${sequence} on the video is another one (EXT-X-MAP changes)`,
       );
     }
-    const parts: Buffer[] = [];
-    let count = 0;
-    for await (const chunk of this.fetched(map, sequence, map.key)) {
-      parts.push(chunk);
-      count += chunk.length;
-      if (count > LARGEST_MAP)
-        throw new InputError(`${this.site.shown()}: its EXT-X-MAP is larger than ${LARGEST_MAP} bytes`);
-    }
-    return { map: name, bytes: Buffer.concat(parts) };
+    const chunks = this.fetched(map, sequence, map.key);
+    return { map: name, bytes: await gathered(chunks, LARGEST_MAP, `${this.site.shown()}: its EXT-X-MAP`) };
   }
 
   private async *segment(segment: Segment): AsyncGenerator<Buffer> {

@@ -21,6 +21,18 @@ export interface Asked {
 /** The server's answer says that there is no such thing, or not any longer. */
 export class Missing extends InputError {}
 
+/** All chunks together. @throws InputError, with the name that is shown, if they are larger */
+export async function gathered(chunks: AsyncIterable<Buffer>, most: number, shown: string): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let count = 0;
+  for await (const chunk of chunks) {
+    parts.push(chunk);
+    count += chunk.length;
+    if (count > most) throw new InputError(`${shown} is larger than ${most} bytes`);
+  }
+  return Buffer.concat(parts);
+}
+
 /** A host, and how it is read. */
 export class Site {
   /** What the server has asked for; so not every request is refused at first. */
@@ -79,14 +91,7 @@ export class Site {
    */
   async bytes(asked: URL, most: number, options: Asked = {}): Promise<{ bytes: Buffer; url: URL }> {
     const { answer, url } = await this.get(asked, options);
-    const parts: Buffer[] = [];
-    let count = 0;
-    for await (const chunk of this.chunks(answer, options)) {
-      parts.push(chunk);
-      count += chunk.length;
-      if (count > most) throw new InputError(`${this.shown(options)} is larger than ${most} bytes`);
-    }
-    return { bytes: Buffer.concat(parts), url };
+    return { bytes: await gathered(this.chunks(answer, options), most, this.shown(options)), url };
   }
 
   /** An answer's bytes. @throws InputError if the connection breaks off */
