@@ -6,6 +6,7 @@ import {
   batchNorm,
   batchNormAttrs,
   batchNormCases,
+  batchNormInputs,
   manyTokens,
   randomBatchNorm,
 } from "../support/batch_norm.js";
@@ -16,14 +17,9 @@ describe("batch norm of the projections in training", () => {
   const gpu = useGpu();
 
   /** The result and the running statistics afterwards. */
-  function run({ batch, tokens, width }: BatchNormSizes, values: ReturnType<typeof randomBatchNorm>) {
+  function run(sizes: BatchNormSizes, values: ReturnType<typeof randomBatchNorm>) {
     return evaluate(gpu(), (bench) => {
-      const inputs = {
-        x: bench.input([3, batch, 1 + tokens, width], values.x),
-        gamma: bench.input([3, width], values.gamma),
-        beta: bench.input([3, width], values.beta),
-        running: bench.state([2, 3, width], values.running),
-      };
+      const inputs = batchNormInputs(bench, sizes, values);
       const [y, , updated] = bench.graph.apply(batchNormOp, inputs, batchNormAttrs);
       return { y, updated };
     });

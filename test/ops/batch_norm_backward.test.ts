@@ -8,6 +8,7 @@ import {
   batchNorm,
   batchNormAttrs,
   batchNormCases,
+  batchNormInputs,
   manyTokens,
   randomBatchNorm,
 } from "../support/batch_norm.js";
@@ -19,17 +20,13 @@ describe("gradient of batch norm", () => {
   const gpu = useGpu();
 
   /** The gradients of x, gamma and beta. */
-  function run({ batch, tokens, width }: BatchNormSizes, values: ReturnType<typeof randomBatchNorm>) {
+  function run(sizes: BatchNormSizes, values: ReturnType<typeof randomBatchNorm>) {
     return evaluate(gpu(), (bench) => {
-      const inputs = {
-        x: bench.input([3, batch, 1 + tokens, width], values.x),
-        gamma: bench.input([3, width], values.gamma),
-        beta: bench.input([3, width], values.beta),
-      };
-      const running = bench.state([2, 3, width], values.running);
-      const y = bench.graph.apply(batchNormOp, { ...inputs, running }, batchNormAttrs)[0];
-      const seed = bench.input([3, batch, 1 + tokens, width], values.dy);
-      const [dx, dgamma, dbeta] = differentiate(bench.graph, y, seed, Object.values(inputs), neverAdded) as [
+      const inputs = batchNormInputs(bench, sizes, values);
+      const { x, gamma, beta } = inputs;
+      const y = bench.graph.apply(batchNormOp, inputs, batchNormAttrs)[0];
+      const seed = bench.input(x.shape, values.dy);
+      const [dx, dgamma, dbeta] = differentiate(bench.graph, y, seed, [x, gamma, beta], neverAdded) as [
         Tensor,
         Tensor,
         Tensor,

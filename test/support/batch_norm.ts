@@ -1,4 +1,5 @@
 // What tests of training's BatchNorm and of its gradient share.
+import type { Bench } from "./gpu.js";
 import { Random } from "./numbers.js";
 import { batchNorm as reference } from "./reference.js";
 
@@ -30,6 +31,20 @@ export function randomBatchNorm({ batch, tokens, width }: BatchNormSizes, low = 
     beta: random.floats(3 * width),
     running: random.floats(6 * width, 0.5, 1.5),
     dy: random.floats(count),
+  };
+}
+
+/** The inputs of the op. */
+export function batchNormInputs(
+  bench: Bench,
+  { batch, tokens, width }: BatchNormSizes,
+  values: ReturnType<typeof randomBatchNorm>,
+) {
+  return {
+    x: bench.input([3, batch, 1 + tokens, width], values.x),
+    gamma: bench.input([3, width], values.gamma),
+    beta: bench.input([3, width], values.beta),
+    running: bench.state([2, 3, width], values.running),
   };
 }
 
