@@ -2,6 +2,7 @@
 // labels.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Dataset } from "../data/dataset.js";
+import type { FrameSource } from "../data/frame.js";
 import { Detector } from "../detector/detector.js";
 import { Evaluation, type EvaluationResult } from "../eval/evaluation.js";
 import { recordVideo, type VideoRecord } from "../eval/record.js";
@@ -38,11 +39,7 @@ export async function testModel(
     const evaluation = new Evaluation({ ...way.evaluation, rule });
     for (const { name, path, open, labels } of videos) {
       if (!labels) continue;
-      const records: VideoRecord[] = [];
-      for (let seed = 0; seed < way.maskings; seed++) {
-        detector.seed = seed;
-        records.push(await recordVideo(detector, await open(), signal, onFrame));
-      }
+      const records = await recordMaskings(detector, open, way.maskings, { signal, onFrame });
       await evaluation.add({ name, path, open, labels }, records);
     }
     return evaluation.finish();
@@ -65,17 +62,28 @@ export async function scoreValidation(
   try {
     const parts: ValidationScores[] = [];
     for (const { source, windows } of set.sources()) {
-      const records: VideoRecord[] = [];
-      for (let seed = 0; seed < maskings; seed++) {
-        detector.seed = seed;
-        records.push(await recordVideo(detector, source, signal, onFrame));
-      }
+      const records = await recordMaskings(detector, async () => source, maskings, { signal, onFrame });
       parts.push({ records, windows });
     }
     return parts;
   } finally {
     detector.close();
   }
+}
+
+/** The token maps of a video, once for each masking. */
+async function recordMaskings(
+  detector: Detector,
+  open: () => Promise<FrameSource>,
+  maskings: number,
+  { signal, onFrame }: Pick<ModelMeasure, "signal" | "onFrame">,
+): Promise<VideoRecord[]> {
+  const records: VideoRecord[] = [];
+  for (let seed = 0; seed < maskings; seed++) {
+    detector.seed = seed;
+    records.push(await recordVideo(detector, await open(), signal, onFrame));
+  }
+  return records;
 }
 
 function openDetector(
