@@ -244,7 +244,7 @@ export class TrainingSet {
 
   /** Draws objects and stores them like the frames of a clip. */
   private async storeDrawn({ clips }: ForegroundLibrary, { seed }: DrawnSettings): Promise<LibraryClip> {
-    const cropOf = async (clip: LibraryClip, { frame, boxes }: MovingObject) => {
+    const cropOf = async ({ frame, boxes }: MovingObject, clip: LibraryClip) => {
       const { first } = this.placeOf(clip);
       const { width, height } = clip;
       const window: BgrImage[] = [];

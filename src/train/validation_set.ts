@@ -3,9 +3,14 @@
 import { validationObjects } from "../data/anomalies/drawn_kinds.js";
 import { drawObjects } from "../data/anomalies/drawn_object.js";
 import { type Insertion, pick } from "../data/anomalies/insertion.js";
-import { buildForegroundLibrary, type ForegroundLibrary } from "../data/anomalies/library.js";
-import { lookOf, pasteLayer, toCrop } from "../data/anomalies/paste.js";
-import { drawValidationAnomaly, type ValidationKind, validationKinds } from "../data/anomalies/validation_anomaly.js";
+import { buildForegroundLibrary, type ForegroundLibrary, keptCrop } from "../data/anomalies/library.js";
+import { pasteInsertion } from "../data/anomalies/paste.js";
+import {
+  drawValidationAnomaly,
+  timeKinds,
+  type ValidationKind,
+  validationKinds,
+} from "../data/anomalies/validation_anomaly.js";
 import { type Disturbance, disturb, disturbances } from "../data/disturbance.js";
 import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
 import type { BgrImage } from "../data/resize.js";
@@ -90,10 +95,7 @@ export class ValidationSet {
       { clips: [...crops, ...found.clips.filter(({ objects }) => objects.length === 0)] },
       {
         ...{ kinds: validationObjects, count: 12 * validationObjects.length, seed: mix(seed, 3) },
-        cropOf: (_, { crop }) => {
-          if (!crop) throw new Error("the library was built without crops");
-          return crop;
-        },
+        cropOf: keptCrop,
       },
     );
     const library = { clips: found.clips, drawn };
@@ -155,7 +157,9 @@ export class ValidationSet {
           });
           const frame = await read(position);
           const isAbnormal = event && position >= event.first && position <= event.last;
-          const shown = isAbnormal ? await pasteInto(frame, event.insertion, position, read) : frame;
+          const pasted = async ({ insertion }: NonNullable<Plan["event"]>) =>
+            (await pasteInsertion(frame, insertion, position - insertion.frame, read)).frame;
+          const shown = isAbnormal ? await pasted(event) : frame;
           const { data } = disturbance ? disturb(disturbance, shown, position) : shown;
           yield { data, ...size, index: index++, number: base + (numbers[position] - numbers[begin]) / step };
         }
@@ -173,33 +177,17 @@ function withContext({ numbers }: TrainingClip, from: number, to: number): [numb
   return [Math.max(0, from - sampleStride), Math.min(numbers.length - 1, to + sampleStride)];
 }
 
-/** The frame with what an insertion shows there. */
-async function pasteInto(
-  frame: BgrImage,
-  insertion: Insertion,
-  position: number,
-  read: (position: number) => Promise<BgrImage>,
-): Promise<BgrImage> {
-  const { source, object } = insertion;
-  const layer = insertion.layer(position - insertion.frame);
-  if (layer.plain) {
-    const pixels = { frame: await read(layer.frame), background: source.background };
-    return pasteLayer(frame, pixels, layer, lookOf(insertion)).frame;
-  }
-  const { crop } = object;
-  if (!crop) throw new Error("an object of the validation set has no pixels");
-  const pixels = { frame: crop.frames[layer.frame - object.frame + sampleStride], background: crop.background };
-  return pasteLayer(frame, pixels, toCrop(layer, crop), lookOf(insertion)).frame;
-}
-
 /** Windows without anomalies: all clips, or as much from the middle of each as is needed. */
 function normalWindows(kept: readonly TrainingClip[]): Plan[] {
   const share = Math.floor(mostNormalFrames / kept.length);
-  return kept.map(({ numbers: { length } }, clip) => {
-    const count = Math.min(length, share);
-    const from = Math.floor((length - count) / 2);
-    return { clip, from, to: from + count - 1 };
-  });
+  return kept.map((of, clip) => ({ clip, ...middleOf(of, share) }));
+}
+
+/** At most so many frames from the middle of a clip. */
+function middleOf({ numbers: { length } }: TrainingClip, most: number): Pick<Plan, "from" | "to"> {
+  const count = Math.min(length, most);
+  const from = Math.floor((length - count) / 2);
+  return { from, to: from + count - 1 };
 }
 
 /** The middle of clips, under each disturbance. */
@@ -207,11 +195,7 @@ function disturbedWindows(kept: readonly TrainingClip[], frames: number): Plan[]
   const used = kept.slice(0, Math.max(1, Math.floor(frames / leastDisturbedFrames)));
   const share = Math.floor(frames / used.length);
   return disturbances.flatMap((disturbance) =>
-    used.map(({ numbers: { length } }, clip): Plan => {
-      const count = Math.min(length, share);
-      const from = Math.floor((length - count) / 2);
-      return { clip, from, to: from + count - 1, disturbance };
-    }),
+    used.map((of, clip): Plan => ({ clip, ...middleOf(of, share), disturbance })),
   );
 }
 
@@ -234,7 +218,7 @@ function planEvents(
     // Time can only change where something moves.
     const near = objects.length > 0 ? pick(random, objects).frame : 0;
     const anywhere = Math.floor(random() * frameCount);
-    const frame = ["speed-up", "stop", "backwards", "loop"].includes(kind) ? near : anywhere;
+    const frame = timeKinds.has(kind) ? near : anywhere;
     const insertion = drawValidationAnomaly(kind, random, library, { clip, frame });
     if (!insertion) continue;
     const half = halfLengths[plans.length % halfLengths.length];

@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { counted } from "../../counted.js";
 import { trainingObjects } from "../../data/anomalies/drawn_kinds.js";
 import { drawnCount, drawObjects } from "../../data/anomalies/drawn_object.js";
-import { buildForegroundLibrary, type LibraryClip, type MovingObject } from "../../data/anomalies/library.js";
+import { buildForegroundLibrary, keptCrop } from "../../data/anomalies/library.js";
 import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../../data/anomalies/pseudo_anomaly.js";
 import type { Dataset, DatasetVideo } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
@@ -140,17 +140,10 @@ async function createPseudo(root: string, options: PseudoOptions, signal: AbortS
       signal,
       onFrame: () => progress.advance(),
     }).finally(() => progress.stop());
-    const library = how.drawn > 0 ? { ...found, drawn: await drawTrainingObjects(found.clips, seed) } : found;
+    const what = { kinds: trainingObjects, count: drawnCount, seed, cropOf: keptCrop };
+    const library = how.drawn > 0 ? { ...found, drawn: (await drawObjects(found, what)).clip } : found;
     await create(job, options, signal, (video, i) => pastePseudoAnomalies(video, library, i, how, seed, signal));
   });
-}
-
-async function drawTrainingObjects(clips: readonly LibraryClip[], seed: number): Promise<LibraryClip> {
-  const cropOf = (_: LibraryClip, { crop }: MovingObject) => {
-    if (!crop) throw new Error("the library was built without crops");
-    return crop;
-  };
-  return (await drawObjects({ clips }, { kinds: trainingObjects, count: drawnCount, seed, cropOf })).clip;
 }
 
 /** Opens a job for `work`, and removes what it left unfinished. */

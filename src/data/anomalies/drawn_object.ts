@@ -7,6 +7,7 @@ import { Draw, valueNoise } from "../scene/draw.js";
 import { type Canvas, type Color, createCanvas, fillPolygon, fillStroke } from "../scene/raster.js";
 import type { DrawnKind } from "./drawn_kinds.js";
 import type { Box } from "./foreground.js";
+import { boxAt } from "./insertion.js";
 import { type ForegroundLibrary, type LibraryClip, type MovingObject, type ObjectCrop, windowEdge } from "./library.js";
 import { pasteLayer, toCrop } from "./paste.js";
 
@@ -151,12 +152,9 @@ class ImagePen implements Pen {
 
   person({ object, crop, clip }: PersonCrop, feet: Point, scale: Point = [1, 1], lean = 0): void {
     this.flush();
-    const now = object.boxes[1];
     // Every third frame has a box; the ones between are interpolated.
-    const [from, to] = this.phase < 0 ? [object.boxes[0], now] : [now, object.boxes[2]];
-    const share = this.phase < 0 ? (this.phase + middle) / middle : this.phase / middle;
-    const box: Box = { ...now, x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
-    const size = this.unit / (2 * now.ry);
+    const box = boxAt(object.boxes, this.phase / middle);
+    const size = this.unit / (2 * box.ry);
     const [x, y] = this.at(feet);
     const toImage = mat2d.fromTranslation(mat2d.create(), [x, y]);
     mat2d.rotate(toImage, toImage, lean);
@@ -492,7 +490,7 @@ export interface DrawingOptions {
   count: number;
   seed: number;
   /** Pixels of an object of a clip, in its seven frames. */
-  cropOf(clip: LibraryClip, object: MovingObject): Promise<ObjectCrop> | ObjectCrop;
+  cropOf(object: MovingObject, clip: LibraryClip): Promise<ObjectCrop> | ObjectCrop;
 }
 
 /** Drawn objects that training draws from. */
@@ -516,7 +514,7 @@ export async function drawObjects(
   const people: PersonCrop[] = [];
   for (let i = 0; i < Math.min(mostPeople, all.length); i++) {
     const { clip, object } = draw.pick(all);
-    people.push({ object, crop: await cropOf(clip, object), clip });
+    people.push({ object, crop: await cropOf(object, clip), clip });
   }
   const style: DrawingStyle = {
     background: meanColor(clips.map(({ background }) => background)),

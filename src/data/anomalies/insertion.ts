@@ -270,7 +270,7 @@ function swing(offset: number): number {
 }
 
 /** The object's box at a time from −1 to 1, in steps of three frames. */
-function boxAt([before, now, after]: MovingObject["boxes"], time: number): Box {
+export function boxAt([before, now, after]: MovingObject["boxes"], time: number): Box {
   const [from, to, share] = time < 0 ? [before, now, time + 1] : [now, after, time];
   return { ...now, x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
 }

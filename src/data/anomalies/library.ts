@@ -213,6 +213,12 @@ function cropImage(image: BgrImage, x: number, y: number, width: number, height:
   return { data, width, height };
 }
 
+/** An object's pixels. @throws Error if its library was built without them */
+export function keptCrop({ crop }: MovingObject): ObjectCrop {
+  if (!crop) throw new Error("the library was built without crops");
+  return crop;
+}
+
 /** Leaves out objects much smaller or larger than the median: parts of people, and groups. */
 function usual(objects: readonly MovingObject[]): MovingObject[] {
   const heights = objects.map(({ boxes }) => boxes[1].ry).sort((a, b) => a - b);

@@ -7,7 +7,7 @@ import { sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
 import type { Box } from "./foreground.js";
 import type { Insertion, PasteLayer } from "./insertion.js";
-import { type LibraryClip, windowEdge } from "./library.js";
+import { keptCrop, type LibraryClip, windowEdge } from "./library.js";
 
 /** A frame with something pasted into it. */
 export interface Pasted {
@@ -145,6 +145,28 @@ export function toView(layer: PasteLayer, scene: LibraryClip, source: LibraryCli
 export function toCrop(layer: PasteLayer, { x, y }: { x: number; y: number }): PasteLayer {
   const affine = mat2d.multiply(mat2d.create(), mat2d.fromTranslation(mat2d.create(), [-x, -y]), layer.affine);
   return { ...layer, affine, box: { ...layer.box, x: layer.box.x - x, y: layer.box.y - y } };
+}
+
+/**
+ * Pastes what an insertion shows at an offset from its middle frame.
+ * @param frame of the scene
+ * @param read gives a frame of the scene: a window of another time shows one
+ */
+export async function pasteInsertion(
+  frame: BgrImage,
+  insertion: Insertion,
+  offset: number,
+  read: (position: number) => Promise<BgrImage>,
+): Promise<Pasted> {
+  const { source, object } = insertion;
+  const layer = insertion.layer(offset);
+  if (layer.plain) {
+    const pixels = { frame: await read(layer.frame), background: source.background };
+    return pasteLayer(frame, pixels, layer, lookOf(insertion));
+  }
+  const crop = keptCrop(object);
+  const pixels = { frame: crop.frames[layer.frame - object.frame + sampleStride], background: crop.background };
+  return pasteLayer(frame, pixels, toCrop(layer, crop), lookOf(insertion));
 }
 
 /** How an anomaly's pixels are blended in. */

@@ -41,6 +41,9 @@ export const validationKinds = [
 /** A kind of validation anomaly. */
 export type ValidationKind = (typeof validationKinds)[number];
 
+/** Kinds in which time changes: they need something that moves. */
+export const timeKinds: ReadonlySet<ValidationKind> = new Set(["speed-up", "stop", "backwards", "loop"]);
+
 /** Somebody who looks and walks as people do; kinds change one thing each. */
 const usualForm: CutOutForm = {
   scale: [0.9, 1.1],

@@ -1,8 +1,8 @@
 // Training videos with something abnormal pasted into their frames.
 
 import { mostSpedUp } from "../../data/anomalies/insertion.js";
-import type { ForegroundLibrary, ObjectCrop } from "../../data/anomalies/library.js";
-import { lookOf, type Pasted, pasteLayer, toCrop } from "../../data/anomalies/paste.js";
+import type { ForegroundLibrary } from "../../data/anomalies/library.js";
+import { pasteInsertion } from "../../data/anomalies/paste.js";
 import {
   drawPseudoAnomaly,
   type PseudoAnomaly,
@@ -10,7 +10,7 @@ import {
 } from "../../data/anomalies/pseudo_anomaly.js";
 import { anomalySize, pasteCutOut } from "../../data/anomalies/ubnormal.js";
 import type { DatasetVideo } from "../../data/dataset.js";
-import { sampleStride, toBgr } from "../../data/frame.js";
+import { toBgr } from "../../data/frame.js";
 import { type BgrImage, resizeBilinear } from "../../data/resize.js";
 import { uniformGenerator } from "../../random.js";
 import { FrameWindow } from "./frame_window.js";
@@ -93,28 +93,11 @@ export async function* pastePseudoAnomalies(
       const offset = index - middle;
       const { frame: image, mask } =
         anomaly && offset >= anomaly.first && offset <= anomaly.last
-          ? await pasteInto(frame, anomaly, offset, window)
+          ? await pasteInsertion(frame, anomaly, offset, async (at) => (await window.at(at)) ?? frame)
           : { frame, mask: new Uint8Array(frame.width * frame.height) };
       yield { number: frame.number, frame: image, mask: { ...image, data: toBgr(mask, "gray") } };
     }
   } finally {
     await window.close();
   }
-}
-
-async function pasteInto(
-  frame: BgrImage,
-  anomaly: PseudoAnomaly,
-  offset: number,
-  window: FrameWindow,
-): Promise<Pasted> {
-  const { source, object } = anomaly;
-  const layer = anomaly.layer(offset);
-  if (anomaly.kind === "speedup") {
-    const then = (await window.at(layer.frame)) ?? frame;
-    return pasteLayer(frame, { frame: then, background: source.background }, layer, lookOf(anomaly));
-  }
-  const crop = object.crop as ObjectCrop;
-  const pixels = crop.frames[layer.frame - object.frame + sampleStride];
-  return pasteLayer(frame, { frame: pixels, background: crop.background }, toCrop(layer, crop), lookOf(anomaly));
 }

@@ -9,7 +9,7 @@ import {
   drawObject,
   drawObjects,
 } from "../../../src/data/anomalies/drawn_object.js";
-import type { LibraryClip, MovingObject } from "../../../src/data/anomalies/library.js";
+import { keptCrop, type LibraryClip, type MovingObject } from "../../../src/data/anomalies/library.js";
 import { pasteLayer, toCrop } from "../../../src/data/anomalies/paste.js";
 import type { BgrImage } from "../../../src/data/resize.js";
 import { Draw } from "../../../src/data/scene/draw.js";
@@ -148,8 +148,6 @@ describe("drawObject", () => {
   });
 });
 
-const cropOf = (_: LibraryClip, { crop }: MovingObject) => crop!;
-
 /** The part of a sheet's frame where an object's image stands. */
 function partOf({ frames }: DrawnClip, { frame, crop }: MovingObject, offset: number): Uint8Array {
   const sheet = frames[frame + offset];
@@ -165,7 +163,7 @@ function partOf({ frames }: DrawnClip, { frame, crop }: MovingObject, offset: nu
 
 describe("drawObjects", () => {
   const clips = [grayClip, clipOf("other", { ...size, background: [100, 100, 100] }, [])];
-  const options = { kinds: trainingObjects, count: 21, seed: 5, cropOf };
+  const options = { kinds: trainingObjects, count: 21, seed: 5, cropOf: keptCrop };
   const drawn = drawObjects({ clips }, options);
 
   it("lays objects out on sheets: apart from each other, and where their boxes say", async () => {
