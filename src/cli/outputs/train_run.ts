@@ -5,7 +5,7 @@ import { saveCheckpoint } from "../../checkpoint/checkpoint.js";
 import { saveTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
 import type { TestSplit } from "../../data/dataset.js";
 import type { SceneCollectionOptions } from "../../data/scene/dataset.js";
-import { topScorings } from "../../detector/frame_score.js";
+import { scoringName } from "../../detector/frame_score.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { type RunEntry, TrainingLog } from "../../node/files/training_log.js";
 import { versions } from "../../node/files/versions.js";
@@ -264,9 +264,8 @@ export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult)
 }
 
 function wayWords({ scoring, topK, tokens, rule, smoothing, maskings }: ScoringWay): string {
-  const top = topScorings.has(scoring) ? ` of ${topK} tokens` : "";
   const seen = tokens === "all" ? "" : `, ${tokens} tokens`;
   const whose = rule === "teacher" ? "" : ` (${rule === "sum" ? "teacher and student" : rule})`;
   const smooth = smoothing.kind === "gaussian" ? `, Gaussian of ${smoothing.sigma}` : "";
-  return `${scoring}${top}${whose}${seen}${smooth}${maskings > 1 ? `, ${maskings} maskings` : ""}`;
+  return `${scoringName({ scoring, topK })}${whose}${seen}${smooth}${maskings > 1 ? `, ${maskings} maskings` : ""}`;
 }
