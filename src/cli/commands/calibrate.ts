@@ -6,7 +6,6 @@ import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { versions } from "../../node/files/versions.js";
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
@@ -36,6 +35,7 @@ import { fpsOption, usualFps } from "../options/watch.js";
 import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
+import { alarmRuleText, type Fact, frameScoreText, machineFacts, modelFacts } from "../terminal/facts.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -188,19 +188,13 @@ function lengthOf({ frameCount, fps, duration }: FrameSource, given: number | un
 }
 
 /** Settings and versions, for the page. */
-function facts(detector: Detector, videos: readonly string[]): [string, string][] {
-  const { size, maskRatio, masking, frameScore } = detector.settings;
-  const { average, minimum, hold } = usualAlarmRule;
-  const { sdmae, node } = versions();
+function facts(detector: Detector, videos: readonly string[]): Fact[] {
+  const { frameScore, score, norm } = detector.settings;
   return [
     ["normal video", videos.map((video) => basename(video)).join(", ")],
-    ["model", detector.checkpoint.source],
-    ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
-    ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}`],
-    ["frame score", frameScore.scoring],
-    ["alarms", `the mean of ${average} s, for at least ${minimum} s; they end after ${hold} s below`],
-    ["adapter", detector.gpu.adapter.description],
-    ["sdmae", sdmae],
-    ["node", node],
+    ...modelFacts(detector),
+    ["frame score", frameScoreText({ ...frameScore, rule: score }, norm)],
+    ["events", alarmRuleText(usualAlarmRule)],
+    ...machineFacts(detector),
   ];
 }

@@ -13,7 +13,6 @@ import { findRegions, type Region } from "../../eval/regions.js";
 import type { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder } from "../../node/files/atomic.js";
 import { calibrationPath, readCalibration, type StoredCalibration } from "../../node/files/calibration_file.js";
-import { versions } from "../../node/files/versions.js";
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { checkVideoPath, VideoWriter } from "../../node/media/video_writer.js";
@@ -30,7 +29,7 @@ import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_vide
 import { withLogin } from "../options/input.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
-import { frameScoreText } from "../terminal/eval_summary.js";
+import { alarmRuleText, frameScoreText, machineFacts, modelFacts } from "../terminal/facts.js";
 import { Progress } from "../terminal/progress.js";
 import { refuseOutputs } from "./refuse.js";
 
@@ -134,9 +133,6 @@ export class ScoreOutputs {
     this.detector = detector;
     this.kind = mapForDetector(detector);
     this.fps = options.fps ?? source.fps ?? usualFps;
-    if (source.fps === undefined && options.fps === undefined) {
-      context.say(`${source.name} has no clock: ${this.fps} frames per second are assumed (--fps)`);
-    }
     this.decision = await this.decide();
     const { decision } = this;
     if (decision) {
@@ -320,12 +316,10 @@ export class ScoreOutputs {
 
   private texts(): Parameters<VideoReport["write"]>[1] {
     const { detector, decision, context, page } = this;
-    const { size, maskRatio, masking, frameScore, score, norm } = detector.settings;
-    const { sdmae, node } = versions();
+    const { frameScore, score, norm } = detector.settings;
     const seconds = this.lastTime + 1 / this.fps;
     const share = ((100 * this.abnormalSeconds) / seconds).toFixed(1);
     const step = page?.framesPerPoint ?? 1;
-    const { average, minimum, hold } = usualAlarmRule;
     return {
       title: `${basename(context.input)}, ${basename(context.checkpoint)}`,
       metrics: [
@@ -339,7 +333,7 @@ export class ScoreOutputs {
         {
           name: "Highest score",
           text: format.score(this.top?.level),
-          note: `averaged over ${average} s, at frame ${this.top?.frame ?? "-"}`,
+          note: `averaged over ${usualAlarmRule.average} s, at frame ${this.top?.frame ?? "-"}`,
         },
       ],
       ...(decision && { threshold: decision.threshold, thresholdNote: decision.origin }),
@@ -349,19 +343,12 @@ export class ScoreOutputs {
       ],
       facts: [
         ["video", context.input],
-        ["model", detector.checkpoint.source],
-        ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
-        ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}`],
+        ...modelFacts(detector),
         ["frame score", frameScoreText({ ...frameScore, rule: score }, norm)],
         ["regions", `found in the map ${this.kind}`],
         ...(decision ? [["threshold", `${format.score(decision.threshold)}: ${decision.origin}`] as const] : []),
-        [
-          "events",
-          `begin when the score, averaged over ${average} s, stays at the threshold for ${minimum} s; end after ${hold} s below the release level`,
-        ],
-        ["adapter", detector.gpu.adapter.description],
-        ["sdmae", sdmae],
-        ["node", node],
+        ["events", alarmRuleText(usualAlarmRule)],
+        ...machineFacts(detector),
       ],
     };
   }

@@ -1,13 +1,13 @@
 // An evaluation as text: what `eval` prints, what --json writes, and the facts of a report.
 import { counted } from "../../counted.js";
 import type { Dataset } from "../../data/dataset.js";
-import { type FrameScoreSettings, isOfErrors, scoringName } from "../../detector/frame_score.js";
 import type { Benchmark, Published } from "../../eval/benchmarks.js";
 import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
 import type { Detector } from "../../node/detector.js";
 import { versions } from "../../node/files/versions.js";
 import type { ReportMetric } from "../../report/evaluation/page_file.js";
 import { duration, score } from "../../report/web/format.js";
+import { type Fact, frameScoreText, machineFacts, modelFacts } from "./facts.js";
 import { percent, table } from "./table.js";
 
 /** An evaluation, and what it was made with. */
@@ -158,16 +158,6 @@ function settingsLine({ settings, detector, maskings }: Evaluated): string {
   return `settings: ${model}${times}; frame score: ${frameScoreText(settings, norm)}; smoothing: ${smoothingText(settings)}; regions in ${settings.map}`;
 }
 
-const ruleNames = { sum: "sum of both errors", teacher: "the teacher's error", student: "the student's error" };
-
-/** How frames are scored, such as "mean of all tokens (sum of both errors, L2)". */
-export function frameScoreText(settings: FrameScoreSettings, norm: string): string {
-  const { scoring, rule, tokens, minMotion } = settings;
-  const gate = minMotion > 0 ? `; tokens that move by at most ${minMotion} count as 0` : "";
-  const errors = isOfErrors(scoring) ? ` (${ruleNames[rule]}, ${norm})` : "";
-  return `${scoringName(settings)} of ${tokens} tokens${errors}${gate}`;
-}
-
 function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
   const filter =
     smoothing.kind === "paper"
@@ -179,24 +169,18 @@ function smoothingText({ smoothing, normalize }: EvaluationSettings): string {
 }
 
 /** Settings and versions, for a report. */
-export function facts(evaluated: Evaluated): [string, string][] {
+export function facts(evaluated: Evaluated): Fact[] {
   const { settings, dataset, detector, maskings } = evaluated;
-  const { size, maskRatio, masking, norm } = detector.settings;
-  const { sdmae, node } = versions();
   return [
     ["data set", `${benchmarkTitle(evaluated)}, layout ${dataset.layout}, ${dataset.root}`],
-    ["model", detector.checkpoint.source],
-    ["input size", `${size.height}x${size.width}, patch ${detector.checkpoint.config.patch}`],
-    ["masking", `${masking}, ratio ${maskRatio}, seed ${detector.seed}${maskings > 1 ? `, ${maskings} maskings` : ""}`],
-    ["frame score", frameScoreText(settings, norm)],
+    ...modelFacts(detector, maskings),
+    ["frame score", frameScoreText(settings, detector.settings.norm)],
     ["smoothing", smoothingText(settings)],
     [
       "regions",
       `where ${settings.map} reaches its ${settings.regionQuantile} quantile; alpha ${settings.alpha}, beta ${settings.beta}`,
     ],
-    ["adapter", detector.gpu.adapter.description],
-    ["sdmae", sdmae],
-    ["node", node],
+    ...machineFacts(detector),
   ];
 }
 
