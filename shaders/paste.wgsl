@@ -106,7 +106,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
           }
         }
         let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
-        if (t == 1u && foreground > 0.5 && pastes[id.z].kind == 0u) { target_pixel |= 255u << 24u; }
+        if (t == 1u && foreground > 0.5) { target_pixel |= 255u << 24u; }
         let source = bilinear(layer.slot, at, fraction);
         let added = source - bilinear(background, at, fraction);
         let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[id.z].high);
