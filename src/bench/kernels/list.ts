@@ -78,6 +78,8 @@ export function modelNodes(target: Target, model: KernelModel): ModelNodes {
   if (!training) return { nodes, variants, dtype };
   const trained: TrainingConfig = {
     ...{ ...paperTraining, model: config, size, batch },
+    // The paper changes no sample's look; other settings do.
+    augmentation: { ...paperTraining.augmentation, share: 1 },
     precision: dtype === "f16" ? "mixed" : "float32",
   };
   for (const stage of [1, 2] as const) {
