@@ -1,12 +1,14 @@
 // Weights of the gradient-weighted loss, not yet divided by their sum. G is the motion gradient
 // plus A on all three channels, with A = clip(anomaly channel of the target, 0, 1) * max(128,
-// largest motion of the sample). A token's weight is the mean over the channels of G's maximum over
-// its P x P pixels.
+// largest motion of the sample). A is as large where something normal was pasted: nothing moves
+// there in the gradient, which is that of the video. A token's weight is the mean over the channels
+// of G's maximum over its P x P pixels.
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
 
 //#include "common/sample.wgsl"
+//#include "common/mask.wgsl"
 
 @group(0) @binding(0) var<storage, read> gradient: array<u32>;  // [samples, H, W] packed B, G, R
 // [samples, TOKENS] the largest motion of each token
@@ -26,8 +28,9 @@ fn lossWeights(@builtin(global_invocation_id) id: vec3<u32>) {
   var token_max = vec3<f32>(0.0);
   for (var i = 0u; i < PATCH * PATCH; i++) {
     let at = origin + (i / PATCH) * width + i % PATCH;
-    let anomaly = clamp(unpack4x8unorm(targets[samples[id.y].target_ * image + at]).w * 2.0 - 1.0, 0.0, 1.0);
-    token_max = max(token_max, unpack4x8unorm(gradient[id.y * image + at]).xyz * 255.0 + anomaly * max_motion);
+    let mask = targets[samples[id.y].target_ * image + at] >> 24u;
+    let share = select(max(f32(mask) / 127.5 - 1.0, 0.0), 1.0, mask == NORMAL);
+    token_max = max(token_max, unpack4x8unorm(gradient[id.y * image + at]).xyz * 255.0 + share * max_motion);
   }
   weights[id.y * TOKENS + id.x] = (token_max.x + token_max.y + token_max.z) / 3.0;
 }

@@ -20,6 +20,7 @@ const COVER_INSIDE: f32 = 0.9;
 const NO_SLOT: u32 = 0xffffffffu;
 
 //#include "common/sample.wgsl"
+//#include "common/mask.wgsl"
 struct Layer {
   // Column by column: to = (a, b) x + (c, d) y + (tx, ty).
   a: f32, b: f32, c: f32, d: f32, tx: f32, ty: f32,
@@ -30,7 +31,7 @@ struct Paste {
   gainB: f32, gainG: f32, gainR: f32, bias: f32, low: f32, high: f32,
   background: u32,  // NO_SLOT if nothing is pasted
   // 0: pasted and abnormal. 1: made beforehand: the layers' slots are whole frames, `background` is
-  // the mask. 2: pasted, but normal: part of the target.
+  // the mask. 2: pasted, but normal: part of the target, with the mask NORMAL.
   kind: u32,
   layers: array<Layer, 3>,
 }
@@ -87,7 +88,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
     let layer = pastes[id.z].layers[t];
     if (background != NO_SLOT && pastes[id.z].kind == 1u) {
       result = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
-      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { target_pixel |= 255u << 24u; }
+      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { target_pixel |= ABNORMAL << 24u; }
     } else if (background != NO_SLOT) {
       let p = vec2<f32>(f32(id.x), f32(id.y)) + 0.5;
       let to = vec2<f32>(layer.a * p.x + layer.c * p.y + layer.tx, layer.b * p.x + layer.d * p.y + layer.ty);
@@ -106,7 +107,6 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
           }
         }
         let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
-        if (t == 1u && foreground > 0.5) { target_pixel |= 255u << 24u; }
         let source = bilinear(layer.slot, at, fraction);
         let added = source - bilinear(background, at, fraction);
         let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[id.z].high);
@@ -118,6 +118,7 @@ fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
         let mixed = vec3<u32>(floor(mix(base, color, select(foreground, window, layer.plain == 1u)) + 0.5));
         result = mixed.x | (mixed.y << 8u) | (mixed.z << 16u);
         if (t == 1u && pastes[id.z].kind == 2u) { target_pixel = result; }
+        if (t == 1u && foreground > 0.5) { target_pixel |= select(ABNORMAL, NORMAL, pastes[id.z].kind == 2u) << 24u; }
       }
     }
     pasted[(id.z * 3u + t) * HEIGHT * WIDTH + here] = result;

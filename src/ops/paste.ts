@@ -34,7 +34,10 @@ export interface PasteFrame {
 export interface Paste extends PasteLook {
   /** The slot of the source's background. */
   background: number;
-  /** Whether what is pasted counts as normal: then it belongs to the target, and has no mask. */
+  /**
+   * Whether what is pasted counts as normal: then it belongs to the target. Its mask is 1, which
+   * only says that the place counts for the loss.
+   */
   normal?: boolean;
   /** Into the previous, the current and the next frame. */
   layers: readonly [PasteFrame, PasteFrame, PasteFrame];

@@ -42,10 +42,12 @@ describe("weights of the gradient-weighted loss", () => {
         ...randomImage(random, height, width, 3),
         data: random.bytes(height * width * 3, strongest),
       }));
-      // Masks are 0 or 255 and mostly empty; a resized one has values between.
+      // Masks are 0, 1 (pasted, but normal) or 255, mostly empty; a resized one has others.
       const targets = Array.from({ length: batch + 1 }, () => {
         const image = randomImage(random, height, width, 4);
-        const data = Array.from(image.data, (v, i) => (i % 4 === 3 ? (random.next() < 0.97 ? 0 : v | 192) : v));
+        const data = Array.from(image.data, (v, i) =>
+          i % 4 === 3 ? (random.next() < 0.97 ? 0 : random.next() < 0.5 ? 1 : v | 192) : v,
+        );
         return { ...image, data };
       });
       const want = gradients.flatMap((g, b) => [...lossWeights(g, targets[b + 1], patch)]);
@@ -53,12 +55,13 @@ describe("weights of the gradient-weighted loss", () => {
     });
   }
 
-  it("are zero without motion and anomaly, and 128 or more if a still picture has an anomaly", async () => {
+  it("are zero in a still picture, and 128 where it has an anomaly or a decoy", async () => {
     const still = { height: 16, width: 16, channels: 3, data: new Uint8Array(3 * 256) };
     const empty = { height: 16, width: 16, channels: 4, data: new Uint8Array(4 * 256) };
     const marked = { ...empty, data: new Uint8Array(4 * 256) };
     marked.data[4 * 0 + 3] = 255;
+    marked.data[4 * 255 + 3] = 1;
     const got = await weightsOnGpu([still, still], [empty, empty, marked], 8);
-    expect(Array.from(got)).toEqual([0, 0, 0, 0, 128, 0, 0, 0]);
+    expect(Array.from(got)).toEqual([0, 0, 0, 0, 128, 0, 0, 128]);
   });
 });

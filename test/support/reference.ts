@@ -371,8 +371,10 @@ export function lossWeights(gradient: Image, target: Image, patch: number): Floa
   let strongest = 128;
   for (let i = 0; i < gradient.data.length; i++) strongest = Math.max(strongest, gradient.data[i]);
   const data = Float64Array.from(gradient.data, (g, i) => {
-    const anomaly = (target.data[Math.floor(i / 3) * 4 + 3] - 127.5) / 127.5;
-    return g + Math.min(1, Math.max(0, anomaly)) * strongest;
+    const mask = target.data[Math.floor(i / 3) * 4 + 3];
+    // 1: something normal was pasted.
+    const share = mask === 1 ? 1 : Math.max(0, (mask - 127.5) / 127.5);
+    return g + share * strongest;
   });
   const maxima = [0, 1, 2].map((c) => patchMaximum({ ...gradient, data }, patch, c));
   return maxima[0].map((m, i) => (m + maxima[1][i] + maxima[2][i]) / 3);
