@@ -1,12 +1,27 @@
 // Watches normal video, for a threshold.
+import { basename } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { FrameSource } from "../data/frame.js";
 import { type MapKind, mapOf, tokenMap } from "../detector/frame_score.js";
 import type { FrameScore } from "../detector/scores.js";
 import type { ScoreMap } from "../detector/token_maps.js";
 import type { Detector } from "../node/detector.js";
-import type { NormalCollector } from "../watch/calibration.js";
+import type { StoredCalibration } from "../node/files/calibration_file.js";
+import { weightsHash } from "../node/files/weights_hash.js";
+import { usualAlarmRule } from "../watch/alarm_rule.js";
+import {
+  minutePeaks,
+  NormalCollector,
+  type NormalLevels,
+  type RateThreshold,
+  thresholdFor,
+} from "../watch/calibration.js";
 import { MapAverage } from "../watch/map_average.js";
-import type { ValueSample } from "../watch/value_sample.js";
+import { ValueSample } from "../watch/value_sample.js";
+import { mapForDetector } from "./options/measure.js";
+
+/** False alarms per day that a threshold is made for, unless the user says otherwise. */
+export const usualAlarmsPerDay = 1;
 
 /**
  * Quantiles of a map's values: below the first nothing shows; from the second a region is abnormal.
@@ -51,4 +66,52 @@ export function comparable({ settings }: Detector): string {
   // The type changes scores by rounding only.
   const { dtype: _, ...rest } = settings;
   return JSON.stringify(rest);
+}
+
+/** A threshold, what it was found from, and the file that keeps it. */
+export interface FoundCalibration {
+  normal: NormalLevels;
+  found: RateThreshold;
+  stored: StoredCalibration;
+}
+
+/** Finds the threshold of a model from several normal videos. */
+export class Calibration {
+  private readonly collector = new NormalCollector(usualAlarmRule);
+  private readonly sample = new ValueSample();
+  private readonly names: string[] = [];
+
+  /** @param detector opened with `tokenMaps` */
+  constructor(private readonly detector: Detector) {}
+
+  /** Scores a video in which nothing is abnormal; see {@link watchNormal}. */
+  async add(source: FrameSource, fps: number, signal: AbortSignal, onFrame: () => void): Promise<void> {
+    const into = { collector: this.collector, sample: this.sample, kind: mapForDetector(this.detector), fps };
+    await watchNormal(this.detector, source, into, signal, onFrame);
+    this.names.push(basename(source.name));
+  }
+
+  /** @throws InputError if there was less than a minute of video */
+  finish({ weights }: Pick<Checkpoint, "weights">, alarmsPerDay: number): FoundCalibration {
+    const normal = this.collector.finish();
+    const found = thresholdFor(normal, alarmsPerDay, scoreLimit(this.detector));
+    const quantile = (q: number) => this.sample.quantile(q);
+    const { threshold, extrapolation } = found;
+    const stored: StoredCalibration = {
+      format: "sdmae-calibration-1",
+      made: new Date().toISOString(),
+      model: weightsHash(weights),
+      settings: comparable(this.detector),
+      rule: usualAlarmRule,
+      threshold,
+      normal: normal.median,
+      alarmsPerDay: found.alarmsPerDay,
+      extrapolation,
+      seconds: normal.seconds,
+      map: { low: quantile(mapQuantiles.low), high: quantile(mapQuantiles.high) },
+      minutes: minutePeaks(normal),
+      videos: this.names,
+    };
+    return { normal, found, stored };
+  }
 }

@@ -1,7 +1,7 @@
 // Training: the public train(), and the loop over epochs and steps behind it.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
-import type { Dataset } from "../data/dataset.js";
+import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import type { Weights } from "../model/network.js";
@@ -65,6 +65,11 @@ export interface TrainOptions extends ReportListeners {
   onCheckpoint?: (kind: CheckpointKind, checkpoint: TrainingCheckpoint) => Promise<void> | void;
   /** Seconds between checkpoints within an epoch; each epoch ends with one anyway. Default 300. */
   saveEvery?: number;
+  /**
+   * Called when training is done, with the clips that were kept apart, if there are any: normal
+   * video that the model has not learnt from. They can be read until it returns.
+   */
+  onKept?: (clips: readonly DatasetVideo[]) => Promise<void>;
 }
 
 /** Maskings that are tried beside one, and what they must gain: they cost as many times as much. */
@@ -111,7 +116,9 @@ export async function train(
     const keptShare = isValidated ? config.validation.share : 0;
     const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad });
     const validation = isValidated ? await makeValidation(set, config, options) : undefined;
-    return await new Trainer(config, dataset, { set, validation }, gpu, options).train();
+    const result = await new Trainer(config, dataset, { set, validation }, gpu, options).train();
+    if (set.kept.length > 0) await options.onKept?.(set.kept.map((clip) => set.asVideo(clip)));
+    return result;
   } finally {
     if (!options.archive) await archive.close();
     if (!options.gpu) gpu.close();

@@ -25,6 +25,8 @@ interface StoredVideo {
   /** Distance of neighbouring frames' numbers. */
   step: number;
   size: Size;
+  /** Frames per second, if the video has a clock. */
+  fps?: number;
 }
 
 /** A video to learn from. */
@@ -211,10 +213,11 @@ export class TrainingSet {
 
   /** Decodes a video into the archive. @throws InputError if it has no frame */
   private async store(source: FrameSource, signal: AbortSignal | undefined, onFrame: () => void): Promise<StoredVideo> {
-    const { width, height, step = 1 } = source;
+    const { width, height, step = 1, fps } = source;
     let sizeIndex = this.sizes.findIndex((size) => size.width === width && size.height === height);
     if (sizeIndex < 0) sizeIndex = this.sizes.push({ height, width }) - 1;
-    const video: StoredVideo = { first: this.frameCount, numbers: [], step, size: { height, width } };
+    const size = { height, width };
+    const video: StoredVideo = { first: this.frameCount, numbers: [], step, size, ...(fps !== undefined && { fps }) };
     for await (const { data, number } of source.frames(signal)) {
       await this.archive.add(data);
       this.sizeOf.push(sizeIndex);
@@ -270,7 +273,7 @@ export class TrainingSet {
   }
 
   /** A clip as a video that reads from the archive. */
-  asVideo({ name, path, first, numbers, size }: TrainingClip): DatasetVideo {
+  asVideo({ name, path, first, numbers, size, fps }: TrainingClip): DatasetVideo {
     const { archive } = this;
     async function* frames(signal?: AbortSignal): AsyncGenerator<Frame> {
       for (const [index, number] of numbers.entries()) {
@@ -279,7 +282,8 @@ export class TrainingSet {
       }
     }
     const frameCount = numbers.length;
-    return { name, path, frameCount, open: async () => ({ name: path, ...size, frameCount, frames }) };
+    const clock = fps !== undefined && { fps };
+    return { name, path, frameCount, open: async () => ({ name: path, ...size, ...clock, frameCount, frames }) };
   }
 }
 

@@ -4,15 +4,13 @@ import { Command, Option } from "commander";
 import type { FrameSource } from "../../data/frame.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
-import { calibrationPath, type StoredCalibration } from "../../node/files/calibration_file.js";
+import { calibrationPath } from "../../node/files/calibration_file.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
-import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
-import { checkLengths, minutePeaks, NormalCollector, thresholdFor } from "../../watch/calibration.js";
-import { ValueSample } from "../../watch/value_sample.js";
-import { comparable, mapQuantiles, scoreLimit, watchNormal } from "../normal_video.js";
+import { checkLengths } from "../../watch/calibration.js";
+import { Calibration, scoreLimit, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
 import {
@@ -67,7 +65,7 @@ export function calibrateCommand(): Command {
     .option("--report <dir>", "write a page into this folder: histogram, threshold, false alarms; one HTML file")
     .addOption(
       new Option("--alarms-per-day <n>", "how many false alarms per day are acceptable")
-        .default(1)
+        .default(usualAlarmsPerDay)
         .argParser(numberIn(1e-3, 1e4)),
     )
     .addOption(fpsOption());
@@ -126,8 +124,7 @@ async function calibrate(
     );
     const total = counts.reduce((sum, count) => sum + count, 0);
     progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
-    const collector = new NormalCollector(usualAlarmRule);
-    const sample = new ValueSample();
+    const calibration = new Calibration(detector);
     for (const source of sources) {
       const fps = options.fps ?? source.fps ?? usualFps;
       if (source.fps === undefined && options.fps === undefined) {
@@ -136,33 +133,17 @@ async function calibrate(
       if (source.fps !== undefined && options.fps !== undefined) {
         progress.print(`${source.name} has its own clock: --fps has no effect on it`, process.stderr);
       }
-      await watchNormal(detector, source, { collector, sample, kind, fps }, signal, () => progress?.advance());
+      await calibration.add(source, fps, signal, () => progress?.advance());
       for (const warning of source.warnings ?? []) progress.print(`warning: ${warning}`, process.stderr);
     }
     progress.stop();
     // 3. The threshold.
-    const normal = collector.finish();
-    const limit = scoreLimit(detector);
-    const found = thresholdFor(normal, options.alarmsPerDay, limit);
+    const { normal, found, stored } = calibration.finish(checkpoint, options.alarmsPerDay);
     for (const line of calibrationLines(normal, found)) console.log(line);
-    const stored: StoredCalibration = {
-      format: "sdmae-calibration-1",
-      made: new Date().toISOString(),
-      model: weightsHash(checkpoint.weights),
-      settings: comparable(detector),
-      rule: usualAlarmRule,
-      threshold: found.threshold,
-      normal: normal.median,
-      alarmsPerDay: found.alarmsPerDay,
-      extrapolation: found.extrapolation,
-      seconds: normal.seconds,
-      map: { low: sample.quantile(mapQuantiles.low), high: sample.quantile(mapQuantiles.high) },
-      minutes: minutePeaks(normal),
-      videos: sources.map(({ name }) => basename(name)),
-    };
     if (report !== undefined) {
       const page = join(report, "index.html");
       const title = `Threshold of ${basename(options.checkpoint)}`;
+      const limit = scoreLimit(detector);
       const shown = { title, created: stored.made, normal, found, limit, facts: facts(detector, videos) };
       await writeFileAtomic(page, calibrationPage(shown));
       say(`report: ${page}`);

@@ -3,23 +3,30 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
-import { type Dataset, measuredOn, withReadLabels } from "../../data/dataset.js";
+import { type Dataset, type DatasetVideo, measuredOn, withReadLabels } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
 import type { BenchmarkName } from "../../eval/benchmarks.js";
+import type { Gpu } from "../../gpu/gpu.js";
 import { openNodeGpu } from "../../node/adapters/gpu.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
-import { makeFolder } from "../../node/files/atomic.js";
+import { Detector } from "../../node/detector.js";
+import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
+import { calibrationPath } from "../../node/files/calibration_file.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { train } from "../../node/train.js";
+import { support } from "../../report/calibration/texts.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
 import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
 import { DivergedError } from "../../train/progress.js";
 import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
+import type { ValidationResult } from "../../train/selection.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
+import { checkLengths } from "../../watch/calibration.js";
+import { Calibration, usualAlarmsPerDay } from "../normal_video.js";
 import { deviceOf } from "../options/device.js";
 import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
 import { givenOn } from "../options/parse.js";
@@ -31,7 +38,9 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
-import { type DataSource, latestName, Run, ratingWords, settingsName } from "../outputs/train_run.js";
+import { usualFps } from "../options/watch.js";
+import { type DataSource, foundWords, latestName, Run, ratingWords, settingsName } from "../outputs/train_run.js";
+import { thresholdLine } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 import { messageOf } from "../terminal/message.js";
@@ -55,7 +64,10 @@ export function trainCommand(): Command {
         "the data set's layout (default: detected); scene is drawn streets, without files",
       ).choices([...layoutNames, "scene"]),
     )
-    .option("--root <dir>", "the data set's folder, with train/ and test/")
+    .option(
+      "--root <dir>",
+      "the data set's folder, with train/ and test/; with --dataset folder also normal videos alone",
+    )
     .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
     .option(
       "--small",
@@ -209,6 +221,7 @@ async function trainRun(
   );
   let run: Run | undefined;
   let made = false;
+  let threshold: readonly string[] = [];
   try {
     made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
@@ -228,12 +241,18 @@ async function trainRun(
       },
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
+      onKept: async (clips) => {
+        threshold = await calibrateKept(clips, join(out, "model.safetensors"), gpu, signal);
+      },
     });
     run.logWays(result);
     const words = finalWords(result, config, run.macroAucs());
     await run.end("done", words);
     console.log(words);
+    const rated = keptRating(result);
+    if (rated) console.log(foundWords(rated));
     console.log(`model: ${join(out, "model.safetensors")}`);
+    for (const line of threshold) console.log(line);
   } catch (error) {
     await run?.end(error instanceof Interrupted ? "stopped" : "failed", describe(error, run));
     if (error instanceof Interrupted) say(describe(error, run));
@@ -249,6 +268,38 @@ async function trainRun(
     if (run?.isEmpty && !resume) await run.remove(made);
     if (!run && made) await rmdir(out).catch(() => undefined);
     gpu.close();
+  }
+}
+
+/**
+ * Finds a threshold from the normal clips that were kept apart, and keeps it beside the model,
+ * where `score` finds it.
+ * @returns what was found, or why there is no threshold
+ */
+async function calibrateKept(
+  clips: readonly DatasetVideo[],
+  model: string,
+  gpu: Gpu,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const advice = "`sdmae calibrate` makes one from more normal video";
+  const sources = await Promise.all(clips.map((clip) => clip.open()));
+  const lengths = sources.map(({ fps, frameCount = 0 }) => (fps === undefined ? Number.NaN : (frameCount - 1) / fps));
+  if (lengths.some(Number.isNaN)) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
+  const checkpoint = await readCheckpoint([model]);
+  const detector = await Detector.open(checkpoint, { gpu, tokenMaps: true, tune: false });
+  try {
+    checkLengths(lengths);
+    const calibration = new Calibration(detector);
+    for (const source of sources) await calibration.add(source, source.fps ?? usualFps, signal, () => {});
+    const { normal, found, stored } = calibration.finish(checkpoint, usualAlarmsPerDay);
+    await writeFileAtomic(calibrationPath(model), `${JSON.stringify(stored, null, 1)}\n`);
+    return [thresholdLine(found), ...support(normal, found)];
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return [`no threshold: ${error.message}; ${advice}`];
+  } finally {
+    detector.close();
   }
 }
 
@@ -313,6 +364,12 @@ function describe(error: unknown, run: Run | undefined): string {
     ? ""
     : `; without a test there is no model.safetensors yet, but ${latestName} can be scored`;
   return `saved at step ${run.savedStep}; continue with --resume${model}`;
+}
+
+/** How the kept model was rated; undefined if that was before the run was resumed, or never. */
+function keptRating({ validations, best, bestStudent }: TrainResult): ValidationResult | undefined {
+  const kept = (bestStudent?.figure ?? -1) > (best?.figure ?? -1) ? bestStudent : best;
+  return validations.find(({ epoch }) => epoch === kept?.epoch)?.result;
 }
 
 function finalWords(

@@ -263,6 +263,11 @@ export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult)
   );
 }
 
+/** "found of each kind: fast 4 of 4, thrown 1 of 4, …". */
+export function foundWords({ kinds }: ValidationResult): string {
+  return `found of each kind: ${kinds.map(({ kind, found, events }) => `${kind} ${found} of ${events}`).join(", ")}`;
+}
+
 function wayWords({ scoring, topK, tokens, rule, smoothing, maskings }: ScoringWay): string {
   const seen = tokens === "all" ? "" : `, ${tokens} tokens`;
   const whose = rule === "teacher" ? "" : ` (${rule === "sum" ? "teacher and student" : rule})`;

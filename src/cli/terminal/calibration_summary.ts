@@ -17,9 +17,14 @@ export function calibrationLines(normal: NormalLevels, found: RateThreshold): st
     "",
     ...histogramLines(values, threshold),
     "",
-    `threshold ${score(threshold)} for ${rate(found.alarmsPerDay)}`,
+    thresholdLine(found),
     ...support(normal, found),
   ];
+}
+
+/** "threshold 0.42 for 1 alarm per day". */
+export function thresholdLine({ threshold, alarmsPerDay }: RateThreshold): string {
+  return `threshold ${score(threshold)} for ${rate(alarmsPerDay)}`;
 }
 
 /**

@@ -63,8 +63,8 @@ async function layoutOf(root: Root): Promise<LayoutName> {
     );
   }
   throw new InputError(
-    `${shown} has no known data set layout: looked for ${lookedFor.folder}; UCSD's ${lookedFor.ped1.split(",")[0]}; ` +
-      "Avenue's training_videos; UBnormal's Scene1",
+    `${shown} has no known data set layout: looked for ${lookedFor.folder.split(";")[0]}; UCSD's ${lookedFor.ped1.split(",")[0]}; ` +
+      "Avenue's training_videos; UBnormal's Scene1 (if it holds normal videos and nothing else, its layout is \"folder\", which must be named)",
   );
 }
 

@@ -23,7 +23,8 @@ export const lookedFor: Readonly<Record<LayoutName, string>> = {
   ubnormal: "Scene1/VIDEO.mp4, or train/frames/VIDEO and test/frames/VIDEO, folders of frames or .mp4 files",
   ped1: `${ucsd}, or ${authors}`,
   ped2: `${ucsd}, or ${authors}`,
-  folder: "train/ and test/ with folders of frames or video files in them, in frames/ or in videos/",
+  folder:
+    "train/ and test/ with folders of frames or video files in them, in frames/ or in videos/; or normal videos alone",
 };
 
 export type Split = keyof typeof SPLIT_NAMES;

@@ -6,7 +6,7 @@ import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { openTrainingCheckpoint } from "../../../src/checkpoint/training_checkpoint.js";
 import { validationKinds } from "../../../src/data/anomalies/validation_anomaly.js";
 import { runInChild } from "../../support/child.js";
-import { expectRefusal, filesIn, frameFolder, sdmae, tool } from "../../support/cli.js";
+import { expectRefusal, filesIn, frameFolder, sdmae, tool, videoFile } from "../../support/cli.js";
 import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 import { walk } from "../../support/walkers.js";
@@ -174,12 +174,45 @@ it("ends with the same bits if SIGKILL stopped the run and --resume continued it
   expect(filesIn(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
+it("finds a threshold on videos that are kept apart, which score finds", async () => {
+  mkdirSync(at("camera"), { recursive: true });
+  // A frame a second.
+  const slow = ["-vf", "setpts=10*PTS", "-r", "1", "-c:v", "libx264"];
+  for (const name of ["one", "two", "three", "four"]) await videoFile(at(`camera/${name}.mp4`), 61, ...slow);
+  const folder = at("watched");
+  const few = ["--epochs", "1", "--teacher-epochs", "1", "--epoch-samples", "8"];
+  const short = [...network, ...few, "--adapter", testAdapter];
+  const ran = await sdmae("train", "--dataset", "folder", "--root", at("camera"), "--out", folder, ...short);
+  expect(ran.stderr).not.toMatch(/error/);
+  const lines = ran.stdout.trim().split("\n");
+  const [line, ...support] = lines.slice(lines.findIndex((one) => one.startsWith("model: ")) + 1);
+  expect(line).toMatch(/^threshold [\d.e-]+ for 1 alarm per day$/);
+  expect(support[0]).toMatch(/^the normal video raises 0 alarms at this threshold, in 1 min/);
+  const model = join(folder, "model.safetensors");
+  const stored = JSON.parse(readFileSync(`${model}.calibration.json`, "utf8"));
+  expect(stored).toMatchObject({ seconds: 60, videos: ["three.mp4"] });
+  // It belongs to the model as it is usually scored.
+  const scored = await sdmae(
+    "score",
+    at("camera/one.mp4"),
+    "-c",
+    model,
+    "--events",
+    at("watched.csv"),
+    "--adapter",
+    testAdapter,
+  );
+  expect(scored.stderr).toContain(`threshold ${line!.split(" ")[1]}`);
+  expect(scored.code).toBe(0);
+});
+
 it("chooses by pseudo-anomalies in videos that are kept apart, and says how it found them", async () => {
   await walkers(at("walkers"));
   const root = ["--root", at("walkers")];
   const folder = at("chosen");
   const short = ["--epochs", "2", "--teacher-epochs", "1", "--validation-share", "0.25", "--adapter", testAdapter];
   const ran = await sdmae("train", ...root, "--out", folder, ...network, ...short);
+  expect(ran.stdout).toMatch(/^no threshold: the clips that were kept apart have no clock; /m);
   const figures =
     "pseudo-anomalies: AUC [\\d.]+, found [\\d.]+ \\(worst: [a-z-]+, AUC [\\d.]+, found [01] of 1\\), scored by [a-z-]+.*";
   expect(ran.stderr).toMatch(new RegExp(`^epoch 1: ${figures}, the best so far$`, "m"));
@@ -188,7 +221,9 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   expect(ran).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
-      new RegExp(`^best teacher: epoch 1, ${figures}; best student: epoch 2, ${figures}\nmodel: `),
+      new RegExp(
+        `^best teacher: epoch 1, ${figures}; best student: epoch 2, ${figures}\nfound of each kind: fast [01] of 1, .*\nmodel: `,
+      ),
     ),
   });
   expect(filesIn(folder)).toContain("checkpoint-best-student.safetensors");

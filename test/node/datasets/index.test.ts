@@ -183,6 +183,23 @@ describe("a folder with another layout", () => {
     );
   });
 
+  it("may be normal videos alone, if it is named", async () => {
+    await frames(at("camera/b2"), [0, 1, 2]);
+    await frames(at("camera/b10"), [0, 1]);
+    text(at("camera/notes.txt"), "");
+    const { layout, train, test, notes } = await openDataset(at("camera"), { layout: "folder" });
+    expect({ layout, test }).toEqual({ layout: "folder", test: [] });
+    expect(train.map((video) => [video.name, video.frameCount, video.labels])).toEqual([
+      ["b2", 3, undefined],
+      ["b10", 2, undefined],
+    ]);
+    expect(notes).toEqual([
+      "there is neither train/ nor test/: all videos are normal, for training",
+      "ignored: notes.txt",
+    ]);
+    expect(await refusal(openDataset(at("camera")))).toContain('its layout is "folder", which must be named');
+  });
+
   it("does not follow links in a circle", async () => {
     await frames(at("real/01"), [0, 1]);
     mkdirSync(at("set/train/frames"), { recursive: true });
