@@ -13,6 +13,7 @@
 // - A given anomaly, made beforehand, replaces all three frames instead.
 const HEIGHT: u32 = 320u;
 const WIDTH: u32 = 640u;
+const PASTES: u32 = 1u;  // of a sample, one after the other
 const EDGE: f32 = 0.25;  // a window fades out over this share of its half sides
 const COVER_LOW: f32 = 0.35;
 const COVER_HIGH: f32 = 0.65;
@@ -38,7 +39,7 @@ struct Paste {
 
 @group(0) @binding(0) var<storage, read> frames: array<u32>;  // [slots, H, W] packed B, G, R
 @group(0) @binding(1) var<storage, read> samples: array<Sample>;
-@group(0) @binding(2) var<storage, read> pastes: array<Paste>;  // [samples]
+@group(0) @binding(2) var<storage, read> pastes: array<Paste>;  // [samples, PASTES]
 // [samples, 3, H, W] packed B, G, R
 @group(0) @binding(3) var<storage, read_write> pasted: array<u32>;
 // [samples, H, W] packed B, G, R, mask
@@ -73,55 +74,62 @@ fn tap_weight(i: i32, fraction: f32) -> f32 {
   return select(1.0, fraction, i == 3);
 }
 
+// Pastes one object into a pixel of frame t. `color` is that of the frame, `target_pixel` that of
+// the target.
+fn paste_object(which: u32, t: u32, here: u32, p: vec2<f32>, color: ptr<function, u32>, target_pixel: ptr<function, u32>) {
+  let background = pastes[which].background;
+  if (background == NO_SLOT) { return; }
+  let layer = pastes[which].layers[t];
+  if (pastes[which].kind == 1u) {
+    *color = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
+    if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { *target_pixel |= ABNORMAL << 24u; }
+    return;
+  }
+  let to = vec2<f32>(layer.a * p.x + layer.c * p.y + layer.tx, layer.b * p.x + layer.d * p.y + layer.ty);
+  let window = within(abs(to.x - layer.x), layer.rx) * within(abs(to.y - layer.y), layer.ry);
+  let in_range = all(to >= vec2<f32>(0.0)) && to.x < f32(WIDTH) && to.y < f32(HEIGHT);
+  if (window <= 0.0 || !in_range) { return; }
+  let top_left = floor(to - 0.5);
+  let fraction = to - 0.5 - top_left;
+  let at = vec2<i32>(top_left);
+  var cover = 0.0;
+  for (var j = -2; j <= 3; j++) {
+    let weight = tap_weight(j, fraction.y) / 25.0;
+    for (var i = -2; i <= 3; i++) {
+      let d = abs(pixel(layer.slot, at.y + j, at.x + i) - pixel(background, at.y + j, at.x + i));
+      cover += weight * tap_weight(i, fraction.x) * ramp(max(max(d.x, d.y), d.z), pastes[which].low, pastes[which].high);
+    }
+  }
+  let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
+  let source = bilinear(layer.slot, at, fraction);
+  let added = source - bilinear(background, at, fraction);
+  let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[which].high);
+  let own = select(min(1.0, max(contrast, ramp(cover, COVER_HIGH, COVER_INSIDE))), 1.0, layer.plain == 1u);
+  let base = unpack4x8unorm(*color).xyz * 255.0;
+  let gain = vec3<f32>(pastes[which].gainB, pastes[which].gainG, pastes[which].gainR);
+  let replaced = clamp_byte(source * gain + pastes[which].bias);
+  let shown = mix(clamp_byte(base + added), replaced, own);
+  let mixed = vec3<u32>(floor(mix(base, shown, select(foreground, window, layer.plain == 1u)) + 0.5));
+  *color = mixed.x | (mixed.y << 8u) | (mixed.z << 16u);
+  if (t != 1u) { return; }
+  if (pastes[which].kind == 2u) { *target_pixel = *color | (*target_pixel & 0xff000000u); }
+  if (foreground > 0.5) { *target_pixel |= select(ABNORMAL, NORMAL, pastes[which].kind == 2u) << 24u; }
+}
+
 @compute @workgroup_size(64)
 fn paste(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= WIDTH) { return; }
   let here = id.y * WIDTH + id.x;
+  let p = vec2<f32>(f32(id.x), f32(id.y)) + 0.5;
   var target_pixel = 0u;
   for (var t = 0u; t < 3u; t++) {
     var slot = samples[id.z].previous;
     if (t == 1u) { slot = samples[id.z].current; }
     if (t == 2u) { slot = samples[id.z].next; }
-    var result = frames[slot * HEIGHT * WIDTH + here] & 0xffffffu;
-    if (t == 1u) { target_pixel = result; }
-    let background = pastes[id.z].background;
-    let layer = pastes[id.z].layers[t];
-    if (background != NO_SLOT && pastes[id.z].kind == 1u) {
-      result = frames[layer.slot * HEIGHT * WIDTH + here] & 0xffffffu;
-      if (t == 1u && (frames[background * HEIGHT * WIDTH + here] & 0x808080u) != 0u) { target_pixel |= ABNORMAL << 24u; }
-    } else if (background != NO_SLOT) {
-      let p = vec2<f32>(f32(id.x), f32(id.y)) + 0.5;
-      let to = vec2<f32>(layer.a * p.x + layer.c * p.y + layer.tx, layer.b * p.x + layer.d * p.y + layer.ty);
-      let window = within(abs(to.x - layer.x), layer.rx) * within(abs(to.y - layer.y), layer.ry);
-      let in_range = all(to >= vec2<f32>(0.0)) && to.x < f32(WIDTH) && to.y < f32(HEIGHT);
-      if (window > 0.0 && in_range) {
-        let top_left = floor(to - 0.5);
-        let fraction = to - 0.5 - top_left;
-        let at = vec2<i32>(top_left);
-        var cover = 0.0;
-        for (var j = -2; j <= 3; j++) {
-          let weight = tap_weight(j, fraction.y) / 25.0;
-          for (var i = -2; i <= 3; i++) {
-            let d = abs(pixel(layer.slot, at.y + j, at.x + i) - pixel(background, at.y + j, at.x + i));
-            cover += weight * tap_weight(i, fraction.x) * ramp(max(max(d.x, d.y), d.z), pastes[id.z].low, pastes[id.z].high);
-          }
-        }
-        let foreground = window * ramp(cover, COVER_LOW, COVER_HIGH);
-        let source = bilinear(layer.slot, at, fraction);
-        let added = source - bilinear(background, at, fraction);
-        let contrast = max(max(abs(added.x), abs(added.y)), abs(added.z)) / (2.0 * pastes[id.z].high);
-        let own = select(min(1.0, max(contrast, ramp(cover, COVER_HIGH, COVER_INSIDE))), 1.0, layer.plain == 1u);
-        let base = unpack4x8unorm(result).xyz * 255.0;
-        let gain = vec3<f32>(pastes[id.z].gainB, pastes[id.z].gainG, pastes[id.z].gainR);
-        let replaced = clamp_byte(source * gain + pastes[id.z].bias);
-        let color = mix(clamp_byte(base + added), replaced, own);
-        let mixed = vec3<u32>(floor(mix(base, color, select(foreground, window, layer.plain == 1u)) + 0.5));
-        result = mixed.x | (mixed.y << 8u) | (mixed.z << 16u);
-        if (t == 1u && pastes[id.z].kind == 2u) { target_pixel = result; }
-        if (t == 1u && foreground > 0.5) { target_pixel |= select(ABNORMAL, NORMAL, pastes[id.z].kind == 2u) << 24u; }
-      }
-    }
-    pasted[(id.z * 3u + t) * HEIGHT * WIDTH + here] = result;
+    var color = frames[slot * HEIGHT * WIDTH + here] & 0xffffffu;
+    if (t == 1u) { target_pixel = color; }
+    for (var k = 0u; k < PASTES; k++) { paste_object(id.z * PASTES + k, t, here, p, &color, &target_pixel); }
+    pasted[(id.z * 3u + t) * HEIGHT * WIDTH + here] = color;
   }
   targets[id.z * HEIGHT * WIDTH + here] = target_pixel;
 }

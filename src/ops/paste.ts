@@ -58,8 +58,8 @@ export interface GivenAnomaly {
 export const pasteWords = 44;
 
 /**
- * Packs anomalies as the kernel reads them, one per sample; undefined leaves a sample's frames as
- * they are.
+ * Packs anomalies as the kernel reads them, as many for each sample; undefined leaves a sample's
+ * frames as they are. Later ones cover earlier ones.
  */
 export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(pastes.length * pasteWords);
@@ -89,16 +89,17 @@ export function packPastes(pastes: readonly (Paste | GivenAnomaly | undefined)[]
 
 /**
  * Pastes pseudo-anomalies: frames [slots, H, W] packed (training frames and backgrounds), samples
- * [B, sampleWords], pastes [B, pasteWords] → the samples' frames [3B, H, W] (sample b's previous,
- * current and next frame at 3b, 3b + 1, 3b + 2), and their targets [B, H, W]: the current frame
- * before anything abnormal was pasted, with the mask in the highest byte.
+ * [B, sampleWords], pastes [B · n, pasteWords] → the samples' frames [3B, H, W] (sample b's
+ * previous, current and next frame at 3b, 3b + 1, 3b + 2), and their targets [B, H, W]: the current
+ * frame before anything abnormal was pasted, with the mask in the highest byte.
  */
 export const pasteOp: Op<NoAttrs, "frames" | "samples" | "pastes"> = {
   name: "paste",
   outputs({ frames, samples, pastes }) {
     const [, height, width] = expectShape(frames, "frames", [-1, -1, -1]).shape;
     const b = dim(expectShape(samples, "samples", [-1, sampleWords]), 0);
-    expectShape(pastes, "pastes", [b, pasteWords]);
+    const [count] = expectShape(pastes, "pastes", [-1, pasteWords]).shape;
+    if (count % b !== 0) throw new Error(`${count} pastes for ${b} samples: each needs as many`);
     return [
       { shape: [3 * b, height, width], dtype: "u32" },
       { shape: [b, height, width], dtype: "u32" },
@@ -109,7 +110,7 @@ export const pasteOp: Op<NoAttrs, "frames" | "samples" | "pastes"> = {
     return [
       {
         label: "paste",
-        wgsl: specialize(pasteWgsl, { constants: { HEIGHT: height, WIDTH: width } }),
+        wgsl: specialize(pasteWgsl, { constants: { HEIGHT: height, WIDTH: width, PASTES: dim(pastes, 0) / b } }),
         entryPoint: "paste",
         bindings: { frames, samples, pastes, pasted, targets },
         workgroups: [groups(width, 64), height, b],

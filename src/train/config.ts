@@ -1,5 +1,5 @@
 // The settings of training, their checks, and the original's values.
-import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
+import { mostObjects, type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../data/anomalies/pseudo_anomaly.js";
 import { type AugmentationOptions, augmentationDefaults } from "../data/augmentation.js";
 import { InputError } from "../errors.js";
 import { type EvaluationSettings, paperEvaluation } from "../eval/evaluation.js";
@@ -180,6 +180,7 @@ function checkRanges(config: TrainingConfig): void {
     ["maskings", test.maskings, 1],
     ["mask growth", config.maskGrowth, 0],
     ["seed", config.seed, 0],
+    ["objects per sample", pseudo.objects, 1],
   ];
   for (const [name, value, least] of whole) {
     if (!Number.isInteger(value) || value < least || value > 0xffffffff) {
@@ -201,6 +202,7 @@ function checkRanges(config: TrainingConfig): void {
   for (const [name, value] of Object.entries(shares)) {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
   }
+  if (pseudo.objects > mostObjects) throw new InputError(`training: ${pseudo.objects} objects per sample are too many`);
   const { noise, shake } = config.augmentation;
   if (!(noise >= 0 && noise <= 255)) throw new InputError(`training: noise ${noise} is not from 0 to 255`);
   if (!Number.isInteger(shake) || shake < 0 || shake > 100) {

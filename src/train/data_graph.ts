@@ -27,9 +27,9 @@ export interface DataGraphOptions {
   samples: number;
   /** Frames that the GPU keeps. */
   slots: number;
-  /** Whether something may be pasted into samples. */
-  pasted: boolean;
-  /** Whether samples may change their look; needs {@link pasted}. Default false. */
+  /** Most objects that are pasted into a sample; 0: none. */
+  pastes: number;
+  /** Whether samples may change their look; needs {@link pastes}. Default false. */
   augmented?: boolean;
   /** Pixels by which anomaly masks grow. */
   maskGrowth: number;
@@ -40,9 +40,11 @@ export interface DataGraph {
   store: FrameStore;
   /** Frames that are taken for each sample. */
   framesEach: number;
+  /** Objects that are pasted into each sample. */
+  pastesEach: number;
   /** [B, sampleWords]: the network's samples. Random masks depend on their `frame`. */
   samples: Tensor;
-  /** [B, pasteWords]; absent if nothing is pasted. */
+  /** [B · {@link pastesEach}, pasteWords]; absent if nothing is pasted. */
   pastes?: Tensor;
   /** [B, augmentationWords]; absent if samples do not change. */
   augmentations?: Tensor;
@@ -57,16 +59,16 @@ export interface DataGraph {
  * tokens. Values stay bytes; the network's first kernel normalises them.
  */
 export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGraph {
-  const { samples: b, grid, patch, pasted } = options;
-  const framesEach = framesPerSample[pasted ? "abnormal" : "normal"];
+  const { samples: b, grid, patch, pastes: pastesEach } = options;
+  const framesEach = framesPerSample(pastesEach);
   const perStep = framesEach * b;
   const store = frameStore(graph, options.sources, options.size, { slots: options.slots, perStep, samples: b });
   const samples = graph.input("samples", [b, sampleWords], "u32");
   let [frames, targets] = [store.frames, store.frames];
   let pastes: Tensor | undefined;
   let augmentations: Tensor | undefined;
-  if (pasted) {
-    pastes = graph.input("pastes", [b, pasteWords], "u32");
+  if (pastesEach > 0) {
+    pastes = graph.input("pastes", [b * pastesEach, pasteWords], "u32");
     const taken = graph.weight("taken frames", [b, sampleWords], packSamples(evenSamples(b, framesEach, 1)));
     [frames, targets] = graph.apply(pasteOp, { frames: store.frames, samples: taken, pastes }, {});
     if (options.augmented) {
@@ -83,7 +85,7 @@ export function buildDataGraph(graph: Graph, options: DataGraphOptions): DataGra
   const [idsRestore, idsKeep] = graph.apply(rankTokensOp, { keys }, { keep: grid.keep });
   const batch = { frames, samples, targets, gradient: store.gradient, idsKeep, idsRestore };
   const written = { ...(pastes && { pastes }), ...(augmentations && { augmentations }) };
-  return { store, framesEach, samples, ...written, ...(maskSeed && { maskSeed }), batch };
+  return { store, framesEach, pastesEach, samples, ...written, ...(maskSeed && { maskSeed }), batch };
 }
 
 /**

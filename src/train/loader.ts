@@ -1,7 +1,7 @@
 // Brings the frames of micro-batches onto the GPU, and writes what samples are made of.
 import type { Program } from "../graph/program.js";
 import { packAugmentations } from "../ops/augment.js";
-import { packPastes } from "../ops/paste.js";
+import { type GivenAnomaly, type Paste, packPastes } from "../ops/paste.js";
 import { noSlot, wholeWords } from "../ops/resize.js";
 import { packSamples } from "../ops/samples.js";
 import { type DataGraph, evenSamples } from "./data_graph.js";
@@ -42,7 +42,7 @@ export class Loader {
     this.prefetch(samples);
     for (const frame of framesOf(samples)) await this.place(frame);
     const { program, set } = this;
-    const { store, framesEach } = this.data;
+    const { store, framesEach, pastesEach } = this.data;
     const slots = store.slots.map(() => new Uint32Array(samples.length * framesEach).fill(noSlot));
     const moving = store.moving.map(() => samples.map(() => ({ before: noSlot, after: noSlot })));
     const slot = (frame: number) => this.slotOf.get(frame)!;
@@ -62,7 +62,11 @@ export class Loader {
       // Pastes name frames by their position in their sample.
       program.write(
         this.data.pastes,
-        packPastes(samples.map(({ anomaly }, b) => anomaly && moved(anomaly, b * framesEach))),
+        packPastes(
+          samples.flatMap(({ pastes }, b) =>
+            Array.from({ length: pastesEach }, (_, k) => pastes[k] && moved(pastes[k], b * framesEach)),
+          ),
+        ),
       );
     }
     const { augmentations } = this.data;
@@ -98,7 +102,7 @@ function framesOf(samples: readonly DrawnSample[]): Set<number> {
 }
 
 /** An anomaly with `by` added to the numbers of its frames. */
-function moved(anomaly: NonNullable<DrawnSample["anomaly"]>, by: number): NonNullable<DrawnSample["anomaly"]> {
+function moved(anomaly: Paste | GivenAnomaly, by: number): Paste | GivenAnomaly {
   if ("mask" in anomaly) {
     const [previous, current, next] = anomaly.frames;
     return { frames: [previous + by, current + by, next + by], mask: anomaly.mask + by };

@@ -21,21 +21,22 @@ export interface SamplingOptions {
 }
 
 /**
- * Frames that a sample needs: its own three; for an anomaly three more, and a background or a mask.
+ * Most frames that a sample needs: its own three; for each object that is pasted into it three
+ * more, and a background or a mask.
  */
-export const framesPerSample = { normal: 3, abnormal: 7 } as const;
+export const framesPerSample = (pastes: number) => 3 + 4 * pastes;
 
 /** A drawn sample. Frames are numbers in the archive. */
 export interface DrawnSample {
   /** Its number in the run, from 0: its random mask depends on it. */
   number: number;
-  /** t − 3, t, t + 3, then what the anomaly needs: at most {@link framesPerSample}. */
+  /** t − 3, t, t + 3, then what the anomaly needs: see {@link framesPerSample}. */
   frames: number[];
   /** t − 1 and t + 1. */
   before: number;
   after: number;
-  /** What is pasted; its slots are positions in {@link frames}. */
-  anomaly?: Paste | GivenAnomaly;
+  /** What is pasted, in this order; slots are positions in {@link frames}. */
+  pastes: (Paste | GivenAnomaly)[];
   /** How its look changes. */
   augmentation?: Augmentation;
 }
@@ -62,7 +63,7 @@ export class Sampler {
     const { clip, position } = set.locate(this.shuffled(epoch)[index]);
     const own = set.clips[clip];
     const { frames, before, after } = set.framesOf(own, position);
-    const sample: DrawnSample = { number, frames: [...frames], before, after };
+    const sample: DrawnSample = { number, frames: [...frames], before, after, pastes: [] };
     const how = options.augmentation;
     const augmentation = how && drawAugmentation(uniformGenerator(mix(options.seed, 5, number)), how);
     if (augmentation) sample.augmentation = augmentation;
@@ -74,20 +75,31 @@ export class Sampler {
     if (isAbnormal && own.abnormal) {
       const abnormal = set.framesOf(own.abnormal.frames, position).frames;
       sample.frames.push(...abnormal, own.abnormal.masks.first + position);
-      sample.anomaly = { frames: [3, 4, 5], mask: 6 };
+      sample.pastes.push({ frames: [3, 4, 5], mask: 6 });
     } else if (library) {
       const place = { clip, frame: position };
-      const drawn = (isAbnormal ? drawPseudoAnomaly : drawDecoy)(random, library, place, options.pseudo);
       const take = (frame: number) => sample.frames.push(frame) - 1;
-      if (drawn) {
+      // Decoys first: they belong to the target, and what is abnormal does not.
+      for (const isDecoy of this.objects(random, isAbnormal)) {
+        const drawn = (isDecoy ? drawDecoy : drawPseudoAnomaly)(random, library, place, options.pseudo);
+        if (!drawn) continue;
         const paste = pasteFor(drawn, options.size, {
           frame: (of, at) => take(set.placeOf(of).first + at),
           background: (of) => take(set.placeOf(of).background),
         });
-        sample.anomaly = isAbnormal ? paste : { ...paste, normal: true };
+        sample.pastes.push(isDecoy ? { ...paste, normal: true } : paste);
       }
     }
     return sample;
+  }
+
+  /** Which of a sample's objects are decoys, decoys first. An abnormal sample has an anomaly. */
+  private objects(random: () => number, isAbnormal: boolean): boolean[] {
+    const { objects, decoys } = this.options.pseudo;
+    // No number is drawn without need, so that runs with one object stay as they were.
+    const more = objects > 1 ? Math.floor(random() * objects) : 0;
+    const others = Array.from({ length: more }, () => !isAbnormal || random() < decoys);
+    return [!isAbnormal, ...others].sort((a, b) => Number(b) - Number(a));
   }
 
   /** Numbers of the epoch's samples in random order. */

@@ -43,19 +43,20 @@ export function buildStage(
   const { model, size, masking, loss, normalizeTarget, dropout, precision, maskGrowth } = config;
   const grid = tokenGrid(size, model.patch, config.maskRatio);
   let data: DataGraph | undefined;
-  const [pasted, augmented] = [hasPastes(config), config.augmentation.share > 0];
+  const [pastes, augmented] = [mostPastes(config), config.augmentation.share > 0];
   const options = { config: model, grid, stage, loss, normalizeTarget, dropout, precision };
   const built = buildTrainingGraph(target, options, (graph) => {
     const frames = { sources, size, patch: model.patch, slots };
-    data = buildDataGraph(graph, { ...frames, grid, masking, samples, pasted, augmented, maskGrowth });
+    data = buildDataGraph(graph, { ...frames, grid, masking, samples, pastes, augmented, maskGrowth });
     return data.batch;
   });
   return { built, data: data! };
 }
 
-/** Whether something is pasted into samples. Changing their look takes the same way. */
-function hasPastes({ anomalies, anomalyShare, pseudo, augmentation }: TrainingConfig): boolean {
-  return augmentation.share > 0 || (anomalies !== "none" && (anomalyShare > 0 || pseudo.decoys > 0));
+/** Most objects that are pasted into a sample. Changing samples' look takes the same way. */
+function mostPastes({ anomalies, anomalyShare, pseudo, augmentation }: TrainingConfig): number {
+  if (anomalies === "pseudo" && (anomalyShare > 0 || pseudo.decoys > 0)) return pseudo.objects;
+  return augmentation.share > 0 || (anomalies === "files" && anomalyShare > 0) ? 1 : 0;
 }
 
 /**
@@ -100,7 +101,7 @@ export function slotCount(target: Target, set: TrainingSet, config: TrainingConf
   const bytes = 4 * Math.max(...set.sizes.map(rawSlotWords));
   const fitting = Math.floor(Math.min(frames, maxStorageBufferBindingSize, maxBufferSize) / bytes);
   // A sample also needs the frames at t − 1 and t + 1.
-  const needed = config.microBatch * (framesPerSample[hasPastes(config) ? "abnormal" : "normal"] + 2);
+  const needed = config.microBatch * (framesPerSample(mostPastes(config)) + 2);
   if (fitting < Math.min(needed, set.frameCount)) {
     const message = (microBatch: string, frameMemory: string) =>
       `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: ` +

@@ -138,4 +138,59 @@ describe("paste, against the plain version", () => {
       expect(changed).toBeGreaterThan(pixels);
     });
   }
+
+  it("pastes several objects into a sample, later ones over earlier ones", async () => {
+    const [height, width] = [24, 36];
+    const random = new Random(11);
+    const images = scene(random, height, width);
+    const layers = () => {
+      const layer = (slot: number): PasteFrame => ({
+        affine: turned(random, { height, width }).map(Math.fround),
+        box: { x: width / 2, y: height / 2, rx: width / 3, ry: height / 3 },
+        plain: false,
+        slot,
+      });
+      return [layer(2), layer(3), layer(4)] as const;
+    };
+    const look = { gain: [1.1, 0.9, 1], bias: 3, low: 10, high: 30, background: 0 } as const;
+    const decoy: Paste = { ...look, normal: true, layers: layers() };
+    const odd: Paste = { ...look, bias: -9, layers: layers() };
+    const { pasted, targets } = await evaluate(gpu(), (bench) => {
+      const inputs = {
+        frames: bench.input([images.length, height, width], packImages(images)),
+        samples: bench.input(
+          [2, 8],
+          packSamples([1, 2].map((slot) => ({ previous: slot, current: slot, next: slot }))),
+        ),
+        pastes: bench.input([4, pasteWords], packPastes([decoy, odd, undefined, odd])),
+      };
+      const [pasted, targets] = bench.graph.apply(pasteOp, inputs, {});
+      return { pasted, targets };
+    });
+    const paste = (frame: BgrImage, { layers, ...how }: Paste) =>
+      pasteLayer(frame, { frame: images[layers[1].slot], background: images[0] }, layers[1] as never, how);
+    const below = paste(images[1] as BgrImage, decoy);
+    const wanted = [
+      { ...paste(below.frame, odd), clean: below.frame, decoy: below.mask },
+      { ...paste(images[2] as BgrImage, odd), clean: images[2], decoy: new Uint8Array(height * width) },
+    ];
+    let [hidden, masksApart] = [0, 0];
+    for (const [b, { frame, mask, clean, decoy: under }] of wanted.entries()) {
+      for (let i = 0; i < height * width; i++) {
+        const [shown, target] = [pasted, targets].map(
+          (words, k) => words[(k === 0 ? 3 * b + 1 : b) * height * width + i],
+        );
+        for (let c = 0; c < 3; c++) {
+          // Each object adds a rounding.
+          expect(Math.abs(((shown >> (8 * c)) & 255) - frame.data[3 * i + c])).toBeLessThanOrEqual(2);
+          expect(Math.abs(((target >> (8 * c)) & 255) - clean.data[3 * i + c])).toBeLessThanOrEqual(1);
+        }
+        const marked = mask[i] > 0 ? 255 : under[i] > 0 ? 1 : 0;
+        if (target >>> 24 !== marked) masksApart++;
+        if (mask[i] > 0 && under[i] > 0) hidden++;
+      }
+    }
+    expect(masksApart).toBeLessThanOrEqual(2);
+    expect(hidden).toBeGreaterThan(10);
+  });
 });

@@ -31,7 +31,7 @@ describe("sampler", () => {
     for (const share of [0, 0.25, 1]) {
       const sampler = new Sampler(set, { seed: 1, size, share, pseudo: pseudoAnomalyDefaults });
       const count = Array.from({ length: 2000 }, (_, i) => sampler.draw(i, Math.floor(i / 50), i % 50)).filter(
-        ({ anomaly }) => anomaly,
+        ({ pastes }) => pastes.length > 0,
       ).length;
       // Four standard deviations.
       expect(Math.abs(count - 2000 * share)).toBeLessThanOrEqual(4 * Math.sqrt(2000 * share * (1 - share)));
@@ -47,16 +47,15 @@ describe("sampler", () => {
       const sampler = new Sampler(set, { seed: 5, size: { width: 48, height: 32 }, share, pseudo });
       return Array.from({ length: count }, (_, i) => sampler.draw(i, Math.floor(i / 52), i % 52));
     };
-    const isDecoy = ({ anomaly }: DrawnSample) =>
-      anomaly !== undefined && "normal" in anomaly && anomaly.normal === true;
+    const isDecoy = ({ pastes }: DrawnSample) => pastes.length === 1 && isNormal(pastes[0]!);
     const without = draw(0);
     expect(without.some(isDecoy)).toBe(false);
     for (const decoys of [0.3, 1]) {
       const samples = draw(decoys);
       // Abnormal samples are the same, bit by bit.
-      for (const [i, sample] of without.entries()) if (sample.anomaly) expect(samples[i]).toEqual(sample);
-      const normal = samples.filter((_, i) => !without[i].anomaly);
-      const pasted = normal.filter(({ anomaly }) => anomaly);
+      for (const [i, sample] of without.entries()) if (sample.pastes.length > 0) expect(samples[i]).toEqual(sample);
+      const normal = samples.filter((_, i) => without[i].pastes.length === 0);
+      const pasted = normal.filter(({ pastes }) => pastes.length > 0);
       expect(pasted.every(isDecoy)).toBe(true);
       // Four standard deviations.
       const deviation = 4 * Math.sqrt(normal.length * decoys * (1 - decoys));
@@ -71,4 +70,28 @@ describe("sampler", () => {
     }
     expect(draw(0.5, 1).some(isDecoy)).toBe(false);
   });
+
+  it("pastes several objects, decoys below what is abnormal", async () => {
+    const size = { width: 72, height: 48, tall: 14, count: 26, start: 8 };
+    const set = await loadSet([walk("a", 1.2, size), walk("b", 1.5, size)], { anomalies: "pseudo" });
+    const pseudo = { ...pseudoAnomalyDefaults, speedup: 0, decoys: 0.5, objects: 3 };
+    const sampler = new Sampler(set, { seed: 5, size: { width: 48, height: 32 }, share: 0.5, pseudo });
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 600; i++) {
+      const { frames, pastes } = sampler.draw(i, Math.floor(i / 52), i % 52);
+      expect(frames.length).toBe(3 + 4 * pastes.length);
+      const kinds = pastes.map((paste) => (isNormal(paste) ? "decoy" : "odd"));
+      const key = kinds.join(" ");
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+      const slots = pastes.flatMap((paste) =>
+        "layers" in paste ? [...paste.layers.map(({ slot }) => slot), paste.background] : [],
+      );
+      // Each has four frames of its own.
+      expect(slots.sort((a, b) => a - b)).toEqual(Array.from({ length: 4 * pastes.length }, (_, k) => 3 + k));
+    }
+    const all = ["", "decoy", "decoy decoy", "decoy decoy decoy", "odd", "decoy odd", "odd odd", "decoy decoy odd"];
+    expect([...counts.keys()].sort()).toEqual([...all, "decoy odd odd", "odd odd odd"].sort());
+  });
 });
+
+const isNormal = (paste: DrawnSample["pastes"][number]) => "normal" in paste && paste.normal === true;

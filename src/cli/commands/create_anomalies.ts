@@ -84,7 +84,7 @@ export function createAnomaliesCommand(): Command {
   }
   for (const option of pseudoOptions()) {
     // Decoys are pasted into normal samples, and those are not written.
-    if (option.attributeName() !== "decoys") pseudo.addOption(option);
+    if (!["decoys", "objects"].includes(option.attributeName())) pseudo.addOption(option);
   }
   ubnormal.action((root: string, options: UbnormalOptions) =>
     interruptible((signal) => createFromUbnormal(root, options, signal)),

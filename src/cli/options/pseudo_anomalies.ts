@@ -1,8 +1,8 @@
 // Options about pseudo-anomalies, which `train` and `create-anomalies` share.
 import { InvalidArgumentError, Option } from "commander";
-import { type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../../data/anomalies/pseudo_anomaly.js";
+import { mostObjects, type PseudoAnomalyOptions, pseudoAnomalyDefaults } from "../../data/anomalies/pseudo_anomaly.js";
 import { InputError } from "../../errors.js";
-import { numberIn } from "./parse.js";
+import { numberIn, wholeNumber } from "./parse.js";
 
 /**
  * The options behind {@link PseudoAnomalyOptions}. An option that was not given is absent.
@@ -33,6 +33,12 @@ export function pseudoOptions(presets: Readonly<Record<string, PseudoAnomalyOpti
       "share of the normal samples in which somebody is pasted who walks as people do",
       "decoys",
       share,
+    ),
+    option(
+      "--objects <n>",
+      "most objects that are pasted into a sample; further ones are anomalies or decoys",
+      "objects",
+      wholeNumber(1, mostObjects),
     ),
     option("--speed <least-most>", "speed-up: factor on the speed, whole numbers", "speed", rangeIn(2, 6, 1)),
     option("--piece-size <least-most>", "piece: size relative to what it is cut from", "pieceSize", rangeIn(0.02, 1)),

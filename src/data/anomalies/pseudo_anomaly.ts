@@ -35,6 +35,11 @@ export interface PseudoAnomalyOptions {
    * normal. So pasting alone does not give an anomaly away.
    */
   decoys: number;
+  /**
+   * Most objects that are pasted into a sample. If more than one, the others of an abnormal sample
+   * are decoys with the probability {@link decoys}.
+   */
+  objects: number;
   /** Size of a cut-out, relative to the original's. */
   scale: readonly [number, number];
   /** How far a cut-out moves in three frames, as a share of the frame's height. */
@@ -47,6 +52,9 @@ export interface PseudoAnomalyOptions {
   bias: number;
 }
 
+/** Most objects per sample: each takes four frames more. */
+export const mostObjects = 8;
+
 /** What helped on Ped2. `shift` is 7 to 22 pixels per 3 frames at a height of 256. */
 export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   speedup: 0.5,
@@ -54,6 +62,7 @@ export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   pieces: 0,
   frozen: 0,
   decoys: 0,
+  objects: 1,
   pieceSize: [0.1, 0.35],
   speed: [2, 5],
   scale: [0.9, 2.2],
