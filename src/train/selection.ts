@@ -21,7 +21,11 @@ export interface KindFigures {
   kind: ValidationKind;
   /** ROC-AUC of its frames against all normal frames, 0…1. */
   auc: number;
-  /** Its anomalies, and those of which a frame exceeds the threshold. */
+  /**
+   * Its anomalies, and those that are found: their highest score exceeds that of
+   * {@link stretchQuantile} of all normal stretches of the same length. So no way of scoring gains
+   * by being noisy.
+   */
   events: number;
   found: number;
 }
@@ -57,8 +61,10 @@ export interface ValidationScores {
   windows: readonly ValidationWindow[];
 }
 
-/** An event counts as found if it exceeds this quantile of the normal frames' scores. */
+/** The threshold of single frames is this quantile of the normal ones' scores. */
 const thresholdQuantile = 0.99;
+/** Share of normal stretches whose highest score an anomaly must exceed to be found. */
+const stretchQuantile = 0.95;
 
 const smoothings: readonly Smoothing[] = [
   { kind: "none" },
@@ -134,6 +140,7 @@ function rawScores({ records }: ValidationScores, scoring: FrameScoreSettings): 
 
 function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], way: ScoringWay): ValidationResult {
   const normal: number[] = [];
+  const stretches: Float64Array[] = [];
   const events = new Map<ValidationKind, Float64Array[]>();
   const disturbed = new Map<Disturbance, number[]>();
   for (const [i, { windows }] of parts.entries()) {
@@ -145,6 +152,7 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
       }
       if (!kind || !abnormal) {
         normal.push(...scores);
+        stretches.push(scores);
         continue;
       }
       const own = events.get(kind) ?? [];
@@ -153,11 +161,17 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
     }
   }
   const threshold = quantile(Float64Array.from(normal), thresholdQuantile);
+  const thresholds = new Map<number, number>();
+  const thresholdOf = (length: number) => {
+    const known = thresholds.get(length) ?? quantile(highestIn(stretches, length), stretchQuantile);
+    thresholds.set(length, known);
+    return known;
+  };
   const kinds = [...events].map(([kind, own]): KindFigures => {
     const abnormal = own.flatMap((scores) => [...scores]);
     const labels = [...normal.map(() => 0), ...abnormal.map(() => 1)];
     const auc = rocAuc(labels, [...normal, ...abnormal]) ?? 0.5;
-    const found = own.filter((scores) => scores.some((score) => score > threshold)).length;
+    const found = own.filter((scores) => highest(scores) > thresholdOf(scores.length)).length;
     return { kind, auc, events: own.length, found };
   });
   const mean = (of: (one: KindFigures) => number) => kinds.reduce((sum, one) => sum + of(one), 0) / kinds.length;
@@ -169,6 +183,18 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
   });
   const choice = { figure: (auc + found) / 2, worst, threshold };
   return { way, kinds, auc, found, ...choice, normalFrames: normal.length, disturbances: alarms };
+}
+
+const highest = (scores: Float64Array) => scores.reduce((most, score) => Math.max(most, score), -Infinity);
+
+/** The highest score of each stretch of so many frames; of whole clips if none is as long. */
+function highestIn(clips: readonly Float64Array[], length: number): Float64Array {
+  const least = Math.min(length, Math.max(...clips.map((clip) => clip.length)));
+  return Float64Array.from(
+    clips.flatMap((clip) =>
+      Array.from({ length: Math.max(0, clip.length - least + 1) }, (_, i) => highest(clip.subarray(i, i + least))),
+    ),
+  );
 }
 
 /**

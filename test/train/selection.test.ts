@@ -39,7 +39,7 @@ function event(kind: ValidationKind, first: number, length: number, margin = 0):
 
 describe("rating", () => {
   // Normal frames have the scores 0 to 100. Of them, 1 % are above 99, which lies at 0.99 · 100.
-  const values = [...upTo(101), 98, 99, 100, 7, 99, 7, 50, 120, 99, 0, 100, 5];
+  const values = [...upTo(101), 98, 99, 100, 7, 95, 7, 50, 120, 99, 0, 100, 5];
   const windows: ValidationWindow[] = [
     { first: 0, last: 100 },
     event("fast", 101, 3),
@@ -55,8 +55,9 @@ describe("rating", () => {
     expect(way).toEqual(mean);
     expect([threshold, normalFrames, worst]).toEqual([99, 101, "stop"]);
     // A score n is above n normal ones and ties with one: (n + ½) / 101.
-    const fast = (98.5 + 99.5 + 100.5 + 99.5) / 4 / 101;
-    // Of the events of `fast`, one has a frame above the threshold; the other one only reaches it.
+    const fast = (98.5 + 99.5 + 100.5 + 95.5) / 4 / 101;
+    // Of stretches of three frames, the highest score exceeds 95.1 in 5 %, of single frames 95: the
+    // second event of `fast` only reaches it.
     expect(kinds).toEqual([
       { kind: "fast", auc: expect.closeTo(fast, 12), events: 2, found: 1 },
       { kind: "stop", auc: expect.closeTo(0.5, 12), events: 1, found: 0 },
@@ -108,17 +109,33 @@ describe("rating", () => {
   });
 
   it("finds the worst kind by its AUC and its events together", () => {
-    const scores = [...upTo(101), 100, 60, 99, 99];
+    const scores = [...upTo(101), 100, 60, 95, 95];
     const parts = [
       {
         records: [record(scores.map((value) => frame(value)))],
         windows: [{ first: 0, last: 100 }, event("thrown", 101, 2), event("loop", 103, 2)],
       },
     ];
-    // `thrown`: (100.5 + 60.5) / 202 = 0.797, but found. `loop`: 0.985, and not found.
+    // `thrown`: (100.5 + 60.5) / 202 = 0.797, but found. `loop`: 0.946, and not found.
     const { worst, kinds } = rateScoring(parts, mean);
     expect(kinds.map(({ auc }) => auc > 0.9)).toEqual([false, true]);
     expect(worst).toBe("loop");
+  });
+
+  it("compares an anomaly with normal stretches of its length", () => {
+    // Every tenth normal frame has a spike; two of twenty are higher than the event's.
+    const spikes = upTo(200).map((i) => (i % 10 === 0 ? 1 + i / 10 : 0));
+    const scores = [...spikes, ...Array(9).fill(0), 18.9];
+    const parts = [
+      {
+        records: [record(scores.map((value) => frame(value)))],
+        windows: [{ first: 0, last: 199 }, event("loop", 200, 10)],
+      },
+    ];
+    const { threshold, found } = rateScoring(parts, mean);
+    // One normal frame in a hundred is as high, but one stretch of ten frames in ten.
+    expect(threshold).toBeLessThan(18.9);
+    expect(found).toBe(0);
   });
 
   it("smooths each window by itself", () => {
