@@ -119,7 +119,7 @@ async function bench(gpu: Gpu, options: TrainBenchOptions): Promise<void> {
   checkTrainingConfig(config);
   const set = await noiseSet(size);
   const budget = { activations: 2 ** 34, frames: 2 ** 34 };
-  config.microBatch ||= largestMicroBatch(gpu, set.sizes, config, budget);
+  config.microBatch ||= largestMicroBatch(gpu, set, config, budget);
   const layout = new ParameterLayout(config.model);
   const moments = (): Float32Array<ArrayBuffer> => new Float32Array(layout.length);
   const state: TrainingState = {

@@ -61,19 +61,23 @@ function mostPastes({ anomalies, anomalyShare, pseudo, augmentation }: TrainingC
 
 /**
  * The largest micro-batch that the memory budget and the target's limits allow, a divisor of the
- * batch.
+ * batch. If frames are the limit, {@link slotCount} says so.
  * @throws GpuError if not even one sample fits
  */
 export function largestMicroBatch(
   target: Target,
-  sources: readonly Size[],
+  set: Pick<TrainingSet, "sizes" | "frameCount">,
   config: TrainingConfig,
-  { activations }: MemoryBudget,
+  budget: MemoryBudget,
 ): number {
+  const { activations } = budget;
+  const { sizes: sources } = set;
   const { maxStorageBufferBindingSize: largest } = target.limits;
   let smallest = 0;
   for (let samples = config.batch; samples >= 1; samples--) {
     if (config.batch % samples !== 0) continue;
+    const { needed, fitting } = slotsFor(target, set, { ...config, microBatch: samples }, budget);
+    if (samples > 1 && fitting < needed) continue;
     const fits = ([1, 2] as const).every((stage) => {
       if (stage === 2 && config.teacherEpochs === config.epochs) return true;
       const { graph } = buildStage(target, sources, config, stage, samples, 1).built;
@@ -92,17 +96,27 @@ export function largestMicroBatch(
   throw new GpuError(message("memory.activations"), message("--memory"));
 }
 
+/** How many frames a micro-batch needs, how many fit on the GPU, and the bytes of one. */
+function slotsFor(
+  { limits: { maxStorageBufferBindingSize, maxBufferSize } }: Target,
+  { sizes, frameCount }: Pick<TrainingSet, "sizes" | "frameCount">,
+  config: TrainingConfig,
+  { frames }: MemoryBudget,
+): Record<"needed" | "fitting" | "bytes", number> {
+  const bytes = 4 * Math.max(...sizes.map(rawSlotWords));
+  const fitting = Math.floor(Math.min(frames, maxStorageBufferBindingSize, maxBufferSize) / bytes);
+  // A sample also needs the frames at t − 1 and t + 1.
+  const most = config.microBatch * (framesPerSample(mostPastes(config)) + 2);
+  return { needed: Math.min(most, frameCount), fitting, bytes };
+}
+
 /**
  * How many frames the GPU keeps: all of them, or as many as fit.
  * @throws InputError if not even those of a micro-batch fit
  */
-export function slotCount(target: Target, set: TrainingSet, config: TrainingConfig, { frames }: MemoryBudget): number {
-  const { maxStorageBufferBindingSize, maxBufferSize } = target.limits;
-  const bytes = 4 * Math.max(...set.sizes.map(rawSlotWords));
-  const fitting = Math.floor(Math.min(frames, maxStorageBufferBindingSize, maxBufferSize) / bytes);
-  // A sample also needs the frames at t − 1 and t + 1.
-  const needed = config.microBatch * (framesPerSample(mostPastes(config)) + 2);
-  if (fitting < Math.min(needed, set.frameCount)) {
+export function slotCount(target: Target, set: TrainingSet, config: TrainingConfig, budget: MemoryBudget): number {
+  const { needed, fitting, bytes } = slotsFor(target, set, config, budget);
+  if (fitting < needed) {
     const message = (microBatch: string, frameMemory: string) =>
       `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: ` +
       `use a smaller micro-batch (${microBatch}) or more memory for frames (${frameMemory})`;

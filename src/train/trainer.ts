@@ -168,7 +168,7 @@ class Trainer {
       activations: options.memory?.activations ?? (software ? 1 : 4) * 2 ** 30,
       frames: options.memory?.frames ?? (software ? 1 : 8) * 2 ** 30,
     };
-    const microBatch = config.microBatch || largestMicroBatch(gpu, set.sizes, config, this.budget);
+    const microBatch = config.microBatch || largestMicroBatch(gpu, set, config, this.budget);
     this.config = { ...config, microBatch };
     const { seed, size, anomalyShare, pseudo, augmentation } = config;
     const share = config.anomalies === "none" ? 0 : anomalyShare;
