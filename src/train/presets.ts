@@ -21,6 +21,7 @@ const ped2: TrainingConfig = {
   epochs: 30,
   teacherEpochs: 20,
   optimizer: { ...paperTraining.optimizer, learningRate: 4e-4 },
+  pseudo: { ...pseudoAnomalyDefaults, objects: 3 },
   test: {
     ...paperTraining.test,
     evaluation: {
