@@ -6,6 +6,7 @@
 const PATCH: u32 = 16u;
 const GRID_WIDTH: u32 = 40u;
 const TOKENS: u32 = 800u;
+const LEAST: f32 = 0.0;  // the least weight
 
 //#include "common/sample.wgsl"
 //#include "common/mask.wgsl"
@@ -32,5 +33,5 @@ fn lossWeights(@builtin(global_invocation_id) id: vec3<u32>) {
     let share = select(max(f32(mask) / 127.5 - 1.0, 0.0), 1.0, mask == NORMAL);
     token_max = max(token_max, unpack4x8unorm(gradient[id.y * image + at]).xyz * 255.0 + share * max_motion);
   }
-  weights[id.y * TOKENS + id.x] = (token_max.x + token_max.y + token_max.z) / 3.0;
+  weights[id.y * TOKENS + id.x] = max(LEAST, (token_max.x + token_max.y + token_max.z) / 3.0);
 }

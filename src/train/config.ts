@@ -24,6 +24,11 @@ export interface TrainingConfig {
    * default), or the mean over removed tokens.
    */
   loss: "gradient-weighted" | "masked";
+  /**
+   * The least weight of a token in the gradient-weighted loss, in grey levels from 0 to 255. At 0,
+   * the original's, what does not move teaches nothing, such as that a change of light is normal.
+   */
+  lossFloor: number;
   /** Stage 1: targets are normalised by their token's mean and variance (`norm_pix_loss`). */
   normalizeTarget: boolean;
   /** Dropout rate in MLPs. */
@@ -101,6 +106,7 @@ export const paperTraining: TrainingConfig = {
   maskRatio: presets.avenue.maskRatio,
   masking: presets.avenue.masking,
   loss: "gradient-weighted",
+  lossFloor: 0,
   normalizeTarget: false,
   dropout: 0.1,
   batch: 100,
@@ -203,6 +209,9 @@ function checkRanges(config: TrainingConfig): void {
     if (!(value >= 0 && value <= 1)) throw new InputError(`training: ${name} ${value} is not between 0 and 1`);
   }
   if (pseudo.objects > mostObjects) throw new InputError(`training: ${pseudo.objects} objects per sample are too many`);
+  if (!(config.lossFloor >= 0 && config.lossFloor <= 255)) {
+    throw new InputError(`training: the least weight ${config.lossFloor} is not from 0 to 255`);
+  }
   const { noise, shake } = config.augmentation;
   if (!(noise >= 0 && noise <= 255)) throw new InputError(`training: noise ${noise} is not from 0 to 255`);
   if (!Number.isInteger(shake) || shake < 0 || shake > 100) {

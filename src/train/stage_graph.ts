@@ -40,11 +40,11 @@ export function buildStage(
   samples: number,
   slots: number,
 ): BuiltStage {
-  const { model, size, masking, loss, normalizeTarget, dropout, precision, maskGrowth } = config;
+  const { model, size, masking, loss, lossFloor, normalizeTarget, dropout, precision, maskGrowth } = config;
   const grid = tokenGrid(size, model.patch, config.maskRatio);
   let data: DataGraph | undefined;
   const [pastes, augmented] = [mostPastes(config), config.augmentation.share > 0];
-  const options = { config: model, grid, stage, loss, normalizeTarget, dropout, precision };
+  const options = { config: model, grid, stage, loss, lossFloor, normalizeTarget, dropout, precision };
   const built = buildTrainingGraph(target, options, (graph) => {
     const frames = { sources, size, patch: model.patch, slots };
     data = buildDataGraph(graph, { ...frames, grid, masking, samples, pastes, augmented, maskGrowth });

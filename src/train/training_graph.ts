@@ -27,6 +27,8 @@ export interface TrainingGraphOptions {
   stage: 1 | 2;
   /** Stage 1: weighted by motion (the original's default), or the mean over removed tokens. */
   loss: "gradient-weighted" | "masked";
+  /** The least weight of a token in the gradient-weighted loss, in grey levels. Default 0. */
+  lossFloor?: number;
   /** Stage 1: whether targets are normalised by their token's mean and variance. */
   normalizeTarget: boolean;
   /** Dropout rate in MLPs. */
@@ -175,7 +177,7 @@ function requireHalf(target: Target): void {
 /** The loss [1] (docs/method.md §3) of predictions [B, 1 + L, P·P·4]. */
 function addLoss(
   graph: Graph,
-  { config: { patch }, grid: { keep }, stage, loss, normalizeTarget }: TrainingGraphOptions,
+  { config: { patch }, grid: { keep }, stage, loss, lossFloor: least, normalizeTarget }: TrainingGraphOptions,
   { targets, samples, gradient, idsRestore }: TrainingBatch,
   teacher: Tensor,
   student: Tensor | undefined,
@@ -185,7 +187,11 @@ function addLoss(
   const error = stage === 1 ? "target" : "student";
   if (stage === 1 && loss === "gradient-weighted") {
     const [motion] = graph.apply(patchMotionOp, { gradient }, { patch });
-    const [weights] = graph.apply(lossWeightsOp, { gradient, motion, targets, samples }, { patch });
+    const [weights] = graph.apply(
+      lossWeightsOp,
+      { gradient, motion, targets, samples },
+      { patch, ...(least && { least }) },
+    );
     return graph.apply(weightedLossOp, { errors, weights }, { error, keep })[0];
   }
   return graph.apply(maskedLossOp, { errors, idsRestore }, { error, keep })[0];

@@ -9,7 +9,7 @@ import { type Image, lossWeights } from "../support/reference.js";
 const gpu = useGpu();
 
 /** The weights that the GPU computes; sample b's target is in slot b + 1. */
-async function weightsOnGpu(gradients: readonly Image[], targets: readonly Image[], patch: number) {
+async function weightsOnGpu(gradients: readonly Image[], targets: readonly Image[], patch: number, least = 0) {
   const { height, width } = gradients[0];
   const batch = gradients.length;
   return evaluateOne(gpu(), (bench) => {
@@ -21,7 +21,7 @@ async function weightsOnGpu(gradients: readonly Image[], targets: readonly Image
       targets: bench.input([targets.length, height, width], packImages(targets)),
       samples: bench.input([batch, 8], packSamples(gradients.map((_, b) => ({ target: b + 1 })))),
     };
-    return bench.graph.apply(lossWeightsOp, inputs, { patch })[0];
+    return bench.graph.apply(lossWeightsOp, inputs, { patch, least })[0];
   });
 }
 
@@ -63,5 +63,13 @@ describe("weights of the gradient-weighted loss", () => {
     marked.data[4 * 255 + 3] = 1;
     const got = await weightsOnGpu([still, still], [empty, empty, marked], 8);
     expect(Array.from(got)).toEqual([0, 0, 0, 0, 128, 0, 0, 128]);
+  });
+
+  it("are the least weight where nothing moves, if there is one", async () => {
+    const gradient = { height: 8, width: 24, channels: 3, data: new Uint8Array(3 * 192) };
+    gradient.data.set([9, 9, 9], 3 * 8);
+    gradient.data.set([30, 33, 36], 3 * 16);
+    const empty = { height: 8, width: 24, channels: 4, data: new Uint8Array(4 * 192) };
+    expect(Array.from(await weightsOnGpu([gradient], [empty, empty], 8, 12.5))).toEqual([12.5, 12.5, 33]);
   });
 });

@@ -113,7 +113,9 @@ function refuseIdle(
   else refuse(options.measure, "because validation chooses how frames are scored: add --select labels");
   const { epochs, teacherEpochs, masking, test } = config;
   if (teacherEpochs === epochs) refuse(options.student, "without a student: --teacher-epochs is all of --epochs");
-  const { score, maskedOnly, tokens, maskings } = given;
+  const { score, maskedOnly, tokens, maskings, lossFloor } = given;
+  if (lossFloor !== undefined && config.loss === "masked")
+    throw new InputError("--loss-floor has no effect with --loss masked");
   if (score !== undefined && !isOfErrors(test.evaluation.scoring)) throw withoutErrors("--score", test.evaluation);
   checkTokens({ maskedOnly, tokens });
   checkMaskings(maskings, masking);

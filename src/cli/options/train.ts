@@ -38,6 +38,7 @@ export interface TrainCommandOptions extends OptionValues {
   heads?: number;
   mlpRatio?: number;
   loss?: TrainingConfig["loss"];
+  lossFloor?: number;
   normPixLoss?: boolean;
   dropout?: number;
   batch?: number;
@@ -217,6 +218,10 @@ function learningOptions(): Option[] {
       "--loss <kind>",
       "loss of stage 1: errors weighted by motion, or the mean error over removed tokens",
     ).choices(["gradient-weighted", "masked"]),
+    new Option(
+      "--loss-floor <levels>",
+      "gradient-weighted loss: least weight of a token, in grey levels; above 0, what does not move counts too",
+    ).argParser(numberIn(0, 255)),
     new Option("--norm-pix-loss", "normalise the targets of stage 1 by their token's mean and variance"),
     new Option("--no-norm-pix-loss", "leave the targets of stage 1 as they are"),
     new Option(
@@ -380,6 +385,7 @@ export function configured(
         gridMaskRatio(options.size ?? base.size, options.patch ?? model.patch, base.maskRatio, say),
       masking: options.masking,
       loss: options.loss,
+      lossFloor: options.lossFloor,
       normalizeTarget: options.normPixLoss,
       dropout: options.dropout,
       batch: options.batch,

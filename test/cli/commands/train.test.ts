@@ -397,6 +397,7 @@ it("refuses options and data that do not work, alone or together, and says why",
   await refused("--speedup has no effect with --anomalies none", ...none, "--speedup", "0.3");
   await refused("--anomaly-share has no effect with --anomalies none", ...none, "--anomaly-share", "0.3");
   await refused("--speedup has no effect with --anomalies files", ...none, "--anomalies", "files", "--speedup", "0.3");
+  await refused("--loss-floor has no effect with --loss masked", ...none, "--loss", "masked", "--loss-floor", "8");
   await refused("--validation-share has no effect with --select labels", ...none, "--validation-share", "0.3");
   for (const option of [
     ["--score", "student"],
