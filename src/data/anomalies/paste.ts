@@ -48,12 +48,8 @@ export function pasteLayer(
   const still = source.background.data;
   const data = frame.data.slice();
   const mask = new Uint8Array(width * height);
-  const ramp = (value: number, from: number, to: number) => Math.min(1, Math.max(0, (value - from) / (to - from)));
   const within = (distance: number, r: number) => ramp(distance, (1 + windowEdge) * r, r);
-  const isForeground = (at: number) => {
-    const [b, g, r] = [colors[at] - still[at], colors[at + 1] - still[at + 1], colors[at + 2] - still[at + 2]];
-    return ramp(Math.max(Math.abs(b), Math.abs(g), Math.abs(r)), low, high);
-  };
+  const cover = new Cover(source, windowOf(box, source.frame), low, high);
   const { left: firstX, right: endX, top: firstY, bottom: endY } = reachOf(affine, box, frame);
   for (let y = firstY; y < endY; y++) {
     for (let x = firstX; x < endX; x++) {
@@ -65,24 +61,21 @@ export function pasteLayer(
       const [fx, fy] = [sx - 0.5 - left, sy - 0.5 - top];
       const columns = taps(left, sourceWidth, 3);
       const rows = taps(top, sourceHeight, sourceWidth * 3);
-      let cover = 0;
-      for (let j = 0; j < 6; j++) {
-        const weight = tapWeight(j, fy) / 25;
-        for (let i = 0; i < 6; i++) cover += weight * tapWeight(i, fx) * isForeground(rows[j] + columns[i]);
-      }
-      const foreground = window * ramp(cover, coverLow, coverHigh);
+      const covered = cover.at(left, top, fx, fy);
+      const foreground = window * ramp(covered, coverLow, coverHigh);
       const opacity = plain ? window : foreground;
+      if (opacity === 0) continue;
       const at = y * width + x;
       if (foreground > 0.5) mask[at] = 255;
       const bilinear = (image: Uint8Array, c: number) => {
-        const upper = image[rows[2] + columns[2] + c] * (1 - fx) + image[rows[2] + columns[3] + c] * fx;
-        const lower = image[rows[3] + columns[2] + c] * (1 - fx) + image[rows[3] + columns[3] + c] * fx;
+        const upper = image[rows[0] + columns[0] + c] * (1 - fx) + image[rows[0] + columns[1] + c] * fx;
+        const lower = image[rows[1] + columns[0] + c] * (1 - fx) + image[rows[1] + columns[1] + c] * fx;
         return upper * (1 - fy) + lower * fy;
       };
       const color = [0, 1, 2].map((c) => bilinear(colors, c));
       const added = color.map((value, c) => value - bilinear(still, c));
       const contrast = Math.max(...added.map(Math.abs)) / (2 * high);
-      const own = plain ? 1 : Math.min(1, Math.max(contrast, ramp(cover, coverHigh, coverInside)));
+      const own = plain ? 1 : Math.min(1, Math.max(contrast, ramp(covered, coverHigh, coverInside)));
       for (let c = 0; c < 3; c++) {
         const base = data[3 * at + c];
         const inside = clampByte(color[c] * gain[c] + bias);
@@ -118,17 +111,77 @@ function clampByte(value: number): number {
   return Math.min(255, Math.max(0, value));
 }
 
-/**
- * Offsets of six source pixels from `first` − 2 on. Beyond the border, the border's pixel stands
- * in.
- */
-function taps(first: number, count: number, stride: number): number[] {
-  return [-2, -1, 0, 1, 2, 3].map((i) => Math.min(Math.max(first + i, 0), count - 1) * stride);
+function ramp(value: number, from: number, to: number): number {
+  return Math.min(1, Math.max(0, (value - from) / (to - from)));
 }
 
-/** Weights of six pixels in the sum of five bilinear samples, one pixel apart. */
-function tapWeight(i: number, fraction: number): number {
-  return i === 0 ? 1 - fraction : i === 5 ? fraction : 1;
+/** Offsets of a source pixel and the next one. Beyond the border, the border's pixel stands in. */
+function taps(first: number, count: number, stride: number): [number, number] {
+  return [Math.min(Math.max(first, 0), count - 1) * stride, Math.min(first + 1, count - 1) * stride];
+}
+
+/** Source pixels that a window's points lie between, ends exclusive; one beyond each border. */
+function windowOf({ x, y, rx, ry }: Box, { width, height }: BgrImage): Record<Side, number> {
+  const [dx, dy] = [(1 + windowEdge) * rx, (1 + windowEdge) * ry];
+  return {
+    left: Math.max(-1, Math.floor(x - dx) - 1),
+    top: Math.max(-1, Math.floor(y - dy) - 1),
+    right: Math.min(width + 1, Math.ceil(x + dx) + 2),
+    bottom: Math.min(height + 1, Math.ceil(y + dy) + 2),
+  };
+}
+
+/** The share of foreground in 5×5 pixels around points of a source. */
+class Cover {
+  /** Means around the pixels of {@link window}. */
+  private readonly means: Float64Array;
+  private readonly columns: number;
+
+  constructor(
+    { frame, background }: { frame: BgrImage; background: BgrImage },
+    private readonly window: Record<Side, number>,
+    low: number,
+    high: number,
+  ) {
+    const { left, top, right, bottom } = window;
+    const [columns, rows] = [Math.max(0, right - left), Math.max(0, bottom - top)];
+    const clamped = (value: number, end: number) => Math.min(Math.max(value, 0), end - 1);
+    const wide = columns + 4;
+    const foreground = new Float64Array(wide * (rows + 4));
+    for (let j = 0; j < rows + 4; j++) {
+      const row = clamped(top + j - 2, frame.height) * frame.width;
+      for (let i = 0; i < wide; i++) {
+        const at = 3 * (row + clamped(left + i - 2, frame.width));
+        let most = 0;
+        for (let c = 0; c < 3; c++) most = Math.max(most, Math.abs(frame.data[at + c] - background.data[at + c]));
+        foreground[j * wide + i] = ramp(most, low, high);
+      }
+    }
+    // Sums along rows, then along columns.
+    const sums = new Float64Array(columns * (rows + 4));
+    for (let j = 0; j < rows + 4; j++) {
+      for (let i = 0; i < columns; i++) {
+        const at = j * wide + i;
+        sums[j * columns + i] =
+          foreground[at] + foreground[at + 1] + foreground[at + 2] + foreground[at + 3] + foreground[at + 4];
+      }
+    }
+    this.columns = columns;
+    this.means = new Float64Array(columns * rows);
+    for (let at = 0; at < this.means.length; at++) {
+      let sum = 0;
+      for (let j = 0; j < 5; j++) sum += sums[at + j * columns];
+      this.means[at] = sum / 25;
+    }
+  }
+
+  /** Around a point between a pixel and the next ones: a mean of five by five bilinear samples. */
+  at(left: number, top: number, fx: number, fy: number): number {
+    const [means, columns] = [this.means, this.columns];
+    const at = (top - this.window.top) * columns + left - this.window.left;
+    const upper = means[at] * (1 - fx) + means[at + 1] * fx;
+    return upper * (1 - fy) + (means[at + columns] * (1 - fx) + means[at + columns + 1] * fx) * fy;
+  }
 }
 
 /** The layer in coordinates of frames that were resized to `view`, as on the GPU. */
