@@ -40,7 +40,7 @@ export interface TrainingConfig {
    * micro-batches. BatchNorm's statistics are those of a micro-batch. 0: as many as memory allows.
    */
   microBatch: number;
-  /** Most samples of an epoch, drawn from all; 0: all. */
+  /** Samples of an epoch, drawn from all, some more than once if there are fewer; 0: all once. */
   epochSamples: number;
   /** Epochs of both stages. */
   epochs: number;

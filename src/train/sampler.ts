@@ -46,7 +46,7 @@ export interface DrawnSample {
  * anywhere.
  */
 export class Sampler {
-  private order: { epoch: number; samples: Uint32Array } | undefined;
+  private order: { epoch: number; pass: number; samples: Uint32Array } | undefined;
 
   constructor(
     private readonly set: TrainingSet,
@@ -56,11 +56,12 @@ export class Sampler {
   /**
    * @param number of the sample in the run, from 0
    * @param epoch from 0
-   * @param index of the sample in the epoch, from 0
+   * @param index of the sample in the epoch, from 0; beyond all samples they come once more
    */
   draw(number: number, epoch: number, index: number): DrawnSample {
     const { set, options } = this;
-    const { clip, position } = set.locate(this.shuffled(epoch)[index]);
+    const pass = Math.floor(index / set.sampleCount);
+    const { clip, position } = set.locate(this.shuffled(epoch, pass)[index % set.sampleCount]);
     const own = set.clips[clip];
     const { frames, before, after } = set.framesOf(own, position);
     const sample: DrawnSample = { number, frames: [...frames], before, after, pastes: [] };
@@ -102,16 +103,17 @@ export class Sampler {
     return [!isAbnormal, ...others].sort((a, b) => Number(b) - Number(a));
   }
 
-  /** Numbers of the epoch's samples in random order. */
-  private shuffled(epoch: number): Uint32Array {
-    if (this.order?.epoch !== epoch) {
+  /** Numbers of all samples in random order, for each pass over them in an epoch. */
+  private shuffled(epoch: number, pass: number): Uint32Array {
+    if (this.order?.epoch !== epoch || this.order.pass !== pass) {
       const samples = Uint32Array.from({ length: this.set.sampleCount }, (_, i) => i);
-      const random = uniformGenerator(mix(this.options.seed, 1, epoch));
+      const { seed } = this.options;
+      const random = uniformGenerator(pass === 0 ? mix(seed, 1, epoch) : mix(seed, 1, epoch, pass));
       for (let i = samples.length - 1; i > 0; i--) {
         const j = Math.floor(random() * (i + 1));
         [samples[i], samples[j]] = [samples[j], samples[i]];
       }
-      this.order = { epoch, samples };
+      this.order = { epoch, pass, samples };
     }
     return this.order.samples;
   }

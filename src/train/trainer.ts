@@ -128,11 +128,15 @@ export async function train(
 /** The validation set; undefined, with a notice, if the videos allow none. */
 async function makeValidation(
   set: TrainingSet,
-  { seed }: TrainingConfig,
+  { seed, epochSamples }: TrainingConfig,
   { signal, onNotice }: TrainOptions,
 ): Promise<ValidationSet | undefined> {
   try {
-    return await ValidationSet.make(set, { seed, ...(signal && { signal }) });
+    return await ValidationSet.make(set, {
+      seed,
+      ...(epochSamples && { samples: epochSamples }),
+      ...(signal && { signal }),
+    });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}`);
@@ -174,7 +178,7 @@ class Trainer {
     const share = config.anomalies === "none" ? 0 : anomalyShare;
     this.sampler = new Sampler(set, { seed, size, share, pseudo, augmentation });
     const { batch, epochSamples } = config;
-    const samples = Math.min(set.sampleCount, epochSamples || Number.POSITIVE_INFINITY);
+    const samples = epochSamples || set.sampleCount;
     this.schedule = new Schedule(config, Math.floor(samples / batch));
     if (this.schedule.stepsPerEpoch === 0) {
       throw new InputError(

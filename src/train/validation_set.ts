@@ -40,13 +40,15 @@ export interface ValidationSource {
 /** Options of {@link ValidationSet.make}. */
 export interface ValidationSetOptions {
   seed: number;
+  /** Samples of an epoch; default: all frames to learn from. */
+  samples?: number;
   signal?: AbortSignal;
 }
 
 /** Most anomalies of each kind. */
 const mostEvents = 4;
-/** A set for so many frames to learn from is whole. Of fewer, it has fewer windows. */
-const wholeFrames = 2000;
+/** A set for epochs of so many samples is whole. Of fewer, it has fewer windows. */
+const wholeSamples = 2000;
 /** Frames before and after the middle of an anomaly, in turn. */
 const halfLengths = [5, 10, 20];
 /** An anomaly that is visible for fewer frames is drawn again. */
@@ -85,7 +87,10 @@ export class ValidationSet {
    * these clips, or is drawn in ways that training does not use.
    * @throws InputError if no clip is kept apart, or nothing moves in them; the signal's reason
    */
-  static async make(set: TrainingSet, { seed, signal }: ValidationSetOptions): Promise<ValidationSet> {
+  static async make(
+    set: TrainingSet,
+    { seed, samples = set.sampleCount, signal }: ValidationSetOptions,
+  ): Promise<ValidationSet> {
     const { kept } = set;
     if (kept.length === 0) throw new InputError("no training clip is long enough to keep a part of it for validation");
     const videos = kept.map((clip) => set.asVideo(clip));
@@ -100,7 +105,7 @@ export class ValidationSet {
     );
     const library = { clips: found.clips, drawn };
     // Rating a model must not take longer than an epoch.
-    const share = Math.min(1, set.sampleCount / wholeFrames);
+    const share = Math.min(1, samples / wholeSamples);
     const count = Math.max(1, Math.round(share * mostEvents));
     const events = validationKinds.flatMap((kind, k) => {
       const turn = { count, first: k * count };

@@ -22,6 +22,20 @@ describe("sampler", () => {
     expect(order(new Sampler(set, { ...options, seed: 8 }), 1)).not.toEqual(second);
   });
 
+  it("takes all samples again if an epoch has more, in another order", async () => {
+    const random = new Random(4);
+    const set = await loadSet([noise(random, "v", { height: 8, width: 8 }, [...Array(40).keys()]).video], {});
+    const options = { seed: 7, size: { height: 8, width: 8 }, share: 0, pseudo: pseudoAnomalyDefaults };
+    const sampler = new Sampler(set, options);
+    const order = Array.from({ length: 100 }, (_, i) => sampler.draw(i, 0, i).frames[1]);
+    const [first, second] = [order.slice(0, 40), order.slice(40, 80)];
+    for (const pass of [first, second]) expect(new Set(pass).size).toBe(40);
+    expect(second).not.toEqual(first);
+    expect(new Set(order.slice(80)).size).toBe(20);
+    // A resumed run draws the same from anywhere.
+    expect(new Sampler(set, options).draw(90, 0, 90).frames[1]).toBe(order[90]);
+  });
+
   it("draws abnormal samples at the given rate", async () => {
     const random = new Random(4);
     const own = noise(random, "v", { height: 8, width: 8 }, [...Array(50).keys()]);

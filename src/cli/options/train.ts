@@ -192,9 +192,10 @@ function learningOptions(): Option[] {
       "--teacher-epochs <n>",
       "epochs of stage 1, the teacher's; if equal to --epochs, no student is trained (default: the preset's share of --epochs)",
     ).argParser(wholeNumber(0, 1_000_000)),
-    new Option("--epoch-samples <n>", "most samples of an epoch, drawn from all (default: all)").argParser(
-      wholeNumber(1, 1e9),
-    ),
+    new Option(
+      "--epoch-samples <n>",
+      "samples of an epoch, drawn from all, again and again if there are fewer (default: all, once)",
+    ).argParser(wholeNumber(1, 1e9)),
     new Option("--batch <n>", "samples per step of the optimiser").argParser(wholeNumber(1, 100_000)),
     new Option(
       "--micro-batch <n>",
