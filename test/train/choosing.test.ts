@@ -145,8 +145,9 @@ it("resumed with all labels flipped ends with the same bits and the same choice"
 });
 
 it("chooses by labels if asked to, and then learns from all clips", { timeout: 120_000 }, async () => {
+  // With some seeds both epochs have the same AUC.
   const byLabels: TrainingConfig = {
-    ...{ ...config, epochs: 2, validation: { ...config.validation, select: "labels" } },
+    ...{ ...config, epochs: 2, seed: 3, validation: { ...config.validation, select: "labels" } },
   };
   const [one, other] = [new Run(), new Run()];
   const chosen: number[] = [];
