@@ -19,6 +19,7 @@ import {
 import { MapAverage } from "../watch/map_average.js";
 import { ValueSample } from "../watch/value_sample.js";
 import { mapForDetector } from "./options/measure.js";
+import { usualFps } from "./options/watch.js";
 
 /** False alarms per day that a threshold is made for, unless the user says otherwise. */
 export const usualAlarmsPerDay = 1;
@@ -54,6 +55,12 @@ export async function watchNormal(
     onFrame();
   }
   collector.endVideo();
+}
+
+/** Seconds from a video's first frame to its last, if they are known before it is read. */
+export function lengthOf({ frameCount, fps, duration }: FrameSource, given?: number): number | undefined {
+  if (duration !== undefined || frameCount === undefined) return duration;
+  return (frameCount - 1) / (fps ?? given ?? usualFps);
 }
 
 /** The largest possible score, if there is one. */

@@ -117,6 +117,10 @@ export const pasteOp: Op<NoAttrs, "frames" | "samples" | "pastes"> = {
       },
     ];
   },
-  // A sample reads seven frames, though all of them are an input.
-  cost: ({ outputs }) => ({ flops: 0, bytes: (11 / 4) * bytesOf({ inputs: {}, outputs }) }),
+  // A sample reads its three frames and four per object, though all of them are an input, and
+  // writes four.
+  cost: ({ inputs: { samples, pastes }, outputs }) => {
+    const read = 3 + (4 * dim(pastes, 0)) / dim(samples, 0);
+    return { flops: 0, bytes: ((read + 4) / 4) * bytesOf({ inputs: {}, outputs }) };
+  },
 };

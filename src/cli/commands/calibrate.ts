@@ -10,7 +10,7 @@ import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { checkLengths } from "../../watch/calibration.js";
-import { Calibration, scoreLimit, usualAlarmsPerDay } from "../normal_video.js";
+import { Calibration, lengthOf, scoreLimit, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
 import {
@@ -160,12 +160,6 @@ async function calibrate(
     for (const source of sources) await source.close?.();
     detector?.close();
   }
-}
-
-/** Seconds from a video's first frame to its last, if they are known before it is read. */
-function lengthOf({ frameCount, fps, duration }: FrameSource, given: number | undefined): number | undefined {
-  if (duration !== undefined || frameCount === undefined) return duration;
-  return (frameCount - 1) / (fps ?? given ?? usualFps);
 }
 
 /** Settings and versions, for the page. */

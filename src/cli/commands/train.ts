@@ -26,7 +26,7 @@ import type { ValidationResult } from "../../train/selection.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { checkLengths } from "../../watch/calibration.js";
-import { Calibration, usualAlarmsPerDay } from "../normal_video.js";
+import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
 import { deviceOf } from "../options/device.js";
 import { checkMaskings, checkTokens, withoutErrors } from "../options/measure.js";
 import { givenOn } from "../options/parse.js";
@@ -38,7 +38,6 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
-import { usualFps } from "../options/watch.js";
 import { type DataSource, foundWords, latestName, Run, ratingWords, settingsName } from "../outputs/train_run.js";
 import { thresholdLine } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
@@ -286,14 +285,14 @@ async function calibrateKept(
 ): Promise<readonly string[]> {
   const advice = "`sdmae calibrate` makes one from more normal video";
   const sources = await Promise.all(clips.map((clip) => clip.open()));
-  const lengths = sources.map(({ fps, frameCount = 0 }) => (fps === undefined ? Number.NaN : (frameCount - 1) / fps));
-  if (lengths.some(Number.isNaN)) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
+  const clocked = sources.flatMap((source) => (source.fps === undefined ? [] : [{ source, fps: source.fps }]));
+  if (clocked.length < sources.length) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
   const checkpoint = await readCheckpoint([model]);
   const detector = await Detector.open(checkpoint, { gpu, tokenMaps: true, tune: false });
   try {
-    checkLengths(lengths);
+    checkLengths(clocked.map(({ source }) => lengthOf(source) ?? 0));
     const calibration = new Calibration(detector);
-    for (const source of sources) await calibration.add(source, source.fps ?? usualFps, signal, () => {});
+    for (const { source, fps } of clocked) await calibration.add(source, fps, signal, () => {});
     const { normal, found, stored } = calibration.finish(checkpoint, usualAlarmsPerDay);
     await writeFileAtomic(calibrationPath(model), `${JSON.stringify(stored, null, 1)}\n`);
     return [thresholdLine(found), ...support(normal, found)];
