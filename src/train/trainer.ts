@@ -129,13 +129,14 @@ export async function train(
 async function makeValidation(
   set: TrainingSet,
   { seed, epochSamples }: TrainingConfig,
-  { signal, onNotice }: TrainOptions,
+  { signal, onNotice, onLoad }: TrainOptions,
 ): Promise<ValidationSet | undefined> {
   try {
     return await ValidationSet.make(set, {
       seed,
       ...(epochSamples && { samples: epochSamples }),
       ...(signal && { signal }),
+      ...(onLoad && { onLoad }),
     });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

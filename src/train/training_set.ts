@@ -53,8 +53,8 @@ export interface SampleFrames {
   after: number;
 }
 
-/** Progress of loading: finished frames and, if known, all frames. */
-export type OnLoad = (what: "decoded" | "searched", done: number, total: number | undefined) => void;
+/** Progress of loading: finished frames, or drawn objects, and how many there are, if known. */
+export type OnLoad = (what: "decoded" | "searched" | "drawn", done: number, total: number | undefined) => void;
 
 /** How drawn objects are made. */
 export interface DrawnSettings {
@@ -242,11 +242,16 @@ export class TrainingSet {
       const { first } = this.clips[i];
       this.places.set(clip, { first, background: await this.storeImage(clip.background, this.sizeIndex(first)) });
     }
-    this.library = drawn ? { ...library, drawn: await this.storeDrawn(library, drawn) } : library;
+    this.library = drawn ? { ...library, drawn: await this.storeDrawn(library, drawn, signal, onLoad) } : library;
   }
 
   /** Draws objects and stores them like the frames of a clip. */
-  private async storeDrawn({ clips }: ForegroundLibrary, { seed }: DrawnSettings): Promise<LibraryClip> {
+  private async storeDrawn(
+    { clips }: ForegroundLibrary,
+    { seed }: DrawnSettings,
+    signal: AbortSignal | undefined,
+    onLoad: OnLoad,
+  ): Promise<LibraryClip> {
     const cropOf = async ({ frame, boxes }: MovingObject, clip: LibraryClip) => {
       const { first } = this.placeOf(clip);
       const { width, height } = clip;
@@ -256,7 +261,12 @@ export class TrainingSet {
       }
       return cutObjectCrop(boxes, window, clip.background);
     };
-    const { clip, frames } = await drawObjects({ clips }, { kinds: trainingObjects, count: drawnCount, seed, cropOf });
+    let done = 0;
+    const onObject = () => onLoad("drawn", ++done, drawnCount);
+    const { clip, frames } = await drawObjects(
+      { clips },
+      { kinds: trainingObjects, count: drawnCount, seed, cropOf, signal, onObject },
+    );
     const sizeIndex = this.sizeIndex(this.placeOf(clips[0]).first);
     const first = this.frameCount;
     for (const frame of frames) await this.storeImage(frame, sizeIndex);

@@ -16,7 +16,7 @@ import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
 import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
 import { mix, uniformGenerator } from "../random.js";
-import type { TrainingClip, TrainingSet } from "./training_set.js";
+import type { OnLoad, TrainingClip, TrainingSet } from "./training_set.js";
 
 /** A stretch of a clip that is scored, as it is or with something abnormal in it. */
 export interface ValidationWindow {
@@ -43,6 +43,7 @@ export interface ValidationSetOptions {
   /** Samples of an epoch; default: all frames to learn from. */
   samples?: number;
   signal?: AbortSignal;
+  onLoad?: OnLoad;
 }
 
 /** Most anomalies of each kind. */
@@ -89,26 +90,33 @@ export class ValidationSet {
    */
   static async make(
     set: TrainingSet,
-    { seed, samples = set.sampleCount, signal }: ValidationSetOptions,
+    { seed, samples = set.sampleCount, signal, onLoad = () => {} }: ValidationSetOptions,
   ): Promise<ValidationSet> {
     const { kept } = set;
     if (kept.length === 0) throw new InputError("no training clip is long enough to keep a part of it for validation");
     const videos = kept.map((clip) => set.asVideo(clip));
-    const found = await buildForegroundLibrary(videos, { cropBytes, signal });
+    const count = (what: "searched" | "drawn", total: number) => {
+      let done = 0;
+      return () => onLoad(what, ++done, total);
+    };
+    const frames = kept.reduce((sum, { numbers }) => sum + numbers.length, 0);
+    const onFrame = count("searched", 2 * frames);
+    const found = await buildForegroundLibrary(videos, { cropBytes, signal, onFrame });
     const crops = found.clips.filter(({ objects }) => objects.length > 0);
+    const objects = 12 * validationObjects.length;
     const { clip: drawn } = await drawObjects(
       { clips: [...crops, ...found.clips.filter(({ objects }) => objects.length === 0)] },
       {
-        ...{ kinds: validationObjects, count: 12 * validationObjects.length, seed: mix(seed, 3) },
-        cropOf: keptCrop,
+        ...{ kinds: validationObjects, count: objects, seed: mix(seed, 3), signal },
+        ...{ cropOf: keptCrop, onObject: count("drawn", objects) },
       },
     );
     const library = { clips: found.clips, drawn };
     // Rating a model must not take longer than an epoch.
     const share = Math.min(1, samples / wholeSamples);
-    const count = Math.max(1, Math.round(share * mostEvents));
+    const each = Math.max(1, Math.round(share * mostEvents));
     const events = validationKinds.flatMap((kind, k) => {
-      const turn = { count, first: k * count };
+      const turn = { count: each, first: k * each };
       return planEvents(kind, library, turn, mix(seed, 4, k));
     });
     const disturbed = disturbedWindows(kept, Math.max(leastDisturbedFrames, Math.round(share * mostDisturbedFrames)));

@@ -9,17 +9,18 @@ import {
   sceneDatasetSettings,
 } from "../../data/scene/dataset.js";
 import { benchmarks } from "../../eval/benchmarks.js";
-import type { EvaluationResult, EvaluationSettings } from "../../eval/evaluation.js";
+import { type EvaluationResult, type EvaluationSettings, paperEvaluation } from "../../eval/evaluation.js";
 import { microAuc } from "../../eval/frame_auc.js";
 import type { VideoRecord } from "../../eval/record.js";
 import { smooth } from "../../eval/smoothing.js";
+import { testedBy } from "../../eval/tested_by.js";
 import { Detector } from "../../node/detector.js";
 import { evaluate } from "../../node/evaluate.js";
 import { makeFolder } from "../../node/files/atomic.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { RecordStore } from "../../node/files/record_store.js";
 import { writeReport } from "../../report/evaluation/write.js";
-import { trainingPresets, trainingScene } from "../../train/presets.js";
+import { trainingScene } from "../../train/presets.js";
 import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { wholeNumber } from "../options/parse.js";
 import { facts, reportMetrics } from "../terminal/eval_summary.js";
@@ -37,7 +38,8 @@ interface DemoOptions {
   tune: boolean;
 }
 
-const { size, test } = trainingPresets.scene;
+/** The bundled model. */
+const model = packageFile("models", "scene.safetensors");
 const { fps, view, anomalies } = trainingScene;
 
 /** `demo`: scores a drawn street with the bundled model, and writes a report. */
@@ -60,22 +62,23 @@ export function demoCommand(): Command {
 async function demo({ seed, frames, report, tune, ...device }: DemoOptions, signal: AbortSignal): Promise<void> {
   // First, so that a folder that cannot be written is reported at once.
   const made = await makeFolder(report, `--report ${report}`);
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const detector = await Detector.open(model, { ...deviceOf(device), tune, tokenMaps: true, onNotice: say });
+  const { size, score, frameScore } = detector.settings;
+  const { maskings = 1, ...tested } = testedBy(detector.checkpoint.settings);
+  const settings: EvaluationSettings = {
+    ...{ ...paperEvaluation, ...frameScore, ...tested, rule: score, map: "moving-anomaly" },
+  };
   const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
   const dataset = sceneDataset(scene);
-  const say = (line: string) => process.stderr.write(`${line}\n`);
-  const settings: EvaluationSettings = { ...test.evaluation, rule: test.score, map: "moving-anomaly" };
-  const detector = await Detector.open(packageFile("models", "scene.safetensors"), {
-    ...{ size, score: test.score, norm: test.norm, ...deviceOf(device), tune, tokenMaps: true, onNotice: say },
-  });
   const records = await RecordStore.open(undefined, dataset, detector);
-  const progress = new Progress("frames", dataset.test.length * frames * test.maskings, false, true);
+  const progress = new Progress("frames", dataset.test.length * frames * maskings, false, true);
   let done = false;
   try {
     progress.print(
       `drawn street, seed ${seed}: ${counted(dataset.test.length, "clip")} of ${counted(frames, "frame")}, each with something abnormal`,
     );
     const onFrames = (count: number) => progress.advance(count);
-    const { maskings } = test;
     const result = await evaluate(dataset, detector, { settings, maskings, records, signal, onFrames });
     progress.stop();
     const motion = await motionAuc(records, result.videos, settings);

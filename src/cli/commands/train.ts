@@ -228,6 +228,7 @@ async function trainRun(
     say(summary(config));
     if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} is finished already`);
     run = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
+    const started = run;
     const result = await train(config, dataset, {
       gpu,
       init,
@@ -243,7 +244,12 @@ async function trainRun(
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
       onKept: async (clips) => {
-        threshold = await calibrateKept(clips, join(out, "model.safetensors"), gpu, signal);
+        threshold = await calibrateKept(
+          clips,
+          join(out, "model.safetensors"),
+          { gpu, count: (...what) => started.count(...what) },
+          signal,
+        );
       },
     });
     run.logWays(result);
@@ -280,7 +286,7 @@ async function trainRun(
 async function calibrateKept(
   clips: readonly DatasetVideo[],
   model: string,
-  gpu: Gpu,
+  { gpu, count }: { gpu: Gpu; count: Run["count"] },
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const advice = "`sdmae calibrate` makes one from more normal video";
@@ -289,10 +295,12 @@ async function calibrateKept(
   if (clocked.length < sources.length) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
   const checkpoint = await readCheckpoint([model]);
   const detector = await Detector.open(checkpoint, { gpu, tokenMaps: true, tune: false });
+  const total = clocked.reduce((sum, { source }) => sum + (source.frameCount ?? Number.NaN), 0);
+  const onFrame = count("frames scored for the threshold", Number.isNaN(total) ? undefined : total);
   try {
     checkLengths(clocked.map(({ source }) => lengthOf(source) ?? 0));
     const calibration = new Calibration(detector);
-    for (const { source, fps } of clocked) await calibration.add(source, fps, signal, () => {});
+    for (const { source, fps } of clocked) await calibration.add(source, fps, signal, onFrame);
     const { normal, found, stored } = calibration.finish(checkpoint, usualAlarmsPerDay);
     await writeFileAtomic(calibrationPath(model), `${JSON.stringify(stored, null, 1)}\n`);
     return [thresholdLine(found), ...support(normal, found)];

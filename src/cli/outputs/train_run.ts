@@ -93,11 +93,7 @@ export class Run {
   callbacks(): TrainOptions {
     return {
       onLoad: (what, done, total) => {
-        if (done === 1) {
-          this.progress?.stop();
-          const units = what === "decoded" ? "frames decoded" : "frames searched for people";
-          this.progress = new Progress(units, total, this.quiet);
-        }
+        if (done === 1) this.count(loadUnits[what], total);
         this.progress?.advance();
       },
       onStage: (stage, step, steps, samples) => this.beginStage(stage, step, steps, samples),
@@ -112,6 +108,18 @@ export class Run {
       onValidation: (report) => this.addValidation(report),
       onCheckpoint: (kind, checkpoint) => this.keep(kind, checkpoint),
     };
+  }
+
+  /**
+   * Shows the progress of some work from now on.
+   * @param units what is counted, in the plural
+   * @returns a function to call after each unit
+   */
+  count(units: string, total: number | undefined): () => void {
+    this.progress?.stop();
+    const progress = new Progress(units, total, this.quiet);
+    this.progress = progress;
+    return () => progress.advance();
   }
 
   private beginStage(stage: 1 | 2, step: number, steps: number, samples: number): void {
@@ -253,6 +261,13 @@ export class Run {
     return this.page;
   }
 }
+
+/** What is counted while data are loaded. */
+const loadUnits = {
+  decoded: "frames decoded",
+  searched: "frames searched for people",
+  drawn: "pseudo-anomalies drawn",
+} as const;
 
 /** A rating without labels in one line. */
 export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult): string {

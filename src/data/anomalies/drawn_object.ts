@@ -491,6 +491,9 @@ export interface DrawingOptions {
   seed: number;
   /** Pixels of an object of a clip, in its seven frames. */
   cropOf(object: MovingObject, clip: LibraryClip): Promise<ObjectCrop> | ObjectCrop;
+  signal?: AbortSignal;
+  /** Called after each object. */
+  onObject?: () => void;
 }
 
 /** Drawn objects that training draws from. */
@@ -501,11 +504,13 @@ const mostPeople = 48;
 
 /**
  * Draws objects that fit the videos of a library: people ride on some, their usual height gives
- * sizes, and gray videos get gray objects. They stand on sheets of the first clip's size.
+ * sizes, and gray videos get gray objects. They stand on sheets of the first clip's size. Lets
+ * other work run between objects.
+ * @throws the signal's reason
  */
 export async function drawObjects(
   { clips }: Pick<ForegroundLibrary, "clips">,
-  { kinds, count, seed, cropOf }: DrawingOptions,
+  { kinds, count, seed, cropOf, signal, onObject }: DrawingOptions,
 ): Promise<DrawnClip> {
   const draw = new Draw(seed, 0x0b1ec7);
   const { width, height } = clips[0];
@@ -523,7 +528,12 @@ export async function drawObjects(
     person: (by) => by.pick(people),
   };
   const objects: DrawnObject[] = [];
-  for (let i = 0; i < count; i++) objects.push(drawObject(kinds[i % kinds.length], draw, style));
+  for (let i = 0; i < count; i++) {
+    objects.push(drawObject(kinds[i % kinds.length], draw, style));
+    onObject?.();
+    await new Promise((resolve) => setTimeout(resolve));
+    signal?.throwIfAborted();
+  }
   const sheets = layOut(objects, width, height, style.background);
   const clip: LibraryClip = {
     name: "drawn objects",

@@ -40,7 +40,9 @@ export function kindTable({ chosen }: Data): HTMLElement | undefined {
         h("td", found === 0 ? { class: "missed" } : {}, `${found} of ${events}`),
       ),
     );
-  const caption = `Pseudo-anomalies by kind: epoch ${chosen.epoch}, ${modelOf(chosen.stage)}`;
+  const caption =
+    `Pseudo-anomalies by kind: epoch ${chosen.epoch}, ${modelOf(chosen.stage)}. ` +
+    "Found are those whose highest score exceeds that of 95\u00a0% of normal stretches as long";
   return figures(caption, ["kind, the worst first", "AUC, %", "found"], rows);
 }
 
