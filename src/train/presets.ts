@@ -117,7 +117,7 @@ export function smallTraining(base: TrainingConfig, video: Size): TrainingConfig
     pseudo: {
       ...pseudoAnomalyDefaults,
       ...{ speedup: 0.4, drawn: 0.15, pieces: 0.05, frozen: 0.15, objects: 3, speed: [2, 4], scale: [0.8, 2.2] },
-      ...{ shift: [0.02, 0.09], rotation: 12, gain: [0.75, 1.3], bias: 25 },
+      ...{ walk: [1.7, 5], rotation: 12, gain: [0.75, 1.3], bias: 25 },
     },
     augmentation: { ...base.augmentation, share: 0.3 },
     maskGrowth: 3,

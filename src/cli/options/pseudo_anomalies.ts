@@ -43,7 +43,13 @@ export function pseudoOptions(presets: Readonly<Record<string, PseudoAnomalyOpti
     option("--speed <least-most>", "speed-up: factor on the speed, whole numbers", "speed", rangeIn(2, 6, 1)),
     option("--piece-size <least-most>", "piece: size relative to what it is cut from", "pieceSize", rangeIn(0.02, 1)),
     option("--scale <least-most>", "cut-out: factor on the size", "scale", rangeIn(0.1, 10)),
-    option("--shift <least-most>", "cut-out: movement in 3 frames, in frame heights", "shift", rangeIn(0, 1)),
+    option("--shift <least-most>", "movement in 3 frames, in frame heights", "shift", rangeIn(0, 1)).conflicts("walk"),
+    option(
+      "--walk <least-most>",
+      "movement relative to a walk in these videos, in place of --shift; 0-0: as --shift says",
+      "walk",
+      rangeIn(0, 100),
+    ),
     option("--rotation <degrees>", "cut-out: largest rotation", "rotation", numberIn(0, 180)),
     option("--gain <least-most>", "cut-out: factor on the colours", "gain", rangeIn(0, 10)),
     option("--bias <levels>", "cut-out: largest change of brightness, in grey levels", "bias", numberIn(0, 255)),
@@ -57,7 +63,10 @@ function shown(value: number | readonly [number, number]): string {
 /** The usual values, replaced by given options. @throws InputError for shares above 1 in total */
 export function pseudoOf(options: Partial<PseudoAnomalyOptions>, usual: PseudoAnomalyOptions): PseudoAnomalyOptions {
   const given = Object.entries(options).filter(([name, value]) => Object.hasOwn(usual, name) && value !== undefined);
-  const how = { ...usual, ...Object.fromEntries(given) };
+  const isGiven = (name: keyof PseudoAnomalyOptions) => given.some(([own]) => own === name);
+  // The movement that was given counts, in place of a preset's.
+  const movement = isGiven("shift") ? { walk: [0, 0] as const } : {};
+  const how = { ...usual, ...movement, ...Object.fromEntries(given) };
   const { speedup, drawn, pieces } = how;
   if (speedup + drawn + pieces > 1) {
     throw new InputError(

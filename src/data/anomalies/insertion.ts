@@ -166,11 +166,13 @@ export interface PieceForm extends Pick<CutOutForm, "gain" | "bias"> {
   pieceSize: Range;
   /** How far it moves in three frames, in frame heights. */
   shift: Range;
+  /** Where it is: near an object of the scene, or anywhere above the ground where one stands. */
+  where: "near" | "anywhere";
 }
 
 /**
- * A small window of another clip's object, near an object of the scene, as if thrown: in any
- * direction, falling, turning.
+ * A small window of another clip's object that moves as if thrown: in any direction, falling,
+ * turning.
  */
 export function insertPiece(
   random: Random,
@@ -195,10 +197,14 @@ export function insertPiece(
   vec2.rotate(velocity, velocity, [0, 0], random() * 360 * degrees);
   const bend = vec2.fromValues(0, random() * 0.4 * most * scene.height);
   const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
-  const centre = vec2.fromValues(
-    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
-    clamp(place.y + (3 * random() - 2) * place.ry, 0, scene.height),
-  );
+  const [across, up] = [random(), random()];
+  const centre =
+    options.where === "near"
+      ? vec2.fromValues(
+          clamp(place.x + (across - 0.5) * 0.3 * scene.width, 0, scene.width),
+          clamp(place.y + (3 * up - 2) * place.ry, 0, scene.height),
+        )
+      : vec2.fromValues(across * scene.width, up * Math.min(place.y + place.ry, scene.height));
   const path = { centre, velocity, bend };
   const look = drawLook(random, scene, source, options, 0.5);
   const form = { scale: [size, size] as const, angle, turn, boxOf };

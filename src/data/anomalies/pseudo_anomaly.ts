@@ -1,5 +1,6 @@
 // Draws pseudo-anomalies: odd objects and movements made of the training videos themselves.
 
+import { quantile } from "../quantile.js";
 import { drawnScale } from "./drawn_object.js";
 import {
   between,
@@ -10,6 +11,7 @@ import {
   insertTimeWindow,
   pick,
   type Random,
+  type Range,
 } from "./insertion.js";
 import type { ForegroundLibrary, LibraryClip, MovingObject } from "./library.js";
 
@@ -21,7 +23,7 @@ export interface PseudoAnomalyOptions {
   drawn: number;
   /**
    * Share of pieces: small windows of moving objects of another clip, which fly like something
-   * thrown. At most 1 − {@link speedup} − {@link drawn}.
+   * thrown, anywhere above the ground. At most 1 − {@link speedup} − {@link drawn}.
    */
   pieces: number;
   /** Size of a piece, relative to the object that it is cut from. */
@@ -42,8 +44,16 @@ export interface PseudoAnomalyOptions {
   objects: number;
   /** Size of a cut-out, relative to the original's. */
   scale: readonly [number, number];
-  /** How far a cut-out moves in three frames, as a share of the frame's height. */
+  /**
+   * How far cut-outs, drawn objects and pieces move in three frames, as a share of the frame's
+   * height. Without effect if {@link walk} is given.
+   */
   shift: readonly [number, number];
+  /**
+   * The same, relative to how far those walk that the cut-outs show; for drawn objects and pieces to
+   * how far people of the videos usually walk. So it fits any view. [0, 0]: as {@link shift} says.
+   */
+  walk: readonly [number, number];
   /** Largest rotation of a cut-out, in degrees. */
   rotation: number;
   /** Factor on a cut-out's colours. */
@@ -67,6 +77,7 @@ export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
   speed: [2, 5],
   scale: [0.9, 2.2],
   shift: [7 / 256, 22 / 256],
+  walk: [0, 0],
   rotation: 8,
   gain: [0.8, 1.25],
   bias: 20,
@@ -121,18 +132,40 @@ export function drawPseudoAnomaly(
   }
   const { rotation, gain, bias } = options;
   const usual = { veer: 15, rotation, gain, bias };
+  const { walk } = options;
+  const byWalk = walk[1] > 0;
+  const shift = () => (byWalk ? scaled(walk, usualWalk(library)) : options.shift);
   if (isDrawn) {
-    const speed = { shift: [0, options.shift[1]] } as const;
+    const speed = { shift: [0, shift()[1]] } as const;
     const form = { ...usual, scale: drawnSizes, speed };
     return { kind: "drawn", ...insertCutOut(random, scene, frame, objectOf(random, [drawn]), form) };
   }
   const what = objectOf(random, sources);
-  if (kind >= 1 - options.pieces) return { kind: "piece", ...insertPiece(random, scene, frame, what, options) };
+  if (kind >= 1 - options.pieces) {
+    const form = { ...options, shift: shift(), where: "anywhere" } as const;
+    return { kind: "piece", ...insertPiece(random, scene, frame, what, form) };
+  }
   // No number is drawn without need, so that runs without frozen ones stay as they were.
   const still = options.frozen > 0 && random() < options.frozen;
-  const speed = still ? ({ walk: frozenSpeeds } as const) : { shift: options.shift };
+  const speed = still ? ({ walk: frozenSpeeds } as const) : byWalk ? { walk } : { shift: options.shift };
   const cutOut = insertCutOut(random, scene, frame, what, { ...usual, scale: options.scale, speed, still });
   return { kind: still ? "frozen" : "cutout", ...cutOut };
+}
+
+const scaled = ([least, most]: Range, factor: number): Range => [least * factor, most * factor];
+
+const usualWalks = new WeakMap<ForegroundLibrary, number>();
+
+/** How far objects of the videos move in three frames: the median, as a share of the frame height. */
+function usualWalk(library: ForegroundLibrary): number {
+  const known = usualWalks.get(library);
+  if (known !== undefined) return known;
+  const walks = library.clips.flatMap(({ objects, height }) =>
+    objects.map(({ boxes: [before, , after] }) => Math.hypot(after.x - before.x, after.y - before.y) / 2 / height),
+  );
+  const walk = walks.length > 0 ? quantile(Float64Array.from(walks), 0.5) : 0;
+  usualWalks.set(library, walk);
+  return walk;
 }
 
 /** An object of one of the clips. */

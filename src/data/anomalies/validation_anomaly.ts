@@ -96,7 +96,7 @@ export function drawValidationAnomaly(
     case "thrown": {
       const sources = sourcesFor(library, scene);
       if (sources.length === 0) return undefined;
-      const form = { pieceSize: [0.15, 0.4], shift: [0.04, 0.1], gain: [0.8, 1.2], bias: 20 } as const;
+      const form = { pieceSize: [0.15, 0.4], shift: [0.04, 0.1], gain: [0.8, 1.2], bias: 20, where: "near" } as const;
       return insertPiece(random, scene, frame, objectOf(random, sources), form);
     }
     case "trolley":
