@@ -50,8 +50,8 @@ export interface PseudoAnomalyOptions {
    */
   shift: readonly [number, number];
   /**
-   * The same, relative to how far those walk that the cut-outs show; for drawn objects and pieces to
-   * how far people of the videos usually walk. So it fits any view. [0, 0]: as {@link shift} says.
+   * The same, relative to how far those walk that the cut-outs show; for drawn objects and pieces
+   * to how far people of the videos usually walk. So it fits any view. [0, 0]: without effect.
    */
   walk: readonly [number, number];
   /** Largest rotation of a cut-out, in degrees. */
@@ -156,7 +156,7 @@ const scaled = ([least, most]: Range, factor: number): Range => [least * factor,
 
 const usualWalks = new WeakMap<ForegroundLibrary, number>();
 
-/** How far objects of the videos move in three frames: the median, as a share of the frame height. */
+/** How far objects of the videos move in three frames: the median, in frame heights. */
 function usualWalk(library: ForegroundLibrary): number {
   const known = usualWalks.get(library);
   if (known !== undefined) return known;

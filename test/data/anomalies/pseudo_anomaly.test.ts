@@ -333,6 +333,36 @@ describe("drawPseudoAnomaly", () => {
     }
     // In all directions: there are some in all four quarters.
     expect(new Set(ways.map((angle) => Math.floor(angle / (Math.PI / 2)))).size).toBe(4);
+    // Anywhere from the upper border to the ground, on the whole width.
+    const ground = Math.max(...clips[0].objects.map(({ boxes: [, { y, ry }] }) => y + ry));
+    const centres = pieces.map((piece) => pathOf(piece, [0])[0]);
+    for (const [along, end] of [
+      [centres.map(([x]) => x), clips[0].width],
+      [centres.map(([, y]) => y), ground],
+    ] as const) {
+      expect(Math.min(...along)).toBeLessThan(0.1 * end);
+      expect(Math.min(...along)).toBeGreaterThan(-1e-3);
+      expect(Math.max(...along)).toBeGreaterThan(0.9 * end);
+      expect(Math.max(...along)).toBeLessThan(end + 1e-3);
+    }
+  });
+
+  it("moves cut-outs relative to their own walk, pieces relative to the usual one", async () => {
+    const { clips } = await library;
+    const random = uniformGenerator(10);
+    const byWalk = { ...options, speedup: 0, pieces: 0.5, walk: [2, 3] as const };
+    // "a" walks by 1.5 pixels a frame, "b" by 0.4. More objects are found of one of them.
+    const walks = clips.flatMap(({ objects }) => objects.map(({ boxes }) => Math.abs(boxes[2].x - boxes[0].x) / 2));
+    const usual = walks.sort((a, b) => a - b)[walks.length >> 1];
+    for (let i = 0; i < 60; i++) {
+      const anomaly = drawPseudoAnomaly(random, { clips }, { clip: 0, frame: 20 }, byWalk)!;
+      const way = Math.hypot(...wayOf(anomaly));
+      const [before, , after] = anomaly.object.boxes;
+      const own = (sizeOf(anomaly) * Math.hypot(after.x - before.x, after.y - before.y)) / 2;
+      const [least, most] = anomaly.kind === "piece" ? [usual, 3 * usual] : [2 * own, 3 * own];
+      expect(way).toBeGreaterThan(least - 1e-3);
+      expect(way).toBeLessThan(most + 1e-3);
+    }
   });
 
   it("draws a cut-out if t − 3k does not exist: of another clip, or of the only one", async () => {
