@@ -19,7 +19,10 @@ export interface ScoringWay extends FrameScoreSettings {
 /** How well anomalies of one kind are told from normal frames. */
 export interface KindFigures {
   kind: ValidationKind;
-  /** ROC-AUC of its frames against all normal frames, 0…1. */
+  /**
+   * ROC-AUC of its frames against all normal frames, 0…1: those without any anomaly, and those just
+   * before and after its own. So smoothing pays for blurring where an anomaly begins and ends.
+   */
   auc: number;
   /**
    * Its anomalies, and those that are found: their highest score exceeds that of
@@ -142,6 +145,7 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
   const normal: number[] = [];
   const stretches: Float64Array[] = [];
   const events = new Map<ValidationKind, Float64Array[]>();
+  const around = new Map<ValidationKind, number[]>();
   const disturbed = new Map<Disturbance, number[]>();
   for (const [i, { windows }] of parts.entries()) {
     for (const { kind, disturbance, first, last, abnormal } of windows) {
@@ -155,9 +159,9 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
         stretches.push(scores);
         continue;
       }
-      const own = events.get(kind) ?? [];
-      own.push(scores.subarray(abnormal.first - first, abnormal.last - first + 1));
-      events.set(kind, own);
+      const [begin, end] = [abnormal.first - first, abnormal.last - first + 1];
+      events.set(kind, [...(events.get(kind) ?? []), scores.subarray(begin, end)]);
+      around.set(kind, [...(around.get(kind) ?? []), ...scores.subarray(0, begin), ...scores.subarray(end)]);
     }
   }
   const threshold = quantile(Float64Array.from(normal), thresholdQuantile);
@@ -169,8 +173,9 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
   };
   const kinds = [...events].map(([kind, own]): KindFigures => {
     const abnormal = own.flatMap((scores) => [...scores]);
-    const labels = [...normal.map(() => 0), ...abnormal.map(() => 1)];
-    const auc = rocAuc(labels, [...normal, ...abnormal]) ?? 0.5;
+    const others = [...normal, ...(around.get(kind) ?? [])];
+    const labels = [...others.map(() => 0), ...abnormal.map(() => 1)];
+    const auc = rocAuc(labels, [...others, ...abnormal]) ?? 0.5;
     const found = own.filter((scores) => highest(scores) > thresholdOf(scores.length)).length;
     return { kind, auc, events: own.length, found };
   });

@@ -55,8 +55,11 @@ const halfLengths = [5, 10, 20];
 /** An anomaly that is visible for fewer frames is drawn again. */
 const leastFrames = 6;
 const mostTries = 60;
-/** Frames that are scored before and after an anomaly, for smoothing. */
-const margin = 6;
+/**
+ * Normal frames that are scored before and after an anomaly: twice the standard deviation of the
+ * longest smoothing, which carries the anomaly's score to them.
+ */
+const margin = 16;
 /** Most frames without anomalies, over all clips. */
 const mostNormalFrames = 900;
 /** Most frames under each disturbance, over all clips; fewest of a clip. */

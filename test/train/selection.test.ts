@@ -43,7 +43,7 @@ describe("rating", () => {
   const windows: ValidationWindow[] = [
     { first: 0, last: 100 },
     event("fast", 101, 3),
-    // Its margins count neither as normal nor as abnormal.
+    // Its margins, with the scores 7, are normal frames for `fast`.
     event("fast", 104, 1, 1),
     event("stop", 107, 1),
     { disturbance: "night", first: 108, last: 109 },
@@ -54,8 +54,8 @@ describe("rating", () => {
     const { kinds, auc, found, figure, worst, threshold, normalFrames, way, ...rest } = rateScoring(parts, mean);
     expect(way).toEqual(mean);
     expect([threshold, normalFrames, worst]).toEqual([99, 101, "stop"]);
-    // A score n is above n normal ones and ties with one: (n + ½) / 101.
-    const fast = (98.5 + 99.5 + 100.5 + 95.5) / 4 / 101;
+    // A score n is above n normal ones and ties with one, (n + ½) / 101; here it is above two more.
+    const fast = (100.5 + 101.5 + 102.5 + 97.5) / 4 / 103;
     // Of stretches of three frames, the highest score exceeds 95.1 in 5 %, of single frames 95: the
     // second event of `fast` only reaches it.
     expect(kinds).toEqual([
@@ -136,6 +136,17 @@ describe("rating", () => {
     // One normal frame in a hundred is as high, but one stretch of ten frames in ten.
     expect(threshold).toBeLessThan(18.9);
     expect(found).toBe(0);
+  });
+
+  it("lets smoothing pay for what it blurs", () => {
+    // A clear event and a faint one. Smoothing carries the clear one's score to normal frames.
+    const zeros = (count: number) => Array(count).fill(0);
+    const scores = [...zeros(56), ...Array(10).fill(10), ...zeros(32), ...Array(10).fill(1), ...zeros(16)];
+    const windows = [{ first: 0, last: 39 }, event("thrown", 40, 10, 16), event("thrown", 82, 10, 16)];
+    const parts = [{ records: [record(scores.map((value) => frame(value)))], windows }];
+    const aucOf = (smoothing: ScoringWay["smoothing"]) => rateScoring(parts, { ...mean, smoothing }).auc;
+    expect(aucOf({ kind: "none" })).toBe(1);
+    expect(aucOf({ kind: "gaussian", sigma: 4 })).toBeLessThan(0.96);
   });
 
   it("smooths each window by itself", () => {

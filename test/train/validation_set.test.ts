@@ -131,9 +131,9 @@ describe("validation set", () => {
       const length = abnormal.last - abnormal.first + 1;
       lengths.add(length);
       expect([length >= 6, length <= 41], kind).toEqual([true, true]);
-      // Six frames before and after it count, if the clip has them.
-      expect(abnormal.first - first).toBe(Math.min(6, from + abnormal.first - begin - start));
-      expect(last - abnormal.last).toBe(Math.min(6, end - (from + abnormal.last - begin)));
+      // Sixteen frames before and after it count, if the clip has them.
+      expect(abnormal.first - first).toBe(Math.min(16, from + abnormal.first - begin - start));
+      expect(last - abnormal.last).toBe(Math.min(16, end - (from + abnormal.last - begin)));
       // A window in which time runs otherwise shows its middle frame as it is; a pole may stand
       // behind the frame's border for some frames.
       expect(changed, kind).toBeGreaterThanOrEqual(0.5 * length);
