@@ -2,7 +2,7 @@
 // Trains a small model on procedurally drawn streets and saves it.
 //   node examples/node/train.js [FILE] [EPOCHS]
 // FILE is where the model goes, by default street.safetensors in the folder for temporary files.
-// A few epochs show how it works; the bundled model took 24 epochs on 72 streets.
+// A few epochs show how it works; the bundled model took 24 epochs on 120 streets.
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,12 @@ const seeds = { trainSeeds: [1, 2], testSeeds: [1001] };
 const streets = sceneCollection({ ...size, ...clips, ...seeds, fps: 10, view: "close" });
 
 // The last epoch trains the student, the others the teacher.
-const config = { ...trainingPresets.scene, epochs: Number(epochs), teacherEpochs: Number(epochs) - 1 };
+const { scene } = trainingPresets;
+const config = {
+  ...scene,
+  ...{ size, epochSamples: 0, epochs: Number(epochs), teacherEpochs: Number(epochs) - 1 },
+  test: { ...scene.test, every: 2 },
+};
 const { checkpoint, tests } = await train(config, streets, {
   onStep: ({ step, steps, loss }) => console.log(`step ${step} of ${steps}: loss ${loss.toFixed(4)}`),
 });

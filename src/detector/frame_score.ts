@@ -30,8 +30,8 @@ export const topScorings: ReadonlySet<FrameScoring> = new Set(["top-k", "top-ano
 export type FrameScoring = (typeof frameScorings)[number];
 
 /** A scoring as messages and pages name it: its name, with the k if it has one. */
-export function scoringName({ scoring, topK }: { scoring: FrameScoring; topK: number }): string {
-  return topScorings.has(scoring) ? `${scoring} (k = ${topK})` : scoring;
+export function scoringName({ scoring, topK }: { scoring: string; topK: number }): string {
+  return (topScorings as ReadonlySet<string>).has(scoring) ? `${scoring} (k = ${topK})` : scoring;
 }
 
 /** Which tokens count. */

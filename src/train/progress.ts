@@ -133,7 +133,7 @@ export class Schedule {
     const { learningRate } = config.optimizer;
     const epochs = stage === 1 ? config.teacherEpochs : config.epochs - config.teacherEpochs;
     const warmup = config.warmup * stepsPerEpoch;
-    if (stageStep < warmup) return (learningRate * (stageStep + 1)) / warmup;
+    if (stageStep < warmup) return learningRate * Math.min(1, (stageStep + 1) / warmup);
     if (config.schedule === "constant") return learningRate;
     const share = (stageStep - warmup) / Math.max(1, epochs * stepsPerEpoch - warmup);
     return 0.5 * learningRate * (1 + Math.cos(Math.PI * share));

@@ -34,8 +34,8 @@ export interface TrainOptions extends ReportListeners {
   /** The device to train on, which the caller closes; by default train() opens one. */
   gpu?: Gpu;
   /**
-   * Receives one line for each check that runs unasked: that of float16, if mixed precision needs
-   * it and it may be wrong.
+   * Receives one line for each check that runs unasked, such as that of float16, for each remark
+   * about a video, such as damage, and if nothing can be kept apart for validation.
    */
   onNotice?: (line: string) => void;
   /** Where decoded frames are kept, which the caller closes; by default in memory. */
@@ -58,8 +58,11 @@ export interface TrainOptions extends ReportListeners {
    * and the samples per step.
    */
   onStage?: (stage: 1 | 2, step: number, steps: number, samples: number) => void;
-  /** Called after each frame of a test. */
-  onTestFrame?: () => void;
+  /**
+   * Called after each frame of a validation or test, with the frames scored in this one and, if
+   * known, all that it scores.
+   */
+  onTestFrame?: (done: number, total: number | undefined) => void;
   onLoad?: OnLoad;
   /** Called with each checkpoint that is worth keeping. Training waits until it returns. */
   onCheckpoint?: (kind: CheckpointKind, checkpoint: TrainingCheckpoint) => Promise<void> | void;
@@ -114,7 +117,8 @@ export async function train(
     const drawn = pseudo.drawn > 0 ? { seed } : undefined;
     const isValidated = config.validation.select === "validation";
     const keptShare = isValidated ? config.validation.share : 0;
-    const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad });
+    const { onNotice } = options;
+    const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad, onNotice });
     const validation = isValidated ? await makeValidation(set, config, options) : undefined;
     const result = await new Trainer(config, dataset, { set, validation }, gpu, options).train();
     if (set.kept.length > 0) await options.onKept?.(set.kept.map((clip) => set.asVideo(clip)));
@@ -301,11 +305,24 @@ class Trainer {
     return this.dataset.test.some((video) => video.labels);
   }
 
+  /** Frames of the labelled test videos; NaN if a video does not say how many it has. */
+  private get testFrameCount(): number {
+    const tested = this.dataset.test.filter((video) => video.labels);
+    return tested.reduce((sum, { frameCount }) => sum + (frameCount ?? Number.NaN), 0);
+  }
+
+  /** @param total NaN if unknown */
+  private countTestFrames(total: number): () => void {
+    let done = 0;
+    return () => this.options.onTestFrame?.(++done, Number.isNaN(total) ? undefined : total);
+  }
+
   /** Rates the epoch's model on the validation set, tests it on labelled videos, keeps the best. */
   private async measure(): Promise<void> {
     const { run, options, dataset, config, gpu, validation } = this;
-    const { signal, onTestFrame: onFrame } = options;
+    const { signal } = options;
     const stage = this.schedule.stageOf(run.progress.epoch);
+    const onFrame = this.countTestFrames((validation?.frameCount ?? 0) + this.testFrameCount);
     const byLabels = config.validation.select === "labels";
     const measure = { gpu, checkpoint: run.testedCheckpoint(stage), config, stage, signal, onFrame };
     let way: Pick<TestConfig, "maskings" | "evaluation" | "score"> = config.test;
@@ -342,7 +359,8 @@ class Trainer {
     const { way } = run;
     // Masks by motion are not random: all would be the same.
     if (!way || way.maskings > 1 || config.masking === "gradient") return;
-    const { signal, onTestFrame: onFrame } = options;
+    const { signal } = options;
+    const onFrame = this.countTestFrames(severalMaskings * validation.frameCount);
     const measure = { gpu, checkpoint: run.modelCheckpoint(), config, stage: 2 as const, signal, onFrame };
     const parts = await scoreValidation(measure, validation, severalMaskings);
     const one = rateScoring(

@@ -64,7 +64,7 @@ export interface DrawnSettings {
 /** Most clips that are kept apart. */
 const mostKept = 12;
 /** The shortest end of a clip that is worth keeping apart, in frames. */
-const leastKeptFrames = 60;
+export const leastKeptFrames = 60;
 
 /** Options of {@link TrainingSet.load}. */
 export interface LoadOptions {
@@ -77,6 +77,8 @@ export interface LoadOptions {
   keptShare?: number;
   signal?: AbortSignal;
   onLoad?: OnLoad;
+  /** Receives what there is to say about videos that were read, such as damage. */
+  onNotice?: ((line: string) => void) | undefined;
 }
 
 /** The training videos of a data set, decoded into an archive. */
@@ -102,7 +104,7 @@ export class TrainingSet {
    */
   static async load(
     dataset: Dataset,
-    { archive, anomalies, drawn, keptShare = 0, signal, onLoad = () => {} }: LoadOptions,
+    { archive, anomalies, drawn, keptShare = 0, signal, onLoad = () => {}, onNotice = () => {} }: LoadOptions,
   ): Promise<TrainingSet> {
     const set = new TrainingSet(archive);
     const { train } = dataset;
@@ -112,7 +114,9 @@ export class TrainingSet {
     const decoded = () => onLoad("decoded", set.frameCount, total);
     for (const video of train) {
       const { name, path } = video;
-      const clip: TrainingClip = { name, path, ...(await set.store(await video.open(), signal, decoded)) };
+      const source = await video.open();
+      const clip: TrainingClip = { name, path, ...(await set.store(source, signal, decoded)) };
+      for (const note of source.notes ?? []) onNotice(note);
       if (anomalies === "files" && video.abnormal) {
         const frames = await set.store(await video.abnormal.frames(), signal, decoded);
         const masks = await set.store(await video.abnormal.masks(), signal, decoded);

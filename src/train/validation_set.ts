@@ -16,7 +16,7 @@ import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
 import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
 import { mix, uniformGenerator } from "../random.js";
-import type { OnLoad, TrainingClip, TrainingSet } from "./training_set.js";
+import { leastKeptFrames, type OnLoad, type TrainingClip, type TrainingSet } from "./training_set.js";
 
 /** A stretch of a clip that is scored, as it is or with something abnormal in it. */
 export interface ValidationWindow {
@@ -96,7 +96,10 @@ export class ValidationSet {
     { seed, samples = set.sampleCount, signal, onLoad = () => {} }: ValidationSetOptions,
   ): Promise<ValidationSet> {
     const { kept } = set;
-    if (kept.length === 0) throw new InputError("no training clip is long enough to keep a part of it for validation");
+    if (kept.length === 0)
+      throw new InputError(
+        `no training clip is long enough to keep ${leastKeptFrames} frames of it apart for validation`,
+      );
     const videos = kept.map((clip) => set.asVideo(clip));
     const count = (what: "searched" | "drawn", total: number) => {
       let done = 0;

@@ -40,14 +40,14 @@ interface DemoOptions {
 
 /** The bundled model. */
 const model = packageFile("models", "scene.safetensors");
-const { fps, view, anomalies } = trainingScene;
+const { fps, view, anomalies, trainSeedRange } = trainingScene;
 
 /** `demo`: scores a drawn street with the bundled model, and writes a report. */
 export function demoCommand(): Command {
   return new Command("demo")
     .summary("score a drawn street with the bundled model, and write a report")
     .description(
-      "Scores four clips of a procedurally drawn street with the bundled model, and writes a report. The model was trained on the streets of seeds 1 to 72.",
+      `Scores four clips of a procedurally drawn street with the bundled model, and writes a report. The model was trained on the streets of seeds ${trainSeedRange.join(" to ")}.`,
     )
     .addOption(new Option("--seed <n>", "seed of the street").default(123).argParser(wholeNumber(0)))
     .addOption(new Option("--frames <n>", "frames per clip").default(70).argParser(wholeNumber(20, 10_000)))

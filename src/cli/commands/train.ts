@@ -22,7 +22,6 @@ import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js"
 import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
 import { DivergedError } from "../../train/progress.js";
 import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
-import type { ValidationResult } from "../../train/selection.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { checkLengths } from "../../watch/calibration.js";
@@ -38,7 +37,15 @@ import {
   type TrainCommandOptions,
   trainOptions,
 } from "../options/train.js";
-import { type DataSource, foundWords, latestName, Run, ratingWords, settingsName } from "../outputs/train_run.js";
+import {
+  type DataSource,
+  foundWords,
+  latestName,
+  type Rating,
+  Run,
+  ratingWords,
+  settingsName,
+} from "../outputs/train_run.js";
 import { thresholdLine } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
@@ -70,7 +77,7 @@ export function trainCommand(): Command {
     .option("--labels <dir>", "folder of the labels, VIDEO.txt, .csv, .npy or .mat (default: the layout's)")
     .option(
       "--small",
-      "settings that two CPU cores train in less than an hour: about 128x192 pixels, 1.4 M parameters, all kinds of pseudo-anomalies",
+      "settings that two CPU cores train in less than an hour with lavapipe: about 128x192 pixels, 1.4 M parameters, all kinds of pseudo-anomalies, no student",
     )
     .option("--resume", "continue the run in --out where it was last saved");
   for (const option of trainOptions()) command.addOption(option);
@@ -186,7 +193,9 @@ async function planRun(
   const { out } = options;
   const resume = options.resume ? await openRun(out) : undefined;
   if (!resume) await refuseRun(out);
-  const source = resume?.source ?? dataSource(options);
+  // The videos of a run may have moved.
+  const moved = { ...(options.root && { root: options.root }), ...(options.labels && { labels: options.labels }) };
+  const source = resume ? { ...resume.source, ...moved } : dataSource(options);
   // The preset depends on the layout; the scene's size depends on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
   const opened = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
@@ -253,16 +262,18 @@ async function trainRun(
       },
     });
     run.logWays(result);
-    const words = finalWords(result, config, run.macroAucs());
+    const ratings = run.ratings();
+    const words = finalWords(result, config, { macroAucs: run.macroAucs(), ratings });
     await run.end("done", words);
     console.log(words);
-    const rated = keptRating(result);
+    const rated = keptRating(result, ratings);
     if (rated) console.log(foundWords(rated));
     console.log(`model: ${join(out, "model.safetensors")}`);
     for (const line of threshold) console.log(line);
   } catch (error) {
-    await run?.end(error instanceof Interrupted ? "stopped" : "failed", describe(error, run));
-    if (error instanceof Interrupted) say(describe(error, run));
+    const why = describe(error, run, resume !== undefined);
+    await run?.end(error instanceof Interrupted ? "stopped" : "failed", why);
+    if (error instanceof Interrupted) say(why);
     if (error instanceof DivergedError) {
       const good = run?.savedStep
         ? `the last good checkpoint is ${join(out, latestName)}, of step ${run.savedStep}`
@@ -366,32 +377,33 @@ function summary({
 }
 
 /** Why a run ended before it was finished, and how to continue. */
-function describe(error: unknown, run: Run | undefined): string {
+function describe(error: unknown, run: Run | undefined, resumed: boolean): string {
   if (!(error instanceof Interrupted)) return messageOf(error);
-  if (!run?.savedStep) return "stopped before anything was saved";
+  if (!run?.savedStep)
+    return resumed ? "stopped; the run is as it was, continue with --resume" : "stopped before anything was saved";
   const model = run.hasModel
     ? ""
     : `; without a test there is no model.safetensors yet, but ${latestName} can be scored`;
   return `saved at step ${run.savedStep}; continue with --resume${model}`;
 }
 
-/** How the kept model was rated; undefined if that was before the run was resumed, or never. */
-function keptRating({ validations, best, bestStudent }: TrainResult): ValidationResult | undefined {
+/** How the kept model was rated; undefined if it never was. */
+function keptRating({ best, bestStudent }: TrainResult, ratings: ReadonlyMap<number, Rating>): Rating | undefined {
   const kept = (bestStudent?.figure ?? -1) > (best?.figure ?? -1) ? bestStudent : best;
-  return validations.find(({ epoch }) => epoch === kept?.epoch)?.result;
+  return kept && ratings.get(kept.epoch);
 }
 
 function finalWords(
-  { epochs, validations, best, bestStudent }: TrainResult,
+  { epochs, best, bestStudent }: TrainResult,
   { test, validation }: TrainingConfig,
-  macroAucs: ReadonlyMap<number, number>,
+  { macroAucs, ratings }: { macroAucs: ReadonlyMap<number, number>; ratings: ReadonlyMap<number, Rating> },
 ): string {
   const byLabels = validation.select === "labels";
   const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
     if (!kept) return [];
     const { epoch, figure, way } = kept;
     if (!byLabels) {
-      const rated = validations.find((one) => one.epoch === epoch)?.result;
+      const rated = ratings.get(epoch);
       return [`${name}: epoch ${epoch}${rated ? `, ${ratingWords({ ...rated, ...(way && { way }) })}` : ""}`];
     }
     const macroAuc = macroAucs.get(epoch);

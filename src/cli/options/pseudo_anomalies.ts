@@ -83,7 +83,9 @@ function rangeIn(lowest: number, highest: number, step?: number): (text: string)
     const [from, to] = match ? [Number(match[1]), Number(match[2])] : [Number.NaN, Number.NaN];
     if (!(from >= lowest && to >= from && to <= highest) || (step && (from % step !== 0 || to % step !== 0))) {
       const example = `${lowest}-${Math.min(highest, 2 * lowest + 1)}`;
-      throw new InvalidArgumentError(`Give two numbers from ${lowest} to ${highest}, such as ${example}.`);
+      throw new InvalidArgumentError(
+        `Give two numbers from ${lowest} to ${highest}, the smaller one first, such as ${example}.`,
+      );
     }
     return [from, to];
   };

@@ -8,7 +8,7 @@ import { type SceneView, sceneViews } from "../../data/scene/stage.js";
 import { scoringName } from "../../detector/frame_score.js";
 import { gridMaskRatio } from "../../model/masking.js";
 import type { TrainingConfig } from "../../train/config.js";
-import { type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
+import { smallTraining, type TrainingPresetName, trainingPresets, trainingScene } from "../../train/presets.js";
 import { table } from "../terminal/table.js";
 import { adapterOption, robustOption } from "./device.js";
 import { type MeasureOptions, measured, measureOptions } from "./measure.js";
@@ -111,7 +111,7 @@ export function presetTable(): string {
     "abnormal",
     "frame score",
   ];
-  const rows = Object.entries(trainingPresets).map(([name, config]) => {
+  const rows = Object.entries(namedSettings).map(([name, config]) => {
     const { model, size, optimizer, epochs, teacherEpochs, test } = config;
     return [
       name,
@@ -134,6 +134,12 @@ export function presetTable(): string {
   ];
   return lines.join("\n");
 }
+
+/** The presets, and `--small`, for videos of 240x360 pixels. */
+const namedSettings = {
+  ...trainingPresets,
+  "--small": smallTraining(trainingPresets.folder, { height: 240, width: 360 }),
+};
 
 /** The option that sets each size of {@link TrainingConfig.model}. */
 const networkNames: Readonly<Partial<Record<keyof TrainingConfig["model"], string>>> = {
@@ -255,7 +261,7 @@ function shareOptions(): Option[] {
 }
 
 function trainPseudoOptions(): Option[] {
-  return pseudoOptions(Object.fromEntries(Object.entries(trainingPresets).map(([name, { pseudo }]) => [name, pseudo])));
+  return pseudoOptions(Object.fromEntries(Object.entries(namedSettings).map(([name, { pseudo }]) => [name, pseudo])));
 }
 
 function augmentationOptions(): Option[] {
@@ -292,7 +298,7 @@ function testOptions(): Option[] {
   ];
 }
 
-const testedOption = () => splitOption("choose the best epoch on these videos");
+const testedOption = () => splitOption("test the epochs on these videos, and choose by them with --select labels");
 
 function sceneOptions(): Option[] {
   const { trainSeedRange, testSeedRange, train, test, frames, fps, view, anomalies } = trainingScene;

@@ -7,14 +7,13 @@ import type { TestSplit } from "../../data/dataset.js";
 import type { SceneCollectionOptions } from "../../data/scene/dataset.js";
 import { scoringName } from "../../detector/frame_score.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
-import { type RunEntry, TrainingLog } from "../../node/files/training_log.js";
+import { type RunEntry, TrainingLog, type ValidationEntry } from "../../node/files/training_log.js";
 import { versions } from "../../node/files/versions.js";
 import { TrainingPage, type TrainingState } from "../../report/training/page_file.js";
 import type { TrainingConfig } from "../../train/config.js";
 import type { TrainingPresetName } from "../../train/presets.js";
 import type { StepReport, TestReport, ValidationReport } from "../../train/progress.js";
 import type { CheckpointKind } from "../../train/run_checkpoint.js";
-import type { ScoringWay, ValidationResult } from "../../train/selection.js";
 import type { TrainOptions, TrainResult } from "../../train/trainer.js";
 import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
@@ -103,7 +102,8 @@ export class Run {
         this.state = { ...this.state, text: "testing" };
         void this.show(true);
       },
-      onTestFrame: () => this.progress?.advance(0, "testing"),
+      onTestFrame: (done, total) =>
+        this.progress?.advance(0, `testing, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`),
       onTest: (report) => this.addTest(report),
       onValidation: (report) => this.addValidation(report),
       onCheckpoint: (kind, checkpoint) => this.keep(kind, checkpoint),
@@ -190,6 +190,12 @@ export class Run {
     return new Map(tests.flatMap(({ epoch, macroAuc }) => (macroAuc === undefined ? [] : [[epoch, macroAuc]])));
   }
 
+  /** Ratings without labels by epoch, including those before the run was resumed. */
+  ratings(): Map<number, Rating> {
+    const rated = this.log.entries().filter((entry) => entry.type === "validation");
+    return new Map(rated.map((entry) => [entry.epoch, entry]));
+  }
+
   /** Logs how kept models are scored if that has changed: maskings are chosen after all epochs. */
   logWays({ best, bestStudent }: Pick<TrainResult, "best" | "bestStudent">): void {
     for (const { epoch, way } of [best, bestStudent].filter((kept) => kept !== undefined)) {
@@ -266,11 +272,14 @@ export class Run {
 const loadUnits = {
   decoded: "frames decoded",
   searched: "frames searched for people",
-  drawn: "pseudo-anomalies drawn",
+  drawn: "objects drawn for pseudo-anomalies",
 } as const;
 
+/** A rating without labels, as the log keeps it. */
+export type Rating = Pick<ValidationEntry, "auc" | "found" | "worst" | "kinds" | "way">;
+
 /** A rating without labels in one line. */
-export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult): string {
+export function ratingWords({ auc, found, worst, kinds, way }: Rating): string {
   const { auc: worstAuc, events, found: worstFound } = kinds.find(({ kind }) => kind === worst)!;
   return (
     `pseudo-anomalies: AUC ${percent(auc, 2)}, found ${percent(found)} ` +
@@ -279,11 +288,11 @@ export function ratingWords({ auc, found, worst, kinds, way }: ValidationResult)
 }
 
 /** "found of each kind: fast 4 of 4, thrown 1 of 4, …". */
-export function foundWords({ kinds }: ValidationResult): string {
+export function foundWords({ kinds }: Rating): string {
   return `found of each kind: ${kinds.map(({ kind, found, events }) => `${kind} ${found} of ${events}`).join(", ")}`;
 }
 
-function wayWords({ scoring, topK, tokens, rule, smoothing, maskings }: ScoringWay): string {
+function wayWords({ scoring, topK, tokens, rule, smoothing, maskings }: Rating["way"]): string {
   const seen = tokens === "all" ? "" : `, ${tokens} tokens`;
   const whose = rule === "teacher" ? "" : ` (${rule === "sum" ? "teacher and student" : rule})`;
   const smooth = smoothing.kind === "gaussian" ? `, Gaussian of ${smoothing.sigma}` : "";
