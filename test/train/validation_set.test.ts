@@ -219,7 +219,7 @@ describe("validation set", () => {
     await expect(refused).rejects.toThrow(/^no moving foreground was found in the 2 training videos: /);
     const none = ValidationSet.make(await loadSet([one], { keptShare: 0.2 }), { seed: 1 });
     await expect(none).rejects.toThrow(InputError);
-    await expect(none).rejects.toThrow("no training clip is long enough to keep a part of it for validation");
+    await expect(none).rejects.toThrow("no training clip is long enough to keep 60 frames of it apart for validation");
   });
 
   it("stops if its signal is aborted", async () => {

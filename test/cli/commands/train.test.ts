@@ -304,7 +304,7 @@ it("starts in the folder of a run that failed early, and says if only a teacher 
   expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student \(it is not trained\)/);
   // Nothing is kept apart of two short videos.
   expect(ran.stderr).toMatch(
-    /^warning: no epoch is chosen, the last one is kept: no training clip is long enough to keep a part of it for validation$/m,
+    /^warning: no epoch is chosen, the last one is kept: no training clip is long enough to keep 60 frames of it apart for validation$/m,
   );
   expect(ran.stdout).toMatch(/^no epoch was chosen, the last one is kept; loss of the last epoch: [\d.]+\nmodel: /);
   expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
