@@ -41,6 +41,20 @@ function endEpoch(run: TrainingRun, stage: 1 | 2, figure: number | undefined, wa
 }
 const biasOf = (run: TrainingRun, name: string) => run.modelCheckpoint().weights.get(`${name}.bias`)?.data[0];
 
+it("warms up to the learning rate, never above it", () => {
+  const optimizer = { ...config.optimizer, learningRate: 0.002 };
+  const rates = (warmup: number, schedule: TrainingConfig["schedule"]) => {
+    const own = new Schedule({ ...config, optimizer, warmup, schedule }, 8);
+    return Array.from({ length: 32 }, (_, step) => own.learningRate(1, step));
+  };
+  // 0.3 epochs are 2.4 steps.
+  const cosine = rates(0.3, "cosine");
+  expect(cosine.slice(0, 3)).toEqual([0.002 / 2.4, 0.004 / 2.4, 0.002].map((rate) => expect.closeTo(rate, 12)));
+  for (let i = 3; i < 32; i++) expect(cosine[i]).toBeLessThan(cosine[i - 1]!);
+  // Less than a step.
+  expect(rates(0.05, "constant")).toEqual(Array(32).fill(0.002));
+});
+
 describe("the best model of a run", () => {
   it("is that of the epoch with the best figure, the first of equal ones", async () => {
     const run = await freshRun();

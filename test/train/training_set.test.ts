@@ -36,6 +36,22 @@ describe("training set", () => {
   });
 });
 
+it("passes on what a video's source remarks, once it was read", async () => {
+  const { video } = noise(new Random(3), "v", { height: 8, width: 8 }, [0, 1]);
+  const notes: string[] = [];
+  const open = async () => {
+    const source = await video.open();
+    async function* frames() {
+      yield* source.frames();
+      notes.push("v: ffmpeg reported 3 errors");
+    }
+    return { ...source, notes, frames };
+  };
+  const said: string[] = [];
+  await loadSet([{ ...video, open }], { onNotice: (line) => said.push(line) });
+  expect(said).toEqual(["v: ffmpeg reported 3 errors"]);
+});
+
 /** A video of so many frames of 8 × 8 pixels; all channels of frame i are i mod 256. */
 function plain(name: string, count: number, step = 1): DatasetVideo {
   const frames = Array.from({ length: count }, (_, i) => ({ data: new Uint8Array(192).fill(i), number: step * i }));

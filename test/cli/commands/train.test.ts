@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, it } from "vitest";
@@ -256,6 +256,12 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   const resumed = ["train", "--out", folder, "--resume", "--quiet", "--adapter", testAdapter];
   expectRefusal(await sdmae(...resumed, "--validation-share", "0.5"), "validation.share was 0.25, not 0.5");
   expectRefusal(await sdmae(...resumed, ...byLabels), "validation.select was validation, not labels");
+  // The videos were moved. Nothing is left to do, and the run says again how it was rated.
+  renameSync(at("walkers"), at("walked"));
+  expectRefusal(await sdmae(...resumed), `${at("walkers")} is not a folder`);
+  const again = await sdmae(...resumed, "--root", at("walked"));
+  expect(again).toMatchObject({ code: 0, stderr: "" });
+  expect(again.stdout).toBe(ran.stdout);
 });
 
 it("names the last good checkpoint if the loss becomes NaN", async () => {
