@@ -27,7 +27,10 @@ describe("the examples for Node", () => {
     const [header, ...lines] = await example("score");
     expect(header.split(/ +/)).toEqual(["frame", "seconds", "score", "where"]);
     const rows = lines.map((line) =>
-      /^ +(\d+) +(\d+\.\d) +(\d\.\d{3}) {2}row ([1-6]) of 6, column ([1-9]) of 9$/.exec(line)?.slice(1).map(Number),
+      /^ +(\d+) +(\d+\.\d) +(\d\.\d{3}) {2}row ([1-8]) of 8, column ([1-9]|1[0-2]) of 12$/
+        .exec(line)
+        ?.slice(1)
+        .map(Number),
     ) as number[][];
     expect(rows.map(([frame]) => frame)).toEqual(Array.from({ length: 40 }, (_, i) => i));
     expect(rows.map(([, seconds]) => seconds)).toEqual(Array.from({ length: 40 }, (_, i) => i / 10));

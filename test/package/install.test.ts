@@ -87,7 +87,7 @@ describe("the package", () => {
     await runIn(user, process.execPath, ...tsc, "--module", "nodenext", "--types", "node", "score.ts");
     const rows = JSON.parse(await runIn(user, process.execPath, "built/score.js")) as number[][];
     expect(rows.map(([frame, time, , ...grid]) => [frame, time, ...grid])).toEqual(
-      [0, 1, 2, 3].map((frame) => [frame, frame / 10, 6, 9]),
+      [0, 1, 2, 3].map((frame) => [frame, frame / 10, 8, 12]),
     );
     for (const [, , score] of rows) expect(score).toBeGreaterThan(0);
   });
