@@ -1,6 +1,7 @@
 // Training: the public train(), and the loop over epochs and steps behind it.
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
+import { knownTotal } from "../counted.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
@@ -305,16 +306,9 @@ class Trainer {
     return this.dataset.test.some((video) => video.labels);
   }
 
-  /** Frames of the labelled test videos; NaN if a video does not say how many it has. */
-  private get testFrameCount(): number {
-    const tested = this.dataset.test.filter((video) => video.labels);
-    return tested.reduce((sum, { frameCount }) => sum + (frameCount ?? Number.NaN), 0);
-  }
-
-  /** @param total NaN if unknown */
-  private countTestFrames(total: number): () => void {
+  private countTestFrames(total: number | undefined): () => void {
     let done = 0;
-    return () => this.options.onTestFrame?.(++done, Number.isNaN(total) ? undefined : total);
+    return () => this.options.onTestFrame?.(++done, total);
   }
 
   /** Rates the epoch's model on the validation set, tests it on labelled videos, keeps the best. */
@@ -322,7 +316,11 @@ class Trainer {
     const { run, options, dataset, config, gpu, validation } = this;
     const { signal } = options;
     const stage = this.schedule.stageOf(run.progress.epoch);
-    const onFrame = this.countTestFrames((validation?.frameCount ?? 0) + this.testFrameCount);
+    const tested = dataset.test.filter((video) => video.labels).map(({ frameCount }) => frameCount);
+    // Validation chooses among ways with one masking.
+    const maskings = validation ? 1 : config.test.maskings;
+    const counts = [validation?.frameCount ?? 0, ...Array(maskings).fill(tested).flat()];
+    const onFrame = this.countTestFrames(knownTotal(counts));
     const byLabels = config.validation.select === "labels";
     const measure = { gpu, checkpoint: run.testedCheckpoint(stage), config, stage, signal, onFrame };
     let way: Pick<TestConfig, "maskings" | "evaluation" | "score"> = config.test;

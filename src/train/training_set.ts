@@ -1,5 +1,5 @@
 // The training videos, decoded once, and where each of their frames lies.
-import { counted } from "../counted.js";
+import { counted, knownTotal } from "../counted.js";
 import { trainingObjects } from "../data/anomalies/drawn_kinds.js";
 import { drawnCount, drawObjects } from "../data/anomalies/drawn_object.js";
 import {
@@ -55,6 +55,12 @@ export interface SampleFrames {
 
 /** Progress of loading: finished frames, or drawn objects, and how many there are, if known. */
 export type OnLoad = (what: "decoded" | "searched" | "drawn", done: number, total: number | undefined) => void;
+
+/** Counts the units of a total, and reports each. */
+export function loadCounter(onLoad: OnLoad, what: Parameters<OnLoad>[0], total: number): () => void {
+  let done = 0;
+  return () => onLoad(what, ++done, total);
+}
 
 /** How drawn objects are made. */
 export interface DrawnSettings {
@@ -114,12 +120,11 @@ export class TrainingSet {
     const decoded = () => onLoad("decoded", set.frameCount, total);
     for (const video of train) {
       const { name, path } = video;
-      const source = await video.open();
-      const clip: TrainingClip = { name, path, ...(await set.store(source, signal, decoded)) };
-      for (const note of source.notes ?? []) onNotice(note);
+      const store = (source: FrameSource) => set.store(source, { signal, onFrame: decoded, onNotice });
+      const clip: TrainingClip = { name, path, ...(await store(await video.open())) };
       if (anomalies === "files" && video.abnormal) {
-        const frames = await set.store(await video.abnormal.frames(), signal, decoded);
-        const masks = await set.store(await video.abnormal.masks(), signal, decoded);
+        const frames = await store(await video.abnormal.frames());
+        const masks = await store(await video.abnormal.masks());
         checkSameNumbers(video, clip, { "abnormal frames": frames, "their masks": masks });
         clip.abnormal = { frames, masks };
       }
@@ -216,7 +221,10 @@ export class TrainingSet {
   }
 
   /** Decodes a video into the archive. @throws InputError if it has no frame */
-  private async store(source: FrameSource, signal: AbortSignal | undefined, onFrame: () => void): Promise<StoredVideo> {
+  private async store(
+    source: FrameSource,
+    { signal, onFrame, onNotice }: { signal?: AbortSignal; onFrame: () => void; onNotice: (line: string) => void },
+  ): Promise<StoredVideo> {
     const { width, height, step = 1, fps } = source;
     let sizeIndex = this.sizes.findIndex((size) => size.width === width && size.height === height);
     if (sizeIndex < 0) sizeIndex = this.sizes.push({ height, width }) - 1;
@@ -229,6 +237,7 @@ export class TrainingSet {
       onFrame();
     }
     if (video.numbers.length === 0) throw new InputError(`${source.name} has no frame`);
+    for (const note of source.notes ?? []) onNotice(note);
     return video;
   }
 
@@ -239,8 +248,7 @@ export class TrainingSet {
     onLoad: OnLoad,
   ): Promise<void> {
     const videos = this.clips.map((clip) => this.asVideo(clip));
-    let searched = 0;
-    const onFrame = () => onLoad("searched", ++searched, 2 * this.sampleCount);
+    const onFrame = loadCounter(onLoad, "searched", 2 * this.sampleCount);
     const library = await buildForegroundLibrary(videos, { signal, onFrame });
     for (const [i, clip] of library.clips.entries()) {
       const { first } = this.clips[i];
@@ -265,8 +273,7 @@ export class TrainingSet {
       }
       return cutObjectCrop(boxes, window, clip.background);
     };
-    let done = 0;
-    const onObject = () => onLoad("drawn", ++done, drawnCount);
+    const onObject = loadCounter(onLoad, "drawn", drawnCount);
     const { clip, frames } = await drawObjects(
       { clips },
       { kinds: trainingObjects, count: drawnCount, seed, cropOf, signal, onObject },
@@ -303,13 +310,9 @@ export class TrainingSet {
 
 /** Frames that will be decoded; undefined if the length of a video is unknown. */
 function expectedFrames(train: readonly DatasetVideo[], withAbnormal: boolean): number | undefined {
-  let total = 0;
-  for (const { frameCount, abnormal } of train) {
-    if (frameCount === undefined) return undefined;
-    // Abnormal frames and their masks are two more videos of the same length.
-    total += frameCount * (withAbnormal && abnormal ? 3 : 1);
-  }
-  return total;
+  // Abnormal frames and their masks are two more videos of the same length.
+  const counts = ({ frameCount, abnormal }: DatasetVideo) => Array(withAbnormal && abnormal ? 3 : 1).fill(frameCount);
+  return knownTotal(train.flatMap(counts));
 }
 
 /** @throws InputError if a part does not have the frame numbers of its video */

@@ -16,7 +16,7 @@ import { type Frame, type FrameSource, sampleStride } from "../data/frame.js";
 import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
 import { mix, uniformGenerator } from "../random.js";
-import { leastKeptFrames, type OnLoad, type TrainingClip, type TrainingSet } from "./training_set.js";
+import { leastKeptFrames, loadCounter, type OnLoad, type TrainingClip, type TrainingSet } from "./training_set.js";
 
 /** A stretch of a clip that is scored, as it is or with something abnormal in it. */
 export interface ValidationWindow {
@@ -101,12 +101,8 @@ export class ValidationSet {
         `no training clip is long enough to keep ${leastKeptFrames} frames of it apart for validation`,
       );
     const videos = kept.map((clip) => set.asVideo(clip));
-    const count = (what: "searched" | "drawn", total: number) => {
-      let done = 0;
-      return () => onLoad(what, ++done, total);
-    };
     const frames = kept.reduce((sum, { numbers }) => sum + numbers.length, 0);
-    const onFrame = count("searched", 2 * frames);
+    const onFrame = loadCounter(onLoad, "searched", 2 * frames);
     const found = await buildForegroundLibrary(videos, { cropBytes, signal, onFrame });
     const crops = found.clips.filter(({ objects }) => objects.length > 0);
     const objects = 12 * validationObjects.length;
@@ -114,15 +110,15 @@ export class ValidationSet {
       { clips: [...crops, ...found.clips.filter(({ objects }) => objects.length === 0)] },
       {
         ...{ kinds: validationObjects, count: objects, seed: mix(seed, 3), signal },
-        ...{ cropOf: keptCrop, onObject: count("drawn", objects) },
+        ...{ cropOf: keptCrop, onObject: loadCounter(onLoad, "drawn", objects) },
       },
     );
     const library = { clips: found.clips, drawn };
     // Rating a model must not take longer than an epoch.
     const share = Math.min(1, samples / wholeSamples);
-    const each = Math.max(1, Math.round(share * mostEvents));
+    const count = Math.max(1, Math.round(share * mostEvents));
     const events = validationKinds.flatMap((kind, k) => {
-      const turn = { count: each, first: k * each };
+      const turn = { count, first: k * count };
       return planEvents(kind, library, turn, mix(seed, 4, k));
     });
     const disturbed = disturbedWindows(kept, Math.max(leastDisturbedFrames, Math.round(share * mostDisturbedFrames)));

@@ -41,11 +41,17 @@ class Run {
   readonly weights: Weights[] = [];
   readonly validations: ValidationReport[] = [];
   readonly notices: string[] = [];
+  /** The last frame that was counted of each validation and its test, with their total. */
+  readonly scored: [number, number | undefined][] = [];
 
   options(): TrainOptions {
     return {
       gpu: gpu(),
       onNotice: (line) => this.notices.push(line),
+      onTestFrame: (done, total) => {
+        if (done === 1) this.scored.push([1, total]);
+        else this.scored[this.scored.length - 1] = [done, total];
+      },
       onValidation: (report) => this.validations.push(structuredClone(report)),
       onCheckpoint: (kind, checkpoint) => {
         if (kind === "latest") {
@@ -114,6 +120,9 @@ it("keeps the model of the epoch with the best figure, and says how it is scored
       rated.kinds.reduce((sum, one) => sum + of(one), 0) / 13;
     expect(rated.figure).toBeCloseTo((mean(({ auc }) => auc) + mean(({ found }) => found)) / 2, 12);
   }
+  // Three epochs are measured, then three maskings: all that was announced was scored.
+  expect(whole.scored.length).toBe(4);
+  for (const [done, total] of whole.scored) expect(done).toBe(total);
   // Labels are measured each time, but choose nothing.
   expect(tests.map((test) => [test.epoch, test.best])).toEqual([1, 2, 3].map((epoch) => [epoch, false]));
 });

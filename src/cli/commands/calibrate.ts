@@ -1,6 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
+import { knownTotal } from "../../counted.js";
 import type { FrameSource } from "../../data/frame.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
@@ -119,11 +120,8 @@ async function calibrate(
     const kind = mapForDetector(detector);
     for (const notice of scoringNotices(detector, options, isGiven, { map: kind })) say(notice);
     // 2. Scores of all videos.
-    const counts = sources.map(
-      ({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount ?? Number.NaN,
-    );
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    progress = new Progress("frames", Number.isNaN(total) ? undefined : total, options.quiet ?? false, true);
+    const counts = sources.map(({ frameCount, estimatedFrameCount }) => frameCount ?? estimatedFrameCount);
+    progress = new Progress("frames", knownTotal(counts), options.quiet ?? false, true);
     const calibration = new Calibration(detector);
     for (const source of sources) {
       const fps = options.fps ?? source.fps ?? usualFps;

@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { counted } from "../../counted.js";
+import { counted, knownTotal } from "../../counted.js";
 import type { DatasetVideo } from "../../data/dataset.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
 import { glance, type VideoFindings, verify } from "../../node/datasets/verify.js";
@@ -93,10 +93,10 @@ async function examine(
   how: { verify: boolean; skipTracks: boolean; quiet: boolean },
   signal: AbortSignal,
 ): Promise<VideoReport[]> {
-  const images = all.map(({ video }) => (video.frameCount ?? Number.NaN) * (video.mask ? 2 : 1));
-  const total = images.reduce((sum, count) => sum + count, 0);
+  // A mask is one more image per frame.
+  const images = all.flatMap(({ video: { frameCount, mask } }) => (mask ? [frameCount, frameCount] : [frameCount]));
   const progress = how.verify
-    ? new Progress("images", Number.isNaN(total) ? undefined : total, how.quiet)
+    ? new Progress("images", knownTotal(images), how.quiet)
     : new Progress("videos", all.length, how.quiet);
   const reports: VideoReport[] = [];
   try {

@@ -66,9 +66,8 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
   const detector = await Detector.open(model, { ...deviceOf(device), tune, tokenMaps: true, onNotice: say });
   const { size, score, frameScore } = detector.settings;
   const { maskings = 1, ...tested } = testedBy(detector.checkpoint.settings);
-  const settings: EvaluationSettings = {
-    ...{ ...paperEvaluation, ...frameScore, ...tested, rule: score, map: "moving-anomaly" },
-  };
+  const how = { ...paperEvaluation, ...frameScore, ...tested };
+  const settings: EvaluationSettings = { ...how, rule: score, map: "moving-anomaly" };
   const scene = sceneDatasetSettings({ ...size, fps, view, seed, train: 0, test: anomalies.length, frames, anomalies });
   const dataset = sceneDataset(scene);
   const records = await RecordStore.open(undefined, dataset, detector);

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
+import { knownTotal } from "../../counted.js";
 import { type Dataset, type DatasetVideo, measuredOn, type TestSplit } from "../../data/dataset.js";
 import type { Frame, FrameSource } from "../../data/frame.js";
 import { type MapKind, mapKinds } from "../../detector/frame_score.js";
@@ -227,12 +228,8 @@ function openDetector(
 
 /** How many frames are scored, if all videos say how many they have. */
 function frameTotal(dataset: Dataset, maskings: number): number | undefined {
-  let total = 0;
-  for (const { frameCount } of dataset.test) {
-    if (frameCount === undefined) return undefined;
-    total += frameCount * maskings;
-  }
-  return total;
+  const frames = knownTotal(dataset.test.map(({ frameCount }) => frameCount));
+  return frames && maskings * frames;
 }
 
 function onlyVideos(dataset: Dataset, names: readonly string[] | undefined): Dataset {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
+import { knownTotal } from "../../counted.js";
 import { type Dataset, type DatasetVideo, measuredOn, withReadLabels } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
@@ -127,11 +128,23 @@ function refuseIdle(
   checkMaskings(maskings, masking);
 }
 
+/** @throws InputError if files are given for drawn streets */
+function refuseFiles({ root, labels }: TrainCommandOptions): void {
+  if (root !== undefined || labels !== undefined)
+    throw new InputError("--dataset scene has no files: leave out --root and --labels");
+}
+
+/** The data of a resumed run, whose videos may have been moved. */
+function resumedSource(source: DataSource, options: TrainCommandOptions): DataSource {
+  if (source.scene) refuseFiles(options);
+  const { root, labels } = options;
+  return { ...source, ...(root !== undefined && { root }), ...(labels !== undefined && { labels }) };
+}
+
 function dataSource(options: TrainCommandOptions): DataSource {
   const { dataset, root, labels } = options;
   if (dataset === "scene") {
-    if (root !== undefined || labels !== undefined)
-      throw new InputError("--dataset scene has no files: leave out --root and --labels");
+    refuseFiles(options);
     if (options.small) throw new InputError("--small is for videos: the network of --dataset scene is small already");
     if (options.split !== "test") throw new InputError("--dataset scene has no validation split: leave out --split");
     if (options.anomalies === "files")
@@ -193,9 +206,7 @@ async function planRun(
   const { out } = options;
   const resume = options.resume ? await openRun(out) : undefined;
   if (!resume) await refuseRun(out);
-  // The videos of a run may have moved.
-  const moved = { ...(options.root && { root: options.root }), ...(options.labels && { labels: options.labels }) };
-  const source = resume ? { ...resume.source, ...moved } : dataSource(options);
+  const source = resume ? resumedSource(resume.source, options) : dataSource(options);
   // The preset depends on the layout; the scene's size depends on the preset.
   const preset = source.scene ? trainingPresets.scene : undefined;
   const opened = await openData(source, options.size ?? resume?.config.size ?? trainingPresets.scene.size);
@@ -236,8 +247,8 @@ async function trainRun(
     made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
     if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} is finished already`);
-    run = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
-    const started = run;
+    const opened = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
+    run = opened;
     const result = await train(config, dataset, {
       gpu,
       init,
@@ -253,12 +264,7 @@ async function trainRun(
       ...(resume && { resume: resume.from }),
       ...run.callbacks(),
       onKept: async (clips) => {
-        threshold = await calibrateKept(
-          clips,
-          join(out, "model.safetensors"),
-          { gpu, count: (...what) => started.count(...what) },
-          signal,
-        );
+        threshold = await calibrateKept(clips, join(out, "model.safetensors"), { gpu, run: opened }, signal);
       },
     });
     run.logWays(result);
@@ -297,7 +303,7 @@ async function trainRun(
 async function calibrateKept(
   clips: readonly DatasetVideo[],
   model: string,
-  { gpu, count }: { gpu: Gpu; count: Run["count"] },
+  { gpu, run }: { gpu: Gpu; run: Run },
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const advice = "`sdmae calibrate` makes one from more normal video";
@@ -306,10 +312,10 @@ async function calibrateKept(
   if (clocked.length < sources.length) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
   const checkpoint = await readCheckpoint([model]);
   const detector = await Detector.open(checkpoint, { gpu, tokenMaps: true, tune: false });
-  const total = clocked.reduce((sum, { source }) => sum + (source.frameCount ?? Number.NaN), 0);
-  const onFrame = count("frames scored for the threshold", Number.isNaN(total) ? undefined : total);
   try {
     checkLengths(clocked.map(({ source }) => lengthOf(source) ?? 0));
+    const total = knownTotal(clocked.map(({ source }) => source.frameCount));
+    const onFrame = run.count("frames scored for the threshold", total);
     const calibration = new Calibration(detector);
     for (const { source, fps } of clocked) await calibration.add(source, fps, signal, onFrame);
     const { normal, found, stored } = calibration.finish(checkpoint, usualAlarmsPerDay);

@@ -63,9 +63,8 @@ function shown(value: number | readonly [number, number]): string {
 /** The usual values, replaced by given options. @throws InputError for shares above 1 in total */
 export function pseudoOf(options: Partial<PseudoAnomalyOptions>, usual: PseudoAnomalyOptions): PseudoAnomalyOptions {
   const given = Object.entries(options).filter(([name, value]) => Object.hasOwn(usual, name) && value !== undefined);
-  const isGiven = (name: keyof PseudoAnomalyOptions) => given.some(([own]) => own === name);
   // The movement that was given counts, in place of a preset's.
-  const movement = isGiven("shift") ? { walk: [0, 0] as const } : {};
+  const movement = options.shift ? { walk: [0, 0] as const } : {};
   const how = { ...usual, ...movement, ...Object.fromEntries(given) };
   const { speedup, drawn, pieces } = how;
   if (speedup + drawn + pieces > 1) {

@@ -113,11 +113,12 @@ export class Run {
   /**
    * Shows the progress of some work from now on.
    * @param units what is counted, in the plural
+   * @param compiles, done as {@link Progress} takes them
    * @returns a function to call after each unit
    */
-  count(units: string, total: number | undefined): () => void {
+  count(units: string, total: number | undefined, compiles = false, done = 0): () => void {
     this.progress?.stop();
-    const progress = new Progress(units, total, this.quiet);
+    const progress = new Progress(units, total, this.quiet, compiles, done);
     this.progress = progress;
     return () => progress.advance();
   }
@@ -129,10 +130,8 @@ export class Run {
     if (!this.began) this.log.append({ type: "run", time: new Date().toISOString(), ...this.start });
     this.began = true;
     void this.show(true);
-    if (this.lastStep === 0) {
-      this.progress?.stop();
-      this.progress = new Progress("samples", steps * samples, this.quiet, true, step * samples);
-    } else if (!this.quiet) this.line(`${text} …`);
+    if (this.lastStep === 0) this.count("samples", steps * samples, true, step * samples);
+    else if (!this.quiet) this.line(`${text} …`);
   }
 
   private addStep({ steps, samples, ...report }: StepReport): void {
