@@ -53,7 +53,7 @@ const parts = {
     h(
       "p",
       { class: "about" },
-      "Pseudo-anomalies in training clips that are kept apart choose the epoch and the way of scoring. No labels are used.",
+      "Pseudo-anomalies in training clips that are kept apart choose the epoch and the way of scoring. No labels are used. An anomaly is found if its highest score exceeds that of 95\u00a0% of normal stretches as long.",
     ),
     h(
       "div",

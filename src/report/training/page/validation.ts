@@ -40,9 +40,7 @@ export function kindTable({ chosen }: Data): HTMLElement | undefined {
         h("td", found === 0 ? { class: "missed" } : {}, `${found} of ${events}`),
       ),
     );
-  const caption =
-    `Pseudo-anomalies by kind: epoch ${chosen.epoch}, ${modelOf(chosen.stage)}. ` +
-    "Found are those whose highest score exceeds that of 95\u00a0% of normal stretches as long";
+  const caption = `Pseudo-anomalies by kind: epoch ${chosen.epoch}, ${modelOf(chosen.stage)}`;
   return figures(caption, ["kind, the worst first", "AUC, %", "found"], rows);
 }
 
