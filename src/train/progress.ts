@@ -74,11 +74,16 @@ export interface Progress {
   best: BestModel | null;
   /** The same for stage 2. */
   bestStudent: BestModel | null;
+  /** Whether the number of maskings was chosen: the first thing after the last epoch. */
+  maskingsChosen: boolean;
+  /** Whether nothing is left to do. */
+  finished: boolean;
 }
 
 /** The progress of a run that has not begun. */
 export function freshProgress(): Progress {
-  return { epoch: 0, stepInEpoch: 0, step: 0, stageStep: 0, lossSum: 0, seconds: 0, best: null, bestStudent: null };
+  const begin = { epoch: 0, stepInEpoch: 0, step: 0, stageStep: 0, lossSum: 0, seconds: 0 };
+  return { ...begin, best: null, bestStudent: null, maskingsChosen: false, finished: false };
 }
 
 /** The loss, or what the model learned, is not finite. */

@@ -78,7 +78,9 @@ export class TrainingRun {
     if (data !== set.fingerprint) {
       throw new InputError(`${source} was trained on other videos than those of ${dataset.root}`);
     }
-    this.progress = progress;
+    // A run that gets more epochs is not finished any more.
+    const isOver = progress.epoch >= this.options.config.epochs;
+    this.progress = isOver ? progress : { ...progress, maskingsChosen: false, finished: false };
     this.state.scaler.set(scaler);
     Object.assign(this.state, this.layout.flatten(checkpoint.weights));
     for (const { name, offset } of this.layout.tensors()) {
@@ -234,6 +236,8 @@ function parseProgress(json: object, name: string): Progress {
     }
     read[key] = { epoch, figure, ...(way !== undefined && { way: parseWay(way, name) }) };
   }
+  // Runs of version 0.1 do not say so.
+  for (const key of ["maskingsChosen", "finished"] as const) read[key] = found[key] === true;
   return read;
 }
 

@@ -121,8 +121,10 @@ export async function train(
     const { onNotice } = options;
     const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad, onNotice });
     const validation = isValidated ? await makeValidation(set, config, options) : undefined;
-    const result = await new Trainer(config, dataset, { set, validation }, gpu, options).train();
+    const trainer = new Trainer(config, dataset, { set, validation }, gpu, options);
+    const result = await trainer.train();
     if (set.kept.length > 0) await options.onKept?.(set.kept.map((clip) => set.asVideo(clip)));
+    await trainer.finish();
     return result;
   } finally {
     if (!options.archive) await archive.close();
@@ -218,13 +220,24 @@ class Trainer {
       await reporter.abandon();
       this.stage?.close();
     }
-    if (this.validation) await this.chooseMaskings(this.validation);
+    if (this.validation && !progress.maskingsChosen) {
+      await this.chooseMaskings(this.validation);
+      progress.maskingsChosen = true;
+      await this.keepLatest();
+    }
     const checkpoint = run.modelCheckpoint();
     if (!run.best && !run.bestStudent) await options.onCheckpoint?.("model", run.asTraining(checkpoint));
     const { best, bestStudent } = progress;
     const bests = { ...(best && { best }), ...(bestStudent && { bestStudent }) };
     const { epochs, tests, validations } = reporter;
     return { checkpoint, epochs, tests, validations, ...bests };
+  }
+
+  /** Keeps that nothing is left to do. */
+  async finish(): Promise<void> {
+    if (this.run.progress.finished) return;
+    this.run.progress.finished = true;
+    await this.keepLatest();
   }
 
   /** Runs the steps that remain of this epoch. */

@@ -1,7 +1,9 @@
 // Videos in which a block walks, and the people that are cut out of such videos.
 
+import type { DrawnKind } from "../../src/data/anomalies/drawn_kinds.js";
 import type { Box } from "../../src/data/anomalies/foreground.js";
 import type { LibraryClip, MovingObject } from "../../src/data/anomalies/library.js";
+import { usualPeople } from "../../src/data/anomalies/usual_person.js";
 import type { DatasetVideo } from "../../src/data/dataset.js";
 import { fromIterable } from "../../src/data/frame.js";
 import type { BgrImage } from "../../src/data/resize.js";
@@ -24,12 +26,51 @@ export function fill(
   return image;
 }
 
-/** How a block walks. */
-export interface WalkOptions {
+/** A block that walks to the right, or to the left. */
+export interface Block {
+  /** Its left edge in the first frame. */
+  start: number;
+  top: number;
+  wide: number;
+  tall: number;
+  /** Pixels per frame. */
+  speed: number;
+}
+
+/** A video of blocks. */
+export interface BlocksOptions {
   /** Frames. */
   count?: number;
   width?: number;
   height?: number;
+  /** The light in a frame: a factor on all values. */
+  light?: (frame: number) => number;
+}
+
+/** A gray video of dark blocks that move over noise. */
+export function walkingBlocks(name: string, blocks: readonly Block[], options: BlocksOptions = {}): DatasetVideo {
+  const { count = 40, width = 120, height = 80, light = () => 1 } = options;
+  const frames = () =>
+    Array.from({ length: count }, (_, t) => {
+      const image = flat(width, height, 120);
+      for (let i = 0; i < image.data.length; i += 3) image.data.fill(118 + ((i * 7919 + t * 104729) % 5), i, i + 3);
+      for (const { start, top, wide, tall, speed } of blocks) {
+        const x = start + Math.round(speed * t);
+        fill(image, [x, top, x + wide, top + tall], 20, 20, 20);
+      }
+      return lit(image, light(t)).data;
+    });
+  return { name, path: name, frameCount: count, open: async () => fromIterable(frames, { width, height, name }) };
+}
+
+/** The same in other light: all values times a factor, or each channel times its own. */
+export function lit(image: BgrImage, light: number | Bgr): BgrImage {
+  const gains = typeof light === "number" ? [light, light, light] : light;
+  return { ...image, data: image.data.map((value, i) => Math.min(255, Math.round(gains[i % 3] * value))) };
+}
+
+/** How a block walks. */
+export interface WalkOptions extends Omit<BlocksOptions, "light"> {
   /** Height of the block; it is 10 pixels wide. */
   tall?: number;
   /** Its left edge in the first frame. */
@@ -38,16 +79,9 @@ export interface WalkOptions {
 
 /** A gray video of a block that moves over noise by `speed` pixels per frame. */
 export function walk(name: string, speed: number, options: WalkOptions = {}): DatasetVideo {
-  const { count = 40, width = 120, height = 80, tall = 24, start = 20 } = options;
-  const top = Math.round(0.5 * height - 10);
-  const frames = () =>
-    Array.from({ length: count }, (_, t) => {
-      const image = flat(width, height, 120);
-      for (let i = 0; i < image.data.length; i += 3) image.data.fill(118 + ((i * 7919 + t * 104729) % 5), i, i + 3);
-      const x = start + Math.round(speed * t);
-      return fill(image, [x, top, x + 10, top + tall], 20, 20, 20).data;
-    });
-  return { name, path: name, frameCount: count, open: async () => fromIterable(frames, { width, height, name }) };
+  const { height = 80, tall = 24, start = 20, ...others } = options;
+  const block = { start, top: Math.round(0.5 * height - 10), wide: 10, tall, speed };
+  return walkingBlocks(name, [block], { height, ...others });
 }
 
 /** Somebody in a clip: a block of 2 rx × 2 ry around x, y in frame `frame`, with its pixels. */
@@ -94,5 +128,19 @@ export function clipOf(
   return {
     ...{ name, width, height, frameCount, background: flat(width, height, background) },
     ...{ low: 17, high: 36, gray, objects },
+    usual: usualPeople(objects).usual ?? { height: height / 5, foot: height / 2, slope: 0, stride: 0.1 },
   };
+}
+
+/** A clip of drawn objects, as if they had been drawn for people so high: twice as large. */
+export function drawnClipOf(
+  size: { width: number; height: number; background: Bgr },
+  kinds: readonly DrawnKind[],
+  look: Omit<Walker, "speed">,
+  personHeight = 24,
+): LibraryClip {
+  const standing = kinds.map((): Walker => ({ ...look, speed: 0 }));
+  const clip = clipOf("drawn", size, standing, 7);
+  const objects = clip.objects.map((object, i): MovingObject => ({ ...object, drawn: kinds[i] }));
+  return { ...clip, objects, usual: { height: 2 * personHeight, foot: 0, slope: 0, stride: 0 } };
 }

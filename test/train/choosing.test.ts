@@ -153,6 +153,17 @@ it("resumed with all labels flipped ends with the same bits and the same choice"
   await expect(train(other, dataset, { gpu: gpu(), resume })).rejects.toThrow("validation.share was 0.25, not 0.3");
 });
 
+it("scores nothing again when a finished run is resumed", { timeout: 120_000 }, async () => {
+  const again = new Run();
+  const latest = openTrainingCheckpoint({ name: "latest", bytes: whole.files.get("latest")! });
+  expect(latest.training).toMatchObject({ progress: { epoch: 3, maskingsChosen: true, finished: true } });
+  const resume = { latest, best: whole.checkpoint("best"), bestStudent: whole.checkpoint("best-student") };
+  const { best, bestStudent, checkpoint } = await train(config, dataset, { ...again.options(), resume });
+  expect([best, bestStudent]).toEqual([result.best, result.bestStudent]);
+  expect(saveCheckpoint(checkpoint)).toEqual(whole.files.get("model"));
+  expect([again.scored, [...again.files.keys()]]).toEqual([[], []]);
+});
+
 it("chooses by labels if asked to, and then learns from all clips", { timeout: 120_000 }, async () => {
   // With some seeds both epochs have the same AUC.
   const byLabels: TrainingConfig = {

@@ -14,7 +14,7 @@ import { openNodeGpu } from "../../node/adapters/gpu.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
 import { Detector } from "../../node/detector.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
-import { calibrationPath } from "../../node/files/calibration_file.js";
+import { calibrationPath, readCalibration } from "../../node/files/calibration_file.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { train } from "../../node/train.js";
@@ -42,6 +42,8 @@ import {
   type DataSource,
   foundWords,
   latestName,
+  type Measured,
+  measuredBefore,
   type Rating,
   Run,
   ratingWords,
@@ -118,7 +120,8 @@ function refuseIdle(
   if (config.anomalies === "files") refuse(options.pseudo, "with --anomalies files");
   if (config.validation.select === "labels") refuse(options.validation, "with --select labels");
   else refuse(options.measure, "because validation chooses how frames are scored: add --select labels");
-  const { epochs, teacherEpochs, masking, test } = config;
+  const { epochs, teacherEpochs, masking, test, augmentation } = config;
+  if (augmentation.share === 0) refuse(options.look, "while no sample's look changes: add --augment");
   if (teacherEpochs === epochs) refuse(options.student, "without a student: --teacher-epochs is all of --epochs");
   const { score, maskedOnly, tokens, maskings, lossFloor } = given;
   if (lossFloor !== undefined && config.loss === "masked")
@@ -137,7 +140,9 @@ function refuseFiles({ root, labels }: TrainCommandOptions): void {
 /** The data of a resumed run, whose videos may have been moved. */
 function resumedSource(source: DataSource, options: TrainCommandOptions): DataSource {
   if (source.scene) refuseFiles(options);
-  const { root, labels } = options;
+  const { dataset, root, labels } = options;
+  if (dataset !== undefined && dataset !== (source.scene ? "scene" : source.dataset))
+    throw new InputError("--dataset has no effect with --resume: the run keeps its layout");
   return { ...source, ...(root !== undefined && { root }), ...(labels !== undefined && { labels }) };
 }
 
@@ -235,6 +240,14 @@ async function trainRun(
     if (!quiet) process.stderr.write(`${line}\n`);
   };
   const { source, dataset, config, resume, init } = await planRun(options, isGiven, say, signal);
+  if (resume?.progress.finished && resume.progress.epoch >= config.epochs) {
+    say(`${oneLine(out)} is finished already`);
+    const { best, bestStudent } = resume.progress;
+    const kept = { ...(best && { best }), ...(bestStudent && { bestStudent }) };
+    const stored = await readCalibration(calibrationPath(join(out, "model.safetensors")));
+    printResult(out, config, kept, await measuredBefore(out), stored ? [thresholdLine(stored)] : []);
+    return;
+  }
   for (const warning of warnings(source, dataset, config)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
   signal.addEventListener("abort", () =>
@@ -246,7 +259,6 @@ async function trainRun(
   try {
     made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
-    if (resume && resume.progress.epoch >= config.epochs) say(`${oneLine(out)} is finished already`);
     const opened = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
     run = opened;
     const result = await train(config, dataset, {
@@ -268,14 +280,9 @@ async function trainRun(
       },
     });
     run.logWays(result);
-    const ratings = run.ratings();
-    const words = finalWords(result, config, { macroAucs: run.macroAucs(), ratings });
-    await run.end("done", words);
-    console.log(words);
-    const rated = keptRating(result, ratings);
-    if (rated) console.log(foundWords(rated));
-    console.log(`model: ${join(out, "model.safetensors")}`);
-    for (const line of threshold) console.log(line);
+    const measured = run.measured();
+    await run.end("done", finalWords(result, config, measured));
+    printResult(out, config, result, measured, threshold);
   } catch (error) {
     const why = describe(error, run, resume !== undefined);
     await run?.end(error instanceof Interrupted ? "stopped" : "failed", why);
@@ -393,16 +400,34 @@ function describe(error: unknown, run: Run | undefined, resumed: boolean): strin
   return `saved at step ${run.savedStep}; continue with --resume${model}`;
 }
 
+/** Prints what a run led to. */
+function printResult(
+  out: string,
+  config: TrainingConfig,
+  result: Kept,
+  measured: Measured,
+  threshold: readonly string[],
+): void {
+  console.log(finalWords(result, config, measured));
+  const rated = keptRating(result, measured.ratings);
+  if (rated) console.log(foundWords(rated));
+  console.log(`model: ${join(out, "model.safetensors")}`);
+  for (const line of threshold) console.log(line);
+}
+
+/** The best models of a run; without them, its last epoch. */
+type Kept = Pick<TrainResult, "best" | "bestStudent"> & Partial<Pick<TrainResult, "epochs">>;
+
 /** How the kept model was rated; undefined if it never was. */
-function keptRating({ best, bestStudent }: TrainResult, ratings: ReadonlyMap<number, Rating>): Rating | undefined {
+function keptRating({ best, bestStudent }: Kept, ratings: ReadonlyMap<number, Rating>): Rating | undefined {
   const kept = (bestStudent?.figure ?? -1) > (best?.figure ?? -1) ? bestStudent : best;
   return kept && ratings.get(kept.epoch);
 }
 
 function finalWords(
-  { epochs, best, bestStudent }: TrainResult,
+  { epochs = [], best, bestStudent }: Kept,
   { test, validation }: TrainingConfig,
-  { macroAucs, ratings }: { macroAucs: ReadonlyMap<number, number>; ratings: ReadonlyMap<number, Rating> },
+  { macroAucs, ratings }: Measured,
 ): string {
   const byLabels = validation.select === "labels";
   const words = Object.entries({ "best teacher": best, "best student": bestStudent }).flatMap(([name, kept]) => {
@@ -420,9 +445,11 @@ function finalWords(
   const { scoring } = evaluation;
   if (byLabels && bestStudent && (isOfErrors(scoring) ? rule === "teacher" : scoring !== "cleaned-map"))
     words.push(`frames were scored by the teacher alone (${scoring}), so these figures say nothing about the student`);
+  if (!byLabels && best && bestStudent)
+    words.push(`of the two ways of scoring the ${bestStudent.figure > best.figure ? "student" : "teacher"}'s is kept`);
   const last = epochs.at(-1);
-  if (words.length === 0 && last)
-    words.push(`no epoch was chosen, the last one is kept; loss of the last epoch: ${last.loss.toPrecision(4)}`);
+  const loss = last && `; loss of the last epoch: ${last.loss.toPrecision(4)}`;
+  if (words.length === 0) words.push(`no epoch was chosen, the last one is kept${loss ?? ""}`);
   return words.join("; ");
 }
 

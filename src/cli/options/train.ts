@@ -170,6 +170,7 @@ export function dependentOptions() {
     student: [...named(learning, "teacher"), ...named(tests, "score")],
     validation: named(tests, "validationShare"),
     measure: [...named(tests, "score"), ...measureOptions("preset")],
+    look: named(augmentationOptions(), "augmentLight", "augmentNoise", "augmentShake"),
   };
 }
 

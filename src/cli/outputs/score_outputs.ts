@@ -16,7 +16,7 @@ import { calibrationPath, readCalibration, type StoredCalibration } from "../../
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { openInput } from "../../node/media/open.js";
 import { checkVideoPath, VideoWriter } from "../../node/media/video_writer.js";
-import { rate } from "../../report/calibration/texts.js";
+import { fold, rate } from "../../report/calibration/texts.js";
 import { VideoReport } from "../../report/evaluation/video_report.js";
 import { Painter } from "../../report/video/painter.js";
 import * as format from "../../report/web/format.js";
@@ -283,7 +283,7 @@ export class ScoreOutputs {
       throw new InputError(`${path} was made with other settings, so its scores cannot be compared: ${again}`);
     }
     const { threshold, normal, alarmsPerDay, extrapolation, map } = found;
-    const from = extrapolation > 1 ? `, extrapolated ${extrapolation.toPrecision(2)}-fold` : "";
+    const from = extrapolation > 1 ? `, extrapolated ${fold(extrapolation)}-fold` : "";
     return { threshold, normal, map, origin: `for ${rate(alarmsPerDay)}${from} (${path})` };
   }
 

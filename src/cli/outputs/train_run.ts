@@ -7,7 +7,7 @@ import type { TestSplit } from "../../data/dataset.js";
 import type { SceneCollectionOptions } from "../../data/scene/dataset.js";
 import { scoringName } from "../../detector/frame_score.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
-import { type RunEntry, TrainingLog, type ValidationEntry } from "../../node/files/training_log.js";
+import { type LogEntry, type RunEntry, TrainingLog, type ValidationEntry } from "../../node/files/training_log.js";
 import { versions } from "../../node/files/versions.js";
 import { TrainingPage, type TrainingState } from "../../report/training/page_file.js";
 import type { TrainingConfig } from "../../train/config.js";
@@ -183,16 +183,9 @@ export class Run {
     return this.savedStep === 0 && this.lastStep === 0;
   }
 
-  /** Macro-AUC by tested epoch, including those before the run was resumed. */
-  macroAucs(): Map<number, number> {
-    const tests = this.log.entries().filter((entry) => entry.type === "test");
-    return new Map(tests.flatMap(({ epoch, macroAuc }) => (macroAuc === undefined ? [] : [[epoch, macroAuc]])));
-  }
-
-  /** Ratings without labels by epoch, including those before the run was resumed. */
-  ratings(): Map<number, Rating> {
-    const rated = this.log.entries().filter((entry) => entry.type === "validation");
-    return new Map(rated.map((entry) => [entry.epoch, entry]));
+  /** What was measured after epochs, including those before the run was resumed. */
+  measured(): Measured {
+    return measuredIn(this.log.entries());
   }
 
   /** Logs how kept models are scored if that has changed: maskings are chosen after all epochs. */
@@ -273,6 +266,30 @@ const loadUnits = {
   searched: "frames searched for people",
   drawn: "objects drawn for pseudo-anomalies",
 } as const;
+
+/** What a run's log says of its epochs. */
+export interface Measured {
+  /** Macro-AUC on labelled test videos, by epoch. */
+  macroAucs: ReadonlyMap<number, number>;
+  /** Ratings without labels, by epoch. */
+  ratings: ReadonlyMap<number, Rating>;
+}
+
+/** What was measured in a run that has ended. @throws InputError if its log is damaged */
+export async function measuredBefore(folder: string): Promise<Measured> {
+  const log = await TrainingLog.open(folder);
+  log.close();
+  return measuredIn(log.entries());
+}
+
+function measuredIn(entries: readonly LogEntry[]): Measured {
+  const tests = entries.filter((entry) => entry.type === "test");
+  const rated = entries.filter((entry) => entry.type === "validation");
+  return {
+    macroAucs: new Map(tests.flatMap(({ epoch, macroAuc }) => (macroAuc === undefined ? [] : [[epoch, macroAuc]]))),
+    ratings: new Map(rated.map((entry) => [entry.epoch, entry])),
+  };
+}
 
 /** A rating without labels, as the log keeps it. */
 export type Rating = Pick<ValidationEntry, "auc" | "found" | "worst" | "kinds" | "way">;

@@ -12,7 +12,7 @@ import { type ForegroundLibrary, type LibraryClip, type MovingObject, type Objec
 import { pasteLayer, toCrop } from "./paste.js";
 
 /** Objects are drawn this many times as large as they are pasted, so that their edges stay fine. */
-export const drawnScale = 2;
+const drawnScale = 2;
 /** Frames of an object: those of a sample, and all between. */
 const frameCount = 7;
 const middle = 3;
@@ -543,6 +543,7 @@ export async function drawObjects(
     background: flatImage(width, height, style.background),
     ...drawnForeground,
     gray: style.gray,
+    usual: { height: drawnScale * style.personHeight, foot: 0, slope: 0, stride: 0 },
     objects: sheets.flatMap(({ objects: placed }, sheet) =>
       placed.map(({ object, x, y }): MovingObject => {
         const box = { ...object.box, x: object.box.x + x, y: object.box.y + y };

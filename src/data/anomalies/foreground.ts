@@ -40,6 +40,9 @@ export class EvenSample<T> {
   }
 }
 
+/** Most grey levels by which the light may differ, as a share of the threshold. */
+const mostLight = 0.75;
+
 /** Milliseconds of work between two pauses that let timers and events run. */
 const patienceMs = 30;
 
@@ -77,17 +80,20 @@ export class ForegroundFinder {
     this.scale = Math.min(1, workHeight / background.height);
     this.background = this.shrink(background);
     const counts = new Uint32Array(256);
-    for (const image of sample) for (const d of this.difference(image)) counts[d]++;
-    this.threshold = Math.min(60, Math.max(14, 6 * medianOf(counts) + 6));
+    for (const image of sample) for (const d of this.difference(image).values) counts[d]++;
+    this.threshold = Math.min(60, Math.max(14, 3 * medianOf(counts) + 8));
   }
 
   /**
    * Connected regions of foreground, in pixels of the source. They are whole (they touch no
-   * border), neither specks nor crowds, compact, and have no other foreground beside them.
+   * border), neither specks nor crowds, compact, and have no other foreground beside them. None, if
+   * the light differs so much from the background's that pasting would take one for the other.
    */
   objects(image: BgrImage): Region[] {
     const { width, height } = this.background;
-    const means = boxMean5(this.difference(image), width, height);
+    const { values, light } = this.difference(image);
+    if (light > mostLight * this.threshold) return [];
+    const means = boxMean5(values, width, height);
     const regions = connectedRegions(
       means.map((mean) => (mean > this.threshold ? 1 : 0)),
       width,
@@ -113,15 +119,39 @@ export class ForegroundFinder {
     return resizeBilinear(image, size);
   }
 
-  /** Each pixel's difference from the background: the largest of its three values'. */
-  private difference(image: BgrImage): Uint8Array {
+  /**
+   * Each pixel's difference from the background under the image's light: the largest of its three
+   * values'. And by how many grey levels the light differs.
+   */
+  private difference(image: BgrImage): { values: Uint8Array; light: number } {
     const [a, b] = [this.shrink(image).data, this.background.data];
-    const out = new Uint8Array(a.length / 3);
-    for (let i = 0, at = 0; i < out.length; i++, at += 3) {
-      out[i] = Math.max(Math.abs(a[at] - b[at]), Math.abs(a[at + 1] - b[at + 1]), Math.abs(a[at + 2] - b[at + 2]));
+    const gains = [0, 1, 2].map((channel) => usualRatio(a, b, channel));
+    const values = new Uint8Array(a.length / 3);
+    for (let i = 0, at = 0; i < values.length; i++, at += 3) {
+      let most = 0;
+      for (let c = 0; c < 3; c++) most = Math.max(most, Math.abs(a[at + c] - gains[c] * b[at + c]));
+      values[i] = Math.min(255, Math.round(most));
     }
-    return out;
+    const mean = b.reduce((sum, value) => sum + value, 0) / b.length;
+    return { values, light: Math.max(...gains.map((gain) => Math.abs(gain - 1))) * mean };
   }
+}
+
+/** Ratios are counted in steps of 1 / this. */
+const ratioSteps = 512;
+/** Darker values of a background say little about the light. */
+const leastLight = 24;
+
+/** The median ratio of two images' values in a channel, from 0 to 2; 1 if the second is dark. */
+function usualRatio(a: Uint8Array, b: Uint8Array, channel: number): number {
+  const counts = new Uint32Array(2 * ratioSteps);
+  let known = false;
+  for (let i = channel; i < b.length; i += 3) {
+    if (b[i] < leastLight) continue;
+    known = true;
+    counts[Math.min(counts.length - 1, Math.round((ratioSteps * a[i]) / b[i]))]++;
+  }
+  return known ? medianOf(counts) / ratioSteps : 1;
 }
 
 /** Whether boxes touch or nearly touch. */

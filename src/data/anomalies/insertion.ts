@@ -4,6 +4,7 @@ import { mat2d, vec2 } from "gl-matrix";
 import { sampleStride } from "../frame.js";
 import type { Box } from "./foreground.js";
 import type { LibraryClip, MovingObject } from "./library.js";
+import { footOf, heightAt } from "./usual_person.js";
 
 /** Most frames before and after its middle frame that a pseudo-anomaly lasts. */
 const mostOffset = 24;
@@ -100,12 +101,15 @@ export function insertTimeWindow(
   };
 }
 
+/** How far something moves in three frames: in frame heights, or relative to a walk. */
+export type Speed = { shift: Range } | { walk: Range };
+
 /** How a cut-out looks and moves. Pairs are the least and the greatest value. */
 export interface CutOutForm {
-  /** Its size, relative to the original's. */
+  /** Its size, relative to the original's as it would be seen at that place. */
   scale: Range;
-  /** How far it moves in three frames: in frame heights, or relative to the original's own walk. */
-  speed: { shift: Range } | { walk: Range };
+  /** A walk is the original's own; of a drawn object it is people's usual one at that place. */
+  speed: Speed;
   /** Most degrees by which it leaves the original's direction. */
   veer: number;
   /** Most degrees by which it is rotated. */
@@ -129,15 +133,26 @@ export function insertCutOut(
   cutOut: CutOutForm,
 ): Insertion {
   const [before, now, after] = object.boxes;
-  const drawn = (between(random, cutOut.scale) * scene.height) / source.height;
-  const size = Math.min(drawn, (mostHeight * scene.height) / (2 * now.ry));
   const flip = random() < 0.5 ? -1 : 1;
   const angle = (2 * random() - 1) * cutOut.rotation * degrees;
   const turn = ((2 * random() - 1) * cutOut.rotation * degrees) / 8;
 
+  // Feet stand where feet stood before. Some enter or leave at the side.
+  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
+  const [across, down] = [random() - 0.5, random() - 0.5];
+  const foot = clamp(footOf(place) + 0.1 * down * scene.height, 0, scene.height);
+  const usual = usualAt(scene, foot);
+  const asSeen = usual.height / usualAt(source, footOf(now)).height;
+  const drawn = between(random, cutOut.scale) * asSeen;
+  const size = Math.min(drawn, (mostHeight * scene.height) / (2 * now.ry));
+  const centre = vec2.fromValues(
+    clamp(place.x + across * 0.3 * scene.width, 0, scene.width),
+    clamp(foot - size * now.ry, 0, scene.height),
+  );
+
   // The direction in which it walks, a little changed. Drawn objects move where they face.
   const heading = vec2.fromValues(flip * (object.drawn ? 1 : after.x - before.x), after.y - before.y);
-  const walk = (vec2.length(heading) * size) / 2;
+  const walk = object.drawn ? usual.stride : (vec2.length(heading) * size) / 2;
   vec2.normalize(heading, heading);
   vec2.rotate(heading, heading, [0, 0], (2 * random() - 1) * cutOut.veer * degrees);
   const { speed } = cutOut;
@@ -146,12 +161,6 @@ export function insertCutOut(
   const bend = vec2.fromValues(-velocity[1], velocity[0]);
   vec2.scale(bend, bend, (2 * random() - 1) * 0.04);
 
-  // Feet stand where feet stood before. Some enter or leave at the side.
-  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
-  const centre = vec2.fromValues(
-    clamp(place.x + (random() - 0.5) * 0.3 * scene.width, 0, scene.width),
-    clamp(place.y + place.ry - size * now.ry + (random() - 0.5) * 0.1 * scene.height, 0, scene.height),
-  );
   const path = { centre, velocity, bend };
   const look = drawLook(random, scene, source, cutOut, 0.15);
   const boxOf = (phase: number) => boxAt(object.boxes, phase / sampleStride);
@@ -162,10 +171,10 @@ export function insertCutOut(
 
 /** How a piece looks and moves. */
 export interface PieceForm extends Pick<CutOutForm, "gain" | "bias"> {
-  /** Its size, relative to the object that it is cut from. */
+  /** Its size, relative to the object that it is cut from as it would be seen at that place. */
   pieceSize: Range;
-  /** How far it moves in three frames, in frame heights. */
-  shift: Range;
+  /** A walk is people's usual one at that place. */
+  speed: Speed;
   /** Where it is: near an object of the scene, or anywhere above the ground where one stands. */
   where: "near" | "anywhere";
 }
@@ -188,15 +197,17 @@ export function insertPiece(
     const box = boxAt(object.boxes, phase / sampleStride);
     return { x: box.x + dx, y: box.y + dy, rx: half, ry: half };
   };
-  const size = scene.height / source.height;
+  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
+  const usual = usualAt(scene, footOf(place));
+  const size = usual.height / usualAt(source, footOf(now)).height;
   const angle = random() * 360 * degrees;
   const turn = (2 * random() - 1) * 90 * degrees;
 
-  const [least, most] = options.shift;
+  const { speed } = options;
+  const [least, most] = "walk" in speed ? scaled(speed.walk, usual.stride / scene.height) : speed.shift;
   const velocity = vec2.fromValues(between(random, [0.5 * least, most]) * scene.height, 0);
   vec2.rotate(velocity, velocity, [0, 0], random() * 360 * degrees);
   const bend = vec2.fromValues(0, random() * 0.4 * most * scene.height);
-  const place = scene.objects.length > 0 ? pick(random, scene.objects).boxes[1] : relative(now, source, scene);
   const [across, up] = [random(), random()];
   const centre =
     options.where === "near"
@@ -209,6 +220,14 @@ export function insertPiece(
   const look = drawLook(random, scene, source, options, 0.5);
   const form = { scale: [size, size] as const, angle, turn, boxOf };
   return { scene, frame, source, object, ...look, ...moving(scene, object, path, form) };
+}
+
+const scaled = ([least, most]: Range, factor: number): Range => [least * factor, most * factor];
+
+/** Height and stride in three frames, in pixels, of people whose feet are at a row. */
+function usualAt({ usual }: LibraryClip, foot: number): { height: number; stride: number } {
+  const height = heightAt(usual, foot);
+  return { height, stride: usual.stride * height };
 }
 
 /** @param tint how much the channels' gains may differ; if either clip is gray, they do not */

@@ -7,6 +7,7 @@ import { type Frame, sampleStride } from "../frame.js";
 import type { BgrImage } from "../resize.js";
 import type { DrawnKind } from "./drawn_kinds.js";
 import { type Box, EvenSample, ForegroundFinder, medianImage, type Region } from "./foreground.js";
+import { type UsualPerson, usualPeople } from "./usual_person.js";
 
 /** The background is the median of up to twice as many frames. */
 const backgroundFrames = 12;
@@ -58,6 +59,8 @@ export interface LibraryClip {
   /** Whether its frames are gray. Then pasted pixels must be gray as well. */
   gray: boolean;
   objects: MovingObject[];
+  /** Who moves here; where nobody does, who would if the view were that of another clip. */
+  usual: UsualPerson;
 }
 
 /** The moving objects of the training videos. */
@@ -89,7 +92,7 @@ export async function buildForegroundLibrary(
   videos: readonly DatasetVideo[],
   options: LibraryOptions = {},
 ): Promise<ForegroundLibrary> {
-  const clips: LibraryClip[] = [];
+  const clips: FoundClip[] = [];
   for (const video of videos) clips.push(await readClip(video, options, videos.length));
   if (clips.every(({ objects }) => objects.length === 0)) {
     const longest = clips.reduce((at, { frameCount }, i) => (frameCount > clips[at].frameCount ? i : at), 0);
@@ -105,14 +108,24 @@ export async function buildForegroundLibrary(
         "pseudo-anomalies need a fixed camera and people or things that move, apart from each other, for a few seconds",
     );
   }
-  return { clips };
+  return { clips: clips.map((clip) => ({ ...clip, usual: clip.usual ?? usualElsewhere(clip, clips) })) };
+}
+
+/** What was found in a video; no usual person where nothing moves. */
+type FoundClip = Omit<LibraryClip, "usual"> & Partial<Pick<LibraryClip, "usual">>;
+
+/** The people of the first clip that has some, as if a clip without any had its view. */
+function usualElsewhere({ height }: FoundClip, clips: readonly FoundClip[]): UsualPerson {
+  const { usual, height: other } = clips.find((clip): clip is LibraryClip => clip.usual !== undefined)!;
+  const scale = height / other;
+  return { ...usual, height: usual.height * scale, foot: usual.foot * scale };
 }
 
 async function readClip(
   video: DatasetVideo,
   { cropBytes, signal, onFrame }: LibraryOptions,
   clipCount: number,
-): Promise<LibraryClip> {
+): Promise<FoundClip> {
   const source = await video.open();
   const { width, height } = source;
   const sample = new EvenSample<BgrImage>(backgroundFrames);
@@ -142,6 +155,7 @@ async function readClip(
       objects.push(object);
     }
   }
+  const { usual, alike } = usualPeople(objects);
   return {
     name: video.name,
     width,
@@ -151,7 +165,8 @@ async function readClip(
     low: 1.2 * finder.threshold,
     high: 2.6 * finder.threshold,
     gray: isGray(background),
-    objects: cropBytes === undefined ? usual(objects) : within(usual(objects), cropBytes / clipCount),
+    objects: cropBytes === undefined ? alike : within(alike, cropBytes / clipCount),
+    ...(usual && { usual }),
   };
 }
 
@@ -217,13 +232,6 @@ function cropImage(image: BgrImage, x: number, y: number, width: number, height:
 export function keptCrop({ crop }: MovingObject): ObjectCrop {
   if (!crop) throw new Error("the library was built without crops");
   return crop;
-}
-
-/** Leaves out objects much smaller or larger than the median: parts of people, and groups. */
-function usual(objects: readonly MovingObject[]): MovingObject[] {
-  const heights = objects.map(({ boxes }) => boxes[1].ry).sort((a, b) => a - b);
-  const middle = heights[heights.length >> 1];
-  return objects.filter(({ boxes }) => boxes[1].ry >= 0.55 * middle && boxes[1].ry <= 1.8 * middle);
 }
 
 /** As many objects as fit into `bytes`, evenly spread; at least one. */

@@ -1,7 +1,5 @@
 // Draws pseudo-anomalies: odd objects and movements made of the training videos themselves.
 
-import { quantile } from "../quantile.js";
-import { drawnScale } from "./drawn_object.js";
 import {
   between,
   type CutOutForm,
@@ -11,7 +9,7 @@ import {
   insertTimeWindow,
   pick,
   type Random,
-  type Range,
+  type Speed,
 } from "./insertion.js";
 import type { ForegroundLibrary, LibraryClip, MovingObject } from "./library.js";
 
@@ -26,7 +24,7 @@ export interface PseudoAnomalyOptions {
    * thrown, anywhere above the ground. At most 1 − {@link speedup} − {@link drawn}.
    */
   pieces: number;
-  /** Size of a piece, relative to the object that it is cut from. */
+  /** Size of a piece, relative to the object that it is cut from as it would be seen there. */
   pieceSize: readonly [number, number];
   /** How many times as fast a sped-up window runs; whole numbers. */
   speed: readonly [number, number];
@@ -42,7 +40,7 @@ export interface PseudoAnomalyOptions {
    * are decoys with the probability {@link decoys}.
    */
   objects: number;
-  /** Size of a cut-out, relative to the original's. */
+  /** Size of a cut-out, relative to the original's as it would be seen where it is pasted. */
   scale: readonly [number, number];
   /**
    * How far cut-outs, drawn objects and pieces move in three frames, as a share of the frame's
@@ -51,7 +49,7 @@ export interface PseudoAnomalyOptions {
   shift: readonly [number, number];
   /**
    * The same, relative to how far those walk that the cut-outs show; for drawn objects and pieces
-   * to how far people of the videos usually walk. So it fits any view. [0, 0]: without effect.
+   * to how far people usually walk at that place. So it fits any view. [0, 0]: without effect.
    */
   walk: readonly [number, number];
   /** Largest rotation of a cut-out, in degrees. */
@@ -85,8 +83,8 @@ export const pseudoAnomalyDefaults: PseudoAnomalyOptions = {
 
 /** Speed of a frozen cut-out, relative to the walk of the person that it was cut from. */
 const frozenSpeeds = [0.7, 2] as const;
-/** Sizes of drawn objects: they are drawn larger than people of the video. */
-const drawnSizes = [0.8 / drawnScale, 1.6 / drawnScale] as const;
+/** Sizes of drawn objects, whose parts are as large as fits people. */
+const drawnSizes = [0.8, 1.6] as const;
 
 /** Somebody who looks and walks as people do. */
 const decoyForm: CutOutForm = {
@@ -133,39 +131,21 @@ export function drawPseudoAnomaly(
   const { rotation, gain, bias } = options;
   const usual = { veer: 15, rotation, gain, bias };
   const { walk } = options;
-  const byWalk = walk[1] > 0;
-  const shift = () => (byWalk ? scaled(walk, usualWalk(library)) : options.shift);
+  const moves: Speed = walk[1] > 0 ? { walk } : { shift: options.shift };
   if (isDrawn) {
-    const speed = { shift: [0, shift()[1]] } as const;
+    const speed: Speed = "walk" in moves ? { walk: [0, moves.walk[1]] } : { shift: [0, moves.shift[1]] };
     const form = { ...usual, scale: drawnSizes, speed };
     return { kind: "drawn", ...insertCutOut(random, scene, frame, objectOf(random, [drawn]), form) };
   }
   const what = objectOf(random, sources);
   if (kind >= 1 - options.pieces) {
-    const form = { ...options, shift: shift(), where: "anywhere" } as const;
+    const form = { ...options, speed: moves, where: "anywhere" } as const;
     return { kind: "piece", ...insertPiece(random, scene, frame, what, form) };
   }
-  // No number is drawn without need, so that runs without frozen ones stay as they were.
   const still = options.frozen > 0 && random() < options.frozen;
-  const speed = still ? ({ walk: frozenSpeeds } as const) : byWalk ? { walk } : { shift: options.shift };
+  const speed = still ? { walk: frozenSpeeds } : moves;
   const cutOut = insertCutOut(random, scene, frame, what, { ...usual, scale: options.scale, speed, still });
   return { kind: still ? "frozen" : "cutout", ...cutOut };
-}
-
-const scaled = ([least, most]: Range, factor: number): Range => [least * factor, most * factor];
-
-const usualWalks = new WeakMap<ForegroundLibrary, number>();
-
-/** How far objects of the videos move in three frames: the median, in frame heights. */
-function usualWalk(library: ForegroundLibrary): number {
-  const known = usualWalks.get(library);
-  if (known !== undefined) return known;
-  const walks = library.clips.flatMap(({ objects, height }) =>
-    objects.map(({ boxes: [before, , after] }) => Math.hypot(after.x - before.x, after.y - before.y) / 2 / height),
-  );
-  const walk = walks.length > 0 ? quantile(Float64Array.from(walks), 0.5) : 0;
-  usualWalks.set(library, walk);
-  return walk;
 }
 
 /** An object of one of the clips. */

@@ -1,6 +1,5 @@
 // Pseudo-anomalies of validation: every kind of odd thing, drawn in another way than for training.
 
-import { drawnScale } from "./drawn_object.js";
 import {
   between,
   type CutOutForm,
@@ -55,8 +54,8 @@ const usualForm: CutOutForm = {
 };
 const drawnForm: CutOutForm = {
   ...usualForm,
-  scale: [0.9 / drawnScale, 1.2 / drawnScale],
-  speed: { shift: [0.008, 0.03] },
+  scale: [0.9, 1.2],
+  speed: { walk: [0.8, 2.2] },
 };
 
 /** Frames of a loop. */
@@ -96,7 +95,13 @@ export function drawValidationAnomaly(
     case "thrown": {
       const sources = sourcesFor(library, scene);
       if (sources.length === 0) return undefined;
-      const form = { pieceSize: [0.15, 0.4], shift: [0.04, 0.1], gain: [0.8, 1.2], bias: 20, where: "near" } as const;
+      const form = {
+        pieceSize: [0.15, 0.4],
+        speed: { walk: [3, 8] },
+        gain: [0.8, 1.2],
+        bias: 20,
+        where: "near",
+      } as const;
       return insertPiece(random, scene, frame, objectOf(random, sources), form);
     }
     case "trolley":
@@ -105,7 +110,7 @@ export function drawValidationAnomaly(
     case "crouched":
       return drawn();
     case "standing":
-      return drawn({ speed: { shift: [0, 0] } });
+      return drawn({ speed: { walk: [0, 0] } });
     case "odd-size":
       return person({ scale: random() < 0.5 ? [0.35, 0.55] : [1.7, 2.2] });
     case "odd-look":

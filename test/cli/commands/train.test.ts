@@ -259,9 +259,13 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   // The videos were moved. Nothing is left to do, and the run says again how it was rated.
   renameSync(at("walkers"), at("walked"));
   expectRefusal(await sdmae(...resumed), `${at("walkers")} is not a folder`);
+  const files = () => filesIn(folder).map((name) => [name, readFileSync(join(folder, name))]);
+  const before = files();
   const again = await sdmae(...resumed, "--root", at("walked"));
   expect(again).toMatchObject({ code: 0, stderr: "" });
-  expect(again.stdout).toBe(ran.stdout);
+  expect(again.stdout).toBe(ran.stdout.replace(/^no threshold: .*\n/m, ""));
+  expect(files()).toEqual(before);
+  expectRefusal(await sdmae(...resumed, "--dataset", "ped2"), "--dataset has no effect with --resume");
 });
 
 it("names the last good checkpoint if the loss becomes NaN", async () => {

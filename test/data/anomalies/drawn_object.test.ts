@@ -5,7 +5,6 @@ import {
   type DrawingStyle,
   type DrawnClip,
   drawnForeground,
-  drawnScale,
   drawObject,
   drawObjects,
 } from "../../../src/data/anomalies/drawn_object.js";
@@ -233,9 +232,11 @@ describe("drawObjects", () => {
     // The heights are 12, 24 and 40: usual is 24. A pole is 1.1 to 1.6 times as high, and two
     // pixels are around it.
     const heights = clip.objects.flatMap(({ drawn: kind, boxes }) => (kind === "pole" ? [2 * boxes[1].ry - 4] : []));
-    expect(Math.min(...heights) / (24 * drawnScale)).toBeGreaterThanOrEqual(1.1);
-    expect(Math.max(...heights) / (24 * drawnScale)).toBeLessThanOrEqual(1.6);
+    expect(Math.min(...heights) / 48).toBeGreaterThanOrEqual(1.1);
+    expect(Math.max(...heights) / 48).toBeLessThanOrEqual(1.6);
     expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(5);
+    // Objects are drawn twice as large as they are pasted, and all for the same height.
+    expect(clip.usual).toEqual({ height: 48, foot: 0, slope: 0, stride: 0 });
   });
 
   it("leaves out objects that are larger than a sheet", async () => {

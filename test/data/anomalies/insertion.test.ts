@@ -4,11 +4,14 @@ import {
   type CutOutForm,
   type Insertion,
   insertCutOut,
+  insertPiece,
   insertTimeWindow,
+  type PieceForm,
 } from "../../../src/data/anomalies/insertion.js";
+import type { LibraryClip } from "../../../src/data/anomalies/library.js";
 import { uniformGenerator } from "../../../src/random.js";
 import { pathOf, sizeOf, wayOf } from "../../support/insertions.js";
-import { clipOf, type Walker } from "../../support/walkers.js";
+import { clipOf, drawnClipOf, type Walker } from "../../support/walkers.js";
 
 const size = { width: 120, height: 80, background: [120, 120, 120] } as const;
 const walker: Walker = { frame: 10, x: 33, y: 42, rx: 5, ry: 12, speed: 1, color: [20, 20, 20] };
@@ -104,8 +107,7 @@ describe("a cut-out", () => {
   });
 
   it("of a drawn object moves where it faces, though its boxes stand still", () => {
-    const [object] = clipOf("drawn", size, [{ ...walker, speed: 0 }]).objects;
-    const drawn = { ...clipOf("drawn", size, []), objects: [{ ...object, drawn: "vehicle" as const }] };
+    const drawn = drawnClipOf(size, ["vehicle"], walker);
     const all = draws({ speed: { shift: [0.02, 0.1] } }, drawn);
     for (const insertion of all) {
       const [dx] = wayOf(insertion);
@@ -159,5 +161,204 @@ describe("a cut-out", () => {
     expect(new Set(gain).size).toBe(3);
     expect(Math.max(...gain) / Math.min(...gain)).toBeLessThan(1.15 / 0.85);
     expect(Math.abs(bias)).toBeLessThanOrEqual(10);
+  });
+});
+
+describe("in a scene with perspective", () => {
+  const large = { width: 240, height: 160, background: [120, 120, 120] } as const;
+  /** People are 12 pixels tall if their feet are at row 40, and a pixel more every five rows. */
+  const tallAt = (foot: number) => 12 + 0.2 * (foot - 40);
+  const rows = [40, 60, 80, 100, 120, 140];
+  /** All walk an eighth of their height in three frames. */
+  const people = rows.map((foot, i): Walker => {
+    const ry = tallAt(foot) / 2;
+    return { frame: 10, x: 40 + 30 * i, y: foot - ry, rx: 4, ry, speed: tallAt(foot) / 24, color: [20, 20, 20] };
+  });
+  const view = clipOf("view", large, people);
+  const again = clipOf("again", large, people);
+  const [far] = again.objects;
+  const near = again.objects[5];
+  /** The same view, in which one may only stand where this one stands. */
+  const onlyAt = (index: number): LibraryClip => ({ ...view, objects: [view.objects[index]] });
+  const range = (values: readonly number[]) => [Math.min(...values), Math.max(...values)];
+  /** The same view, twice as large, in which nobody moves. */
+  const empty: LibraryClip = {
+    ...clipOf("empty", { width: 480, height: 320, background: [120, 120, 120] }, []),
+    usual: { height: 44, foot: 180, slope: 0.2, stride: 1 / 8 },
+  };
+
+  it("has people as tall as they are where they stand", () => {
+    const { height, foot, slope, stride } = view.usual;
+    for (const [got, want] of [
+      [height, 22],
+      [foot, 90],
+      [slope, 0.2],
+      [stride, 1 / 8],
+    ])
+      expect(got).toBeCloseTo(want, 10);
+  });
+
+  describe("a cut-out", () => {
+    const plain: CutOutForm = {
+      ...{ scale: [1, 1], speed: { walk: [1, 1] }, veer: 0, rotation: 0, gain: [1, 1], bias: 0 },
+    };
+    /** Insertions, and the rows that their feet are at. */
+    const draws = (
+      scene: LibraryClip,
+      source: LibraryClip,
+      object = source.objects[0],
+      changed: Partial<CutOutForm> = {},
+    ) => {
+      const random = uniformGenerator(11);
+      return Array.from({ length: 80 }, () => {
+        const insertion = insertCutOut(random, scene, 20, { source, object }, { ...plain, ...changed });
+        const [size, way] = [sizeOf(insertion), Math.hypot(...wayOf(insertion))];
+        const foot = pathOf(insertion, [0])[0][1] + size * object.boxes[1].ry;
+        return { foot, size, way };
+      });
+    };
+
+    it("from far away is pasted near as tall as people are there, and walks accordingly", () => {
+      for (const { foot, size, way } of draws(onlyAt(5), again, far)) {
+        // Feet stand up to a twentieth of the frame's height above or below.
+        expect(Math.abs(foot - 140)).toBeLessThanOrEqual(8 + 1e-4);
+        expect(size).toBeCloseTo(tallAt(foot) / 12, 4);
+        expect(size).toBeGreaterThan(2.5);
+        // It walks 1.5 pixels in three frames.
+        expect(way).toBeCloseTo(1.5 * size, 4);
+      }
+      // The other way round, it is far smaller.
+      for (const { foot, size, way } of draws(onlyAt(0), again, near)) {
+        expect(Math.abs(foot - 40)).toBeLessThanOrEqual(8 + 1e-4);
+        expect(size).toBeCloseTo(tallAt(foot) / 32, 4);
+        expect(size).toBeLessThan(0.45);
+        expect(way).toBeCloseTo(4 * size, 4);
+      }
+    });
+
+    it("fits every place, with its scale and walk on top of that", () => {
+      const all = draws(view, again, again.objects[2], { scale: [0.5, 1.5], speed: { walk: [2, 3] } });
+      // It was cut out at row 80, where people are 20 pixels tall, and walks 2.5 pixels.
+      const scales = all.map(({ foot, size }) => (20 * size) / tallAt(foot));
+      const paces = all.map(({ size, way }) => way / (2.5 * size));
+      for (const [values, least, most] of [
+        [scales, 0.5, 1.5],
+        [paces, 2, 3],
+      ] as const) {
+        const [from, to] = range(values);
+        expect(from).toBeGreaterThanOrEqual(least - 1e-4);
+        expect(to).toBeLessThanOrEqual(most + 1e-4);
+        expect(to - from).toBeGreaterThan(0.8 * (most - least));
+      }
+      const [highest, lowest] = range(all.map(({ foot }) => foot));
+      expect([highest < 45, lowest > 135]).toEqual([true, true]);
+    });
+
+    it("keeps its share if it was unusually tall where it was cut out", () => {
+      const giant = clipOf("giant", large, [...people, { ...people[0], y: 40 - 9, ry: 9 }]);
+      const [, , , , , , object] = giant.objects;
+      expect(giant.usual.slope).toBeCloseTo(0.2, 10);
+      // 18 pixels instead of 12.
+      for (const { foot, size } of draws(onlyAt(3), giant, object)) {
+        expect(18 * size).toBeCloseTo(1.5 * tallAt(foot), 3);
+      }
+    });
+
+    it("of another view is as tall as people of the scene", () => {
+      // There, people are 24 pixels tall everywhere, on frames half as high.
+      for (const { foot, size, way } of draws(view, other)) {
+        expect(size).toBeCloseTo(tallAt(foot) / 24, 4);
+        expect(way).toBeCloseTo(1.5 * size, 4);
+      }
+    });
+
+    it("is as large in a scene without objects as people would be", () => {
+      const all = draws(empty, again, again.objects[3]);
+      for (const { foot, size, way } of all) {
+        // Its own place, at row 100 of 160, and a twentieth of the height around.
+        expect(Math.abs(foot - 200)).toBeLessThanOrEqual(16 + 1e-4);
+        // People there are 24 pixels tall, and in the scene twice as tall in the same place.
+        expect(size).toBeCloseTo((2 * tallAt(foot / 2)) / 24, 4);
+        expect(way).toBeCloseTo(3 * size, 4);
+      }
+      expect(range(all.map(({ size }) => size))[1]).toBeGreaterThan(2.05);
+    });
+
+    it("of a drawn object is as tall as people times its scale, and as fast as they usually walk", () => {
+      const drawn = drawnClipOf(large, ["trolley"], { ...walker, ry: 20 }, 30);
+      const all = draws(view, drawn, drawn.objects[0], { scale: [0.8, 1.6], speed: { walk: [0.5, 2] } });
+      // It is drawn for people of 60 pixels. People walk an eighth of their height.
+      const scales = all.map(({ foot, size }) => (60 * size) / tallAt(foot));
+      const paces = all.map(({ foot, way }) => way / (tallAt(foot) / 8));
+      for (const [values, least, most] of [
+        [scales, 0.8, 1.6],
+        [paces, 0.5, 2],
+      ] as const) {
+        const [from, to] = range(values);
+        expect(from).toBeGreaterThanOrEqual(least - 1e-4);
+        expect(to).toBeLessThanOrEqual(most + 1e-4);
+        expect(to - from).toBeGreaterThan(0.8 * (most - least));
+      }
+    });
+  });
+
+  describe("a piece", () => {
+    const thrown: PieceForm = {
+      ...{ pieceSize: [0.2, 0.4], speed: { walk: [3, 8] }, where: "near", gain: [1, 1], bias: 0 },
+    };
+    const draws = (
+      scene: LibraryClip,
+      source: LibraryClip,
+      object = source.objects[0],
+      changed: Partial<PieceForm> = {},
+    ) => {
+      const random = uniformGenerator(12);
+      return Array.from({ length: 80 }, () =>
+        insertPiece(random, scene, 20, { source, object }, { ...thrown, ...changed }),
+      );
+    };
+    const waysOf = (all: readonly Insertion[]) => range(all.map((piece) => Math.hypot(...wayOf(piece))));
+
+    it("of somebody far away is as large near as one cut out there, and as fast", () => {
+      const all = draws(onlyAt(5), again, far);
+      for (const piece of all) {
+        // People are 12 pixels tall where it is cut out, and 32 where it flies.
+        expect(sizeOf(piece)).toBeCloseTo(32 / 12, 4);
+        const { rx, ry } = piece.layer(0).box;
+        expect(rx).toBe(ry);
+        expect([ry >= 0.2 * 6, ry <= 0.4 * 6]).toEqual([true, true]);
+        // The way that it falls is at most 0.4 times the greatest speed.
+        const [[, before], [, now], [, after]] = pathOf(piece, [-3, 0, 3]);
+        expect(after - 2 * now + before).toBeGreaterThan(-1e-3);
+        expect(after - 2 * now + before).toBeLessThan(0.4 * 8 * 4 + 1e-3);
+      }
+      // People there walk four pixels in three frames.
+      const [slowest, fastest] = waysOf(all);
+      expect(slowest).toBeGreaterThanOrEqual(0.5 * 3 * 4 - 1e-3);
+      expect(fastest).toBeLessThanOrEqual(8 * 4 + 1e-3);
+      expect(fastest - slowest).toBeGreaterThan(0.8 * (8 - 1.5) * 4);
+      // Far away they walk 1.5 pixels, and are 12 pixels tall.
+      const there = draws(onlyAt(0), again, near);
+      for (const piece of there) expect(sizeOf(piece)).toBeCloseTo(12 / 32, 4);
+      expect(waysOf(there)[0]).toBeGreaterThanOrEqual(0.5 * 3 * 1.5 - 1e-3);
+      expect(waysOf(there)[1]).toBeLessThanOrEqual(8 * 1.5 + 1e-3);
+    });
+
+    it("moves a share of the frame's height if asked for that, wherever it is", () => {
+      for (const index of [0, 5]) {
+        const [slowest, fastest] = waysOf(draws(onlyAt(index), again, far, { speed: { shift: [0.05, 0.1] } }));
+        expect(slowest).toBeGreaterThanOrEqual(0.5 * 0.05 * 160 - 1e-3);
+        expect(fastest).toBeLessThanOrEqual(0.1 * 160 + 1e-3);
+        expect(fastest - slowest).toBeGreaterThan(0.8 * 0.075 * 160);
+      }
+    });
+
+    it("is as large in a scene without objects as people would be", () => {
+      const all = draws(empty, again, again.objects[3]);
+      for (const piece of all) expect(sizeOf(piece)).toBeCloseTo(2, 4);
+      // At row 100 of 160, people walk three pixels in three frames: six in the scene.
+      expect(waysOf(all)[0]).toBeGreaterThanOrEqual(0.5 * 3 * 6 - 1e-3);
+      expect(waysOf(all)[1]).toBeLessThanOrEqual(8 * 6 + 1e-3);
+    });
   });
 });

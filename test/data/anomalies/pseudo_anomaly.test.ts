@@ -1,7 +1,6 @@
 import { mat2d } from "gl-matrix";
 import { describe, expect, it } from "vitest";
 import { parseSafetensors } from "../../../src/checkpoint/safetensors.js";
-import { EvenSample, medianImage } from "../../../src/data/anomalies/foreground.js";
 import {
   buildForegroundLibrary,
   type ForegroundLibrary,
@@ -11,11 +10,10 @@ import { pasteFor, pasteLayer, toView } from "../../../src/data/anomalies/paste.
 import { drawDecoy, drawPseudoAnomaly, pseudoAnomalyDefaults } from "../../../src/data/anomalies/pseudo_anomaly.js";
 import { coveredValues, cutObject, pasteCutOut } from "../../../src/data/anomalies/ubnormal.js";
 import { resizeBilinear } from "../../../src/data/resize.js";
-import { InputError } from "../../../src/errors.js";
 import { uniformGenerator } from "../../../src/random.js";
 import { fixture } from "../../support/fixtures.js";
 import { pathOf, sizeOf, wayOf } from "../../support/insertions.js";
-import { clipOf, fill, flat, type Walker, walk } from "../../support/walkers.js";
+import { clipOf, drawnClipOf, fill, flat, type Walker, walk } from "../../support/walkers.js";
 
 describe("resizeBilinear", () => {
   const { tensors } = parseSafetensors(fixture("preprocess.safetensors"), "preprocess.safetensors");
@@ -65,24 +63,6 @@ describe("the UBnormal procedure", () => {
     const cutOut = fill(flat(3, 3, 0), [1, 0, 2, 1], 160, 160, 160);
     const { data } = pasteCutOut(flat(3, 3, 0), flat(3, 3, 0), cutOut);
     expect([data[3], data[0], data[12]]).toEqual([(160 * 4 + 8) >> 4, (160 * 4 + 8) >> 4, (160 * 2 + 8) >> 4]);
-  });
-});
-
-describe("the background", () => {
-  it("is the median over time", async () => {
-    const images = [9, 200, 11, 10, 10].map((value) => flat(4, 3, value));
-    expect((await medianImage(images)).data).toEqual(flat(4, 3, 10).data);
-  });
-
-  it("comes from evenly spread frames, whatever the length", () => {
-    for (const length of [1, 7, 8, 9, 100, 1000]) {
-      const sample = new EvenSample<number>(4);
-      for (let i = 0; i < length; i++) sample.add(i);
-      const step = (sample.items[1] ?? 1) - sample.items[0];
-      expect(sample.items).toEqual(sample.items.map((_, i) => i * step));
-      expect(sample.items.length).toBeLessThanOrEqual(8);
-      expect(sample.items.at(-1)! + step).toBeGreaterThanOrEqual(length);
-    }
   });
 });
 
@@ -157,51 +137,11 @@ describe("pasteLayer", () => {
   });
 });
 
-describe("the library", () => {
-  it("finds moving objects and their places in all three frames", async () => {
-    const { clips } = await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e6 });
-    const [clip] = clips as [LibraryClip];
-    expect([clip.frameCount, clip.gray, clip.background.data[(40 * 120 + 60) * 3] >> 2]).toEqual([40, true, 30]);
-    expect(clip.objects.length).toBeGreaterThan(20);
-    for (const { frame, boxes, crop } of clip.objects) {
-      for (const [i, box] of boxes.entries()) {
-        const x = 20 + Math.round(1.5 * (frame + 3 * (i - 1))) + 5;
-        expect(Math.abs(box.x - x)).toBeLessThanOrEqual(1);
-        expect(Math.abs(box.y - 42)).toBeLessThanOrEqual(1);
-        expect([box.rx >= 5 && box.rx <= 7.5, box.ry >= 12 && box.ry <= 14.5]).toEqual([true, true]);
-        // The crop shows the object there.
-        const image = crop!.frames[3 * i];
-        const inCrop = ((42 - crop!.y) * image.width + (x - crop!.x)) * 3;
-        expect(image.data[inCrop]).toBe(20);
-        expect(crop!.background.data[inCrop]).toBeGreaterThan(100);
-      }
-    }
-  });
-
-  it("keeps as many crops as fit", async () => {
-    const all = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1e9 })).clips[0].objects;
-    const size = all.reduce((sum, { crop }) => sum + 8 * crop!.background.data.length, 0);
-    const half = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: size / 2 })).clips[0].objects;
-    expect(half.length).toBe(Math.floor(all.length / 2));
-    // At least one, so that there is somebody to paste.
-    const one = (await buildForegroundLibrary([walk("a", 1.5)], { cropBytes: 1 })).clips[0].objects;
-    expect(one.length).toBe(1);
-    expect(all).toContainEqual(one[0]);
-  });
-
-  it("refuses videos in which nothing moves", async () => {
-    await expect(buildForegroundLibrary([walk("a", 0)])).rejects.toThrow(InputError);
-    await expect(buildForegroundLibrary([walk("a", 0), walk("b", 0)])).rejects.toThrow(
-      /^no moving foreground was found in the 2 /,
-    );
-  });
-});
-
+const size = { width: 120, height: 80, background: [120, 120, 120] } as const;
 const walker: Walker = { frame: 10, x: 60, y: 42, rx: 5, ry: 12, speed: 1, color: [20, 20, 20] };
 
 describe("drawDecoy", () => {
   it("lets somebody of another clip walk as people do there", async () => {
-    const size = { width: 120, height: 80, background: [120, 120, 120] } as const;
     const scene = clipOf("scene", size, [walker]);
     // In the other clip, which is twice as large, he walks three pixels a frame.
     const large = { width: 240, height: 160, background: [120, 120, 120] } as const;
@@ -211,9 +151,9 @@ describe("drawDecoy", () => {
     for (let i = 0; i < 100; i++) {
       const decoy = drawDecoy(random, { clips: [scene, other] }, { clip: 0, frame: 20 })!;
       expect([decoy.kind, decoy.source, decoy.frame]).toEqual(["decoy", other, 20]);
-      // As large as there, on frames half as large.
-      expect(sizeOf(decoy)).toBeGreaterThanOrEqual(0.5 * 0.95 - 1e-5);
-      expect(sizeOf(decoy)).toBeLessThanOrEqual(0.5 * 1.05 + 1e-5);
+      // People of the scene are 24 pixels high, those of the other clip 40.
+      expect(sizeOf(decoy)).toBeGreaterThanOrEqual(0.6 * 0.95 - 1e-5);
+      expect(sizeOf(decoy)).toBeLessThanOrEqual(0.6 * 1.05 + 1e-5);
       const [dx, dy] = wayOf(decoy);
       expect(Math.abs(dy)).toBeLessThan(1e-4);
       expect(Math.sign(dx)).toBe(Math.sign(decoy.layer(0).affine[0]));
@@ -347,22 +287,31 @@ describe("drawPseudoAnomaly", () => {
     }
   });
 
-  it("moves cut-outs relative to their own walk, pieces relative to the usual one", async () => {
+  it("moves cut-outs relative to their own walk, pieces and drawn objects relative to the usual one", async () => {
     const { clips } = await library;
     const random = uniformGenerator(10);
-    const byWalk = { ...options, speedup: 0, pieces: 0.5, walk: [2, 3] as const };
-    // "a" walks by 1.5 pixels a frame, "b" by 0.4. More objects are found of one of them.
-    const walks = clips.flatMap(({ objects }) => objects.map(({ boxes }) => Math.abs(boxes[2].x - boxes[0].x) / 2));
+    const drawn = drawnClipOf(size, ["box"], walker);
+    const byWalk = { ...options, speedup: 0, drawn: 0.3, pieces: 0.4, walk: [2, 3] as const };
+    // How far people of the scene walk in three frames, all in the same row: "a" walks by 1.5
+    // pixels a frame. Cut-outs are of "b", which walks by 0.4.
+    const walks = clips[0].objects.map(({ boxes }) => Math.abs(boxes[2].x - boxes[0].x) / 2);
     const usual = walks.sort((a, b) => a - b)[walks.length >> 1];
-    for (let i = 0; i < 60; i++) {
-      const anomaly = drawPseudoAnomaly(random, { clips }, { clip: 0, frame: 20 }, byWalk)!;
+    expect(Math.abs(usual - 4.5)).toBeLessThanOrEqual(0.5);
+    const kinds = new Set<string>();
+    for (let i = 0; i < 100; i++) {
+      const anomaly = drawPseudoAnomaly(random, { clips, drawn }, { clip: 0, frame: 20 }, byWalk)!;
+      kinds.add(anomaly.kind);
       const way = Math.hypot(...wayOf(anomaly));
       const [before, , after] = anomaly.object.boxes;
       const own = (sizeOf(anomaly) * Math.hypot(after.x - before.x, after.y - before.y)) / 2;
-      const [least, most] = anomaly.kind === "piece" ? [usual, 3 * usual] : [2 * own, 3 * own];
-      expect(way).toBeGreaterThan(least - 1e-3);
-      expect(way).toBeLessThan(most + 1e-3);
+      const ranges: Record<string, [number, number]> = {
+        ...{ cutout: [2 * own, 3 * own], piece: [usual, 3 * usual], drawn: [0, 3 * usual] },
+      };
+      const [least, most] = ranges[anomaly.kind];
+      expect(way, anomaly.kind).toBeGreaterThan(least - 1e-3);
+      expect(way, anomaly.kind).toBeLessThan(most + 1e-3);
     }
+    expect([...kinds].sort()).toEqual(["cutout", "drawn", "piece"]);
   });
 
   it("draws a cut-out if t − 3k does not exist: of another clip, or of the only one", async () => {
@@ -381,7 +330,7 @@ describe("drawPseudoAnomaly", () => {
   it("draws the kinds in the shares asked for", async () => {
     const { clips } = await library;
     const random = uniformGenerator(5);
-    const drawn = clipOf("drawn", { width: 120, height: 80, background: [120, 120, 120] }, [walker]);
+    const drawn = drawnClipOf(size, ["box"], walker);
     const shares = { ...options, speedup: 0.2, drawn: 0.3, pieces: 0.1, frozen: 0.25 };
     const count = 2000;
     const countsOf = (library: ForegroundLibrary, how = shares) => {
@@ -409,8 +358,11 @@ describe("drawPseudoAnomaly", () => {
   it("draws frozen people at about the speed of a walk, and drawn objects of another scale", async () => {
     const { clips } = await library;
     const random = uniformGenerator(6);
-    const drawn = clipOf("drawn", { width: 120, height: 80, background: [120, 120, 120] }, [walker]);
+    const drawn = drawnClipOf(size, ["box"], walker);
     const how = { ...options, speedup: 0, drawn: 0.5, frozen: 1, scale: [0.9, 1.1] } as const;
+    // All objects of a clip are about as high.
+    const heights = clips[0].objects.map(({ boxes }) => 2 * boxes[1].ry).sort((a, b) => a - b);
+    const people = heights[heights.length >> 1];
     const kinds = new Set<string>();
     for (let i = 0; i < 200; i++) {
       const anomaly = drawPseudoAnomaly(random, { clips, drawn }, { clip: 0, frame: 20 }, how)!;
@@ -426,9 +378,9 @@ describe("drawPseudoAnomaly", () => {
       } else {
         expect([anomaly.source, shown.size > 2]).toEqual([drawn, true]);
         expect(way / 80).toBeLessThanOrEqual(options.shift[1] + 1e-5);
-        // Drawn twice as large as people are, pasted 0.8 to 1.6 times as large as those.
-        expect(sizeOf(anomaly)).toBeGreaterThanOrEqual(0.4 - 1e-5);
-        expect(sizeOf(anomaly)).toBeLessThanOrEqual(0.8 + 1e-5);
+        // Drawn for people of 48 pixels, pasted 0.8 to 1.6 times as large as those of the scene.
+        expect(sizeOf(anomaly)).toBeGreaterThanOrEqual((0.8 * people) / 48 - 1e-5);
+        expect(sizeOf(anomaly)).toBeLessThanOrEqual((1.6 * people) / 48 + 1e-5);
       }
     }
     expect([...kinds].sort()).toEqual(["drawn", "frozen"]);

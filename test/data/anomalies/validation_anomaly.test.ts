@@ -9,15 +9,14 @@ import {
 } from "../../../src/data/anomalies/validation_anomaly.js";
 import { uniformGenerator } from "../../../src/random.js";
 import { sizeOf, wayOf } from "../../support/insertions.js";
-import { clipOf, type Walker } from "../../support/walkers.js";
+import { clipOf, drawnClipOf, type Walker } from "../../support/walkers.js";
 
 const size = { width: 200, height: 160, background: [120, 120, 120] } as const;
 /** 24 of 160 pixels high, so that one may become 2.2 times as large. */
 const walker: Walker = { frame: 30, x: 80, y: 82, rx: 5, ry: 12, speed: 1, color: [20, 20, 20] };
 const scene = clipOf("scene", size, [walker], 60);
 const other = clipOf("other", size, [{ ...walker, speed: -0.5 }], 60);
-const drawn = clipOf("drawn", size, Array(validationObjects.length).fill({ ...walker, speed: 0, ry: 20 }), 7);
-for (const [i, object] of drawn.objects.entries()) object.drawn = validationObjects[i];
+const drawn = drawnClipOf(size, validationObjects, { ...walker, ry: 20 }, 24);
 const library: ForegroundLibrary = { clips: [scene, other], drawn };
 const place = { clip: 0, frame: 30 };
 
@@ -157,11 +156,12 @@ describe("kinds of people: somebody of another clip", () => {
       return ry / 12;
     });
     expectWithin(halves, 0.15, 0.4);
-    expectWithin(
-      all.map((insertion) => Math.hypot(...wayOf(insertion)) / 160),
-      0.5 * 0.04,
-      0.1,
-    );
+    // People of the scene are as large as those of the other clip.
+    for (const insertion of all) expect(sizeOf(insertion)).toBeCloseTo(1, 5);
+    // They walk three pixels in three frames.
+    const paces = all.map((insertion) => Math.hypot(...wayOf(insertion)) / 3);
+    expectWithin(paces, 0.5 * 3, 8);
+    expect(Math.max(...paces)).toBeGreaterThan(7.5);
     // The affine's rotation changes from frame to frame.
     const angleOf = ({ layer }: Insertion, offset: number) =>
       Math.atan2(layer(offset).affine[1], layer(offset).affine[0]);
@@ -184,9 +184,10 @@ describe("kinds of drawn objects", () => {
       }
       // They are drawn twice as large as people.
       expectWithin(all.map(sizeOf), 0.45, 0.6);
-      const ways = all.map((insertion) => Math.hypot(...wayOf(insertion)) / 160);
-      if (kind === "standing") expect(Math.max(...ways)).toBeLessThan(1e-6);
-      else expectWithin(ways, 0.008, 0.03);
+      // People of the scene walk three pixels in three frames.
+      const paces = all.map((insertion) => Math.hypot(...wayOf(insertion)) / 3);
+      if (kind === "standing") expect(Math.max(...paces)).toBeLessThan(1e-6);
+      else expectWithin(paces, 0.8, 2.2);
       for (const insertion of all) {
         if (kind === "standing") continue;
         expect(Math.sign(wayOf(insertion)[0])).toBe(Math.sign(insertion.layer(0).affine[0]));
