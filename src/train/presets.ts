@@ -99,7 +99,8 @@ const smallPatch = 16;
 
 /**
  * Settings that train on two CPU cores in less than an hour, whatever the videos are: a network of
- * 1.4 M parameters at about 128x192 pixels, and all kinds of pseudo-anomalies.
+ * 1.4 M parameters at about 128x192 pixels, and all kinds of pseudo-anomalies. The learning rate is
+ * for a start from the weights of `models/scene.safetensors`; fresh ones need a higher one.
  * @param base the layout's preset
  * @param video size of the videos, whose aspect ratio the input gets about
  */
@@ -109,25 +110,25 @@ export function smallTraining(base: TrainingConfig, video: Size): TrainingConfig
     ...base,
     model: { ...scene.model, patch: smallPatch },
     size,
-    maskRatio: gridMaskRatio(size, smallPatch, 0.25),
+    maskRatio: gridMaskRatio(size, smallPatch, 0.1),
     masking: "random",
     dropout: 0,
     batch: 8,
     epochSamples: 2048,
     epochs: 12,
     teacherEpochs: 12,
-    optimizer: { ...base.optimizer, learningRate: 2e-3 },
+    optimizer: { ...base.optimizer, learningRate: 7e-4 },
     schedule: "cosine",
     warmup: 0.3,
-    anomalyShare: 0.5,
+    anomalyShare: 0.75,
     pseudo: {
       ...pseudoAnomalyDefaults,
-      ...{ speedup: 0.4, drawn: 0.15, pieces: 0.05, frozen: 0.15, objects: 3, speed: [2, 4], scale: [0.8, 2.2] },
+      ...{ speedup: 0.25, drawn: 0.15, pieces: 0.3, frozen: 0.15, objects: 3, speed: [2, 4], scale: [0.8, 2.2] },
       ...{ walk: [1.7, 5], rotation: 12, gain: [0.75, 1.3], bias: 25 },
     },
     augmentation: { ...base.augmentation, share: 0.3 },
-    maskGrowth: 3,
-    test: { ...base.test, every: 2 },
+    maskGrowth: 6,
+    test: { ...base.test, every: 4 },
   };
 }
 

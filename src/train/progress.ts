@@ -30,6 +30,7 @@ export interface EpochReport {
 
 /** What is known after a test. */
 export interface TestReport {
+  /** 0: the initial weights. */
   epoch: number;
   stage: 1 | 2;
   result: EvaluationResult;
@@ -40,6 +41,7 @@ export interface TestReport {
 
 /** What is known after a model was rated without labels. */
 export interface ValidationReport {
+  /** 0: the initial weights. */
   epoch: number;
   stage: 1 | 2;
   result: ValidationResult;
@@ -50,6 +52,7 @@ export interface ValidationReport {
 
 /** The best model of a stage, and what it was chosen by. */
 export interface BestModel {
+  /** 0: the initial weights. */
   epoch: number;
   /** 0…1: the validation's figure, or the micro-AUC on labelled test videos. */
   figure: number;
@@ -211,20 +214,18 @@ export class Reporter {
     this.listeners.onEpoch?.(report);
   }
 
-  /** Reports a test of the current epoch's model. */
-  test(result: EvaluationResult, best: boolean): void {
-    const { epoch } = this.progress;
-    const stage = this.schedule.stageOf(epoch);
-    const report = { epoch: epoch + 1, stage, result, best, seconds: this.seconds() };
+  /** Reports a test of the model after an epoch; 0: of the initial weights. */
+  test(epoch: number, result: EvaluationResult, best: boolean): void {
+    const stage = this.schedule.stageOf(Math.max(0, epoch - 1));
+    const report = { epoch, stage, result, best, seconds: this.seconds() };
     this.tests.push(report);
     this.listeners.onTest?.(report);
   }
 
-  /** Reports the rating of the current epoch's model. */
-  validation(result: ValidationResult, best: boolean): void {
-    const { epoch } = this.progress;
-    const stage = this.schedule.stageOf(epoch);
-    const report = { epoch: epoch + 1, stage, result, best, seconds: this.seconds() };
+  /** Reports the rating of the model after an epoch; 0: of the initial weights. */
+  validation(epoch: number, result: ValidationResult, best: boolean): void {
+    const stage = this.schedule.stageOf(Math.max(0, epoch - 1));
+    const report = { epoch, stage, result, best, seconds: this.seconds() };
     this.validations.push(report);
     this.listeners.onValidation?.(report);
   }

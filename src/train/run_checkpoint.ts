@@ -100,14 +100,15 @@ export class TrainingRun {
 
   /**
    * Keeps the current model if its figure is the best of its stage so far.
+   * @param epoch finished epochs
    * @param way how it is scored, if that was chosen too
    * @returns whether it is
    */
-  keepIfBest(stage: 1 | 2, figure: number | undefined, way?: ScoringWay): boolean {
+  keepIfBest(epoch: number, stage: 1 | 2, figure: number | undefined, way?: ScoringWay): boolean {
     const key = stage === 1 ? "best" : "bestStudent";
     const { progress, state } = this;
     if (figure === undefined || !(figure > (progress[key]?.figure ?? -1))) return false;
-    progress[key] = { epoch: progress.epoch + 1, figure, ...(way && { way }) };
+    progress[key] = { epoch, figure, ...(way && { way }) };
     this[key] = { trained: state.trained, running: state.running };
     return true;
   }
@@ -175,7 +176,7 @@ export class TrainingRun {
       onlyMaskedTokens: config.test.maskedOnly,
       dataset: datasetName,
       // As the original counts: finished epochs, from 0.
-      epoch: Math.floor(step / schedule.stepsPerEpoch) - 1,
+      ...(step >= schedule.stepsPerEpoch && { epoch: Math.floor(step / schedule.stepsPerEpoch) - 1 }),
       tested: testsOf(config, this.way),
     };
     return {

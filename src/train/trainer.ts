@@ -205,13 +205,14 @@ class Trainer {
     const { run, reporter, options } = this;
     const { progress } = run;
     try {
+      if (options.init && !options.resume && this.validation && this.schedule.stageOf(0) === 1) await this.measure(0);
       while (progress.epoch < this.config.epochs) {
         await this.finishSteps();
         await this.readState();
         reporter.epoch();
         if (this.schedule.isTestEpoch(progress.epoch) && (this.validation || this.hasLabels)) {
           await this.keepLatest();
-          await this.measure();
+          await this.measure(progress.epoch + 1);
         }
         this.beginNextEpoch();
         await this.keepLatest();
@@ -324,11 +325,15 @@ class Trainer {
     return () => this.options.onTestFrame?.(++done, total);
   }
 
-  /** Rates the epoch's model on the validation set, tests it on labelled videos, keeps the best. */
-  private async measure(): Promise<void> {
+  /**
+   * Rates the model on the validation set, tests it on labelled videos, keeps the best.
+   * @param epoch finished epochs; 0: the initial weights are measured, so that training never ends
+   *   with a worse model than it began with
+   */
+  private async measure(epoch: number): Promise<void> {
     const { run, options, dataset, config, gpu, validation } = this;
     const { signal } = options;
-    const stage = this.schedule.stageOf(run.progress.epoch);
+    const stage = this.schedule.stageOf(Math.max(0, epoch - 1));
     const tested = dataset.test.filter((video) => video.labels).map(({ frameCount }) => frameCount);
     // Validation chooses among ways with one masking.
     const maskings = validation ? 1 : config.test.maskings;
@@ -340,8 +345,8 @@ class Trainer {
     if (validation) {
       const parts = await scoreValidation(measure, validation, 1);
       const rated = chooseScoring(parts, scoringsOf(stage));
-      const best = run.keepIfBest(stage, rated.figure, rated.way);
-      this.reporter.validation(rated, best);
+      const best = run.keepIfBest(epoch, stage, rated.figure, rated.way);
+      this.reporter.validation(epoch, rated, best);
       if (best) await this.keepBest(stage);
       const { rule, smoothing, maskings, ...scoring } = rated.way;
       way = {
@@ -353,9 +358,9 @@ class Trainer {
     if (!this.hasLabels) return;
     const result = await testModel(measure, dataset, way);
     // Labels choose only if that was asked for.
-    const best = byLabels && run.keepIfBest(stage, result.microAuc);
+    const best = byLabels && run.keepIfBest(epoch, stage, result.microAuc);
     if (best) await this.keepBest(stage);
-    this.reporter.test(result, best);
+    this.reporter.test(epoch, result, best);
   }
 
   private async keepBest(stage: 1 | 2): Promise<void> {

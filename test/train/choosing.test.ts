@@ -164,6 +164,33 @@ it("scores nothing again when a finished run is resumed", { timeout: 120_000 }, 
   expect([again.scored, [...again.files.keys()]]).toEqual([[], []]);
 });
 
+it("rates the weights that it starts from, and keeps them if no epoch is better", { timeout: 120_000 }, async () => {
+  const init = whole.checkpoint("best").weights;
+  const { maskings: _, ...way } = result.best!.way!;
+  for (const learningRate of [1e-12, 0.05]) {
+    const run = new Run();
+    const optimizer = { ...config.optimizer, learningRate };
+    const once: TrainingConfig = { ...config, epochs: 1, teacherEpochs: 1, optimizer };
+    const { best, validations, tests, checkpoint } = await train(once, dataset, { ...run.options(), init });
+    const [before, after] = validations.map((report) => report.result.figure);
+    // The same weights on the same anomalies as in the first run.
+    expect(before).toBe(result.best!.figure);
+    expect(validations.map(({ epoch, stage, best }) => [epoch, stage, best])).toEqual([
+      [0, 1, true],
+      [1, 1, after > before],
+    ]);
+    expect(tests.map(({ epoch }) => epoch)).toEqual([0, 1]);
+    if (after > before) {
+      expect(best).toMatchObject({ epoch: 1, figure: after });
+    } else {
+      expect(best).toMatchObject({ epoch: 0, figure: before, way });
+      expect(checkpoint.weights).toEqual(init);
+      expect(checkpoint.settings.epoch).toBe(0);
+    }
+    expect(run.checkpoint("model").weights).toEqual(checkpoint.weights);
+  }
+});
+
 it("chooses by labels if asked to, and then learns from all clips", { timeout: 120_000 }, async () => {
   // With some seeds both epochs have the same AUC.
   const byLabels: TrainingConfig = {

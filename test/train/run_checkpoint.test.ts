@@ -35,7 +35,7 @@ function endEpoch(run: TrainingRun, stage: 1 | 2, figure: number | undefined, wa
   const number = run.progress.epoch + 1;
   const { trained, running } = run.state;
   run.state = { ...run.state, trained: trained.map(() => number), running: running.map(() => number) };
-  const best = run.keepIfBest(stage, figure, way);
+  const best = run.keepIfBest(number, stage, figure, way);
   run.progress.epoch++;
   return best;
 }

@@ -17,6 +17,7 @@ import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, readCalibration } from "../../node/files/calibration_file.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
+import { packageFile } from "../../node/files/package_files.js";
 import { train } from "../../node/train.js";
 import { support } from "../../report/calibration/texts.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
@@ -40,6 +41,7 @@ import {
 } from "../options/train.js";
 import {
   type DataSource,
+  epochName,
   foundWords,
   latestName,
   type Measured,
@@ -113,6 +115,10 @@ function refuseIdle(
     const found = idle.find(isGiven);
     if (found) throw new InputError(`${found.long} has no effect ${why}`);
   };
+  const { init, small } = given;
+  for (const [name, value] of Object.entries({ "--init": init, "--small": small })) {
+    if (resumes && value !== undefined) throw new InputError(`${name} has no effect with --resume`);
+  }
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
   if (resumes) refuse(options.split, "with --resume: the run keeps its split");
   if (!scene) refuse(options.scene, "without --dataset scene");
@@ -226,7 +232,7 @@ async function planRun(
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);
   if (resume) checkCanResume(resume.config, config, join(out, latestName));
-  const init = options.init === undefined || resume ? undefined : await readInit(options.init, config.model);
+  const init = resume ? undefined : await initialWeights(options, config, say);
   return { source, dataset, config, resume, init };
 }
 
@@ -336,7 +342,24 @@ async function calibrateKept(
   }
 }
 
-/** Weights to start from. @throws InputError if they are of another network */
+/** What `--small` starts from: the model of the drawn streets. */
+const smallInit = packageFile("models", "scene.safetensors");
+
+/** Weights to start from; undefined: fresh ones. @throws InputError if they are of another network */
+async function initialWeights(
+  { init, small }: TrainCommandOptions,
+  { model }: TrainingConfig,
+  say: (line: string) => void,
+): Promise<Checkpoint["weights"] | undefined> {
+  if (init === "none" || (init === undefined && !small)) return undefined;
+  if (init !== undefined) return readInit(init, model);
+  const weights = await readInit(smallInit, model).catch((error: unknown) => {
+    throw error instanceof InputError ? new InputError(`${error.message}; --init none: from fresh weights`) : error;
+  });
+  say(`starts from the weights of ${smallInit} (--init none: from fresh ones)`);
+  return weights;
+}
+
 async function readInit(path: string, model: TrainingConfig["model"]): Promise<Checkpoint["weights"]> {
   const { config, weights } = await readCheckpoint([path], model.heads).catch((error: unknown) => {
     throw error instanceof InputError ? new InputError(`--init ${error.message}`) : error;
@@ -435,7 +458,7 @@ function finalWords(
     const { epoch, figure, way } = kept;
     if (!byLabels) {
       const rated = ratings.get(epoch);
-      return [`${name}: epoch ${epoch}${rated ? `, ${ratingWords({ ...rated, ...(way && { way }) })}` : ""}`];
+      return [`${name}: ${epochName(epoch)}${rated ? `, ${ratingWords({ ...rated, ...(way && { way }) })}` : ""}`];
     }
     const macroAuc = macroAucs.get(epoch);
     const macro = macroAuc === undefined ? "" : `, macro-AUC ${percent(macroAuc, 2)}`;

@@ -237,7 +237,10 @@ function learningOptions(): Option[] {
       "mixed stores activations as float16 and weights as float32; needs an adapter with float16 (shader-f16)",
     ).choices(["float32", "mixed"]),
     new Option("--seed <n>", "seed of weights, order, masks, dropout and anomalies").argParser(wholeNumber(0)),
-    new Option("--init <file>", "start from the weights of a checkpoint with the same sizes (default: fresh weights)"),
+    new Option(
+      "--init <file>",
+      "start from the weights of a checkpoint with the same sizes, or none: from fresh weights (default: none; with --small, models/scene.safetensors)",
+    ),
   ];
 }
 

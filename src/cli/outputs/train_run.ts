@@ -102,8 +102,7 @@ export class Run {
         this.state = { ...this.state, text: "testing" };
         void this.show(true);
       },
-      onTestFrame: (done, total) =>
-        this.progress?.advance(0, `testing, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`),
+      onTestFrame: (done, total) => this.countTested(done, total),
       onTest: (report) => this.addTest(report),
       onValidation: (report) => this.addValidation(report),
       onCheckpoint: (kind, checkpoint) => this.keep(kind, checkpoint),
@@ -123,12 +122,24 @@ export class Run {
     return () => progress.advance();
   }
 
+  private countTested(done: number, total: number | undefined): void {
+    // Initial weights are measured before any step of this start, maskings perhaps too.
+    if (this.lastStep === 0 && done === 1) this.count("frames scored", total);
+    if (this.lastStep === 0) this.progress?.advance();
+    else this.progress?.advance(0, `testing, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`);
+  }
+
+  /** Logs this start, once. */
+  private begin(): void {
+    if (!this.began) this.log.append({ type: "run", time: new Date().toISOString(), ...this.start });
+    this.began = true;
+  }
+
   private beginStage(stage: 1 | 2, step: number, steps: number, samples: number): void {
     const text = `compiling the kernels of stage ${stage}`;
     this.state = { state: "running", text, epochs: this.config.epochs };
     [this.meanLoss, this.lowestLoss] = [Number.NaN, Number.POSITIVE_INFINITY];
-    if (!this.began) this.log.append({ type: "run", time: new Date().toISOString(), ...this.start });
-    this.began = true;
+    this.begin();
     void this.show(true);
     if (this.lastStep === 0) this.count("samples", steps * samples, true, step * samples);
     else if (!this.quiet) this.line(`${text} …`);
@@ -156,6 +167,7 @@ export class Run {
   }
 
   private addTest({ result, ...report }: TestReport): void {
+    this.begin();
     const { microAuc, macroAuc, notes } = result;
     const figures = { ...(microAuc !== undefined && { microAuc }), ...(macroAuc !== undefined && { macroAuc }) };
     this.log.append({ type: "test", ...report, ...figures });
@@ -163,18 +175,21 @@ export class Run {
     this.lastSeconds = report.seconds;
     if (!this.quiet) {
       const best = report.best ? ", the best so far" : "";
-      this.line(`epoch ${report.epoch}: micro-AUC ${percent(microAuc, 2)}, macro-AUC ${percent(macroAuc, 2)}${best}`);
+      this.line(
+        `${epochName(report.epoch)}: micro-AUC ${percent(microAuc, 2)}, macro-AUC ${percent(macroAuc, 2)}${best}`,
+      );
     }
     void this.show(true);
   }
 
   private addValidation({ result, ...report }: ValidationReport): void {
+    this.begin();
     const { figure, auc, found, worst, way, kinds, disturbances } = result;
     const figures = { figure, auc, found, worst, way: { ...way }, kinds, disturbances };
     this.log.append({ type: "validation", ...report, ...figures });
     this.lastSeconds = report.seconds;
     if (!this.quiet)
-      this.line(`epoch ${report.epoch}: ${ratingWords(result)}${report.best ? ", the best so far" : ""}`);
+      this.line(`${epochName(report.epoch)}: ${ratingWords(result)}${report.best ? ", the best so far" : ""}`);
     void this.show(true);
   }
 
@@ -293,6 +308,9 @@ function measuredIn(entries: readonly LogEntry[]): Measured {
 
 /** A rating without labels, as the log keeps it. */
 export type Rating = Pick<ValidationEntry, "auc" | "found" | "worst" | "kinds" | "way">;
+
+/** "epoch 3", or "epoch 0 (the initial weights)". */
+export const epochName = (epoch: number) => (epoch === 0 ? "epoch 0 (the initial weights)" : `epoch ${epoch}`);
 
 /** A rating without labels in one line. */
 export function ratingWords({ auc, found, worst, kinds, way }: Rating): string {

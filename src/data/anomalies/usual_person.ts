@@ -36,10 +36,12 @@ const mostNearer = 3;
 export function usualPeople<T extends Moving>(objects: readonly T[]): { usual?: UsualPerson; alike: T[] } {
   if (objects.length === 0) return { alike: [] };
   const line = usualHeights(objects);
-  const alike = objects.filter(({ boxes: [, now] }) => {
+  const near = objects.filter(({ boxes: [, now] }) => {
     const ratio = (2 * now.ry) / heightAt(line, footOf(now));
     return ratio >= 0.55 && ratio <= 1.8;
   });
+  // Of two that differ much, neither is known to be the usual one.
+  const alike = near.length > 0 ? near : [...objects];
   const strides = alike.map(({ boxes: [before, now, after] }) => {
     return Math.hypot(after.x - before.x, after.y - before.y) / 2 / heightAt(line, footOf(now));
   });

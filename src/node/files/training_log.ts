@@ -111,6 +111,7 @@ export type LogEntry = RunEntry | StepEntry | EpochEntry | TestEntry | Validatio
 
 type Check = (value: unknown) => boolean;
 const whole: Check = (value) => Number.isInteger(value) && (value as number) >= 1;
+const count: Check = (value) => value === 0 || whole(value);
 /** JSON has null for a number that is not finite. */
 const number: Check = (value) => typeof value === "number" || value === null;
 const maybeNumber: Check = (value) => value === undefined || number(value);
@@ -135,7 +136,7 @@ const kindShape = shaped({
   kind: text,
   auc: share,
   events: whole,
-  found: (value) => value === 0 || whole(value),
+  found: count,
 } satisfies Record<keyof LoggedKind, Check>);
 const disturbance = shaped({ disturbance: text, falseAlarms: share } satisfies Record<keyof LoggedDisturbance, Check>);
 const kind: Check = (value) => kindShape(value) && (value as LoggedKind).found <= (value as LoggedKind).events;
@@ -156,7 +157,7 @@ const fields: {
   },
   epoch: { epoch: whole, stage: whole, loss: number, seconds: number, steps: whole },
   test: {
-    epoch: whole,
+    epoch: count,
     stage: whole,
     microAuc: maybeNumber,
     macroAuc: maybeNumber,
@@ -164,7 +165,7 @@ const fields: {
     seconds: number,
   },
   validation: {
-    epoch: whole,
+    epoch: count,
     stage: whole,
     figure: share,
     auc: share,

@@ -268,6 +268,28 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   expectRefusal(await sdmae(...resumed, "--dataset", "ped2"), "--dataset has no effect with --resume");
 });
 
+it("starts from the bundled model with --small, unless told otherwise", async () => {
+  await walkers(at("street"));
+  const short = ["--small", "--epochs", "1", "--epoch-samples", "8", "--anomalies", "none", "--adapter", testAdapter];
+  const args = ["train", "--root", at("street"), ...short, ...byLabels];
+  const [from, fresh] = [
+    await sdmae(...args, "--out", at("from")),
+    await sdmae(...args, "--out", at("fresh"), "--init", "none"),
+  ];
+  expect([from, fresh]).toMatchObject([{ code: 0 }, { code: 0 }]);
+  expect(from.stderr).toMatch(
+    /^starts from the weights of .*models\/scene\.safetensors \(--init none: from fresh ones\)$/m,
+  );
+  expect(fresh.stderr).not.toContain("starts from");
+  const lossOf = (folder: string) => entriesOf(at(folder)).find(({ type }) => type === "step")!.loss as number;
+  expect(lossOf("from")).toBeLessThan(0.8 * lossOf("fresh"));
+  const other = ["--out", at("other"), "--width", "64"];
+  expectRefusal(await sdmae(...args, ...other), "--width 128 instead of 64; --init none: from fresh weights");
+  const resumed = ["train", "--out", at("from"), "--resume"];
+  expectRefusal(await sdmae(...resumed, "--small"), "--small has no effect with --resume");
+  expectRefusal(await sdmae(...resumed, "--init", "none"), "--init has no effect with --resume");
+});
+
 it("names the last good checkpoint if the loss becomes NaN", async () => {
   const folder = at("diverged");
   const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];

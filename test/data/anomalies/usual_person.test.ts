@@ -34,6 +34,16 @@ describe("the usual person", () => {
     expect(usualOf(row)).toMatchObject({ height: 26, slope: 0 });
   });
 
+  it("leaves out who is far smaller or larger, but not everybody", () => {
+    const of = (...heights: readonly number[]) => {
+      const objects = heights.map((height) => somebody(100, height));
+      return usualPeople(objects).alike.map((object) => heights[objects.indexOf(object)]);
+    };
+    expect(of(10, 16.5, 30, 30, 31, 54, 56)).toEqual([16.5, 30, 30, 31, 54]);
+    expect(of(10, 100)).toEqual([10, 100]);
+    expect(usualPeople([])).toEqual({ alike: [] });
+  });
+
   it("is never smaller where one is nearer", () => {
     const reversed = rows.map((foot) => somebody(foot, 60 - 0.25 * (foot - 100)));
     // The median of heights is at the median of rows, 107.5.

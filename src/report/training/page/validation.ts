@@ -11,6 +11,10 @@ type Kind = Chosen["kinds"][number];
 /** Whose model a stage trains. */
 export const modelOf = (stage: number | null) => (stage === 2 ? "student" : "teacher");
 
+/** "epoch 3, teacher", or "epoch 0 (the initial weights), teacher". */
+const modelAfter = (epoch: number | null, stage: number | null) =>
+  `epoch ${epoch}${epoch === 0 ? " (the initial weights)" : ""}, ${modelOf(stage)}`;
+
 /** Which epoch says how the model is scored, and how; undefined before the first validation. */
 export function chosenWay({ chosen, validations, state }: Data): HTMLElement | undefined {
   if (!chosen) return undefined;
@@ -20,7 +24,7 @@ export function chosenWay({ chosen, validations, state }: Data): HTMLElement | u
   return h(
     "p",
     { class: "way" },
-    h("b", {}, `${state.state === "done" ? "Chosen" : "Best so far"}: epoch ${epoch}, ${modelOf(stage)}. `),
+    h("b", {}, `${state.state === "done" ? "Chosen" : "Best so far"}: ${modelAfter(epoch, stage)}. `),
     `${wayWords(way)}${why}`,
   );
 }
@@ -40,7 +44,7 @@ export function kindTable({ chosen }: Data): HTMLElement | undefined {
         h("td", found === 0 ? { class: "missed" } : {}, `${found} of ${events}`),
       ),
     );
-  const caption = `Pseudo-anomalies by kind: epoch ${chosen.epoch}, ${modelOf(chosen.stage)}`;
+  const caption = `Pseudo-anomalies by kind: ${modelAfter(chosen.epoch, chosen.stage)}`;
   return figures(caption, ["kind, the worst first", "AUC, %", "found"], rows);
 }
 
