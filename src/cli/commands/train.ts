@@ -345,7 +345,7 @@ async function calibrateKept(
 /** What `--small` starts from: the model of the drawn streets. */
 const smallInit = packageFile("models", "scene.safetensors");
 
-/** Weights to start from; undefined: fresh ones. @throws InputError if they are of another network */
+/** Weights to start from; absent: fresh ones. @throws InputError if they are of another network */
 async function initialWeights(
   { init, small }: TrainCommandOptions,
   { model }: TrainingConfig,

@@ -47,6 +47,11 @@ export function outcome(
   return score >= threshold ? "false positive" : "no alarm";
 }
 
+/** The position of the highest score, of equal ones the first; 0 without scores. */
+export function highestOf(scores: Numbers): number {
+  return scores.reduce<number>((best, score, i) => ((score ?? -Infinity) > (scores[best] ?? -Infinity) ? i : best), 0);
+}
+
 /** The picture nearest to a position; undefined without pictures. */
 export function nearestPicture(strip: readonly Picture[], index: number): Picture | undefined {
   let best: Picture | undefined;

@@ -1,7 +1,7 @@
 // The player: one video with its picture, its plot of scores, and a slider.
 import { h, named } from "../../web/dom.js";
 import * as format from "../../web/format.js";
-import { nearestPicture, outcome, type Video } from "./model.js";
+import { highestOf, nearestPicture, outcome, type Video } from "./model.js";
 import { LayeredPicture } from "./picture.js";
 import { ScorePlot } from "./score_plot.js";
 
@@ -61,8 +61,8 @@ export class Player {
     this.showMap();
   }
 
-  /** Shows a video, at its first frame or at another. */
-  open(video: Video, index = 0): void {
+  /** Shows a video, at its highest score or at another frame. */
+  open(video: Video, index = highestOf(video.scores)): void {
     this.stop();
     if (video !== this.video) {
       this.video = video;
