@@ -2,7 +2,7 @@
 // Trains a small model on procedurally drawn streets and saves it.
 //   node examples/node/train.js [FILE] [EPOCHS]
 // FILE is where the model goes, by default street.safetensors in the folder for temporary files.
-// A few epochs show how it works; the bundled model took 24 epochs on 120 streets.
+// A few epochs show how it works; the bundled model took 32 epochs on 120 streets.
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -115,10 +115,7 @@ function refuseIdle(
     const found = idle.find(isGiven);
     if (found) throw new InputError(`${found.long} has no effect ${why}`);
   };
-  const { init, small } = given;
-  for (const [name, value] of Object.entries({ "--init": init, "--small": small })) {
-    if (resumes && value !== undefined) throw new InputError(`${name} has no effect with --resume`);
-  }
+  if (resumes && given.init !== undefined) throw new InputError("--init has no effect with --resume");
   if (resumes) refuse(options.scene, "with --resume: the run keeps its streets");
   if (resumes) refuse(options.split, "with --resume: the run keeps its split");
   if (!scene) refuse(options.scene, "without --dataset scene");
@@ -225,9 +222,12 @@ async function planRun(
   const dataset = { ...opened, test: await withReadLabels(opened.test, signal) };
   if (dataset.train.length === 0) throw new InputError(`${oneLine(dataset.root)} has no training videos`);
   const usual = preset ?? trainingPresets[dataset.layout as TrainingPresetName];
-  const base = resume?.config ?? (options.small ? await small(usual, dataset) : usual);
+  const begun = options.small ? await small(usual, dataset) : usual;
   const hasFiles = dataset.train.some((video) => video.abnormal);
-  const config = configured(options, { ...base, ...(!resume && hasFiles && { anomalies: "files" as const }) }, say);
+  // A resumed run has its own settings. Those of --small must be the same, as all options must.
+  const resumed = resume && (options.small ? { ...begun, microBatch: resume.config.microBatch } : resume.config);
+  const base = resumed ?? { ...begun, ...(hasFiles && { anomalies: "files" as const }) };
+  const config = configured(options, base, say);
   refuseIdle(options, isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
   checkAnomalies(dataset, config.anomalies);

@@ -403,7 +403,8 @@ export function configured(
       microBatch: options.microBatch,
       epochSamples: options.epochSamples,
       epochs: options.epochs,
-      teacherEpochs: options.teacherEpochs ?? (options.resume ? undefined : teacherShare(options.epochs, base)),
+      teacherEpochs:
+        options.teacherEpochs ?? (options.resume && !options.small ? undefined : teacherShare(options.epochs, base)),
       teacher: options.teacher,
       schedule: options.schedule,
       warmup: options.warmup,

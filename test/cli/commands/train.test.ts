@@ -286,7 +286,8 @@ it("starts from the bundled model with --small, unless told otherwise", async ()
   const other = ["--out", at("other"), "--width", "64"];
   expectRefusal(await sdmae(...args, ...other), "--width 128 instead of 64; --init none: from fresh weights");
   const resumed = ["train", "--out", at("from"), "--resume"];
-  expectRefusal(await sdmae(...resumed, "--small"), "--small has no effect with --resume");
+  expectRefusal(await sdmae(...resumed, "--small"), "epochs was 1, not 12");
+  expect(await sdmae(...resumed, ...short, ...byLabels)).toMatchObject({ code: 0 });
   expectRefusal(await sdmae(...resumed, "--init", "none"), "--init has no effect with --resume");
 });
 
