@@ -85,7 +85,9 @@ describe("the examples for Node", () => {
 
   it("cameras: raises an alarm for each camera and counts its frames", async () => {
     const lines = await example("cameras");
-    const alarms = lines.map((line) => /^camera ([123]), \d\.\d s: score (\d\.\d{3})$/.exec(line)?.slice(1).map(Number));
+    const alarms = lines.map((line) =>
+      /^camera ([123]), \d\.\d s: score (\d\.\d{3})$/.exec(line)?.slice(1).map(Number),
+    );
     const counts = lines.map((line) => /^camera ([123]): (\d+) frames above 0\.3$/.exec(line)?.slice(1).map(Number));
     const shown = alarms.flatMap((alarm) => (alarm ? [alarm] : []));
     for (const [, score] of shown) expect(score).toBeGreaterThanOrEqual(0.3);
