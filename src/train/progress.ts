@@ -214,18 +214,16 @@ export class Reporter {
     this.listeners.onEpoch?.(report);
   }
 
-  /** Reports a test of the model after an epoch; 0: of the initial weights. */
-  test(epoch: number, result: EvaluationResult, best: boolean): void {
-    const stage = this.schedule.stageOf(Math.max(0, epoch - 1));
-    const report = { epoch, stage, result, best, seconds: this.seconds() };
+  /** Reports a test of the model after an epoch. */
+  test(after: Pick<TestReport, "epoch" | "stage">, result: EvaluationResult, best: boolean): void {
+    const report = { ...after, result, best, seconds: this.seconds() };
     this.tests.push(report);
     this.listeners.onTest?.(report);
   }
 
-  /** Reports the rating of the model after an epoch; 0: of the initial weights. */
-  validation(epoch: number, result: ValidationResult, best: boolean): void {
-    const stage = this.schedule.stageOf(Math.max(0, epoch - 1));
-    const report = { epoch, stage, result, best, seconds: this.seconds() };
+  /** Reports the rating of the model after an epoch. */
+  validation(after: Pick<ValidationReport, "epoch" | "stage">, result: ValidationResult, best: boolean): void {
+    const report = { ...after, result, best, seconds: this.seconds() };
     this.validations.push(report);
     this.listeners.onValidation?.(report);
   }

@@ -237,7 +237,7 @@ function parseProgress(json: object, name: string): Progress {
     }
     read[key] = { epoch, figure, ...(way !== undefined && { way: parseWay(way, name) }) };
   }
-  // Runs of version 0.1 do not say so.
+  // Checkpoints that are older than these fields lack them.
   for (const key of ["maskingsChosen", "finished"] as const) read[key] = found[key] === true;
   return read;
 }

@@ -346,7 +346,7 @@ class Trainer {
       const parts = await scoreValidation(measure, validation, 1);
       const rated = chooseScoring(parts, scoringsOf(stage));
       const best = run.keepIfBest(epoch, stage, rated.figure, rated.way);
-      this.reporter.validation(epoch, rated, best);
+      this.reporter.validation({ epoch, stage }, rated, best);
       if (best) await this.keepBest(stage);
       const { rule, smoothing, maskings, ...scoring } = rated.way;
       way = {
@@ -360,7 +360,7 @@ class Trainer {
     // Labels choose only if that was asked for.
     const best = byLabels && run.keepIfBest(epoch, stage, result.microAuc);
     if (best) await this.keepBest(stage);
-    this.reporter.test(epoch, result, best);
+    this.reporter.test({ epoch, stage }, result, best);
   }
 
   private async keepBest(stage: 1 | 2): Promise<void> {

@@ -20,6 +20,7 @@ import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { train } from "../../node/train.js";
 import { support } from "../../report/calibration/texts.js";
+import { epochName } from "../../report/training/best.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
 import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
 import { DivergedError } from "../../train/progress.js";
@@ -41,7 +42,6 @@ import {
 } from "../options/train.js";
 import {
   type DataSource,
-  epochName,
   foundWords,
   latestName,
   type Measured,

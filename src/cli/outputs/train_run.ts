@@ -9,6 +9,7 @@ import { scoringName } from "../../detector/frame_score.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import { type LogEntry, type RunEntry, TrainingLog, type ValidationEntry } from "../../node/files/training_log.js";
 import { versions } from "../../node/files/versions.js";
+import { epochName } from "../../report/training/best.js";
 import { TrainingPage, type TrainingState } from "../../report/training/page_file.js";
 import type { TrainingConfig } from "../../train/config.js";
 import type { TrainingPresetName } from "../../train/presets.js";
@@ -308,9 +309,6 @@ function measuredIn(entries: readonly LogEntry[]): Measured {
 
 /** A rating without labels, as the log keeps it. */
 export type Rating = Pick<ValidationEntry, "auc" | "found" | "worst" | "kinds" | "way">;
-
-/** "epoch 3", or "epoch 0 (the initial weights)". */
-export const epochName = (epoch: number) => (epoch === 0 ? "epoch 0 (the initial weights)" : `epoch ${epoch}`);
 
 /** A rating without labels in one line. */
 export function ratingWords({ auc, found, worst, kinds, way }: Rating): string {

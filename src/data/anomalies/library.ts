@@ -59,7 +59,7 @@ export interface LibraryClip {
   /** Whether its frames are gray. Then pasted pixels must be gray as well. */
   gray: boolean;
   objects: MovingObject[];
-  /** Who moves here; where nobody does, who would if the view were that of another clip. */
+  /** How tall people are here. Where nobody moves, the people of another clip, at its scale. */
   usual: UsualPerson;
 }
 

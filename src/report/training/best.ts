@@ -1,4 +1,4 @@
-// Which tests and validations of a run stand out.
+// Which tests and validations of a run stand out, and what their epochs are called.
 
 /** The best test or validation of each stage: the last one that was better than all before it. */
 export function bestOf<T extends { best: boolean; stage: number | null }>(list: readonly T[]): T[] {
@@ -15,3 +15,6 @@ export function chosenTests<T extends { best: boolean; epoch: number | null; sta
   const epochs = new Set(bestOf(validations).map(({ epoch }) => epoch));
   return tests.filter(({ epoch }) => epochs.has(epoch));
 }
+
+/** "epoch 3", or "epoch 0 (the initial weights)". */
+export const epochName = (epoch: number | null) => `epoch ${epoch}${epoch === 0 ? " (the initial weights)" : ""}`;

@@ -181,6 +181,13 @@ describe("in a scene with perspective", () => {
   /** The same view, in which one may only stand where this one stands. */
   const onlyAt = (index: number): LibraryClip => ({ ...view, objects: [view.objects[index]] });
   const range = (values: readonly number[]) => [Math.min(...values), Math.max(...values)];
+  /** All lie between two values, and fill most of what is between. */
+  const expectSpread = (values: readonly number[], least: number, most: number) => {
+    const [from, to] = range(values);
+    expect(from).toBeGreaterThanOrEqual(least - 1e-4);
+    expect(to).toBeLessThanOrEqual(most + 1e-4);
+    expect(to - from).toBeGreaterThan(0.8 * (most - least));
+  };
   /** The same view, twice as large, in which nobody moves. */
   const empty: LibraryClip = {
     ...clipOf("empty", { width: 480, height: 320, background: [120, 120, 120] }, []),
@@ -241,15 +248,8 @@ describe("in a scene with perspective", () => {
       // It was cut out at row 80, where people are 20 pixels tall, and walks 2.5 pixels.
       const scales = all.map(({ foot, size }) => (20 * size) / tallAt(foot));
       const paces = all.map(({ size, way }) => way / (2.5 * size));
-      for (const [values, least, most] of [
-        [scales, 0.5, 1.5],
-        [paces, 2, 3],
-      ] as const) {
-        const [from, to] = range(values);
-        expect(from).toBeGreaterThanOrEqual(least - 1e-4);
-        expect(to).toBeLessThanOrEqual(most + 1e-4);
-        expect(to - from).toBeGreaterThan(0.8 * (most - least));
-      }
+      expectSpread(scales, 0.5, 1.5);
+      expectSpread(paces, 2, 3);
       const [highest, lowest] = range(all.map(({ foot }) => foot));
       expect([highest < 45, lowest > 135]).toEqual([true, true]);
     });
@@ -290,15 +290,8 @@ describe("in a scene with perspective", () => {
       // It is drawn for people of 60 pixels. People walk an eighth of their height.
       const scales = all.map(({ foot, size }) => (60 * size) / tallAt(foot));
       const paces = all.map(({ foot, way }) => way / (tallAt(foot) / 8));
-      for (const [values, least, most] of [
-        [scales, 0.8, 1.6],
-        [paces, 0.5, 2],
-      ] as const) {
-        const [from, to] = range(values);
-        expect(from).toBeGreaterThanOrEqual(least - 1e-4);
-        expect(to).toBeLessThanOrEqual(most + 1e-4);
-        expect(to - from).toBeGreaterThan(0.8 * (most - least));
-      }
+      expectSpread(scales, 0.8, 1.6);
+      expectSpread(paces, 0.5, 2);
     });
   });
 

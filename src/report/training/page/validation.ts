@@ -2,6 +2,7 @@
 // pseudo-anomaly.
 import { h } from "../../web/dom.js";
 import * as format from "../../web/format.js";
+import { epochName } from "../best.js";
 import type { Data } from "./plots.js";
 import { disturbanceWords, kindWords, wayWords } from "./words.js";
 
@@ -12,8 +13,7 @@ type Kind = Chosen["kinds"][number];
 export const modelOf = (stage: number | null) => (stage === 2 ? "student" : "teacher");
 
 /** "epoch 3, teacher", or "epoch 0 (the initial weights), teacher". */
-const modelAfter = (epoch: number | null, stage: number | null) =>
-  `epoch ${epoch}${epoch === 0 ? " (the initial weights)" : ""}, ${modelOf(stage)}`;
+const modelAfter = (epoch: number | null, stage: number | null) => `${epochName(epoch)}, ${modelOf(stage)}`;
 
 /** Which epoch says how the model is scored, and how; undefined before the first validation. */
 export function chosenWay({ chosen, validations, state }: Data): HTMLElement | undefined {
