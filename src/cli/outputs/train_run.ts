@@ -55,6 +55,8 @@ export class Run {
   private warned = false;
   /** Whether training began. Before that the log has no entry of this start. */
   private began = false;
+  /** Names of the checkpoints that this start wrote. */
+  private readonly checkpoints = new Set<string>();
 
   private constructor(
     private readonly folder: string,
@@ -233,7 +235,7 @@ export class Run {
    * Removes the files of a run without a step; its folder too, if the run made it and it is empty.
    */
   async remove(madeFolder: boolean): Promise<void> {
-    const names = [settingsName, "log.jsonl", "index.html", "curves.js"];
+    const names = [settingsName, "log.jsonl", "index.html", "curves.js", ...this.checkpoints];
     await Promise.allSettled(names.map((name) => rm(join(this.folder, name), { force: true })));
     if (madeFolder) await rmdir(this.folder).catch(() => undefined);
   }
@@ -257,13 +259,14 @@ export class Run {
   }
 
   private async keep(kind: CheckpointKind, checkpoint: TrainingCheckpoint): Promise<void> {
-    if (kind === "model") {
-      await writeFileAtomic(join(this.folder, "model.safetensors"), saveCheckpoint(checkpoint.checkpoint));
-      this.hasModel = true;
-      return;
-    }
-    await writeFileAtomic(join(this.folder, `checkpoint-${kind}.safetensors`), saveTrainingCheckpoint(checkpoint));
-    if (kind === "latest") this.savedStep = this.lastStep;
+    const isModel = kind === "model";
+    const name = isModel ? "model.safetensors" : `checkpoint-${kind}.safetensors`;
+    this.checkpoints.add(name);
+    const bytes = isModel ? saveCheckpoint(checkpoint.checkpoint) : saveTrainingCheckpoint(checkpoint);
+    await writeFileAtomic(join(this.folder, name), bytes);
+    if (isModel) this.hasModel = true;
+    // Before the first step of a resumed run, what is kept is of the step it was resumed at.
+    if (kind === "latest" && this.lastStep > 0) this.savedStep = this.lastStep;
   }
 
   /** Updates the page, at most every {@link pageEvery} seconds unless `now`. */
