@@ -34,7 +34,12 @@ await build({
 });
 await build({
   ...shared,
-  entryPoints: { node: "src/node/index.ts", cli: "src/cli/index.ts", bench: "src/bench/index.ts" },
+  entryPoints: {
+    node: "src/node/index.ts",
+    cli: "src/cli/index.ts",
+    bench: "src/bench/index.ts",
+    engine: "src/server/engine/main.ts",
+  },
   platform: "node",
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",

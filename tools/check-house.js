@@ -22,6 +22,7 @@ const floors = [
   ["core.ts"],
   ["node"],
   ["report", "fixture"],
+  ["server"],
   ["cli"],
   ["bench"],
 ];

@@ -16,11 +16,13 @@ import { makeSceneCommand } from "./commands/make_scene.js";
 import { scoreCommand } from "./commands/score.js";
 import { trainCommand } from "./commands/train.js";
 import { tuneCommand } from "./commands/tune.js";
+import { watchCommand } from "./commands/watch.js";
 import { run } from "./run.js";
 
 /** Every command by its name. `tools/NAME.js` runs some of them directly. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
+  watch: watchCommand,
   calibrate: calibrateCommand,
   eval: evalCommand,
   train: trainCommand,

@@ -71,24 +71,36 @@ export class ClipWindow<F extends { number: number }> {
 
   /** Takes the next `count` frames that are ready, and frees the slots that no later one needs. */
   take(count: number): ReadySample<F>[] {
-    const samples = this.unscored.splice(0, count).map((frame): ReadySample<F> => {
-      const current = this.slotOf.get(frame.number)!;
-      const slot = (offset: number) => this.slotOf.get(frame.number + offset * this.step) ?? current;
-      return {
-        frame,
-        current,
-        previous: slot(-sampleStride),
-        next: slot(sampleStride),
-        before: slot(-1),
-        after: slot(1),
-      };
-    });
+    const samples = this.unscored.splice(0, count).map((frame) => this.sampleOf(frame));
+    this.freeSlots();
+    return samples;
+  }
+
+  /** Leaves out the next `count` frames. They still serve later ones as neighbours. */
+  skip(count: number): void {
+    this.unscored.splice(0, count);
+    this.freeSlots();
+  }
+
+  private sampleOf(frame: F): ReadySample<F> {
+    const current = this.slotOf.get(frame.number)!;
+    const slot = (offset: number) => this.slotOf.get(frame.number + offset * this.step) ?? current;
+    return {
+      frame,
+      current,
+      previous: slot(-sampleStride),
+      next: slot(sampleStride),
+      before: slot(-1),
+      after: slot(1),
+    };
+  }
+
+  private freeSlots(): void {
     const oldestNeeded = (this.unscored[0]?.number ?? this.newest + this.step) - sampleStride * this.step;
     for (const [number, slot] of this.slotOf) {
       if (number >= oldestNeeded) break; // Numbers were inserted in rising order.
       this.slotOf.delete(number);
       this.free.push(slot);
     }
-    return samples;
   }
 }

@@ -47,6 +47,12 @@ export interface StreamsOptions {
    * it. By default batches are full, which is faster.
    */
   prompt?: boolean;
+  /**
+   * Scores only the newest frame of each source, as live cameras need it: while the GPU is busy, no
+   * source waits, and older frames are left out. Left-out frames still serve others as neighbours.
+   * Scores are those of the same frames without this option.
+   */
+  latest?: boolean;
 }
 
 /** A batch that is being computed. */
@@ -149,7 +155,7 @@ export class Detector {
    */
   async *streams(
     sources: readonly FrameSource[],
-    { signal, prompt = false }: StreamsOptions = {},
+    { signal, prompt = false, latest = false }: StreamsOptions = {},
   ): AsyncGenerator<StreamScore, void, undefined> {
     const [first] = sources;
     if (!first) return;
@@ -158,7 +164,7 @@ export class Detector {
     this.busy = true;
     const pending: Step[] = [];
     const stop = new AbortController();
-    const feeds = new Feeds(this.batch, sources);
+    const feeds = new Feeds(this.batch, sources, latest);
     let pumps: Promise<void>[] = [];
     try {
       // 1. Compile, unless the last stream's pipeline fits.
@@ -171,7 +177,7 @@ export class Detector {
       // 3. Keep two steps in flight: while one is computed, the next one is prepared.
       while (pending.length > 0 || !feeds.done) {
         signal?.throwIfAborted();
-        if (pending.length < 2 && feeds.has(prompt ? 1 : this.batch)) {
+        if (pending.length < 2 && feeds.has(prompt || latest ? 1 : this.batch)) {
           await pipeline.ready();
           pending.push(this.submit(pipeline, feeds));
           continue;

@@ -16,7 +16,8 @@ export type Upload = (data: Uint8Array, slot: number) => Promise<void>;
 export class Feeds {
   private readonly windows: ClipWindow<SourceFrame>[];
   private readonly ended: boolean[];
-  private newSlots: number[] = [];
+  /** A slot may have been filled twice since the last step, if a frame was left out. */
+  private readonly newSlots = new Set<number>();
   private changed: () => void = () => {};
   private nextChange: Promise<void> = Promise.resolve();
   /** The error that ended a source early. It is thrown once the frames before it were taken. */
@@ -32,9 +33,13 @@ export class Feeds {
     return sources * ClipWindow.slotsFor(Math.ceil(batch / sources));
   }
 
+  /**
+   * @param latest whether only the newest frame of each source is scored: then no source ever waits
+   */
   constructor(
     private readonly batch: number,
     sources: readonly Pick<FrameSource, "step">[],
+    private readonly latest = false,
   ) {
     const slots = Feeds.slotsFor(batch, sources.length) / sources.length;
     this.windows = sources.map(({ step }, i) => new ClipWindow(slots, i * slots, step));
@@ -44,13 +49,14 @@ export class Feeds {
 
   /**
    * Reads a source to its end, or until another one fails. While its window is full, it waits for
-   * {@link take}.
+   * {@link take}, or leaves out the oldest frame if only the latest ones count.
    */
   async pump(index: number, source: FrameSource, signal: AbortSignal, upload: Upload): Promise<void> {
     const window = this.windows[index];
     try {
       for await (const { data, ...frame } of source.frames(signal)) {
         signal.throwIfAborted();
+        while (this.latest && window.nextSlot === undefined) window.skip(1);
         while (window.nextSlot === undefined && !this.stopped) await this.change();
         if (this.stopped) return;
         // Upload first: once a frame is in the window, a batch may take it.
@@ -60,7 +66,7 @@ export class Feeds {
           this.uploadFailure ??= error;
           return;
         }
-        this.newSlots.push(window.add({ ...frame, source: index }));
+        this.newSlots.add(window.add({ ...frame, source: index }));
         this.announce();
       }
       this.ended[index] = true;
@@ -101,6 +107,7 @@ export class Feeds {
   take(): ReadySample<SourceFrame>[] {
     const samples: ReadySample<SourceFrame>[] = [];
     const { windows } = this;
+    if (this.latest) for (const [i, window] of windows.entries()) window.skip(Math.max(0, this.ready(i) - 1));
     for (let left = true; left && samples.length < this.batch; ) {
       left = false;
       for (let i = 0; i < windows.length && samples.length < this.batch; i++) {
@@ -120,7 +127,9 @@ export class Feeds {
 
   /** Slots that were filled since the last call. */
   takeNewSlots(): number[] {
-    return this.newSlots.splice(0);
+    const slots = [...this.newSlots];
+    this.newSlots.clear();
+    return slots;
   }
 
   /** Resolves when a frame was read or taken, or a source ended. */

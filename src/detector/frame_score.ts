@@ -124,12 +124,18 @@ export function isOfErrors(scoring: FrameScoring): boolean {
 
 /**
  * A frame's score: the higher, the less normal.
- * @throws InputError as {@link tokenMap}
+ * @param counts 1 for each token that counts, row-major; others are left out, as if the frame did
+ * not have them; default: all count
+ * @throws InputError as {@link tokenMap}, or if `counts` is for another number of tokens
  */
-export function frameScore(maps: TokenMaps, settings: FrameScoreSettings): number {
+export function frameScore(maps: TokenMaps, settings: FrameScoreSettings, counts?: Uint8Array): number {
   const map = tokenMap(maps, settings.rule, mapOf[settings.scoring]);
+  if (counts && counts.length !== map.length) {
+    throw new InputError(`the choice of tokens is for ${counts.length} tokens, but the frame has ${map.length}`);
+  }
   const values: number[] = [];
   for (const [i, value] of map.entries()) {
+    if (counts && counts[i] !== 1) continue;
     if (settings.tokens !== "all" && (maps.visible[i] === 1) !== (settings.tokens === "visible")) continue;
     const still = settings.minMotion > 0 && maps.largestMotion[i] <= settings.minMotion;
     values.push(still ? 0 : value);

@@ -36,7 +36,7 @@ export interface RateThreshold {
  */
 export class NormalCollector {
   private readonly blocks: number[] = [];
-  private levels = new Float32Array(4096);
+  private values = new Float32Array(4096);
   private count = 0;
   private total = 0;
   private level: Level;
@@ -61,12 +61,12 @@ export class NormalCollector {
     video.last = time;
     if (Number.isNaN(sustained)) return;
     video.peak = Number.isNaN(video.peak) ? sustained : Math.max(video.peak, sustained);
-    if (this.count === this.levels.length) {
+    if (this.count === this.values.length) {
       const more = new Float32Array(2 * this.count);
-      more.set(this.levels);
-      this.levels = more;
+      more.set(this.values);
+      this.values = more;
     }
-    this.levels[this.count++] = sustained;
+    this.values[this.count++] = sustained;
   }
 
   /** Ends a video; the next frame belongs to another. */
@@ -82,13 +82,20 @@ export class NormalCollector {
   /** What was seen. @throws InputError if no frame has a level */
   finish(): NormalLevels {
     this.endVideo();
-    return { seconds: this.total, median: this.quantile(0.5), blocks: this.blocks };
+    return this.levels();
+  }
+
+  /** What was seen so far; the block that is not over is left out. @throws InputError as finish */
+  levels(): NormalLevels {
+    const { video } = this;
+    const seconds = this.total + (video ? video.last - video.start : 0);
+    return { seconds, median: this.quantile(0.5), blocks: [...this.blocks] };
   }
 
   /** A quantile of the levels that raise alarms. @throws InputError if there are none */
   quantile(q: number): number {
     if (this.count === 0) throw new InputError("the normal video is too short: no frame of it has a level");
-    return quantile(this.levels.subarray(0, this.count), q);
+    return quantile(this.values.subarray(0, this.count), q);
   }
 
   private closeBlock(): void {

@@ -46,6 +46,23 @@ describe("a clip window", () => {
     for (const batch of [1, 2, 3, 8, 64]) expect(neighbours(numbers, batch)).toEqual(expected(numbers));
   });
 
+  it("leaves out frames, which stay neighbours of those that follow", () => {
+    const window = new ClipWindow<{ number: number }>(ClipWindow.slotsFor(1));
+    const inSlot: number[] = [];
+    const add = (number: number) => {
+      inSlot[window.add({ number })] = number;
+    };
+    for (const number of range(0, 7)) add(number);
+    expect(window.nextSlot).toBeUndefined();
+    // Frame 4 needs frame 1, so only frame 0 makes room.
+    window.skip(4);
+    expect(window.readyCount(false)).toBe(1);
+    add(8);
+    expect(window.nextSlot).toBeUndefined();
+    const [{ frame, previous, next }] = window.take(1);
+    expect([frame.number, inSlot[previous], inSlot[next]]).toEqual([4, 1, 7]);
+  });
+
   it("refuses numbers that do not rise", () => {
     const window = new ClipWindow<{ number: number }>(8);
     window.add({ number: 5 });

@@ -190,6 +190,33 @@ describe("the detector", () => {
       }
     });
 
+    it("scores the newest frames only if asked to, as they are scored alone, and lets no source wait", async () => {
+      const long = waves(40, size);
+      const alone = await detect(long, size, { seed: 5, batch: 1 });
+      const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch: 2, ...options });
+      open.push(detector);
+      let [read, seen] = [0, 0];
+      const fast = fromIterable(
+        (async function* () {
+          for (const frame of long) {
+            read++;
+            yield frame;
+          }
+        })(),
+        size,
+      );
+      const scored: StreamScore[] = [];
+      for await (const score of detector.streams([fast, fromIterable(waves(3, size), size)], { latest: true })) {
+        if (score.source === 0) scored.push(score);
+        if (seen++ === 0) expect(read).toBeGreaterThan(2 * detector.batch + 7);
+      }
+      const indices = scored.map(({ index }) => index);
+      expect(indices).toEqual([...indices].sort((a, b) => a - b));
+      expect(indices.length).toBeLessThan(40);
+      expect(indices.at(-1)).toBe(39);
+      for (const { score, index } of scored) expect(score / alone[index].score).toBeCloseTo(1, 4);
+    });
+
     it("creates no GPU objects once it is running, and closes all sources when it is left", async () => {
       const released = [false, false];
       const endless = (i: number) =>

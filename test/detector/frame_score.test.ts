@@ -58,6 +58,23 @@ describe("a frame's score", () => {
     expect(frameScore(maps, { ...paperFrameScore, scoring: "top-k", topK: 99 })).toBe(18.75 / 4);
   });
 
+  it("can be over some tokens only, as if the frame did not have the others", () => {
+    const counts = Uint8Array.of(1, 1, 0, 1);
+    // Without the third token the sums are 1.5, 2.25 and 4.
+    expect(frameScore(maps, paperFrameScore, counts)).toBe((1.5 + 2.25 + 4) / 3);
+    expect(frameScore(maps, { ...paperFrameScore, scoring: "maximum" }, counts)).toBe(4);
+    expect(frameScore(maps, { ...paperFrameScore, scoring: "top-anomaly", topK: 2 }, counts)).toBe(0.75 / 2);
+    expect(frameScore(maps, { ...paperFrameScore, tokens: "visible" }, counts)).toBe(1.5);
+    expect(frameScore(maps, paperFrameScore, new Uint8Array(4))).toBe(0);
+    expect(frameScore(maps, paperFrameScore, new Uint8Array(4).fill(1))).toBe(18.75 / 4);
+  });
+
+  it("refuses a choice of tokens of another frame size", () => {
+    expect(() => frameScore(maps, paperFrameScore, new Uint8Array(9))).toThrow(
+      "the choice of tokens is for 9 tokens, but the frame has 4",
+    );
+  });
+
   it("is 0 if no token counts", () => {
     const all = { ...maps, visible: Uint8Array.of(1, 1, 1, 1) };
     expect(frameScore(all, { ...paperFrameScore, tokens: "removed" })).toBe(0);

@@ -107,6 +107,8 @@ export interface FfmpegEnd {
 /** A running ffmpeg. */
 export interface FfmpegRun {
   child: ChildProcessByStdio<Writable | null, Readable, Readable>;
+  /** Its further pipes, from "pipe:3" on. */
+  outputs: readonly Readable[];
   log: FfmpegLog;
   /** Settles when the process is gone and its pipes are closed; never rejects. */
   ended: Promise<FfmpegEnd>;
@@ -174,17 +176,20 @@ export class FfmpegLog {
 export interface FfmpegRunOptions {
   /** Its standard input: none (default), or a pipe that the caller writes. */
   stdin?: "ignore" | "pipe";
+  /** Further pipes that it writes: "pipe:3", "pipe:4", … */
+  outputs?: number;
   onLine?: (line: FfmpegLine) => void;
 }
 
 /** Starts ffmpeg. The caller reads stdout; stderr goes into the log. */
 export function startFfmpeg(program: string, args: readonly string[], options: FfmpegRunOptions = {}): FfmpegRun {
   const child = spawn(program, ["-nostdin", "-nostats", ...args], {
-    stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
+    stdio: [options.stdin ?? "ignore", "pipe", "pipe", ...Array<"pipe">(options.outputs ?? 0).fill("pipe")],
     windowsHide: true,
     // FFREPORT would make it write a log file; colours would disturb the parsing.
     env: { ...process.env, FFREPORT: undefined, AV_LOG_FORCE_NOCOLOR: "1" },
-  }) as FfmpegRun["child"];
+  }) as unknown as FfmpegRun["child"];
+  const outputs = child.stdio.slice(3) as unknown as Readable[];
   const log = new FfmpegLog(options.onLine);
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => log.push(text));
@@ -201,11 +206,12 @@ export function startFfmpeg(program: string, args: readonly string[], options: F
   });
   return {
     child,
+    outputs,
     log,
     ended,
     async stop() {
       // "close" never comes while a pipe has unread data.
-      child.stdout.destroy();
+      for (const stream of [child.stdout, ...outputs]) stream.destroy();
       child.stdin?.destroy();
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await ended;

@@ -6,7 +6,7 @@ import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { reasonOf } from "../files/messages.js";
 import type { Address } from "./address.js";
-import { openDecoded, PIPE_INPUT } from "./decode.js";
+import { type DecodedInput, openDecoded, PIPE_INPUT } from "./decode.js";
 import { HlsStream, LARGEST_PLAYLIST } from "./hls.js";
 import { Site } from "./http_site.js";
 import { movieIndexFirst } from "./movie_index.js";
@@ -20,8 +20,13 @@ const HEAD = 65_536;
  * @throws InputError if the host or the answer is of no use, or as openVideo does
  */
 export async function openHttp(program: string, address: Address): Promise<FrameSource> {
+  return openDecoded(program, await httpInput(address));
+}
+
+/** A video by HTTP as an input of ffmpeg. @throws InputError if its host is not known */
+export async function httpInput(address: Address): Promise<DecodedInput> {
   const site = await Site.find(address);
-  return openDecoded(program, {
+  return {
     name: address.shown,
     open: async (signal) => {
       // What waits for the server ends with the feed.
@@ -35,7 +40,7 @@ export async function openHttp(program: string, address: Address): Promise<Frame
         close: async () => closing.abort(),
       };
     },
-  });
+  };
 }
 
 /** @throws InputError if the body ends in an error; that ffmpeg has read enough is none */

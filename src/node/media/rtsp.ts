@@ -7,7 +7,7 @@ import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../files/messages.js";
 import { type Address, authorization, connectionReason, resolveHost } from "./address.js";
-import { type Feed, openDecoded } from "./decode.js";
+import { type DecodedInput, type Feed, openDecoded } from "./decode.js";
 import { UdpPorts } from "./rtsp_udp.js";
 
 /** A camera that says nothing for this long has failed, in ms. */
@@ -20,8 +20,13 @@ const LONGEST_MESSAGE = 256 * 1024;
  * @throws InputError if it cannot be reached, or as openVideo does
  */
 export async function openRtsp(program: string, address: Address): Promise<FrameSource> {
+  return openDecoded(program, await rtspInput(address));
+}
+
+/** A camera as an input of ffmpeg. @throws InputError if its host is not known */
+export async function rtspInput(address: Address): Promise<DecodedInput> {
   const lookup = await resolveHost(address);
-  return openDecoded(program, { name: address.shown, open: () => relay(address, lookup) });
+  return { name: address.shown, open: () => relay(address, lookup) };
 }
 
 /** Listens on this machine for one connection of ffmpeg, and passes on what it says. */

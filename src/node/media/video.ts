@@ -5,7 +5,7 @@ import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { refuseForVideo } from "../files/stand_in.js";
-import { openDecoded } from "./decode.js";
+import { type DecodedInput, openDecoded } from "./decode.js";
 import { findFfmpeg } from "./ffmpeg.js";
 import { joinedWarning } from "./joined.js";
 
@@ -32,6 +32,16 @@ export interface VideoOptions {
  * with an error. Without ffmpeg the message says what to install.
  */
 export async function openVideo(path: string, options: VideoOptions = {}): Promise<FrameSource> {
+  const input = await videoInput(path);
+  const program = options.ffmpeg ?? (await findFfmpeg());
+  return openDecoded(program, input).catch(async (error: unknown) => {
+    await refuseForVideo(path);
+    throw error;
+  });
+}
+
+/** A video file as an input of ffmpeg. @throws InputError if it cannot be read */
+export async function videoInput(path: string): Promise<DecodedInput> {
   const shown = oneLine(path);
   try {
     const info = await stat(path);
@@ -40,18 +50,14 @@ export async function openVideo(path: string, options: VideoOptions = {}): Promi
   } catch (error) {
     throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
   }
-  const program = options.ffmpeg ?? (await findFfmpeg());
   const file = resolve(path);
   const joined = await joinedWarning(path);
   // An absolute path behind "file:" is never taken for an option, a pattern or a URL. The whitelist
   // keeps a playlist from making ffmpeg open a network connection.
   const args = ["-protocol_whitelist", "file,pipe", "-i", `file:${file}`];
-  return openDecoded(program, {
+  return {
     name: path,
     warnings: joined === undefined ? [] : [joined],
     open: async () => ({ args, hidden: file }),
-  }).catch(async (error: unknown) => {
-    await refuseForVideo(path);
-    throw error;
-  });
+  };
 }

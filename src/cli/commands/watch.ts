@@ -1,0 +1,59 @@
+import { Command, Option } from "commander";
+import { adapterOption, type DeviceOptions } from "../options/device.js";
+import { numberIn } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
+import { interruptible } from "../terminal/interrupt.js";
+
+/** The options of `watch`. */
+export interface WatchCommandOptions extends DeviceOptions {
+  config?: string;
+  checkpoint?: string;
+  data?: string;
+  threshold?: number;
+  loop?: boolean;
+  check?: boolean;
+  quiet?: boolean;
+}
+
+/** `watch SOURCE…`: watches cameras, and says when something abnormal happens. */
+export function watchCommand(): Command {
+  const command = new Command("watch")
+    .summary("watch cameras, and say when something abnormal happens")
+    .description(
+      "Watches cameras until Ctrl-C, and keeps events with clips in a folder. A camera's threshold is learnt from its first ten minutes, unless one is given; until then there are no events.",
+    )
+    .argument(
+      "[sources...]",
+      "rtsp, rtsps, http or https addresses, device:/dev/video0, or files that are played as live",
+    )
+    .option("--config <file>", "take cameras and settings from this YAML file")
+    .option(
+      "-c, --checkpoint <file>",
+      "the model (default: the configuration's, else the bundled model of drawn streets)",
+    )
+    .option("--data <dir>", "folder for events and clips (default: the configuration's, else ./sdmae-data)")
+    .addOption(
+      new Option("--threshold <t>", "scores from here on are abnormal, for all cameras without a threshold").argParser(
+        numberIn(-1e9, 1e9),
+      ),
+    )
+    .option("--loop", "play files again and again")
+    .option("--check", "say what is wrong with the configuration, and end")
+    .addOption(adapterOption())
+    .option("-q, --quiet", "print events only");
+  return command
+    .addHelpText(
+      "after",
+      examples(
+        "npx sdmae watch rtsp://user:password@192.168.1.20/stream2 --checkpoint model.safetensors",
+        "npx sdmae watch --config sdmae.yaml",
+      ),
+    )
+    .action((sources: string[], options: WatchCommandOptions) =>
+      interruptible(async (signal) => {
+        // What it needs is large; other commands start without it.
+        const { watch } = await import("../watching.js");
+        await watch(sources, options, signal);
+      }),
+    );
+}

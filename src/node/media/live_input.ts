@@ -1,0 +1,55 @@
+// What a camera's source is for ffmpeg: an address, a device, or a file that is played as live.
+import { stat } from "node:fs/promises";
+import { InputError } from "../../errors.js";
+import { oneLine, reasonOf } from "../files/messages.js";
+import { isAddress, parseAddress, refuseScheme } from "./address.js";
+import type { DecodedInput } from "./decode.js";
+import { httpInput } from "./http.js";
+import { rtspInput } from "./rtsp.js";
+import { videoInput } from "./video.js";
+
+/** A source, and how ffmpeg reads it. */
+export interface LiveInput extends DecodedInput {
+  /** Options before those of the feed. */
+  before: readonly string[];
+  /** Whether it ends by itself, as a file does that is not repeated. */
+  ends: boolean;
+}
+
+/** How a source that is no camera is played. */
+export interface LiveOptions {
+  /** A file starts again at its end, for ever. */
+  loop?: boolean;
+  /** Frames of a file come as fast as they are read, not at the rate of the file. */
+  fast?: boolean;
+}
+
+/**
+ * Finds out what a source is: an address (rtsp, rtsps, http, https), `device:/dev/video0`, or a
+ * video file.
+ * @throws InputError if it is none of these, or its host is not known
+ */
+export async function liveInput(source: string, { loop = false, fast = false }: LiveOptions = {}): Promise<LiveInput> {
+  if (isAddress(source)) {
+    const address = parseAddress(source);
+    const input = await (/^http/.test(address.url.protocol) ? httpInput(address) : rtspInput(address));
+    return { ...input, before: [], ends: false };
+  }
+  const device = /^device:(.*)$/.exec(source)?.[1];
+  if (device !== undefined) return { ...(await deviceInput(device)), before: [], ends: false };
+  refuseScheme(source);
+  const before = [...(fast ? [] : ["-re"]), ...(loop ? ["-stream_loop", "-1"] : [])];
+  return { ...(await videoInput(source)), before, ends: !loop };
+}
+
+/** A camera of this machine (Video4Linux). */
+async function deviceInput(path: string): Promise<DecodedInput> {
+  const shown = oneLine(path);
+  try {
+    if (!(await stat(path)).isCharacterDevice()) throw new Error("it is no device");
+  } catch (error) {
+    throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
+  }
+  const args = ["-protocol_whitelist", "file", "-f", "v4l2", "-i", path];
+  return { name: path, open: async () => ({ args, hidden: path }) };
+}

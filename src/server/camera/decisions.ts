@@ -1,0 +1,398 @@
+// From a camera's frames and scores to its events. It reads no video and writes no file.
+import { type FrameScoreSettings, frameScore, mapOf, tokenMap } from "../../detector/frame_score.js";
+import type { ScoreSettings } from "../../detector/settings.js";
+import type { TokenMaps } from "../../detector/token_maps.js";
+import { type AlarmRule, usualAlarmRule } from "../../watch/alarm_rule.js";
+import { CameraMoved, hasEdges, ReferencePicture } from "../../watch/camera_moved.js";
+import { EventFinder, type WatchEvent } from "../../watch/events.js";
+import { type LumaPicture, lumaPicture } from "../../watch/luma.js";
+import { MapAverage } from "../../watch/map_average.js";
+import { type CameraMode, DayOrInfrared, SceneChange } from "../../watch/scene_change.js";
+import { localTime, parseSchedule, type Schedule } from "../../watch/schedule.js";
+import { regionOf, tokensIn } from "../../watch/zones.js";
+import type { CameraConfig } from "../config/config.js";
+import type { CameraEvent, EventKind } from "../records.js";
+import type { FrameTime } from "./frame_time.js";
+import { Learner, type NormalState } from "./learner.js";
+
+/** What decisions are about. */
+export type WatchedCamera = Pick<
+  CameraConfig,
+  | "id"
+  | "threshold"
+  | "alarmsPerDay"
+  | "minimum"
+  | "hold"
+  | "cooldown"
+  | "area"
+  | "ignore"
+  | "zones"
+  | "schedule"
+  | "shadow"
+>;
+
+/** What decisions need of the rest. */
+export interface DecisionOptions {
+  newId(camera: string, time: Date): string;
+  /**
+   * Takes in what became of an event.
+   * @param event a copy
+   * @param time of its begin if it is new, else of the change
+   */
+  emit(change: "new" | "update" | "end", event: CameraEvent, time: FrameTime): void;
+  /** Keeps what was learnt of normal video in a mode. */
+  learnt?(mode: CameraMode, state: NormalState): void;
+  /** Seconds of video until the first threshold. */
+  learnFirst?: number;
+}
+
+/** A frame's outcome, for those who look. */
+export interface Outcome {
+  time: FrameTime;
+  /** NaN while nothing is decided: at the start of a connection, or while the scene changes. */
+  level: number;
+  /** Absent while it is being learnt. */
+  threshold?: number;
+  mode: CameraMode;
+  /** The smoothed map of the scoring, tokens that do not count as 0. */
+  map: { rows: number; columns: number; data: Float32Array };
+  /** The event that goes on. */
+  event?: string;
+}
+
+/** Pictures for scene changes and movements. */
+const PICTURE = { width: 96, height: 54 };
+/** Seconds between looks at the picture. */
+const LOOK_EVERY = 0.2;
+/** Seconds between pictures of the reference, and how many it needs. */
+const REFERENCE_EVERY = 5;
+const REFERENCE_PICTURES = 120;
+/** Frames at a connection's start without all their neighbours. */
+const NEIGHBOURS = 3;
+/** Seconds between updates of an event. */
+const UPDATE_EVERY = 5;
+/** Seconds until a lost stream is an event. */
+const OFFLINE_AFTER = 10;
+
+/** Decides for a camera. Calls come in the order of time. */
+export class Decisions {
+  /** What the camera shows now. */
+  mode: CameraMode = "day";
+  private readonly rule: AlarmRule;
+  private readonly schedule: Schedule;
+  private readonly modes = new DayOrInfrared();
+  private normal: Partial<Record<CameraMode, NormalState>> = {};
+  private readonly learners = new Map<CameraMode, Learner>();
+  private readonly references = new Map<CameraMode, { picture: ReferencePicture; count: number; last: number }>();
+  private readonly moved = new Map<CameraMode, CameraMoved>();
+  /** Times of frames that wait for their scores. */
+  private readonly times = new Map<number, FrameTime>();
+  private readonly open = new Map<EventKind, CameraEvent>();
+  private scene = new SceneChange();
+  private average = new MapAverage();
+  private finder: EventFinder | undefined;
+  private settings: ScoreSettings | undefined;
+  private masks: Masks | undefined;
+  private firstNumber = Number.POSITIVE_INFINITY;
+  private looked = Number.NEGATIVE_INFINITY;
+  private lastAlert = Number.NEGATIVE_INFINITY;
+  private lastUpdate = 0;
+  private lastTime: FrameTime | undefined;
+
+  /** @throws InputError if the schedule is wrong */
+  constructor(
+    private readonly camera: WatchedCamera,
+    private readonly options: DecisionOptions,
+  ) {
+    this.rule = { ...usualAlarmRule, minimum: camera.minimum, hold: camera.hold };
+    this.schedule = parseSchedule(camera.schedule);
+  }
+
+  /** The threshold of this mode, if there is one yet. */
+  get threshold(): number | undefined {
+    const { day, infrared } = this.camera.threshold;
+    const given = this.mode === "day" ? (day ?? infrared) : (infrared ?? day);
+    return given ?? this.normal[this.mode]?.threshold;
+  }
+
+  /** Share of the first learning that is done, 0…1; 1 if there is a threshold. */
+  get learning(): number {
+    if (this.threshold !== undefined) return 1;
+    return this.learners.get(this.mode)?.progress ?? 0;
+  }
+
+  /**
+   * The engine runs with these settings from now on.
+   * @param known what was learnt before, with this model and these settings
+   */
+  ready(settings: ScoreSettings, known: Partial<Record<CameraMode, NormalState>> = {}): void {
+    this.settings = settings;
+    this.normal = { ...known };
+    this.interrupt("the engine was started again");
+  }
+
+  /** A connection begins; its first frame has this number. */
+  connected(number: number): void {
+    this.gap(number);
+    this.scene = new SceneChange();
+  }
+
+  /** Frames are missing before the one of this number: it has no neighbours before it. */
+  gap(number: number): void {
+    this.firstNumber = number;
+  }
+
+  /**
+   * Looks at a frame before it is scored.
+   * @param data height × width × 3 bytes: B, G, R
+   */
+  frame(data: Uint8Array, size: { width: number; height: number }, number: number, time: FrameTime): void {
+    this.lastTime = time;
+    this.times.set(number, time);
+    // Frames that were left out have no score.
+    for (const old of this.times.keys()) {
+      if (this.times.size <= 1000) break;
+      this.times.delete(old);
+    }
+    this.end("offline", time);
+    const mode = this.modes.push(data, time.steady);
+    if (mode !== this.mode) {
+      this.mode = mode;
+      this.interrupt("the camera has switched between day and infrared");
+    }
+    if (time.steady - this.looked < LOOK_EVERY - 1e-6) return;
+    this.looked = time.steady;
+    const picture = lumaPicture(data, size.width, size.height, PICTURE.width, PICTURE.height);
+    this.lookAtScene(picture, time);
+    if (!this.scene.isChanging) this.lookAtView(picture, time);
+  }
+
+  /** Takes in a frame's score. */
+  score({ number, tokens }: { number: number; tokens: TokenMaps }): Outcome | undefined {
+    const time = this.times.get(number);
+    if (!this.settings || !time) return undefined;
+    for (const old of this.times.keys()) if (old <= number) this.times.delete(old);
+    this.masks ??= new Masks(this.camera, tokens);
+    const { counts } = this.masks;
+    const { frameScore: tokenScoring, score: rule } = this.settings;
+    const how: FrameScoreSettings = { ...tokenScoring, rule };
+    const map = tokenMap(tokens, how.rule, mapOf[how.scoring]);
+    const { rows, columns } = tokens;
+    const data = counts ? map.map((value, i) => value * counts[i]) : map;
+    const smooth = this.average.push({ rows, columns, data }, time.steady);
+    const outcome: Outcome = { time, level: Number.NaN, mode: this.mode, map: smooth };
+    if (number < this.firstNumber + NEIGHBOURS || this.scene.isChanging) return outcome;
+    const value = this.masks.score(tokens, how);
+    this.learn(time, value, smooth, how);
+    const { threshold } = this;
+    if (threshold === undefined) return outcome;
+    const normal = this.normal[this.mode]?.normal;
+    this.finder ??= new EventFinder({ threshold, ...(normal !== undefined && { normal }) }, this.rule);
+    const level = this.mapLevel(smooth.data);
+    const score = this.coversArea(smooth.data, level) ? value : Math.min(value, normal ?? 0);
+    const change = this.finder.push({ frame: number, time: time.steady, score });
+    if (change) this.follow(change.kind, change.event, { time, tokens, how, smooth, level, threshold });
+    outcome.level = this.finder.level;
+    outcome.threshold = threshold;
+    const event = this.open.get("anomaly")?.id;
+    if (event !== undefined) outcome.event = event;
+    return outcome;
+  }
+
+  /**
+   * The connection is lost, or could not be made.
+   * @param seconds how long there has been no frame
+   */
+  lost(why: string, seconds: number, time: FrameTime): void {
+    this.interrupt("the stream was lost");
+    if (seconds >= OFFLINE_AFTER) this.begin("offline", time, { text: why });
+  }
+
+  /** The engine is gone: no scores come. */
+  blind(): void {
+    this.interrupt("the engine has failed");
+  }
+
+  /** The process ends. */
+  close(): void {
+    const time = this.lastTime;
+    this.interrupt("the process has ended");
+    if (time) for (const kind of [...this.open.keys()]) this.end(kind, time, "the process has ended");
+  }
+
+  private lookAtScene(picture: LumaPicture, time: FrameTime): void {
+    const change = this.scene.push(picture, time.steady);
+    if (change === "begin") {
+      this.interrupt("the whole picture has changed");
+      this.begin("scene_change", time, { text: "the whole picture has changed" });
+    }
+    if (change === "end") this.end("scene_change", time);
+  }
+
+  private lookAtView(picture: LumaPicture, time: FrameTime): void {
+    const own = this.moved.get(this.mode);
+    // A covered camera has no colour either. Until infrared has a reference, that of the day serves
+    // for pictures without any edge; lamps and shadows make edges of their own.
+    const [other] = this.moved.values();
+    const isPlain = other && (other.isMoved || !hasEdges(picture));
+    const change = (own ?? (isPlain ? other : undefined))?.push(picture, time.steady);
+    if (change === "moved")
+      this.begin("camera_moved", time, { text: "the camera was moved, turned or covered: calibrate it again" });
+    if (change === "back") this.end("camera_moved", time);
+    if (!own && !this.open.has("camera_moved")) this.addToReference(picture, time);
+  }
+
+  private addToReference(picture: LumaPicture, time: FrameTime): void {
+    const { mode } = this;
+    const reference = this.references.get(mode) ?? {
+      picture: new ReferencePicture(),
+      ...{ count: 0, last: Number.NEGATIVE_INFINITY },
+    };
+    this.references.set(mode, reference);
+    if (time.steady - reference.last < REFERENCE_EVERY) return;
+    reference.picture.push(picture);
+    reference.last = time.steady;
+    if (++reference.count < REFERENCE_PICTURES) return;
+    const found = reference.picture.finish();
+    if (hasEdges(found)) this.moved.set(mode, new CameraMoved(found));
+    this.references.delete(mode);
+  }
+
+  private learn(time: FrameTime, score: number, map: Outcome["map"], how: FrameScoreSettings): void {
+    const { mode, rule, camera, options } = this;
+    const { day, infrared } = camera.threshold;
+    if ((day ?? infrared) !== undefined) return;
+    let learner = this.learners.get(mode);
+    if (!learner) {
+      learner = new Learner(rule, camera.alarmsPerDay, how, this.normal[mode]?.seconds, options.learnFirst);
+      this.learners.set(mode, learner);
+    }
+    const state = learner.push(time.steady, score, map);
+    if (!state) return;
+    this.normal[mode] = state;
+    // An event that goes on keeps its threshold.
+    if (!this.open.has("anomaly")) this.finder = undefined;
+    options.learnt?.(mode, state);
+  }
+
+  /** From here on a value of the map belongs to a region. */
+  private mapLevel(map: Float32Array): number {
+    return this.normal[this.mode]?.mapHigh ?? 0.5 * map.reduce((most, value) => Math.max(most, value), 0);
+  }
+
+  private coversArea(map: Float32Array, level: number): boolean {
+    if (this.camera.area === 0) return true;
+    return map.filter((value) => value >= level).length >= this.camera.area * map.length;
+  }
+
+  private follow(kind: "new" | "update" | "end", found: WatchEvent, at: Seen): void {
+    const { time } = at;
+    if (kind === "end") {
+      this.end("anomaly", time);
+      return;
+    }
+    // The level may have been highest a little before an event is sure; this frame shows it too.
+    const peak = kind === "new" || found.peak.frame === found.end.frame ? this.peakOf(found, at) : undefined;
+    if (kind === "new") {
+      this.begin("anomaly", earlier(time, time.steady - found.start.time), { threshold: at.threshold, ...peak });
+      this.lastUpdate = time.steady;
+      return;
+    }
+    const event = this.open.get("anomaly");
+    if (!event || !peak) return;
+    Object.assign(event, peak, { zones: union(event.zones, peak.zones, this.camera) });
+    if (time.steady - this.lastUpdate < UPDATE_EVERY) return;
+    this.lastUpdate = time.steady;
+    this.options.emit("update", { ...event }, time);
+  }
+
+  /** What an event's highest moment so far says. */
+  private peakOf(found: WatchEvent, { time, tokens, how, smooth, level, threshold }: Seen) {
+    const box = regionOf(smooth, level);
+    const peak = { time: iso(time.wall), level: found.peak.level, ...(box && { box }) };
+    return { peak, zones: this.masks!.zonesAt(tokens, how, threshold) };
+  }
+
+  private begin(kind: EventKind, time: FrameTime, more: Partial<CameraEvent> = {}): void {
+    if (this.open.has(kind)) return;
+    const date = new Date(time.wall);
+    const event: CameraEvent = {
+      ...{ id: this.options.newId(this.camera.id, date), camera: this.camera.id, kind, start: date.toISOString() },
+      ...{ zones: [], ...more },
+      ...(this.isSilent(kind, time) && { silent: true }),
+    };
+    if (kind === "anomaly" && !event.silent) this.lastAlert = time.steady;
+    this.open.set(kind, event);
+    this.options.emit("new", { ...event }, time);
+  }
+
+  private end(kind: EventKind, time: FrameTime, reason?: string): void {
+    const event = this.open.get(kind);
+    if (!event) return;
+    this.open.delete(kind);
+    if (kind === "anomaly" && !event.silent) this.lastAlert = time.steady;
+    const ended = { ...event, end: iso(time.wall), ...(reason !== undefined && { reason }) };
+    this.options.emit("end", ended, time);
+  }
+
+  /** No frame that follows is a neighbour of those before. */
+  private interrupt(reason: string): void {
+    const { lastTime } = this;
+    if (lastTime) this.end("anomaly", lastTime, reason);
+    this.finder = undefined;
+    this.average = new MapAverage();
+    for (const learner of this.learners.values()) learner.interrupt();
+  }
+
+  private isSilent(kind: EventKind, { steady, wall }: FrameTime): boolean {
+    const { shadow, cooldown } = this.camera;
+    if (shadow || !this.schedule.isOn(localTime(new Date(wall)))) return true;
+    return kind === "anomaly" && steady - this.lastAlert < cooldown;
+  }
+}
+
+/** A frame in which an event was seen. */
+interface Seen {
+  time: FrameTime;
+  tokens: TokenMaps;
+  how: FrameScoreSettings;
+  smooth: Outcome["map"];
+  level: number;
+  threshold: number;
+}
+
+const earlier = ({ steady, wall, stream }: FrameTime, seconds: number): FrameTime => ({
+  ...{ steady: steady - seconds, wall: Math.round(wall - 1000 * seconds), stream: stream - seconds },
+});
+
+const iso = (wall: number): string => new Date(wall).toISOString();
+
+/** Which tokens count, and those of each zone. */
+class Masks {
+  /** Absent: all count. */
+  readonly counts: Uint8Array | undefined;
+  private readonly zones: readonly { name: string; counts: Uint8Array }[];
+
+  constructor({ ignore, zones }: WatchedCamera, { rows, columns }: { rows: number; columns: number }) {
+    const ignored = ignore.length > 0 ? tokensIn(ignore, rows, columns) : undefined;
+    this.counts = ignored?.map((value) => 1 - value);
+    this.zones = zones.map(({ name, polygon }) => {
+      const counts = tokensIn([polygon], rows, columns);
+      return { name, counts: counts.map((value, i) => (ignored?.[i] ? 0 : value)) };
+    });
+  }
+
+  score(tokens: TokenMaps, how: FrameScoreSettings): number {
+    return frameScore(tokens, how, this.counts);
+  }
+
+  /** Names of the zones that are at the threshold by themselves. */
+  zonesAt(tokens: TokenMaps, how: FrameScoreSettings, threshold: number): string[] {
+    return this.zones.filter(({ counts }) => frameScore(tokens, how, counts) >= threshold).map(({ name }) => name);
+  }
+}
+
+/** Zones of either, in the configuration's order. */
+function union(a: readonly string[], b: readonly string[], { zones }: WatchedCamera): string[] {
+  return zones.map(({ name }) => name).filter((name) => a.includes(name) || b.includes(name));
+}

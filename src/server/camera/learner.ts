@@ -1,0 +1,104 @@
+// Learns from a camera's own video what is normal: the threshold, and from which values on a region
+// is abnormal.
+import { type FrameScoreSettings, mapOf } from "../../detector/frame_score.js";
+import type { ScoreMap } from "../../detector/token_maps.js";
+import { InputError } from "../../errors.js";
+import type { AlarmRule } from "../../watch/alarm_rule.js";
+import { minutePeaks, NormalCollector, type NormalLevels, thresholdFor } from "../../watch/calibration.js";
+import { ValueSample } from "../../watch/value_sample.js";
+
+/** What is normal for a camera, by the scores of one model and settings. */
+export interface NormalState {
+  /** From here on a level is abnormal. */
+  threshold: number;
+  /** The median level. */
+  normal: number;
+  alarmsPerDay: number;
+  /** See `RateThreshold` of src/watch/calibration.ts. */
+  extrapolation: number;
+  /** Seconds of video that it was learnt from. */
+  seconds: number;
+  /** A value of the map above this makes a region. */
+  mapHigh: number;
+  /** The highest level of each minute. */
+  minutes: number[];
+}
+
+/** Quantile of the map's values from which a region is abnormal, as in `sdmae calibrate`. */
+const HIGH = 0.999;
+/** Seconds of video after which there is a first threshold, and at most another one. */
+const FIRST = 10 * 60;
+const LONGEST = 24 * 3600;
+
+/** Learns a camera's normal state. It finds thresholds after 10 minutes, 20, 40, … up to a day. */
+export class Learner {
+  private readonly collector: NormalCollector;
+  private readonly sample = new ValueSample();
+  private next: number;
+  private seconds = 0;
+  private last = Number.NaN;
+
+  /**
+   * @param known seconds of video behind the threshold that is there already; the next one needs
+   * more
+   * @param first seconds until the first threshold
+   */
+  constructor(
+    rule: AlarmRule,
+    private readonly alarmsPerDay: number,
+    private readonly frameScore: FrameScoreSettings,
+    known = 0,
+    first = FIRST,
+  ) {
+    this.collector = new NormalCollector(rule);
+    this.next = first;
+    while (this.next <= known) this.next *= 2;
+  }
+
+  /**
+   * Takes a frame's score and map.
+   * @param time seconds; must not fall
+   * @returns a new state, if it is time for one
+   */
+  push(time: number, score: number, map: ScoreMap): NormalState | undefined {
+    if (this.seconds >= LONGEST) return undefined;
+    if (!Number.isNaN(this.last)) this.seconds += time - this.last;
+    this.last = time;
+    this.collector.push({ time, score });
+    this.sample.add(map.data);
+    if (this.seconds < this.next) return undefined;
+    this.next *= 2;
+    return this.state();
+  }
+
+  /** The video is interrupted: the next frame is no neighbour. */
+  interrupt(): void {
+    this.collector.endVideo();
+    this.last = Number.NaN;
+  }
+
+  /** Share of the time until the first threshold that has passed, at most 1. */
+  get progress(): number {
+    return Math.min(1, this.seconds / this.next);
+  }
+
+  private state(): NormalState | undefined {
+    try {
+      return this.stateOf(this.collector.levels());
+    } catch (error) {
+      // Many short connections may give less than a minute that counts.
+      if (error instanceof InputError) return undefined;
+      throw error;
+    }
+  }
+
+  private stateOf(normal: NormalLevels): NormalState {
+    const limit = mapOf[this.frameScore.scoring] === "anomaly-map" ? 1 : undefined;
+    const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, this.alarmsPerDay, limit);
+    return {
+      ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
+      mapHigh: this.sample.quantile(HIGH),
+      minutes: minutePeaks(normal),
+    };
+  }
+}

@@ -1,0 +1,314 @@
+// The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
+// engine's process only, so that a crash of a driver stops no alert.
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { InputError } from "../errors.js";
+import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
+import { readCheckpoint } from "../node/files/checkpoint_file.js";
+import { oneLine, reasonOf } from "../node/files/messages.js";
+import { Camera, type PlayOptions } from "./camera/camera.js";
+import type { Outcome } from "./camera/decisions.js";
+import { type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
+import type { NormalState } from "./camera/learner.js";
+import type { CameraConfig, WatchConfig } from "./config/config.js";
+import { Engine, type EngineOptions } from "./engine/engine.js";
+import type { EngineFacts, EngineSetup } from "./engine/messages.js";
+import { EventLog, newEventId } from "./event_log.js";
+import { Outbox } from "./outbox.js";
+import type { EventChange, Sink } from "./records.js";
+import { keepWithin } from "./storage.js";
+
+/** What the supervisor is told beside the configuration. */
+export interface SupervisorOptions {
+  /** Paths of the checkpoint, and of a student if it lies apart. */
+  checkpoint: readonly string[];
+  detector?: EngineSetup["detector"];
+  play?: PlayOptions;
+  engine?: EngineOptions;
+}
+
+/** What happens, for the terminal, the page and metrics. */
+export interface SupervisorListener {
+  /** A change of an event, once it is on disk. */
+  onChange?(change: EventChange): void;
+  onOutcome?(camera: Camera, outcome: Outcome): void;
+  /** A line about something that ended nothing. `from`: a camera, a sink or a part. */
+  onNotice?(level: "info" | "warn" | "error", from: string, line: string): void;
+  /** An attempt to deliver a change. */
+  onDelivery?(sink: string, result: "delivered" | "failed" | "expired"): void;
+}
+
+/** Seconds between looks at the disk. */
+const LOOK_AT_DISK = 60;
+
+/** A camera, and where its frames go. */
+interface Watched {
+  camera: Camera;
+  engine: () => Engine | undefined;
+  /** Its position among the cameras of its engine. */
+  index: number;
+  known: Known;
+}
+
+/** Everything that watches. */
+export class Supervisor {
+  readonly cameras: readonly Camera[];
+  /** Of the engines that have said that they run. */
+  readonly facts = new Map<Engine, EngineFacts>();
+  /** Bytes of clips. */
+  clipBytes = 0;
+  private readonly watched: Watched[];
+  private readonly engines: Engine[] = [];
+  private readonly outboxes = new Map<string, Outbox>();
+  private failure: Error | undefined;
+  private readonly stop = new AbortController();
+
+  private constructor(
+    readonly config: WatchConfig,
+    readonly log: EventLog,
+    private readonly settings: ScoreSettings,
+    private readonly options: SupervisorOptions,
+    private readonly listener: SupervisorListener,
+  ) {
+    this.watched = config.cameras
+      .filter(({ enabled }) => enabled)
+      .map((camera) => this.watch(camera, sizeOf(camera, settings)));
+    this.cameras = this.watched.map(({ camera }) => camera);
+  }
+
+  /**
+   * Opens the data folder and reads the checkpoint. Nothing runs yet.
+   * @throws InputError if something of it cannot be used, or another process watches with this
+   * folder
+   */
+  static async open(
+    config: WatchConfig,
+    options: SupervisorOptions,
+    listener: SupervisorListener = {},
+  ): Promise<Supervisor> {
+    const { detector = {}, checkpoint: paths } = options;
+    const checkpoint = await readCheckpoint([...paths], detector.heads);
+    const settings = scoreSettings(checkpoint, detector);
+    await makeFolder(config.data);
+    const onWarning = (line: string) => listener.onNotice?.("warn", "events", line);
+    const log = await EventLog.open(join(config.data, "events"), { onWarning });
+    try {
+      return new Supervisor(config, log, settings, options, listener);
+    } catch (error) {
+      await log.close();
+      throw error;
+    }
+  }
+
+  /** Whether every engine scores. */
+  get isReady(): boolean {
+    return this.engines.length > 0 && this.engines.every((engine) => this.facts.has(engine));
+  }
+
+  /** Processes of the engines that run. */
+  get enginePids(): number[] {
+    return this.engines.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  }
+
+  /** What was learnt of a camera in the mode that it shows now. @param camera its id */
+  learnt(camera: string): NormalState | undefined {
+    const watched = this.watched.find((one) => one.camera.config.id === camera);
+    return watched?.known[watched.camera.decisions.mode];
+  }
+
+  /** Changes that wait for each sink. */
+  queues(): { sink: string; length: number; problem: string | undefined }[] {
+    return [...this.outboxes].map(([sink, { queueLength, lastError }]) => {
+      return { sink, length: queueLength, problem: lastError };
+    });
+  }
+
+  /**
+   * Watches until the signal ends it, or all cameras are files that have ended.
+   * @param sinks where changes are sent, by the configuration's names
+   * @throws Error if the engine cannot run with this checkpoint or on this machine
+   */
+  async run(sinks: ReadonlyMap<string, Sink>, signal: AbortSignal): Promise<void> {
+    const all = AbortSignal.any([signal, this.stop.signal]);
+    await this.endInterrupted();
+    await this.openOutboxes(sinks);
+    this.startEngines();
+    const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
+    try {
+      void this.lookAtDisk();
+      await Promise.all(this.cameras.map((camera) => camera.run(all)));
+    } finally {
+      clearInterval(disk);
+      await Promise.all(this.engines.map((engine) => engine.close()));
+    }
+    if (this.failure) throw this.failure;
+  }
+
+  /**
+   * Somebody says that an event was a false alarm: its clip is kept among the camera's normal video.
+   * @throws InputError if there is no such event, or its clip cannot be copied
+   */
+  async markNormal(id: string): Promise<void> {
+    const { data } = this.config;
+    const event = (await this.log.events()).find((one) => one.id === id);
+    if (!event) throw new InputError(`there is no event ${oneLine(id)}`);
+    if (event.clip !== undefined) {
+      const folder = join(data, "cameras", event.camera, "normal");
+      await makeFolder(folder);
+      await writeFileAtomic(join(folder, basename(event.clip)), await readFile(join(data, event.clip)));
+    }
+    await this.keep({ change: "feedback", time: new Date().toISOString(), event: { ...event, feedback: "normal" } });
+  }
+
+  /** Ends deliveries and closes the log. What is not delivered goes out after the next start. */
+  async close(): Promise<void> {
+    await Promise.all([...this.outboxes.values()].map((outbox) => outbox.close({ grace: 3 })));
+    await this.log.close();
+  }
+
+  private watch(config: CameraConfig, size: { width: number; height: number }): Watched {
+    const { listener } = this;
+    const watched: Watched = { engine: () => undefined, index: 0, known: {}, camera: undefined! };
+    const host = {
+      ...{ data: this.config.data, size, newId: newEventId },
+      send: (frame: { number: number; data: Uint8Array }) =>
+        watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
+      keep: (change: EventChange) => this.keep(change),
+      learnt: (mode: "day" | "infrared", state: Known["day"]) => {
+        watched.known = { ...watched.known, [mode]: state };
+        this.remember(watched);
+      },
+      show: (outcome: Outcome) => listener.onOutcome?.(watched.camera, outcome),
+      warn: (line: string) => listener.onNotice?.("warn", config.id, line),
+    };
+    watched.camera = new Camera(config, host, this.options.play);
+    return watched;
+  }
+
+  /** Keeps a change, then tells everyone. */
+  private async keep(change: EventChange): Promise<void> {
+    await this.log.append(change);
+    for (const outbox of this.outboxes.values()) outbox.notify();
+    this.listener.onChange?.(change);
+  }
+
+  /** Events that an earlier process left open end now. */
+  private async endInterrupted(): Promise<void> {
+    for (const event of this.log.openEvents()) {
+      const time = new Date().toISOString();
+      await this.keep({
+        ...{ change: "end", time },
+        event: { ...event, end: time, reason: "the process was interrupted" },
+      });
+    }
+  }
+
+  private async openOutboxes(sinks: ReadonlyMap<string, Sink>): Promise<void> {
+    const { config, listener } = this;
+    for (const { name, cameras, kinds, changes } of config.sinks) {
+      const sink = sinks.get(name);
+      if (!sink) continue;
+      const outbox = await Outbox.open({
+        ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: { cameras, kinds, changes } },
+        onResult: (result, { event }, error) => {
+          listener.onDelivery?.(name, result);
+          if (result === "failed") listener.onNotice?.("warn", name, reasonOf(error));
+          if (result === "expired") listener.onNotice?.("error", name, `the alert ${event.id} was given up`);
+        },
+        onWarning: (line) => listener.onNotice?.("warn", name, line),
+      });
+      this.outboxes.set(name, outbox);
+    }
+  }
+
+  /** An engine for the cameras of each frame size. */
+  private startEngines(): void {
+    const bySize = new Map<string, Watched[]>();
+    for (const watched of this.watched) {
+      const { width, height } = sizeOf(watched.camera.config, this.settings);
+      const key = `${width}x${height}`;
+      bySize.set(key, [...(bySize.get(key) ?? []), watched]);
+    }
+    for (const group of bySize.values()) this.startEngine(group);
+  }
+
+  private startEngine(group: readonly Watched[]): void {
+    const { listener } = this;
+    const { checkpoint, detector = {}, engine: engineOptions } = this.options;
+    const size = sizeOf(group[0].camera.config, this.settings);
+    const cameras = group.map(({ camera }) => camera.config.id);
+    const setup = { checkpoint, cameras, ...size, detector };
+    const engine = new Engine(
+      setup,
+      {
+        onReady: (facts) => void this.engineReady(engine, facts, group),
+        onScore: (score) => group[score.camera]?.camera.score(score),
+        onNotice: (line) => listener.onNotice?.("info", "engine", line),
+        onLost: (why, final) => this.engineLost(engine, why, final, group),
+      },
+      engineOptions,
+    );
+    this.engines.push(engine);
+    for (const [index, watched] of group.entries()) Object.assign(watched, { engine: () => engine, index });
+  }
+
+  private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
+    this.facts.set(engine, facts);
+    this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
+    for (const watched of group) {
+      const { camera } = watched;
+      watched.known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown) => {
+        this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+        return {};
+      });
+      camera.ready(facts.settings, watched.known);
+    }
+  }
+
+  private engineLost(engine: Engine, why: string, final: boolean, group: readonly Watched[]): void {
+    this.facts.delete(engine);
+    for (const { camera } of group) camera.decisions.blind();
+    this.listener.onNotice?.("error", "engine", final ? why : `${why}; it starts again`);
+    if (!final) return;
+    this.failure = new Error(why);
+    this.stop.abort();
+  }
+
+  private remember({ camera, known, engine }: Watched): void {
+    const running = engine();
+    const facts = running && this.facts.get(running);
+    if (!facts) return;
+    const { id } = camera.config;
+    const state = known[camera.decisions.mode];
+    this.listener.onNotice?.(
+      "info",
+      id,
+      `learnt from ${Math.round((state?.seconds ?? 0) / 60)} min of video: the threshold is ${state?.threshold.toPrecision(3)}`,
+    );
+    writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
+      this.listener.onNotice?.("warn", id, reasonOf(error)),
+    );
+  }
+
+  private folderOf(camera: Camera): string {
+    return join(this.config.data, "cameras", camera.config.id);
+  }
+
+  private async lookAtDisk(): Promise<void> {
+    const { data, keep, reserve } = this.config;
+    const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
+    this.clipBytes = bytes;
+    if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
+  }
+}
+
+/** Frames are twice as large as the network's input, unless the configuration says otherwise. */
+function sizeOf({ size }: CameraConfig, settings: ScoreSettings): { width: number; height: number } {
+  return size ?? { width: 2 * settings.size.width, height: 2 * settings.size.height };
+}
+
+/** What learnt levels hold for. The number type changes scores by rounding only. */
+function scoredBy({ model, settings: { dtype: _, ...settings } }: EngineFacts): ScoredBy {
+  return { model, settings: JSON.stringify(settings) };
+}

@@ -1,0 +1,28 @@
+import { writeFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { readKnown, writeKnown } from "../../../src/server/camera/known.js";
+import { scratchPerTest } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
+
+const at = scratchPerTest();
+const by = { model: "abc", settings: "{}" };
+const day = {
+  ...{ threshold: 0.5, normal: 0.1, alarmsPerDay: 1, extrapolation: 2, seconds: 600, mapHigh: 0.3, minutes: [0.2] },
+};
+
+test("what was learnt is read again, for the same model and settings only", async () => {
+  expect(await readKnown(at("new"), by)).toEqual({});
+  await writeKnown(at("new"), by, { day });
+  expect(await readKnown(at("new"), by)).toEqual({ day });
+  expect(await readKnown(at("new"), { ...by, model: "other" })).toEqual({});
+  expect(await readKnown(at("new"), { ...by, settings: "other" })).toEqual({});
+});
+
+test.each([
+  ["not JSON"],
+  ["{}"],
+  [JSON.stringify({ format: "sdmae-camera-calibration-1", ...by, modes: { day: {} } })],
+])("a damaged file is named: %s", async (text) => {
+  writeFileSync(at("calibration.json"), text);
+  expect(await refusal(readKnown(at(), by))).toMatch(/calibration\.json is no calibration of a camera/);
+});

@@ -1,0 +1,111 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { beforeAll, expect, test } from "vitest";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { openInput } from "../../../src/node/media/open.js";
+import { Recorder } from "../../../src/server/camera/recorder.js";
+import { collect } from "../../support/dataset.js";
+import { scratch } from "../../support/folders.js";
+import { refusal } from "../../support/refusal.js";
+
+const at = scratch();
+let ffmpeg = "";
+beforeAll(async () => {
+  ffmpeg = await findFfmpeg();
+});
+
+/** Segments of two seconds at 10 frames per second, as ffmpeg cuts them. */
+function record(
+  folder: string,
+  count: number,
+  codec: readonly string[],
+): { path: string; start: number; end: number }[] {
+  const input = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10", "-frames:v", String(20 * count), "-g", "10"];
+  const cut = [
+    "-f",
+    "segment",
+    "-segment_time",
+    "2",
+    "-segment_format",
+    "matroska",
+    `${folder.replaceAll("%", "%%")}/1-%06d.mkv`,
+  ];
+  execFileSync(ffmpeg, ["-v", "error", "-y", ...input, "-pix_fmt", "yuv420p", ...codec, ...cut]);
+  const names = readdirSync(folder).filter((name) => name.endsWith(".mkv"));
+  return names.sort().map((name, i) => ({ path: `${folder}/${name}`, start: 2 * i, end: 2 * (i + 1) }));
+}
+
+test("a clip is made of the segments that it touches, once they are there", async () => {
+  const recorder = await Recorder.open(at("it's 100%"), 5);
+  const { connection } = recorder.connect();
+  const segments = record(recorder.folder, 6, ["-c:v", "libx264"]);
+  for (const segment of segments.slice(0, 4)) recorder.add(segment);
+  recorder.hold("e1", connection, 5);
+  let done = false;
+  const clip = recorder.clip("e1", { connection, from: 3, to: 9 }, at("e1.mp4")).then((made) => {
+    done = true;
+    return made;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // Second 9 is in a segment that is not complete.
+  expect(done).toBe(false);
+  for (const segment of segments.slice(4)) recorder.add(segment);
+  expect(await clip).toBe(true);
+  // From 2 s to 10 s.
+  expect(await collect((await openInput(at("e1.mp4"))).frames())).toHaveLength(80);
+  expect(readdirSync(at()).filter((name) => name.includes(".tmp"))).toEqual([]);
+});
+
+test("what browsers do not play is encoded", async () => {
+  const recorder = await Recorder.open(at("mjpeg"), 5);
+  const { connection } = recorder.connect();
+  for (const segment of record(recorder.folder, 2, ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"])) recorder.add(segment);
+  recorder.disconnect();
+  expect(await recorder.clip("e", { connection, from: 0, to: 100 }, at("mjpeg.mp4"))).toBe(true);
+  const said = (() => {
+    try {
+      return execFileSync(ffmpeg, ["-i", at("mjpeg.mp4")], { encoding: "utf8", stdio: "pipe" });
+    } catch (error) {
+      return String((error as { stderr: string }).stderr);
+    }
+  })();
+  expect(said).toContain("Video: h264");
+});
+
+test("old segments are deleted, but not those that an event needs", async () => {
+  const recorder = await Recorder.open(at("long"), 5);
+  const { connection } = recorder.connect();
+  const made = Array.from({ length: 60 }, (_, i) => {
+    const path = at("long", `${i}.mkv`);
+    return { path, start: 2 * i, end: 2 * (i + 1) };
+  });
+  recorder.hold("e", connection, 20);
+  for (const segment of made) {
+    writeFileSync(segment.path, "");
+    recorder.add(segment);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const left = () => readdirSync(at("long")).length;
+  // From second 15 on, of 120.
+  expect(left()).toBe(53);
+  await expect(recorder.clip("e", { connection, from: 15, to: 25 }, at("none", "e.mp4"))).rejects.toThrow();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  // The last 25 seconds.
+  expect(left()).toBe(13);
+});
+
+test("a clip of what was not recorded is none, and damaged segments leave no file", async () => {
+  mkdirSync(at("old"));
+  writeFileSync(at("old", "0-of-an-earlier-process.mkv"), "");
+  const recorder = await Recorder.open(at("old"), 5);
+  expect(readdirSync(at("old"))).toEqual([]);
+  const { connection } = recorder.connect();
+  recorder.disconnect();
+  expect(await recorder.clip("e", { connection, from: 0, to: 5 }, at("no.mp4"))).toBe(false);
+  writeFileSync(at("old", "1.mkv"), "damaged");
+  recorder.add({ path: at("old", "1.mkv"), start: 0, end: 2 });
+  expect(await refusal(recorder.clip("e", { connection, from: 0, to: 1 }, at("no.mp4")))).toMatch(
+    /no\.mp4 cannot be made: /,
+  );
+  expect(existsSync(at("no.mp4"))).toBe(false);
+});

@@ -1,0 +1,157 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import sharp from "sharp";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
+import { openInput } from "../../src/node/media/open.js";
+import { type CaptureOptions, capture, type Segment } from "../../src/server/capture.js";
+import { collect } from "../support/dataset.js";
+import { scratch } from "../support/folders.js";
+import { refusal } from "../support/refusal.js";
+import { startCamera } from "../support/rtsp.js";
+
+const at = scratch();
+const servers: Server[] = [];
+let ffmpeg = "";
+
+/** Six seconds, ten frames per second, a key frame each second, in H.264. */
+beforeAll(async () => {
+  ffmpeg = await findFfmpeg();
+  const input = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=10", "-frames:v", "60", "-pix_fmt", "yuv420p"];
+  for (const name of ["a.mp4", "a.ts"])
+    execFileSync(ffmpeg, ["-v", "error", ...input, "-c:v", "libx264", "-g", "10", at(name)]);
+});
+afterAll(() => {
+  for (const server of servers) server.close();
+});
+
+const size = { width: 160, height: 120 };
+
+/** All that a source gives. */
+async function captured(options: Partial<CaptureOptions>, signal = new AbortController().signal) {
+  const frames: Uint8Array[] = [];
+  const indices: number[] = [];
+  const pictures: Uint8Array[] = [];
+  const segments: Segment[] = [];
+  const listener = {
+    onFrame: ({ data, index }: { data: Uint8Array; index: number }) => {
+      frames.push(data);
+      indices.push(index);
+    },
+    onPicture: (jpeg: Uint8Array) => pictures.push(Uint8Array.from(jpeg)),
+    onSegment: (segment: Segment) => segments.push(segment),
+  };
+  const wanted = { source: at("a.mp4"), fps: 10, ...size, fast: true, ...options };
+  const failure = await capture(wanted, "run", listener, signal).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  return { frames, indices, pictures, segments, failure };
+}
+
+/** The mean of a region's bytes. */
+const mean = (frame: Uint8Array, x: number, y: number, side: number) => {
+  let sum = 0;
+  for (let row = y; row < y + side; row++)
+    for (let i = 3 * (row * size.width + x); i < 3 * (row * size.width + x + side); i++) sum += frame[i];
+  return sum / (3 * side * side);
+};
+
+test("a file gives frames at the wanted rate and size, pictures, and segments that can be played", async () => {
+  const { frames, indices, pictures, segments, failure } = await captured({ fps: 5, segments: at("100% sure") });
+  expect(failure).toBeUndefined();
+  expect(frames.length).toBeGreaterThanOrEqual(29);
+  expect(frames.length).toBeLessThanOrEqual(31);
+  expect(indices).toEqual(frames.map((_, i) => i));
+  expect(frames.every(({ length }) => length === 160 * 120 * 3)).toBe(true);
+  // Five pictures per second, never larger than the video.
+  expect(pictures.length).toBeGreaterThanOrEqual(29);
+  expect(await sharp(pictures[3]).metadata()).toMatchObject({ format: "jpeg", width: 320, height: 240 });
+  // Whole seconds, from key frame to key frame, without a gap.
+  expect(segments.map(({ start }) => Math.round(start))).toEqual([0, 2, 4]);
+  expect(segments.map(({ end }) => Math.round(end))).toEqual([2, 4, 6]);
+  const counts = await Promise.all(
+    segments.map(async ({ path }) => (await collect((await openInput(path)).frames())).length),
+  );
+  expect(counts).toEqual([20, 20, 20]);
+});
+
+test("privacy regions are black in frames, pictures and segments", async () => {
+  const privacy = [{ x: 0.25, y: 0.5, width: 0.5, height: 0.25 }];
+  const { frames, pictures, segments } = await captured({ privacy, segments: at("private") });
+  const recorded = await collect((await openInput(segments[0].path)).frames());
+  expect(mean(frames[5], 50, 65, 20)).toBeLessThan(2);
+  expect(mean(frames[5], 10, 10, 20)).toBeGreaterThan(20);
+  const shown = await sharp(pictures[3]).removeAlpha().raw().toBuffer();
+  expect(shown[3 * (150 * 320 + 160)]).toBeLessThan(8);
+  expect(recorded[5].data[3 * (150 * 320 + 160)]).toBeLessThan(8);
+});
+
+test("a camera by RTSP gives frames; that it ends is an error", async () => {
+  const camera = await startCamera(readFileSync(at("a.ts")));
+  const { frames, failure } = await captured({ source: `rtsp://localhost:${camera.port}/live` });
+  camera.close();
+  expect(frames.length).toBeGreaterThanOrEqual(55);
+  expect(String(failure)).toMatch(/rtsp:\/\/localhost:\d+\/live: the stream ended$/);
+});
+
+test("pictures that come by HTTP, one after the other, are a camera", async () => {
+  const jpegs = await Promise.all(
+    [0, 80, 160, 240].map((gray) =>
+      sharp({ create: { width: 320, height: 240, channels: 3, background: { r: gray, g: gray, b: gray } } })
+        .jpeg()
+        .toBuffer(),
+    ),
+  );
+  const server = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "multipart/x-mixed-replace; boundary=b" });
+    let sent = 0;
+    const timer = setInterval(() => {
+      const jpeg = jpegs[sent++ % 4];
+      response.write(`--b\r\nContent-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\n\r\n`);
+      response.write(jpeg);
+      response.write("\r\n");
+      if (sent < 30) return;
+      clearInterval(timer);
+      response.end("--b--\r\n");
+    }, 20);
+  });
+  servers.push(server);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const source = `http://localhost:${(server.address() as AddressInfo).port}/video`;
+  const { frames, segments, failure } = await captured({ source, segments: at("mjpeg") });
+  expect(String(failure)).toMatch(/the stream ended$/);
+  expect(frames.length).toBeGreaterThan(5);
+  const recorded = await collect((await openInput(segments[0].path)).frames());
+  expect(recorded.length).toBeGreaterThan(5);
+});
+
+test("a camera that falls silent is given up", async () => {
+  const camera = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "video/mp2t" });
+    response.write(readFileSync(at("a.ts")).subarray(0, 120_000));
+  });
+  servers.push(camera);
+  await new Promise<void>((done) => camera.listen(0, "127.0.0.1", done));
+  const source = `http://localhost:${(camera.address() as AddressInfo).port}/silent.ts`;
+  const { frames, failure } = await captured({ source, silence: 0.5 });
+  expect(frames.length).toBeGreaterThan(0);
+  expect(String(failure)).toMatch(/silent\.ts: no picture came for 0\.5 s$/);
+});
+
+test("it ends when asked to, and says what is no video", async () => {
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(new Error("enough")), 300);
+  const { failure } = await captured({ loop: true, fast: false }, stop.signal);
+  expect(failure).toEqual(new Error("enough"));
+  const listener = { onFrame: () => {} };
+  const options = { fps: 10, ...size };
+  const { signal } = new AbortController();
+  expect(await refusal(capture({ source: at("none.mp4"), ...options }, "r", listener, signal))).toMatch(/no such file/);
+  expect(await refusal(capture({ source: "device:/nowhere", ...options }, "r", listener, signal))).toMatch(
+    /\/nowhere cannot be read: no such file/,
+  );
+  expect(existsSync(at("none.mp4"))).toBe(false);
+});

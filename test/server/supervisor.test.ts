@@ -1,0 +1,139 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { beforeAll, expect, test } from "vitest";
+import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { freshCheckpoint } from "../../src/checkpoint/fresh.js";
+import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
+import { openInput } from "../../src/node/media/open.js";
+import { configOf, type WatchConfig } from "../../src/server/config/config.js";
+import type { EventChange } from "../../src/server/records.js";
+import { folderSink } from "../../src/server/sinks/folder.js";
+import { Supervisor, type SupervisorOptions } from "../../src/server/supervisor.js";
+import { withBundle } from "../support/child.js";
+import { collect } from "../support/dataset.js";
+import { scratchPerTest } from "../support/folders.js";
+import { testAdapter } from "../support/gpu.js";
+import { tinyConfig } from "../support/model.js";
+import { refusal } from "../support/refusal.js";
+
+const at = scratchPerTest();
+let ffmpeg = "";
+beforeAll(async () => {
+  ffmpeg = await findFfmpeg();
+});
+
+/** A video of so many seconds, in which everything moves. */
+function video(seconds: number): string {
+  const input = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10", "-frames:v", String(10 * seconds), "-g", "10"];
+  execFileSync(ffmpeg, ["-v", "error", "-y", ...input, "-pix_fmt", "yuv420p", "-c:v", "libx264", at("cam.mp4")]);
+  return at("cam.mp4");
+}
+
+/** Options for a tiny network. Every score of it is above 0. */
+function options(program: string, play: SupervisorOptions["play"] = {}): SupervisorOptions {
+  const path = at("tiny.safetensors");
+  writeFileSync(path, saveCheckpoint(freshCheckpoint(tinyConfig)));
+  const size = { height: 32, width: 48 };
+  return {
+    checkpoint: [path],
+    detector: { size, dtype: "f32", tune: false, batch: 1, adapter: testAdapter },
+    engine: { program },
+    play,
+  };
+}
+
+function config(source: string, change: Partial<WatchConfig["cameras"][number]> = {}): WatchConfig {
+  const read = configOf([source]);
+  const cameras = read.cameras.map((camera) => ({ ...camera, threshold: { day: 1e-6 }, ...change }));
+  const sinks = [
+    {
+      ...{ type: "folder", name: "drop", path: at("drop"), cameras: ["cam"] },
+      ...{ kinds: ["anomaly", "offline"], changes: ["new", "end", "clip"] },
+    },
+  ] as WatchConfig["sinks"];
+  return { ...read, cameras, sinks, data: at("data") };
+}
+
+const sinksOf = (data: string) =>
+  new Map([["drop", folderSink({ name: "drop", folder: at("drop"), dataFolder: data })]]);
+
+const kinds = (changes: readonly EventChange[]) => changes.map(({ change, event }) => `${change} ${event.kind}`);
+
+test("a video gives an event with picture and clip, on disk and in the sink; the engine may be killed", async () => {
+  await withBundle('import "./src/server/engine/main.js";', async (program) => {
+    const settings = config(video(30));
+    const changes: EventChange[] = [];
+    const notices: string[] = [];
+    let killed = false;
+    const supervisor = await Supervisor.open(settings, options(program, { loop: true }), {
+      onChange: (change) => {
+        changes.push(change);
+        const ended = changes.some((one) => one.change === "clip");
+        if (change.change === "new" && change.event.kind === "anomaly" && !killed) {
+          killed = true;
+          setTimeout(() => process.kill(pids()[0], "SIGKILL"), 500);
+        } else if (ended && changes.filter((one) => one.change === "new").length >= 2) stop.abort();
+      },
+      onNotice: (level, from, line) => notices.push(`${level} ${from}: ${line}`),
+    });
+    const pids = () => supervisor.enginePids;
+    const stop = new AbortController();
+    await supervisor.run(sinksOf(settings.data), stop.signal);
+    const events = await supervisor.log.events();
+    await supervisor.close();
+
+    // The engine's end closes the event, which then has its clip; a second one begins.
+    expect(notices.filter((line) => line.startsWith("error engine: it was ended by SIGKILL"))).toHaveLength(1);
+    const first = events.at(-1)!;
+    expect(first).toMatchObject({ camera: "cam", kind: "anomaly", reason: "the engine has failed" });
+    expect(events.every(({ end }) => end !== undefined)).toBe(true);
+    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length);
+    expect(readFileSync(at("data", first.snapshot!)).subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]));
+    expect((await collect((await openInput(at("data", first.clip!))).frames())).length).toBeGreaterThan(10);
+    // The log holds what was heard, in that order.
+    const lines = readdirSync(at("data", "events"))
+      .filter((name) => name.endsWith(".jsonl"))
+      .flatMap((name) =>
+        readFileSync(at("data", "events", name), "utf8")
+          .trim()
+          .split("\n"),
+      )
+      .map((line) => JSON.parse(line) as EventChange);
+    expect(lines).toEqual(changes);
+    expect(kinds(changes).slice(0, 2)).toEqual(["new anomaly", "end anomaly"]);
+    expect(existsSync(at("drop", "cam", `${first.id}.json`))).toBe(true);
+    expect(existsSync(at("drop", "cam", `${first.id}.mp4`))).toBe(true);
+  });
+}, 120_000);
+
+test("an event that a killed process left open is ended by the next one, under its own id", async () => {
+  await withBundle('import "./src/server/engine/main.js";', async (program) => {
+    const settings = config(video(1));
+    const first = await Supervisor.open(settings, options(program, { fast: true }));
+    const event = { id: "e1", camera: "cam", kind: "anomaly", start: "2026-01-01T00:00:00.000Z", zones: [] } as const;
+    await first.log.append({ change: "new", time: event.start, event });
+    await first.close();
+    const changes: EventChange[] = [];
+    const next = await Supervisor.open(settings, options(program, { fast: true }), {
+      onChange: (change) => changes.push(change),
+    });
+    // The video ends before the engine has compiled.
+    await next.run(new Map(), new AbortController().signal);
+    await next.markNormal("e1");
+    expect(await refusal(next.markNormal("e2"))).toBe("there is no event e2");
+    const events = await next.log.events();
+    await next.close();
+    expect(changes[0]).toMatchObject({ change: "end", event: { id: "e1", reason: "the process was interrupted" } });
+    expect(events.find(({ id }) => id === "e1")).toMatchObject({ feedback: "normal" });
+  });
+}, 60_000);
+
+test("a checkpoint that cannot be used, and a folder that is in use, are refused", async () => {
+  const settings = config(video(1));
+  const wrong = at("wrong.safetensors");
+  writeFileSync(wrong, "no checkpoint");
+  expect(await refusal(Supervisor.open(settings, { checkpoint: [wrong] }))).toContain("wrong.safetensors");
+  const open = await Supervisor.open(settings, options("none"));
+  expect(await refusal(Supervisor.open(settings, options("none")))).toContain("events");
+  await open.close();
+});
