@@ -1,5 +1,5 @@
-// Bundles the browser program and the style of each page of src/report into a module of two strings
-// (declared in src/report/web/virtual.d.ts), for esbuild and for Vite.
+// Bundles the browser program and the style of each page into a module of two strings (declared in
+// src/report/web/virtual.d.ts), for esbuild and for Vite.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -10,6 +10,7 @@ const pages = new Map([
   ["virtual:training-page", "src/report/training/page"],
   ["virtual:calibration-page", "src/report/calibration/page"],
   ["virtual:bench-page", "src/report/bench/page"],
+  ["virtual:watch-page", "src/server/web/page"],
 ]);
 const root = fileURLToPath(new URL("..", import.meta.url));
 

@@ -9,6 +9,7 @@ import { createAnomaliesCommand } from "./commands/create_anomalies.js";
 import { datasetCommand } from "./commands/dataset.js";
 import { demoCommand } from "./commands/demo.js";
 import { evalCommand } from "./commands/eval.js";
+import { eventsCommand } from "./commands/events.js";
 import { exportCheckpointCommand } from "./commands/export_checkpoint.js";
 import { exportOnnxCommand } from "./commands/export_onnx.js";
 import { extractGradientsCommand } from "./commands/extract_gradients.js";
@@ -17,17 +18,20 @@ import { scoreCommand } from "./commands/score.js";
 import { trainCommand } from "./commands/train.js";
 import { tuneCommand } from "./commands/tune.js";
 import { watchCommand } from "./commands/watch.js";
+import { watchDemoCommand } from "./commands/watch_demo.js";
 import { run } from "./run.js";
 
 /** Every command by its name. `tools/NAME.js` runs some of them directly. */
 const commands: Record<string, () => Command> = {
   score: scoreCommand,
   watch: watchCommand,
+  events: eventsCommand,
   calibrate: calibrateCommand,
   eval: evalCommand,
   train: trainCommand,
   dataset: datasetCommand,
   demo: demoCommand,
+  "watch-demo": watchDemoCommand,
   adapters: adaptersCommand,
   tune: tuneCommand,
   "make-scene": makeSceneCommand,

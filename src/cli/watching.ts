@@ -1,22 +1,37 @@
 // Watches cameras until it is stopped: the configuration, the processes, and what the terminal
 // shows.
 import { stat } from "node:fs/promises";
+import { counted } from "../counted.js";
 import { InputError } from "../errors.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { packageFile } from "../node/files/package_files.js";
 import { isAddress, refuseScheme } from "../node/media/address.js";
-import { configOf, readConfig, type WatchConfig } from "../server/config/config.js";
-import type { EventChange } from "../server/records.js";
+import { configOf, readConfig, type WatchConfig, type WebConfig } from "../server/config/config.js";
 import { scrubber } from "../server/config/secrets.js";
-import { openSinks } from "../server/sinks/open.js";
+import { logLevels } from "../server/config/types.js";
+import type { EventChange, Sink } from "../server/records.js";
+import { openSinks, type SinkListener } from "../server/sinks/open.js";
 import { Supervisor } from "../server/supervisor.js";
+import { webApp } from "../server/web/app.js";
+import { type Served, serveWeb } from "../server/web/serve.js";
+import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
-import type { WatchCommandOptions } from "./commands/watch.js";
-import { deviceOf } from "./options/device.js";
-import { Interrupted } from "./terminal/interrupt.js";
+import { type DeviceOptions, deviceOf } from "./options/device.js";
+
+/** The options of `watch`. */
+export interface WatchCommandOptions extends DeviceOptions {
+  config?: string;
+  checkpoint?: string;
+  data?: string;
+  threshold?: number;
+  loop?: boolean;
+  check?: boolean;
+  quiet?: boolean;
+}
 
 /**
- * Watches cameras until the signal ends it, or all are files that have ended.
+ * Watches what the command line says, until the signal ends it or all cameras are files that have
+ * ended.
  * @throws InputError if something cannot be used
  */
 export async function watch(
@@ -25,41 +40,77 @@ export async function watch(
   signal: AbortSignal,
 ): Promise<void> {
   const config = await configured(sources, options);
-  const scrub = scrubber(config.secrets);
   if (options.check) {
-    const count = config.cameras.length;
-    console.log(`the configuration is good: ${count} ${count === 1 ? "camera" : "cameras"}, data in ${config.data}`);
+    console.log(`the configuration is good: ${counted(config.cameras.length, "camera")}, data in ${config.data}`);
     return;
   }
+  await watchWith(config, options, signal);
+}
+
+/** What {@link watchWith} takes from the command line. */
+export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet">;
+
+/** Watches the cameras of a configuration; see {@link watch}. */
+export async function watchWith(config: WatchConfig, options: Watching, signal: AbortSignal): Promise<void> {
+  const { loop = false, quiet = false } = options;
+  const scrub = scrubber(config.secrets);
   const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
+  const feed = new WatchFeed();
+  const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
   const checkpoint = options.checkpoint ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
   const supervisor = await Supervisor.open(
     config,
+    { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop } },
     {
-      checkpoint: [checkpoint],
-      detector: deviceOf(options),
-      play: { loop: options.loop ?? false },
-    },
-    {
-      onChange: (change) => console.log(scrub(changeLine(change))),
+      onChange: (change) => {
+        console.log(scrub(changeLine(change)));
+        feed.onChange(change);
+      },
+      onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
+      onDelivery: (sink, result) => feed.onDelivery(sink, result),
       onNotice: (level, from, line) => {
-        if (level !== "info" || !options.quiet) say(`${level === "info" ? "" : `${level}: `}${from}: ${line}`);
+        if (logLevels.indexOf(level) >= least) say(`${level === "info" ? "" : `${level}: `}${from}: ${line}`);
       },
     },
   );
-  const sinks = openSinks(config, { onWarning: (sink, line) => say(`warn: ${sink}: ${line}`) });
+  let page: Served | undefined;
+  const sinks = new Map<string, Sink>();
   try {
-    if (!options.quiet) say(`events and clips: ${config.data}`);
+    for (const [name, sink] of openSinks(config, sinkListener(supervisor, say))) sinks.set(name, sink);
+    if (config.web) page = await servePage(config.web, supervisor, feed, scrub);
+    say(`events and clips: ${config.data}`);
+    if (page) say(`page: ${page.url}`);
     await supervisor.run(sinks, signal);
   } finally {
+    await page?.close();
     await supervisor.close();
     for (const sink of sinks.values()) await sink.close?.();
   }
-  // Ctrl-C is how watching ends.
-  if (signal.aborted && !(signal.reason instanceof Interrupted)) throw signal.reason;
 }
 
-/** The configuration, with what the command line says. @throws InputError if there is nothing to watch */
+function sinkListener({ cameras }: Supervisor, say: (line: string) => void): SinkListener {
+  return {
+    onWarning: (sink, line) => say(`warn: ${sink}: ${line}`),
+    onEnabled: (id, enabled) => {
+      const camera = cameras.find(({ config }) => config.id === id);
+      if (camera) camera.decisions.isPaused = !enabled;
+    },
+  };
+}
+
+function servePage(
+  web: WebConfig,
+  supervisor: Supervisor,
+  feed: WatchFeed,
+  scrub: (text: string) => string,
+): Promise<Served> {
+  return serveWeb(webApp(supervisor, feed, { ...web, scrub }), web);
+}
+
+/**
+ * The configuration, with what the command line says.
+ * @throws InputError if there is nothing to watch
+ */
 async function configured(sources: readonly string[], options: WatchCommandOptions): Promise<WatchConfig> {
   const { config: file, data, threshold } = options;
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");

@@ -22,6 +22,10 @@ export interface CaptureOptions extends LiveOptions {
   privacy?: readonly RelativeBox[];
   /** Folder of the segments; without it nothing is recorded. */
   segments?: string;
+  /** "off", "auto", or a name that ffmpeg knows, such as vaapi. */
+  hardwareDecoding?: string;
+  /** Decodes key frames alone, for a stream that is recorded rather than scored. */
+  keyFramesOnly?: boolean;
   /** Seconds without a frame after which the connection is given up. */
   silence?: number;
 }
@@ -111,22 +115,23 @@ class Connection {
   }
 
   async run(listener: CaptureListener, signal: AbortSignal): Promise<void> {
-    const { process, options, input } = this;
+    const { process } = this;
     const [pictures, segments] = process.outputs;
-    const { silence = usualSilence } = options;
+    const { silence = usualSilence, width, height, segments: folder } = this.options;
+    const { name, ends } = this.input;
     const onAbort = () => this.stopAt(signal.reason as Error);
     signal.addEventListener("abort", onAbort, { once: true });
-    const first = new InputError(`${input.name}: no picture came within ${FIRST_FRAME} s`);
+    const first = new InputError(`${name}: no picture came within ${FIRST_FRAME} s`);
     let watchdog = setTimeout(() => this.stopAt(first), 1000 * FIRST_FRAME);
     let index = 0;
     try {
       readPictures(pictures, (jpeg) => listener.onPicture?.(jpeg));
-      if (segments) readSegments(segments, options.segments!, (segment) => listener.onSegment?.(segment));
-      const frames = new Pieces(process.child.stdout, options.width * options.height * 3);
+      if (segments) readSegments(segments, folder!, (segment) => listener.onSegment?.(segment));
+      const frames = new Pieces(process.child.stdout, width * height * 3);
       for await (const data of frames.whole()) {
         clearTimeout(watchdog);
         watchdog = setTimeout(
-          () => this.stopAt(new InputError(`${input.name}: no picture came for ${silence} s`)),
+          () => this.stopAt(new InputError(`${name}: no picture came for ${silence} s`)),
           1000 * silence,
         );
         listener.onFrame({ data, index: index++ });
@@ -139,31 +144,28 @@ class Connection {
       signal.removeEventListener("abort", onAbort);
       await this.end();
     }
-    if (index === 0) throw new InputError(`${input.name} has no picture that can be decoded`);
-    if (!input.ends) throw new InputError(`${input.name}: the stream ended`);
+    if (index === 0) throw new InputError(`${name} has no picture that can be decoded`);
+    if (!ends) throw new InputError(`${name}: the stream ended`);
   }
 
   /** Waits until ffmpeg is gone. @throws what stopped it, or why it failed */
   private async end(): Promise<void> {
-    const { process, input, feed } = this;
+    const { process } = this;
+    const { name } = this.input;
     // Frames have ended, but a camera's other pipes may hang.
     const timer = setTimeout(() => void process.stop(), 5000);
     const end = await process.ended;
     clearTimeout(timer);
     if (this.stopped) throw this.stopped;
-    await feed.close?.();
-    const failure = (await this.feeding) ?? feed.failure?.();
+    await this.feed.close?.();
+    const failure = (await this.feeding) ?? this.feed.failure?.();
     if (failure instanceof Error) throw failure;
-    if (end.code !== 0) throw new InputError(`${input.name}: ${ffmpegReason(process.log, end, feed.hidden)}`);
+    if (end.code !== 0) throw new InputError(`${name}: ${ffmpegReason(process.log, end, this.feed.hidden)}`);
   }
 }
 
-function ffmpegArgs(
-  input: LiveInput,
-  feed: Feed,
-  { fps, width, height, privacy = [], segments }: CaptureOptions,
-  prefix: string,
-): string[] {
+function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefix: string): string[] {
+  const { fps, width, height, privacy = [], segments, hardwareDecoding = "off", keyFramesOnly = false } = options;
   const boxes = privacy.map(
     (box) => `drawbox=x=iw*${box.x}:y=ih*${box.y}:w=iw*${box.width}:h=ih*${box.height}:color=black:t=fill`,
   );
@@ -177,7 +179,11 @@ function ffmpegArgs(
   ];
   const encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", String(SEGMENT * 25)];
   return [
-    ...["-v", "repeat+level+warning", "-max_error_rate", "1", ...input.before, ...feed.args],
+    ...["-v", "repeat+level+warning", "-max_error_rate", "1"],
+    ...(hardwareDecoding === "off" ? [] : ["-hwaccel", hardwareDecoding]),
+    // With privacy regions all frames are encoded again.
+    ...(keyFramesOnly && boxes.length === 0 ? ["-skip_frame", "nokey"] : []),
+    ...[...input.before, ...feed.args],
     ...["-filter_complex", filters.join(";")],
     ...["-map", "[frames]", "-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"],
     ...["-map", "[pictures]", "-f", "image2pipe", "-c:v", "mjpeg", "-q:v", "5", "pipe:3"],

@@ -60,10 +60,26 @@ export interface Sink {
   /** In logs and metrics. */
   readonly name: string;
   /**
-   * Sends a change. It may be called again for the same one: receivers know it by the event's id and
-   * the change.
+   * Sends a change. It may be called again for the same one: receivers know it by the event's id
+   * and the change.
    * @throws Error if it did not arrive; it is sent again later
    */
   send(change: EventChange, signal: AbortSignal): Promise<void>;
+  /** Shows the state of a camera, every few seconds. Never throws. */
+  report?(camera: string, state: CameraState): void;
   close?(): Promise<void>;
+}
+
+/** The state of a camera. */
+export interface CameraState {
+  /** Whether frames arrive. */
+  online: boolean;
+  /** Whether an alert goes on. */
+  anomaly: boolean;
+  /** Whether it raises alerts; otherwise it was switched off, and records only. */
+  enabled: boolean;
+  /** What the threshold is compared with; absent while nothing is decided. */
+  level?: number;
+  /** The last picture, as JPEG. */
+  picture: Uint8Array | undefined;
 }

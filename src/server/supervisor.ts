@@ -17,7 +17,7 @@ import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
 import { Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
-import { keepWithin } from "./storage.js";
+import { freeBytes, keepWithin } from "./storage.js";
 
 /** What the supervisor is told beside the configuration. */
 export interface SupervisorOptions {
@@ -39,8 +39,9 @@ export interface SupervisorListener {
   onDelivery?(sink: string, result: "delivered" | "failed" | "expired"): void;
 }
 
-/** Seconds between looks at the disk. */
-const LOOK_AT_DISK = 60;
+/** Seconds between looks at the disk, and between reports of the state of cameras. */
+const LOOK_AT_DISK = 10;
+const REPORT_STATE = 2;
 
 /** A camera, and where its frames go. */
 interface Watched {
@@ -62,6 +63,8 @@ export class Supervisor {
   private readonly engines: Engine[] = [];
   private readonly outboxes = new Map<string, Outbox>();
   private failure: Error | undefined;
+  /** Whether clips may be recorded. */
+  private hasRoom = true;
   private readonly stop = new AbortController();
 
   private constructor(
@@ -90,6 +93,7 @@ export class Supervisor {
     const { detector = {}, checkpoint: paths } = options;
     const checkpoint = await readCheckpoint([...paths], detector.heads);
     const settings = scoreSettings(checkpoint, detector);
+    if (!config.cameras.some(({ enabled }) => enabled)) throw new InputError("no camera is enabled");
     await makeFolder(config.data);
     const onWarning = (line: string) => listener.onNotice?.("warn", "events", line);
     const log = await EventLog.open(join(config.data, "events"), { onWarning });
@@ -133,20 +137,23 @@ export class Supervisor {
     const all = AbortSignal.any([signal, this.stop.signal]);
     await this.endInterrupted();
     await this.openOutboxes(sinks);
+    await this.lookAtDisk();
     this.startEngines();
     const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
+    const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
     try {
-      void this.lookAtDisk();
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
     } finally {
       clearInterval(disk);
+      clearInterval(states);
+      this.reportStates(sinks);
       await Promise.all(this.engines.map((engine) => engine.close()));
     }
     if (this.failure) throw this.failure;
   }
 
   /**
-   * Somebody says that an event was a false alarm: its clip is kept among the camera's normal video.
+   * Somebody says that an event was a false alarm: its clip is kept as normal video of the camera.
    * @throws InputError if there is no such event, or its clip cannot be copied
    */
   async markNormal(id: string): Promise<void> {
@@ -175,6 +182,7 @@ export class Supervisor {
       send: (frame: { number: number; data: Uint8Array }) =>
         watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
       keep: (change: EventChange) => this.keep(change),
+      canRecord: () => this.hasRoom,
       learnt: (mode: "day" | "infrared", state: Known["day"]) => {
         watched.known = { ...watched.known, [mode]: state };
         this.remember(watched);
@@ -295,10 +303,33 @@ export class Supervisor {
     return join(this.config.data, "cameras", camera.config.id);
   }
 
+  /** Tells those sinks that show the state of cameras. */
+  private reportStates(sinks: ReadonlyMap<string, Sink>): void {
+    for (const sink of sinks.values()) {
+      for (const { config, status, outcome, picture, decisions } of this.cameras) {
+        const { level } = outcome ?? {};
+        sink.report?.(config.id, {
+          ...{ online: status === "online", anomaly: decisions.isAlarmed, picture },
+          ...(level !== undefined && Number.isFinite(level) && { level }),
+          enabled: !decisions.isPaused,
+        });
+      }
+    }
+  }
+
   private async lookAtDisk(): Promise<void> {
     const { data, keep, reserve } = this.config;
     const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
     this.clipBytes = bytes;
+    const free = await freeBytes(data);
+    // Some distance between the two, so that it does not change all the time.
+    const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;
+    if (hasRoom !== this.hasRoom) {
+      this.hasRoom = hasRoom;
+      const line = hasRoom ? "there is room for clips again" : "the disk is nearly full: clips stop, events go on";
+      this.listener.onNotice?.(hasRoom ? "info" : "error", "storage", line);
+      for (const camera of this.cameras) camera.roomChanged();
+    }
     if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
   }
 }

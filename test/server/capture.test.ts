@@ -144,7 +144,7 @@ test("a camera that falls silent is given up", async () => {
 test("it ends when asked to, and says what is no video", async () => {
   const stop = new AbortController();
   setTimeout(() => stop.abort(new Error("enough")), 300);
-  const { failure } = await captured({ loop: true, fast: false }, stop.signal);
+  const { failure } = await captured({ fast: false }, stop.signal);
   expect(failure).toEqual(new Error("enough"));
   const listener = { onFrame: () => {} };
   const options = { fps: 10, ...size };

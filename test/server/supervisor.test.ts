@@ -106,6 +106,26 @@ test("a video gives an event with picture and clip, on disk and in the sink; the
   });
 }, 120_000);
 
+test("clips come from another stream of the camera if one is named", async () => {
+  await withBundle('import "./src/server/engine/main.js";', async (program) => {
+    // Its end ends the event.
+    const source = video(10);
+    const input = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=10", "-frames:v", "300", "-g", "10"];
+    execFileSync(ffmpeg, ["-v", "error", ...input, "-pix_fmt", "yuv420p", "-c:v", "libx264", at("main.mp4")]);
+    const settings = config(source, { record: at("main.mp4"), clip: { before: 1, after: 1 } });
+    const stop = new AbortController();
+    const supervisor = await Supervisor.open(settings, options(program, { loop: true }), {
+      onChange: ({ change }) => {
+        if (change === "clip") stop.abort();
+      },
+    });
+    await supervisor.run(new Map(), stop.signal);
+    const clip = (await supervisor.log.events()).find((event) => event.clip)?.clip;
+    await supervisor.close();
+    expect(await openInput(at("data", clip!))).toMatchObject({ width: 320, height: 240 });
+  });
+}, 120_000);
+
 test("an event that a killed process left open is ended by the next one, under its own id", async () => {
   await withBundle('import "./src/server/engine/main.js";', async (program) => {
     const settings = config(video(1));

@@ -1,19 +1,9 @@
 import { Command, Option } from "commander";
-import { adapterOption, type DeviceOptions } from "../options/device.js";
+import { adapterOption } from "../options/device.js";
 import { numberIn } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
-
-/** The options of `watch`. */
-export interface WatchCommandOptions extends DeviceOptions {
-  config?: string;
-  checkpoint?: string;
-  data?: string;
-  threshold?: number;
-  loop?: boolean;
-  check?: boolean;
-  quiet?: boolean;
-}
+import type { WatchCommandOptions } from "../watching.js";
 
 /** `watch SOURCE…`: watches cameras, and says when something abnormal happens. */
 export function watchCommand(): Command {

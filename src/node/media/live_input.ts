@@ -12,14 +12,12 @@ import { videoInput } from "./video.js";
 export interface LiveInput extends DecodedInput {
   /** Options before those of the feed. */
   before: readonly string[];
-  /** Whether it ends by itself, as a file does that is not repeated. */
+  /** Whether it ends by itself, as a file does. */
   ends: boolean;
 }
 
 /** How a source that is no camera is played. */
 export interface LiveOptions {
-  /** A file starts again at its end, for ever. */
-  loop?: boolean;
   /** Frames of a file come as fast as they are read, not at the rate of the file. */
   fast?: boolean;
 }
@@ -29,7 +27,7 @@ export interface LiveOptions {
  * video file.
  * @throws InputError if it is none of these, or its host is not known
  */
-export async function liveInput(source: string, { loop = false, fast = false }: LiveOptions = {}): Promise<LiveInput> {
+export async function liveInput(source: string, { fast = false }: LiveOptions = {}): Promise<LiveInput> {
   if (isAddress(source)) {
     const address = parseAddress(source);
     const input = await (/^http/.test(address.url.protocol) ? httpInput(address) : rtspInput(address));
@@ -38,8 +36,7 @@ export async function liveInput(source: string, { loop = false, fast = false }: 
   const device = /^device:(.*)$/.exec(source)?.[1];
   if (device !== undefined) return { ...(await deviceInput(device)), before: [], ends: false };
   refuseScheme(source);
-  const before = [...(fast ? [] : ["-re"]), ...(loop ? ["-stream_loop", "-1"] : [])];
-  return { ...(await videoInput(source)), before, ends: !loop };
+  return { ...(await videoInput(source)), before: fast ? [] : ["-re"], ends: true };
 }
 
 /** A camera of this machine (Video4Linux). */

@@ -14,6 +14,8 @@ export interface VideoFormat {
   width: number;
   height: number;
   fps: number;
+  /** Most frames from one key frame to the next; default: the encoder's, 250. */
+  keyFrames?: number;
 }
 
 /**
@@ -51,7 +53,7 @@ export class VideoWriter {
   }
 
   /** @throws InputError if there is no ffmpeg */
-  static async create(path: string, { width, height, fps }: VideoFormat): Promise<VideoWriter> {
+  static async create(path: string, { width, height, fps, keyFrames = 250 }: VideoFormat): Promise<VideoWriter> {
     const program = await findFfmpeg();
     const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
     const child = spawn(
@@ -70,7 +72,19 @@ export class VideoWriter {
           "-i",
           "pipe:0",
         ],
-        ...["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p"],
+        ...[
+          "-an",
+          "-c:v",
+          "libx264",
+          "-preset",
+          "veryfast",
+          "-crf",
+          "21",
+          "-pix_fmt",
+          "yuv420p",
+          "-g",
+          String(keyFrames),
+        ],
         ...["-movflags", "+faststart", "-f", "mp4", `file:${resolve(temporary)}`],
       ],
       {

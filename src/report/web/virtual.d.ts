@@ -24,3 +24,9 @@ declare module "virtual:bench-page" {
   export const script: string;
   export const style: string;
 }
+
+/** From src/server/web/page. */
+declare module "virtual:watch-page" {
+  export const script: string;
+  export const style: string;
+}

@@ -7,12 +7,12 @@ import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
 import { Backoff } from "../backoff.js";
-import { type CapturedFrame, capture } from "../capture.js";
+import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
 import { Decisions, type Outcome } from "./decisions.js";
-import { FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
+import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
 import type { NormalState } from "./learner.js";
 import { Recorder } from "./recorder.js";
 
@@ -29,6 +29,8 @@ export interface CameraHost {
   keep(change: EventChange): Promise<unknown>;
   /** Keeps what was learnt. */
   learnt(mode: CameraMode, state: NormalState): void;
+  /** Whether the disk has room for a recording. */
+  canRecord(): boolean;
   /** Shows a frame's outcome. */
   show?(outcome: Outcome): void;
   /** Takes in a line about a problem that ends nothing. */
@@ -38,7 +40,9 @@ export interface CameraHost {
 
 /** How a source that is no camera is played; for tests and demonstrations. */
 export interface PlayOptions {
+  /** A file begins again at its end, as a new connection. */
   loop?: boolean;
+  /** Frames of a file come as fast as they are read. */
   fast?: boolean;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;
@@ -61,6 +65,8 @@ export interface CameraCounts {
 const GAP = 1000;
 /** Seconds of frames after which a connection counts as good. */
 const GOOD = 60;
+/** Seconds between looks for room on a full disk. */
+const LOOK_FOR_ROOM = 10;
 /** Seconds without any change of the picture after which the stream is frozen. */
 const FROZEN = 20;
 
@@ -82,7 +88,16 @@ export class Camera {
   private readonly clock: MachineClock;
   private readonly backoff = new Backoff({ first: 1, most: 60 });
   private readonly arrivals = new Map<number, number>();
-  private readonly begins = new Map<string, { connection: number; stream: number }>();
+  private readonly begins = new Map<string, { connection: number; time: number }>();
+  /** The connection of another stream for clips, and when its first frame came. */
+  private recorded: { connection: number; first: number } | undefined;
+  private hardwareDecoding: string;
+  private isRecorded = false;
+  /** Whether a file was played to its end. */
+  private isEnded = false;
+  /** Ends the connection, which is then made again. */
+  private restart: () => void = () => {};
+  private stopRecording: () => void = () => {};
   /** Ids of events that have a snapshot. */
   private readonly snapshots = new Set<string>();
   private recorder: Recorder | undefined;
@@ -102,9 +117,10 @@ export class Camera {
   ) {
     this.clock = host.clock ?? machineClock;
     this.seen = this.clock.steady();
+    this.hardwareDecoding = config.hardwareDecoding;
     this.decisions = new Decisions(config, {
       newId: host.newId,
-      emit: (change, event, time) => this.emit(change, event, time.stream),
+      emit: (change, event, time) => this.emit(change, event, time),
       learnt: (mode, state) => host.learnt(mode, state),
       ...(play.learnFirst !== undefined && { learnFirst: play.learnFirst }),
     });
@@ -124,9 +140,11 @@ export class Camera {
         return undefined;
       });
     }
+    const recording = this.config.record === undefined ? undefined : this.record(this.config.record, signal);
     while (!signal.aborted) {
       const why = await this.connect(signal);
       if (signal.aborted) break;
+      if (why === undefined && (this.play.loop || !this.isEnded)) continue;
       if (why === undefined) {
         this.status = "ended";
         break;
@@ -137,6 +155,57 @@ export class Camera {
     this.decisions.close();
     await this.keeping;
     await Promise.all(this.clips);
+    await recording;
+  }
+
+  /** Records another stream of the camera, for clips. Its clock is this machine's. */
+  private async record(source: string, signal: AbortSignal): Promise<void> {
+    const { recorder, clock, config, host } = this;
+    const backoff = new Backoff({ first: 1, most: 60 });
+    while (recorder && !signal.aborted) {
+      if (!host.canRecord()) {
+        await sleep(1000 * LOOK_FOR_ROOM, undefined, { signal }).catch(() => {});
+        continue;
+      }
+      const { connection, prefix } = recorder.connect();
+      let first = Number.NaN;
+      const listener = {
+        onFrame: () => {
+          if (!Number.isNaN(first)) return;
+          first = clock.steady();
+          this.recorded = { connection, first };
+          backoff.reset();
+        },
+        onSegment: (segment: Segment) => recorder.add(segment),
+      };
+      const size = { fps: 1, width: 16, height: 16, keyFramesOnly: true };
+      const options = { source, ...size, privacy: config.privacy, segments: recorder.folder };
+      const stop = new AbortController();
+      this.stopRecording = () => stop.abort(new InputError("the disk is nearly full"));
+      const why = await capture(options, prefix, listener, AbortSignal.any([signal, stop.signal])).then(
+        () => "the recording ended",
+        (error: unknown) => reasonOf(error),
+      );
+      recorder.disconnect();
+      if (signal.aborted) return;
+      host.warn(`the stream for clips: ${why}`);
+      await sleep(1000 * backoff.next(), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** The disk has become full, or has room again: the recording stops or begins. */
+  roomChanged(): void {
+    const { clip, record } = this.config;
+    if (!clip || !this.recorder) return;
+    if (record !== undefined && !this.host.canRecord()) this.stopRecording();
+    if (record === undefined && this.isRecorded !== this.host.canRecord()) this.restart();
+  }
+
+  /** A moment on the clock of the recording; undefined if nothing is recorded. */
+  private recordedAt({ steady, stream }: FrameTime): { connection: number; time: number } | undefined {
+    if (!this.recorder) return undefined;
+    if (this.config.record === undefined) return { connection: this.connection, time: stream };
+    return this.recorded && { connection: this.recorded.connection, time: steady - this.recorded.first };
   }
 
   /** The engine is ready. @param known what was learnt with this model and these settings */
@@ -160,15 +229,25 @@ export class Camera {
     this.host.show?.(outcome);
   }
 
-  /** One connection. @returns why it is over; undefined if a file has ended */
+  /**
+   * One connection.
+   * @returns why it was lost; undefined if a file has ended, or it is to be made again
+   */
   private async connect(signal: AbortSignal): Promise<string | undefined> {
     const { config, host, recorder, clock } = this;
-    const connected = recorder?.connect();
+    const isRecorded = recorder !== undefined && config.record === undefined && host.canRecord();
+    this.isRecorded = isRecorded;
+    const connected = isRecorded ? recorder.connect() : undefined;
     this.connection = connected?.connection ?? this.connection + 1;
     this.number += GAP;
     this.decisions.connected(this.number);
     const times = new FrameTimes(config.fps, !this.play.fast, clock);
     const stop = new AbortController();
+    let isRestart = false;
+    this.restart = () => {
+      isRestart = true;
+      stop.abort(new InputError("the recording changes"));
+    };
     const began = clock.steady();
     const listener = {
       onFrame: (frame: CapturedFrame) => {
@@ -179,25 +258,37 @@ export class Camera {
       onPicture: (jpeg: Uint8Array) => {
         this.picture = jpeg;
       },
-      onSegment: (segment: { path: string; start: number; end: number }) => recorder?.add(segment),
+      onSegment: (segment: Segment) => recorder?.add(segment),
     };
     const options = {
-      ...{ source: config.source, fps: config.fps, ...host.size, privacy: config.privacy, ...this.play },
-      ...(recorder && { segments: recorder.folder }),
+      ...{ source: config.source, fps: config.fps, ...host.size, privacy: config.privacy, fast: this.play.fast },
+      ...(isRecorded && { segments: recorder.folder }),
+      hardwareDecoding: this.hardwareDecoding,
     };
+    const framesBefore = this.counts.frames;
     try {
       await capture(options, connected?.prefix ?? "", listener, AbortSignal.any([signal, stop.signal]));
+      this.isEnded = true;
       return undefined;
     } catch (error) {
       const why = reasonOf(error);
+      if (isRestart) return undefined;
+      if (this.counts.frames === framesBefore) this.withoutHardware(why);
       this.status = "offline";
       this.problem = why;
       const now = { steady: clock.steady(), wall: clock.wall(), stream: Number.NaN };
       if (!signal.aborted) this.decisions.lost(why, now.steady - this.seen, now);
       return why;
     } finally {
-      recorder?.disconnect();
+      if (isRecorded) recorder.disconnect();
     }
+  }
+
+  /** A connection without any frame is tried again without the hardware. */
+  private withoutHardware(why: string): void {
+    if (this.hardwareDecoding === "off") return;
+    this.host.warn(`decoding by hardware (${this.hardwareDecoding}) is given up: ${why}`);
+    this.hardwareDecoding = "off";
   }
 
   private take({ data, index }: CapturedFrame, times: FrameTimes): void {
@@ -228,17 +319,17 @@ export class Camera {
     return now - this.unchanged.since > FROZEN;
   }
 
-  private emit(change: "new" | "update" | "end", event: CameraEvent, stream: number): void {
-    const { recorder, connection } = this;
-    if (event.kind === "anomaly" && change === "new" && recorder) {
-      this.begins.set(event.id, { connection, stream });
-      recorder.hold(event.id, connection, stream);
+  private emit(change: "new" | "update" | "end", event: CameraEvent, time: FrameTime): void {
+    const at = this.recordedAt(time);
+    if (event.kind === "anomaly" && change === "new" && at) {
+      this.begins.set(event.id, at);
+      this.recorder?.hold(event.id, at.connection, at.time);
     }
     const { picture } = this;
     this.keeping = this.keeping.then(async () => {
       const shown = event.kind === "offline" ? event : await this.withSnapshot(change, event, picture);
       await this.keep(change, shown);
-      if (change === "end") this.makeClip(shown, stream);
+      if (change === "end") this.makeClip(shown, at);
     });
   }
 
@@ -268,19 +359,22 @@ export class Camera {
     return shown;
   }
 
-  private makeClip(event: CameraEvent, stream: number): void {
+  /** @param end on the recording's clock; absent: nothing is recorded any more */
+  private makeClip(event: CameraEvent, end: { connection: number; time: number } | undefined): void {
     const { recorder, config, host } = this;
     const begin = this.begins.get(event.id);
     this.begins.delete(event.id);
     if (!begin || !recorder || !config.clip) return;
     const { before, after } = config.clip;
     const clip = `${clipBase(event)}.mp4`;
-    const stretch = { connection: begin.connection, from: begin.stream - before, to: stream + after };
+    // A recording that began again has lost the rest.
+    const to = end?.connection === begin.connection ? end.time + after : Number.POSITIVE_INFINITY;
+    const stretch = { connection: begin.connection, from: begin.time - before, to };
     const making = (async () => {
       try {
         await makeFolder(dirname(join(host.data, clip)));
-        if (!(await recorder.clip(event.id, stretch, join(host.data, clip)))) return;
-        await this.keep("clip", { ...event, clip });
+        if (await recorder.clip(event.id, stretch, join(host.data, clip))) await this.keep("clip", { ...event, clip });
+        else host.warn(`no clip of ${event.id}: nothing was recorded`);
       } catch (error) {
         host.warn(`no clip of ${event.id}: ${reasonOf(error)}`);
       }

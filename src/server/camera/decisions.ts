@@ -78,6 +78,8 @@ const OFFLINE_AFTER = 10;
 export class Decisions {
   /** What the camera shows now. */
   mode: CameraMode = "day";
+  /** Whether somebody has switched alerts off: events are silent then. */
+  isPaused = false;
   private readonly rule: AlarmRule;
   private readonly schedule: Schedule;
   private readonly modes = new DayOrInfrared();
@@ -115,6 +117,12 @@ export class Decisions {
     return given ?? this.normal[this.mode]?.threshold;
   }
 
+  /** Whether an alert goes on. */
+  get isAlarmed(): boolean {
+    const event = this.open.get("anomaly");
+    return event !== undefined && !event.silent;
+  }
+
   /** Share of the first learning that is done, 0…1; 1 if there is a threshold. */
   get learning(): number {
     if (this.threshold !== undefined) return 1;
@@ -133,6 +141,7 @@ export class Decisions {
 
   /** A connection begins; its first frame has this number. */
   connected(number: number): void {
+    this.interrupt("the stream began again");
     this.gap(number);
     this.scene = new SceneChange();
   }
@@ -346,7 +355,7 @@ export class Decisions {
 
   private isSilent(kind: EventKind, { steady, wall }: FrameTime): boolean {
     const { shadow, cooldown } = this.camera;
-    if (shadow || !this.schedule.isOn(localTime(new Date(wall)))) return true;
+    if (shadow || this.isPaused || !this.schedule.isOn(localTime(new Date(wall)))) return true;
     return kind === "anomaly" && steady - this.lastAlert < cooldown;
   }
 }

@@ -33,7 +33,7 @@ export class FrameTimes {
   private last = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param isLive whether frames come as time passes; a file that is read faster keeps its own times
+   * @param isLive whether frames come as time passes; a file that is read faster keeps its times
    */
   constructor(
     private readonly fps: number,

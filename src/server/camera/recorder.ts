@@ -108,9 +108,10 @@ export class Recorder {
 
   /** Lets those clips be made whose segments are there. */
   private serve(): void {
-    const end = this.segments.at(-1)?.end ?? 0;
+    const last = this.segments.at(-1);
+    const recorded = last?.connection === this.connection ? last.end : 0;
     for (const { connection, to, ready } of this.orders) {
-      if (connection !== this.connection || this.isOver || end >= to) ready();
+      if (connection !== this.connection || this.isOver || recorded >= to) ready();
     }
   }
 

@@ -11,6 +11,7 @@ import {
   choice,
   duration,
   flag,
+  list,
   map,
   named,
   number,
@@ -58,15 +59,20 @@ function web(around: Surroundings) {
     if (/^[\x21-\x7e]{8,}$/.test(value)) return value;
     throw new InputError("the token must have at least 8 characters: ASCII without blanks");
   });
+  const name = "a host's name without a port, such as nas.local";
+  const hosts = list(
+    z.string({ error: name }).regex(/^[a-z\d]([a-z\d.-]*[a-z\d])?$/i, { error: name }),
+    "a list of names such as [nas.local]",
+  );
   const shape = map(
-    { address: read(text(what), what, parseListen).optional(), token: token.optional() },
+    { address: read(text(what), what, parseListen).optional(), token: token.optional(), hosts: hosts.optional() },
     "a map such as { address: 127.0.0.1:8377 }",
-  ).transform(({ address = usualListen, token }, context) => {
+  ).transform(({ address = usualListen, token, hosts }, context) => {
     if (token === undefined && !isLoopback(address.host)) {
       const message = `is missing: other machines can reach ${address.host}; add token: \${WEB_TOKEN}`;
       context.addIssue({ code: "custom", message, path: ["token"] });
     }
-    return { ...address, ...(token !== undefined && { token }) };
+    return { ...address, ...(token !== undefined && { token }), ...(hosts && { hosts }) };
   });
   return orOff(shape, "a map such as { address: 127.0.0.1:8377 }");
 }

@@ -22,7 +22,7 @@ export interface WatchConfig {
 }
 
 /** Levels of the log. */
-export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
+export const logLevels = ["info", "warn", "error"] as const;
 /** How much is logged: this level and those behind it. */
 export type LogLevel = (typeof logLevels)[number];
 
@@ -34,6 +34,8 @@ export interface WebConfig {
   port: number;
   /** Printable ASCII, at least 8 signs; always there if the host is not a loopback address. */
   token?: string;
+  /** More names by which the page may be asked for, such as that of a proxy. */
+  hosts?: readonly string[];
 }
 
 /** The corners of an area, [x, y] in shares of the frame's width and height, 0…1; at least 3. */

@@ -59,5 +59,5 @@ export type FromEngine =
   | { type: "taken"; camera: number }
   | ({ type: "score" } & EngineScore)
   | { type: "notice"; line: string }
-  /** The process ends with this. `wrong`: the setup is to blame, so it makes no sense to try again. */
+  /** The process ends with this. `wrong`: the setup is to blame, so trying again is no use. */
   | { type: "failed"; message: string; wrong: boolean };

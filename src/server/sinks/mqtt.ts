@@ -2,7 +2,7 @@
 import mqtt, { type IClientOptions, type IClientPublishOptions, type MqttClient } from "mqtt";
 import { InputError } from "../../errors.js";
 import { connectionReason, parseAddress } from "../../node/media/address.js";
-import type { EventChange, Sink } from "../records.js";
+import type { CameraState, EventChange, Sink } from "../records.js";
 
 /** A camera that the broker hears of. */
 export interface MqttCamera {
@@ -63,6 +63,8 @@ export class MqttSink implements Sink {
   private readonly states = new Map<string, string | Buffer>();
   /** Ends deliveries that wait for the broker, with a reason. */
   private readonly inFlight = new Set<(error: Error) => void>();
+  /** Cameras whose alert goes on. */
+  private readonly alarmed = new Set<string>();
   private connected = false;
   private problem = "not connected yet";
   private warned: string | undefined;
@@ -99,6 +101,17 @@ export class MqttSink implements Sink {
     signal.throwIfAborted();
     if (!this.connected || this.closed) throw new Error(`${this.shown}: ${this.problem}`);
     await this.publishSurely(`${this.prefix}/events`, JSON.stringify(change), signal);
+  }
+
+  /** Publishes the state of a camera, and a picture when an alert begins. */
+  report(camera: string, { online, anomaly, enabled, level, picture }: CameraState): void {
+    if (anomaly && picture && !this.alarmed.has(camera)) this.setSnapshot(camera, picture);
+    if (anomaly) this.alarmed.add(camera);
+    else this.alarmed.delete(camera);
+    this.setStatus(camera, online);
+    this.setAnomaly(camera, anomaly);
+    this.setEnabled(camera, enabled);
+    if (level !== undefined) this.setScore(camera, level);
   }
 
   /**
@@ -250,6 +263,8 @@ export class MqttSink implements Sink {
   private setState(camera: string, rest: string, payload: string | Buffer): void {
     if (!this.knows(camera)) return;
     const topic = this.topic(camera, rest);
+    // The broker holds what was published before.
+    if (this.states.get(topic) === payload) return;
     this.states.set(topic, payload);
     this.publish(topic, payload, { retain: true });
   }

@@ -56,6 +56,20 @@ test("a clip is made of the segments that it touches, once they are there", asyn
   expect(readdirSync(at()).filter((name) => name.includes(".tmp"))).toEqual([]);
 });
 
+test("a clip of a second connection waits for that connection's segments", async () => {
+  const recorder = await Recorder.open(at("again"), 5);
+  recorder.connect();
+  const [first, second] = record(recorder.folder, 2, ["-c:v", "libx264"]);
+  recorder.add({ ...first, end: 100 });
+  recorder.disconnect();
+  const { connection } = recorder.connect();
+  const clip = recorder.clip("e", { connection, from: 0, to: 9 }, at("again.mp4"));
+  recorder.add({ ...second, start: 0, end: 2 });
+  recorder.disconnect();
+  expect(await clip).toBe(true);
+  expect(await collect((await openInput(at("again.mp4"))).frames())).toHaveLength(20);
+});
+
 test("what browsers do not play is encoded", async () => {
   const recorder = await Recorder.open(at("mjpeg"), 5);
   const { connection } = recorder.connect();

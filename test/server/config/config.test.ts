@@ -46,8 +46,8 @@ const sinkProblems = (keys: string): string[] =>
 const full = `
 checkpoint: models/scene.safetensors
 data: ./data
-web: { address: 0.0.0.0:80, token: \${WEB_TOKEN} }
-log: { level: debug }
+web: { address: 0.0.0.0:80, token: \${WEB_TOKEN}, hosts: [nas.local] }
+log: { level: warn }
 keep: { days: 7, bytes: 1.5 TB }
 reserve: 1 GB
 cameras:
@@ -84,8 +84,8 @@ describe("parseConfig", () => {
     expect(parse(full)).toEqual({
       checkpoint: "/etc/sdmae/models/scene.safetensors",
       data: "/etc/sdmae/data",
-      web: { host: "0.0.0.0", port: 80, token: "web-token" },
-      log: { level: "debug" },
+      web: { host: "0.0.0.0", port: 80, token: "web-token", hosts: ["nas.local"] },
+      log: { level: "warn" },
       keep: { days: 7, bytes: 1_500_000_000_000 },
       reserve: 1_000_000_000,
       cameras: [
@@ -179,7 +179,7 @@ sinks:
   - { type: mqtt }
 `;
     expect(problems(text)).toEqual([
-      '2:15: log.level: "loud" is not trace, debug, info, warn or error',
+      '2:15: log.level: "loud" is not info, warn or error',
       "4:3: cameras.front.source: is missing: it must be an address, device:/dev/video0 or a path, or { url: ..., user: ..., password: ... }",
       "5:5: cameras.front.treshold: unknown key; did you mean threshold?",
       "6:10: cameras.front.fps: 60 is not a number from 1 to 30",

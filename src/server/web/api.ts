@@ -1,0 +1,70 @@
+// What the page's server sends as JSON. Numbers that are not known are null. Times are milliseconds
+// since 1970.
+import type { CameraCounts, CameraStatus } from "../camera/camera.js";
+import type { CameraConfig } from "../config/config.js";
+
+/** GET /api/state, and the stream's event `state`. */
+export interface WatchState {
+  time: number;
+  /** When the process began to serve the page. */
+  started: number;
+  /** Whether every engine scores. */
+  ready: boolean;
+  engines: { adapter: string; model: string; dtype: string; size: { width: number; height: number } }[];
+  queues: { sink: string; length: number; problem: string | null }[];
+  /** Bytes of clips, the most that they may have, and what is free on the disk. */
+  storage: { clips: number; most: number; free: number | null };
+  /** Why events cannot be written at present. */
+  problem: string | null;
+  versions: { sdmae: string; node: string; webgpu: string };
+  cameras: CameraState[];
+}
+
+/** A camera in {@link WatchState}. */
+export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow" | "zones" | "ignore" | "privacy"> {
+  status: CameraStatus;
+  /** Why it is offline. */
+  problem: string | null;
+  /** Whether there is a picture. */
+  picture: boolean;
+  counts: CameraCounts;
+  /** Frames per second that are scored, over the last seconds, and that are wanted. */
+  fps: number;
+  wantedFps: number;
+  /** Share of the first learning that is done, 0…1; 1 if there is a threshold. */
+  learning: number;
+  threshold: number | null;
+  /** What the camera shows: daylight, or infrared light at night. */
+  mode: "day" | "infrared";
+  /** Null while nothing is decided. */
+  level: number | null;
+  lastFrame: number | null;
+  /** Seconds from a frame's arrival to its score. */
+  latency: number | null;
+  /** Whether somebody has switched its alerts off. */
+  paused: boolean;
+  /** What was learnt of normal video in this mode. */
+  learnt: { threshold: number; seconds: number; normal: number; alarmsPerDay: number; mapHigh: number } | null;
+}
+
+/** The stream's event `frame`. */
+export interface FrameMessage {
+  camera: string;
+  time: number;
+  level: number | null;
+  threshold: number | null;
+  mode: CameraState["mode"];
+  /** Values are `data` · `high` / 255, row-major; `high` is the map's largest value. */
+  map: { rows: number; columns: number; high: number; data: number[] };
+}
+
+/**
+ * A second of GET /api/cameras/ID/levels: when it begins, its highest level, and the threshold.
+ */
+export type LevelPoint = [time: number, level: number | null, threshold: number | null];
+
+/** What is sent when a request is refused. */
+export interface Refusal {
+  /** One line. */
+  error: string;
+}

@@ -1,0 +1,160 @@
+// The web page of the watch process and its API.
+import { join } from "node:path";
+import { type Context, Hono } from "hono";
+import { InputError } from "../../errors.js";
+import { oneLine, reasonOf } from "../../node/files/messages.js";
+import { histogramMarkup } from "../../report/calibration/histogram.js";
+import type { EventFilter } from "../event_log.js";
+import { type EventKind, eventKinds } from "../records.js";
+import { clipFile, filesPath } from "./files.js";
+import { type GuardOptions, guard } from "./guard.js";
+import { Levels } from "./levels.js";
+import { Login, type WebEnvironment } from "./login.js";
+import { watchMetrics } from "./metrics.js";
+import { pageFiles, watchPage } from "./page_file.js";
+import { livePictures, livePicturesType } from "./pictures.js";
+import { scrubbed, stateOf } from "./state.js";
+import { Streams } from "./stream.js";
+import type { SeenCamera, SeenWatch, WatchFeed } from "./watched.js";
+
+/** Who may see the page, and what nobody may see. */
+export interface WebOptions extends GuardOptions {
+  /** Everything but /livez needs it. Without one, whoever reaches the page may look and change. */
+  token?: string;
+  /** Takes secrets out of texts. */
+  scrub?(text: string): string;
+}
+
+/** Events that are sent at once, unless the request says otherwise, and at most. */
+const USUAL_EVENTS = 50;
+const MOST_EVENTS = 1000;
+/** Readers of live pictures at a time. */
+const MOST_LIVE = 20;
+
+/** What routes need. */
+interface Parts {
+  watch: SeenWatch;
+  levels: Levels;
+  streams: Streams;
+  started: number;
+  /** Answers with JSON without secrets. */
+  json(c: Context, value: unknown): Response;
+}
+
+/**
+ * The page and its API, for `serveWeb`.
+ * @param watch a supervisor
+ * @param feed one of the supervisor's listeners
+ */
+export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = {}): Hono<WebEnvironment> {
+  const { token, scrub = (text) => text } = options;
+  const levels = new Levels();
+  feed.listen(levels);
+  const started = Date.now();
+  const state = () => stateOf(watch, levels, started);
+  const streams = new Streams(feed, { scrub, state });
+  const json = (c: Context, value: unknown) => c.json(scrubbed(value, scrub) as object);
+  const metrics = watchMetrics(watch, feed);
+
+  const app = new Hono<WebEnvironment>();
+  app.onError((error, c) => {
+    const isTheirs = error instanceof InputError;
+    const message = isTheirs ? error.message : `this went wrong: ${reasonOf(error)}`;
+    return c.json({ error: scrub(oneLine(message)) }, isTheirs ? 400 : 500);
+  });
+  app.notFound((c) => c.json({ error: "there is no such page" }, 404));
+  app.use(guard(options));
+  app.get("/livez", (c) => c.text("ok\n"));
+  if (token !== undefined) new Login(token).protect(app);
+  app.get("/readyz", (c) => (watch.isReady ? c.text("ok\n") : c.text("the engine does not score yet\n", 503)));
+  app.get("/metrics", async (c) => c.body(await metrics.metrics(), 200, { "Content-Type": metrics.contentType }));
+  pageRoutes(app);
+  const parts = { watch, levels, streams, started, json };
+  eventRoutes(app, parts);
+  cameraRoutes(app, parts);
+  return app;
+}
+
+function pageRoutes(app: Hono<WebEnvironment>): void {
+  app.get("/", (c) => c.html(watchPage));
+  for (const { path, type, content } of pageFiles) {
+    app.get(path, (c) => {
+      const headers = { "Content-Type": type, "Cache-Control": "private, max-age=31536000, immutable" };
+      return c.body(content, 200, headers);
+    });
+  }
+}
+
+function eventRoutes(app: Hono<WebEnvironment>, { watch, levels, streams, started, json }: Parts): void {
+  app.get("/api/state", async (c) => json(c, await stateOf(watch, levels, started)));
+  app.get("/api/events", async (c) => json(c, await watch.log.events(filterOf(c.req.query()))));
+  app.post("/api/events/:id/normal", async (c) => {
+    const { id } = c.req.param();
+    await watch.markNormal(id);
+    return json(c, { id, feedback: "normal" });
+  });
+  app.get("/api/stream", (c) => streamed(c, "text/event-stream", () => streams.open(c.env?.outgoing)));
+  app.get(`${filesPath}*`, (c) => clipFile(c, join(watch.config.data, "clips")));
+}
+
+function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts): void {
+  const cameraOf = (c: Context): SeenCamera | undefined =>
+    watch.cameras.find(({ config }) => config.id === c.req.param("id"));
+  const route = (name: string, answer: (c: Context<WebEnvironment>, camera: SeenCamera) => Response) =>
+    app.get(`/api/cameras/:id/${name}`, (c) => {
+      const camera = cameraOf(c);
+      return camera ? answer(c, camera) : c.json({ error: "there is no such camera" }, 404);
+    });
+  route("picture.jpg", (c, { picture }) => {
+    if (!picture) return c.json({ error: "there is no picture yet" }, 404);
+    return c.body(new Uint8Array(picture), 200, { "Content-Type": "image/jpeg" });
+  });
+  let live = 0;
+  route("live.mjpeg", (c, camera) => {
+    return streamed(c, livePicturesType, () => {
+      if (live >= MOST_LIVE) return undefined;
+      live++;
+      return livePictures(camera, () => live--);
+    });
+  });
+  route("levels", (c, { config: { id } }) => json(c, levels.pointsOf(id)));
+  route("histogram", (c, camera) => {
+    const markup = histogramOf(camera, watch);
+    if (markup === undefined) return c.json({ error: "there is nothing learnt yet" }, 404);
+    return c.html(markup);
+  });
+}
+
+/**
+ * Sends a stream that does not end. HEAD opens none.
+ * @param open gives none if there are too many
+ */
+function streamed(c: Context, type: string, open: () => ReadableStream<Uint8Array> | undefined): Response {
+  // Proxies must not hold back what is small.
+  const headers = { "Content-Type": type, "X-Accel-Buffering": "no" };
+  if (c.req.method === "HEAD") return c.body(null, 200, headers);
+  const stream = open();
+  if (stream) return c.body(stream, 200, headers);
+  c.header("Retry-After", "10");
+  return c.json({ error: "too many pages are open" }, 503);
+}
+
+/** Which events a request asks for. @throws InputError if it cannot be understood */
+function filterOf({ camera, since, kind, limit }: Record<string, string | undefined>): EventFilter {
+  if (kind && !eventKinds.some((known) => known === kind)) {
+    throw new InputError(`kind is not one of ${eventKinds.join(", ")}`);
+  }
+  const most = limit === undefined ? USUAL_EVENTS : Number(limit);
+  if (!Number.isInteger(most) || most < 1 || most > MOST_EVENTS) {
+    throw new InputError(`limit is not a whole number from 1 to ${MOST_EVENTS}`);
+  }
+  return { limit: most, ...(camera && { camera }), ...(since && { since }), ...(kind && { kind: kind as EventKind }) };
+}
+
+/** The levels of normal minutes, with the threshold; undefined if there are none. */
+function histogramOf({ config, decisions }: SeenCamera, watch: SeenWatch): string | undefined {
+  const learnt = watch.learnt(config.id);
+  if (!learnt || learnt.minutes.length === 0) return undefined;
+  const threshold = decisions.threshold ?? learnt.threshold;
+  return histogramMarkup({ values: learnt.minutes, spans: "minutes", threshold, median: learnt.normal });
+}

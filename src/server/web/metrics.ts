@@ -1,0 +1,96 @@
+// Figures for Prometheus.
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { ownVersions } from "./state.js";
+import type { SeenCamera, SeenWatch, WatchFeed } from "./watched.js";
+
+/** Upper ends of the histogram of latencies, in seconds. */
+const LATENCIES = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10];
+
+/**
+ * A registry of all figures of a watch process. What it counts by itself begins now; the rest is
+ * read when somebody asks.
+ */
+export function watchMetrics(watch: SeenWatch, feed: WatchFeed): Registry {
+  const registry = new Registry();
+  cameraMetrics(watch, registry);
+  countedMetrics(feed, registry);
+  new Gauge({
+    ...about("alert_queue_length", "Changes of events that wait to be delivered.", registry, ["sink"]),
+    collect() {
+      this.reset();
+      for (const { sink, length } of watch.queues()) this.set({ sink }, length);
+    },
+  });
+  new Gauge({
+    ...about("storage_bytes", "Bytes of clips and snapshots.", registry),
+    collect() {
+      this.set(watch.clipBytes);
+    },
+  });
+  const build = about("build_info", "Versions, as labels.", registry, ["version", "node", "webgpu"]);
+  const { sdmae, node, webgpu } = ownVersions();
+  new Gauge(build).set({ version: sdmae, node, webgpu }, 1);
+  return registry;
+}
+
+/** What all metrics have. */
+function about<Label extends string = never>(name: string, help: string, registry: Registry, labels: Label[] = []) {
+  return { name: `sdmae_${name}`, help, registers: [registry], labelNames: labels };
+}
+
+/** What is read off cameras. */
+function cameraMetrics({ cameras }: SeenWatch, registry: Registry): void {
+  const gauge = (name: string, help: string, read: (camera: SeenCamera) => number | undefined) =>
+    new Gauge({
+      ...about(name, help, registry, ["camera"]),
+      collect() {
+        this.reset();
+        for (const camera of cameras) {
+          const value = read(camera);
+          if (value !== undefined && Number.isFinite(value)) this.set({ camera: camera.config.id }, value);
+        }
+      },
+    });
+  const isOnline = ({ status }: SeenCamera) => status === "online";
+  gauge("camera_up", "1 if frames come.", (camera) => (isOnline(camera) ? 1 : 0));
+  gauge("last_frame_timestamp_seconds", "When the last frame came.", ({ lastFrame }) => lastFrame / 1000);
+  gauge("score", "The level that is compared with the threshold.", (camera) =>
+    isOnline(camera) ? camera.outcome?.level : undefined,
+  );
+  gauge("threshold", "From here on a level is abnormal.", ({ decisions }) => decisions.threshold);
+  new Counter({
+    ...about("frames_total", "Frames that were scored or dropped.", registry, ["camera", "result"]),
+    collect() {
+      this.reset();
+      for (const { config, counts } of cameras) {
+        for (const result of ["scored", "dropped"] as const) this.inc({ camera: config.id, result }, counts[result]);
+      }
+    },
+  });
+  new Counter({
+    ...about("reconnects_total", "Connections that were lost.", registry, ["camera"]),
+    collect() {
+      this.reset();
+      for (const { config, counts } of cameras) this.inc({ camera: config.id }, counts.reconnects);
+    },
+  });
+}
+
+/** What is counted as it happens. */
+function countedMetrics(feed: WatchFeed, registry: Registry): void {
+  const latency = new Histogram({
+    ...about("frame_latency_seconds", "From a frame's arrival to its score.", registry, ["camera"]),
+    buckets: LATENCIES,
+  });
+  const events = new Counter(about("events_total", "Events that began.", registry, ["camera", "kind"]));
+  const alerts = new Counter(about("alerts_total", "Attempts to deliver a change.", registry, ["sink", "result"]));
+  feed.listen({
+    onOutcome: ({ config, latency: seconds }) => {
+      if (Number.isFinite(seconds)) latency.observe({ camera: config.id }, seconds);
+    },
+    onChange: ({ change, event: { camera, kind } }) => {
+      if (change === "new") events.inc({ camera, kind });
+    },
+    onDelivery: (sink, result) => alerts.inc({ sink, result }),
+  });
+}

@@ -1,0 +1,72 @@
+// Whether everything works: engine, cameras, alerts, disk.
+import { h, named, section } from "../../../report/web/dom.js";
+import * as format from "../../../report/web/format.js";
+import type { CameraState, WatchState } from "../api.js";
+import { bytes } from "./texts.js";
+
+/** The section. */
+export class Health {
+  private readonly facts = h("dl", { class: "facts" });
+  private readonly table = h("div", {
+    class: "scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "Frames of cameras",
+  });
+  readonly element = section("health", "Health", this.facts, this.table);
+
+  /** Shows a new state. */
+  show(state: WatchState): void {
+    put(
+      this.facts,
+      facts(state).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, named(value)))),
+    );
+    put(this.table, [cameraTable(state.cameras)]);
+  }
+}
+
+/** Replaces what is not the same: somebody may have selected or scrolled something. */
+function put(where: HTMLElement, content: readonly HTMLElement[]): void {
+  if (where.innerHTML === content.map(({ outerHTML }) => outerHTML).join("")) return;
+  where.replaceChildren(...content);
+}
+
+function facts({ engines, ready, queues, storage, problem, versions, time, started }: WatchState): [string, string][] {
+  const running = engines.map(({ adapter, dtype, size }) => `${adapter}, ${dtype}, ${size.width}\u00d7${size.height}`);
+  const free = storage.free === null ? "" : `; ${bytes(storage.free)} free on the disk`;
+  return [
+    ["engine", ready ? running.join("; ") : "does not score: it starts, or starts again"],
+    ["clips", `${bytes(storage.clips)} of ${bytes(storage.most)}${free}`],
+    ["alerts", queues.length === 0 ? "go nowhere: there are no sinks" : queues.map(queueText).join("; ")],
+    ...(problem === null ? [] : ([["events", problem]] as [string, string][])),
+    ["running", `for ${format.duration(Math.max(0, time - started) / 1000)}`],
+    ["versions", `sdmae ${versions.sdmae}, Node ${versions.node.replace("v", "")}, webgpu ${versions.webgpu}`],
+  ];
+}
+
+function queueText({ sink, length, problem }: WatchState["queues"][number]): string {
+  const waiting = length === 0 ? "nothing waits" : `${length} ${length === 1 ? "waits" : "wait"}`;
+  return `${sink}: ${waiting}${problem === null ? "" : ` (${problem})`}`;
+}
+
+function cameraTable(cameras: readonly CameraState[]): HTMLElement {
+  const head = ["Camera", "Frames", "Dropped", "Delay", "Lost"];
+  const cells = ({ counts, latency }: CameraState) => [
+    String(counts.frames),
+    counts.frames === 0 ? "0" : `${counts.dropped} (${((100 * counts.dropped) / counts.frames).toFixed(1)}\u00a0%)`,
+    latency === null ? "\u2013" : `${latency.toFixed(2)} s`,
+    String(counts.reconnects),
+  ];
+  return h(
+    "table",
+    {},
+    h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+    h(
+      "tbody",
+      {},
+      ...cameras.map((camera) =>
+        h("tr", {}, h("th", { scope: "row" }, named(camera.name)), ...cells(camera).map((cell) => h("td", {}, cell))),
+      ),
+    ),
+  );
+}

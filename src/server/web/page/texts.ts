@@ -1,0 +1,62 @@
+// Words and numbers of the page.
+import * as format from "../../../report/web/format.js";
+import type { CameraEvent, EventKind } from "../../records.js";
+import type { CameraState } from "../api.js";
+
+/** Kinds of events as people call them. */
+export const kindNames: Readonly<Record<EventKind, string>> = {
+  anomaly: "Anomaly",
+  scene_change: "Scene change",
+  camera_moved: "Camera moved",
+  offline: "Offline",
+};
+
+/** A level or threshold: three digits. */
+export const level = (value: number | null | undefined): string =>
+  value == null ? "\u2013" : Number(value.toPrecision(3)).toString();
+
+const two = (value: number): string => String(value).padStart(2, "0");
+
+/** The time of day, "14:15:02", in the browser's zone. */
+export function clock(time: Date): string {
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+/** "14:15:02" of today, "2026-11-30 14:15:02" of other days. */
+export function moment(time: Date, now = new Date()): string {
+  const day = (date: Date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return day(time) === day(now) ? clock(time) : `${day(time)} ${clock(time)}`;
+}
+
+/** "12 s", "1 h 5 min"; what is not over lasts. */
+export function lasting({ start, end }: Pick<CameraEvent, "start" | "end">): string {
+  if (end === undefined) return "goes on";
+  const seconds = (Date.parse(end) - Date.parse(start)) / 1000;
+  const text = seconds < 10 ? `${seconds.toFixed(1)} s` : format.duration(seconds);
+  return text.replaceAll(" ", "\u00a0");
+}
+
+/** "1.2 GB", with powers of 1000. */
+export function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = Math.max(0, Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, count)) / 3)));
+  const value = count / 1000 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
+/** What a camera does, in a word or two. */
+export function statusText({ status, lastFrame }: Pick<CameraState, "status" | "lastFrame">, now: number): string {
+  switch (status) {
+    case "online":
+      return "live";
+    case "offline":
+      return lastFrame === null ? "offline" : `offline for ${format.duration(Math.max(0, now - lastFrame) / 1000)}`;
+    default:
+      return status;
+  }
+}
+
+/** "learning what is normal: 40 %". */
+export function learningText(share: number): string {
+  return `learning what is normal: ${Math.floor(100 * share)}\u00a0%`;
+}

@@ -1,0 +1,51 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { expectRefusal, sdmae } from "../../support/cli.js";
+import { scratchPerTest } from "../../support/folders.js";
+
+const at = scratchPerTest();
+
+/** A configuration with a camera, and what else is said. */
+function configuration(...lines: string[]): string {
+  writeFileSync(at("w.yaml"), ["cameras:", "  front:", "    source: rtsp://me:s3cret@cam/x", ...lines, ""].join("\n"));
+  return at("w.yaml");
+}
+
+test("a configuration is checked without watching, and what is wrong is named with its line", async () => {
+  const good = await sdmae("watch", "--config", configuration(), "--check");
+  expect(good).toEqual({
+    code: 0,
+    stderr: "",
+    stdout: `the configuration is good: 1 camera, data in ${at("sdmae-data")}\n`,
+  });
+  expect(existsSync(at("sdmae-data"))).toBe(false);
+  expectRefusal(
+    await sdmae("watch", "--config", configuration("    treshold: 1"), "--check"),
+    /w\.yaml:4:5: cameras\.front\.treshold: unknown key/,
+  );
+  expectRefusal(
+    await sdmae("watch", "--config", configuration("    schedule: sometimes"), "--check"),
+    /w\.yaml:4:15: cameras\.front\.schedule: /,
+  );
+  expectRefusal(await sdmae("watch", "--config", at("none.yaml")), /none\.yaml cannot be read/);
+});
+
+test("it needs something to watch, and refuses what is not there", async () => {
+  expectRefusal(await sdmae("watch"), /name what to watch/);
+  expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);
+  expectRefusal(await sdmae("watch", at("none.mp4")), /none\.mp4 cannot be read: no such file/);
+  expectRefusal(await sdmae("watch", "ftp://me:s3cret@host/x"), /ftp:\/\/… cannot be read/);
+  const off = configuration("    enabled: false");
+  expectRefusal(await sdmae("watch", "--config", off), /no camera is enabled/);
+});
+
+test("a checkpoint that is none is refused, and nothing is left", async () => {
+  const input = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10", "-frames:v", "10"];
+  execFileSync(await findFfmpeg(), ["-v", "error", ...input, at("a.mp4")]);
+  writeFileSync(at("no.safetensors"), "nothing");
+  const ran = await sdmae("watch", at("a.mp4"), "--checkpoint", at("no.safetensors"), "--data", at("data"));
+  expectRefusal(ran, /no\.safetensors/);
+  expect(readdirSync(at()).sort()).toEqual(["a.mp4", "no.safetensors"]);
+});
