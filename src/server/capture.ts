@@ -193,6 +193,8 @@ function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefi
           ...(copies ? ["-map", "0:V:0", "-c", "copy"] : ["-map", "[s]", ...encoder]),
           // Matroska takes any codec, and a piece that was cut off can still be read.
           ...["-f", "segment", "-segment_time", String(SEGMENT), "-segment_format", "matroska"],
+          // Each begins at 0 and has its exact length, so that joined ones follow one another.
+          ...["-reset_timestamps", "1", "-avoid_negative_ts", "disabled"],
           ...["-segment_list", "pipe:4", "-segment_list_type", "csv", "-segment_list_size", "0"],
           `file:${resolve(segments).replaceAll("%", "%%")}${sep}${prefix}-%06d.mkv`,
         ]),

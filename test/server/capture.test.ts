@@ -6,6 +6,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
 import { openInput } from "../../src/node/media/open.js";
+import { Recorder } from "../../src/server/camera/recorder.js";
 import { type CaptureOptions, capture, type Segment } from "../../src/server/capture.js";
 import { collect } from "../support/dataset.js";
 import { scratch } from "../support/folders.js";
@@ -72,10 +73,18 @@ test("a file gives frames at the wanted rate and size, pictures, and segments th
   // Whole seconds, from key frame to key frame, without a gap.
   expect(segments.map(({ start }) => Math.round(start))).toEqual([0, 2, 4]);
   expect(segments.map(({ end }) => Math.round(end))).toEqual([2, 4, 6]);
-  const counts = await Promise.all(
-    segments.map(async ({ path }) => (await collect((await openInput(path)).frames())).length),
+  const frameTimes = await Promise.all(
+    segments.map(async ({ path }) => (await collect((await openInput(path)).frames())).map(({ time }) => time)),
   );
-  expect(counts).toEqual([20, 20, 20]);
+  expect(frameTimes.map(({ length }) => length)).toEqual([20, 20, 20]);
+  // So that a clip of several plays at the right rate.
+  const recorder = await Recorder.open(at("clip"), 0);
+  const { connection } = recorder.connect();
+  for (const segment of segments) recorder.add(segment);
+  recorder.disconnect();
+  expect(await recorder.clip("e", { connection, from: 0, to: 6 }, at("clip.mp4"))).toBe(true);
+  const clip = await collect((await openInput(at("clip.mp4"))).frames());
+  expect(clip.map(({ time }) => Math.round(10 * time!))).toEqual(clip.map((_, i) => i));
 });
 
 test("privacy regions are black in frames, pictures and segments", async () => {
