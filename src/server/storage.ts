@@ -45,6 +45,13 @@ export async function keepWithin(
   return { bytes, deleted };
 }
 
+/** Removes what a process that was killed has left half-written. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  const unfinished = names.filter((name) => /\.tmp(\.list)?$/.test(name));
+  await Promise.all(unfinished.map((name) => rm(join(folder, name), { force: true }).catch(() => {})));
+}
+
 /** Bytes that are free where a folder is; infinite if it is not known. */
 export async function freeBytes(folder: string): Promise<number> {
   try {

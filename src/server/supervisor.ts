@@ -17,7 +17,7 @@ import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
 import { Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
-import { freeBytes, keepWithin } from "./storage.js";
+import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
 
 /** What the supervisor is told beside the configuration. */
 export interface SupervisorOptions {
@@ -135,6 +135,7 @@ export class Supervisor {
    */
   async run(sinks: ReadonlyMap<string, Sink>, signal: AbortSignal): Promise<void> {
     const all = AbortSignal.any([signal, this.stop.signal]);
+    await removeUnfinished(join(this.config.data, "clips"));
     await this.endInterrupted();
     await this.openOutboxes(sinks);
     await this.lookAtDisk();

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
-import { freeBytes, keepWithin } from "../../src/server/storage.js";
+import { freeBytes, keepWithin, removeUnfinished } from "../../src/server/storage.js";
 import { scratchPerTest } from "../support/folders.js";
 
 const at = scratchPerTest();
@@ -37,6 +37,13 @@ test("old events go even if there is room, pinned ones never", async () => {
   // c goes too: the pinned one alone is above the quota.
   expect(deleted).toBe(2);
   expect(existsSync(at("front/d/b.mp4"))).toBe(true);
+});
+
+test("what was half-written goes, the rest stays", async () => {
+  event("front/d/a", 1, 100, "mp4.123-abc.tmp", "mp4.123-abc.tmp.list");
+  await removeUnfinished(at());
+  expect(readdirSync(at("front", "d")).sort()).toEqual(["a.jpg", "a.mp4"]);
+  await removeUnfinished(at("none"));
 });
 
 test("clips make room on a disk that is nearly full; a folder that is not there is empty", async () => {

@@ -174,6 +174,24 @@ describe("events", () => {
 });
 
 describe("state", () => {
+  test("reports of a camera are published when something changes, a picture when an alert begins", async () => {
+    const { port } = await startBroker();
+    const { sink } = startSink(port);
+    const { texts, last } = await listen(port);
+    const usual = { online: true, anomaly: false, enabled: true, picture: Buffer.from("a") };
+    sink.report("front", { ...usual, level: 0.25 });
+    sink.report("front", usual);
+    sink.report("front", { ...usual, anomaly: true, picture: Buffer.from("b"), level: 0.75 });
+    sink.report("front", { ...usual, anomaly: true, picture: Buffer.from("c") });
+    sink.report("front", { ...usual, online: false, enabled: false });
+    await until(() => expect(last("sdmae/front/enabled/state")?.text).toBe("OFF"));
+    await until(() => expect(last("sdmae/front/snapshot")).toBeDefined());
+    expect(texts("sdmae/front/anomaly").at(-1)).toBe("OFF");
+    expect(texts("sdmae/front/status").at(-1)).toBe("offline");
+    // Only the first picture of the alert.
+    expect(texts("sdmae/front/snapshot")).toEqual(["b"]);
+  });
+
   test("what was set is retained, and comes again at a broker that lost it", async () => {
     const first = await startBroker();
     const { sink } = startSink(first.port);

@@ -1,0 +1,33 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseConfig } from "../../src/server/config/config.js";
+import { parseSchedule } from "../../src/watch/schedule.js";
+import { repository } from "../support/package.js";
+
+const file = (name: string) => join(repository, "examples", "service", name);
+const read = (name: string) => readFileSync(file(name), "utf8");
+
+test("the example's configuration is good", () => {
+  const secrets = { FRONT_PASSWORD: "front-secret", MQTT_PASSWORD: "mqtt-secret" };
+  const config = parseConfig(read("sdmae.yaml"), "sdmae.yaml", secrets, undefined, (text) => void parseSchedule(text));
+  expect(config.cameras.map(({ id, name }) => [id, name])).toEqual([["front", "Front door"]]);
+  expect(config.sinks).toMatchObject([{ type: "mqtt", password: "mqtt-secret", discovery: "homeassistant" }]);
+  // Each variable that it needs is handed on to the container.
+  for (const name of Object.keys(secrets)) expect(read("Containerfile")).toContain(`-e ${name}`);
+});
+
+const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
+test.skipIf(!hasSystemd)("systemd has nothing to say against the unit", () => {
+  expect(execFileSync("systemd-analyze", ["verify", file("sdmae.service")], { encoding: "utf8", stdio: "pipe" })).toBe(
+    "",
+  );
+});
+
+test("what the container runs is there", () => {
+  const text = read("Containerfile");
+  const [, program] = /ENTRYPOINT \["node", "([^"]+)"\]/.exec(text) ?? [];
+  expect(readFileSync(join(repository, program), "utf8")).toContain("runCli");
+  expect(text).toMatch(/CMD \["watch", "--config", "\/etc\/sdmae\/sdmae\.yaml"\]/);
+});
