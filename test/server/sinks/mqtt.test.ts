@@ -181,7 +181,7 @@ describe("state", () => {
     const usual = { online: true, anomaly: false, enabled: true, level: 0.25, picture: Buffer.from("a") };
     const report = async (state: Partial<CameraState>, expected: Record<string, string>) => {
       sink.report("front", { ...usual, ...state });
-      // The broker of these tests may drop one of several messages that come at once, but keeps all.
+      // The broker of these tests may drop some of several messages at once, but retains all.
       const { last } = await listen(port);
       await until(() => {
         for (const [topic, text] of Object.entries(expected)) expect(last(`sdmae/front/${topic}`)?.text).toBe(text);
