@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import sharp from "sharp";
@@ -135,6 +135,25 @@ test("pictures that come by HTTP, one after the other, are a camera", async () =
   expect(frames.length).toBeGreaterThan(5);
   const recorded = await collect((await openInput(segments[0].path)).frames());
   expect(recorded.length).toBeGreaterThan(5);
+});
+
+test("pictures may change their size; another codec begins a new connection", async () => {
+  const make = (name: string, size: string, ...codec: string[]) => {
+    const input = ["-f", "lavfi", "-i", `testsrc=size=${size}:rate=10`, "-frames:v", "30", "-pix_fmt", "yuv420p"];
+    const output = ["-g", "10", "-output_ts_offset", name.startsWith("first") ? "0" : "3", at(name)];
+    execFileSync(ffmpeg, ["-v", "error", ...input, ...codec, ...output]);
+    return readFileSync(at(name));
+  };
+  const first = make("first.ts", "320x240", "-c:v", "libx264");
+  writeFileSync(at("larger.ts"), Buffer.concat([first, make("second.ts", "640x480", "-c:v", "libx264")]));
+  const larger = await captured({ source: at("larger.ts"), segments: at("larger") });
+  expect(larger.failure).toBeUndefined();
+  expect(larger.frames.length).toBeGreaterThanOrEqual(59);
+  expect(larger.frames.every(({ length }) => length === 160 * 120 * 3)).toBe(true);
+  writeFileSync(at("other.ts"), Buffer.concat([first, make("third.ts", "320x240", "-c:v", "mpeg2video")]));
+  const other = await captured({ source: at("other.ts"), segments: at("other") });
+  expect(other.frames.length).toBeGreaterThan(20);
+  expect(String(other.failure)).toContain("other.ts: ");
 });
 
 test("a camera that falls silent is given up", async () => {
