@@ -1,17 +1,13 @@
 // Events of cameras as they are kept and sent, and what keeping and sending need of each other.
 
+import type { RelativeBox } from "../watch/zones.js";
+
+export type { RelativeBox };
+
 /** What kinds of events there are. */
 export const eventKinds = ["anomaly", "scene_change", "camera_moved", "offline"] as const;
 /** The kind of an event. */
 export type EventKind = (typeof eventKinds)[number];
-
-/** A rectangle in a frame, relative to its width and height, 0…1. */
-export interface RelativeBox {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
 
 /** An event of a camera, as far as it is known. Times are ISO 8601 in UTC, with milliseconds. */
 export interface CameraEvent {

@@ -137,16 +137,6 @@ const LOOKED_AT = 4096;
 /** Seconds that a new mode must last. */
 const MODE_HOLD = 3;
 
-/**
- * Whether a frame has hardly any colour: the mean chroma of its pixels, their largest minus their
- * smallest channel, is below 3 of 255. So pictures of a camera without colour, and black pictures,
- * are infrared.
- * @param bgr 8-bit B, G, R, interleaved
- */
-export function isInfrared(bgr: Uint8Array): boolean {
-  return meanChroma(bgr) < GRAY;
-}
-
 /** The mean chroma, 0…255, of a sample of the pixels. */
 function meanChroma(bgr: Uint8Array): number {
   const pixels = Math.floor(bgr.length / 3);
@@ -160,7 +150,8 @@ function meanChroma(bgr: Uint8Array): number {
 }
 
 /**
- * The mode of a camera, from its frames. It changes after 3 seconds of the other mode; frames
+ * The mode of a camera, from its frames. A frame is infrared if it has hardly any colour: the mean
+ * of its pixels' largest minus smallest channel is below 3 of 255. So are black frames. It changes after 3 seconds of the other mode; frames
  * between the two change nothing. A camera without colour is infrared all the time.
  */
 export class DayOrInfrared {

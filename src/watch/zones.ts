@@ -1,6 +1,5 @@
 // Zones and masks of a camera's view: which tokens count, and where in the frame they are high.
-import { type FrameScoreSettings, frameScore } from "../detector/frame_score.js";
-import type { ScoreMap, TokenMaps } from "../detector/token_maps.js";
+import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
 /**
@@ -10,7 +9,7 @@ import { InputError } from "../errors.js";
 export type Polygon = readonly (readonly [number, number])[];
 
 /** A rectangle in shares of the frame's width and height, 0…1; x, y is its upper left corner. */
-export interface Region {
+export interface RelativeBox {
   x: number;
   y: number;
   width: number;
@@ -79,21 +78,16 @@ function signedArea(polygon: Polygon): number {
 }
 
 /**
- * The score of a frame over some of its tokens only; 0 if there are none.
- * @param counts 1 for each token that counts, row-major, as from {@link tokensIn}
- * @throws InputError as {@link frameScore}
- */
-export function zoneScore(maps: TokenMaps, settings: FrameScoreSettings, counts: Uint8Array): number {
-  return frameScore(maps, settings, counts);
-}
-
-/**
  * The bounds of the connected tokens at or above a level around the highest token. Tokens that
  * share an edge are connected.
  * @param counts 1 for each token that counts, row-major; default: all count
  * @returns nothing if no token reaches the level
  */
-export function regionOf({ rows, columns, data }: ScoreMap, level: number, counts?: Uint8Array): Region | undefined {
+export function regionOf(
+  { rows, columns, data }: ScoreMap,
+  level: number,
+  counts?: Uint8Array,
+): RelativeBox | undefined {
   const reaches = (token: number) => data[token] >= level && (!counts || counts[token] === 1);
   let highest = -1;
   for (let token = 0; token < rows * columns; token++) {

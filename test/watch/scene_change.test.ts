@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createScene } from "../../src/data/scene/scene.js";
 import { InputError } from "../../src/errors.js";
 import { type LumaPicture, lumaPicture } from "../../src/watch/luma.js";
-import { DayOrInfrared, isInfrared, SceneChange } from "../../src/watch/scene_change.js";
+import { DayOrInfrared, SceneChange } from "../../src/watch/scene_change.js";
 
 const [width, height, fps] = [96, 54, 5];
 /** 20 s of a drawn street with people. */
@@ -162,11 +162,12 @@ describe("infrared", () => {
   const gray = () => frame.map((_, i) => frame[i - (i % 3)]);
 
   it("is a frame without colour", () => {
-    expect(isInfrared(frame)).toBe(false);
-    expect(isInfrared(gray())).toBe(true);
+    const modeOf = (bgr: Uint8Array) => new DayOrInfrared().push(bgr, 0);
+    expect(modeOf(frame)).toBe("day");
+    expect(modeOf(gray())).toBe("infrared");
     // Rounding of a codec: one level in one channel.
-    expect(isInfrared(gray().map((level, i) => limited(level + (i % 3 === 0 ? 1 : 0))))).toBe(true);
-    expect(isInfrared(new Uint8Array(0))).toBe(true);
+    expect(modeOf(gray().map((level, i) => limited(level + (i % 3 === 0 ? 1 : 0))))).toBe("infrared");
+    expect(modeOf(new Uint8Array(0))).toBe("infrared");
   });
 
   it("begins and ends after 3 s of frames of the other kind", () => {

@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type FrameScoreSettings, paperFrameScore } from "../../src/detector/frame_score.js";
-import type { TokenMaps } from "../../src/detector/token_maps.js";
 import { InputError } from "../../src/errors.js";
-import { checkPolygon, type Polygon, regionOf, tokensIn, zoneScore } from "../../src/watch/zones.js";
+import { checkPolygon, type Polygon, regionOf, tokensIn } from "../../src/watch/zones.js";
 
 /** An upright rectangle. */
 const box = (left: number, top: number, right: number, bottom: number): Polygon => [
@@ -79,28 +77,6 @@ describe("an area", () => {
   ])("is refused with %s", (_, polygon, message) => {
     expect(() => checkPolygon(polygon, "zone yard")).toThrow(InputError);
     expect(() => checkPolygon(polygon, "zone yard")).toThrow(message);
-  });
-});
-
-describe("a zone's score", () => {
-  const zeros = new Float32Array(4);
-  const maps: TokenMaps = {
-    ...{ rows: 2, columns: 2, student: zeros, motion: zeros, movingAnomaly: zeros, largestMotion: zeros },
-    target: Float32Array.of(1, 2, 4, 9),
-    anomaly: Float32Array.of(0.5, 0.25, 1, 0),
-    visible: Uint8Array.of(1, 1, 1, 1),
-  };
-  const settings: FrameScoreSettings = { ...paperFrameScore, rule: "teacher", topK: 2 };
-  const upper = tokensIn([box(0, 0, 1, 0.5)], 2, 2);
-
-  it("is that of its tokens only", () => {
-    expect(zoneScore(maps, settings, upper)).toBe((1 + 2) / 2);
-    // The largest anomaly, 1, is in the lower half.
-    expect(zoneScore(maps, { ...settings, scoring: "top-anomaly" }, upper)).toBe((0.5 + 0.25) / 2);
-  });
-
-  it("is 0 for a zone without a token", () => {
-    expect(zoneScore(maps, settings, tokensIn([box(0, 0, 0.1, 0.1)], 2, 2))).toBe(0);
   });
 });
 

@@ -2,6 +2,7 @@
 // behind "VALUE is not".
 import { z } from "zod";
 import { InputError } from "../../errors.js";
+import { checkPolygon } from "../../watch/zones.js";
 import { listed } from "./address.js";
 import { bytesPattern, durationPattern, parseBytes, parseDuration } from "./units.js";
 
@@ -10,7 +11,6 @@ export const idPattern = /^[a-z0-9][a-z0-9_-]{0,39}$/;
 const idText = "1 to 40 of a-z, 0-9, _ and -, beginning with a letter or a digit";
 /** Characters. */
 const LONGEST = 4096;
-const LEAST_AREA = 1e-9;
 
 /** Says what a value should be. @returns what the caller returns */
 function refuse(context: z.RefinementCtx, what: string): never {
@@ -142,19 +142,11 @@ export function polygon() {
     .min(3, { error: what })
     .max(100, { error: "a list of at most 100 points" });
   const area = read(points, what, (corners) => {
-    if (Math.abs(signedArea(corners)) >= LEAST_AREA) return corners;
-    throw new InputError("this polygon has no area: its points lie on a line, or its edges cross in the middle");
+    checkPolygon(corners, "this polygon");
+    return corners;
   });
   const isNested = (value: unknown) => isList(value) && isList(value[0]) && isList(value[0][0]);
   return without(area, isNested, "there is a pair of brackets too many: [[x, y], [x, y], [x, y]]");
-}
-
-function signedArea(points: readonly (readonly [number, number])[]): number {
-  const doubled = points.map(([x1, y1], i) => {
-    const [x2, y2] = points[(i + 1) % points.length];
-    return x1 * y2 - x2 * y1;
-  });
-  return doubled.reduce((sum, part) => sum + part, 0) / 2;
 }
 
 /** Areas. */
