@@ -151,8 +151,9 @@ function meanChroma(bgr: Uint8Array): number {
 
 /**
  * The mode of a camera, from its frames. A frame is infrared if it has hardly any colour: the mean
- * of its pixels' largest minus smallest channel is below 3 of 255. So are black frames. It changes after 3 seconds of the other mode; frames
- * between the two change nothing. A camera without colour is infrared all the time.
+ * of its pixels' largest minus smallest channel is below 3 of 255. So are black frames. The mode
+ * changes after 3 seconds of the other one; frames between the two change nothing. A camera without
+ * colour is infrared all the time.
  */
 export class DayOrInfrared {
   private mode?: CameraMode;
