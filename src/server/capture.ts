@@ -183,7 +183,7 @@ function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefi
     ...(hardwareDecoding === "off" ? [] : ["-hwaccel", hardwareDecoding]),
     // With privacy regions all frames are encoded again.
     ...(keyFramesOnly && boxes.length === 0 ? ["-skip_frame", "nokey"] : []),
-    ...[...input.before, ...feed.args],
+    ...[...input.before, ...(feed.live ?? []), ...feed.args],
     ...["-filter_complex", filters.join(";")],
     ...["-map", "[frames]", "-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"],
     ...["-map", "[pictures]", "-f", "image2pipe", "-c:v", "mjpeg", "-q:v", "5", "pipe:3"],

@@ -42,6 +42,8 @@ export interface SupervisorListener {
 /** Seconds between looks at the disk, and between reports of the state of cameras. */
 const LOOK_AT_DISK = 10;
 const REPORT_STATE = 2;
+/** Seconds between copies of what cameras have learnt. */
+const REMEMBER = 60;
 
 /** A camera, and where its frames go. */
 interface Watched {
@@ -49,7 +51,6 @@ interface Watched {
   engine: () => Engine | undefined;
   /** Its position among the cameras of its engine. */
   index: number;
-  known: Known;
 }
 
 /** Everything that watches. */
@@ -117,8 +118,8 @@ export class Supervisor {
 
   /** What was learnt of a camera in the mode that it shows now. @param camera its id */
   learnt(camera: string): NormalState | undefined {
-    const watched = this.watched.find((one) => one.camera.config.id === camera);
-    return watched?.known[watched.camera.decisions.mode];
+    const decisions = this.cameras.find(({ config }) => config.id === camera)?.decisions;
+    return decisions?.known[decisions.mode]?.state;
   }
 
   /** Changes that wait for each sink. */
@@ -142,12 +143,15 @@ export class Supervisor {
     this.startEngines();
     const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
+    const learning = setInterval(() => void this.rememberAll(), 1000 * REMEMBER);
     try {
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
     } finally {
       clearInterval(disk);
       clearInterval(states);
+      clearInterval(learning);
       this.reportStates(sinks);
+      await this.rememberAll();
       await Promise.all(this.engines.map((engine) => engine.close()));
     }
     if (this.failure) throw this.failure;
@@ -177,16 +181,17 @@ export class Supervisor {
 
   private watch(config: CameraConfig, size: { width: number; height: number }): Watched {
     const { listener } = this;
-    const watched: Watched = { engine: () => undefined, index: 0, known: {}, camera: undefined! };
+    const watched: Watched = { engine: () => undefined, index: 0, camera: undefined! };
     const host = {
       ...{ data: this.config.data, size, newId: newEventId },
       send: (frame: { number: number; data: Uint8Array }) =>
         watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
       keep: (change: EventChange) => this.keep(change),
       canRecord: () => this.hasRoom,
-      learnt: (mode: "day" | "infrared", state: Known["day"]) => {
-        watched.known = { ...watched.known, [mode]: state };
-        this.remember(watched);
+      learnt: (mode: "day" | "infrared", { seconds, threshold }: NormalState) => {
+        const line = `learnt from ${Math.round(seconds / 60)} min of video: the threshold is ${threshold.toPrecision(3)}`;
+        listener.onNotice?.("info", config.id, mode === "day" ? line : `${line} (infrared)`);
+        void this.remember(watched);
       },
       show: (outcome: Outcome) => listener.onOutcome?.(watched.camera, outcome),
       warn: (line: string) => listener.onNotice?.("warn", config.id, line),
@@ -267,11 +272,14 @@ export class Supervisor {
     this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
     for (const watched of group) {
       const { camera } = watched;
-      watched.known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown) => {
-        this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+      const { id } = camera.config;
+      const known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown): Known => {
+        this.listener.onNotice?.("warn", id, reasonOf(error));
         return {};
       });
-      camera.ready(facts.settings, watched.known);
+      camera.ready(facts.settings, known);
+      if (camera.decisions.threshold !== undefined) continue;
+      this.listener.onNotice?.("info", id, "learns what is normal; no anomalies for ten minutes of scored video");
     }
   }
 
@@ -284,19 +292,18 @@ export class Supervisor {
     this.stop.abort();
   }
 
-  private remember({ camera, known, engine }: Watched): void {
+  private async rememberAll(): Promise<void> {
+    await Promise.all(this.watched.map((watched) => this.remember(watched)));
+  }
+
+  /** Keeps what a camera has learnt. */
+  private async remember({ camera, engine }: Watched): Promise<void> {
     const running = engine();
     const facts = running && this.facts.get(running);
-    if (!facts) return;
-    const { id } = camera.config;
-    const state = known[camera.decisions.mode];
-    this.listener.onNotice?.(
-      "info",
-      id,
-      `learnt from ${Math.round((state?.seconds ?? 0) / 60)} min of video: the threshold is ${state?.threshold.toPrecision(3)}`,
-    );
-    writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
-      this.listener.onNotice?.("warn", id, reasonOf(error)),
+    const { known } = camera.decisions;
+    if (!facts || Object.keys(known).length === 0) return;
+    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
+      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
     );
   }
 

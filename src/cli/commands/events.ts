@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
+import { oneLine } from "../../node/files/messages.js";
 import { wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 
@@ -43,6 +45,7 @@ function sinceOf(text: string): Date {
 async function list({ data, camera, since, limit, json }: EventsOptions): Promise<void> {
   const { readEvents } = await import("../../server/event_log.js");
   const folder = join(data, "events");
+  if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
   const wanted = {
     ...(camera !== undefined && { camera }),
     ...(since && { since: since.toISOString() }),
@@ -55,8 +58,10 @@ async function list({ data, camera, since, limit, json }: EventsOptions): Promis
     for (const event of events) console.log(JSON.stringify(event));
     return;
   }
-  if (events.length === 0)
-    throw new InputError(`${data} has no events${camera ? ` of ${camera}` : ""}${since ? " since then" : ""}`);
+  if (events.length === 0) {
+    process.stderr.write(`no events${camera ? ` of ${camera}` : ""}${since ? " since then" : ""}\n`);
+    return;
+  }
   for (const { start, end, camera: where, kind, peak, zones, silent, feedback, clip } of events) {
     const seconds =
       end === undefined ? "goes on" : `${Math.max(0, (Date.parse(end) - Date.parse(start)) / 1000).toFixed(0)} s`;
@@ -67,7 +72,9 @@ async function list({ data, camera, since, limit, json }: EventsOptions): Promis
       seconds.padStart(7),
       peak ? peak.level.toPrecision(3) : "     ",
     ];
-    const more = [zones.join(", "), silent ? "silent" : "", feedback ?? "", clip ?? ""].filter(Boolean);
+    const more = [zones.join(", "), silent ? "silent" : "", feedback ?? "", clip ? join(data, clip) : ""].filter(
+      Boolean,
+    );
     console.log([...parts, ...more].join("  "));
   }
 }

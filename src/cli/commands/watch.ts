@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { adapterOption } from "../options/device.js";
-import { numberIn } from "../options/parse.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import type { WatchCommandOptions } from "../watching.js";
@@ -25,6 +25,11 @@ export function watchCommand(): Command {
     .addOption(
       new Option("--threshold <t>", "scores from here on are abnormal, for all cameras without a threshold").argParser(
         numberIn(-1e9, 1e9),
+      ),
+    )
+    .addOption(
+      new Option("--port <n>", "port of the page; 0: any free one (default: the configuration's, else 8377)").argParser(
+        wholeNumber(0, 65_535),
       ),
     )
     .option("--loop", "play files again and again")

@@ -31,6 +31,12 @@ export function parseAddress(text: string): Address {
   } catch {
     throw new InputError(`the address ${oneLine(text.split(":")[0])}://… is not a valid URL`);
   }
+  if (url.username !== "" && `${url.pathname}${url.search}`.includes("@")) {
+    // Else a part of the password would be taken for the host, and shown.
+    throw new InputError(
+      `the address ${oneLine(url.protocol)}//… holds a second @: write %40 for one in the name, password or path`,
+    );
+  }
   if (url.hostname === "") throw new InputError(`the address ${oneLine(url.protocol)}//… names no host`);
   url.username = "";
   url.password = "";

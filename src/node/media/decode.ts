@@ -14,6 +14,8 @@ export interface Feed {
   args: readonly string[];
   /** Whether ffmpeg reads a pipe. */
   stdin?: "pipe";
+  /** Options before these for somebody who watches the input live. */
+  live?: readonly string[];
   /** Cut out of ffmpeg's messages. */
   hidden: string;
   /** Writes the input into ffmpeg's standard input (stdin: "pipe"); ends it at the end. */

@@ -32,9 +32,11 @@ export async function httpInput(address: Address): Promise<DecodedInput> {
       // What waits for the server ends with the feed.
       const closing = new AbortController();
       const any = AbortSignal.any(signal ? [signal, closing.signal] : [closing.signal]);
-      const { bytes, warnings } = await content(site, any);
+      const { bytes, isPictures, warnings } = await content(site, any);
       return {
         ...PIPE_INPUT,
+        // Pictures one after the other have no times. ffmpeg would take them for 25 per second.
+        ...(isPictures && { live: ["-use_wallclock_as_timestamps", "1"] }),
         write: (stdin) => passOn(bytes, stdin, address.shown, closing.signal),
         warnings,
         close: async () => closing.abort(),
@@ -66,6 +68,8 @@ async function passOn(
 /** A video's bytes, in an order that can be read without jumps. */
 interface Content {
   bytes: AsyncIterable<Buffer>;
+  /** Whether it is JPEG pictures one after the other. */
+  isPictures?: boolean;
   warnings?(): string[];
 }
 
@@ -111,5 +115,5 @@ async function content(site: Site, signal: AbortSignal): Promise<Content> {
     else yield head;
     yield* chunks;
   }
-  return { bytes: bytes() };
+  return { bytes: bytes(), isPictures: /^multipart\//i.test(answer.headers["content-type"] ?? "") };
 }

@@ -11,8 +11,9 @@ import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
-import { Decisions, type Outcome } from "./decisions.js";
+import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
+import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
 import { Recorder } from "./recorder.js";
 
@@ -98,6 +99,8 @@ export class Camera {
   /** Ends the connection, which is then made again. */
   private restart: () => void = () => {};
   private stopRecording: () => void = () => {};
+  /** The picture of the highest level of the event that goes on. */
+  private peak: { event: string; level: number; picture: Uint8Array | undefined } | undefined;
   /** Ids of events that have a snapshot. */
   private readonly snapshots = new Set<string>();
   private recorder: Recorder | undefined;
@@ -150,12 +153,26 @@ export class Camera {
         break;
       }
       this.counts.reconnects++;
-      await sleep(1000 * this.backoff.next(), undefined, { signal }).catch(() => {});
+      await this.wait(this.backoff.next(), why ?? "", signal);
     }
-    this.decisions.close();
+    this.decisions.close(this.now);
     await this.keeping;
     await Promise.all(this.clips);
     await recording;
+  }
+
+  private get now(): FrameTime {
+    return { steady: this.clock.steady(), wall: this.clock.wall(), stream: Number.NaN };
+  }
+
+  /** Waits until the next attempt. Meanwhile the camera may come to count as offline. */
+  private async wait(seconds: number, why: string, signal: AbortSignal): Promise<void> {
+    const pause = (time: number) => sleep(1000 * Math.max(0, time), undefined, { signal }).catch(() => {});
+    const until = OFFLINE_AFTER - (this.clock.steady() - this.seen);
+    if (until <= 0 || until >= seconds) return pause(seconds);
+    await pause(until);
+    if (!signal.aborted) this.decisions.lost(why, OFFLINE_AFTER, this.now);
+    await pause(seconds - until);
   }
 
   /** Records another stream of the camera, for clips. Its clock is this machine's. */
@@ -209,7 +226,7 @@ export class Camera {
   }
 
   /** The engine is ready. @param known what was learnt with this model and these settings */
-  ready(settings: ScoreSettings, known: Partial<Record<CameraMode, NormalState>>): void {
+  ready(settings: ScoreSettings, known: Known): void {
     this.decisions.ready(settings, known);
   }
 
@@ -226,6 +243,10 @@ export class Camera {
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
+    const { event, level } = outcome;
+    if (event !== undefined && !(this.peak?.event === event && this.peak.level >= level)) {
+      this.peak = { event, level, picture: this.picture };
+    }
     this.host.show?.(outcome);
   }
 
@@ -276,8 +297,7 @@ export class Camera {
       if (this.counts.frames === framesBefore) this.withoutHardware(why);
       this.status = "offline";
       this.problem = why;
-      const now = { steady: clock.steady(), wall: clock.wall(), stream: Number.NaN };
-      if (!signal.aborted) this.decisions.lost(why, now.steady - this.seen, now);
+      if (!signal.aborted) this.decisions.lost(why, clock.steady() - this.seen, this.now);
       return why;
     } finally {
       if (isRecorded) recorder.disconnect();
@@ -325,7 +345,7 @@ export class Camera {
       this.begins.set(event.id, at);
       this.recorder?.hold(event.id, at.connection, at.time);
     }
-    const { picture } = this;
+    const picture = this.peak?.event === event.id ? this.peak.picture : change === "end" ? undefined : this.picture;
     this.keeping = this.keeping.then(async () => {
       const shown = event.kind === "offline" ? event : await this.withSnapshot(change, event, picture);
       await this.keep(change, shown);
@@ -345,7 +365,7 @@ export class Camera {
     picture: Uint8Array | undefined,
   ): Promise<CameraEvent> {
     const snapshot = `${clipBase(event)}.jpg`;
-    if (change !== "end" && picture) {
+    if (picture) {
       try {
         await makeFolder(dirname(join(this.host.data, snapshot)));
         await writeFileAtomic(join(this.host.data, snapshot), picture);

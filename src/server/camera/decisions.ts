@@ -13,6 +13,7 @@ import { regionOf, tokensIn } from "../../watch/zones.js";
 import type { CameraConfig } from "../config/config.js";
 import type { CameraEvent, EventKind } from "../records.js";
 import type { FrameTime } from "./frame_time.js";
+import type { Known } from "./known.js";
 import { Learner, type NormalState } from "./learner.js";
 
 /** What decisions are about. */
@@ -71,8 +72,9 @@ const REFERENCE_PICTURES = 120;
 const NEIGHBOURS = 3;
 /** Seconds between updates of an event. */
 const UPDATE_EVERY = 5;
-/** Seconds until a lost stream is an event. */
-const OFFLINE_AFTER = 10;
+/** Seconds until a lost stream is an event, and of frames until it is over. */
+export const OFFLINE_AFTER = 10;
+const BACK_AFTER = 3;
 
 /** Decides for a camera. Calls come in the order of time. */
 export class Decisions {
@@ -83,6 +85,8 @@ export class Decisions {
   private readonly rule: AlarmRule;
   private readonly schedule: Schedule;
   private readonly modes = new DayOrInfrared();
+  /** What earlier processes have learnt. */
+  private before: Known = {};
   private normal: Partial<Record<CameraMode, NormalState>> = {};
   private readonly learners = new Map<CameraMode, Learner>();
   private readonly references = new Map<CameraMode, { picture: ReferencePicture; count: number; last: number }>();
@@ -96,6 +100,9 @@ export class Decisions {
   private settings: ScoreSettings | undefined;
   private masks: Masks | undefined;
   private firstNumber = Number.POSITIVE_INFINITY;
+  private isClosed = false;
+  /** When frames began to come after they had not. */
+  private since = Number.NaN;
   private looked = Number.NEGATIVE_INFINITY;
   private lastAlert = Number.NEGATIVE_INFINITY;
   private lastUpdate = 0;
@@ -129,13 +136,26 @@ export class Decisions {
     return this.learners.get(this.mode)?.progress ?? 0;
   }
 
+  /** What was learnt so far, to be kept for the next start. */
+  get known(): Known {
+    const known: Known = { ...this.before };
+    for (const [mode, { seen }] of this.learners) {
+      const state = this.normal[mode];
+      if (seen) known[mode] = { seen, ...(state && { state }) };
+    }
+    return known;
+  }
+
   /**
    * The engine runs with these settings from now on.
    * @param known what was learnt before, with this model and these settings
    */
-  ready(settings: ScoreSettings, known: Partial<Record<CameraMode, NormalState>> = {}): void {
+  ready(settings: ScoreSettings, known: Known = {}): void {
     this.settings = settings;
-    this.normal = { ...known };
+    this.before = known;
+    this.learners.clear();
+    this.normal = {};
+    for (const [mode, { state }] of Object.entries(known)) if (state) this.normal[mode as CameraMode] = state;
     this.interrupt("the engine was started again");
   }
 
@@ -163,7 +183,8 @@ export class Decisions {
       if (this.times.size <= 1000) break;
       this.times.delete(old);
     }
-    this.end("offline", time);
+    if (Number.isNaN(this.since)) this.since = time.steady;
+    if (time.steady - this.since >= BACK_AFTER) this.end("offline", time);
     const mode = this.modes.push(data, time.steady);
     if (mode !== this.mode) {
       this.mode = mode;
@@ -179,7 +200,7 @@ export class Decisions {
   /** Takes in a frame's score. */
   score({ number, tokens }: { number: number; tokens: TokenMaps }): Outcome | undefined {
     const time = this.times.get(number);
-    if (!this.settings || !time) return undefined;
+    if (this.isClosed || !this.settings || !time) return undefined;
     for (const old of this.times.keys()) if (old <= number) this.times.delete(old);
     this.masks ??= new Masks(this.camera, tokens);
     const { counts } = this.masks;
@@ -214,6 +235,7 @@ export class Decisions {
    */
   lost(why: string, seconds: number, time: FrameTime): void {
     this.interrupt("the stream was lost");
+    this.since = Number.NaN;
     if (seconds >= OFFLINE_AFTER) this.begin("offline", time, { text: why });
   }
 
@@ -222,11 +244,11 @@ export class Decisions {
     this.interrupt("the engine has failed");
   }
 
-  /** The process ends. */
-  close(): void {
-    const time = this.lastTime;
+  /** The process ends now: nothing is decided any more. */
+  close(time: FrameTime): void {
     this.interrupt("the process has ended");
-    if (time) for (const kind of [...this.open.keys()]) this.end(kind, time, "the process has ended");
+    this.isClosed = true;
+    for (const kind of [...this.open.keys()]) this.end(kind, time, "the process has ended");
   }
 
   private lookAtScene(picture: LumaPicture, time: FrameTime): void {
@@ -273,7 +295,7 @@ export class Decisions {
     if ((day ?? infrared) !== undefined) return;
     let learner = this.learners.get(mode);
     if (!learner) {
-      learner = new Learner(rule, camera.alarmsPerDay, how, this.normal[mode]?.seconds, options.learnFirst);
+      learner = new Learner(rule, camera.alarmsPerDay, how, this.before[mode]?.seen, options.learnFirst);
       this.learners.set(mode, learner);
     }
     const state = learner.push(time.steady, score, map);
@@ -340,14 +362,14 @@ export class Decisions {
     if (!event) return;
     this.open.delete(kind);
     if (kind === "anomaly" && !event.silent) this.lastAlert = time.steady;
-    const ended = { ...event, end: iso(time.wall), ...(reason !== undefined && { reason }) };
+    const end = iso(Math.max(time.wall, Date.parse(event.start)));
+    const ended = { ...event, end, ...(reason !== undefined && { reason }) };
     this.options.emit("end", ended, time);
   }
 
   /** No frame that follows is a neighbour of those before. */
   private interrupt(reason: string): void {
-    const { lastTime } = this;
-    if (lastTime) this.end("anomaly", lastTime, reason);
+    if (this.lastTime) this.end("anomaly", this.lastTime, reason);
     this.finder = undefined;
     this.average = new MapAverage();
     for (const learner of this.learners.values()) learner.interrupt();
@@ -355,7 +377,10 @@ export class Decisions {
 
   private isSilent(kind: EventKind, { steady, wall }: FrameTime): boolean {
     const { shadow, cooldown } = this.camera;
-    if (shadow || this.isPaused || !this.schedule.isOn(localTime(new Date(wall)))) return true;
+    if (shadow) return true;
+    // That a camera is dead is told at any time.
+    if (kind === "offline" || kind === "camera_moved") return false;
+    if (this.isPaused || !this.schedule.isOn(localTime(new Date(wall)))) return true;
     return kind === "anomaly" && steady - this.lastAlert < cooldown;
   }
 }

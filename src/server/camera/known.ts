@@ -6,10 +6,17 @@ import { InputError } from "../../errors.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
-import type { NormalState } from "./learner.js";
+import type { NormalState, Seen } from "./learner.js";
+
+/** What was learnt in a mode. */
+export interface KnownMode {
+  /** Absent until there is a threshold. */
+  state?: NormalState;
+  seen: Seen;
+}
 
 /** What was learnt in each mode. */
-export type Known = Partial<Record<CameraMode, NormalState>>;
+export type Known = Partial<Record<CameraMode, KnownMode>>;
 
 /** For which scores it holds: those of a model, with its settings. */
 export interface ScoredBy {
@@ -24,10 +31,14 @@ const state = z.object({
   ...{ threshold: number, normal: number, alarmsPerDay: number, extrapolation: number },
   ...{ seconds: number, mapHigh: number, minutes: z.array(number) },
 });
+const mode = z.object({
+  state: state.optional(),
+  seen: z.object({ seconds: number, blocks: z.array(number), median: number, mapHigh: number }),
+});
 const file = z.object({
   format: z.literal("sdmae-camera-calibration-1"),
   ...{ made: z.string(), model: z.string(), settings: z.string() },
-  modes: z.object({ day: state.optional(), infrared: state.optional() }),
+  modes: z.object({ day: mode.optional(), infrared: mode.optional() }),
 });
 
 const pathOf = (folder: string) => join(folder, "calibration.json");
@@ -50,8 +61,7 @@ export async function readKnown(folder: string, { model, settings }: ScoredBy): 
   const { data: found, error } = file.safeParse(parsed(text));
   if (error) throw new InputError(`${path} is no calibration of a camera; it is learnt again`);
   if (found.model !== model || found.settings !== settings) return {};
-  const { day, infrared } = found.modes;
-  return { ...(day && { day }), ...(infrared && { infrared }) };
+  return found.modes as Known;
 }
 
 function parsed(text: string): unknown {

@@ -30,6 +30,18 @@ const HIGH = 0.999;
 const FIRST = 10 * 60;
 const LONGEST = 24 * 3600;
 
+/** What was seen of normal video so far: enough to go on after a restart. */
+export interface Seen {
+  /** Seconds of video. */
+  seconds: number;
+  /** The highest threshold that raises an alarm in each block of 5 s. */
+  blocks: number[];
+  /** The median level. */
+  median: number;
+  /** As `NormalState.mapHigh`. */
+  mapHigh: number;
+}
+
 /** Learns a camera's normal state. It finds thresholds after 10 minutes, 20, 40, … up to a day. */
 export class Learner {
   private readonly collector: NormalCollector;
@@ -39,20 +51,20 @@ export class Learner {
   private last = Number.NaN;
 
   /**
-   * @param known seconds of video behind the threshold that is there already; the next one needs
-   * more
+   * @param before what an earlier process has seen
    * @param first seconds until the first threshold
    */
   constructor(
     rule: AlarmRule,
     private readonly alarmsPerDay: number,
     private readonly frameScore: FrameScoreSettings,
-    known = 0,
+    private readonly before: Seen = { seconds: 0, blocks: [], median: 0, mapHigh: 0 },
     first = FIRST,
   ) {
     this.collector = new NormalCollector(rule);
+    this.seconds = before.seconds;
     this.next = first;
-    while (this.next <= known) this.next *= 2;
+    while (this.next <= before.seconds) this.next *= 2;
   }
 
   /**
@@ -82,9 +94,30 @@ export class Learner {
     return Math.min(1, this.seconds / this.next);
   }
 
-  private state(): NormalState | undefined {
+  /** What was seen so far; undefined if there is nothing yet. */
+  get seen(): Seen | undefined {
+    const before = this.before;
+    let levels: NormalLevels;
     try {
-      return this.stateOf(this.collector.levels());
+      levels = this.collector.levels();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      return before.seconds > 0 ? before : undefined;
+    }
+    const seconds = before.seconds + levels.seconds;
+    // Of medians and quantiles only means are known.
+    const mean = (a: number, b: number) => (before.seconds * a + levels.seconds * b) / (seconds || 1);
+    return {
+      ...{ seconds, blocks: [...before.blocks, ...levels.blocks], median: mean(before.median, levels.median) },
+      mapHigh: mean(before.mapHigh, this.sample.quantile(HIGH)),
+    };
+  }
+
+  private state(): NormalState | undefined {
+    const { seen } = this;
+    if (!seen) return undefined;
+    try {
+      return this.stateOf(seen);
     } catch (error) {
       // Many short connections may give less than a minute that counts.
       if (error instanceof InputError) return undefined;
@@ -92,12 +125,12 @@ export class Learner {
     }
   }
 
-  private stateOf(normal: NormalLevels): NormalState {
+  private stateOf({ mapHigh, ...normal }: Seen): NormalState {
     const limit = mapOf[this.frameScore.scoring] === "anomaly-map" ? 1 : undefined;
     const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, this.alarmsPerDay, limit);
     return {
       ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
-      mapHigh: this.sample.quantile(HIGH),
+      mapHigh,
       minutes: minutePeaks(normal),
     };
   }

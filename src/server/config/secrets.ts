@@ -4,6 +4,8 @@ import { InputError } from "../../errors.js";
 import { reasonOf } from "../../node/files/messages.js";
 import { withoutLogins } from "../../node/media/address.js";
 
+/** Bytes; shorter secrets are taken out only where they are words of their own. */
+const LONG = 8;
 /** Bytes; shorter secrets are not looked for in texts, because they stand in many words. */
 const SHORTEST = 4;
 /** Bytes of a file with a secret. */
@@ -115,10 +117,15 @@ function without(text: string, patterns: readonly string[]): string {
   return clean + text.slice(starts[end]);
 }
 
+const isLetter = (byte: string | undefined): boolean => byte !== undefined && /[a-z0-9]/i.test(byte);
+
 function rangesOf(bytes: string, pattern: string): { start: number; end: number }[] {
   const ranges: { start: number; end: number }[] = [];
   for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + 1)) {
-    ranges.push({ start: at, end: at + pattern.length });
+    const end = at + pattern.length;
+    // A password such as "2026" or "cam" must not take times and names apart.
+    const isWord = !isLetter(bytes[at - 1]) && !isLetter(bytes[end]);
+    if (pattern.length >= LONG || isWord) ranges.push({ start: at, end });
   }
   return ranges;
 }

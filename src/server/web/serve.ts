@@ -48,7 +48,7 @@ export async function serveWeb(
 function whyNot(error: unknown): string {
   switch ((error as NodeJS.ErrnoException).code) {
     case "EADDRINUSE":
-      return "another program uses this port";
+      return "another program uses this port; take another one (--port)";
     case "EADDRNOTAVAIL":
       return "this machine does not have this address";
     default:

@@ -30,6 +30,13 @@ test("a configuration is checked without watching, and what is wrong is named wi
     /w\.yaml:4:15: cameras\.front\.schedule: /,
   );
   expectRefusal(await sdmae("watch", "--config", at("none.yaml")), /none\.yaml cannot be read/);
+  // Several problems have a line each.
+  const several = await sdmae("watch", "--config", configuration("    fps: 99", "    area: 2"), "--check");
+  expect(several.stderr.trim().split("\n")).toEqual([
+    expect.stringMatching(/^error: .*w\.yaml:4:10: cameras\.front\.fps: /),
+    expect.stringMatching(/^error: .*w\.yaml:5:11: cameras\.front\.area: /),
+  ]);
+  expect(several.code).toBe(2);
 });
 
 test("it needs something to watch, and refuses what is not there", async () => {
@@ -37,6 +44,12 @@ test("it needs something to watch, and refuses what is not there", async () => {
   expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);
   expectRefusal(await sdmae("watch", at("none.mp4")), /none\.mp4 cannot be read: no such file/);
   expectRefusal(await sdmae("watch", "ftp://me:s3cret@host/x"), /ftp:\/\/… cannot be read/);
+  expectRefusal(await sdmae("watch", at()), /is no video file, address or device/);
+  expectRefusal(await sdmae("watch", "rtsp://me:s3@cret/x@cam/y"), /holds a second @/);
+  const missing = configuration("  back:", "    source: none.mp4");
+  expectRefusal(await sdmae("watch", "--config", missing, "--check"), /none\.mp4 cannot be read/);
+  const wrong = ["--config", configuration(), "--check", "--checkpoint", at("w.yaml")];
+  expectRefusal(await sdmae("watch", ...wrong), /w\.yaml is not a checkpoint|w\.yaml/);
   const off = configuration("    enabled: false");
   expectRefusal(await sdmae("watch", "--config", off), /no camera is enabled/);
 });

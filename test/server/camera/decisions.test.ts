@@ -144,7 +144,9 @@ test("what is ignored raises nothing, and zones that are abnormal are named", ()
 
 test("a small region raises nothing if an area is asked for", () => {
   const scene = new Scene({ area: 0.1 });
-  scene.decisions.ready(settings, { day: { ...known, mapHigh: 0.4 } });
+  scene.decisions.ready(settings, {
+    day: { state: known, seen: { seconds: 600, blocks: [], median: 0.1, mapHigh: 0.4 } },
+  });
   scene.play(3, abnormal(8));
   expect(scene.told()).toEqual([]);
   scene.play(3, () => ({ 8: 0.9, 9: 0.9, 14: 0.9 }));
@@ -196,7 +198,10 @@ test("a lost stream ends the event, and is an event itself after ten seconds", (
   expect(scene.changes[2].event.text).toBe("cam: no picture came");
   scene.number += 1000;
   scene.decisions.connected(scene.number);
+  // A few frames may be all that comes.
   scene.play(1);
+  expect(scene.told()).toHaveLength(3);
+  scene.play(3);
   expect(scene.told().at(-1)).toBe("end offline e2");
 });
 
@@ -257,7 +262,9 @@ test("events that go on end with the process", () => {
   const scene = new Scene();
   scene.play(3);
   scene.play(2, abnormal(3));
-  scene.decisions.close();
+  scene.decisions.close(scene.time);
   expect(scene.told()).toEqual(["new anomaly e1", "end anomaly e1"]);
   expect(scene.changes[1].event.reason).toBe("the process has ended");
+  scene.play(3, abnormal(3));
+  expect(scene.changes).toHaveLength(2);
 });

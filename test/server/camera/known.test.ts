@@ -6,9 +6,10 @@ import { refusal } from "../../support/refusal.js";
 
 const at = scratchPerTest();
 const by = { model: "abc", settings: "{}" };
-const day = {
+const state = {
   ...{ threshold: 0.5, normal: 0.1, alarmsPerDay: 1, extrapolation: 2, seconds: 600, mapHigh: 0.3, minutes: [0.2] },
 };
+const day = { state, seen: { seconds: 600, blocks: [0.2, 0.1], median: 0.1, mapHigh: 0.3 } };
 
 test("what was learnt is read again, for the same model and settings only", async () => {
   expect(await readKnown(at("new"), by)).toEqual({});

@@ -99,9 +99,14 @@ describe("scrubber", () => {
     expect(scrubber(["%41%42"])("AB")).toBe("AB");
   });
 
+  it("takes short secrets out only where they are words", () => {
+    const scrub = scrubber(["2026", "cam1"]);
+    expect(scrub("20261130T1415-cam12: cam1 said 2026")).toBe("20261130T1415-cam12: … said …");
+  });
+
   it("leaves no part of secrets that overlap or hold each other", () => {
-    expect(scrubber(["abcdef", "defghi"])("xabcdefghix")).toBe("x…x");
-    expect(scrubber(["cdef", "abcdefgh"])("xabcdefghx")).toBe("x…x");
+    expect(scrubber(["abcdefgh", "defghijk"])("xabcdefghijkx")).toBe("x…x");
+    expect(scrubber(["cdefghij", "abcdefghijkl"])("xabcdefghijklx")).toBe("x…x");
   });
 
   it("works without secrets", () => {

@@ -27,7 +27,7 @@ test("an address that cannot be used is refused in one line", async () => {
   onTestFinished(() => void other.close());
   const { port } = other.address() as AddressInfo;
   expect(await refusal(serveWeb(app, { host: "127.0.0.1", port }))).toBe(
-    `the page cannot be served at 127.0.0.1:${port}: another program uses this port`,
+    `the page cannot be served at 127.0.0.1:${port}: another program uses this port; take another one (--port)`,
   );
   expect(await refusal(serveWeb(app, { host: "203.0.113.1", port: 0 }))).toBe(
     "the page cannot be served at 203.0.113.1:0: this machine does not have this address",
