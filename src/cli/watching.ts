@@ -104,6 +104,7 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
     );
     say(`events and clips: ${config.data}`);
     if (page) say(`page: ${page.url}`);
+    signal.addEventListener("abort", () => say("stopping: ends events, makes their clips"), { once: true });
     await supervisor.run(sinks, signal);
   } finally {
     await page?.close();

@@ -14,7 +14,7 @@ import { tinyConfig } from "../support/model.js";
 
 const at = scratch();
 /** How often the processes are killed; more in a long run. */
-const kills = Number(process.env.SDMAE_KILLS) || 10;
+const kills = Number(process.env.SDMAE_KILLS) || 5;
 
 /** An engine that computes nothing: two seconds of every five are abnormal. */
 const fakeEngine = `

@@ -106,6 +106,8 @@ export class Camera {
   private recorder: Recorder | undefined;
   private connection = 0;
   private number = 0;
+  /** Whether the engine took the last frame. */
+  private isSent = true;
   private seen: number;
   private unchanged = { since: Number.NaN, sample: 0 };
   /** Changes are kept in their order. */
@@ -143,7 +145,9 @@ export class Camera {
         return undefined;
       });
     }
-    const recording = this.config.record === undefined ? undefined : this.record(this.config.record, signal);
+    const { record } = this.config;
+    const ended = new AbortController();
+    const recording = record && this.record(record, AbortSignal.any([signal, ended.signal]));
     while (!signal.aborted) {
       const why = await this.connect(signal);
       if (signal.aborted) break;
@@ -156,9 +160,10 @@ export class Camera {
       await this.wait(this.backoff.next(), why ?? "", signal);
     }
     this.decisions.close(this.now);
+    ended.abort();
+    await recording;
     await this.keeping;
     await Promise.all(this.clips);
-    await recording;
   }
 
   private get now(): FrameTime {
@@ -322,11 +327,13 @@ export class Camera {
     const number = this.number++;
     this.decisions.frame(data, host.size, number, time);
     this.arrivals.set(number, this.seen);
-    if (host.send({ number, data })) return;
+    const wasSent = this.isSent;
+    this.isSent = host.send({ number, data });
+    if (this.isSent) return;
     // A frame that is missing would leave its neighbours with wrong ones.
     this.arrivals.delete(number);
     this.counts.dropped++;
-    this.number += GAP;
+    if (wasSent) this.number += GAP;
     this.decisions.gap(this.number);
   }
 
