@@ -23,8 +23,8 @@ const cameras = [
 /** Frames of a street, which is then played again. */
 const frames = 150;
 const size = { height: 240, width: 360 };
-/** Normal streets stay below it (docs/cameras.md). */
-const threshold = 0.5;
+/** Between what is normal in these two streets and what is not. */
+const threshold = 0.7;
 const { fps, view } = trainingScene;
 
 /** `watch-demo`: watches two drawn cameras, and serves the page. */
