@@ -48,9 +48,9 @@ export interface StreamsOptions {
    */
   prompt?: boolean;
   /**
-   * Scores only the newest frame of each source, as live cameras need it: while the GPU is busy, no
-   * source waits, and older frames are left out. Left-out frames still serve others as neighbours.
-   * Scores are those of the same frames without this option.
+   * Scores only the newest frames of each source, two at most, as live cameras need it: while the
+   * GPU is busy, no source waits, and older frames are left out. Left-out frames still serve others
+   * as neighbours. Scores are those of the same frames without this option.
    */
   latest?: boolean;
 }

@@ -5,6 +5,9 @@ import { ClipWindow, type ReadySample } from "./clip_window.js";
 /** A frame without its pixels, and the number of its source. */
 export type SourceFrame = Omit<Frame, "data"> & { source: number };
 
+/** Frames of a source that may wait if only the latest ones count: frames come in bursts. */
+const mostReady = 2;
+
 /** Puts a frame's pixels into a slot. */
 export type Upload = (data: Uint8Array, slot: number) => Promise<void>;
 
@@ -34,7 +37,7 @@ export class Feeds {
   }
 
   /**
-   * @param latest whether only the newest frame of each source is scored: then no source ever waits
+   * @param latest whether only the newest frames of each source are scored: then no source waits
    */
   constructor(
     private readonly batch: number,
@@ -107,7 +110,7 @@ export class Feeds {
   take(): ReadySample<SourceFrame>[] {
     const samples: ReadySample<SourceFrame>[] = [];
     const { windows } = this;
-    if (this.latest) for (const [i, window] of windows.entries()) window.skip(Math.max(0, this.ready(i) - 1));
+    if (this.latest) for (const [i, window] of windows.entries()) window.skip(Math.max(0, this.ready(i) - mostReady));
     for (let left = true; left && samples.length < this.batch; ) {
       left = false;
       for (let i = 0; i < windows.length && samples.length < this.batch; i++) {
