@@ -2,8 +2,9 @@
 import { basename } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { FrameSource } from "../data/frame.js";
-import { type MapKind, mapOf, tokenMap } from "../detector/frame_score.js";
+import { type MapKind, tokenMap } from "../detector/frame_score.js";
 import type { FrameScore } from "../detector/scores.js";
+import { comparable, scoreLimit } from "../detector/settings.js";
 import type { ScoreMap } from "../detector/token_maps.js";
 import type { Detector } from "../node/detector.js";
 import type { StoredCalibration } from "../node/files/calibration_file.js";
@@ -17,17 +18,12 @@ import {
   thresholdFor,
 } from "../watch/calibration.js";
 import { MapAverage } from "../watch/map_average.js";
-import { ValueSample } from "../watch/value_sample.js";
+import { mapQuantiles, ValueSample } from "../watch/value_sample.js";
 import { mapForDetector } from "./options/measure.js";
 import { usualFps } from "./options/watch.js";
 
 /** False alarms per day that a threshold is made for, unless the user says otherwise. */
 export const usualAlarmsPerDay = 1;
-
-/**
- * Quantiles of a map's values: below the first nothing shows; from the second a region is abnormal.
- */
-export const mapQuantiles = { low: 0.9, high: 0.999 };
 
 /** The map in which regions are found, for a detector opened with `tokenMaps`. */
 export function regionMap({ tokens }: FrameScore, { settings }: Detector, kind: MapKind): ScoreMap {
@@ -63,18 +59,6 @@ export function lengthOf({ frameCount, fps, duration }: FrameSource, given?: num
   return (frameCount - 1) / (fps ?? given ?? usualFps);
 }
 
-/** The largest possible score, if there is one. */
-export function scoreLimit({ settings }: Detector): number | undefined {
-  return mapOf[settings.frameScore.scoring] === "anomaly-map" ? 1 : undefined;
-}
-
-/** How a detector scores, as a text: scores can be compared if it is the same. */
-export function comparable({ settings }: Detector): string {
-  // The type changes scores by rounding only.
-  const { dtype: _, ...rest } = settings;
-  return JSON.stringify(rest);
-}
-
 /** A threshold, what it was found from, and the file that keeps it. */
 export interface FoundCalibration {
   normal: NormalLevels;
@@ -101,14 +85,14 @@ export class Calibration {
   /** @throws InputError if there was less than a minute of video */
   finish({ weights }: Pick<Checkpoint, "weights">, alarmsPerDay: number): FoundCalibration {
     const normal = this.collector.finish();
-    const found = thresholdFor(normal, alarmsPerDay, scoreLimit(this.detector));
+    const found = thresholdFor(normal, alarmsPerDay, scoreLimit(this.detector.settings));
     const quantile = (q: number) => this.sample.quantile(q);
     const { threshold, extrapolation } = found;
     const stored: StoredCalibration = {
       format: "sdmae-calibration-1",
       made: new Date().toISOString(),
       model: weightsHash(weights),
-      settings: comparable(this.detector),
+      settings: comparable(this.detector.settings),
       rule: usualAlarmRule,
       threshold,
       normal: normal.median,

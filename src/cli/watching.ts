@@ -12,7 +12,7 @@ import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
 import type { EventChange, Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
-import { Supervisor } from "../server/supervisor.js";
+import { enabledCameras, Supervisor } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
@@ -53,9 +53,7 @@ export async function watch(
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
 async function checkFiles(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
   await readCheckpoint([checkpointOf(config, checkpoint)]);
-  const enabled = config.cameras.filter((camera) => camera.enabled);
-  if (enabled.length === 0) throw new InputError("no camera is enabled");
-  for (const { source, record } of enabled) {
+  for (const { source, record } of enabledCameras(config)) {
     await checkFile(source);
     if (record !== undefined) await checkFile(record);
   }

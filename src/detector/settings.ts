@@ -9,7 +9,7 @@ import { type Preset, type PresetName, presets, type ScoreRule } from "../model/
 import type { Size } from "../ops/resize.js";
 import type { Norm } from "../ops/token_errors.js";
 import { halfVerdict, isHalfSuspect, isHalfWrong } from "../tuner/half_check.js";
-import { frameScorings, paperFrameScore, type TokenScoring, tokenChoices } from "./frame_score.js";
+import { frameScorings, mapOf, paperFrameScore, type TokenScoring, tokenChoices } from "./frame_score.js";
 
 /**
  * How frames are scored. What is not given comes from the preset, else from the checkpoint, else
@@ -161,6 +161,17 @@ export function activationType(wanted: ScoreOptions["dtype"] = "auto", target: T
     throw new InputError(`float16 failed its check on adapter "${target.adapter.description}": use dtype f32 there`);
   }
   return wanted;
+}
+
+/** The largest possible score, if there is one. */
+export function scoreLimit({ frameScore }: Pick<ScoreSettings, "frameScore">): number | undefined {
+  return mapOf[frameScore.scoring] === "anomaly-map" ? 1 : undefined;
+}
+
+/** Settings as a text: scores can be compared if it is the same. */
+export function comparable({ dtype: _, ...rest }: ScoreSettings): string {
+  // The number type changes scores by rounding only.
+  return JSON.stringify(rest);
 }
 
 /** A checkpoint's own settings. They come from a file, so unusable ones are left out. */

@@ -1,4 +1,5 @@
-// How long to wait before something is tried again.
+// How long to wait before something is tried again, and waiting.
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** Seconds. */
 export interface BackoffOptions {
@@ -31,4 +32,9 @@ export class Backoff {
   reset(): void {
     this.wait = this.options.first;
   }
+}
+
+/** Waits so many seconds, or until the signal ends it. Never throws. */
+export function pause(seconds: number, signal: AbortSignal): Promise<void> {
+  return sleep(1000 * Math.max(0, seconds), undefined, { signal }).catch(() => {});
 }

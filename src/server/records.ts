@@ -62,12 +62,12 @@ export interface Sink {
    */
   send(change: EventChange, signal: AbortSignal): Promise<void>;
   /** Shows the state of a camera, every few seconds. Never throws. */
-  report?(camera: string, state: CameraState): void;
+  report?(camera: string, state: CameraReport): void;
   close?(): Promise<void>;
 }
 
 /** The state of a camera. */
-export interface CameraState {
+export interface CameraReport {
   /** Whether frames arrive. */
   online: boolean;
   /** Whether an alert goes on. */

@@ -2,7 +2,7 @@
 // engine's process only, so that a crash of a driver stops no alert.
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { comparable, type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
@@ -15,7 +15,7 @@ import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
-import { Outbox } from "./outbox.js";
+import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
 import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
 
@@ -36,11 +36,13 @@ export interface SupervisorListener {
   /** A line about something that ended nothing. `from`: a camera, a sink or a part. */
   onNotice?(level: "info" | "warn" | "error", from: string, line: string): void;
   /** An attempt to deliver a change. */
-  onDelivery?(sink: string, result: "delivered" | "failed" | "expired"): void;
+  onDelivery?(sink: string, result: DeliveryResult): void;
 }
 
-/** Seconds between looks at the disk, and between reports of the state of cameras. */
+/** Seconds between looks at the disk's free space, and between those at all clips. */
 const LOOK_AT_DISK = 10;
+const LOOK_AT_CLIPS = 60;
+/** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
 /** Seconds between copies of what cameras have learnt. */
 const REMEMBER = 60;
@@ -64,6 +66,7 @@ export class Supervisor {
   private readonly engines: Engine[] = [];
   private readonly outboxes = new Map<string, Outbox>();
   private failure: Error | undefined;
+  private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
   private hasRoom = true;
   private readonly stop = new AbortController();
@@ -75,9 +78,7 @@ export class Supervisor {
     private readonly options: SupervisorOptions,
     private readonly listener: SupervisorListener,
   ) {
-    this.watched = config.cameras
-      .filter(({ enabled }) => enabled)
-      .map((camera) => this.watch(camera, sizeOf(camera, settings)));
+    this.watched = enabledCameras(config).map((camera) => this.watch(camera, sizeOf(camera, settings)));
     this.cameras = this.watched.map(({ camera }) => camera);
   }
 
@@ -94,7 +95,7 @@ export class Supervisor {
     const { detector = {}, checkpoint: paths } = options;
     const checkpoint = await readCheckpoint([...paths], detector.heads);
     const settings = scoreSettings(checkpoint, detector);
-    if (!config.cameras.some(({ enabled }) => enabled)) throw new InputError("no camera is enabled");
+    enabledCameras(config);
     await makeFolder(config.data);
     const onWarning = (line: string) => listener.onNotice?.("warn", "events", line);
     const log = await EventLog.open(join(config.data, "events"), { onWarning });
@@ -118,8 +119,7 @@ export class Supervisor {
 
   /** What was learnt of a camera in the mode that it shows now. @param camera its id */
   learnt(camera: string): NormalState | undefined {
-    const decisions = this.cameras.find(({ config }) => config.id === camera)?.decisions;
-    return decisions?.known[decisions.mode]?.state;
+    return this.cameras.find(({ config }) => config.id === camera)?.decisions.learnt;
   }
 
   /** Changes that wait for each sink. */
@@ -326,9 +326,9 @@ export class Supervisor {
   }
 
   private async lookAtDisk(): Promise<void> {
-    const { data, keep, reserve } = this.config;
-    const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
-    this.clipBytes = bytes;
+    const { data, reserve } = this.config;
+    const isDue = performance.now() - this.lookedAtClips >= 1000 * LOOK_AT_CLIPS;
+    if (isDue || (await freeBytes(data)) < reserve) await this.lookAtClips();
     const free = await freeBytes(data);
     // Some distance between the two, so that it does not change all the time.
     const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;
@@ -338,8 +338,23 @@ export class Supervisor {
       this.listener.onNotice?.(hasRoom ? "info" : "error", "storage", line);
       for (const camera of this.cameras) camera.roomChanged();
     }
+  }
+
+  /** Counts the clips, and deletes what is beyond the quota. */
+  private async lookAtClips(): Promise<void> {
+    this.lookedAtClips = performance.now();
+    const { data, keep, reserve } = this.config;
+    const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
+    this.clipBytes = bytes;
     if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
   }
+}
+
+/** The cameras that are watched. @throws InputError if there is none */
+export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
+  const enabled = cameras.filter((camera) => camera.enabled);
+  if (enabled.length === 0) throw new InputError("no camera is enabled");
+  return enabled;
 }
 
 /** Frames are twice as large as the network's input, unless the configuration says otherwise. */
@@ -347,7 +362,5 @@ function sizeOf({ size }: CameraConfig, settings: ScoreSettings): { width: numbe
   return size ?? { width: 2 * settings.size.width, height: 2 * settings.size.height };
 }
 
-/** What learnt levels hold for. The number type changes scores by rounding only. */
-function scoredBy({ model, settings: { dtype: _, ...settings } }: EngineFacts): ScoredBy {
-  return { model, settings: JSON.stringify(settings) };
-}
+/** What learnt levels hold for. */
+const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });

@@ -1,6 +1,7 @@
 // Notices that a camera was moved or covered: the edges of its picture are not where they were.
 import { quantile } from "../data/quantile.js";
 import { InputError } from "../errors.js";
+import { tolerance } from "./alarm_rule.js";
 import type { LumaPicture } from "./luma.js";
 
 /** Blocks have about this width and height, in pixels. */
@@ -27,8 +28,6 @@ const BACK = 0.55;
 const HOLD = 10;
 /** Seconds between two looks at the picture. */
 const LOOK = 0.5;
-/** Seconds. Times come from fractions such as 7 / 30. */
-const TOLERANCE = 1e-6;
 
 /**
  * The edges of a picture: at each pixel a vector at twice the gradient's angle. So an edge from
@@ -87,7 +86,7 @@ export class CameraMoved {
    * @throws InputError if the picture has another size
    */
   push(picture: LumaPicture, time: number): "moved" | "back" | undefined {
-    if (time - this.looked < LOOK - TOLERANCE) return undefined;
+    if (time - this.looked < LOOK - tolerance) return undefined;
     // Nobody knows what happened in a gap.
     if (time - this.looked > HOLD) this.since = undefined;
     this.looked = time;
@@ -97,7 +96,7 @@ export class CameraMoved {
       return undefined;
     }
     this.since ??= time;
-    if (time - this.since < HOLD - TOLERANCE) return undefined;
+    if (time - this.since < HOLD - tolerance) return undefined;
     this.since = undefined;
     this.isMoved = !this.isMoved;
     return this.isMoved ? "moved" : "back";

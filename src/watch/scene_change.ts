@@ -1,5 +1,6 @@
 // Notices that the whole picture changed at once: lights or infrared switched, exposure jumped.
 import { InputError } from "../errors.js";
+import { tolerance } from "./alarm_rule.js";
 import type { LumaPicture } from "./luma.js";
 
 /** Blocks of the picture. */
@@ -26,8 +27,6 @@ const STABLE = 0.3;
 const CALM = 3;
 /** A change ends after so many seconds even if the picture keeps changing. */
 const LONGEST = 60;
-/** Seconds. Times come from fractions such as 7 / 30. */
-const TOLERANCE = 1e-6;
 
 /**
  * Says when the whole picture changes at once, and when it is stable again. "At once" is within
@@ -66,9 +65,9 @@ export class SceneChange {
     const brightness = blockBrightness(picture);
     const { changed, unknown } = this.compare(brightness, time);
     if (changed >= STABLE) this.unstable = time;
-    const isStable = time - this.unstable >= CALM - TOLERANCE;
+    const isStable = time - this.unstable >= CALM - tolerance;
     if (this.isChanging) {
-      if (!isStable && time - this.begin < LONGEST - TOLERANCE) return undefined;
+      if (!isStable && time - this.begin < LONGEST - tolerance) return undefined;
       this.isChanging = false;
       this.isReady = isStable;
       this.background = brightness;
@@ -172,7 +171,7 @@ export class DayOrInfrared {
     const isOther = this.mode === "day" ? chroma < GRAY : chroma >= COLORED;
     if (!isOther) this.since = undefined;
     else this.since ??= time;
-    if (this.since !== undefined && time - this.since >= MODE_HOLD - TOLERANCE) {
+    if (this.since !== undefined && time - this.since >= MODE_HOLD - tolerance) {
       this.mode = this.mode === "day" ? "infrared" : "day";
       this.since = undefined;
     }

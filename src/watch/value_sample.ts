@@ -1,5 +1,12 @@
+// Quantiles of the values of many maps.
 import { quantile } from "../data/quantile.js";
 import { uniformGenerator } from "../random.js";
+
+/**
+ * Quantiles of the values of normal maps: below the first nothing shows; from the second on a
+ * region is abnormal.
+ */
+export const mapQuantiles = { low: 0.9, high: 0.999 };
 
 /**
  * A random sample of the values of many maps, for their quantiles. It has one size however many

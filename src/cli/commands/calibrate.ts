@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import { knownTotal } from "../../counted.js";
 import type { FrameSource } from "../../data/frame.js";
+import { scoreLimit } from "../../detector/settings.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath } from "../../node/files/calibration_file.js";
@@ -11,7 +12,7 @@ import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { checkLengths } from "../../watch/calibration.js";
-import { Calibration, lengthOf, scoreLimit, usualAlarmsPerDay } from "../normal_video.js";
+import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
 import {
@@ -141,7 +142,7 @@ async function calibrate(
     if (report !== undefined) {
       const page = join(report, "index.html");
       const title = `Threshold of ${basename(options.checkpoint)}`;
-      const limit = scoreLimit(detector);
+      const limit = scoreLimit(detector.settings);
       const shown = { title, created: stored.made, normal, found, limit, facts: facts(detector, videos) };
       await writeFileAtomic(page, calibrationPage(shown));
       say(`report: ${page}`);

@@ -7,6 +7,7 @@ import type { FrameSource } from "../../data/frame.js";
 import { KeptFrames } from "../../data/kept_frames.js";
 import type { MapKind } from "../../detector/frame_score.js";
 import type { FrameScore } from "../../detector/scores.js";
+import { comparable } from "../../detector/settings.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
 import { InputError } from "../../errors.js";
 import { findRegions, type Region } from "../../eval/regions.js";
@@ -24,8 +25,8 @@ import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { alarmsAt, NormalCollector } from "../../watch/calibration.js";
 import { EventFinder, type Thresholds, type WatchEvent } from "../../watch/events.js";
 import { MapAverage } from "../../watch/map_average.js";
-import { ValueSample } from "../../watch/value_sample.js";
-import { comparable, mapQuantiles, regionMap, watchNormal } from "../normal_video.js";
+import { mapQuantiles, ValueSample } from "../../watch/value_sample.js";
+import { regionMap, watchNormal } from "../normal_video.js";
 import { withLogin } from "../options/input.js";
 import { mapForDetector } from "../options/measure.js";
 import { usualFps, usualQuantile, type WatchOptions } from "../options/watch.js";
@@ -279,7 +280,7 @@ export class ScoreOutputs {
     if (found.model !== weightsHash(detector.checkpoint.weights)) {
       throw new InputError(`${path} was made with another model: ${again}`);
     }
-    if (found.settings !== comparable(detector)) {
+    if (found.settings !== comparable(detector.settings)) {
       throw new InputError(`${path} was made with other settings, so its scores cannot be compared: ${again}`);
     }
     const { threshold, normal, alarmsPerDay, extrapolation, map } = found;

@@ -1,12 +1,11 @@
 // A camera: connects again and again, shows its pictures, and makes events of frames and scores.
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ScoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
-import { Backoff } from "../backoff.js";
+import { Backoff, pause } from "../backoff.js";
 import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
@@ -172,12 +171,11 @@ export class Camera {
 
   /** Waits until the next attempt. Meanwhile the camera may come to count as offline. */
   private async wait(seconds: number, why: string, signal: AbortSignal): Promise<void> {
-    const pause = (time: number) => sleep(1000 * Math.max(0, time), undefined, { signal }).catch(() => {});
     const until = OFFLINE_AFTER - (this.clock.steady() - this.seen);
-    if (until <= 0 || until >= seconds) return pause(seconds);
-    await pause(until);
+    if (until <= 0 || until >= seconds) return pause(seconds, signal);
+    await pause(until, signal);
     if (!signal.aborted) this.decisions.lost(why, OFFLINE_AFTER, this.now);
-    await pause(seconds - until);
+    await pause(seconds - until, signal);
   }
 
   /** Records another stream of the camera, for clips. Its clock is this machine's. */
@@ -186,7 +184,7 @@ export class Camera {
     const backoff = new Backoff({ first: 1, most: 60 });
     while (recorder && !signal.aborted) {
       if (!host.canRecord()) {
-        await sleep(1000 * LOOK_FOR_ROOM, undefined, { signal }).catch(() => {});
+        await pause(LOOK_FOR_ROOM, signal);
         continue;
       }
       const { connection, prefix } = recorder.connect();
@@ -211,7 +209,7 @@ export class Camera {
       recorder.disconnect();
       if (signal.aborted) return;
       host.warn(`the stream for clips: ${why}`);
-      await sleep(1000 * backoff.next(), undefined, { signal }).catch(() => {});
+      await pause(backoff.next(), signal);
     }
   }
 

@@ -2,7 +2,7 @@
 import { type FrameScoreSettings, frameScore, mapOf, tokenMap } from "../../detector/frame_score.js";
 import type { ScoreSettings } from "../../detector/settings.js";
 import type { TokenMaps } from "../../detector/token_maps.js";
-import { type AlarmRule, usualAlarmRule } from "../../watch/alarm_rule.js";
+import { type AlarmRule, tolerance, usualAlarmRule } from "../../watch/alarm_rule.js";
 import { CameraMoved, hasEdges, ReferencePicture } from "../../watch/camera_moved.js";
 import { EventFinder, type WatchEvent } from "../../watch/events.js";
 import { type LumaPicture, lumaPicture } from "../../watch/luma.js";
@@ -119,9 +119,18 @@ export class Decisions {
 
   /** The threshold of this mode, if there is one yet. */
   get threshold(): number | undefined {
+    return this.given ?? this.learnt?.threshold;
+  }
+
+  /** The configuration's threshold of this mode. That of the other mode serves too. */
+  private get given(): number | undefined {
     const { day, infrared } = this.camera.threshold;
-    const given = this.mode === "day" ? (day ?? infrared) : (infrared ?? day);
-    return given ?? this.normal[this.mode]?.threshold;
+    return this.mode === "day" ? (day ?? infrared) : (infrared ?? day);
+  }
+
+  /** What was learnt of normal video in this mode. */
+  get learnt(): NormalState | undefined {
+    return this.normal[this.mode];
   }
 
   /** Whether an alert goes on. */
@@ -190,7 +199,7 @@ export class Decisions {
       this.mode = mode;
       this.interrupt("the camera has switched between day and infrared");
     }
-    if (time.steady - this.looked < LOOK_EVERY - 1e-6) return;
+    if (time.steady - this.looked < LOOK_EVERY - tolerance) return;
     this.looked = time.steady;
     const picture = lumaPicture(data, size.width, size.height, PICTURE.width, PICTURE.height);
     this.lookAtScene(picture, time);
@@ -216,7 +225,7 @@ export class Decisions {
     this.learn(time, value, smooth, how);
     const { threshold } = this;
     if (threshold === undefined) return outcome;
-    const normal = this.normal[this.mode]?.normal;
+    const normal = this.learnt?.normal;
     this.finder ??= new EventFinder({ threshold, ...(normal !== undefined && { normal }) }, this.rule);
     const level = this.mapLevel(smooth.data);
     const score = this.coversArea(smooth.data, level) ? value : Math.min(value, normal ?? 0);
@@ -291,8 +300,7 @@ export class Decisions {
 
   private learn(time: FrameTime, score: number, map: Outcome["map"], how: FrameScoreSettings): void {
     const { mode, rule, camera, options } = this;
-    const { day, infrared } = camera.threshold;
-    if ((day ?? infrared) !== undefined) return;
+    if (this.given !== undefined) return;
     let learner = this.learners.get(mode);
     if (!learner) {
       learner = new Learner(rule, camera.alarmsPerDay, how, this.before[mode]?.seen, options.learnFirst);
@@ -308,7 +316,7 @@ export class Decisions {
 
   /** From here on a value of the map belongs to a region. */
   private mapLevel(map: Float32Array): number {
-    return this.normal[this.mode]?.mapHigh ?? 0.5 * map.reduce((most, value) => Math.max(most, value), 0);
+    return this.learnt?.mapHigh ?? 0.5 * map.reduce((most, value) => Math.max(most, value), 0);
   }
 
   private coversArea(map: Float32Array, level: number): boolean {
@@ -316,7 +324,7 @@ export class Decisions {
     return map.filter((value) => value >= level).length >= this.camera.area * map.length;
   }
 
-  private follow(kind: "new" | "update" | "end", found: WatchEvent, at: Seen): void {
+  private follow(kind: "new" | "update" | "end", found: WatchEvent, at: Moment): void {
     const { time } = at;
     if (kind === "end") {
       this.end("anomaly", time);
@@ -338,7 +346,7 @@ export class Decisions {
   }
 
   /** What an event's highest moment so far says. */
-  private peakOf(found: WatchEvent, { time, tokens, how, smooth, level, threshold }: Seen) {
+  private peakOf(found: WatchEvent, { time, tokens, how, smooth, level, threshold }: Moment) {
     const box = regionOf(smooth, level);
     const peak = { time: iso(time.wall), level: found.peak.level, ...(box && { box }) };
     return { peak, zones: this.masks!.zonesAt(tokens, how, threshold) };
@@ -386,7 +394,7 @@ export class Decisions {
 }
 
 /** A frame in which an event was seen. */
-interface Seen {
+interface Moment {
   time: FrameTime;
   tokens: TokenMaps;
   how: FrameScoreSettings;

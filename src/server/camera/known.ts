@@ -6,13 +6,13 @@ import { InputError } from "../../errors.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
-import type { NormalState, Seen } from "./learner.js";
+import type { NormalState, SeenNormal } from "./learner.js";
 
 /** What was learnt in a mode. */
 export interface KnownMode {
   /** Absent until there is a threshold. */
   state?: NormalState;
-  seen: Seen;
+  seen: SeenNormal;
 }
 
 /** What was learnt in each mode. */

@@ -1,11 +1,12 @@
 // Learns from a camera's own video what is normal: the threshold, and from which values on a region
 // is abnormal.
-import { type FrameScoreSettings, mapOf } from "../../detector/frame_score.js";
+import type { TokenScoring } from "../../detector/frame_score.js";
+import { scoreLimit } from "../../detector/settings.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
 import { InputError } from "../../errors.js";
 import type { AlarmRule } from "../../watch/alarm_rule.js";
 import { minutePeaks, NormalCollector, type NormalLevels, thresholdFor } from "../../watch/calibration.js";
-import { ValueSample } from "../../watch/value_sample.js";
+import { mapQuantiles, ValueSample } from "../../watch/value_sample.js";
 
 /** What is normal for a camera, by the scores of one model and settings. */
 export interface NormalState {
@@ -24,14 +25,12 @@ export interface NormalState {
   minutes: number[];
 }
 
-/** Quantile of the map's values from which a region is abnormal, as in `sdmae calibrate`. */
-const HIGH = 0.999;
 /** Seconds of video after which there is a first threshold, and at most another one. */
 const FIRST = 10 * 60;
 const LONGEST = 24 * 3600;
 
 /** What was seen of normal video so far: enough to go on after a restart. */
-export interface Seen {
+export interface SeenNormal {
   /** Seconds of video. */
   seconds: number;
   /** The highest threshold that raises an alarm in each block of 5 s. */
@@ -57,8 +56,8 @@ export class Learner {
   constructor(
     rule: AlarmRule,
     private readonly alarmsPerDay: number,
-    private readonly frameScore: FrameScoreSettings,
-    private readonly before: Seen = { seconds: 0, blocks: [], median: 0, mapHigh: 0 },
+    readonly frameScore: TokenScoring,
+    private readonly before: SeenNormal = { seconds: 0, blocks: [], median: 0, mapHigh: 0 },
     first = FIRST,
   ) {
     this.collector = new NormalCollector(rule);
@@ -95,7 +94,7 @@ export class Learner {
   }
 
   /** What was seen so far; undefined if there is nothing yet. */
-  get seen(): Seen | undefined {
+  get seen(): SeenNormal | undefined {
     const before = this.before;
     let levels: NormalLevels;
     try {
@@ -109,7 +108,7 @@ export class Learner {
     const mean = (a: number, b: number) => (before.seconds * a + levels.seconds * b) / (seconds || 1);
     return {
       ...{ seconds, blocks: [...before.blocks, ...levels.blocks], median: mean(before.median, levels.median) },
-      mapHigh: mean(before.mapHigh, this.sample.quantile(HIGH)),
+      mapHigh: mean(before.mapHigh, this.sample.quantile(mapQuantiles.high)),
     };
   }
 
@@ -125,8 +124,8 @@ export class Learner {
     }
   }
 
-  private stateOf({ mapHigh, ...normal }: Seen): NormalState {
-    const limit = mapOf[this.frameScore.scoring] === "anomaly-map" ? 1 : undefined;
+  private stateOf({ mapHigh, ...normal }: SeenNormal): NormalState {
+    const limit = scoreLimit(this);
     const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, this.alarmsPerDay, limit);
     return {
       ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },

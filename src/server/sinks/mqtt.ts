@@ -2,7 +2,7 @@
 import mqtt, { type IClientOptions, type IClientPublishOptions, type MqttClient } from "mqtt";
 import { InputError } from "../../errors.js";
 import { connectionReason, parseAddress } from "../../node/media/address.js";
-import type { CameraState, EventChange, Sink } from "../records.js";
+import type { CameraReport, EventChange, Sink } from "../records.js";
 
 /** A camera that the broker hears of. */
 export interface MqttCamera {
@@ -104,7 +104,7 @@ export class MqttSink implements Sink {
   }
 
   /** Publishes the state of a camera, and a picture when an alert begins. */
-  report(camera: string, { online, anomaly, enabled, level, picture }: CameraState): void {
+  report(camera: string, { online, anomaly, enabled, level, picture }: CameraReport): void {
     if (anomaly && picture && !this.alarmed.has(camera)) this.setSnapshot(camera, picture);
     if (anomaly) this.alarmed.add(camera);
     else this.alarmed.delete(camera);

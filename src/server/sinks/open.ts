@@ -3,7 +3,7 @@ import type { CameraConfig, SinkConfig, WatchConfig } from "../config/config.js"
 import type { Sink } from "../records.js";
 import { commandSink } from "./command.js";
 import { folderSink } from "./folder.js";
-import { MqttSink } from "./mqtt.js";
+import { mqttSink } from "./mqtt.js";
 import { webhookSink } from "./webhook.js";
 
 /** What sinks tell, by their names. */
@@ -32,7 +32,7 @@ function openSink(sink: SinkConfig, { data, cameras }: WatchConfig, { onWarning,
   if (sink.type === "folder") return folderSink({ name, folder: sink.path, dataFolder: data, onWarning: warn });
   const { url, user, password, prefix, discovery = false } = sink;
   const known = cameras.filter(({ id }: CameraConfig) => sink.cameras.includes(id));
-  return new MqttSink({
+  return mqttSink({
     ...{
       name,
       url,

@@ -6,8 +6,9 @@ import type { NormalState } from "../camera/learner.js";
 import type { CameraConfig, WatchConfig } from "../config/config.js";
 import type { EngineFacts } from "../engine/messages.js";
 import type { EventLog } from "../event_log.js";
+import type { DeliveryResult } from "../outbox.js";
 import type { EventChange } from "../records.js";
-import type { Supervisor, SupervisorListener } from "../supervisor.js";
+import type { Supervisor } from "../supervisor.js";
 
 /** A camera as the page sees it. */
 export interface SeenCamera
@@ -35,9 +36,6 @@ export interface FeedListener {
   /** An attempt to deliver a change. */
   onDelivery?(sink: string, result: DeliveryResult): void;
 }
-
-/** How an attempt to deliver a change ended. */
-export type DeliveryResult = Parameters<NonNullable<SupervisorListener["onDelivery"]>>[1];
 
 /**
  * Tells the parts of the page what happens. It is made before the supervisor, as its listener; the

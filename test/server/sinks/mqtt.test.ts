@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Aedes, type AedesOptions } from "aedes";
 import { connectAsync } from "mqtt";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import type { CameraState, EventChange } from "../../../src/server/records.js";
+import type { CameraReport, EventChange } from "../../../src/server/records.js";
 import { discoveryOf, type MqttOptions, mqttSink } from "../../../src/server/sinks/mqtt.js";
 import { inputErrorOf } from "../../support/refusal.js";
 
@@ -179,7 +179,7 @@ describe("state", () => {
     const { sink } = startSink(port);
     await until(() => expect(sink.isConnected).toBe(true));
     const usual = { online: true, anomaly: false, enabled: true, level: 0.25, picture: Buffer.from("a") };
-    const report = async (state: Partial<CameraState>, expected: Record<string, string>) => {
+    const report = async (state: Partial<CameraReport>, expected: Record<string, string>) => {
       sink.report("front", { ...usual, ...state });
       // The broker of these tests may drop some of several messages at once, but retains all.
       const { last } = await listen(port);
