@@ -25,7 +25,7 @@ import { type DrawnSample, Sampler } from "./sampler.js";
 import { chooseScoring, rateScoring, scoringsOf } from "./selection.js";
 import { Stage } from "./stage.js";
 import { largestMicroBatch, type MemoryBudget } from "./stage_graph.js";
-import { freshScaler } from "./training_graph.js";
+import { freshScaler, requireHalf } from "./training_graph.js";
 import { type OnLoad, TrainingSet } from "./training_set.js";
 import { scoreValidation, testModel } from "./validate.js";
 import { ValidationSet } from "./validation_set.js";
@@ -36,7 +36,7 @@ export interface TrainOptions extends ReportListeners {
   gpu?: Gpu;
   /**
    * Receives one line for each check that runs unasked, such as that of float16, for each remark
-   * about a video, such as damage, and if nothing can be kept apart for validation.
+   * about a video, such as damage, if videos show several views, and if there is no validation.
    */
   onNotice?: (line: string) => void;
   /** Where decoded frames are kept, which the caller closes; by default in memory. */
@@ -64,6 +64,11 @@ export interface TrainOptions extends ReportListeners {
    * known, all that it scores.
    */
   onTestFrame?: (done: number, total: number | undefined) => void;
+  /**
+   * Called after the last epoch, before one masking per frame is compared with several; with their
+   * number and the frames to score. If the comparison is stopped, a resumed run begins it again.
+   */
+  onMaskings?: (maskings: number, frames: number) => void;
   onLoad?: OnLoad;
   /** Called with each checkpoint that is worth keeping. Training waits until it returns. */
   onCheckpoint?: (kind: CheckpointKind, checkpoint: TrainingCheckpoint) => Promise<void> | void;
@@ -112,15 +117,19 @@ export async function train(
   const gpu = options.gpu ?? (await openNavigatorGpu());
   const archive = options.archive ?? new MemoryArchive();
   try {
-    if (config.precision === "mixed") await new FirstUse(gpu, { onNotice: options.onNotice }).checkHalf("f16");
+    if (config.precision === "mixed") {
+      await new FirstUse(gpu, { onNotice: options.onNotice }).checkHalf("f16");
+      requireHalf(gpu);
+    }
     const { anomalies, pseudo, seed } = config;
     const { signal, onLoad } = options;
     const drawn = pseudo.drawn > 0 ? { seed } : undefined;
     const isValidated = config.validation.select === "validation";
     const keptShare = isValidated ? config.validation.share : 0;
     const { onNotice } = options;
-    const set = await TrainingSet.load(dataset, { archive, anomalies, drawn, keptShare, signal, onLoad, onNotice });
+    const set = await TrainingSet.load(dataset, { archive, anomalies, keptShare, signal, onLoad, onNotice });
     const validation = isValidated ? await makeValidation(set, config, options) : undefined;
+    if (anomalies === "pseudo") await set.findForeground({ drawn, signal, onLoad });
     const trainer = new Trainer(config, dataset, { set, validation }, gpu, options);
     const result = await trainer.train();
     if (set.kept.length > 0) await options.onKept?.(set.kept.map((clip) => set.asVideo(clip)));
@@ -132,7 +141,9 @@ export async function train(
   }
 }
 
-/** The validation set; undefined, with a notice, if the videos allow none. */
+/**
+ * The validation set; undefined, with a notice, if the videos allow none. Then all are learnt from.
+ */
 async function makeValidation(
   set: TrainingSet,
   { seed, epochSamples }: TrainingConfig,
@@ -147,7 +158,9 @@ async function makeValidation(
     });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}`);
+    const back = set.kept.length > 0 ? "; the clips that were kept apart are trained on, too" : "";
+    set.giveBack();
+    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}${back}`);
     return undefined;
   }
 }
@@ -376,7 +389,9 @@ class Trainer {
     // Masks by motion are not random: all would be the same.
     if (!way || way.maskings > 1 || config.masking === "gradient") return;
     const { signal } = options;
-    const onFrame = this.countTestFrames(severalMaskings * validation.frameCount);
+    const frames = severalMaskings * validation.frameCount;
+    options.onMaskings?.(severalMaskings, frames);
+    const onFrame = this.countTestFrames(frames);
     const measure = { gpu, checkpoint: run.modelCheckpoint(), config, stage: 2 as const, signal, onFrame };
     const parts = await scoreValidation(measure, validation, severalMaskings);
     const one = rateScoring(

@@ -160,7 +160,7 @@ export function buildTrainingGraph(
 }
 
 /** @throws GpuError if a target has no float16, or its float16 failed the check */
-function requireHalf(target: Target): void {
+export function requireHalf(target: Target): void {
   const { description } = target.adapter;
   if (!target.features.has("shader-f16")) {
     throw new GpuError(

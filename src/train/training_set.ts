@@ -15,6 +15,7 @@ import type { BgrImage } from "../data/resize.js";
 import { InputError } from "../errors.js";
 import type { Size } from "../ops/resize.js";
 import type { FrameArchive } from "./frame_archive.js";
+import { severalViews, UsualPicture, type ViewedVideo } from "./views.js";
 
 /** The frames of a video in the archive, one after the other. */
 interface StoredVideo {
@@ -77,8 +78,6 @@ export interface LoadOptions {
   archive: FrameArchive;
   /** Where abnormal samples come from. */
   anomalies: "pseudo" | "files" | "none";
-  /** Whether pseudo-anomalies need drawn objects, and how they are drawn. */
-  drawn?: DrawnSettings | undefined;
   /** Share of the clips that are kept apart, whole; of fewer than four clips, their last part. */
   keptShare?: number;
   signal?: AbortSignal;
@@ -87,11 +86,22 @@ export interface LoadOptions {
   onNotice?: ((line: string) => void) | undefined;
 }
 
+/** Options of {@link TrainingSet.findForeground}. */
+export interface ForegroundOptions {
+  /** Whether pseudo-anomalies need drawn objects, and how they are drawn. */
+  drawn?: DrawnSettings | undefined;
+  signal?: AbortSignal;
+  onLoad?: OnLoad;
+}
+
 /** The training videos of a data set, decoded into an archive. */
 export class TrainingSet {
-  readonly clips: TrainingClip[] = [];
+  /** Clips to learn from. */
+  clips: readonly TrainingClip[] = [];
   /** Clips that are kept apart: nothing is learned from them. */
-  readonly kept: TrainingClip[] = [];
+  kept: readonly TrainingClip[] = [];
+  /** All clips, whole. */
+  private all: readonly TrainingClip[] = [];
   /** The sizes of all frames. */
   readonly sizes: Size[] = [];
   /** Moving foreground for pseudo-anomalies; its clips are {@link clips}, in the same order. */
@@ -104,13 +114,13 @@ export class TrainingSet {
   private constructor(readonly archive: FrameArchive) {}
 
   /**
-   * Decodes the training videos.
-   * @throws InputError if a video cannot be read, there is none, abnormal frames do not match their
-   * videos, or pseudo-anomalies cannot be made; the signal's reason
+   * Decodes the training videos, and keeps some apart.
+   * @throws InputError if a video cannot be read to its end, there is none, or abnormal frames do
+   * not match their videos; the signal's reason
    */
   static async load(
     dataset: Dataset,
-    { archive, anomalies, drawn, keptShare = 0, signal, onLoad = () => {}, onNotice = () => {} }: LoadOptions,
+    { archive, anomalies, keptShare = 0, signal, onLoad = () => {}, onNotice = () => {} }: LoadOptions,
   ): Promise<TrainingSet> {
     const set = new TrainingSet(archive);
     const { train } = dataset;
@@ -118,20 +128,42 @@ export class TrainingSet {
     checkAnomalies(dataset, anomalies);
     const total = expectedFrames(train, anomalies === "files");
     const decoded = () => onLoad("decoded", set.frameCount, total);
+    // What cannot be opened is refused before minutes are spent on the others.
+    const sources: FrameSource[] = [];
     for (const video of train) {
+      signal?.throwIfAborted();
+      sources.push(await video.open());
+    }
+    const clips: TrainingClip[] = [];
+    const viewed: ViewedVideo[] = [];
+    for (const [i, video] of train.entries()) {
       const { name, path } = video;
-      const store = (source: FrameSource) => set.store(source, { signal, onFrame: decoded, onNotice });
-      const clip: TrainingClip = { name, path, ...(await store(await video.open())) };
+      const usual = new UsualPicture(sources[i]);
+      const store = (source: FrameSource, onFrame?: (frame: Frame) => void) =>
+        set.store(source, {
+          signal,
+          onNotice,
+          onFrame: (frame) => {
+            onFrame?.(frame);
+            decoded();
+          },
+        });
+      const clip: TrainingClip = { name, path, ...(await store(sources[i], (frame) => usual.add(frame))) };
+      viewed.push({ name: path.split(/[\\/]/).at(-1) ?? name, picture: usual.finish() });
       if (anomalies === "files" && video.abnormal) {
         const frames = await store(await video.abnormal.frames());
         const masks = await store(await video.abnormal.masks());
         checkSameNumbers(video, clip, { "abnormal frames": frames, "their masks": masks });
         clip.abnormal = { frames, masks };
       }
-      set.clips.push(clip);
+      clips.push(clip);
     }
+    // The other layouts are of data sets that are known to have one camera, or many.
+    const views = dataset.layout === "folder" ? severalViews(viewed) : undefined;
+    if (views !== undefined) onNotice(`warning: ${views}`);
+    set.all = clips;
+    set.giveBack();
     if (keptShare > 0) set.keepApart(keptShare);
-    if (anomalies === "pseudo") await set.findForeground(drawn, signal, onLoad);
     return set;
   }
 
@@ -198,55 +230,67 @@ export class TrainingSet {
    * {@link mostKept}. Fewer than four clips are cut in time instead.
    */
   private keepApart(share: number): void {
-    const all = this.clips.splice(0);
+    const { all } = this;
+    const [clips, ends]: [TrainingClip[], TrainingClip[]] = [[], []];
+    [this.clips, this.kept] = [clips, ends];
     if (all.length >= 4) {
       const count = Math.min(mostKept, Math.max(1, Math.round(share * all.length)));
       const kept = new Set(Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * all.length) / count)));
-      for (const [i, clip] of all.entries()) (kept.has(i) ? this.kept : this.clips).push(clip);
+      for (const [i, clip] of all.entries()) (kept.has(i) ? ends : clips).push(clip);
       return;
     }
     for (const clip of all) {
       const { first, numbers, abnormal, ...rest } = clip;
       const count = Math.round(share * numbers.length);
       if (count < leastKeptFrames) {
-        this.clips.push(clip);
+        clips.push(clip);
         continue;
       }
       const end = numbers.length - count;
       const cut = <T extends StoredVideo>(video: T): T => ({ ...video, numbers: video.numbers.slice(0, end) });
       const files = abnormal && { abnormal: { frames: cut(abnormal.frames), masks: cut(abnormal.masks) } };
-      this.clips.push({ ...cut({ ...rest, first, numbers }), ...files });
-      this.kept.push({ ...rest, name: `${rest.name}, end`, first: first + end, numbers: numbers.slice(end) });
+      clips.push({ ...cut({ ...rest, first, numbers }), ...files });
+      ends.push({ ...rest, name: `${rest.name}, end`, first: first + end, numbers: numbers.slice(end) });
     }
+  }
+
+  /** Learns from the clips that were kept apart, too. Call it before {@link findForeground}. */
+  giveBack(): void {
+    [this.clips, this.kept] = [this.all, []];
   }
 
   /** Decodes a video into the archive. @throws InputError if it has no frame */
   private async store(
     source: FrameSource,
-    { signal, onFrame, onNotice }: { signal?: AbortSignal; onFrame: () => void; onNotice: (line: string) => void },
+    {
+      signal,
+      onFrame,
+      onNotice,
+    }: { signal?: AbortSignal; onFrame: (frame: Frame) => void; onNotice: (line: string) => void },
   ): Promise<StoredVideo> {
     const { width, height, step = 1, fps } = source;
     let sizeIndex = this.sizes.findIndex((size) => size.width === width && size.height === height);
     if (sizeIndex < 0) sizeIndex = this.sizes.push({ height, width }) - 1;
     const size = { height, width };
     const video: StoredVideo = { first: this.frameCount, numbers: [], step, size, ...(fps !== undefined && { fps }) };
-    for await (const { data, number } of source.frames(signal)) {
-      await this.archive.add(data);
+    for await (const frame of source.frames(signal)) {
+      await this.archive.add(frame.data);
       this.sizeOf.push(sizeIndex);
-      video.numbers.push(number);
-      onFrame();
+      video.numbers.push(frame.number);
+      onFrame(frame);
     }
     if (video.numbers.length === 0) throw new InputError(`${source.name} has no frame`);
     for (const note of source.notes ?? []) onNotice(note);
+    for (const warning of source.warnings ?? []) onNotice(`warning: ${warning}`);
     return video;
   }
 
-  /** Finds the foreground of all clips, draws objects that fit it, and stores what samples need. */
-  private async findForeground(
-    drawn: DrawnSettings | undefined,
-    signal: AbortSignal | undefined,
-    onLoad: OnLoad,
-  ): Promise<void> {
+  /**
+   * Finds what moves in the clips to learn from, for pseudo-anomalies; draws objects that fit it,
+   * and stores what samples need.
+   * @throws InputError if pseudo-anomalies cannot be made; the signal's reason
+   */
+  async findForeground({ drawn, signal, onLoad = () => {} }: ForegroundOptions): Promise<void> {
     const videos = this.clips.map((clip) => this.asVideo(clip));
     const onFrame = loadCounter(onLoad, "searched", 2 * this.sampleCount);
     const library = await buildForegroundLibrary(videos, { signal, onFrame });

@@ -3,7 +3,7 @@ import type { Dataset, DatasetVideo } from "../../src/data/dataset.js";
 import { fromIterable } from "../../src/data/frame.js";
 import type { Size } from "../../src/ops/resize.js";
 import { MemoryArchive } from "../../src/train/frame_archive.js";
-import { type LoadOptions, TrainingSet } from "../../src/train/training_set.js";
+import { type ForegroundOptions, type LoadOptions, TrainingSet } from "../../src/train/training_set.js";
 import type { Random } from "./numbers.js";
 
 /** A video of noise, with these frame numbers. */
@@ -19,6 +19,8 @@ export function datasetOf(train: DatasetVideo[]): Dataset {
 }
 
 /** The training set of these videos, in memory; by default without anomalies. */
-export async function loadSet(train: DatasetVideo[], options: Partial<LoadOptions> = {}) {
-  return TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies: "none", ...options });
+export async function loadSet(train: DatasetVideo[], options: Partial<LoadOptions & ForegroundOptions> = {}) {
+  const set = await TrainingSet.load(datasetOf(train), { archive: new MemoryArchive(), anomalies: "none", ...options });
+  if (options.anomalies === "pseudo") await set.findForeground(options);
+  return set;
 }

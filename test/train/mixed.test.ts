@@ -139,4 +139,21 @@ describe("training in mixed precision", { timeout: 400_000 }, () => {
     const target: Target = { adapter: gpu().adapter, limits: gpu().limits, features: new Set(["subgroups"]) };
     expect(() => trainingGraph(target, { ...options, precision: "mixed" })).toThrow("has no float16 (shader-f16)");
   });
+
+  it("is refused before any video is opened", async () => {
+    const without: Gpu = Object.create(gpu(), { features: { value: new Set(["subgroups"]) } });
+    const scene = { ...size, fps: 10, trainSeeds: [1], testSeeds: [], train: 1, test: 0, frames: 12, anomalies: [] };
+    const dataset = sceneCollection(scene);
+    const opened: string[] = [];
+    const train = dataset.train.map((video) => ({
+      ...video,
+      open: () => {
+        opened.push(video.name);
+        return video.open();
+      },
+    }));
+    const config: TrainingConfig = { ...paperTraining, model: tinyConfig, size, precision: "mixed" };
+    await expect(learn(config, { ...dataset, train }, { gpu: without })).rejects.toThrow("has no float16 (shader-f16)");
+    expect(opened).toEqual([]);
+  });
 });

@@ -2,10 +2,13 @@ import { describe, expect, it } from "vitest";
 import { pseudoAnomalyDefaults } from "../../src/data/anomalies/pseudo_anomaly.js";
 import type { DatasetVideo } from "../../src/data/dataset.js";
 import { fromIterable } from "../../src/data/frame.js";
+import { InputError } from "../../src/errors.js";
+import { MemoryArchive } from "../../src/train/frame_archive.js";
 import { Sampler } from "../../src/train/sampler.js";
-import type { TrainingClip, TrainingSet } from "../../src/train/training_set.js";
+import { type TrainingClip, TrainingSet } from "../../src/train/training_set.js";
 import { Random } from "../support/numbers.js";
-import { loadSet, noise } from "../support/training_set.js";
+import { datasetOf, loadSet, noise } from "../support/training_set.js";
+import { viewOf } from "../support/views.js";
 import { walk } from "../support/walkers.js";
 
 describe("training set", () => {
@@ -38,18 +41,49 @@ describe("training set", () => {
 
 it("passes on what a video's source remarks, once it was read", async () => {
   const { video } = noise(new Random(3), "v", { height: 8, width: 8 }, [0, 1]);
-  const notes: string[] = [];
+  const warnings: string[] = [];
   const open = async () => {
     const source = await video.open();
     async function* frames() {
       yield* source.frames();
-      notes.push("v: ffmpeg reported 3 errors");
+      warnings.push("v: ffmpeg reported 3 errors");
     }
-    return { ...source, notes, frames };
+    return { ...source, notes: ["in the order of their names"], warnings, frames };
   };
   const said: string[] = [];
   await loadSet([{ ...video, open }], { onNotice: (line) => said.push(line) });
-  expect(said).toEqual(["v: ffmpeg reported 3 errors"]);
+  expect(said).toEqual(["in the order of their names", "warning: v: ffmpeg reported 3 errors"]);
+});
+
+it("refuses a video that cannot be opened before any other is decoded", async () => {
+  const { video } = noise(new Random(4), "v", { height: 8, width: 8 }, [0, 1]);
+  const open = async () => {
+    throw new InputError("w is not a video");
+  };
+  let decoded = 0;
+  const loading = loadSet([video, { ...video, name: "w", open }], { onLoad: () => decoded++ });
+  await expect(loading).rejects.toThrow("w is not a video");
+  expect(decoded).toBe(0);
+});
+
+it("warns of several cameras in a plain folder of videos, but not in a data set of a known layout", async () => {
+  const size = { height: 54, width: 96 };
+  const videos = ["a/one.mp4", "a/two.mp4"].map((path, i): DatasetVideo => {
+    const data = new Uint8Array(3 * size.width * size.height);
+    for (const [at, gray] of viewOf(i).data.entries()) data.fill(gray, 3 * at, 3 * at + 3);
+    return { name: `${i}`, path, open: async () => fromIterable(() => [data], { ...size, name: path }) };
+  });
+  const notices = async (layout: string) => {
+    const said: string[] = [];
+    const onNotice = (line: string) => said.push(line);
+    const archive = new MemoryArchive();
+    await TrainingSet.load({ ...datasetOf(videos), layout }, { archive, anomalies: "none", onNotice });
+    return said;
+  };
+  expect(await notices("folder")).toEqual([
+    expect.stringMatching(/^warning: the training videos show 2 views \(one\.mp4; two\.mp4\), /),
+  ]);
+  expect(await notices("shanghai")).toEqual([]);
 });
 
 /** A video of so many frames of 8 × 8 pixels; all channels of frame i are i mod 256. */
@@ -109,6 +143,10 @@ describe("clips that are kept apart", () => {
     expect(set.framesOf(set.clips[1], 239).frames[2]).toBe(297 + 239);
     expect(set.framesOf(set.clips[1], 239).after).toBe(297 + 239);
     expect(set.framesOf(set.clips[1], 236).frames[2]).toBe(297 + 239);
+    // Given back, they are joined again.
+    set.giveBack();
+    expect([namesOf(set.clips), lengthsOf(set.clips), set.kept]).toEqual([["a", "b", "c"], [297, 300, 10], []]);
+    expect(set.clips[1].abnormal!.frames.numbers.length).toBe(300);
   });
 
   it("tell training sets apart", async () => {

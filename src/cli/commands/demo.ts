@@ -94,6 +94,7 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
     await writeReport(page, {
       title: `Demo: drawn street, seed ${seed}`,
       ...{ dataset, result, settings, metrics: reportMetrics(evaluated), facts: facts(evaluated), signal },
+      about: (name) => happening(name, result, scene),
       records: async ({ name }) =>
         Promise.all(Array.from({ length: maskings }, async (_, i) => (await records.read(name, i)) as VideoRecord)),
     });
@@ -109,11 +110,17 @@ async function demo({ seed, frames, report, tune, ...device }: DemoOptions, sign
   }
 }
 
+/** What is abnormal in a clip, such as "thrown object". */
+function happening(name: string, { videos }: Pick<EvaluationResult, "videos">, scene: SceneDatasetSettings): string {
+  const clip = videos.findIndex((video) => video.name === name);
+  return anomaliesOf(clip, scene).join(", ").replaceAll("-", " ");
+}
+
 /** A row per clip: what happens in it, and how well it was found. */
 function scoreTable({ videos }: EvaluationResult, scene: SceneDatasetSettings): string[] {
-  const rows = videos.map(({ name, labels, auc }, i) => [
+  const rows = videos.map(({ name, labels, auc }) => [
     name,
-    anomaliesOf(i, scene).join(", "),
+    happening(name, { videos }, scene),
     String(labels?.reduce((sum, label) => sum + label, 0) ?? 0),
     percent(auc),
   ]);

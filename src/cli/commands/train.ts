@@ -16,7 +16,7 @@ import { Detector } from "../../node/detector.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, readCalibration } from "../../node/files/calibration_file.js";
 import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
-import { oneLine, reasonOf } from "../../node/files/messages.js";
+import { oneLine, printable, reasonOf } from "../../node/files/messages.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { train } from "../../node/train.js";
 import { support } from "../../report/calibration/texts.js";
@@ -256,12 +256,12 @@ async function trainRun(
   }
   for (const warning of warnings(source, dataset, config)) say(`warning: ${warning}`);
   const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
-  signal.addEventListener("abort", () =>
-    say("stopping after the current step, to save it; Ctrl-C again stops at once"),
-  );
   let run: Run | undefined;
+  signal.addEventListener("abort", () => {
+    if (!run?.comparesMaskings) say("stopping after the current step, to save it; Ctrl-C again stops at once");
+  });
   let made = false;
-  let threshold: readonly string[] = [];
+  let threshold: readonly string[] = config.validation.select === "validation" ? [noClipKept] : [];
   try {
     made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
     say(summary(config));
@@ -271,7 +271,8 @@ async function trainRun(
       gpu,
       init,
       signal,
-      onNotice: say,
+      // It may name files, whose names are not trusted.
+      onNotice: (line) => say(printable(line)),
       framesFolder: out,
       datasetName: dataset.layout,
       saveEvery: options.saveEvery,
@@ -308,6 +309,9 @@ async function trainRun(
   }
 }
 
+const thresholdAdvice = "`sdmae calibrate` makes one from more normal video";
+const noClipKept = `no threshold: no clip was kept apart; ${thresholdAdvice}`;
+
 /**
  * Finds a threshold from the normal clips that were kept apart, and keeps it beside the model,
  * where `score` finds it.
@@ -319,10 +323,10 @@ async function calibrateKept(
   { gpu, run }: { gpu: Gpu; run: Run },
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const advice = "`sdmae calibrate` makes one from more normal video";
   const sources = await Promise.all(clips.map((clip) => clip.open()));
   const clocked = sources.flatMap((source) => (source.fps === undefined ? [] : [{ source, fps: source.fps }]));
-  if (clocked.length < sources.length) return [`no threshold: the clips that were kept apart have no clock; ${advice}`];
+  if (clocked.length < sources.length)
+    return [`no threshold: the clips that were kept apart have no clock; ${thresholdAdvice}`];
   const checkpoint = await readCheckpoint([model]);
   const detector = await Detector.open(checkpoint, { gpu, tokenMaps: true, tune: false });
   try {
@@ -336,7 +340,7 @@ async function calibrateKept(
     return [thresholdLine(found), ...support(normal, found)];
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    return [`no threshold: ${error.message}; ${advice}`];
+    return [`no threshold: ${error.message}; ${thresholdAdvice}`];
   } finally {
     detector.close();
   }
@@ -415,6 +419,8 @@ function summary({
 /** Why a run ended before it was finished, and how to continue. */
 function describe(error: unknown, run: Run | undefined, resumed: boolean): string {
   if (!(error instanceof Interrupted)) return messageOf(error);
+  if (run?.comparesMaskings)
+    return `stopped while maskings were compared; all epochs are saved at step ${run.savedStep}, --resume begins the comparison again`;
   if (!run?.savedStep)
     return resumed ? "stopped; the run is as it was, continue with --resume" : "stopped before anything was saved";
   const model = run.hasModel

@@ -42,6 +42,8 @@ export class Run {
   savedStep = 0;
   /** Whether model.safetensors exists. */
   hasModel = false;
+  /** Whether all epochs are done and maskings are being compared. */
+  comparesMaskings = false;
   private progress: Progress | undefined;
   private state: TrainingState = { state: "running", text: "reading the training videos" };
   private lastPage = 0;
@@ -106,6 +108,7 @@ export class Run {
         void this.show(true);
       },
       onTestFrame: (done, total) => this.countTested(done, total),
+      onMaskings: (maskings, frames) => this.compareMaskings(maskings, frames),
       onTest: (report) => this.addTest(report),
       onValidation: (report) => this.addValidation(report),
       onCheckpoint: (kind, checkpoint) => this.keep(kind, checkpoint),
@@ -130,6 +133,14 @@ export class Run {
     if (this.lastStep === 0 && done === 1) this.count("frames scored", total);
     if (this.lastStep === 0) this.progress?.advance();
     else this.progress?.advance(0, `testing, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`);
+  }
+
+  private compareMaskings(maskings: number, frames: number): void {
+    this.comparesMaskings = true;
+    const text = `comparing one masking per frame with ${maskings}: ${frames} frames to score`;
+    this.state = { ...this.state, text };
+    if (!this.quiet) this.line(`all epochs are done; ${text} (if this is stopped, --resume begins it again)`);
+    void this.show(true);
   }
 
   /** Logs this start, once. */
@@ -265,6 +276,7 @@ export class Run {
     const bytes = isModel ? saveCheckpoint(checkpoint.checkpoint) : saveTrainingCheckpoint(checkpoint);
     await writeFileAtomic(join(this.folder, name), bytes);
     if (isModel) this.hasModel = true;
+    if (kind === "latest") this.comparesMaskings = false;
     // Before the first step of a resumed run, what is kept is of the step it was resumed at.
     if (kind === "latest" && this.lastStep > 0) this.savedStep = this.lastStep;
   }

@@ -95,7 +95,7 @@ async function openNamed(wanted: string, robust: boolean, options: NodeGpuOption
 
 /** Mesa 25 or newer is needed. */
 const installLavapipe = "apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
-const fasterLavapipe = `Mesa's lavapipe is about five times as fast: ${installLavapipe}`;
+const fasterLavapipe = `Mesa's lavapipe is four to five times as fast: ${installLavapipe}`;
 
 /** An error that says how not to ask for an adapter: `leave out --adapter`. */
 function spelled(message: (leaveOut: string) => string): NoAdapterError {

@@ -8,11 +8,18 @@ const LONGEST = 300;
  * if it is long.
  */
 export function oneLine(text: string): string {
-  const clean = text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes.
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
-    .trim();
+  const clean = printable(text);
   return clean.length > LONGEST ? `${clean.slice(0, LONGEST)}…` : clean;
+}
+
+/** Text without control characters or line breaks, however long it is. */
+export function printable(text: string): string {
+  return (
+    text
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes.
+      .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
+      .trim()
+  );
 }
 
 /** Why something failed, in a few words. @param error whatever was thrown */

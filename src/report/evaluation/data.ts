@@ -47,6 +47,8 @@ export interface ReportCurve {
 /** A video's scores over time. All arrays but `strip` have an entry per frame. */
 export interface ReportVideo {
   name: string;
+  /** What is abnormal in it, in a few words, if that is known. */
+  about?: string;
   /** Frame numbers as in the files' names. */
   frames: readonly number[];
   /** Seconds, if the video has a clock. */

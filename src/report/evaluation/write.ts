@@ -19,6 +19,8 @@ export interface ReportSource {
   settings: EvaluationSettings;
   metrics: readonly ReportMetric[];
   facts: readonly (readonly [string, string])[];
+  /** What is abnormal in a video, in a few words, if that is known. */
+  about?: (video: string) => string | undefined;
   /** Gives the records of a video, one per masking, for its maps. */
   records: (video: DatasetVideo) => Promise<VideoRecord[]>;
   /** Called after each video. */
@@ -48,14 +50,17 @@ export async function writeReport(path: string, source: ReportSource): Promise<v
     const records = await source.records(from);
     const mapAt = (index: number) => mapOf(records, index, settings);
     const strip = evenly(video.frames.length, perStrip).map((index): PictureWish => ({ index, width: stripWidth }));
+    const about = source.about?.(video.name);
     const own = found.filter((moment) => moment.video === video.name);
     const wishes = [...strip, ...own.map(({ index }): PictureWish => ({ index, width: momentWidth }))];
     const pictures = await takePictures(from, wishes, mapAt, range, signal);
     for (const [i, moment] of own.entries()) {
       const picture = pictures[strip.length + i];
-      if (picture) moments.set(moment, { ...moment, ...picture });
+      const note = about !== undefined && moment.label === 1 && { note: about };
+      if (picture) moments.set(moment, { ...moment, ...picture, ...note });
     }
-    videos.push(reportVideo(video, pictures.slice(0, strip.length)));
+    const named = about !== undefined && { about };
+    videos.push({ ...reportVideo(video, pictures.slice(0, strip.length)), ...named });
     source.onVideo?.();
   }
   const page = reportPage({

@@ -9,6 +9,7 @@ import type {
 } from "../../node/files/training_log.js";
 import { bestOf, chosenTests } from "./best.js";
 import type { ChosenValidation, StepPoint, TrainingData, TrainingState, ValidationPoint } from "./data.js";
+import { settingsOf, valuesOf } from "./settings.js";
 
 /** The most points of a curve. */
 const MOST = 2000;
@@ -226,21 +227,12 @@ function factsOf(runs: readonly RunEntry[]): TrainingData["facts"] {
   return [
     ...runs.map(({ time }, i): [string, string] => [i === 0 ? "started" : "resumed", date(time)]),
     ["adapter", run.adapter],
-    ...flat(run.settings),
-    ...flat(run.versions),
+    ...settingsOf(run.settings),
+    ...valuesOf(run.versions),
   ];
 }
 
 function date(time: string): string {
   const at = new Date(time);
   return Number.isNaN(at.getTime()) ? time : `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
-}
-
-/** Names and values; a value inside another one is named "outer.inner". */
-function flat(value: unknown, name = ""): [string, string][] {
-  if (typeof value !== "object" || value === null) return [[name, String(value)]];
-  if (Array.isArray(value) && value.every((item) => typeof item !== "object" || item === null)) {
-    return [[name, value.join(", ")]];
-  }
-  return Object.entries(value).flatMap(([inner, item]) => flat(item, name ? `${name}.${inner}` : inner));
 }

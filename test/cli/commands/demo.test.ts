@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { sdmae } from "../../support/cli.js";
 import { scratch } from "../../support/folders.js";
@@ -27,5 +27,8 @@ it("the demo finds the anomalies of a street that its model has not seen, far be
     ) as unknown as [string, string, string];
   expect(Number(auc)).toBeGreaterThanOrEqual(95);
   expect(Number(auc)).toBeGreaterThan(Number(motion) + 10);
-  expect(existsSync(at("report/index.html"))).toBe(true);
+  const report = readFileSync(at("report/index.html"), "utf8");
+  expect(report.match(/"about":"[a-z, ]+"/g)).toEqual(
+    ["runner", "bicycle", "cart", "thrown object, bicycle"].map((about) => `"about":"${about}"`),
+  );
 });

@@ -340,6 +340,7 @@ it("starts in the folder of a run that failed early, and says if only a teacher 
     /^warning: no epoch is chosen, the last one is kept: no training clip is long enough to keep 60 frames of it apart for validation$/m,
   );
   expect(ran.stdout).toMatch(/^no epoch was chosen, the last one is kept; loss of the last epoch: [\d.]+\nmodel: /);
+  expect(ran.stdout).toMatch(/^no threshold: no clip was kept apart; `sdmae calibrate` makes one from/m);
   expect(entriesOf(folder)[0]).toMatchObject({ type: "run" });
   const scored = (...options: string[]) =>
     sdmae(

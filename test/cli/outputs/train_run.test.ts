@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Run } from "../../../src/cli/outputs/train_run.js";
 import { type LogEntry, TrainingLog } from "../../../src/node/files/training_log.js";
 import { paperTraining } from "../../../src/train/config.js";
@@ -47,4 +47,21 @@ test("validations are logged, and maskings that are chosen after the last epoch 
   await run.end("done", "finished");
   await run.close();
   expect(readFileSync(at("curves.js"), "utf8")).toContain('"maskings":3');
+});
+
+test("the page and the terminal say that maskings are compared, and that this begins again if it is stopped", async () => {
+  const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  try {
+    const run = await Run.open(at(), paperTraining, { root: "videos" }, "an adapter", 12, false);
+    expect(run.comparesMaskings).toBe(false);
+    run.callbacks().onMaskings?.(3, 90);
+    expect(run.comparesMaskings).toBe(true);
+    await run.close();
+    const compared = "comparing one masking per frame with 3: 90 frames to score";
+    expect(readFileSync(at("curves.js"), "utf8")).toContain(compared);
+    const lines = said.mock.calls.map(([text]) => String(text)).join("");
+    expect(lines).toContain(`all epochs are done; ${compared} (if this is stopped, --resume begins it again)\n`);
+  } finally {
+    said.mockRestore();
+  }
 });

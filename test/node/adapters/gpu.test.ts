@@ -132,7 +132,7 @@ describe("the error for a GPU that is not there", () => {
       "no GPU found by WebGPU: leave out --adapter to compute on the CPU with lavapipe, or install your GPU's Vulkan driver",
     );
     expect(lines("swiftshader", "linux")).toMatch(
-      /driver; Mesa's lavapipe is about five times as fast: apt install mesa-vulkan-drivers /,
+      /driver; Mesa's lavapipe is four to five times as fast: apt install mesa-vulkan-drivers /,
     );
     expect(lines("software", "win32")).toMatch(/on the CPU with software, or install your GPU's driver$/);
     expect(lines(undefined, "darwin")).toMatch(/and no software adapter: install your GPU's driver$/);
@@ -155,7 +155,7 @@ describe("the error for a GPU that is not there", () => {
 
 describe("the notice of a software adapter", () => {
   const lavapipe =
-    "; Mesa's lavapipe is about five times as fast: apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
+    "; Mesa's lavapipe is four to five times as fast: apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or newer)";
 
   it("names lavapipe as the faster way on Linux, if it is SwiftShader", () => {
     expect(slowNotice("swiftshader", "linux")).toBe(

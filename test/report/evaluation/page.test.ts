@@ -69,7 +69,7 @@ async function reportData(): Promise<ReportData> {
       },
     ],
     videos: [
-      video(hostile, strip),
+      { ...video(hostile, strip), about: `runner ${hostile}` },
       { ...unlabelled, scores: unlabelled.scores.map((score, i) => (i < 5 ? Number.NaN : score)) },
       ...Array.from({ length: 8 }, (_, i) => video(`other ${i}`, strip)),
     ],
@@ -273,7 +273,12 @@ describe("in a browser", () => {
       expect(sizes).toHaveLength(2);
       for (const size of sizes) expect(Math.min(...size)).toBeGreaterThan(100);
       expect(await browser.evaluate("typeof hacked")).toBe("undefined");
-      expect(await browser.evaluate("document.querySelector('.player h3').textContent")).toBe(hostile);
+      expect(await browser.evaluate("document.querySelector('.player h3 bdi').textContent")).toBe(hostile);
+      // What happens stands beside the name, in the list, and at the plot.
+      const about = "[...document.querySelectorAll('.about')].map((one) => one.textContent)";
+      expect(await browser.evaluate(about)).toEqual(Array(2).fill(data.videos[0].about));
+      const key = "document.querySelector('.key').textContent";
+      expect(await browser.evaluate(key)).toContain(`labelled abnormal: ${data.videos[0].about}`);
       expect(browser.complaints()).toEqual([]);
     },
   );
@@ -287,7 +292,7 @@ describe("in a browser", () => {
         image: document.querySelector(".screen .frame").src,
         index: Number(document.querySelector(".scrub").value),
         frame: document.querySelector(".readout dd").textContent,
-        video: document.querySelector(".player h3").textContent,
+        video: document.querySelector(".player h3 bdi").textContent,
       }))()`);
     const at = (index: number, image: string | undefined) => ({
       image,

@@ -127,9 +127,9 @@ describe("as text", () => {
     expect(facts).toEqual([
       ["started", "2026-01-02 03:04:05 UTC"],
       ["adapter", "an adapter"],
-      ["batch", "16"],
-      ["optimizer.betas", "0.9, 0.95"],
-      ["root", hostile],
+      ["--batch", "16"],
+      ["--betas", "0.9, 0.95"],
+      ["--root", hostile],
       ["sdmae", "0.1.0"],
     ]);
     expect(readdirSync(at()).sort()).toEqual(["curves.js", "index.html"]);
@@ -450,6 +450,27 @@ describe("in a browser", () => {
     expect(await browser.evaluate(names)).toEqual([
       ...["Time passed", "Mean loss", "Best teacher: micro-AUC", "Best student: micro-AUC"],
     ]);
+  });
+
+  test("the table of tests shows all its columns beside the plot, or below it", async ({ skip }) => {
+    skip(chromiumMissing !== "", chromiumMissing);
+    const page = await TrainingPage.open(at(), "tests");
+    // Both stages, and a long time: the widest rows.
+    const log = runOf(40, 3).map((entry) => (entry.type === "test" ? { ...entry, seconds: 12_345_678 } : entry));
+    await page.update(log, { state: "done", text: "finished" });
+    for (const width of [500, 800, 920, 1000, 1200, 1280]) {
+      const browser = await open(width, "light");
+      await expect.poll(() => textOf(browser, ".status"), { timeout: 10_000 }).toBe("Donefinished");
+      const sizes = await browser.evaluate<{ table: number; shown: number; plot: number; page: number[] }>(`(() => {
+        const [table, { documentElement }] = [document.querySelector("#tests .scroll"), document];
+        const plot = document.querySelector("#tests .plot canvas").getBoundingClientRect().width;
+        const page = [documentElement.scrollWidth, documentElement.clientWidth];
+        return { table: table.scrollWidth, shown: table.clientWidth, plot, page };
+      })()`);
+      expect(sizes.table, `at ${width}`).toBe(sizes.shown);
+      expect(sizes.plot, `at ${width}`).toBeGreaterThan(250);
+      expect(sizes.page[0], `at ${width}`).toBe(sizes.page[1]);
+    }
   });
 
   test("it is drawn in a browser whose language Intl refuses", async ({ skip }) => {

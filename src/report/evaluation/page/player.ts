@@ -68,7 +68,7 @@ export class Player {
       this.video = video;
       this.plot?.destroy();
       this.plot = undefined;
-      this.name.replaceChildren(named(video.name));
+      this.name.replaceChildren(named(video.name), video.about ? h("span", { class: "about" }, video.about) : "");
       const count = video.scores.length;
       this.slider.max = String(Math.max(0, count - 1));
       this.element.classList.toggle("pictureless", video.strip.length === 0);
@@ -124,7 +124,7 @@ export class Player {
       item("smooth", "score"),
       item("raw", "before smoothing"),
       video.labels
-        ? item("abnormal", "labelled abnormal")
+        ? item("abnormal", `labelled abnormal${video.about ? `: ${video.about}` : ""}`)
         : video.events
           ? item("abnormal", "event")
           : h("li", { class: "missing" }, "no labels"),

@@ -30,6 +30,7 @@ export function timeline({ videos, threshold, thresholdNote }: Data): Timeline |
       { type: "button" },
       h("span", { class: "name", title: video.name }, named(video.name)),
       h("span", { class: "auc" }, video.auc == null ? "" : `AUC ${format.percent(video.auc)}`),
+      video.about ? h("span", { class: "about" }, video.about) : undefined,
       sparkline(video, range),
     );
     button.addEventListener("click", () => open(video));
