@@ -54,8 +54,17 @@ export interface ValidationResult {
   /** The score that one normal frame in a hundred exceeds. */
   threshold: number;
   normalFrames: number;
-  /** False alarms under disturbances; nothing is chosen by them. */
   disturbances: DisturbanceFigures[];
+}
+
+/** How a validation set is read. */
+export interface RatingOptions {
+  /**
+   * Whether disturbed frames count as normal ones, in the AUC and in what an anomaly must exceed:
+   * for models that learnt from disturbed samples. Default: they only give
+   * {@link ValidationResult.disturbances}.
+   */
+  countDisturbed?: boolean;
 }
 
 /** Scores of a detector on the windows of a validation set, one record per masking. */
@@ -109,13 +118,14 @@ export function scoringsOf(stage: 1 | 2): readonly FrameScoreSettings[] {
 export function chooseScoring(
   parts: readonly ValidationScores[],
   scorings: readonly FrameScoreSettings[],
+  options: RatingOptions = {},
 ): ValidationResult {
   const maskings = parts[0].records.length;
   let best: ValidationResult | undefined;
   for (const scoring of scorings) {
     const raw = parts.map((part) => rawScores(part, scoring));
     for (const smoothing of smoothings) {
-      const result = rate(parts, raw, { ...scoring, smoothing, maskings });
+      const result = rate(parts, raw, { ...scoring, smoothing, maskings }, options);
       if (!best || result.figure > best.figure) best = result;
     }
   }
@@ -124,12 +134,13 @@ export function chooseScoring(
 }
 
 /** A model's figures with a given way to score. */
-export function rateScoring(parts: readonly ValidationScores[], way: ScoringWay): ValidationResult {
-  return rate(
-    parts,
-    parts.map((part) => rawScores(part, way)),
-    way,
-  );
+export function rateScoring(
+  parts: readonly ValidationScores[],
+  way: ScoringWay,
+  options: RatingOptions = {},
+): ValidationResult {
+  const raw = parts.map((part) => rawScores(part, way));
+  return rate(parts, raw, way, options);
 }
 
 /** One score per frame, averaged over maskings. */
@@ -141,7 +152,12 @@ function rawScores({ records }: ValidationScores, scoring: FrameScoreSettings): 
   return scores;
 }
 
-function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], way: ScoringWay): ValidationResult {
+function rate(
+  parts: readonly ValidationScores[],
+  raw: readonly Float64Array[],
+  way: ScoringWay,
+  { countDisturbed = false }: RatingOptions,
+): ValidationResult {
   const normal: number[] = [];
   const stretches: Float64Array[] = [];
   const events = new Map<ValidationKind, Float64Array[]>();
@@ -152,6 +168,7 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
       const scores = smooth(raw[i].subarray(first, last + 1), way.smoothing, "validation");
       if (disturbance) {
         disturbed.set(disturbance, [...(disturbed.get(disturbance) ?? []), ...scores]);
+        if (countDisturbed) stretches.push(scores);
         continue;
       }
       if (!kind || !abnormal) {
@@ -171,9 +188,10 @@ function rate(parts: readonly ValidationScores[], raw: readonly Float64Array[], 
     thresholds.set(length, known);
     return known;
   };
+  const alsoNormal = countDisturbed ? [...disturbed.values()].flat() : [];
   const kinds = [...events].map(([kind, own]): KindFigures => {
     const abnormal = own.flatMap((scores) => [...scores]);
-    const others = [...normal, ...(around.get(kind) ?? [])];
+    const others = [...normal, ...alsoNormal, ...(around.get(kind) ?? [])];
     const labels = [...others.map(() => 0), ...abnormal.map(() => 1)];
     const auc = rocAuc(labels, [...others, ...abnormal]) ?? 0.5;
     const found = own.filter((scores) => highest(scores) > thresholdOf(scores.length)).length;

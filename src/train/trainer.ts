@@ -22,7 +22,7 @@ import {
 } from "./progress.js";
 import { type CheckpointKind, type ResumeFrom, TrainingRun } from "./run_checkpoint.js";
 import { type DrawnSample, Sampler } from "./sampler.js";
-import { chooseScoring, rateScoring, scoringsOf } from "./selection.js";
+import { chooseScoring, type RatingOptions, rateScoring, scoringsOf } from "./selection.js";
 import { Stage } from "./stage.js";
 import { largestMicroBatch, type MemoryBudget } from "./stage_graph.js";
 import { freshScaler, requireHalf } from "./training_graph.js";
@@ -357,7 +357,7 @@ class Trainer {
     let way: Pick<TestConfig, "maskings" | "evaluation" | "score"> = config.test;
     if (validation) {
       const parts = await scoreValidation(measure, validation, 1);
-      const rated = chooseScoring(parts, scoringsOf(stage));
+      const rated = chooseScoring(parts, scoringsOf(stage), this.rating);
       const best = run.keepIfBest(epoch, stage, rated.figure, rated.way);
       this.reporter.validation({ epoch, stage }, rated, best);
       if (best) await this.keepBest(stage);
@@ -374,6 +374,11 @@ class Trainer {
     const best = byLabels && run.keepIfBest(epoch, stage, result.microAuc);
     if (best) await this.keepBest(stage);
     this.reporter.test({ epoch, stage }, result, best);
+  }
+
+  /** A run that learns from disturbed samples is chosen by disturbed video, too. */
+  private get rating(): RatingOptions {
+    return { countDisturbed: this.config.augmentation.share > 0 };
   }
 
   private async keepBest(stage: 1 | 2): Promise<void> {
@@ -397,8 +402,9 @@ class Trainer {
     const one = rateScoring(
       parts.map((part) => ({ ...part, records: part.records.slice(0, 1) })),
       way,
+      this.rating,
     );
-    const several = rateScoring(parts, { ...way, maskings: severalMaskings });
+    const several = rateScoring(parts, { ...way, maskings: severalMaskings }, this.rating);
     if (several.figure < one.figure + leastGain) return;
     run.setMaskings(severalMaskings);
     await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));

@@ -108,6 +108,30 @@ describe("rating", () => {
     expectWorked([{ records: maskings, windows }]);
   });
 
+  it("counts disturbed frames as normal ones if asked to", () => {
+    const scores = [...upTo(101), 99.5, ...Array(20).fill(200)];
+    const parts: ValidationScores[] = [
+      {
+        records: [record(scores.map((value) => frame(value)))],
+        windows: [{ first: 0, last: 100 }, event("fast", 101, 1), { disturbance: "light", first: 102, last: 121 }],
+      },
+    ];
+    const plain = rateScoring(parts, mean);
+    expect(plain.kinds[0]).toEqual({ kind: "fast", auc: expect.closeTo(100 / 101, 12), events: 1, found: 1 });
+    const counted = rateScoring(parts, mean, { countDisturbed: true });
+    // Twenty more frames are above it, which are more than 5 %.
+    expect(counted.kinds[0]).toEqual({ kind: "fast", auc: expect.closeTo(100 / 121, 12), events: 1, found: 0 });
+    // What is reported of disturbances stays: their share above a threshold of undisturbed frames.
+    const { threshold, normalFrames, disturbances } = counted;
+    expect([threshold, normalFrames, disturbances]).toEqual([99, 101, plain.disturbances]);
+    // A way that does not react to the disturbance is then better.
+    const even = scores.map((value, i) => frame(value, { anomaly: i > 101 ? 50 : i === 101 ? 97.5 : value }));
+    const choice = [{ ...parts[0], records: [record(even)] }];
+    const ways = [mean, { ...mean, scoring: "anomaly-map" } as const];
+    expect(chooseScoring(choice, ways).way.scoring).toBe("mean");
+    expect(chooseScoring(choice, ways, { countDisturbed: true }).way.scoring).toBe("anomaly-map");
+  });
+
   it("finds the worst kind by its AUC and its events together", () => {
     const scores = [...upTo(101), 100, 60, 95, 95];
     const parts = [
