@@ -43,7 +43,7 @@ function sinceOf(text: string): Date {
 }
 
 async function list({ data, camera, since, limit, json }: EventsOptions): Promise<void> {
-  const { readEvents } = await import("../../server/event_log.js");
+  const { readEvents } = await import("../../server/event_query.js");
   const folder = join(data, "events");
   if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
   const wanted = {

@@ -4,7 +4,7 @@ import { type Context, Hono } from "hono";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { histogramMarkup } from "../../report/calibration/histogram.js";
-import type { EventFilter } from "../event_log.js";
+import type { EventFilter } from "../event_query.js";
 import { type EventKind, eventKinds } from "../records.js";
 import { clipFile, filesPath } from "./files.js";
 import { type GuardOptions, guard } from "./guard.js";
