@@ -1,7 +1,8 @@
 // Zones and masks of a camera's view: which tokens count, and where in the frame they are high.
+
+import { connectedComponents } from "../data/connected_components.js";
 import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
-import { connectedComponents } from "../eval/regions.js";
 
 /**
  * The corners of an area, [x, y] as shares of the frame's width and height: 0, 0 is the upper left
