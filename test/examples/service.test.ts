@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { parseConfig } from "../../src/server/config/config.js";
+import { configSchema, parseConfig } from "../../src/server/config/config.js";
 import { parseSchedule } from "../../src/watch/schedule.js";
 import { repository } from "../support/package.js";
 
@@ -16,6 +16,12 @@ test("the example's configuration is good", () => {
   expect(config.sinks).toMatchObject([{ type: "mqtt", password: "mqtt-secret", discovery: "homeassistant" }]);
   // Each variable that it needs is handed on to the container.
   for (const name of Object.keys(secrets)) expect(read("Containerfile")).toContain(`-e ${name}`);
+});
+
+test("editors find the schema, which is that of this version", () => {
+  const [, name] = /^# yaml-language-server: \$schema=(\S+)$/m.exec(read("sdmae.yaml")) ?? [];
+  // If it is not: npx sdmae watch --schema > examples/service/sdmae.schema.json
+  expect(JSON.parse(read(name))).toEqual(configSchema());
 });
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
