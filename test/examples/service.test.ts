@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configSchema, parseConfig } from "../../src/server/config/config.js";
@@ -35,5 +35,11 @@ test("what the container runs is there", () => {
   const text = read("Containerfile");
   const [, program] = /ENTRYPOINT \["node", "([^"]+)"\]/.exec(text) ?? [];
   expect(readFileSync(join(repository, program), "utf8")).toContain("runCli");
+  // What is copied into the image is in the repository, or made by `npm ci`.
+  const copied = [...text.matchAll(/^COPY --from=build (.+) \S+$/gm)].flatMap(([, paths]) => paths.split(" "));
+  const names = copied.map((path) => path.replace("/opt/sdmae/", ""));
+  expect(names).toEqual(expect.arrayContaining(["dist", "node_modules", "package.json", program]));
+  const kept = names.filter((name) => !["dist", "node_modules"].includes(name));
+  expect(kept.filter((name) => !existsSync(join(repository, name)))).toEqual([]);
   expect(text).toMatch(/CMD \["watch", "--config", "\/etc\/sdmae\/sdmae\.yaml"\]/);
 });
