@@ -96,7 +96,7 @@ export { type TrainOptions, type TrainResult, train } from "./train/trainer.js";
 export { type AlarmRule, type TimedScore, usualAlarmRule } from "./watch/alarm_rule.js";
 export { NormalCollector, type NormalLevels, type RateThreshold, thresholdFor } from "./watch/calibration.js";
 export { CameraMoved, hasEdges, ReferencePicture, similarity } from "./watch/camera_moved.js";
-export { type EventChange, EventFinder, type Thresholds, type WatchEvent } from "./watch/events.js";
+export { EventFinder, type Thresholds, type WatchEvent, type WatchEventChange } from "./watch/events.js";
 export { type LumaPicture, lumaPicture } from "./watch/luma.js";
 export { type CameraMode, DayOrInfrared, SceneChange } from "./watch/scene_change.js";
 export { type LocalTime, localTime, parseSchedule, type Schedule } from "./watch/schedule.js";

@@ -1,7 +1,9 @@
 // RBDC and TBDC: are abnormal regions, and their tracks, found?
+
+import type { Box } from "../data/connected_components.js";
 import type { TrackBox } from "../data/dataset.js";
 import { InputError } from "../errors.js";
-import type { Box, Region } from "./regions.js";
+import type { Region } from "./regions.js";
 
 /** A region that a detector found. */
 export interface Detection extends Region {

@@ -1,8 +1,9 @@
 // Ground-truth tracks for data sets that have only pixel masks.
+
+import { type Box, connectedComponents } from "../data/connected_components.js";
 import type { PixelMask, TrackBox } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { boxIou } from "./region_metrics.js";
-import { type Box, connectedComponents } from "./regions.js";
 
 /** Fewer connected abnormal pixels are taken for an annotation error, not a region. */
 const LEAST_PIXELS = 10;

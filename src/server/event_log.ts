@@ -1,50 +1,27 @@
 // The log of events: a file per UTC day, a change per line, on disk before anyone hears of it.
 import { randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { open, readdir, readFile, realpath, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as wait } from "node:timers/promises";
-import { InputError } from "../errors.js";
-import { cannotWrite, makeFolder, writeFileAtomic } from "../node/files/atomic.js";
+import { cannotWrite, isFull, makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
-import { type CameraEvent, changeKinds, type EventChange, type EventKind, eventKinds } from "./records.js";
-
-/** A place in the log, between two lines. */
-export interface LogPosition {
-  /** The file: a UTC day, YYYY-MM-DD. */
-  readonly day: string;
-  /** Bytes from the beginning of the file. */
-  readonly offset: number;
-}
-
-/** Where every log begins. */
-export const logStart: LogPosition = { day: "0000-00-00", offset: 0 };
-
-/** Negative if `a` is before `b`, 0 if they are the same, positive if `a` is behind `b`. */
-export function comparePositions(a: LogPosition, b: LogPosition): number {
-  if (a.day !== b.day) return a.day < b.day ? -1 : 1;
-  return a.offset - b.offset;
-}
-
-/** A change as it lies in the log. */
-export interface LoggedChange {
-  change: EventChange;
-  /** Where its line begins. */
-  at: LogPosition;
-  /** Where the next line begins. */
-  next: LogPosition;
-}
-
-/** Which events are asked for. */
-export interface EventFilter {
-  /** ISO 8601: only events that began then or later. */
-  since?: string;
-  camera?: string;
-  kind?: EventKind;
-  /** At most so many, the newest ones. Default: all. */
-  limit?: number;
-}
+import { type EventFilter, mergeEvents } from "./event_query.js";
+import {
+  changesIn,
+  daysOf,
+  isChange,
+  isDay,
+  LONGEST_LINE,
+  type LoggedChange,
+  type LogPosition,
+  linesOf,
+  logStart,
+  parseLine,
+} from "./log_lines.js";
+import { takeLock } from "./log_lock.js";
+import type { CameraEvent, EventChange } from "./records.js";
 
 /** What the log needs of an open file. Node's FileHandle has it. */
 export interface LogFile {
@@ -73,8 +50,6 @@ export interface EventLogOptions {
 const RESERVE = 1024 * 1024;
 /** The reserve is made again only if so many bytes are free. */
 const FREE_ENOUGH = 16 * RESERVE;
-/** Bytes. Longer lines are damaged: they are not held in memory. */
-const LONGEST_LINE = 1024 * 1024;
 /** Most bytes that are written at once. */
 const LARGEST_BATCH = 1024 * 1024;
 /** Newest files that are searched for events which have not ended. */
@@ -219,7 +194,7 @@ export class EventLog {
    */
   events(filter: EventFilter = {}): Promise<CameraEvent[]> {
     const { day: last, offset } = this.position;
-    return merge(this.folder, filter, (day) =>
+    return mergeEvents(this.folder, filter, (day) =>
       this.changesOf(day, 0, day === last ? offset : Number.POSITIVE_INFINITY),
     );
   }
@@ -412,21 +387,6 @@ export class EventLog {
   }
 }
 
-/**
- * The latest state of each event of a log's folder, newest first, while another process may have
- * the log open.
- * @param onDamaged hears of each line that is left out: its day, and its first byte
- * @returns none if there is no such folder
- * @throws InputError if a file cannot be read, or `since` is no time
- */
-export function readEvents(
-  folder: string,
-  filter: EventFilter = {},
-  onDamaged: (day: string, at: number) => void = () => {},
-): Promise<CameraEvent[]> {
-  return merge(folder, filter, (day) => changesIn(folder, day, 0, undefined, (at) => onDamaged(day, at)));
-}
-
 /** The last stamp that {@link newEventId} gave, in milliseconds since 1970. */
 let lastStamp = Number.NEGATIVE_INFINITY;
 
@@ -444,158 +404,6 @@ export function newEventId(camera: string, time: Date, random: () => number = Ma
     .toString(16)
     .padStart(6, "0");
   return `${stamp}-${camera.replace(/[^\w-]/g, "_")}-${mark}`;
-}
-
-const isFull = (error: unknown): boolean => {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
-  // Commands' errors have the code in their text only.
-  return code === "ENOSPC" || code === "EDQUOT" || /\b(ENOSPC|EDQUOT)\b/.test(String(error));
-};
-
-// Reading.
-
-const isDay = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text);
-
-/** The days that have a file, in order; none if there is no such folder. */
-async function daysOf(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw new InputError(`${folder}: cannot be read (${reasonOf(error)})`);
-  });
-  return names
-    .flatMap((name) => (name.endsWith(".jsonl") && isDay(name.slice(0, -6)) ? [name.slice(0, -6)] : []))
-    .sort();
-}
-
-interface Line {
-  /** Without its line break; empty if it is too long. */
-  text: string;
-  /** Bytes from the beginning of the file; `end` is behind the line break. */
-  start: number;
-  end: number;
-  /** Whether it has a line break and is not too long. */
-  whole: boolean;
-}
-
-/** The lines of a file from one byte to another; none if there is no such file. */
-async function* linesOf(path: string, from: number, until = Number.POSITIVE_INFINITY): AsyncGenerator<Line> {
-  if (until <= from) return;
-  let parts: Buffer[] = [];
-  let start = from;
-  let at = from;
-  const line = (ended: boolean): Line => {
-    const whole = ended && at - start <= LONGEST_LINE;
-    const found = {
-      text: whole ? Buffer.concat(parts).toString("utf8", 0, at - start - 1) : "",
-      start,
-      end: at,
-      whole,
-    };
-    start = at;
-    parts = [];
-    return found;
-  };
-  const add = (part: Buffer): void => {
-    at += part.length;
-    if (at - start <= LONGEST_LINE) parts.push(part);
-    else parts = [];
-  };
-  try {
-    for await (const chunk of createReadStream(path, { start: from, end: until - 1 }) as AsyncIterable<Buffer>) {
-      let done = 0;
-      for (let feed = chunk.indexOf(10); feed >= 0; feed = chunk.indexOf(10, done)) {
-        add(chunk.subarray(done, feed + 1));
-        done = feed + 1;
-        yield line(true);
-      }
-      add(chunk.subarray(done));
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
-  }
-  if (at > start) yield line(false);
-}
-
-/** The changes of a day from one byte to another. An unfinished last line is left out silently. */
-async function* changesIn(
-  folder: string,
-  day: string,
-  from: number,
-  until: number | undefined,
-  onDamaged: (at: number) => void,
-): AsyncGenerator<LoggedChange> {
-  for await (const { text, start, end, whole } of linesOf(join(folder, `${day}.jsonl`), from, until)) {
-    const change = whole ? parseLine(text) : undefined;
-    if (isChange(change)) yield { change, at: { day, offset: start }, next: { day, offset: end } };
-    else if (whole || end - start > LONGEST_LINE) onDamaged(start);
-  }
-}
-
-/** A line's value; undefined if it is no JSON. */
-function parseLine(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function isChange(value: unknown): value is EventChange {
-  if (typeof value !== "object" || value === null) return false;
-  const { change, time, event } = value as Partial<EventChange>;
-  if (!changeKinds.some((kind) => kind === change) || typeof time !== "string") return false;
-  if (typeof event !== "object" || event === null || !eventKinds.some((kind) => kind === event.kind)) return false;
-  return [event.id, event.camera, event.start].every((text) => typeof text === "string") && Array.isArray(event.zones);
-}
-
-/** Newest first. */
-const newerFirst = (a: CameraEvent, b: CameraEvent): number => {
-  const [first, second] = a.start === b.start ? [a.id, b.id] : [a.start, b.start];
-  return first < second ? 1 : first > second ? -1 : 0;
-};
-
-/** A time in the form that events have. @throws InputError if it is none */
-function timeOf(text: string): string {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw new InputError(`"${oneLine(text)}" is not a time such as 2026-11-30T14:15Z`);
-  return time.toISOString();
-}
-
-/**
- * The latest state of each event, newest first. It reads the newest day first: a change holds its
- * event whole, so older files are of no use once there are enough events.
- */
-async function merge(
-  folder: string,
-  { since = "", camera, kind, limit = Number.POSITIVE_INFINITY }: EventFilter,
-  changesOf: (day: string) => AsyncIterable<LoggedChange>,
-): Promise<CameraEvent[]> {
-  const from = since === "" ? "" : timeOf(since);
-  const days = (await daysOf(folder)).reverse();
-  const seen = new Set<string>();
-  let found: CameraEvent[] = [];
-  for (const [i, day] of days.entries()) {
-    // No line is in a file of a day before its event began.
-    if (day < from.slice(0, 10)) break;
-    const latest = new Map<string, CameraEvent>();
-    for await (const { change } of changesOf(day)) {
-      const { event } = change;
-      if (!seen.has(event.id)) latest.set(event.id, event);
-    }
-    for (const event of latest.values()) {
-      seen.add(event.id);
-      if (event.start < from || (camera ?? event.camera) !== event.camera || (kind ?? event.kind) !== event.kind)
-        continue;
-      found.push(event);
-    }
-    found.sort(newerFirst);
-    if (found.length > limit) found = found.slice(0, limit);
-    // Events of older files began at the end of the next file's day at the latest.
-    const older = days[i + 1] ?? "";
-    if (found.length === limit && found.every((event) => event.start.slice(0, 10) > older)) break;
-  }
-  return found.slice(0, limit);
 }
 
 // Files.
@@ -627,83 +435,4 @@ async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close();
-}
-
-// The lock: a file with the process that writes.
-
-/** Folders whose log this process has open. */
-const openFolders = new Set<string>();
-
-/**
- * Locks a folder.
- * @returns what ends the lock
- * @throws InputError if a process that lives has the log open
- */
-async function takeLock(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, "lock");
-  const real = await realpath(folder);
-  if (openFolders.has(real)) throw inUse(folder, process.pid);
-  const own = JSON.stringify({ pid: process.pid, started: await startOf(process.pid) });
-  for (let tries = 0; ; tries++) {
-    try {
-      await writeFile(path, `${own}\n`, { flag: "wx" });
-      openFolders.add(real);
-      return async () => {
-        openFolders.delete(real);
-        await rm(path, { force: true });
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") {
-        // A full disk may leave an empty one.
-        if (isFull(error)) await rm(path, { force: true });
-        throw cannotWrite(path, error);
-      }
-    }
-    const holder = await readHolder(path);
-    if (holder && (tries === 3 || (await isAlive(holder)))) throw inUse(folder, holder.pid);
-    await rm(path, { force: true });
-  }
-}
-
-const inUse = (folder: string, pid: number): InputError =>
-  new InputError(`${folder}: process ${pid} writes to it already; end it first, or choose another folder`);
-
-interface Holder {
-  pid: number;
-  started?: string;
-}
-
-/** The process that a lock names; undefined if it is unreadable, as a power cut leaves it. */
-async function readHolder(path: string): Promise<Holder | undefined> {
-  const value = parseLine(await readFile(path, "utf8").catch(() => ""));
-  const { pid, started } = (value ?? {}) as Partial<Holder>;
-  if (typeof pid !== "number" || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
-  return { pid, ...(typeof started === "string" && { started }) };
-}
-
-async function isAlive({ pid, started }: Holder): Promise<boolean> {
-  // This process does not have it open: its number was another process's before.
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-  }
-  const now = await startOf(pid);
-  if (now === "ended") return false;
-  // Numbers of processes are used again, above all after a reboot and in containers.
-  return now === undefined || started === undefined || now === started;
-}
-
-/** When a process started, as Linux counts it; "ended" if it only waits to be reaped. */
-async function startOf(pid: number): Promise<string | undefined> {
-  try {
-    const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-    const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    // Behind the program's name, which may hold anything: the state, and 19 fields on the start.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return /^[ZX]$/.test(fields[0]) ? "ended" : `${boot} ${fields[19]}`;
-  } catch {
-    return undefined;
-  }
 }

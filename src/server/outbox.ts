@@ -6,7 +6,7 @@ import { InputError } from "../errors.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { reasonOf } from "../node/files/messages.js";
 import { Backoff, type BackoffOptions } from "./backoff.js";
-import { comparePositions, type LoggedChange, type LogPosition } from "./event_log.js";
+import { comparePositions, type LoggedChange, type LogPosition } from "./log_lines.js";
 import type { ChangeKind, EventChange, EventKind, Sink } from "./records.js";
 
 /** What became of an attempt. `expired`: it is too old, and was given up. */

@@ -1,10 +1,9 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { comparable, type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import { InputError } from "../errors.js";
-import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
+import { makeFolder } from "../node/files/atomic.js";
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
@@ -15,6 +14,7 @@ import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
+import { Feedback } from "./feedback.js";
 import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
 import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
@@ -65,6 +65,7 @@ export class Supervisor {
   private readonly watched: Watched[];
   private readonly engines: Engine[] = [];
   private readonly outboxes = new Map<string, Outbox>();
+  private readonly feedback: Feedback;
   private failure: Error | undefined;
   private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
@@ -78,6 +79,7 @@ export class Supervisor {
     private readonly options: SupervisorOptions,
     private readonly listener: SupervisorListener,
   ) {
+    this.feedback = new Feedback(config.data, (camera, line) => listener.onNotice?.("warn", camera, line));
     this.watched = enabledCameras(config).map((camera) => this.watch(camera, sizeOf(camera, settings)));
     this.cameras = this.watched.map(({ camera }) => camera);
   }
@@ -158,19 +160,14 @@ export class Supervisor {
   }
 
   /**
-   * Somebody says that an event was a false alarm: its clip is kept as normal video of the camera.
+   * Somebody says that an event was a false alarm: its clip is kept as normal video of the camera;
+   * or takes that back.
    * @throws InputError if there is no such event, or its clip cannot be copied
    */
-  async markNormal(id: string): Promise<void> {
-    const { data } = this.config;
+  async markNormal(id: string, isNormal = true): Promise<void> {
     const event = (await this.log.events()).find((one) => one.id === id);
     if (!event) throw new InputError(`there is no event ${oneLine(id)}`);
-    if (event.clip !== undefined) {
-      const folder = join(data, "cameras", event.camera, "normal");
-      await makeFolder(folder);
-      await writeFileAtomic(join(folder, basename(event.clip)), await readFile(join(data, event.clip)));
-    }
-    await this.keep({ change: "feedback", time: new Date().toISOString(), event: { ...event, feedback: "normal" } });
+    await this.keep(await this.feedback.say(event, isNormal));
   }
 
   /** Ends deliveries and closes the log. What is not delivered goes out after the next start. */
@@ -201,10 +198,12 @@ export class Supervisor {
   }
 
   /** Keeps a change, then tells everyone. */
-  private async keep(change: EventChange): Promise<void> {
+  private async keep(news: EventChange): Promise<void> {
+    const change = this.feedback.carry(news);
     await this.log.append(change);
     for (const outbox of this.outboxes.values()) outbox.notify();
     this.listener.onChange?.(change);
+    await this.feedback.kept(change);
   }
 
   /** Events that an earlier process left open end now. */

@@ -39,7 +39,7 @@ export interface WatchEvent {
 }
 
 /** What became of an event: it began, its end or its peak moved, or it ended. */
-export interface EventChange {
+export interface WatchEventChange {
   kind: "new" | "update" | "end";
   event: WatchEvent;
 }
@@ -82,7 +82,7 @@ export class EventFinder {
   }
 
   /** Takes the next frame. @returns what became of an event, if anything did */
-  push(frame: WatchedFrame): EventChange | undefined {
+  push(frame: WatchedFrame): WatchEventChange | undefined {
     const { level, sustained } = this.levels.push(frame);
     this.level = level;
     const here: EventMoment = { frame: frame.frame, time: frame.time };
@@ -109,7 +109,7 @@ export class EventFinder {
   }
 
   /** Ends the event that goes on, at the end of the video or of a connection. */
-  finish(): EventChange | undefined {
+  finish(): WatchEventChange | undefined {
     const event = this.open;
     this.open = undefined;
     this.candidate = undefined;

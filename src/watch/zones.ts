@@ -1,4 +1,6 @@
 // Zones and masks of a camera's view: which tokens count, and where in the frame they are high.
+
+import { connectedComponents } from "../data/connected_components.js";
 import type { ScoreMap } from "../detector/token_maps.js";
 import { InputError } from "../errors.js";
 
@@ -79,7 +81,7 @@ function signedArea(polygon: Polygon): number {
 
 /**
  * The bounds of the connected tokens at or above a level around the highest token. Tokens that
- * share an edge are connected.
+ * share an edge or a corner are connected, as in `findRegions`.
  * @param counts 1 for each token that counts, row-major; default: all count
  * @returns nothing if no token reaches the level
  */
@@ -88,35 +90,13 @@ export function regionOf(
   level: number,
   counts?: Uint8Array,
 ): RelativeBox | undefined {
-  const reaches = (token: number) => data[token] >= level && (!counts || counts[token] === 1);
+  const inside = Uint8Array.from(data, (value, token) => (value >= level && (!counts || counts[token] === 1) ? 1 : 0));
   let highest = -1;
-  for (let token = 0; token < rows * columns; token++) {
-    if (reaches(token) && !(highest >= 0 && data[token] <= data[highest])) highest = token;
+  for (let token = 0; token < inside.length; token++) {
+    if (inside[token] === 1 && !(data[token] <= data[highest])) highest = token;
   }
-  if (highest < 0) return undefined;
-  let [left, right, top, bottom] = [columns, -1, rows, -1];
-  for (const token of connected(highest, reaches, rows, columns)) {
-    const [row, column] = [Math.floor(token / columns), token % columns];
-    [left, right] = [Math.min(left, column), Math.max(right, column)];
-    [top, bottom] = [Math.min(top, row), Math.max(bottom, row)];
-  }
-  const [width, height] = [(right - left + 1) / columns, (bottom - top + 1) / rows];
-  return { x: left / columns, y: top / rows, width, height };
-}
-
-/** The tokens that are connected with a first one. */
-function connected(first: number, reaches: (token: number) => boolean, rows: number, columns: number): Set<number> {
-  const found = new Set([first]);
-  // A set's iteration visits what is added on the way.
-  for (const token of found) {
-    const column = token % columns;
-    const neighbours = [
-      ...(token >= columns ? [token - columns] : []),
-      ...(token < (rows - 1) * columns ? [token + columns] : []),
-      ...(column > 0 ? [token - 1] : []),
-      ...(column < columns - 1 ? [token + 1] : []),
-    ];
-    for (const next of neighbours) if (reaches(next)) found.add(next);
-  }
-  return found;
+  const found = connectedComponents(inside, columns).find(({ cells }) => cells.includes(highest));
+  if (!found) return undefined;
+  const { x1, y1, x2, y2 } = found.box;
+  return { x: x1 / columns, y: y1 / rows, width: (x2 - x1 + 1) / columns, height: (y2 - y1 + 1) / rows };
 }

@@ -1,36 +1,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { open, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import {
-  comparePositions,
-  EventLog,
-  type EventLogOptions,
-  type LogFile,
-  type LoggedChange,
-  logStart,
-  newEventId,
-  readEvents,
-} from "../../src/server/event_log.js";
-import type { CameraEvent, ChangeKind, EventChange } from "../../src/server/records.js";
+import { EventLog, type EventLogOptions, type LogFile, newEventId } from "../../src/server/event_log.js";
+import { comparePositions, type LoggedChange, logStart } from "../../src/server/log_lines.js";
+import type { EventChange } from "../../src/server/records.js";
 import { withBundle } from "../support/child.js";
+import { changeOf, lineOf } from "../support/event_changes.js";
 import { scratchPerTest } from "../support/folders.js";
 import { refusal } from "../support/refusal.js";
 
 const root = scratchPerTest();
 const folder = (...parts: string[]) => root("events", ...parts);
-
-/** A change at a time of 30 November 2026, or at a whole time. */
-function changeOf(
-  id: string,
-  time = "14:15:02",
-  change: ChangeKind = "new",
-  more: Partial<CameraEvent> = {},
-): EventChange {
-  const whole = time.includes("T") ? time : `2026-11-30T${time}.000Z`;
-  return { change, time: whole, event: { id, camera: "front", kind: "anomaly", start: whole, zones: [], ...more } };
-}
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
@@ -40,7 +22,6 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 const ids = (logged: readonly LoggedChange[]) => logged.map(({ change }) => change.event.id);
 const text = (name: string) => readFileSync(folder(name), "utf8");
-const lineOf = (change: EventChange) => `${JSON.stringify(change)}\n`;
 
 /** Lays files of an earlier run. */
 function lay(files: Record<string, string>): void {
@@ -338,54 +319,6 @@ describe("events", () => {
     expect(again.openEvents()).toEqual(expected);
     await again.close();
   });
-
-  test("the latest state of each is listed, newest first", async () => {
-    const log = await EventLog.open(folder());
-    await log.append(changeOf("a", "2026-11-29T10:00:00.000Z"));
-    await log.append(changeOf("b", "2026-11-29T11:00:00.000Z", "new", { camera: "yard" }));
-    await log.append(changeOf("c", "2026-11-30T10:00:00.000Z", "new", { kind: "offline" }));
-    const end = { start: "2026-11-29T10:00:00.000Z", end: "2026-11-30T11:00:00.000Z" };
-    await log.append(changeOf("a", "2026-11-30T11:00:00.000Z", "end", end));
-    await log.append(changeOf("a", "2026-11-30T11:01:00.000Z", "clip", { ...end, clip: "clips/a.mp4" }));
-    const list = async (filter = {}) => (await log.events(filter)).map(({ id }) => id);
-    expect(await list()).toEqual(["c", "b", "a"]);
-    expect((await log.events())[2]).toMatchObject({ ...end, clip: "clips/a.mp4" });
-    expect(await list({ limit: 2 })).toEqual(["c", "b"]);
-    expect(await list({ limit: 0 })).toEqual([]);
-    expect(await list({ camera: "yard" })).toEqual(["b"]);
-    expect(await list({ kind: "offline" })).toEqual(["c"]);
-    expect(await list({ kind: "anomaly", limit: 1 })).toEqual(["b"]);
-    // 11:30 in Berlin.
-    expect(await list({ since: "2026-11-29T11:30:00+01:00" })).toEqual(["c", "b"]);
-    expect(await refusal(log.events({ since: "soon" }))).toBe('"soon" is not a time such as 2026-11-30T14:15Z');
-    await log.close();
-  });
-
-  test("a hundred thousand lines are merged", async () => {
-    const lines: string[] = [];
-    for (let i = 0; i < 100_000; i++) {
-      const id = `e${String(Math.floor(i / 4)).padStart(6, "0")}`;
-      const start = new Date(Date.UTC(2026, 10, 30) + 1000 * Math.floor(i / 4)).toISOString();
-      lines.push(lineOf(changeOf(id, start, i % 4 === 0 ? "new" : "update", { text: `state ${i}` })));
-    }
-    lay({ "2026-11-30.jsonl": lines.join("") });
-    const found = await readEvents(folder());
-    expect(found).toHaveLength(25_000);
-    expect(found.slice(0, 3).map(({ id, text: state }) => [id, state])).toEqual([
-      ["e024999", "state 99999"],
-      ["e024998", "state 99995"],
-      ["e024997", "state 99991"],
-    ]);
-  });
-
-  test("another process may read while the log is open", async () => {
-    const log = await EventLog.open(folder());
-    await log.append(changeOf("a"));
-    appendFileSync(folder("2026-11-30.jsonl"), '{"change":"ne');
-    expect((await readEvents(folder())).map(({ id }) => id)).toEqual(["a"]);
-    expect(await readEvents(root("nothing"))).toEqual([]);
-    await log.close();
-  });
 });
 
 describe("ids", () => {
@@ -403,41 +336,9 @@ describe("ids", () => {
   });
 });
 
-describe("one writer", () => {
-  test("a log cannot be opened twice, until it is closed", async () => {
-    const log = await EventLog.open(folder());
-    expect(await refusal(EventLog.open(folder()))).toBe(
-      `${folder()}: process ${process.pid} writes to it already; end it first, or choose another folder`,
-    );
-    await log.close();
-    await (await EventLog.open(folder())).close();
-    expect(existsSync(folder("lock"))).toBe(false);
-  });
-
-  test("the lock of a process that lives is respected, and that of a dead one taken over", async () => {
-    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
-    await once(child, "spawn");
-    lay({ lock: JSON.stringify({ pid: child.pid }) });
-    expect(await refusal(EventLog.open(folder()))).toContain(`process ${child.pid} writes to it already`);
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    await (await EventLog.open(folder())).close();
-  });
-
-  test.runIf(existsSync("/proc/self/stat"))("a process that has a dead one's number is not taken for it", async () => {
-    lay({ lock: JSON.stringify({ pid: process.ppid, started: "an earlier boot 123" }) });
-    await (await EventLog.open(folder())).close();
-  });
-
-  test("a lock that a power cut left empty is taken over", async () => {
-    lay({ lock: "" });
-    await (await EventLog.open(folder())).close();
-  });
-
-  test("a folder that cannot be made is refused in one line", async () => {
-    await writeFile(root("events"), "a file");
-    expect(await refusal(EventLog.open(folder()))).toMatch(/cannot be written/);
-  });
+test("a folder that cannot be made is refused in one line", async () => {
+  await writeFile(root("events"), "a file");
+  expect(await refusal(EventLog.open(folder()))).toMatch(/cannot be written/);
 });
 
 /** Appends for ever, and prints each id once it is on disk. */

@@ -104,7 +104,7 @@ test("a video gives an event with picture and clip, on disk and in the sink; the
     expect(existsSync(at("drop", "cam", `${first.id}.json`))).toBe(true);
     expect(existsSync(at("drop", "cam", `${first.id}.mp4`))).toBe(true);
   });
-}, 120_000);
+}, 300_000);
 
 test("clips come from another stream of the camera if one is named", async () => {
   await withBundle('import "./src/server/engine/main.js";', async (program) => {

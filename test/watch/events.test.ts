@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type AlarmRule, Level, usualAlarmRule } from "../../src/watch/alarm_rule.js";
-import { type EventChange, EventFinder, releaseLevel, type Thresholds } from "../../src/watch/events.js";
+import { EventFinder, releaseLevel, type Thresholds, type WatchEventChange } from "../../src/watch/events.js";
 
 const plain: AlarmRule = { average: 0, minimum: 0, release: 1, hold: 1 };
 
@@ -8,8 +8,8 @@ const plain: AlarmRule = { average: 0, minimum: 0, release: 1, hold: 1 };
 function watch(scores: readonly number[], thresholds: Thresholds, rule: Partial<AlarmRule>, fps = 10) {
   const finder = new EventFinder(thresholds, { ...plain, ...rule });
   const said: string[] = [];
-  const events: EventChange["event"][] = [];
-  const take = (change: EventChange | undefined, at: number) => {
+  const events: WatchEventChange["event"][] = [];
+  const take = (change: WatchEventChange | undefined, at: number) => {
     if (change && change.kind !== "update") said.push(`${change.kind}@${at}`);
     if (change?.kind === "end") events.push(change.event);
   };

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/errors.js";
+import { findRegions } from "../../src/eval/regions.js";
 import { checkPolygon, type Polygon, regionOf, tokensIn } from "../../src/watch/zones.js";
+import { Random } from "../support/numbers.js";
 
 /** An upright rectangle. */
 const box = (left: number, top: number, right: number, bottom: number): Polygon => [
@@ -81,25 +83,26 @@ describe("an area", () => {
 });
 
 describe("the region of a map", () => {
-  // Two regions at or above 2: the upper left one with 3 tokens, the right one with the highest.
-  const map = { rows: 3, columns: 4, data: Float32Array.of(2, 5, 0, 0, 0, 3, 0, 9, 1, 0, 2, 1) };
+  // Two regions at or above 3: the left one with 2 tokens, the right one with the highest.
+  const map = { rows: 3, columns: 4, data: Float32Array.of(2, 5, 0, 0, 3, 0, 0, 9, 1, 0, 2, 1) };
 
-  it("is around the highest token, as far as tokens that share an edge reach the level", () => {
-    expect(regionOf(map, 2)).toEqual({ x: 0.75, y: 1 / 3, width: 0.25, height: 1 / 3 });
-    // At level 1 the 9 is connected with the 1 below and the 2 beside that.
+  it("is around the highest token, as far as tokens that share an edge or a corner reach the level", () => {
+    expect(regionOf(map, 3)).toEqual({ x: 0.75, y: 1 / 3, width: 0.25, height: 1 / 3 });
+    // The 9 shares a corner with the 2 below, and at level 1 an edge with the 1 as well.
+    expect(regionOf(map, 2)).toEqual({ x: 0.5, y: 1 / 3, width: 0.5, height: 2 / 3 });
     expect(regionOf(map, 1)).toEqual({ x: 0.5, y: 1 / 3, width: 0.5, height: 2 / 3 });
     expect(regionOf(map, 0)).toEqual({ x: 0, y: 0, width: 1, height: 1 });
   });
 
   it("leaves out tokens that do not count", () => {
-    const counts = Uint8Array.of(1, 1, 1, 1, 1, 0, 1, 0, 1, 1, 1, 1);
+    const counts = Uint8Array.of(1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 1);
     // Without the 9 and the 3, the highest is the 5 with the 2 to its left.
     expect(regionOf(map, 2, counts)).toEqual({ x: 0, y: 0, width: 0.5, height: 1 / 3 });
   });
 
   it("does not connect the end of a row with the beginning of the next", () => {
-    const edges = { rows: 2, columns: 3, data: Float32Array.of(0, 0, 5, 4, 0, 0) };
-    expect(regionOf(edges, 1)).toEqual({ x: 2 / 3, y: 0, width: 1 / 3, height: 0.5 });
+    const edges = { rows: 3, columns: 3, data: Float32Array.of(0, 0, 5, 4, 0, 0, 0, 0, 0) };
+    expect(regionOf(edges, 1)).toEqual({ x: 2 / 3, y: 0, width: 1 / 3, height: 1 / 3 });
   });
 
   it("is missing if no token reaches the level, and ignores NaN", () => {
@@ -107,5 +110,20 @@ describe("the region of a map", () => {
     const broken = { rows: 1, columns: 3, data: Float32Array.of(Number.NaN, 1, Number.NaN) };
     expect(regionOf(broken, 1)).toEqual({ x: 1 / 3, y: 0, width: 1 / 3, height: 1 });
     expect(regionOf(broken, 2)).toBeUndefined();
+  });
+
+  it("is the region of findRegions that has the highest score", () => {
+    const random = new Random(11);
+    for (let round = 0; round < 50; round++) {
+      const [rows, columns] = [1 + random.integer(9), 1 + random.integer(9)];
+      const drawn = { rows, columns, data: Float32Array.from({ length: rows * columns }, () => random.next()) };
+      const regions = findRegions(drawn, 0.6, { width: columns, height: rows });
+      const [highest] = regions.sort((a, b) => b.score - a.score);
+      const box = highest && {
+        ...{ x: highest.x1 / columns, y: highest.y1 / rows },
+        ...{ width: (highest.x2 - highest.x1 + 1) / columns, height: (highest.y2 - highest.y1 + 1) / rows },
+      };
+      expect(regionOf(drawn, 0.6)).toEqual(box);
+    }
   });
 });

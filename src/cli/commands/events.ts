@@ -1,80 +1,133 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../../node/files/messages.js";
+import type { CameraEvent, EventKind } from "../../server/records.js";
+import { eventKinds } from "../../server/records.js";
+import { momentOf } from "../options/moment.js";
 import { wholeNumber } from "../options/parse.js";
+import { changeLine, eventLine } from "../terminal/event_lines.js";
 import { examples } from "../terminal/examples.js";
+import { interruptible } from "../terminal/interrupt.js";
 
 interface EventsOptions {
   data: string;
   camera?: string;
-  since?: Date;
+  kind?: EventKind;
+  since?: string;
+  until?: string;
   limit?: number;
+  follow?: boolean;
+  utc?: boolean;
   json?: boolean;
 }
+
+/** Events that people are shown if they do not say how many. */
+const USUAL = 50;
 
 /** `events`: lists what `watch` has seen. */
 export function eventsCommand(): Command {
   return new Command("events")
     .summary("list the events that `watch` has kept")
-    .description("Lists the events that `watch` has kept, the newest first. It may run beside `watch`.")
+    .description(
+      "Lists the events that `watch` has kept, the newest first: when each began, the camera, the kind, how long it lasted, its highest level with the threshold, zones, and its clip. It may run beside `watch`.",
+    )
     .option("--data <dir>", "the folder of `watch`", "./sdmae-data")
     .option("--camera <id>", "of this camera only")
+    .addOption(new Option("--kind <kind>", "of this kind only").choices(eventKinds))
+    .option("--since <time>", "those that began then or later: 2026-11-30, 2026-11-30T14:15, 90m, 24h, 7d")
+    .option("--until <time>", "those that began earlier")
     .addOption(
       new Option(
-        "--since <time>",
-        "those that began then or later: a date, a date and time, or 90m, 24h, 7d",
-      ).argParser(sinceOf),
+        "--limit <n>",
+        `at most so many, the newest (default: ${USUAL}; all with --since or --json)`,
+      ).argParser(wholeNumber(1)),
     )
-    .addOption(new Option("--limit <n>", "at most so many").argParser(wholeNumber(1)))
-    .option("--json", "print one event per line, as JSON")
-    .addHelpText("after", examples("npx sdmae events --since 24h", "npx sdmae events --camera front --json"))
+    .addOption(
+      new Option("--follow", "print changes as they come, until Ctrl-C; with --since, those before, too").conflicts([
+        "limit",
+        "until",
+      ]),
+    )
+    .option("--utc", "times in UTC, printed and given; otherwise they are local")
+    .option("--json", "print one event per line, as JSON; with --follow, one change")
+    .addHelpText(
+      "after",
+      examples(
+        "npx sdmae events --since 24h",
+        "npx sdmae events --camera front --kind anomaly --json",
+        "npx sdmae events --follow",
+      ),
+    )
     .action(list);
 }
 
-/** The moment that a text means. @throws InvalidArgumentError if it means none */
-function sinceOf(text: string): Date {
-  const [, count, unit] = /^(\d+)(m|h|d)$/.exec(text) ?? [];
-  const seconds = { m: 60, h: 3600, d: 86_400 }[unit as "m" | "h" | "d"];
-  const date = seconds === undefined ? new Date(text) : new Date(Date.now() - 1000 * seconds * Number(count));
-  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError("Give a date, or a time such as 90m, 24h or 7d.");
-  return date;
-}
-
-async function list({ data, camera, since, limit, json }: EventsOptions): Promise<void> {
-  const { readEvents } = await import("../../server/event_log.js");
-  const folder = join(data, "events");
-  if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
+async function list(options: EventsOptions): Promise<void> {
+  const { data, camera, kind, utc = false } = options;
+  const timeOf = (name: string, text: string) => momentOf(name, text, utc).toISOString();
   const wanted = {
     ...(camera !== undefined && { camera }),
-    ...(since && { since: since.toISOString() }),
-    ...(limit !== undefined && { limit }),
+    ...(kind && { kind }),
+    ...(options.since !== undefined && { since: timeOf("--since", options.since) }),
+    ...(options.until !== undefined && { until: timeOf("--until", options.until) }),
   };
-  const events = await readEvents(folder, wanted, (day, at) =>
-    process.stderr.write(`warning: ${join(folder, `${day}.jsonl`)}: the line at byte ${at} is damaged\n`),
-  );
-  if (json) {
+  const folder = join(data, "events");
+  if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
+  const onDamaged = (day: string, at: number) =>
+    process.stderr.write(`warning: ${join(folder, `${day}.jsonl`)}: the line at byte ${at} is damaged\n`);
+  if (options.follow) return follow(folder, wanted, options, onDamaged);
+  const { readEvents } = await import("../../server/event_query.js");
+  const isCut = options.limit === undefined && wanted.since === undefined && !options.json;
+  const limit = isCut ? USUAL + 1 : options.limit;
+  const events = await readEvents(folder, { ...wanted, ...(limit !== undefined && { limit }) }, onDamaged);
+  if (options.json) {
     for (const event of events) console.log(JSON.stringify(event));
-    return;
+  } else if (events.length === 0) process.stderr.write(`${noneText(options)}\n`);
+  else {
+    await print(isCut ? events.slice(0, USUAL) : events, options);
+    if (isCut && events.length > USUAL) process.stderr.write("there are older ones: --limit or --since shows them\n");
   }
-  if (events.length === 0) {
-    process.stderr.write(`no events${camera ? ` of ${camera}` : ""}${since ? " since then" : ""}\n`);
-    return;
-  }
-  for (const { start, end, camera: where, kind, peak, zones, silent, feedback, clip } of events) {
-    const seconds =
-      end === undefined ? "goes on" : `${Math.max(0, (Date.parse(end) - Date.parse(start)) / 1000).toFixed(0)} s`;
-    const parts = [
-      start,
-      where.padEnd(12),
-      kind.padEnd(12),
-      seconds.padStart(7),
-      peak ? peak.level.toPrecision(3) : "     ",
-    ];
-    const more = [zones.join(", "), silent ? "silent" : "", feedback ?? "", clip ? join(data, clip) : ""].filter(
-      Boolean,
-    );
-    console.log([...parts, ...more].join("  "));
-  }
+}
+
+/** Prints events, a line each. */
+async function print(events: readonly CameraEvent[], { data, utc = false }: EventsOptions): Promise<void> {
+  const { wasDeleted } = await import("../../server/event_files.js");
+  const deleted = new Set<string>();
+  for (const event of events) if (await wasDeleted(data, event)) deleted.add(event.id);
+  const width = Math.max(...events.map(({ camera }) => camera.length));
+  for (const event of events) console.log(eventLine(event, { data, isUtc: utc, deleted, width }));
+}
+
+/** Prints changes until Ctrl-C. */
+function follow(
+  folder: string,
+  wanted: { camera?: string; kind?: EventKind; since?: string },
+  { data, utc = false, json }: EventsOptions,
+  onDamaged: (day: string, at: number) => void,
+): Promise<void> {
+  return interruptible(async (signal) => {
+    const { followChanges } = await import("../../server/event_query.js");
+    // A pipe that closes, as that of `head`, ends it too.
+    const closed = new AbortController();
+    const close = () => closed.abort();
+    process.stdout.once("error", close);
+    try {
+      const either = AbortSignal.any([signal, closed.signal]);
+      for await (const change of followChanges(folder, wanted, { signal: either, onDamaged })) {
+        console.log(json ? JSON.stringify(change) : changeLine(change, { data, isUtc: utc }));
+      }
+    } catch (error) {
+      if (!closed.signal.aborted) throw error;
+    } finally {
+      process.stdout.off("error", close);
+    }
+  });
+}
+
+/** That there are no events, with what was asked for. */
+function noneText({ camera, kind, since, until }: EventsOptions): string {
+  const of = [kind, camera === undefined ? undefined : `of ${oneLine(camera)}`].filter(Boolean).join(" ");
+  const when = [since === undefined ? "" : " since then", until === undefined ? "" : " before that"].join("");
+  return `no events${of ? ` (${of})` : ""}${when}`;
 }

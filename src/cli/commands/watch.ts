@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { InputError } from "../../errors.js";
 import { adapterOption } from "../options/device.js";
 import { numberIn, wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
@@ -34,6 +35,12 @@ export function watchCommand(): Command {
     )
     .option("--loop", "play files again and again")
     .option("--check", "say what is wrong with the configuration, and end")
+    .addOption(
+      new Option("--schema", "print the JSON schema of configurations, for editors, and end").conflicts([
+        "config",
+        "check",
+      ]),
+    )
     .addOption(adapterOption())
     .option("-q, --quiet", "print events only");
   return command
@@ -44,11 +51,19 @@ export function watchCommand(): Command {
         "npx sdmae watch --config sdmae.yaml",
       ),
     )
-    .action((sources: string[], options: WatchCommandOptions) =>
-      interruptible(async (signal) => {
+    .action(async (sources: string[], options: WatchCommandOptions & { schema?: boolean }) => {
+      if (options.schema) return printSchema(sources);
+      await interruptible(async (signal) => {
         // What it needs is large; other commands start without it.
         const { watch } = await import("../watching.js");
         await watch(sources, options, signal);
-      }),
-    );
+      });
+    });
+}
+
+/** @throws InputError if there are sources as well */
+async function printSchema(sources: readonly string[]): Promise<void> {
+  if (sources.length > 0) throw new InputError("--schema watches nothing: name no sources");
+  const { configSchema } = await import("../../server/config/config.js");
+  console.log(JSON.stringify(configSchema(), undefined, 2));
 }

@@ -1,9 +1,9 @@
 // Ground truth from UBnormal's annotations: tracks of abnormal objects, and maps of all objects. As
 // in the authors' scripts, write_frame_level_ground_truth.py and create_tracks_for_tbdc_rbdc.py.
 import { join } from "node:path";
+import { type Box, connectedComponents } from "../../data/connected_components.js";
 import type { PixelMask, TrackBox } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
-import { type Box, connectedComponents } from "../../eval/regions.js";
 import { oneLine } from "../files/messages.js";
 import { inFlight } from "../media/in_flight.js";
 import { readPngValues, type ValueImage } from "../media/png_values.js";

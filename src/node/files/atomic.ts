@@ -113,3 +113,10 @@ export async function mkdirs(path: string): Promise<boolean> {
     return true;
   }
 }
+
+/** Whether an error says that the disk, or the user's part of it, is full. */
+export function isFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
+  // Commands' errors have the code in their text only.
+  return code === "ENOSPC" || code === "EDQUOT" || /\b(ENOSPC|EDQUOT)\b/.test(String(error));
+}

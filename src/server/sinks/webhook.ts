@@ -62,7 +62,7 @@ function fixedHeaders(given: Readonly<Record<string, string>> = {}): Headers {
 }
 
 function keyOf({ change, time, event }: EventChange): string {
-  const key = change === "update" ? `${event.id}/update/${time}` : `${event.id}/${change}`;
+  const key = change === "update" || change === "feedback" ? `${event.id}/${change}/${time}` : `${event.id}/${change}`;
   // Headers hold ASCII only. Ids of this program need no change.
   return key.replace(/[^\x21-\x7e]/g, encodeURIComponent);
 }

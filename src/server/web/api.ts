@@ -2,6 +2,7 @@
 // since 1970.
 import type { CameraCounts, CameraStatus } from "../camera/camera.js";
 import type { CameraConfig } from "../config/config.js";
+import type { CameraEvent } from "../records.js";
 
 /** GET /api/state, and the stream's event `state`. */
 export interface WatchState {
@@ -12,8 +13,11 @@ export interface WatchState {
   ready: boolean;
   engines: { adapter: string; model: string; dtype: string; size: { width: number; height: number } }[];
   queues: { sink: string; length: number; problem: string | null }[];
-  /** Bytes of clips, the most that they may have, and what is free on the disk. */
-  storage: { clips: number; most: number; free: number | null };
+  /**
+   * Bytes of clips, the most that they may have, what is free on the disk, and how much of that is
+   * left free: with less, no clips are kept. Clips are kept for so many days.
+   */
+  storage: { clips: number; most: number; free: number | null; reserve: number; days: number };
   /** Why events cannot be written at present. */
   problem: string | null;
   versions: { sdmae: string; node: string; webgpu: string };
@@ -45,6 +49,12 @@ export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow"
   paused: boolean;
   /** What was learnt of normal video in this mode. */
   learnt: { threshold: number; seconds: number; normal: number; alarmsPerDay: number; mapHigh: number } | null;
+}
+
+/** An event of GET /api/events. */
+export interface ListedEvent extends CameraEvent {
+  /** Whether its clip and picture were deleted, since they are old or the quota was full. */
+  deleted?: true;
 }
 
 /** The stream's event `frame`. */

@@ -4,8 +4,10 @@ import { type Context, Hono } from "hono";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { histogramMarkup } from "../../report/calibration/histogram.js";
-import type { EventFilter } from "../event_log.js";
+import { wasDeleted } from "../event_files.js";
+import type { EventFilter } from "../event_query.js";
 import { type EventKind, eventKinds } from "../records.js";
+import type { ListedEvent } from "./api.js";
 import { clipFile, filesPath } from "./files.js";
 import { type GuardOptions, guard } from "./guard.js";
 import { Levels } from "./levels.js";
@@ -87,14 +89,26 @@ function pageRoutes(app: Hono<WebEnvironment>): void {
 
 function eventRoutes(app: Hono<WebEnvironment>, { watch, levels, streams, started, json }: Parts): void {
   app.get("/api/state", async (c) => json(c, await stateOf(watch, levels, started)));
-  app.get("/api/events", async (c) => json(c, await watch.log.events(filterOf(c.req.query()))));
-  app.post("/api/events/:id/normal", async (c) => {
+  app.get("/api/events", async (c) => json(c, await listed(watch, filterOf(c.req.query()))));
+  app.on(["POST", "DELETE"], "/api/events/:id/normal", async (c) => {
     const { id } = c.req.param();
-    await watch.markNormal(id);
-    return json(c, { id, feedback: "normal" });
+    const isNormal = c.req.method === "POST";
+    await watch.markNormal(id, isNormal);
+    return json(c, { id, feedback: isNormal ? "normal" : null });
   });
   app.get("/api/stream", (c) => streamed(c, "text/event-stream", () => streams.open(c.env?.outgoing)));
   app.get(`${filesPath}*`, (c) => clipFile(c, join(watch.config.data, "clips")));
+}
+
+/** Events, with a mark on those whose files are gone. */
+async function listed({ log, config }: SeenWatch, filter: EventFilter): Promise<ListedEvent[]> {
+  const events = await log.events(filter);
+  return Promise.all(
+    events.map(async (event) => ({
+      ...event,
+      ...((await wasDeleted(config.data, event)) && { deleted: true as const }),
+    })),
+  );
 }
 
 function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts): void {
@@ -140,7 +154,7 @@ function streamed(c: Context, type: string, open: () => ReadableStream<Uint8Arra
 }
 
 /** Which events a request asks for. @throws InputError if it cannot be understood */
-function filterOf({ camera, since, kind, limit }: Record<string, string | undefined>): EventFilter {
+function filterOf({ camera, since, until, kind, limit }: Record<string, string | undefined>): EventFilter {
   if (kind && !eventKinds.some((known) => known === kind)) {
     throw new InputError(`kind is not one of ${eventKinds.join(", ")}`);
   }
@@ -148,7 +162,13 @@ function filterOf({ camera, since, kind, limit }: Record<string, string | undefi
   if (!Number.isInteger(most) || most < 1 || most > MOST_EVENTS) {
     throw new InputError(`limit is not a whole number from 1 to ${MOST_EVENTS}`);
   }
-  return { limit: most, ...(camera && { camera }), ...(since && { since }), ...(kind && { kind: kind as EventKind }) };
+  return {
+    limit: most,
+    ...(camera && { camera }),
+    ...(since && { since }),
+    ...(until && { until }),
+    ...(kind && { kind: kind as EventKind }),
+  };
 }
 
 /** The levels of normal minutes, with the threshold; undefined if there are none. */

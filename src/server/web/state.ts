@@ -20,7 +20,10 @@ export async function stateOf(watch: SeenWatch, levels: Levels, started: number)
       return { adapter, model, dtype, size };
     }),
     queues: watch.queues().map(({ sink, length, problem }) => ({ sink, length, problem: problem ?? null })),
-    storage: { clips: clipBytes, most: config.keep.bytes, free: known(await freeBytes(config.data)) },
+    storage: {
+      ...{ clips: clipBytes, most: config.keep.bytes, free: known(await freeBytes(config.data)) },
+      ...{ reserve: config.reserve, days: config.keep.days },
+    },
     problem: log.problem ?? null,
     versions: ownVersions(),
     cameras: watch.cameras.map((camera) => cameraState(camera, watch, levels)),

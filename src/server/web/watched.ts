@@ -23,7 +23,7 @@ export interface SeenWatch extends Pick<Supervisor, "isReady" | "queues" | "clip
   readonly log: Pick<EventLog, "events" | "problem">;
   /** Of the engines that run, by whatever they are known. */
   readonly facts: ReadonlyMap<unknown, EngineFacts>;
-  readonly config: Pick<WatchConfig, "data" | "keep">;
+  readonly config: Pick<WatchConfig, "data" | "keep" | "reserve">;
   /** What was learnt of a camera in the mode that it shows now. */
   learnt(camera: string): NormalState | undefined;
 }

@@ -39,6 +39,14 @@ test("a configuration is checked without watching, and what is wrong is named wi
   expect(several.code).toBe(2);
 });
 
+test("it prints the schema of configurations for editors", async () => {
+  const { code, stdout, stderr } = await sdmae("watch", "--schema");
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(JSON.parse(stdout)).toMatchObject({ properties: { cameras: { type: "object" } }, required: ["cameras"] });
+  expectRefusal(await sdmae("watch", "--schema", "rtsp://camera/x"), /--schema watches nothing/);
+  expectRefusal(await sdmae("watch", "--schema", "--check"), /cannot be used with/);
+});
+
 test("it needs something to watch, and refuses what is not there", async () => {
   expectRefusal(await sdmae("watch"), /name what to watch/);
   expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);

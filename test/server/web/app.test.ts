@@ -301,7 +301,7 @@ describe("state and events", () => {
       ready: true,
       engines: [{ adapter: facts.adapter, model: "0123abcd", dtype: "f16", size: { width: 640, height: 320 } }],
       queues: [{ sink: "phone", length: 3, problem: "it does not answer" }],
-      storage: { clips: 1_234_567, most: 20e9, free: expect.any(Number) },
+      storage: { clips: 1_234_567, most: 20e9, free: expect.any(Number), reserve: 200e6, days: 30 },
       problem: null,
       versions: { sdmae: expect.stringMatching(/^\d/), node: process.version, webgpu: expect.any(String) },
     });
@@ -368,6 +368,7 @@ describe("state and events", () => {
     expect(await starts("?camera=front")).toEqual(["02", "01"]);
     expect(await starts("?camera=front&kind=anomaly")).toEqual(["01"]);
     expect(await starts("?since=2026-11-30T14:02:00Z&limit=2&camera=yard")).toEqual(["03"]);
+    expect(await starts("?camera=front&until=2026-11-30T14:02:00Z")).toEqual(["01"]);
     expect(await starts("")).toHaveLength(50);
     for (const query of ["?kind=party", "?limit=0", "?limit=1001", "?limit=x", "?limit=1.5"]) {
       const { status, text } = await ask(page, `/api/events${query}`);
@@ -375,13 +376,25 @@ describe("state and events", () => {
     }
   });
 
-  test("an event is said to be normal", async () => {
+  test("an event whose clip was deleted is marked", async () => {
+    const page = await served();
+    const [gone, there] = [fakeEvent(1), fakeEvent(2)];
+    const clip = watch.file(there, "mp4", new Uint8Array(5));
+    watch.events = [{ ...gone, clip: "clips/front/2026-11-30/gone.mp4" }, { ...there, clip }, fakeEvent(3)];
+    const events = JSON.parse((await ask(page, "/api/events")).text) as { deleted?: true }[];
+    expect(events.map(({ deleted }) => deleted)).toEqual([undefined, undefined, true]);
+  });
+
+  test("an event is said to be normal, and that is taken back", async () => {
     const page = await served();
     watch.events = [fakeEvent(1)];
     const [{ id }] = watch.events;
     const answer = await ask(page, `/api/events/${id}/normal`, own(page), { method: "POST" });
     expect([answer.status, JSON.parse(answer.text)]).toEqual([200, { id, feedback: "normal" }]);
     expect(watch.normal).toEqual([id]);
+    const back = await ask(page, `/api/events/${id}/normal`, own(page), { method: "DELETE" });
+    expect([back.status, JSON.parse(back.text)]).toEqual([200, { id, feedback: null }]);
+    expect(watch.normal).toEqual([]);
     const unknown = await ask(page, "/api/events/nothing/normal", own(page), { method: "POST" });
     expect([unknown.status, JSON.parse(unknown.text)]).toEqual([400, { error: "there is no event nothing" }]);
   });

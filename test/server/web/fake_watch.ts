@@ -28,14 +28,17 @@ export class FakeWatch implements SeenWatch {
   readonly normal: string[] = [];
 
   constructor(data: string, ...names: string[]) {
-    this.config = { data, keep: { days: 30, bytes: 20e9 } };
+    this.config = { data, keep: { days: 30, bytes: 20e9 }, reserve: 200e6 };
     this.cameras = names.map(fakeCamera);
     this.log = {
       problem: undefined,
-      events: async ({ camera, kind, since = "", limit = Number.POSITIVE_INFINITY } = {}) => {
+      events: async ({ camera, kind, since = "", until = "~", limit = Number.POSITIVE_INFINITY } = {}) => {
         const wanted = this.events.filter(
           (event) =>
-            (camera ?? event.camera) === event.camera && (kind ?? event.kind) === event.kind && event.start >= since,
+            (camera ?? event.camera) === event.camera &&
+            (kind ?? event.kind) === event.kind &&
+            event.start >= since &&
+            event.start < until,
         );
         return wanted.sort((a, b) => (a.start < b.start ? 1 : -1)).slice(0, limit);
       },
@@ -50,11 +53,13 @@ export class FakeWatch implements SeenWatch {
     return this.learntOf.get(camera);
   }
 
-  async markNormal(id: string): Promise<void> {
+  async markNormal(id: string, isNormal = true): Promise<void> {
     const event = this.events.find((one) => one.id === id);
     if (!event) throw new InputError(`there is no event ${id}`);
-    this.normal.push(id);
-    this.change("feedback", { ...event, feedback: "normal" });
+    if (isNormal) this.normal.push(id);
+    else this.normal.splice(this.normal.indexOf(id), 1);
+    const { feedback: _, ...before } = event;
+    this.change("feedback", isNormal ? { ...before, feedback: "normal" } : before);
   }
 
   /** Keeps an event and tells of it. */

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
@@ -154,7 +155,7 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     watch.change("new", fakeEvent(5, { camera: "yard", kind: "scene_change", silent: true }));
     await until(`document.querySelectorAll(".event").length === 2`);
     // Newest first.
-    expect(await textOf(".event")).toMatch(/^Scene change Yard [^\n]*silent/);
+    expect(await textOf(".event")).toMatch(/^no picture\s+Scene change Yard [^\n]*silent/);
     const end = new Date(Date.parse(event.start) + 12_000).toISOString();
     const snapshot = watch.file(event, "jpg", await street(0.4));
     watch.change("end", { ...event, end, snapshot });
@@ -166,6 +167,14 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     await until(`document.querySelector('${item} .badge.normal') !== null`);
     expect(watch.normal).toEqual([event.id]);
     expect(await browser.evaluate(`document.querySelectorAll('${item} .is-normal').length`)).toBe(0);
+    // It is taken back.
+    await browser.evaluate(
+      `(undo => { undo.focus(); undo.click(); })(${button("Undo", `document.querySelector('${item}')`)})`,
+    );
+    await until(`document.querySelector('${item} .is-normal') !== null`);
+    expect(watch.normal).toEqual([]);
+    // The button that took its place has the focus.
+    await until(`document.activeElement === document.querySelector('${item} .is-normal')`);
     expect([strangers(page), errors()]).toEqual([[], []]);
   });
 
@@ -187,6 +196,61 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     await count(2);
     await choose(1, "offline");
     await until(`document.querySelector("#events").innerText.includes("No such events.")`);
+  });
+
+  test("events of a day are shown", async () => {
+    const days = [new Date(2026, 4, 5, 23, 59, 59), new Date(2026, 4, 6), new Date(2026, 4, 7)];
+    watch.events = days.map((day, i) => fakeEvent(i, { start: day.toISOString() }));
+    await open();
+    const count = (n: number) => until(`document.querySelectorAll(".event").length === ${n}`);
+    await count(3);
+    await browser.evaluate(`(day => { day.value = "2026-05-06"; day.dispatchEvent(new Event("change")); })
+      (document.querySelector("input[type=date]"))`);
+    await count(1);
+    expect(await textOf(".event")).toContain("2026-05-06 00:00:00");
+    watch.change("new", fakeEvent(59));
+    watch.change("new", fakeEvent(58, { start: new Date(2026, 4, 6, 12).toISOString() }));
+    await count(2);
+    await browser.evaluate(`${button("All days")}.click()`);
+    await count(5);
+  });
+
+  test("what needs looking after stands above all", async () => {
+    watch.isReady = false;
+    watch.sinks = [{ sink: "mqtt", length: 12, problem: "connection refused" }];
+    await open();
+    await until(`document.querySelector(".problems").childElementCount === 3`);
+    expect((await textOf(".problems")).split("\n")).toEqual([
+      "Nothing is scored: the engine starts, or starts again.",
+      "garage is offline: the camera does not answer",
+      "Alerts by mqtt: 12 wait (connection refused)",
+    ]);
+    watch.isReady = true;
+    watch.sinks = [];
+    watch.cameras[2].status = "online";
+    await until(`getComputedStyle(document.querySelector(".problems")).display === "none"`);
+  });
+
+  test("a clip that was deleted is said to be so, and has no player", async () => {
+    const gone = { clip: "clips/front/2026-11-30/x.mp4", snapshot: "clips/front/2026-11-30/x.jpg" };
+    const later = fakeEvent(2, { end: fakeEvent(3).start });
+    watch.events = [fakeEvent(1, { end: fakeEvent(2).start, ...gone })];
+    watch.events.push({ ...later, clip: watch.file(later, "mp4", new Uint8Array(500)) });
+    await open();
+    await until(`document.querySelectorAll(".event").length === 2`);
+    const deleted = `document.querySelectorAll(".event")[1]`;
+    expect(await browser.evaluate<string>(`${deleted}.innerText`)).toMatch(
+      /^clip deleted[\s\S]*the clip was deleted: clips are kept for 30 days, up to 20\.0 GB/,
+    );
+    expect(await browser.evaluate(`${deleted}.querySelectorAll("img, button.thumb").length`)).toBe(0);
+    // Feedback does not bring it back.
+    await browser.evaluate(`${deleted}.querySelector(".is-normal").click()`);
+    await until(`${deleted}.querySelector(".badge.normal") !== null && ${deleted}.innerText.includes("clip deleted")`);
+    // One that goes while the page is open.
+    rmSync(root(watch.events.find(({ id }) => id === later.id)!.clip!));
+    await click(".event .thumb");
+    await until(`document.querySelector("dialog").innerText.includes("the clip was deleted")`);
+    expect(await browser.evaluate(`document.querySelector("dialog video")`)).toBe(null);
   });
 
   test("a click plays the clip, which is loaded in parts", async () => {

@@ -44,7 +44,7 @@ class AreaEditor {
     this.sketch = new AreaSketch(camera);
     this.canvas = h("canvas", {
       ...{ class: "drawing", tabindex: 0, role: "application" },
-      "aria-label": "Picture. Arrow keys move the cross, Enter sets a corner, Backspace takes one back.",
+      "aria-label": "Picture. Arrow keys move the cross, Enter sets a corner, Backspace takes a step back.",
     });
   }
 
@@ -61,7 +61,7 @@ class AreaEditor {
       if (this.sketch.corners.length === 0) return;
       // Escape gives up the area that is drawn, then the dialog.
       event.preventDefault();
-      this.sketch.corners = [];
+      this.sketch.clear();
       this.show();
     });
     this.listen();
@@ -73,11 +73,16 @@ class AreaEditor {
   private drawing(): HTMLElement[] {
     const src = `${cameraPath(this.camera.id, "picture.jpg")}?${Date.now()}`;
     const picture = h("img", { alt: "", width: 640, height: 360, src });
-    picture.addEventListener("error", () => picture.classList.add("absent"));
+    const absent = h("p", { class: "hint", hidden: true }, "There is no picture of this camera yet.");
+    picture.addEventListener("error", () => {
+      picture.classList.add("absent");
+      absent.hidden = false;
+    });
     this.finishButton.addEventListener("click", () => this.finish());
     this.undoButton.addEventListener("click", () => this.undo());
     return [
       this.kindChoice(h("label", {}, "Name of the zone", this.name)),
+      absent,
       h("div", { class: "stage" }, picture, this.canvas),
       this.said,
       h("div", { class: "actions" }, this.finishButton, this.undoButton),
@@ -88,8 +93,8 @@ class AreaEditor {
   /** What they become. */
   private writing(): HTMLElement[] {
     const how =
-      "Click to set corners, and the first one again to finish. Drag a corner to move it. With keys: arrows move the cross, Enter sets a corner, Backspace takes one back.";
-    const paste = `Put this into the configuration in place of the areas of ${this.camera.id}, and start sdmae watch again.`;
+      "Click to set corners, and the first one again to finish. Drag a corner to move it. Undo takes the last step back. With keys: arrows move the cross, Enter sets a corner, Backspace takes a step back.";
+    const paste = `Nothing is changed here: the areas belong into the configuration. Paste what stands below "${this.camera.id}:" into that camera's part of it, in place of its zones, ignore and privacy, and start sdmae watch again.`;
     const copy = h("button", { type: "button", class: "main" }, "Copy");
     copy.addEventListener("click", () => void this.copy());
     return [
@@ -105,7 +110,7 @@ class AreaEditor {
       const radio = h("input", { type: "radio", name: "area-kind", value: kind, checked: kind === this.kind });
       radio.addEventListener("change", () => {
         this.kind = kind;
-        this.sketch.corners = [];
+        this.sketch.clear();
         nameLabel.hidden = kind !== "zone";
         this.show();
       });
@@ -121,8 +126,10 @@ class AreaEditor {
       this.hasCross = false;
       const place = this.placeOf(event);
       this.held = this.sketch.corners.length === 0 ? this.sketch.near(place, NEAR, this.distance) : undefined;
-      if (this.held) canvas.setPointerCapture(event.pointerId);
-      else this.set(place);
+      if (this.held) {
+        this.sketch.remember();
+        canvas.setPointerCapture(event.pointerId);
+      } else this.set(place);
     });
     canvas.addEventListener("pointermove", (event) => {
       this.pointer = this.placeOf(event);
@@ -181,7 +188,7 @@ class AreaEditor {
       return;
     }
     // Two corners of a rectangle on a line, or a polygon that covers nothing.
-    if (kind === "privacy") sketch.corners.pop();
+    if (kind === "privacy") sketch.undo();
     this.show("This area covers nothing.");
   }
 
@@ -206,7 +213,7 @@ class AreaEditor {
     this.yaml.value = areaYaml(this.camera.id, sketch.areas);
     this.said.textContent = news;
     this.finishButton.disabled = sketch.corners.length === 0 || sketch.missing(kind) > 0;
-    this.undoButton.disabled = sketch.corners.length + sketch.areas.length === 0;
+    this.undoButton.disabled = !sketch.canUndo;
     this.list.replaceChildren(...sketch.areas.map((area) => this.item(area)));
     this.draw();
   }
@@ -223,7 +230,7 @@ class AreaEditor {
     const title = area.kind === "zone" ? `zone ${area.name}` : area.kind;
     const remove = h("button", { type: "button", "aria-label": `Remove ${title}` }, "Remove");
     remove.addEventListener("click", () => {
-      this.sketch.areas.splice(this.sketch.areas.indexOf(area), 1);
+      this.sketch.remove(area);
       this.show();
     });
     return h("li", {}, h("i", { "data-kind": area.kind }), h("span", {}, title), remove);

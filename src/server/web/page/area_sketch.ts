@@ -14,10 +14,17 @@ export interface Area {
   corners: Corner[];
 }
 
+/** What a step back leads to. */
+interface Step {
+  areas: Area[];
+  corners: Corner[];
+}
+
 /** Areas that are finished, and the corners of one that is not. */
 export class AreaSketch {
-  readonly areas: Area[];
+  areas: Area[];
   corners: Corner[] = [];
+  private steps: Step[] = [];
 
   /** Begins with the areas of the configuration. */
   constructor({ zones, ignore, privacy }: Pick<CameraState, "zones" | "ignore" | "privacy">) {
@@ -32,6 +39,7 @@ export class AreaSketch {
 
   /** Sets a corner. @returns whether the area needs no more */
   add(kind: AreaKind, corner: Corner): boolean {
+    this.remember();
     this.corners.push(placed(...corner));
     return kind === "privacy" && this.corners.length === 2;
   }
@@ -45,15 +53,41 @@ export class AreaSketch {
   finish(kind: AreaKind, name: string): boolean {
     const { corners } = this;
     if (this.missing(kind) > 0 || areaOf(kind, corners) < LEAST) return false;
+    // A rectangle is finished by its second corner: that is one step.
+    if (kind !== "privacy") this.remember();
     this.areas.push({ kind, name: kind === "zone" ? this.freeName(name) : "", corners });
     this.corners = [];
     return true;
   }
 
-  /** Takes the last corner back, or the last area. */
+  /** Removes an area. */
+  remove(area: Area): void {
+    this.remember();
+    this.areas.splice(this.areas.indexOf(area), 1);
+  }
+
+  /** Gives up the area that is drawn. */
+  clear(): void {
+    this.corners = [];
+    // Its corners may be of another kind than what is drawn next.
+    this.steps = this.steps.filter(({ corners }) => corners.length === 0);
+  }
+
+  /** Whether there is a step to take back. */
+  get canUndo(): boolean {
+    return this.steps.length > 0;
+  }
+
+  /** Takes the last step back: a corner, a finished, moved or removed area. */
   undo(): void {
-    if (this.corners.length > 0) this.corners.pop();
-    else this.areas.pop();
+    const step = this.steps.pop();
+    if (step) Object.assign(this, step);
+  }
+
+  /** Keeps how it is now, for {@link undo}. To be called once before corners are moved. */
+  remember(): void {
+    const areas = this.areas.map((area) => ({ ...area, corners: [...area.corners] }));
+    this.steps.push({ areas, corners: [...this.corners] });
   }
 
   /** The corner nearest to a place that is at most so far away, in the unit of `distance`. */

@@ -28,7 +28,8 @@ export class CameraCard {
     const { id, name } = state;
     this.picture = new LivePicture(id, name, this.heat.canvas);
     this.plot = new LevelPlot(name);
-    const areas = h("button", { type: "button" }, "Areas");
+    const areas = h("button", { type: "button", "aria-label": `Areas of ${name}` }, "Areas");
+    this.threshold.setAttribute("aria-label", `Threshold of ${name}`);
     areas.addEventListener("click", () => editAreas(this.state));
     this.threshold.addEventListener("click", () => void showHistogram(this.state));
     this.element = h(
@@ -98,6 +99,6 @@ function figures({
     ["frames/s", `${fps.toFixed(1)} of ${wantedFps}`],
     ["delay", latency === null ? "\u2013" : `${latency.toFixed(latency < 10 ? 1 : 0)} s`],
     ...(mode === "infrared" ? ([["light", "infrared"]] as [string, string][]) : []),
-    ...(shadow || paused ? ([["alerts", "off"]] as [string, string][]) : []),
+    ...(shadow || paused ? ([["alerts", shadow ? "off (shadow)" : "switched off"]] as [string, string][]) : []),
   ];
 }

@@ -1,24 +1,30 @@
 // An event of the list.
 import { h, named } from "../../../report/web/dom.js";
 import type { CameraEvent } from "../../records.js";
+import type { ListedEvent } from "../api.js";
 import { openDialog } from "./dialog.js";
 import { ask, filePath } from "./server.js";
 import { kindNames, lasting, level, moment } from "./texts.js";
 
-/** An event, as an element that is made again when the event changes. */
-export function eventItem(event: CameraEvent, cameraName: string): HTMLElement {
-  const { id, kind, silent, feedback, peak, threshold, zones, text, reason, start } = event;
+/**
+ * An event, as an element that is made again when the event changes.
+ * @param kept how long clips are kept, for people
+ */
+export function eventItem(event: ListedEvent, cameraName: string, kept: string): HTMLElement {
+  const { id, kind, silent, peak, threshold, zones, text, reason, start } = event;
   const parts = [
     peak && `level ${level(peak.level)}${threshold === undefined ? "" : ` of ${level(threshold)}`}`,
     zones.length > 0 ? zones.join(", ") : undefined,
     text,
     reason,
+    event.deleted ? deletedText(kept) : undefined,
   ].filter((part) => part !== undefined && part !== "");
   const date = new Date(start);
+  const what = `${kindNames[kind]}, ${cameraName}, ${moment(date)}`;
   return h(
     "li",
     { class: "event", "data-id": id, "data-kind": kind, "data-silent": silent === true },
-    snapshotButton(event, cameraName),
+    snapshotButton(event, what, kept),
     h(
       "div",
       { class: "event-words" },
@@ -31,7 +37,7 @@ export function eventItem(event: CameraEvent, cameraName: string): HTMLElement {
       ),
       parts.length > 0 ? h("p", { class: "hint" }, parts.join(" \u00b7 ")) : undefined,
     ),
-    kind === "anomaly" && feedback === undefined ? normalButton(id) : undefined,
+    kind === "anomaly" ? feedbackButton(event, what) : undefined,
   );
 }
 
@@ -47,24 +53,26 @@ function badges({ silent, feedback, end }: CameraEvent): (Node | string)[] {
   ];
 }
 
+const deletedText = (kept: string): string => `the clip was deleted: clips are kept for ${kept}`;
+
 /** The snapshot. A click plays the clip, or shows the snapshot until there is one. */
-function snapshotButton(event: CameraEvent, cameraName: string): HTMLElement {
-  const { snapshot, clip, kind, peak } = event;
-  if (snapshot === undefined) return h("span", { class: "thumb" });
+function snapshotButton(event: ListedEvent, what: string, kept: string): HTMLElement {
+  const { snapshot, clip, peak, deleted } = event;
+  if (deleted) return h("span", { class: "thumb" }, "clip deleted");
+  if (snapshot === undefined && clip === undefined) return h("span", { class: "thumb" }, "no picture");
   // A later peak has another picture.
-  const picture = `${filePath(snapshot)}?${encodeURIComponent(peak?.time ?? "")}`;
-  const what = `${kindNames[kind]}, ${cameraName}, ${moment(new Date(event.start))}`;
+  const picture = snapshot && `${filePath(snapshot)}?${encodeURIComponent(peak?.time ?? "")}`;
   const button = h(
     "button",
     { type: "button", class: "thumb", "aria-label": `${clip === undefined ? "Show" : "Play"} ${what}` },
-    h("img", { src: picture, alt: "", loading: "lazy", width: 160, height: 90 }),
+    picture === undefined ? undefined : h("img", { src: picture, alt: "", loading: "lazy", width: 160, height: 90 }),
     clip === undefined ? undefined : h("i", { class: "play" }),
   );
-  button.addEventListener("click", () => showEvent(event, picture, what));
+  button.addEventListener("click", () => showEvent(clip, picture, what, kept));
   return button;
 }
 
-function showEvent({ clip }: CameraEvent, picture: string, what: string): void {
+function showEvent(clip: string | undefined, picture: string | undefined, what: string, kept: string): void {
   if (clip === undefined) {
     const note = h("p", { class: "hint" }, "There is no clip yet. It comes some seconds after the end of an event.");
     openDialog(what, [h("img", { class: "large", src: picture, alt: what }), note]);
@@ -76,7 +84,12 @@ function showEvent({ clip }: CameraEvent, picture: string, what: string): void {
   const save = h("a", { href: filePath(clip), download: true }, "Save the clip");
   const note = h("p", { class: "hint" }, save);
   video.addEventListener("error", () => {
-    note.replaceChildren("This browser cannot play the clip, or it was deleted: clips go when they are old. ", save);
+    void isGone(filePath(clip)).then((gone) => {
+      if (gone) video.remove();
+      note.replaceChildren(
+        ...(gone ? [`It is too late: ${deletedText(kept)}.`] : ["This browser cannot play the clip. ", save]),
+      );
+    });
   });
   openDialog(what, [video, note], () => {
     // Ends the download.
@@ -85,17 +98,33 @@ function showEvent({ clip }: CameraEvent, picture: string, what: string): void {
   });
 }
 
-function normalButton(id: string): HTMLElement {
+/** Whether the server has no such file. */
+const isGone = (path: string): Promise<boolean> =>
+  fetch(path, { method: "HEAD" }).then(
+    ({ status }) => status === 404,
+    () => false,
+  );
+
+/** Says that an event was a false alarm, or takes that back. */
+function feedbackButton({ id, feedback, deleted }: ListedEvent, what: string): HTMLElement {
+  const isNormal = feedback === "normal";
+  const name = isNormal ? "Undo" : "This is normal";
+  const title = isNormal
+    ? "It was no false alarm: nothing is learnt from it"
+    : `A false alarm${deleted ? "" : ": keeps the clip to learn from"}`;
+  const label = isNormal ? `Undo: ${what}, is normal` : `${name}: ${what}`;
   const button = h(
     "button",
-    { type: "button", class: "is-normal", title: "A false alarm: keeps the clip to learn from" },
-    "This is normal",
+    { type: "button", class: `feedback ${isNormal ? "undo" : "is-normal"}`, title, "aria-label": label },
+    name,
   );
   button.addEventListener("click", () => {
-    button.disabled = true;
+    if (button.hasAttribute("aria-disabled")) return;
+    // A button that is disabled would lose the focus.
+    button.setAttribute("aria-disabled", "true");
     // The stream tells what became of the event.
-    ask(`/api/events/${encodeURIComponent(id)}/normal`, "POST").catch((error: Error) => {
-      button.disabled = false;
+    ask(`/api/events/${encodeURIComponent(id)}/normal`, isNormal ? "DELETE" : "POST").catch((error: Error) => {
+      button.removeAttribute("aria-disabled");
       button.after(h("p", { class: "problem", role: "alert" }, error.message));
     });
   });

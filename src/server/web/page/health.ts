@@ -2,7 +2,7 @@
 import { h, named, section } from "../../../report/web/dom.js";
 import * as format from "../../../report/web/format.js";
 import type { CameraState, WatchState } from "../api.js";
-import { bytes } from "./texts.js";
+import { bytes, keptText, problemLines, waitText } from "./texts.js";
 
 /** The section. */
 export class Health {
@@ -14,9 +14,15 @@ export class Health {
     "aria-label": "Frames of cameras",
   });
   readonly element = section("health", "Health", this.facts, this.table);
+  /** What somebody should look after; it stands above everything. */
+  readonly problems = h("ul", { class: "problems", role: "status", "aria-label": "Problems" });
 
   /** Shows a new state. */
   show(state: WatchState): void {
+    put(
+      this.problems,
+      problemLines(state).map((line) => h("li", {}, named(line))),
+    );
     put(
       this.facts,
       facts(state).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, named(value)))),
@@ -36,7 +42,7 @@ function facts({ engines, ready, queues, storage, problem, versions, time, start
   const free = storage.free === null ? "" : `; ${bytes(storage.free)} free on the disk`;
   return [
     ["engine", ready ? running.join("; ") : "does not score: it starts, or starts again"],
-    ["clips", `${bytes(storage.clips)} of ${bytes(storage.most)}${free}`],
+    ["clips", `${bytes(storage.clips)}, kept for ${keptText(storage)}${free}`],
     ["alerts", queues.length === 0 ? "go nowhere: there are no sinks" : queues.map(queueText).join("; ")],
     ...(problem === null ? [] : ([["events", problem]] as [string, string][])),
     ["running", `for ${format.duration(Math.max(0, time - started) / 1000)}`],
@@ -45,8 +51,7 @@ function facts({ engines, ready, queues, storage, problem, versions, time, start
 }
 
 function queueText({ sink, length, problem }: WatchState["queues"][number]): string {
-  const waiting = length === 0 ? "nothing waits" : `${length} ${length === 1 ? "waits" : "wait"}`;
-  return `${sink}: ${waiting}${problem === null ? "" : ` (${problem})`}`;
+  return `${sink}: ${waitText(length)}${problem === null ? "" : ` (${problem})`}`;
 }
 
 function cameraTable(cameras: readonly CameraState[]): HTMLElement {

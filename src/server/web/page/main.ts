@@ -8,6 +8,7 @@ import { CameraCard } from "./camera_card.js";
 import { EventList } from "./events.js";
 import { Health } from "./health.js";
 import { Connection } from "./server.js";
+import { keptText } from "./texts.js";
 
 const cards = new Map<string, CameraCard>();
 const events = new EventList();
@@ -31,6 +32,7 @@ document.body.prepend(
     {},
     h("header", {}, h("h1", {}, "sdmae watch"), themeToggle()),
     lost,
+    health.problems,
     cameras,
     events.element,
     health.element,
@@ -40,6 +42,7 @@ document.body.prepend(
 function showState(state: WatchState): void {
   cameras.querySelector(".waiting")?.remove();
   events.setCameras(state.cameras);
+  events.setKept(keptText(state.storage));
   for (const camera of state.cameras) {
     let card = cards.get(camera.id);
     if (!card) {

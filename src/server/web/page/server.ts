@@ -3,7 +3,7 @@ import type { EventChange } from "../../records.js";
 import type { FrameMessage, Refusal, WatchState } from "../api.js";
 
 /** Asks for JSON. @throws Error with a line for people */
-export async function ask<T>(path: string, method: "GET" | "POST" = "GET"): Promise<T> {
+export async function ask<T>(path: string, method: "GET" | "POST" | "DELETE" = "GET"): Promise<T> {
   const response = await fetch(path, { method }).catch(() => {
     throw new Error("the server does not answer");
   });

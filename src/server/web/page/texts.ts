@@ -1,7 +1,7 @@
 // Words and numbers of the page.
 import * as format from "../../../report/web/format.js";
 import type { CameraEvent, EventKind } from "../../records.js";
-import type { CameraState } from "../api.js";
+import type { CameraState, WatchState } from "../api.js";
 
 /** Kinds of events as people call them. */
 export const kindNames: Readonly<Record<EventKind, string>> = {
@@ -55,6 +55,29 @@ export function statusText({ status, lastFrame }: Pick<CameraState, "status" | "
       return status;
   }
 }
+
+/** How long clips are kept: "30 days, up to 20.0 GB". */
+export const keptText = ({ days, most }: Pick<WatchState["storage"], "days" | "most">): string =>
+  `${days} ${days === 1 ? "day" : "days"}, up to ${bytes(most)}`;
+
+/** What somebody should look after, a line each. */
+export function problemLines({ ready, cameras, queues, storage, problem }: WatchState): string[] {
+  const { free, reserve } = storage;
+  const offline = cameras.filter(({ status }) => status === "offline");
+  return [
+    ...(problem === null ? [] : [`Events cannot be written: ${problem}`]),
+    ...(ready ? [] : ["Nothing is scored: the engine starts, or starts again."]),
+    ...offline.map(({ name, problem: why }) => `${name} is offline${why === null ? "" : `: ${why}`}`),
+    ...queues.flatMap(({ sink, length, problem: why }) =>
+      why === null ? [] : [`Alerts by ${sink}: ${waitText(length)} (${why})`],
+    ),
+    ...(free !== null && free < reserve ? [`The disk is almost full: no clips are kept below ${bytes(reserve)}.`] : []),
+  ];
+}
+
+/** How many alerts wait for a sink. */
+export const waitText = (length: number): string =>
+  length === 0 ? "nothing waits" : `${length} ${length === 1 ? "waits" : "wait"}`;
 
 /** "learning what is normal: 40 %". */
 export function learningText(share: number): string {

@@ -62,14 +62,42 @@ describe("an area that is drawn", () => {
     ]);
   });
 
-  test("corners are taken back, then areas", () => {
+  test("steps are taken back, one after the other, and never an area of the configuration", () => {
     const sketch = new AreaSketch({ ...none, ignore: [triangle] });
-    sketch.add("zone", [0.5, 0.5]);
+    const configured = structuredClone(sketch.areas);
+    expect(sketch.canUndo).toBe(false);
+    for (const corner of triangle) sketch.add("zone", corner);
+    sketch.finish("zone", "door");
+    const held = sketch.near([0, 0], 0.01, () => 0)!;
+    sketch.remember();
+    sketch.move(held, [0.3, 0.3]);
+    sketch.remove(sketch.areas[0]);
+    expect(sketch.areas.map(({ name }) => name)).toEqual(["door"]);
+    sketch.undo(); // removed
+    sketch.undo(); // moved
+    expect(sketch.areas).toEqual([...configured, { kind: "zone", name: "door", corners: triangle }]);
+    sketch.undo(); // finished
+    expect([sketch.areas, sketch.corners]).toEqual([configured, triangle]);
+    for (let n = 2; n >= 0; n--) {
+      sketch.undo();
+      expect(sketch.corners).toEqual(triangle.slice(0, n));
+    }
+    expect(sketch.canUndo).toBe(false);
     sketch.undo();
-    expect([sketch.corners, sketch.areas.length]).toEqual([[], 1]);
+    expect(sketch.areas).toEqual(configured);
+  });
+
+  test("a rectangle is taken back to its first corner; what was given up does not come back", () => {
+    const sketch = new AreaSketch(none);
+    sketch.add("privacy", [0.1, 0.1]);
+    sketch.add("privacy", [0.2, 0.2]);
+    sketch.finish("privacy", "");
     sketch.undo();
+    expect([sketch.areas, sketch.corners]).toEqual([[], [[0.1, 0.1]]]);
+    sketch.clear();
+    expect(sketch.corners).toEqual([]);
     sketch.undo();
-    expect(sketch.areas).toEqual([]);
+    expect([sketch.areas, sketch.corners, sketch.canUndo]).toEqual([[], [], false]);
   });
 });
 
