@@ -48,6 +48,7 @@ function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: re
     name: own.name ?? id,
     source: own.source,
     record: own.record,
+    checkpoint: set.checkpoint,
     fps: set.fps ?? 10,
     size: set.size,
     hardwareDecoding: set.hardware_decoding ?? "off",
@@ -64,6 +65,7 @@ function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: re
     shadow: set.shadow ?? false,
     enabled: set.enabled ?? true,
     clip: clip(own.clip, defaults.clip),
+    normal: normal(own.normal ?? defaults.normal),
   });
 }
 
@@ -72,6 +74,10 @@ function clip(own: ParsedCamera["clip"], defaults: ParsedCamera["clip"]): Camera
   if ((own ?? defaults) === "off") return undefined;
   const given = [defaults, own].map((one) => (one === "off" ? {} : (one ?? {})));
   return { before: 5, after: 5, ...defined(given[0]), ...defined(given[1]) };
+}
+
+function normal(given: ParsedCamera["normal"]): CameraConfig["normal"] {
+  return given === "off" ? undefined : { minutes: given?.minutes ?? 60 };
 }
 
 function sinks(parsed: readonly ParsedSink[], ids: readonly string[]): SinkConfig[] {
