@@ -639,7 +639,7 @@ const openFolders = new Set<string>();
  * @returns what ends the lock
  * @throws InputError if a process that lives has the log open
  */
-async function takeLock(folder: string): Promise<() => Promise<void>> {
+export async function takeLock(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, "lock");
   const real = await realpath(folder);
   if (openFolders.has(real)) throw inUse(folder, process.pid);

@@ -10,6 +10,7 @@ import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { changeKnown, type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import type { NormalState } from "./camera/learner.js";
+import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
@@ -420,6 +421,8 @@ export class Supervisor {
     const { data, keep, reserve } = this.config;
     const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
     this.clipBytes = bytes;
+    const oldest = Date.now() - 86_400_000 * keep.days;
+    for (const { config } of this.cameras) await removeKept(normalFolder(data, config.id), oldest);
     if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
   }
 }

@@ -1,4 +1,5 @@
 // Keeps pieces of normal video from a camera's recording, for `sdmae learn`, spread over a day.
+// People's own clips beside them stay.
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolder } from "../../node/files/atomic.js";
@@ -137,6 +138,13 @@ export class NormalKeeper {
 }
 
 type RecordedStretch = Parameters<Recorder["clip"]>[1];
+
+/** Deletes pieces that were kept before a time, in milliseconds since 1970. */
+export async function removeKept(folder: string, before: number): Promise<void> {
+  for (const name of await keptIn(folder)) {
+    if (keptTime(name) < before) await rm(join(folder, name), { force: true }).catch(() => {});
+  }
+}
 
 /** Names of the pieces that a keeper has made, the oldest first. */
 async function keptIn(folder: string): Promise<string[]> {

@@ -41,6 +41,9 @@ function defined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as T;
 }
 
+/** A camera of which only its id is known, with all defaults and no source. */
+export const usualCamera = (id: string): CameraConfig => camera(id, { source: "" }, {}, []);
+
 function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: readonly string[]): CameraConfig {
   const set = { ...defaults, ...own };
   return defined({

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { expect, test } from "vitest";
-import { type KeeperOptions, NormalKeeper } from "../../../src/server/camera/normal_keeper.js";
+import { type KeeperOptions, NormalKeeper, removeKept } from "../../../src/server/camera/normal_keeper.js";
 import { scratchPerTest } from "../../support/folders.js";
 
 const at = scratchPerTest();
@@ -110,4 +110,13 @@ test("nothing is held while nothing is recorded, and an interruption ends it", a
   camera.keeper.interrupt();
   camera.keeper.interrupt();
   expect(camera.calls).toEqual(["hold 1 0", "release"]);
+});
+
+test("pieces are deleted by their age, and what people marked stays", async () => {
+  mkdirSync(at("normal"));
+  const names = ["20201130T142941008-front-c6a1fa.mp4", "kept-20261130T142941.mkv", "kept-20261201T142941.mkv"];
+  for (const name of names) writeFileSync(at("normal", name), "");
+  await removeKept(at("normal"), start + 1);
+  expect(readdirSync(at("normal")).sort()).toEqual([names[0], names[2]]);
+  await removeKept(at("none"), start);
 });
