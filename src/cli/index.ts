@@ -13,6 +13,7 @@ import { eventsCommand } from "./commands/events.js";
 import { exportCheckpointCommand } from "./commands/export_checkpoint.js";
 import { exportOnnxCommand } from "./commands/export_onnx.js";
 import { extractGradientsCommand } from "./commands/extract_gradients.js";
+import { learnCommand } from "./commands/learn.js";
 import { makeSceneCommand } from "./commands/make_scene.js";
 import { scoreCommand } from "./commands/score.js";
 import { trainCommand } from "./commands/train.js";
@@ -26,6 +27,7 @@ const commands: Record<string, () => Command> = {
   score: scoreCommand,
   watch: watchCommand,
   events: eventsCommand,
+  learn: learnCommand,
   calibrate: calibrateCommand,
   eval: evalCommand,
   train: trainCommand,

@@ -53,14 +53,15 @@ export async function watch(
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
 async function checkFiles(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
   await readCheckpoint([checkpointOf(config, checkpoint)]);
-  for (const { source, record } of enabledCameras(config)) {
+  for (const { source, record, checkpoint: own } of enabledCameras(config)) {
+    if (own !== undefined) await readCheckpoint([own]);
     await checkFile(source);
     if (record !== undefined) await checkFile(record);
   }
 }
 
 /** The model's file: as the command line says, else the configuration, else the bundled one. */
-const checkpointOf = (config: WatchConfig, given: string | undefined): string =>
+export const checkpointOf = (config: Pick<WatchConfig, "checkpoint">, given: string | undefined): string =>
   given ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
 
 /** What {@link watchWith} takes from the command line. */
@@ -139,15 +140,21 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
   for (const source of sources) await checkFile(source);
-  const read = await inLines(async () =>
-    file === undefined ? configOf(sources) : readConfig(file, (text) => void parseSchedule(text)),
-  );
+  const read = await (file === undefined ? inLines(async () => configOf(sources)) : readWatchConfig(file));
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
     return threshold === undefined || isGiven ? camera : { ...camera, threshold: { day: threshold } };
   });
   const web = port === undefined ? read.web : { ...(read.web ?? { host: "127.0.0.1" }), port };
   return { ...read, cameras, ...(data !== undefined && { data }), ...(web && { web }) };
+}
+
+/**
+ * Reads a configuration file. Prints all its problems but the last one.
+ * @throws InputError with the last one
+ */
+export function readWatchConfig(file: string): Promise<WatchConfig> {
+  return inLines(() => readConfig(file, (text) => void parseSchedule(text)));
 }
 
 /**

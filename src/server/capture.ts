@@ -164,11 +164,13 @@ class Connection {
   }
 }
 
+/** The filters that black regions out. */
+export const privacyFilters = (privacy: readonly RelativeBox[]): string[] =>
+  privacy.map((box) => `drawbox=x=iw*${box.x}:y=ih*${box.y}:w=iw*${box.width}:h=ih*${box.height}:color=black:t=fill`);
+
 function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefix: string): string[] {
   const { fps, width, height, privacy = [], segments, hardwareDecoding = "off", keyFramesOnly = false } = options;
-  const boxes = privacy.map(
-    (box) => `drawbox=x=iw*${box.x}:y=ih*${box.y}:w=iw*${box.width}:h=ih*${box.height}:color=black:t=fill`,
-  );
+  const boxes = privacyFilters(privacy);
   // With privacy regions the packets of the stream must not be kept.
   const copies = segments !== undefined && boxes.length === 0;
   const encodes = segments !== undefined && !copies;

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { InputError } from "../errors.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
+import { normalFolder } from "./camera/normal_video.js";
 import type { CameraEvent, EventChange } from "./records.js";
 
 /** Takes feedback, and remembers it for changes that come later. */
@@ -48,7 +49,7 @@ export class Feedback {
   }
 
   private copyOf({ camera, id, clip }: CameraEvent): string {
-    return join(this.data, "cameras", basename(camera), "normal", basename(clip ?? `${id}.mp4`));
+    return join(normalFolder(this.data, basename(camera)), basename(clip ?? `${id}.mp4`));
   }
 
   private async keepClip(event: CameraEvent): Promise<void> {

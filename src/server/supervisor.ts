@@ -1,20 +1,22 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
 import { join } from "node:path";
-import { comparable, type ScoreSettings, scoreSettings } from "../detector/settings.js";
+import { comparable } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
-import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
-import { type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
+import { changeKnown, type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import type { NormalState } from "./camera/learner.js";
+import { removeKept } from "./camera/normal_keeper.js";
+import { normalFolder } from "./camera/normal_video.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
 import { Feedback } from "./feedback.js";
+import { type Model, Models, sizeOf } from "./models.js";
 import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
 import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
@@ -26,6 +28,8 @@ export interface SupervisorOptions {
   detector?: EngineSetup["detector"];
   play?: PlayOptions;
   engine?: EngineOptions;
+  /** Seconds between looks for models that were learnt; for tests. */
+  lookAtModels?: number;
 }
 
 /** What happens, for the terminal, the page and metrics. */
@@ -46,6 +50,8 @@ const LOOK_AT_CLIPS = 60;
 const REPORT_STATE = 2;
 /** Seconds between copies of what cameras have learnt. */
 const REMEMBER = 60;
+/** Seconds between looks for models that were learnt. */
+const LOOK_AT_MODELS = 10;
 
 /** A camera, and where its frames go. */
 interface Watched {
@@ -53,6 +59,10 @@ interface Watched {
   engine: () => Engine | undefined;
   /** Its position among the cameras of its engine. */
   index: number;
+  size: { width: number; height: number };
+  model: Model;
+  /** The engine of another model, which the camera gets once it is ready. */
+  next?: { model: Model; engine: Engine };
 }
 
 /** Everything that watches. */
@@ -70,22 +80,24 @@ export class Supervisor {
   private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
   private hasRoom = true;
+  private isEnding = false;
   private readonly stop = new AbortController();
 
   private constructor(
     readonly config: WatchConfig,
     readonly log: EventLog,
-    private readonly settings: ScoreSettings,
+    private readonly models: Models,
+    chosen: ReadonlyMap<CameraConfig, Model>,
     private readonly options: SupervisorOptions,
     private readonly listener: SupervisorListener,
   ) {
     this.feedback = new Feedback(config.data, (camera, line) => listener.onNotice?.("warn", camera, line));
-    this.watched = enabledCameras(config).map((camera) => this.watch(camera, sizeOf(camera, settings)));
+    this.watched = [...chosen].map(([camera, model]) => this.watch(camera, model));
     this.cameras = this.watched.map(({ camera }) => camera);
   }
 
   /**
-   * Opens the data folder and reads the checkpoint. Nothing runs yet.
+   * Opens the data folder and reads the models. Nothing runs yet.
    * @throws InputError if something of it cannot be used, or another process watches with this
    * folder
    */
@@ -94,15 +106,18 @@ export class Supervisor {
     options: SupervisorOptions,
     listener: SupervisorListener = {},
   ): Promise<Supervisor> {
-    const { detector = {}, checkpoint: paths } = options;
-    const checkpoint = await readCheckpoint([...paths], detector.heads);
-    const settings = scoreSettings(checkpoint, detector);
-    enabledCameras(config);
+    const { detector = {}, checkpoint } = options;
+    const cameras = enabledCameras(config);
+    const models = await Models.open({ data: config.data, cameras }, checkpoint, detector, (camera, line) =>
+      listener.onNotice?.("warn", camera, line),
+    );
+    const chosen = new Map<CameraConfig, Model>();
+    for (const camera of cameras) chosen.set(camera, await models.of(camera));
     await makeFolder(config.data);
     const onWarning = (line: string) => listener.onNotice?.("warn", "events", line);
     const log = await EventLog.open(join(config.data, "events"), { onWarning });
     try {
-      return new Supervisor(config, log, settings, options, listener);
+      return new Supervisor(config, log, models, chosen, options, listener);
     } catch (error) {
       await log.close();
       throw error;
@@ -146,15 +161,19 @@ export class Supervisor {
     const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
     const learning = setInterval(() => void this.rememberAll(), 1000 * REMEMBER);
+    const models = setInterval(() => void this.lookAtModels(), 1000 * (this.options.lookAtModels ?? LOOK_AT_MODELS));
     try {
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
     } finally {
       clearInterval(disk);
       clearInterval(states);
       clearInterval(learning);
+      clearInterval(models);
+      this.isEnding = true;
       this.reportStates(sinks);
       await this.rememberAll();
-      await Promise.all(this.engines.map((engine) => engine.close()));
+      const coming = this.watched.flatMap(({ next }) => (next ? [next.engine] : []));
+      await Promise.all([...this.engines, ...coming].map((engine) => engine.close()));
     }
     if (this.failure) throw this.failure;
   }
@@ -176,9 +195,10 @@ export class Supervisor {
     await this.log.close();
   }
 
-  private watch(config: CameraConfig, size: { width: number; height: number }): Watched {
+  private watch(config: CameraConfig, model: Model): Watched {
     const { listener } = this;
-    const watched: Watched = { engine: () => undefined, index: 0, camera: undefined! };
+    const size = sizeOf(config, model);
+    const watched: Watched = { engine: () => undefined, index: 0, size, model, camera: undefined! };
     const host = {
       ...{ data: this.config.data, size, newId: newEventId },
       send: (frame: { number: number; data: Uint8Array }) =>
@@ -235,56 +255,111 @@ export class Supervisor {
     }
   }
 
-  /** An engine for the cameras of each frame size. */
+  /** An engine for the cameras of each model and frame size. */
   private startEngines(): void {
-    const bySize = new Map<string, Watched[]>();
+    const groups = new Map<string, Watched[]>();
     for (const watched of this.watched) {
-      const { width, height } = sizeOf(watched.camera.config, this.settings);
-      const key = `${width}x${height}`;
-      bySize.set(key, [...(bySize.get(key) ?? []), watched]);
+      const { size, model } = watched;
+      if (this.models.isLearnt(model)) this.tellModel(watched);
+      const key = `${model.hash} ${size.width}x${size.height}`;
+      groups.set(key, [...(groups.get(key) ?? []), watched]);
     }
-    for (const group of bySize.values()) this.startEngine(group);
+    for (const group of groups.values()) {
+      const engine = this.startEngine(group, group[0].model);
+      this.engines.push(engine);
+      for (const [index, watched] of group.entries()) Object.assign(watched, { engine: () => engine, index });
+    }
   }
 
-  private startEngine(group: readonly Watched[]): void {
+  private startEngine(group: readonly Watched[], { paths }: Model): Engine {
     const { listener } = this;
-    const { checkpoint, detector = {}, engine: engineOptions } = this.options;
-    const size = sizeOf(group[0].camera.config, this.settings);
+    const { detector = {}, engine: engineOptions } = this.options;
     const cameras = group.map(({ camera }) => camera.config.id);
-    const setup = { checkpoint, cameras, ...size, detector };
-    const engine = new Engine(
+    const setup = { checkpoint: paths, cameras, ...group[0].size, detector };
+    const engine: Engine = new Engine(
       setup,
       {
         onReady: (facts) => void this.engineReady(engine, facts, group),
-        onScore: (score) => group[score.camera]?.camera.score(score),
+        onScore: (score) => {
+          const watched = group[score.camera];
+          if (watched?.engine() === engine) watched.camera.score(score);
+        },
         onNotice: (line) => listener.onNotice?.("info", "engine", line),
         onLost: (why, final) => this.engineLost(engine, why, final, group),
       },
       engineOptions,
     );
-    this.engines.push(engine);
-    for (const [index, watched] of group.entries()) Object.assign(watched, { engine: () => engine, index });
+    return engine;
   }
 
   private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
-    this.facts.set(engine, facts);
     this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
-    for (const watched of group) {
-      const { camera } = watched;
-      const { id } = camera.config;
-      const known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown): Known => {
-        this.listener.onNotice?.("warn", id, reasonOf(error));
-        return {};
-      });
-      camera.ready(facts.settings, known);
+    const mine = group.filter(({ engine: of, next }) => of() === engine || next?.engine === engine);
+    const known = await Promise.all(mine.map((watched) => this.knownOf(watched, facts)));
+    // From here on at once, so that nothing that was learnt is kept under another model.
+    this.facts.set(engine, facts);
+    for (const [i, watched] of mine.entries()) {
+      const { camera, next } = watched;
+      const isNext = next?.engine === engine;
+      if (isNext) this.moveTo(watched, next);
+      camera.ready(facts.settings, known[i], isNext ? "the camera has another model" : undefined);
       if (camera.decisions.threshold !== undefined) continue;
-      this.listener.onNotice?.("info", id, "learns what is normal; no anomalies for ten minutes of scored video");
+      const line = "learns what is normal; no anomalies for ten minutes of scored video";
+      this.listener.onNotice?.("info", camera.config.id, line);
+    }
+  }
+
+  /** What was learnt with an engine's model and settings. */
+  private async knownOf(watched: Watched, facts: EngineFacts): Promise<Known> {
+    await this.remember(watched);
+    const [folder, by] = [this.folderOf(watched.camera), scoredBy(facts)];
+    try {
+      await changeKnown(folder, by);
+      return await readKnown(folder, by);
+    } catch (error) {
+      this.listener.onNotice?.("warn", watched.camera.config.id, reasonOf(error));
+      return {};
+    }
+  }
+
+  /** Gives a camera to the engine of another model, and ends engines that no camera uses. */
+  private moveTo(watched: Watched, { model, engine }: NonNullable<Watched["next"]>): void {
+    Object.assign(watched, { model, engine: () => engine, index: 0, next: undefined });
+    this.engines.push(engine);
+    this.tellModel(watched);
+    const idle = this.engines.filter((one) => this.watched.every(({ engine: of }) => of() !== one));
+    for (const one of idle) {
+      this.engines.splice(this.engines.indexOf(one), 1);
+      this.facts.delete(one);
+      void one.close();
+    }
+  }
+
+  private tellModel({ camera, model: { paths, hash } }: Watched): void {
+    this.listener.onNotice?.("info", camera.config.id, `uses the model ${paths.join(" and ")} (${hash.slice(0, 8)})`);
+  }
+
+  /** Starts the engine of a model that was learnt since the last look. */
+  private async lookAtModels(): Promise<void> {
+    for (const watched of this.watched) {
+      const { camera, next, model: present } = watched;
+      const model = await this.models.of(camera.config);
+      if (model.hash === (next?.model ?? present).hash || this.isEnding) continue;
+      watched.next = undefined;
+      void next?.engine.close();
+      if (model.hash !== present.hash) watched.next = { model, engine: this.startEngine([watched], model) };
     }
   }
 
   private engineLost(engine: Engine, why: string, final: boolean, group: readonly Watched[]): void {
     this.facts.delete(engine);
-    for (const { camera } of group) camera.decisions.blind();
+    const next = group.find((watched) => watched.next?.engine === engine);
+    if (next && final) {
+      next.next = undefined;
+      this.listener.onNotice?.("warn", next.camera.config.id, `the new model is not used: ${why}`);
+      return;
+    }
+    for (const watched of group) if (watched.engine() === engine) watched.camera.decisions.blind();
     this.listener.onNotice?.("error", "engine", final ? why : `${why}; it starts again`);
     if (!final) return;
     this.failure = new Error(why);
@@ -345,6 +420,8 @@ export class Supervisor {
     const { data, keep, reserve } = this.config;
     const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
     this.clipBytes = bytes;
+    const oldest = Date.now() - 86_400_000 * keep.days;
+    for (const { config } of this.cameras) await removeKept(normalFolder(data, config.id), oldest);
     if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
   }
 }
@@ -354,11 +431,6 @@ export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
   const enabled = cameras.filter((camera) => camera.enabled);
   if (enabled.length === 0) throw new InputError("no camera is enabled");
   return enabled;
-}
-
-/** Frames are twice as large as the network's input, unless the configuration says otherwise. */
-function sizeOf({ size }: CameraConfig, settings: ScoreSettings): { width: number; height: number } {
-  return size ?? { width: 2 * settings.size.width, height: 2 * settings.size.height };
 }
 
 /** What learnt levels hold for. */

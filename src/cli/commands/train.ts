@@ -1,31 +1,25 @@
-import { readFile, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
-import { openTrainingCheckpoint, type TrainingCheckpoint } from "../../checkpoint/training_checkpoint.js";
 import { knownTotal } from "../../counted.js";
 import { type Dataset, type DatasetVideo, measuredOn, withReadLabels } from "../../data/dataset.js";
 import { sceneCollection } from "../../data/scene/dataset.js";
 import { isOfErrors } from "../../detector/frame_score.js";
 import { InputError } from "../../errors.js";
 import type { BenchmarkName } from "../../eval/benchmarks.js";
-import type { Gpu } from "../../gpu/gpu.js";
-import { openNodeGpu } from "../../node/adapters/gpu.js";
 import { layoutNames, openDataset } from "../../node/datasets/index.js";
 import { Detector } from "../../node/detector.js";
-import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
+import { writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath, readCalibration } from "../../node/files/calibration_file.js";
-import { readCheckpoint, readCheckpointFile } from "../../node/files/checkpoint_file.js";
-import { oneLine, printable, reasonOf } from "../../node/files/messages.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { oneLine } from "../../node/files/messages.js";
 import { packageFile } from "../../node/files/package_files.js";
-import { train } from "../../node/train.js";
 import { support } from "../../report/calibration/texts.js";
 import { epochName } from "../../report/training/best.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
 import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
-import { DivergedError } from "../../train/progress.js";
-import { checkCanResume, parseTraining } from "../../train/run_checkpoint.js";
-import type { TrainOptions, TrainResult } from "../../train/trainer.js";
+import { checkCanResume } from "../../train/run_checkpoint.js";
+import type { TrainResult } from "../../train/trainer.js";
 import { checkAnomalies } from "../../train/training_set.js";
 import { checkLengths } from "../../watch/calibration.js";
 import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
@@ -47,15 +41,13 @@ import {
   type Measured,
   measuredBefore,
   type Rating,
-  Run,
   ratingWords,
-  settingsName,
 } from "../outputs/train_run.js";
 import { thresholdLine } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
-import { Interrupted, interruptible } from "../terminal/interrupt.js";
-import { messageOf } from "../terminal/message.js";
+import { interruptible } from "../terminal/interrupt.js";
 import { percent } from "../terminal/table.js";
+import { exists, openRun, type Plan, runTraining, type WithinRun } from "../training.js";
 
 /**
  * `train --dataset NAME --root DIR --out RUN`: trains both stages, with all files in the folder
@@ -190,16 +182,6 @@ async function small(usual: TrainingConfig, { train }: Dataset): Promise<Trainin
   return smallTraining(usual, await train[0].open());
 }
 
-/** What a run needs, all of it checked. */
-interface Plan {
-  source: DataSource;
-  dataset: Dataset;
-  config: TrainingConfig;
-  resume: Resumed | undefined;
-  /** Weights to start from. */
-  init: Checkpoint["weights"] | undefined;
-}
-
 /**
  * Reads data, settings and checkpoints. Writes nothing, so that a command that cannot work leaves a
  * run's page and log as they are.
@@ -212,7 +194,9 @@ async function planRun(
   signal: AbortSignal,
 ): Promise<Plan> {
   const { out } = options;
-  const resume = options.resume ? await openRun(out) : undefined;
+  const resume = options.resume
+    ? await openRun(out, (best) => `a new run can start from the best teacher: --init ${oneLine(best)}`)
+    : undefined;
   if (!resume) await refuseRun(out);
   const source = resume ? resumedSource(resume.source, options) : dataSource(options);
   // The preset depends on the layout; the scene's size depends on the preset.
@@ -245,7 +229,8 @@ async function trainRun(
   const say = (line: string) => {
     if (!quiet) process.stderr.write(`${line}\n`);
   };
-  const { source, dataset, config, resume, init } = await planRun(options, isGiven, say, signal);
+  const plan = await planRun(options, isGiven, say, signal);
+  const { source, dataset, config, resume } = plan;
   if (resume?.progress.finished && resume.progress.epoch >= config.epochs) {
     say(`${oneLine(out)} is finished already`);
     const { best, bestStudent } = resume.progress;
@@ -255,58 +240,20 @@ async function trainRun(
     return;
   }
   for (const warning of warnings(source, dataset, config)) say(`warning: ${warning}`);
-  const gpu = await openNodeGpu({ ...deviceOf(options), onNotice: say });
-  let run: Run | undefined;
-  signal.addEventListener("abort", () => {
-    if (!run?.comparesMaskings) say("stopping after the current step, to save it; Ctrl-C again stops at once");
-  });
-  let made = false;
-  let threshold: readonly string[] = config.validation.select === "validation" ? [noClipKept] : [];
-  try {
-    made = !resume && (await makeFolder(out, `--out ${oneLine(out)}`));
-    say(summary(config));
-    const opened = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
-    run = opened;
-    const result = await train(config, dataset, {
-      gpu,
-      init,
-      signal,
-      // It may name files, whose names are not trusted.
-      onNotice: (line) => say(printable(line)),
-      framesFolder: out,
-      datasetName: dataset.layout,
-      saveEvery: options.saveEvery,
-      memory: {
-        ...(options.memory && { activations: options.memory * 2 ** 20 }),
-        ...(options.frameMemory && { frames: options.frameMemory * 2 ** 20 }),
+  let threshold: readonly string[] = plan.config.validation.select === "validation" ? [noClipKept] : [];
+  const { result, measured } = await runTraining(
+    plan,
+    {
+      ...{ out, name: `--out ${oneLine(out)}`, device: deviceOf(options), quiet, say, saveEvery: options.saveEvery },
+      ...{ memory: options.memory, frameMemory: options.frameMemory, again: "continue with --resume" },
+      words: (found, figures) => finalWords(found, config, figures),
+      onKept: async (clips, within) => {
+        threshold = await calibrateKept(clips, join(out, "model.safetensors"), within, signal);
       },
-      ...(resume && { resume: resume.from }),
-      ...run.callbacks(),
-      onKept: async (clips) => {
-        threshold = await calibrateKept(clips, join(out, "model.safetensors"), { gpu, run: opened }, signal);
-      },
-    });
-    run.logWays(result);
-    const measured = run.measured();
-    await run.end("done", finalWords(result, config, measured));
-    printResult(out, config, result, measured, threshold);
-  } catch (error) {
-    const why = describe(error, run, resume !== undefined);
-    await run?.end(error instanceof Interrupted ? "stopped" : "failed", why);
-    if (error instanceof Interrupted) say(why);
-    if (error instanceof DivergedError) {
-      const good = run?.savedStep
-        ? `the last good checkpoint is ${join(out, latestName)}, of step ${run.savedStep}`
-        : "no checkpoint was written yet";
-      throw new Error(`${error.message}; ${good}`);
-    }
-    throw error;
-  } finally {
-    await run?.close();
-    if (run?.isEmpty && !resume) await run.remove(made);
-    if (!run && made) await rmdir(out).catch(() => undefined);
-    gpu.close();
-  }
+    },
+    signal,
+  );
+  printResult(out, config, result, measured, threshold);
 }
 
 const thresholdAdvice = "`sdmae calibrate` makes one from more normal video";
@@ -320,7 +267,7 @@ const noClipKept = `no threshold: no clip was kept apart; ${thresholdAdvice}`;
 async function calibrateKept(
   clips: readonly DatasetVideo[],
   model: string,
-  { gpu, run }: { gpu: Gpu; run: Run },
+  { gpu, run }: WithinRun,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const sources = await Promise.all(clips.map((clip) => clip.open()));
@@ -396,39 +343,6 @@ function warnings(
   ];
 }
 
-/** A run's settings in one line. */
-function summary({
-  model,
-  size,
-  batch,
-  epochs,
-  teacherEpochs,
-  optimizer,
-  anomalies,
-  anomalyShare,
-  precision,
-}: TrainingConfig): string {
-  const share = anomalies === "none" ? 0 : anomalyShare;
-  const students = epochs - teacherEpochs;
-  return (
-    `${size.height}x${size.width}, patch ${model.patch}, widths ${model.encoderWidth} and ${model.decoderWidth}; batch ${batch}, learning rate ${optimizer.learningRate}, ` +
-    `${precision === "mixed" ? "float16 activations, " : ""}epochs: ${teacherEpochs} of the teacher, ${students > 0 ? `${students} of the student` : "none of the student (it is not trained)"}; ${Math.round(100 * share)} % of the samples abnormal${share > 0 ? ` (${anomalies})` : ""}`
-  );
-}
-
-/** Why a run ended before it was finished, and how to continue. */
-function describe(error: unknown, run: Run | undefined, resumed: boolean): string {
-  if (!(error instanceof Interrupted)) return messageOf(error);
-  if (run?.comparesMaskings)
-    return `stopped while maskings were compared; all epochs are saved at step ${run.savedStep}, --resume begins the comparison again`;
-  if (!run?.savedStep)
-    return resumed ? "stopped; the run is as it was, continue with --resume" : "stopped before anything was saved";
-  const model = run.hasModel
-    ? ""
-    : `; without a test there is no model.safetensors yet, but ${latestName} can be scored`;
-  return `saved at step ${run.savedStep}; continue with --resume${model}`;
-}
-
 /** Prints what a run led to. */
 function printResult(
   out: string,
@@ -482,61 +396,8 @@ function finalWords(
   return words.join("; ");
 }
 
-/** A run that is continued. */
-interface Resumed {
-  source: DataSource;
-  config: TrainingConfig;
-  progress: ReturnType<typeof parseTraining>["progress"];
-  from: NonNullable<TrainOptions["resume"]>;
-}
-
 /** @throws InputError if a new run would overwrite another one */
 async function refuseRun(out: string): Promise<void> {
   if (await exists(join(out, latestName)))
     throw new InputError(`${oneLine(out)} holds a run already: continue it with --resume, or choose another folder`);
-}
-
-/** @throws InputError for a damaged file; names the best teacher if there is one */
-async function readLatest(out: string): Promise<TrainingCheckpoint> {
-  const path = join(out, latestName);
-  try {
-    return openTrainingCheckpoint(await readCheckpointFile(path));
-  } catch (error) {
-    const best = join(out, "checkpoint-best.safetensors");
-    if (!(error instanceof InputError) || !(await exists(best))) throw error;
-    throw new InputError(`${error.message}; a new run can start from the best teacher: --init ${oneLine(best)}`);
-  }
-}
-
-/** Reads a run to continue. @throws InputError if there is none */
-async function openRun(out: string): Promise<Resumed> {
-  const path = (name: string) => join(out, name);
-  if (!(await exists(path(latestName))))
-    throw new InputError(
-      `${oneLine(out)} holds no run to continue: it has no ${latestName}; start one without --resume`,
-    );
-  const latest = await readLatest(out);
-  const { config, progress } = parseTraining(latest.training, path(latestName));
-  const other = async (name: string) => ((await exists(path(name))) ? readCheckpoint([path(name)]) : undefined);
-  const best = progress.best ? await other("checkpoint-best.safetensors") : undefined;
-  const bestStudent = progress.bestStudent ? await other("checkpoint-best-student.safetensors") : undefined;
-  const from = { latest, ...(best && { best }), ...(bestStudent && { bestStudent }) };
-  return { source: await readSource(path(settingsName)), config, progress, from };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function readSource(path: string): Promise<DataSource> {
-  try {
-    const { data } = JSON.parse(await readFile(path, "utf8")) as { data: DataSource };
-    if (!data.scene && typeof data.root !== "string") throw new Error("no data set is named");
-    return data;
-  } catch (error) {
-    throw new InputError(`${oneLine(path)} does not say what the run was trained on (${reasonOf(error)})`);
-  }
 }

@@ -323,7 +323,7 @@ function measuredIn(entries: readonly LogEntry[]): Measured {
 }
 
 /** A rating without labels, as the log keeps it. */
-export type Rating = Pick<ValidationEntry, "auc" | "found" | "worst" | "kinds" | "way">;
+export type Rating = Pick<ValidationEntry, "figure" | "auc" | "found" | "worst" | "kinds" | "way">;
 
 /** A rating without labels in one line. */
 export function ratingWords({ auc, found, worst, kinds, way }: Rating): string {

@@ -14,6 +14,8 @@ import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
 import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
+import { NormalKeeper } from "./normal_keeper.js";
+import { normalFolder } from "./normal_video.js";
 import { Recorder } from "./recorder.js";
 
 /** What a camera needs of the process around it. */
@@ -67,6 +69,10 @@ const GAP = 1000;
 const GOOD = 60;
 /** Seconds between looks for room on a full disk. */
 const LOOK_FOR_ROOM = 10;
+/** Seconds since the last score after which nobody knows whether the video is normal. */
+const SCORED = 5;
+/** Seconds between an event and normal video, besides how long an anomaly takes to be one. */
+const FROM_EVENT = 10;
 /** Seconds without any change of the picture after which the stream is frozen. */
 const FROZEN = 20;
 
@@ -103,6 +109,9 @@ export class Camera {
   /** Ids of events that have a snapshot. */
   private readonly snapshots = new Set<string>();
   private recorder: Recorder | undefined;
+  private normal: NormalKeeper | undefined;
+  /** When the last score came. */
+  private scored = Number.NEGATIVE_INFINITY;
   private connection = 0;
   private number = 0;
   /** Whether the engine took the last frame. */
@@ -143,6 +152,7 @@ export class Camera {
         this.host.warn(`nothing is recorded: ${reasonOf(error)}`);
         return undefined;
       });
+      this.normal = await this.openKeeper();
     }
     const { record } = this.config;
     const ended = new AbortController();
@@ -161,8 +171,18 @@ export class Camera {
     this.decisions.close(this.now);
     ended.abort();
     await recording;
+    await this.normal?.close();
     await this.keeping;
     await Promise.all(this.clips);
+  }
+
+  private async openKeeper(): Promise<NormalKeeper | undefined> {
+    const { recorder, host, clock, config } = this;
+    const { id, normal, minimum } = config;
+    if (!recorder || !normal) return undefined;
+    const folder = normalFolder(host.data, id);
+    const warn = (line: string) => host.warn(line);
+    return NormalKeeper.open({ recorder, folder, ...normal, margin: FROM_EVENT + minimum, warn, clock });
   }
 
   private get now(): FrameTime {
@@ -228,9 +248,16 @@ export class Camera {
     return this.recorded && { connection: this.recorded.connection, time: steady - this.recorded.first };
   }
 
-  /** The engine is ready. @param known what was learnt with this model and these settings */
-  ready(settings: ScoreSettings, known: Known): void {
-    this.decisions.ready(settings, known);
+  /**
+   * The engine is ready.
+   * @param known what was learnt with this model and these settings
+   * @param why an anomaly that goes on ends
+   */
+  ready(settings: ScoreSettings, known: Known, why?: string): void {
+    // The engine has none of the frames before.
+    this.number += GAP;
+    this.decisions.gap(this.number);
+    this.decisions.ready(settings, known, why);
   }
 
   /** Takes in a frame's score. */
@@ -243,6 +270,7 @@ export class Camera {
     }
     if (arrival !== undefined) this.latency = this.clock.steady() - arrival;
     this.counts.scored++;
+    this.scored = this.clock.steady();
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
@@ -303,6 +331,7 @@ export class Camera {
       if (!signal.aborted) this.decisions.lost(why, clock.steady() - this.seen, this.now);
       return why;
     } finally {
+      this.normal?.interrupt();
       if (isRecorded) recorder.disconnect();
     }
   }
@@ -324,6 +353,8 @@ export class Camera {
     this.counts.frames++;
     const number = this.number++;
     this.decisions.frame(data, host.size, number, time);
+    const isKnown = this.seen - this.scored < SCORED;
+    this.normal?.frame(this.recordedAt(time), isKnown && this.decisions.isQuiet && host.canRecord());
     this.arrivals.set(number, this.seen);
     const wasSent = this.isSent;
     this.isSent = host.send({ number, data });

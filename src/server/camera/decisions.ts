@@ -139,6 +139,11 @@ export class Decisions {
     return event !== undefined && !event.silent;
   }
 
+  /** Whether no event goes on. */
+  get isQuiet(): boolean {
+    return this.open.size === 0;
+  }
+
   /** Share of the first learning that is done, 0…1; 1 if there is a threshold. */
   get learning(): number {
     if (this.threshold !== undefined) return 1;
@@ -158,14 +163,16 @@ export class Decisions {
   /**
    * The engine runs with these settings from now on.
    * @param known what was learnt before, with this model and these settings
+   * @param why an anomaly that goes on ends
    */
-  ready(settings: ScoreSettings, known: Known = {}): void {
+  ready(settings: ScoreSettings, known: Known = {}, why = "the engine was started again"): void {
     this.settings = settings;
+    this.masks = undefined;
     this.before = known;
     this.learners.clear();
     this.normal = {};
     for (const [mode, { state }] of Object.entries(known)) if (state) this.normal[mode as CameraMode] = state;
-    this.interrupt("the engine was started again");
+    this.interrupt(why);
   }
 
   /** A connection begins; its first frame has this number. */

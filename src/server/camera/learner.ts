@@ -25,8 +25,9 @@ export interface NormalState {
   minutes: number[];
 }
 
-/** Seconds of video after which there is a first threshold, and at most another one. */
-const FIRST = 10 * 60;
+/** Seconds of video after which there is a first threshold. */
+export const FIRST = 10 * 60;
+/** Seconds of video from which more adds nothing. */
 const LONGEST = 24 * 3600;
 
 /** What was seen of normal video so far: enough to go on after a restart. */
@@ -114,23 +115,26 @@ export class Learner {
 
   private state(): NormalState | undefined {
     const { seen } = this;
-    if (!seen) return undefined;
-    try {
-      return this.stateOf(seen);
-    } catch (error) {
-      // Many short connections may give less than a minute that counts.
-      if (error instanceof InputError) return undefined;
-      throw error;
-    }
+    return seen && normalState(seen, this.alarmsPerDay, this.frameScore);
   }
+}
 
-  private stateOf({ mapHigh, ...normal }: SeenNormal): NormalState {
-    const limit = scoreLimit(this);
-    const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, this.alarmsPerDay, limit);
+/** What is normal, by what was seen; undefined if that is too little. */
+export function normalState(
+  { mapHigh, ...normal }: SeenNormal,
+  alarms: number,
+  frameScore: TokenScoring,
+): NormalState | undefined {
+  try {
+    const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, alarms, scoreLimit({ frameScore }));
     return {
       ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
       mapHigh,
       minutes: minutePeaks(normal),
     };
+  } catch (error) {
+    // Many short connections may give less than a minute that counts.
+    if (error instanceof InputError) return undefined;
+    throw error;
   }
 }

@@ -79,9 +79,15 @@ export class Recorder {
     this.held.set(event, { connection, from: time - this.before, to: Number.POSITIVE_INFINITY });
   }
 
+  /** Nothing holds the recording for this event any longer. */
+  release(event: string): void {
+    this.held.delete(event);
+    this.prune();
+  }
+
   /**
-   * Makes a clip: the segments that a stretch touches, joined into an MP4 file. It waits until they
-   * are complete.
+   * Makes a clip: the segments that a stretch touches, joined into an MP4 file, or into a Matroska
+   * file if its name ends in .mkv. It waits until they are complete.
    * @returns false if nothing of the stretch was recorded
    * @throws InputError if ffmpeg fails; then there is no file
    */
@@ -134,8 +140,8 @@ export class Recorder {
 const PLAYABLE = /Video: (h264|hevc|av1)\b/;
 
 /**
- * Joins segments into an MP4 file, which appears whole or not at all. The packets are copied if
- * browsers can play their codec, else encoded as H.264.
+ * Joins segments into a file, which appears whole or not at all. The packets are copied, but an MP4
+ * file is encoded as H.264 if browsers cannot play their codec.
  */
 async function joinSegments(segments: readonly Segment[], path: string): Promise<void> {
   const program = await findFfmpeg();
@@ -146,13 +152,9 @@ async function joinSegments(segments: readonly Segment[], path: string): Promise
   try {
     await writeFile(list, `${lines.join("\n")}\n`);
     const input = ["-f", "concat", "-safe", "0", "-protocol_whitelist", "file,pipe", "-i", `file:${resolve(list)}`];
-    const output = ["-an", "-movflags", "+faststart", "-f", "mp4", "-y", `file:${resolve(temporary)}`];
-    const codec = await ffmpegCodec(program, segments[0]);
-    const copy = ["-c", "copy", ...(codec === "hevc" ? ["-tag:v", "hvc1"] : [])];
-    const encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p"];
-    const { child, ended, log } = startFfmpeg(program, [
-      ...["-v", "repeat+level+error", ...input, ...(codec === undefined ? encode : copy), ...output],
-    ]);
+    const how = path.endsWith(".mkv") ? matroska : await mp4(program, segments[0]);
+    const output = ["-an", ...how, "-y", `file:${resolve(temporary)}`];
+    const { child, ended, log } = startFfmpeg(program, ["-v", "repeat+level+error", ...input, ...output]);
     child.stdout.resume();
     const end = await ended;
     if (end.code !== 0) throw new InputError(`${path} cannot be made: ${ffmpegReason(log, end, list)}`);
@@ -161,6 +163,15 @@ async function joinSegments(segments: readonly Segment[], path: string): Promise
     await rm(list, { force: true });
     await rm(temporary, { force: true });
   }
+}
+
+const matroska = ["-c", "copy", "-f", "matroska"];
+
+async function mp4(program: string, first: Segment): Promise<string[]> {
+  const codec = await ffmpegCodec(program, first);
+  const copy = ["-c", "copy", ...(codec === "hevc" ? ["-tag:v", "hvc1"] : [])];
+  const encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p"];
+  return [...(codec === undefined ? encode : copy), "-movflags", "+faststart", "-f", "mp4"];
 }
 
 /** The codec of a segment, if browsers play it. */

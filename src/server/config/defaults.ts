@@ -41,6 +41,9 @@ function defined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as T;
 }
 
+/** A camera of which only its id is known, with all defaults and no source. */
+export const usualCamera = (id: string): CameraConfig => camera(id, { source: "" }, {}, []);
+
 function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: readonly string[]): CameraConfig {
   const set = { ...defaults, ...own };
   return defined({
@@ -48,6 +51,7 @@ function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: re
     name: own.name ?? id,
     source: own.source,
     record: own.record,
+    checkpoint: set.checkpoint,
     fps: set.fps ?? 10,
     size: set.size,
     hardwareDecoding: set.hardware_decoding ?? "off",
@@ -64,6 +68,7 @@ function camera(id: string, own: ParsedCamera, defaults: Defaults, zoneNames: re
     shadow: set.shadow ?? false,
     enabled: set.enabled ?? true,
     clip: clip(own.clip, defaults.clip),
+    normal: normal(own.normal ?? defaults.normal),
   });
 }
 
@@ -72,6 +77,10 @@ function clip(own: ParsedCamera["clip"], defaults: ParsedCamera["clip"]): Camera
   if ((own ?? defaults) === "off") return undefined;
   const given = [defaults, own].map((one) => (one === "off" ? {} : (one ?? {})));
   return { before: 5, after: 5, ...defined(given[0]), ...defined(given[1]) };
+}
+
+function normal(given: ParsedCamera["normal"]): CameraConfig["normal"] {
+  return given === "off" ? undefined : { minutes: given?.minutes ?? 60 };
 }
 
 function sinks(parsed: readonly ParsedSink[], ids: readonly string[]): SinkConfig[] {

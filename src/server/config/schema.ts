@@ -82,10 +82,12 @@ function keep() {
 }
 
 /** The settings of a camera that can have defaults for all cameras. */
-function settings({ checkSchedule }: Surroundings) {
+function settings(around: Surroundings) {
+  const { checkSchedule } = around;
   const threshold = "a number above 0, or { day: 0.4, infrared: 0.5 }";
   const both = map({ day: positive().optional(), infrared: positive().optional() }, threshold);
   return {
+    checkpoint: path(around).optional().describe("The model; default: the one learnt, else that of all cameras"),
     fps: number(1, 30).optional().describe("Frames per second that are scored; default: 10"),
     size: pictureSize().optional().describe("Size of the frames that are scored, such as 480x270"),
     hardware_decoding: hardwareDecoding().optional().describe("off (default), auto, or a name such as vaapi"),
@@ -108,6 +110,7 @@ function settings({ checkSchedule }: Surroundings) {
     shadow: flag().optional().describe("Record only, alert nobody; default: false"),
     enabled: flag().optional().describe("Default: true"),
     clip: clip().optional().describe("Seconds of a clip before and after an event; default: 5 s each"),
+    normal: normal().optional().describe("Minutes of normal video that are kept for learning; default: 60"),
   };
 }
 
@@ -122,6 +125,11 @@ function clip() {
   const side = () => duration("0 s", "5 min").optional();
   const what = "a map such as { before: 5 s, after: 5 s }";
   return orOff(map({ before: side(), after: side() }, what), what);
+}
+
+function normal() {
+  const what = "a map such as { minutes: 60 }";
+  return orOff(map({ minutes: number(1, 1440).optional() }, what), what);
 }
 
 function cameras(around: Surroundings) {

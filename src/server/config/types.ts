@@ -54,6 +54,8 @@ export interface CameraConfig {
   source: string;
   /** Another stream for clips, named in the same way. */
   record?: string;
+  /** Its own model's file; absent: the one that was learnt for it, else that of all cameras. */
+  checkpoint?: string;
   /** Frames per second that are scored, 1…30. */
   fps: number;
   /** Size of the frames that are scored, in pixels; absent: the model's or the camera's. */
@@ -85,6 +87,8 @@ export interface CameraConfig {
   enabled: boolean;
   /** Seconds of a clip before and after an event; absent: no clips. */
   clip?: { before: number; after: number };
+  /** Most minutes of normal video that are kept for learning; absent: none. */
+  normal?: { minutes: number };
 }
 
 /** What all sinks have. */

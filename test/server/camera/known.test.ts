@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { readKnown, writeKnown } from "../../../src/server/camera/known.js";
+import { changeKnown, layAside, readKnown, writeKnown } from "../../../src/server/camera/known.js";
 import { scratchPerTest } from "../../support/folders.js";
 import { refusal } from "../../support/refusal.js";
 
@@ -26,4 +26,25 @@ test.each([
 ])("a damaged file is named: %s", async (text) => {
   writeFileSync(at("calibration.json"), text);
   expect(await refusal(readKnown(at(), by))).toMatch(/calibration\.json is no calibration of a camera/);
+});
+
+test("what is known of another model is laid aside, and comes back with it", async () => {
+  const other = { ...by, model: "other" };
+  const night = { infrared: day };
+  await writeKnown(at(), by, { day });
+  await layAside(at(), other, night);
+  await changeKnown(at(), by);
+  expect(await readKnown(at(), by)).toEqual({ day });
+  await changeKnown(at(), other);
+  expect(await readKnown(at(), other)).toEqual(night);
+  await changeKnown(at(), by);
+  expect(await readKnown(at(), by)).toEqual({ day });
+  // Other settings make other scores.
+  await changeKnown(at(), { ...other, settings: "other" });
+  expect(await readKnown(at(), by)).toEqual({});
+  expect(await readKnown(at(), { ...other, settings: "other" })).toEqual({});
+  // The hash of a damaged file names no other file.
+  writeFileSync(at("calibration.json"), JSON.stringify({ format: "sdmae-camera-calibration-1", model: "../x" }));
+  await changeKnown(at(), by);
+  expect(await readKnown(at(), by)).toEqual({ day });
 });

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { openInput } from "../../../src/node/media/open.js";
+import { normalClips } from "../../../src/server/camera/normal_video.js";
 import { Recorder } from "../../../src/server/camera/recorder.js";
 import { collect } from "../../support/dataset.js";
 import { scratch } from "../../support/folders.js";
@@ -128,4 +129,23 @@ test("a clip of what was not recorded is none, and damaged segments leave no fil
     /no\.mp4 cannot be made: /,
   );
   expect(existsSync(at("no.mp4"))).toBe(false);
+});
+
+test("a Matroska file takes any codec as it is, and what nothing holds is deleted", async () => {
+  const recorder = await Recorder.open(at("copied"), 5);
+  const { connection } = recorder.connect();
+  const segments = record(recorder.folder, 3, ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]);
+  recorder.hold("normal", connection, 0);
+  for (const segment of segments) recorder.add(segment);
+  expect(await recorder.clip("normal", { connection, from: 1, to: 3 }, at("copied.mkv"))).toBe(true);
+  const clips = await normalClips(at(), () => {});
+  const clip = clips.find(({ name }) => name === "copied.mkv")!;
+  expect(clip.seconds).toBeCloseTo(4, 0);
+  expect(readFileSync(at("copied.mkv")).includes("V_MJPEG")).toBe(true);
+  recorder.hold("normal", connection, 0);
+  recorder.add({ path: at("copied", "late.mkv"), start: 100, end: 102 });
+  expect(existsSync(segments[0].path)).toBe(true);
+  recorder.release("normal");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(existsSync(segments[0].path)).toBe(false);
 });

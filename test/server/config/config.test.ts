@@ -71,6 +71,8 @@ cameras:
     shadow: true
     enabled: false
     clip: { before: 3 s, after: 10 s }
+    normal: { minutes: 90 }
+    checkpoint: front.safetensors
 sinks:
   - { type: webhook, name: pager, url: https://x.org/y, secret: \${HOOK_SECRET}, headers: { X: y }, cameras: [front], kinds: [anomaly], changes: [new, clip] }
   - { type: command, run: [./siren, --loud], timeout: 500 ms }
@@ -126,6 +128,8 @@ describe("parseConfig", () => {
           shadow: true,
           enabled: false,
           clip: { before: 3, after: 10 },
+          normal: { minutes: 90 },
+          checkpoint: "/etc/sdmae/front.safetensors",
         },
       ],
       sinks: [
@@ -158,6 +162,7 @@ describe("parseConfig", () => {
           ...{ threshold: {}, alarmsPerDay: 1, minimum: 0.5, hold: 1, cooldown: 30, area: 0 },
           ...{ ignore: [], zones: [], privacy: [], schedule: "always", shadow: false, enabled: true },
           clip: { before: 5, after: 5 },
+          normal: { minutes: 60 },
         },
       ],
       sinks: [],
@@ -355,6 +360,8 @@ describe("the settings of a camera", () => {
     ["shadow: on", { shadow: true }],
     ["enabled: off", { enabled: false }],
     ["clip: { before: 0 }", { clip: { before: 0, after: 5 } }],
+    ["normal: {}", { normal: { minutes: 60 } }],
+    ["normal: { minutes: 1 }", { normal: { minutes: 1 } }],
     ["size: 640x360", { size: { width: 640, height: 360 } }],
     ["record: { url: rtsp://cam/y, user: me }", { record: "rtsp://me@cam/y" }],
   ])("reads %s", (keys, expected) => {
@@ -383,6 +390,9 @@ describe("the settings of a camera", () => {
     ["schedule: 5", "schedule: 5 is not text; put it in quotes"],
     ["clip: 5 s", "clip: this text is not off or a map such as { before: 5 s, after: 5 s }"],
     ["clip: { length: 5 }", "clip.length: unknown key; allowed are before, after"],
+    ["normal: 60", "normal: a number is not off or a map such as { minutes: 60 }"],
+    ["normal: { minutes: 0 }", "normal.minutes: 0 is not a number from 1 to 1440"],
+    ["checkpoint: 5", "checkpoint: 5 is not a path"],
     ["Fps: 3", "Fps: unknown key; did you mean fps?"],
     ["alarms-per-day: 3", "alarms-per-day: unknown key; did you mean alarms_per_day?"],
   ])("refuses %.40s", (keys, message) => {
@@ -468,6 +478,15 @@ cameras:
     ];
     expect(cameras).toMatchObject(expected);
     expect(cameras[2]).not.toHaveProperty("clip");
+  });
+
+  it("keeps no normal video with normal: off, unless a camera does", () => {
+    const { cameras } = parse(
+      "{ defaults: { normal: off, checkpoint: all.pth }, cameras: { a: { source: x, normal: { minutes: 5 } }, b: { source: x, checkpoint: b.pth } } }",
+    );
+    expect(cameras.map(({ normal }) => normal)).toEqual([{ minutes: 5 }, undefined]);
+    expect(cameras[1]).not.toHaveProperty("normal");
+    expect(cameras.map(({ checkpoint }) => checkpoint)).toEqual(["/etc/sdmae/all.pth", "/etc/sdmae/b.pth"]);
   });
 
   it("may switch clips off, and a camera switches them on again", () => {
