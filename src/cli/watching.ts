@@ -12,7 +12,7 @@ import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
 import type { EventChange, Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
-import { enabledCameras, Supervisor } from "../server/supervisor.js";
+import { enabledCameras, Supervisor, type SupervisorListener } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
@@ -66,6 +66,9 @@ const checkpointOf = (config: WatchConfig, given: string | undefined): string =>
 /** What {@link watchWith} takes from the command line. */
 export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet">;
 
+/** Says something that ended nothing. */
+type Notice = NonNullable<SupervisorListener["onNotice"]>;
+
 /** Watches the cameras of a configuration; see {@link watch}. */
 export async function watchWith(config: WatchConfig, options: Watching, signal: AbortSignal): Promise<void> {
   const { loop = false, quiet = false } = options;
@@ -73,6 +76,11 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
   const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
   const feed = new WatchFeed();
   const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
+  const notice: Notice = (level, from, line) => {
+    if (logLevels.indexOf(level) < least) return;
+    const time = new Date().toISOString();
+    process.stderr.write(`${time} ${level === "info" ? "" : `${level}: `}${from}: ${scrub(line)}\n`);
+  };
   const checkpoint = checkpointOf(config, options.checkpoint);
   const supervisor = await Supervisor.open(
     config,
@@ -84,17 +92,13 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
       },
       onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
       onDelivery: (sink, result) => feed.onDelivery(sink, result),
-      onNotice: (level, from, line) => {
-        if (logLevels.indexOf(level) < least) return;
-        const time = new Date().toISOString();
-        process.stderr.write(`${time} ${level === "info" ? "" : `${level}: `}${from}: ${scrub(line)}\n`);
-      },
+      onNotice: notice,
     },
   );
   let page: Served | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    for (const [name, sink] of openSinks(config, sinkListener(supervisor, say))) sinks.set(name, sink);
+    for (const [name, sink] of openSinks(config, sinkListener(supervisor, notice))) sinks.set(name, sink);
     if (config.web) page = await servePage(config.web, supervisor, feed, scrub);
     const isBundled = options.checkpoint === undefined && config.checkpoint === undefined;
     say(
@@ -111,11 +115,13 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
   }
 }
 
-function sinkListener({ cameras }: Supervisor, say: (line: string) => void): SinkListener {
+function sinkListener(supervisor: Supervisor, notice: Notice): SinkListener {
   return {
-    onWarning: (sink, line) => say(`warn: ${sink}: ${line}`),
+    onWarning: (sink, line) => notice("warn", sink, line),
+    onLost: (sink, reason) => supervisor.newsOf(sink).fails(reason),
+    onConnected: (sink) => supervisor.newsOf(sink).works(),
     onEnabled: (id, enabled) => {
-      const camera = cameras.find(({ config }) => config.id === id);
+      const camera = supervisor.cameras.find(({ config }) => config.id === id);
       if (camera) camera.decisions.isPaused = !enabled;
     },
   };
@@ -139,30 +145,13 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
   for (const source of sources) await checkFile(source);
-  const read = await inLines(async () =>
-    file === undefined ? configOf(sources) : readConfig(file, (text) => void parseSchedule(text)),
-  );
+  const read = file === undefined ? configOf(sources) : await readConfig(file, (text) => void parseSchedule(text));
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
     return threshold === undefined || isGiven ? camera : { ...camera, threshold: { day: threshold } };
   });
   const web = port === undefined ? read.web : { ...(read.web ?? { host: "127.0.0.1" }), port };
   return { ...read, cameras, ...(data !== undefined && { data }), ...(web && { web }) };
-}
-
-/**
- * Prints all problems but the last one, a line each.
- * @throws InputError with the last one
- */
-async function inLines<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    const lines = error.message.split("\n");
-    for (const line of lines.slice(0, -1)) process.stderr.write(`error: ${line}\n`);
-    throw new InputError(lines.at(-1)!);
-  }
 }
 
 /** A file that is named must be there; a camera may come back. @throws InputError if it is not */

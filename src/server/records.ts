@@ -63,6 +63,8 @@ export interface Sink {
   send(change: EventChange, signal: AbortSignal): Promise<void>;
   /** Shows the state of a camera, every few seconds. Never throws. */
   report?(camera: string, state: CameraReport): void;
+  /** Why it is not connected, in a few words; absent if it is, or keeps no connection. */
+  readonly problem?: string;
   close?(): Promise<void>;
 }
 

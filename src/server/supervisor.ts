@@ -17,6 +17,7 @@ import type { EngineFacts, EngineSetup } from "./engine/messages.js";
 import { EventLog, newEventId } from "./event_log.js";
 import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
+import { SinkNews } from "./sink_news.js";
 import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
 
 /** What the supervisor is told beside the configuration. */
@@ -65,6 +66,8 @@ export class Supervisor {
   private readonly watched: Watched[];
   private readonly engines: Engine[] = [];
   private readonly outboxes = new Map<string, Outbox>();
+  private sinks: ReadonlyMap<string, Sink> = new Map();
+  private readonly sinkNews = new Map<string, SinkNews>();
   private failure: Error | undefined;
   private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
@@ -122,11 +125,18 @@ export class Supervisor {
     return this.cameras.find(({ config }) => config.id === camera)?.decisions.learnt;
   }
 
-  /** Changes that wait for each sink. */
+  /** Changes that wait for each sink, and why they do or would. */
   queues(): { sink: string; length: number; problem: string | undefined }[] {
     return [...this.outboxes].map(([sink, { queueLength, lastError }]) => {
-      return { sink, length: queueLength, problem: lastError };
+      return { sink, length: queueLength, problem: this.sinks.get(sink)?.problem ?? lastError };
     });
+  }
+
+  /** News of a sink, for the log. @param sink its name */
+  newsOf(sink: string): SinkNews {
+    const news = this.sinkNews.get(sink) ?? new SinkNews((level, line) => this.listener.onNotice?.(level, sink, line));
+    this.sinkNews.set(sink, news);
+    return news;
   }
 
   /**
@@ -220,6 +230,7 @@ export class Supervisor {
 
   private async openOutboxes(sinks: ReadonlyMap<string, Sink>): Promise<void> {
     const { config, listener } = this;
+    this.sinks = sinks;
     for (const { name, cameras, kinds, changes } of config.sinks) {
       const sink = sinks.get(name);
       if (!sink) continue;
@@ -227,7 +238,8 @@ export class Supervisor {
         ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: { cameras, kinds, changes } },
         onResult: (result, { event }, error) => {
           listener.onDelivery?.(name, result);
-          if (result === "failed") listener.onNotice?.("warn", name, reasonOf(error));
+          if (result === "failed") this.newsOf(name).fails(reasonOf(error));
+          if (result === "delivered") this.newsOf(name).works();
           if (result === "expired") listener.onNotice?.("error", name, `the alert ${event.id} was given up`);
         },
         onWarning: (line) => listener.onNotice?.("warn", name, line),

@@ -634,6 +634,7 @@ test("metrics have the names of the documentation", async () => {
     'sdmae_alerts_total{sink="phone",result="failed"} 1',
     'sdmae_alerts_total{sink="phone",result="delivered"} 1',
     'sdmae_alert_queue_length{sink="phone"} 3',
+    'sdmae_sink_up{sink="phone"} 0',
     "sdmae_storage_bytes 1234567",
   ];
   for (const line of wanted) expect(lines).toContain(line);
