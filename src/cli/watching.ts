@@ -10,13 +10,15 @@ import { isAddress, refuseScheme } from "../node/media/address.js";
 import { configOf, readConfig, type WatchConfig, type WebConfig } from "../server/config/config.js";
 import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
-import type { EventChange, Sink } from "../server/records.js";
+import type { EngineOptions } from "../server/engine/engine.js";
+import { Ending, type EventChange, type Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
 import { enabledCameras, Supervisor, type SupervisorListener } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
+import { ConfigFile } from "./config_file.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 
 /** The options of `watch`. */
@@ -29,6 +31,8 @@ export interface WatchCommandOptions extends DeviceOptions {
   loop?: boolean;
   check?: boolean;
   quiet?: boolean;
+  /** How the engine is run, for tests. */
+  engine?: EngineOptions;
 }
 
 /**
@@ -41,13 +45,51 @@ export async function watch(
   options: WatchCommandOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const config = await configured(sources, options);
   if (options.check) {
+    const config = await configured(sources, options);
     await checkFiles(config, options);
     console.log(`the configuration is good: ${counted(config.cameras.length, "camera")}, data in ${config.data}`);
-    return;
+  } else if (options.config === undefined || sources.length > 0) {
+    await watchWith(await configured(sources, options), options, signal);
+  } else await watchFile(options.config, options, signal);
+}
+
+/** Watches what a file says. Once it was edited, all ends in order and begins again. */
+async function watchFile(path: string, options: WatchCommandOptions, signal: AbortSignal): Promise<void> {
+  const file = await ConfigFile.open(path, async () => {
+    const next = await configured([], options);
+    await checkFiles(next, options);
+    return next;
+  });
+  const paused = new Set<string>();
+  let config = await configured([], options);
+  /** Was in use before; a new one that fails gives way to it. */
+  let before: WatchConfig | undefined;
+  try {
+    for (;;) {
+      const edit = new AbortController();
+      const notice = noticeFor(config, options);
+      const say = (level: "info" | "error", line: string) => notice(level, oneLine(path), line);
+      const edited = file.edited(config, say, AbortSignal.any([signal, edit.signal])).then((next) => {
+        if (next) edit.abort(new Ending("the configuration has changed"));
+        return next;
+      });
+      try {
+        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), paused);
+        if (!edit.signal.aborted || signal.aborted) return;
+        before = config;
+      } catch (error) {
+        if (!before || signal.aborted) throw error;
+        say("error", `cannot be used: ${reasonOf(error)}; the configuration before is used again`);
+        [config, before] = [before, undefined];
+      } finally {
+        edit.abort();
+      }
+      config = (await edited) ?? config;
+    }
+  } finally {
+    file.close();
   }
-  await watchWith(config, options, signal);
 }
 
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
@@ -64,27 +106,41 @@ const checkpointOf = (config: WatchConfig, given: string | undefined): string =>
   given ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
 
 /** What {@link watchWith} takes from the command line. */
-export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet">;
+export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet" | "engine">;
 
 /** Says something that ended nothing. */
 type Notice = NonNullable<SupervisorListener["onNotice"]>;
 
-/** Watches the cameras of a configuration; see {@link watch}. */
-export async function watchWith(config: WatchConfig, options: Watching, signal: AbortSignal): Promise<void> {
-  const { loop = false, quiet = false } = options;
+/** What prints notices, without secrets. */
+function noticeFor(config: WatchConfig, { quiet = false }: Watching): Notice {
   const scrub = scrubber(config.secrets);
-  const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
-  const feed = new WatchFeed();
   const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
-  const notice: Notice = (level, from, line) => {
+  return (level, from, line) => {
     if (logLevels.indexOf(level) < least) return;
     const time = new Date().toISOString();
     process.stderr.write(`${time} ${level === "info" ? "" : `${level}: `}${from}: ${scrub(line)}\n`);
   };
+}
+
+/**
+ * Watches the cameras of a configuration; see {@link watch}.
+ * @param paused ids of cameras that are switched off, when it begins and when it ends
+ */
+export async function watchWith(
+  config: WatchConfig,
+  options: Watching,
+  signal: AbortSignal,
+  paused = new Set<string>(),
+): Promise<void> {
+  const { loop = false, engine } = options;
+  const scrub = scrubber(config.secrets);
+  const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
+  const feed = new WatchFeed();
+  const notice = noticeFor(config, options);
   const checkpoint = checkpointOf(config, options.checkpoint);
   const supervisor = await Supervisor.open(
     config,
-    { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop } },
+    { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop }, ...(engine && { engine }) },
     {
       onChange: (change) => {
         console.log(changeLine(change, scrub));
@@ -95,6 +151,7 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
       onNotice: notice,
     },
   );
+  for (const { config: camera, decisions } of supervisor.cameras) decisions.isPaused = paused.has(camera.id);
   let page: Served | undefined;
   const sinks = new Map<string, Sink>();
   try {
@@ -106,9 +163,15 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
     );
     say(`events and clips: ${config.data}`);
     if (page) say(`page: ${page.url}`);
-    signal.addEventListener("abort", () => say("stopping: ends events, makes their clips"), { once: true });
+    const onAbort = () => {
+      const why = signal.reason instanceof Ending ? signal.reason.message : "stopping";
+      say(`${why}: ends events, makes their clips`);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
     await supervisor.run(sinks, signal);
   } finally {
+    paused.clear();
+    for (const { config: camera, decisions } of supervisor.cameras) if (decisions.isPaused) paused.add(camera.id);
     await page?.close();
     await supervisor.close();
     for (const sink of sinks.values()) await sink.close?.();

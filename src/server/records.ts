@@ -51,6 +51,9 @@ export interface EventChange {
   event: CameraEvent;
 }
 
+/** The reason of a signal that ends what runs; events that end by it say so. */
+export class Ending extends Error {}
+
 /** Where changes of events are sent. */
 export interface Sink {
   /** In logs and metrics. */

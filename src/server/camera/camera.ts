@@ -9,7 +9,7 @@ import { Backoff, pause } from "../backoff.js";
 import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
-import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
+import { type CameraEvent, type ChangeKind, Ending, type EventChange } from "../records.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
 import type { Known } from "./known.js";
@@ -158,7 +158,7 @@ export class Camera {
       this.counts.reconnects++;
       await this.wait(this.backoff.next(), why ?? "", signal);
     }
-    this.decisions.close(this.now);
+    this.decisions.close(this.now, signal.reason instanceof Ending ? signal.reason.message : undefined);
     ended.abort();
     await recording;
     await this.keeping;
