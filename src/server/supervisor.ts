@@ -40,9 +40,11 @@ export interface SupervisorListener {
   onDelivery?(sink: string, result: DeliveryResult): void;
 }
 
-/** Seconds between looks at the disk's free space, and between those at all clips. */
-const LOOK_AT_DISK = 10;
+/** Seconds between looks at the disk's free space: another program may fill it fast. */
+const LOOK_AT_DISK = 2;
+/** Seconds between looks at all clips, which may be many; and while there is too little space. */
 const LOOK_AT_CLIPS = 60;
+const MAKE_SPACE = 10;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
 /** Seconds between copies of what cameras have learnt. */
@@ -314,9 +316,10 @@ export class Supervisor {
     const facts = running && this.facts.get(running);
     const { known } = camera.decisions;
     if (!facts || Object.keys(known).length === 0) return;
-    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
-      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
-    );
+    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) => {
+      // That the disk is full was said.
+      if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+    });
   }
 
   private folderOf(camera: Camera): string {
@@ -339,14 +342,16 @@ export class Supervisor {
 
   private async lookAtDisk(): Promise<void> {
     const { data, reserve } = this.config;
-    const isDue = performance.now() - this.lookedAtClips >= 1000 * LOOK_AT_CLIPS;
-    if (isDue || (await freeBytes(data)) < reserve) await this.lookAtClips();
+    const every = (await freeBytes(data)) < reserve ? MAKE_SPACE : LOOK_AT_CLIPS;
+    if (performance.now() - this.lookedAtClips >= 1000 * every) await this.lookAtClips();
     const free = await freeBytes(data);
     // Some distance between the two, so that it does not change all the time.
     const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;
     if (hasRoom !== this.hasRoom) {
       this.hasRoom = hasRoom;
-      const line = hasRoom ? "there is room for clips again" : "the disk is nearly full: clips stop, events go on";
+      const line = hasRoom
+        ? "there is room for clips again"
+        : "the disk is nearly full: clips and pictures stop, events go on";
       this.listener.onNotice?.(hasRoom ? "info" : "error", "storage", line);
       for (const camera of this.cameras) camera.roomChanged();
     }

@@ -184,6 +184,7 @@ export class Camera {
     const backoff = new Backoff({ first: 1, most: 60 });
     while (recorder && !signal.aborted) {
       if (!host.canRecord()) {
+        recorder.rest();
         await pause(LOOK_FOR_ROOM, signal);
         continue;
       }
@@ -206,7 +207,8 @@ export class Camera {
         () => "the recording ended",
         (error: unknown) => reasonOf(error),
       );
-      recorder.disconnect();
+      this.recorded = undefined;
+      await recorder.disconnect();
       if (signal.aborted) return;
       host.warn(`the stream for clips: ${why}`);
       await pause(backoff.next(), signal);
@@ -224,6 +226,7 @@ export class Camera {
   /** A moment on the clock of the recording; undefined if nothing is recorded. */
   private recordedAt({ steady, stream }: FrameTime): { connection: number; time: number } | undefined {
     if (!this.recorder) return undefined;
+    if (this.config.record === undefined && !this.isRecorded) return undefined;
     if (this.config.record === undefined) return { connection: this.connection, time: stream };
     return this.recorded && { connection: this.recorded.connection, time: steady - this.recorded.first };
   }
@@ -261,6 +264,7 @@ export class Camera {
     const { config, host, recorder, clock } = this;
     const isRecorded = recorder !== undefined && config.record === undefined && host.canRecord();
     this.isRecorded = isRecorded;
+    if (config.record === undefined && !isRecorded) recorder?.rest();
     const connected = isRecorded ? recorder.connect() : undefined;
     this.connection = connected?.connection ?? this.connection + 1;
     this.number += GAP;
@@ -303,7 +307,7 @@ export class Camera {
       if (!signal.aborted) this.decisions.lost(why, clock.steady() - this.seen, this.now);
       return why;
     } finally {
-      if (isRecorded) recorder.disconnect();
+      if (isRecorded) await recorder.disconnect();
     }
   }
 
@@ -370,7 +374,8 @@ export class Camera {
     picture: Uint8Array | undefined,
   ): Promise<CameraEvent> {
     const snapshot = `${clipBase(event)}.jpg`;
-    if (picture) {
+    // On a full disk what is left is for events.
+    if (picture && this.host.canRecord()) {
       try {
         await makeFolder(dirname(join(this.host.data, snapshot)));
         await writeFileAtomic(join(this.host.data, snapshot), picture);
