@@ -14,6 +14,7 @@ const exceptions = new Map([
   ["node/media/rtsp_server", "cameras as a real RTSP server plays them"],
   ["node/media/tls", "certificates of https and rtsps"],
   ["ops/half", "every op of training in float16"],
+  ["server/credentials", "what a whole process that watches shows of its secrets"],
   ["server/faults", "a whole process that watches while brokers, webhooks and the disk fail"],
   ["server/kills", "whole processes that watch, killed at random moments"],
   ["train/choosing", "choosing without labels: trainer, validation set and checkpoints together"],

@@ -182,6 +182,8 @@ export class Camera {
   private async record(source: string, signal: AbortSignal): Promise<void> {
     const { recorder, clock, config, host } = this;
     const backoff = new Backoff({ first: 1, most: 60 });
+    /** Why it failed, as it was said. */
+    let said = "";
     while (recorder && !signal.aborted) {
       if (!host.canRecord()) {
         recorder.rest();
@@ -196,6 +198,7 @@ export class Camera {
           first = clock.steady();
           this.recorded = { connection, first };
           backoff.reset();
+          said = "";
         },
         onSegment: (segment: Segment) => recorder.add(segment),
       };
@@ -210,7 +213,8 @@ export class Camera {
       this.recorded = undefined;
       await recorder.disconnect();
       if (signal.aborted) return;
-      host.warn(`the stream for clips: ${why}`);
+      if (why !== said) host.warn(`the stream for clips: ${why}`);
+      said = why;
       await pause(backoff.next(), signal);
     }
   }

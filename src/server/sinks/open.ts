@@ -25,7 +25,7 @@ export function openSinks(config: WatchConfig, listener: SinkListener): Map<stri
   return new Map(config.sinks.map((sink) => [sink.name, openSink(sink, config, listener)]));
 }
 
-function openSink(sink: SinkConfig, { data, cameras }: WatchConfig, listener: SinkListener): Sink {
+function openSink(sink: SinkConfig, { data, cameras, secrets }: WatchConfig, listener: SinkListener): Sink {
   const { onEnabled } = listener;
   const { name } = sink;
   const warn = (line: string) => listener.onWarning(name, line);
@@ -33,7 +33,7 @@ function openSink(sink: SinkConfig, { data, cameras }: WatchConfig, listener: Si
     const { url, secret, headers } = sink;
     return webhookSink({ name, url, headers, ...(secret !== undefined && { secret }) });
   }
-  if (sink.type === "command") return commandSink({ name, command: sink.run, timeout: sink.timeout });
+  if (sink.type === "command") return commandSink({ name, command: sink.run, timeout: sink.timeout, secrets });
   if (sink.type === "folder") return folderSink({ name, folder: sink.path, dataFolder: data, onWarning: warn });
   const { url, user, password, prefix, discovery = false } = sink;
   const known = cameras.filter(({ id }: CameraConfig) => sink.cameras.includes(id));
