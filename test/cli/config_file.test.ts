@@ -1,17 +1,13 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
-import { freshCheckpoint } from "../../src/checkpoint/fresh.js";
-import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
 import type { EventChange } from "../../src/server/records.js";
 import { withBundle } from "../support/child.js";
-import { fakeEngine } from "../support/fake_engine.js";
+import { writeWatched } from "../support/fake_engine.js";
 import { scratch } from "../support/folders.js";
-import { tinyConfig } from "../support/model.js";
 
 const at = scratch();
-const until = (check: () => unknown) => vi.waitFor(check, { timeout: 100_000, interval: 20 });
+const until = (check: () => unknown) => vi.waitFor(check, { timeout: 200_000, interval: 20 });
 
 /** Runs `watch --config` with an engine that computes nothing. */
 const program = () => `
@@ -57,11 +53,7 @@ function changesIn(folder: string): EventChange[] {
 }
 
 test("a configuration is edited while it is in use: wrong edits change nothing, good ones begin in order", async () => {
-  const input = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10", "-frames:v", "200", "-g", "10"];
-  const codec = ["-pix_fmt", "yuv420p", "-c:v", "libx264"];
-  execFileSync(await findFfmpeg(), ["-v", "error", ...input, ...codec, at("cam.mp4")]);
-  writeFileSync(at("tiny.safetensors"), saveCheckpoint(freshCheckpoint(tinyConfig)));
-  writeFileSync(at("engine.mjs"), fakeEngine);
+  await writeWatched(at);
   edit(["one"]);
   await withBundle(program(), async (file) => {
     const { child, said } = watching(file);
@@ -120,4 +112,4 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     if (folder === "sdmae-data") expect(ids("clip")).toContain(byEdit);
     else expect(new Set(changes.map(({ event }) => event.camera))).toEqual(new Set(["two"]));
   }
-}, 300_000);
+}, 600_000);
