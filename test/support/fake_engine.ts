@@ -27,7 +27,7 @@ export const fakeEngine = `
   process.on("disconnect", () => process.exit(0));
 `;
 
-/** Writes what a watch process needs into a folder: a video, a checkpoint and {@link fakeEngine}. */
+/** Writes what a watch process needs into a folder: cam.mp4, tiny.safetensors and engine.mjs. */
 export async function writeWatched(at: PathIn): Promise<void> {
   const input = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10", "-frames:v", "200", "-g", "10"];
   const codec = ["-pix_fmt", "yuv420p", "-c:v", "libx264"];
