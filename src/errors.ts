@@ -26,6 +26,14 @@ export class InputError extends SpelledError {
   override readonly name: string = "InputError";
 }
 
+/** Several things that cannot be used. Commands print each in a line of its own. */
+export class InputErrors extends InputError {
+  /** @param lines one for each of them, see {@link InputError} */
+  constructor(readonly lines: readonly string[]) {
+    super(lines.join("\n"));
+  }
+}
+
 /**
  * No usable WebGPU adapter, a limit that the adapter does not reach, device loss, or an error that
  * the GPU reported.

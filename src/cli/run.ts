@@ -1,5 +1,5 @@
 import { type Command, CommanderError } from "commander";
-import { GpuError, InputError } from "../errors.js";
+import { GpuError, InputError, InputErrors } from "../errors.js";
 import { oneLine } from "../node/files/messages.js";
 import { withoutLogins } from "../node/media/address.js";
 import { Interrupted } from "./terminal/interrupt.js";
@@ -36,8 +36,9 @@ export async function run(program: Command, args: readonly string[]): Promise<nu
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
+    const lines = error instanceof InputErrors ? error.lines : [messageOf(error)];
     // File names may contain line breaks.
-    process.stderr.write(`error: ${withoutLogins(messageOf(error).replace(/\s*[\r\n]\s*/g, " "))}\n`);
+    for (const line of lines) process.stderr.write(`error: ${withoutLogins(line.replace(/\s*[\r\n]\s*/g, " "))}\n`);
     if (error instanceof InputError || error instanceof GpuError) return 2;
     if (error instanceof Error && process.env.SDMAE_DEBUG)
       process.stderr.write(`${withoutLogins(error.stack ?? "")}\n`);

@@ -10,13 +10,15 @@ import { isAddress, refuseScheme } from "../node/media/address.js";
 import { configOf, readConfig, type WatchConfig, type WebConfig } from "../server/config/config.js";
 import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
-import type { EventChange, Sink } from "../server/records.js";
+import type { EngineOptions } from "../server/engine/engine.js";
+import { Ending, type EventChange, type Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
-import { enabledCameras, Supervisor } from "../server/supervisor.js";
+import { enabledCameras, Supervisor, type SupervisorListener } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
+import { ConfigFile } from "./config_file.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 
 /** The options of `watch`. */
@@ -29,6 +31,8 @@ export interface WatchCommandOptions extends DeviceOptions {
   loop?: boolean;
   check?: boolean;
   quiet?: boolean;
+  /** How the engine is run, for tests. */
+  engine?: EngineOptions;
 }
 
 /**
@@ -41,13 +45,51 @@ export async function watch(
   options: WatchCommandOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const config = await configured(sources, options);
   if (options.check) {
+    const config = await configured(sources, options);
     await checkFiles(config, options);
     console.log(`the configuration is good: ${counted(config.cameras.length, "camera")}, data in ${config.data}`);
-    return;
+  } else if (options.config === undefined || sources.length > 0) {
+    await watchWith(await configured(sources, options), options, signal);
+  } else await watchFile(options.config, options, signal);
+}
+
+/** Watches what a file says. Once it was edited, all ends in order and begins again. */
+async function watchFile(path: string, options: WatchCommandOptions, signal: AbortSignal): Promise<void> {
+  const file = await ConfigFile.open(path, async () => {
+    const next = await configured([], options);
+    await checkFiles(next, options);
+    return next;
+  });
+  const paused = new Set<string>();
+  let config = await configured([], options);
+  /** Was in use before; a new one that fails gives way to it. */
+  let before: WatchConfig | undefined;
+  try {
+    for (;;) {
+      const edit = new AbortController();
+      const notice = noticeFor(config, options);
+      const say = (level: "info" | "error", line: string) => notice(level, oneLine(path), line);
+      const edited = file.edited(config, say, AbortSignal.any([signal, edit.signal])).then((next) => {
+        if (next) edit.abort(new Ending("the configuration has changed"));
+        return next;
+      });
+      try {
+        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), paused);
+        if (!edit.signal.aborted || signal.aborted) return;
+        before = config;
+      } catch (error) {
+        if (!before || signal.aborted) throw error;
+        say("error", `cannot be used: ${reasonOf(error)}; the configuration before is used again`);
+        [config, before] = [before, undefined];
+      } finally {
+        edit.abort();
+      }
+      config = (await edited) ?? config;
+    }
+  } finally {
+    file.close();
   }
-  await watchWith(config, options, signal);
 }
 
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
@@ -65,19 +107,41 @@ export const checkpointOf = (config: Pick<WatchConfig, "checkpoint">, given: str
   given ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
 
 /** What {@link watchWith} takes from the command line. */
-export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet">;
+export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet" | "engine">;
 
-/** Watches the cameras of a configuration; see {@link watch}. */
-export async function watchWith(config: WatchConfig, options: Watching, signal: AbortSignal): Promise<void> {
-  const { loop = false, quiet = false } = options;
+/** Says something that ended nothing. */
+type Notice = NonNullable<SupervisorListener["onNotice"]>;
+
+/** What prints notices, without secrets. */
+function noticeFor(config: WatchConfig, { quiet = false }: Watching): Notice {
+  const scrub = scrubber(config.secrets);
+  const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
+  return (level, from, line) => {
+    if (logLevels.indexOf(level) < least) return;
+    const time = new Date().toISOString();
+    process.stderr.write(`${time} ${level === "info" ? "" : `${level}: `}${from}: ${scrub(line)}\n`);
+  };
+}
+
+/**
+ * Watches the cameras of a configuration; see {@link watch}.
+ * @param paused ids of cameras that are switched off, when it begins and when it ends
+ */
+export async function watchWith(
+  config: WatchConfig,
+  options: Watching,
+  signal: AbortSignal,
+  paused = new Set<string>(),
+): Promise<void> {
+  const { loop = false, engine } = options;
   const scrub = scrubber(config.secrets);
   const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
   const feed = new WatchFeed();
-  const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
+  const notice = noticeFor(config, options);
   const checkpoint = checkpointOf(config, options.checkpoint);
   const supervisor = await Supervisor.open(
     config,
-    { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop } },
+    { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop }, ...(engine && { engine }) },
     {
       onChange: (change) => {
         console.log(changeLine(change, scrub));
@@ -85,17 +149,14 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
       },
       onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
       onDelivery: (sink, result) => feed.onDelivery(sink, result),
-      onNotice: (level, from, line) => {
-        if (logLevels.indexOf(level) < least) return;
-        const time = new Date().toISOString();
-        process.stderr.write(`${time} ${level === "info" ? "" : `${level}: `}${from}: ${scrub(line)}\n`);
-      },
+      onNotice: notice,
     },
   );
+  for (const { config: camera, decisions } of supervisor.cameras) decisions.isPaused = paused.has(camera.id);
   let page: Served | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    for (const [name, sink] of openSinks(config, sinkListener(supervisor, say))) sinks.set(name, sink);
+    for (const [name, sink] of openSinks(config, sinkListener(supervisor, notice))) sinks.set(name, sink);
     if (config.web) page = await servePage(config.web, supervisor, feed, scrub);
     const isBundled = options.checkpoint === undefined && config.checkpoint === undefined;
     say(
@@ -103,20 +164,28 @@ export async function watchWith(config: WatchConfig, options: Watching, signal: 
     );
     say(`events and clips: ${config.data}`);
     if (page) say(`page: ${page.url}`);
-    signal.addEventListener("abort", () => say("stopping: ends events, makes their clips"), { once: true });
+    const onAbort = () => {
+      const why = signal.reason instanceof Ending ? signal.reason.message : "stopping";
+      say(`${why}: ends events, makes their clips`);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
     await supervisor.run(sinks, signal);
   } finally {
+    paused.clear();
+    for (const { config: camera, decisions } of supervisor.cameras) if (decisions.isPaused) paused.add(camera.id);
     await page?.close();
     await supervisor.close();
     for (const sink of sinks.values()) await sink.close?.();
   }
 }
 
-function sinkListener({ cameras }: Supervisor, say: (line: string) => void): SinkListener {
+function sinkListener(supervisor: Supervisor, notice: Notice): SinkListener {
   return {
-    onWarning: (sink, line) => say(`warn: ${sink}: ${line}`),
+    onWarning: (sink, line) => notice("warn", sink, line),
+    onLost: (sink, reason) => supervisor.newsOf(sink).fails(reason),
+    onConnected: (sink) => supervisor.newsOf(sink).works(),
     onEnabled: (id, enabled) => {
-      const camera = cameras.find(({ config }) => config.id === id);
+      const camera = supervisor.cameras.find(({ config }) => config.id === id);
       if (camera) camera.decisions.isPaused = !enabled;
     },
   };
@@ -140,7 +209,7 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
   for (const source of sources) await checkFile(source);
-  const read = await (file === undefined ? inLines(async () => configOf(sources)) : readWatchConfig(file));
+  const read = file === undefined ? configOf(sources) : await readWatchConfig(file);
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
     return threshold === undefined || isGiven ? camera : { ...camera, threshold: { day: threshold } };
@@ -149,27 +218,9 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   return { ...read, cameras, ...(data !== undefined && { data }), ...(web && { web }) };
 }
 
-/**
- * Reads a configuration file. Prints all its problems but the last one.
- * @throws InputError with the last one
- */
+/** Reads a configuration file. @throws InputErrors with all its problems */
 export function readWatchConfig(file: string): Promise<WatchConfig> {
-  return inLines(() => readConfig(file, (text) => void parseSchedule(text)));
-}
-
-/**
- * Prints all problems but the last one, a line each.
- * @throws InputError with the last one
- */
-async function inLines<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    const lines = error.message.split("\n");
-    for (const line of lines.slice(0, -1)) process.stderr.write(`error: ${line}\n`);
-    throw new InputError(lines.at(-1)!);
-  }
+  return readConfig(file, (text) => void parseSchedule(text));
 }
 
 /** A file that is named must be there; a camera may come back. @throws InputError if it is not */

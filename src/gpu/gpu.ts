@@ -143,6 +143,7 @@ export class Gpu implements Target {
   nap?: Nap;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private failure: GpuError | undefined;
+  private isClosed = false;
   private allocated = 0;
   private allocations = 0;
 
@@ -157,8 +158,9 @@ export class Gpu implements Target {
       event.preventDefault();
       this.failure ??= new GpuError(`the GPU reported an error: ${oneLine(event.error.message)}`);
     });
-    device.lost.then(({ reason, message }) => {
-      if (reason !== "destroyed") this.failure = new DeviceLostError(`the GPU device was lost: ${oneLine(message)}`);
+    device.lost.then(({ message }) => {
+      // Somebody else may destroy it, too.
+      if (!this.isClosed) this.failure = new DeviceLostError(`the GPU device was lost: ${oneLine(message)}`);
     });
   }
 
@@ -278,6 +280,7 @@ export class Gpu implements Target {
 
   /** Destroys the device and releases the adapter. */
   close(): void {
+    this.isClosed = true;
     this.device.destroy();
     this.release();
   }

@@ -1,3 +1,4 @@
+import { GpuError } from "../errors.js";
 import type { Gpu } from "./gpu.js";
 
 interface Upload {
@@ -24,6 +25,8 @@ export class UploadRing {
   /** The buffer that the host writes now. */
   private open: { buffer: GPUBuffer; bytes: Uint8Array; used: number } | undefined;
   private staged: Upload[] = [];
+  /** Whether a buffer could not be mapped again. */
+  private isLost = false;
 
   /**
    * @param bytes of an upload, at most
@@ -54,6 +57,7 @@ export class UploadRing {
         break;
       }
       this.gpu.check();
+      if (this.isLost) throw new GpuError("the GPU takes no uploads: its buffers cannot be mapped");
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
     const { buffer, bytes, used } = this.open;
@@ -78,9 +82,11 @@ export class UploadRing {
       for (const buffer of new Set(staged.map(({ from }) => from))) {
         buffer.mapAsync(GPUMapMode.WRITE).then(
           () => this.release(buffer),
-          // The buffer was destroyed, or the device is lost, which the device reports to those who
-          // wait for the step.
-          () => this.release(undefined),
+          // The buffer was destroyed, or the device is lost. The device may say so later.
+          () => {
+            this.isLost = true;
+            this.release(undefined);
+          },
         );
       }
     };

@@ -1,4 +1,5 @@
 // The executor: compiles a graph for a device, once, and runs its steps.
+import { GpuError } from "../errors.js";
 import type { Gpu } from "../gpu/gpu.js";
 import { patiently } from "../gpu/patience.js";
 import { Profiler } from "../gpu/profiler.js";
@@ -142,7 +143,7 @@ export class Program {
       uploaded?.();
       await patiently(staging.mapAsync(GPUMapMode.READ, 0, this.readBackBytes), this.gpu.nap).catch((error: Error) => {
         this.gpu.check();
-        throw error;
+        throw new GpuError(`the GPU gives no results: ${error.message || error.name}`);
       });
       this.gpu.check();
       const bytes = staging.getMappedRange(0, this.readBackBytes).slice(0);

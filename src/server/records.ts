@@ -51,6 +51,9 @@ export interface EventChange {
   event: CameraEvent;
 }
 
+/** The reason of a signal that ends what runs; events that end by it say so. */
+export class Ending extends Error {}
+
 /** Where changes of events are sent. */
 export interface Sink {
   /** In logs and metrics. */
@@ -63,6 +66,8 @@ export interface Sink {
   send(change: EventChange, signal: AbortSignal): Promise<void>;
   /** Shows the state of a camera, every few seconds. Never throws. */
   report?(camera: string, state: CameraReport): void;
+  /** Why it is not connected, in a few words; absent if it is, or keeps no connection. */
+  readonly problem?: string;
   close?(): Promise<void>;
 }
 

@@ -19,6 +19,7 @@ import { Feedback } from "./feedback.js";
 import { type Model, Models, sizeOf } from "./models.js";
 import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
+import { SinkNews } from "./sink_news.js";
 import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
 
 /** What the supervisor is told beside the configuration. */
@@ -43,9 +44,11 @@ export interface SupervisorListener {
   onDelivery?(sink: string, result: DeliveryResult): void;
 }
 
-/** Seconds between looks at the disk's free space, and between those at all clips. */
-const LOOK_AT_DISK = 10;
+/** Seconds between looks at the disk's free space: another program may fill it fast. */
+const LOOK_AT_DISK = 2;
+/** Seconds between looks at all clips, which may be many; and while there is too little space. */
 const LOOK_AT_CLIPS = 60;
+const MAKE_SPACE = 10;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
 /** Seconds between copies of what cameras have learnt. */
@@ -76,6 +79,8 @@ export class Supervisor {
   private readonly engines: Engine[] = [];
   private readonly outboxes = new Map<string, Outbox>();
   private readonly feedback: Feedback;
+  private sinks: ReadonlyMap<string, Sink> = new Map();
+  private readonly sinkNews = new Map<string, SinkNews>();
   private failure: Error | undefined;
   private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
@@ -139,11 +144,18 @@ export class Supervisor {
     return this.cameras.find(({ config }) => config.id === camera)?.decisions.learnt;
   }
 
-  /** Changes that wait for each sink. */
+  /** Changes that wait for each sink, and why they do or would. */
   queues(): { sink: string; length: number; problem: string | undefined }[] {
     return [...this.outboxes].map(([sink, { queueLength, lastError }]) => {
-      return { sink, length: queueLength, problem: lastError };
+      return { sink, length: queueLength, problem: this.sinks.get(sink)?.problem ?? lastError };
     });
+  }
+
+  /** News of a sink, for the log. @param sink its name */
+  newsOf(sink: string): SinkNews {
+    const news = this.sinkNews.get(sink) ?? new SinkNews((level, line) => this.listener.onNotice?.(level, sink, line));
+    this.sinkNews.set(sink, news);
+    return news;
   }
 
   /**
@@ -239,6 +251,7 @@ export class Supervisor {
 
   private async openOutboxes(sinks: ReadonlyMap<string, Sink>): Promise<void> {
     const { config, listener } = this;
+    this.sinks = sinks;
     for (const { name, cameras, kinds, changes } of config.sinks) {
       const sink = sinks.get(name);
       if (!sink) continue;
@@ -246,7 +259,8 @@ export class Supervisor {
         ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: { cameras, kinds, changes } },
         onResult: (result, { event }, error) => {
           listener.onDelivery?.(name, result);
-          if (result === "failed") listener.onNotice?.("warn", name, reasonOf(error));
+          if (result === "failed") this.newsOf(name).fails(reasonOf(error));
+          if (result === "delivered") this.newsOf(name).works();
           if (result === "expired") listener.onNotice?.("error", name, `the alert ${event.id} was given up`);
         },
         onWarning: (line) => listener.onNotice?.("warn", name, line),
@@ -376,9 +390,10 @@ export class Supervisor {
     const facts = running && this.facts.get(running);
     const { known } = camera.decisions;
     if (!facts || Object.keys(known).length === 0) return;
-    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
-      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
-    );
+    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) => {
+      // That the disk is full was said.
+      if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+    });
   }
 
   private folderOf(camera: Camera): string {
@@ -401,14 +416,16 @@ export class Supervisor {
 
   private async lookAtDisk(): Promise<void> {
     const { data, reserve } = this.config;
-    const isDue = performance.now() - this.lookedAtClips >= 1000 * LOOK_AT_CLIPS;
-    if (isDue || (await freeBytes(data)) < reserve) await this.lookAtClips();
+    const every = (await freeBytes(data)) < reserve ? MAKE_SPACE : LOOK_AT_CLIPS;
+    if (performance.now() - this.lookedAtClips >= 1000 * every) await this.lookAtClips();
     const free = await freeBytes(data);
     // Some distance between the two, so that it does not change all the time.
     const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;
     if (hasRoom !== this.hasRoom) {
       this.hasRoom = hasRoom;
-      const line = hasRoom ? "there is room for clips again" : "the disk is nearly full: clips stop, events go on";
+      const line = hasRoom
+        ? "there is room for clips again"
+        : "the disk is nearly full: clips and pictures stop, events go on";
       this.listener.onNotice?.(hasRoom ? "info" : "error", "storage", line);
       for (const camera of this.cameras) camera.roomChanged();
     }

@@ -61,7 +61,7 @@ describe("errors of the GPU", () => {
   });
 
   it("losing the device is a DeviceLostError", async () => {
-    // No driver loses its device on demand, so a fake device does.
+    // No driver is reset on demand, so a fake device says that it was.
     let lose: (info: { reason: string; message: string }) => void = () => {};
     const device = {
       features: new Set<string>(),
@@ -90,6 +90,14 @@ describe("errors of the GPU", () => {
     expect(() => gpu.check()).toThrow(DeviceLostError);
     gpu.close();
     expect(released).toEqual(["adapter"]);
+  });
+
+  it("a device that somebody else destroys is lost", async () => {
+    const gpu = await openNodeGpu({ adapter: testAdapter });
+    gpu.device.destroy();
+    await gpu.device.lost;
+    expect(() => gpu.check()).toThrow(DeviceLostError);
+    gpu.close();
   });
 
   it("closing a device is not a loss", async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { GpuError } from "../../src/errors.js";
 import { UploadRing } from "../../src/gpu/upload_ring.js";
-import { useGpu } from "../support/gpu.js";
+import { openNodeGpu } from "../../src/node/adapters/gpu.js";
+import { testAdapter, useGpu } from "../support/gpu.js";
 
 describe("the upload ring", () => {
   const gpu = useGpu();
@@ -37,6 +39,27 @@ describe("the upload ring", () => {
     gpu().destroyBuffer(target);
     gpu().destroyBuffer(back);
     gpu().check();
+  });
+
+  it("fails rather than wait for ever if the device is lost", async () => {
+    const own = await openNodeGpu({ adapter: testAdapter });
+    const target = own.createBuffer("target", 64, GPUBufferUsage.COPY_DST);
+    const ring = new UploadRing(own, 16, 1);
+    for (let step = 0; step < 3; step++) {
+      await ring.write(target, 0, new Uint8Array(16));
+      const encoder = own.device.createCommandEncoder();
+      const uploaded = ring.encode(encoder);
+      own.device.queue.submit([encoder.finish()]);
+      if (step === 2) own.device.destroy();
+      uploaded();
+    }
+    await expect(
+      (async () => {
+        for (;;) await ring.write(target, 0, new Uint8Array(16));
+      })(),
+    ).rejects.toThrow(GpuError);
+    ring.close();
+    own.close();
   });
 
   it("refuses an upload that is larger than was said", async () => {

@@ -9,30 +9,13 @@ import { openInput } from "../../src/node/media/open.js";
 import type { EventChange } from "../../src/server/records.js";
 import { withBundle } from "../support/child.js";
 import { collect } from "../support/dataset.js";
+import { fakeEngine } from "../support/fake_engine.js";
 import { scratch } from "../support/folders.js";
 import { tinyConfig } from "../support/model.js";
 
 const at = scratch();
 /** How often the processes are killed; more in a long run. */
 const kills = Number(process.env.SDMAE_KILLS) || 5;
-
-/** An engine that computes nothing: two seconds of every five are abnormal. */
-const fakeEngine = `
-  const settings = { score: "teacher", size: { height: 32, width: 48 },
-    frameScore: { scoring: "top-anomaly", tokens: "all", topK: 1, minMotion: 0 } };
-  const map = (value) => new Float32Array(24).fill(value);
-  process.on("message", (m) => {
-    if (m.type === "setup") process.send({ type: "ready", adapter: "none", settings, model: "none" });
-    if (m.type === "stop") process.exit(0);
-    if (m.type !== "frame") return;
-    process.send({ type: "taken", camera: m.camera });
-    const value = m.number % 50 < 20 ? 0.9 : 0.1;
-    const tokens = { rows: 4, columns: 6, student: map(0), target: map(0), anomaly: map(value), motion: map(0),
-      movingAnomaly: map(0), largestMotion: map(0), visible: new Uint8Array(24) };
-    process.send({ type: "score", camera: m.camera, number: m.number, score: value, tokens });
-  });
-  process.on("disconnect", () => process.exit(0));
-`;
 
 /** Watches a video again and again. Prints each change that is on disk, with the engine's pid. */
 const program = (engine: string) => `

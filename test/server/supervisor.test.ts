@@ -17,6 +17,7 @@ import { withBundle } from "../support/child.js";
 import { collect } from "../support/dataset.js";
 import { scratchPerTest } from "../support/folders.js";
 import { testAdapter } from "../support/gpu.js";
+import { losingEngine } from "../support/losing_engine.js";
 import { randomCheckpoint, tinyConfig } from "../support/model.js";
 import { refusal } from "../support/refusal.js";
 
@@ -109,6 +110,33 @@ test("a video gives an event with picture and clip, on disk and in the sink; the
     expect(existsSync(at("drop", "cam", `${first.id}.mp4`))).toBe(true);
   });
 }, 300_000);
+
+test("a GPU device that is lost ends the event that goes on, and the engine's next process finds more", async () => {
+  await withBundle(losingEngine(at("lose")), async (program) => {
+    const settings = config(video(30));
+    const changes: EventChange[] = [];
+    const errors: string[] = [];
+    const stop = new AbortController();
+    const supervisor = await Supervisor.open(settings, options(program, { loop: true }), {
+      onChange: (change) => {
+        changes.push(change);
+        if (change.change !== "new") return;
+        if (errors.length > 0) stop.abort();
+        else writeFileSync(at("lose"), "");
+      },
+      onNotice: (level, from, line) => level === "error" && errors.push(`${from}: ${line}`),
+    });
+    await supervisor.run(sinksOf(settings.data), stop.signal);
+    const events = await supervisor.log.events();
+    await supervisor.close();
+    expect(errors).toEqual([expect.stringMatching(/^engine: the GPU device was lost: .*; it starts again$/)]);
+    const ends = changes.filter(({ change }) => change === "end").map(({ event }) => event);
+    expect(ends[0]).toMatchObject({ kind: "anomaly", reason: "the engine has failed" });
+    expect(events.map(({ id }) => id).sort()).toEqual(ends.map(({ id }) => id).sort());
+    expect(events.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(events.filter(({ clip }) => clip).map(({ id }) => id))).toContain(ends[0].id);
+  });
+}, 120_000);
 
 test("clips come from another stream of the camera if one is named", async () => {
   await withBundle('import "./src/server/engine/main.js";', async (program) => {

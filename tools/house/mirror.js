@@ -14,7 +14,10 @@ const exceptions = new Map([
   ["node/media/rtsp_server", "cameras as a real RTSP server plays them"],
   ["node/media/tls", "certificates of https and rtsps"],
   ["ops/half", "every op of training in float16"],
+  ["server/credentials", "what a whole process that watches shows of its secrets"],
+  ["server/full_disk", "a whole process that watches while its disk is full"],
   ["server/kills", "whole processes that watch, killed at random moments"],
+  ["server/sinks_away", "a whole process that watches while brokers and webhooks are away"],
   ["train/choosing", "choosing without labels: trainer, validation set and checkpoints together"],
   ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],
 ]);

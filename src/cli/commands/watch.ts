@@ -17,7 +17,7 @@ export function watchCommand(): Command {
       "[sources...]",
       "rtsp, rtsps, http or https addresses, device:/dev/video0, or files that are played as live",
     )
-    .option("--config <file>", "take cameras and settings from this YAML file")
+    .option("--config <file>", "take cameras and settings from this YAML file; an edited file is used at once")
     .option(
       "-c, --checkpoint <file>",
       "the model (default: the configuration's, else the bundled model of drawn streets)",

@@ -9,7 +9,7 @@ import { Backoff, pause } from "../backoff.js";
 import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
-import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
+import { type CameraEvent, type ChangeKind, Ending, type EventChange } from "../records.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
 import type { Known } from "./known.js";
@@ -168,7 +168,7 @@ export class Camera {
       this.counts.reconnects++;
       await this.wait(this.backoff.next(), why ?? "", signal);
     }
-    this.decisions.close(this.now);
+    this.decisions.close(this.now, signal.reason instanceof Ending ? signal.reason.message : undefined);
     ended.abort();
     await recording;
     await this.normal?.close();
@@ -202,8 +202,11 @@ export class Camera {
   private async record(source: string, signal: AbortSignal): Promise<void> {
     const { recorder, clock, config, host } = this;
     const backoff = new Backoff({ first: 1, most: 60 });
+    /** Why it failed, as it was said. */
+    let said = "";
     while (recorder && !signal.aborted) {
       if (!host.canRecord()) {
+        recorder.rest();
         await pause(LOOK_FOR_ROOM, signal);
         continue;
       }
@@ -215,6 +218,7 @@ export class Camera {
           first = clock.steady();
           this.recorded = { connection, first };
           backoff.reset();
+          said = "";
         },
         onSegment: (segment: Segment) => recorder.add(segment),
       };
@@ -226,9 +230,11 @@ export class Camera {
         () => "the recording ended",
         (error: unknown) => reasonOf(error),
       );
-      recorder.disconnect();
+      this.recorded = undefined;
+      await recorder.disconnect();
       if (signal.aborted) return;
-      host.warn(`the stream for clips: ${why}`);
+      if (why !== said) host.warn(`the stream for clips: ${why}`);
+      said = why;
       await pause(backoff.next(), signal);
     }
   }
@@ -244,6 +250,7 @@ export class Camera {
   /** A moment on the clock of the recording; undefined if nothing is recorded. */
   private recordedAt({ steady, stream }: FrameTime): { connection: number; time: number } | undefined {
     if (!this.recorder) return undefined;
+    if (this.config.record === undefined && !this.isRecorded) return undefined;
     if (this.config.record === undefined) return { connection: this.connection, time: stream };
     return this.recorded && { connection: this.recorded.connection, time: steady - this.recorded.first };
   }
@@ -289,6 +296,7 @@ export class Camera {
     const { config, host, recorder, clock } = this;
     const isRecorded = recorder !== undefined && config.record === undefined && host.canRecord();
     this.isRecorded = isRecorded;
+    if (config.record === undefined && !isRecorded) recorder?.rest();
     const connected = isRecorded ? recorder.connect() : undefined;
     this.connection = connected?.connection ?? this.connection + 1;
     this.number += GAP;
@@ -332,7 +340,7 @@ export class Camera {
       return why;
     } finally {
       this.normal?.interrupt();
-      if (isRecorded) recorder.disconnect();
+      if (isRecorded) await recorder.disconnect();
     }
   }
 
@@ -401,7 +409,8 @@ export class Camera {
     picture: Uint8Array | undefined,
   ): Promise<CameraEvent> {
     const snapshot = `${clipBase(event)}.jpg`;
-    if (picture) {
+    // On a full disk what is left is for events.
+    if (picture && this.host.canRecord()) {
       try {
         await makeFolder(dirname(join(this.host.data, snapshot)));
         await writeFileAtomic(join(this.host.data, snapshot), picture);

@@ -260,11 +260,11 @@ export class Decisions {
     this.interrupt("the engine has failed");
   }
 
-  /** The process ends now: nothing is decided any more. */
-  close(time: FrameTime): void {
-    this.interrupt("the process has ended");
+  /** Nothing is decided any more. @param reason of the end of events that go on */
+  close(time: FrameTime, reason = "the process has ended"): void {
+    this.interrupt(reason);
     this.isClosed = true;
-    for (const kind of [...this.open.keys()]) this.end(kind, time, "the process has ended");
+    for (const kind of [...this.open.keys()]) this.end(kind, time, reason);
   }
 
   private lookAtScene(picture: LumaPicture, time: FrameTime): void {

@@ -35,7 +35,11 @@ export class Recorder {
   /** From where on an event that goes on needs the recording. */
   private readonly held = new Map<string, Stretch>();
   private connection = 0;
+  /** How names of the connection's segments begin. */
+  private prefix = "";
   private isOver = false;
+  /** Whether nothing will be recorded for a while. */
+  private rests = false;
 
   /**
    * @param folder of the segments, which holds nothing else
@@ -58,13 +62,30 @@ export class Recorder {
   connect(): { connection: number; prefix: string } {
     this.connection++;
     this.isOver = false;
-    return { connection: this.connection, prefix: `${this.connection}-${randomBytes(4).toString("hex")}` };
+    this.rests = false;
+    this.prefix = `${this.connection}-${randomBytes(4).toString("hex")}`;
+    return { connection: this.connection, prefix: this.prefix };
+  }
+
+  /** Nothing is recorded for a while: what no event needs is deleted. */
+  rest(): void {
+    this.rests = true;
+    this.prune();
   }
 
   /** The connection has ended: its recording will not grow. */
-  disconnect(): void {
+  async disconnect(): Promise<void> {
     this.isOver = true;
     this.serve();
+    await this.removeUnfinished(this.prefix);
+  }
+
+  /** Removes the segment that was being written when the connection was lost. */
+  private async removeUnfinished(prefix: string): Promise<void> {
+    const kept = new Set(this.segments.map(({ path }) => path));
+    const names = await readdir(this.folder).catch(() => []);
+    const paths = names.filter((name) => name.startsWith(prefix)).map((name) => join(this.folder, name));
+    await Promise.all(paths.filter((path) => !kept.has(path)).map((path) => rm(path, { force: true }).catch(() => {})));
   }
 
   /** Takes in a segment that is complete. */
@@ -128,7 +149,7 @@ export class Recorder {
     const since = newest.end - this.before - MARGIN;
     const wanted = [...this.held.values(), ...this.orders];
     const isNeeded = (one: KeptSegment) =>
-      (one.connection === newest.connection && one.end > since) ||
+      (!this.rests && one.connection === newest.connection && one.end > since) ||
       wanted.some(({ connection, from, to }) => one.connection === connection && one.end > from && one.start < to);
     const old = this.segments.filter((one) => !isNeeded(one));
     this.segments = this.segments.filter(isNeeded);

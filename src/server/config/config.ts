@@ -3,7 +3,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { InputError } from "../../errors.js";
+import { InputError, InputErrors } from "../../errors.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
 import { cameraIds } from "./address.js";
@@ -27,8 +27,8 @@ const LARGEST_FILE = 1_000_000;
  * @param environment for `${NAME}`
  * @param readSecret reads `{ file: PATH }`; it gets an absolute path; if it fails, it throws why
  * @param checkSchedule throws an InputError if a schedule is wrong
- * @throws InputError with all problems, one per line: `FILE:LINE:COLUMN: path.to.key: message`. It
- * repeats no secret and no address.
+ * @throws InputErrors with all problems, `FILE:LINE:COLUMN: path.to.key: message` each. They repeat
+ * no secret and no address.
  */
 export function parseConfig(
   text: string,
@@ -40,7 +40,7 @@ export function parseConfig(
   const read = readConfigText(text, environment);
   const folder = resolve(dirname(path));
   const refuse = (problems: readonly Problem[]): never => {
-    throw new InputError(problemLines(problems, read, path));
+    throw new InputErrors(problemLines(problems, read, path));
   };
   if (read.value === undefined) refuse(read.problems);
   const { parsed, secrets, problems } = checked(read, { folder, readSecret, checkSchedule });
@@ -79,7 +79,8 @@ function repeatedNames(value: unknown): Problem[] {
 /**
  * Reads a configuration file, with the variables of this process.
  * @param checkSchedule see {@link parseConfig}
- * @throws InputError if it cannot be read, is larger than 1 MB or not UTF-8; as {@link parseConfig}
+ * @throws InputError if it cannot be read, is larger than 1 MB or not UTF-8; InputErrors as
+ * {@link parseConfig}
  */
 export async function readConfig(path: string, checkSchedule?: (schedule: string) => void): Promise<WatchConfig> {
   let bytes: Uint8Array;
@@ -110,7 +111,7 @@ export interface SourceOptions {
 /**
  * A configuration of sources alone, with the defaults of everything else. Ids come from the names
  * of hosts, devices and files.
- * @throws InputError with all problems, one per line; it repeats no secret and no address
+ * @throws InputErrors with all problems; they repeat no secret and no address
  */
 export function configOf(sources: readonly string[], options: SourceOptions = {}): WatchConfig {
   const { folder = process.cwd(), environment = process.env } = options;
@@ -129,9 +130,7 @@ export function configOf(sources: readonly string[], options: SourceOptions = {}
   };
   const { parsed, secrets, problems } = checked(read, { folder: resolve(folder), readSecret: readSecretFile });
   if (parsed && problems.length === 0) return withDefaults(parsed, resolve(folder), read, secrets);
-  throw new InputError(
-    problems.map(({ path, message }) => `source ${ids.indexOf(String(path[1])) + 1}: ${message}`).join("\n"),
-  );
+  throw new InputErrors(problems.map(({ path, message }) => `source ${ids.indexOf(String(path[1])) + 1}: ${message}`));
 }
 
 /** Puts a name before the message of an InputError. */

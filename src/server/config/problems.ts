@@ -146,7 +146,7 @@ export function shownPath(path: Path): string {
  * One line per problem, in the order of the text: `FILE:LINE:COLUMN: path: what is wrong`.
  * @param file as the messages name it
  */
-export function problemLines(problems: readonly Problem[], read: ConfigText, file: string): string {
+export function problemLines(problems: readonly Problem[], read: ConfigText, file: string): string[] {
   const placed = problems.map((problem) => ({ ...problem, ...read.placeOf(problem) }));
   placed.sort((a, b) => a.line - b.line || a.column - b.column);
   const all = placed.map(({ line, column, path, message }) => {
@@ -156,5 +156,5 @@ export function problemLines(problems: readonly Problem[], read: ConfigText, fil
   const lines = [...new Set(all)];
   const left = lines.length - MOST_LINES;
   if (left > 0) lines.splice(MOST_LINES, left, `${oneLine(file)}: and ${counted(left, "more problem")}`);
-  return lines.join("\n");
+  return lines;
 }

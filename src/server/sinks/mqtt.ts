@@ -35,8 +35,14 @@ export interface MqttOptions {
   reconnect?: number;
   /** Somebody switched a camera on or off. Answer with {@link MqttSink.setEnabled}. */
   onEnabled?(camera: string, enabled: boolean): void;
-  /** Hears in one line when the broker is lost, and why; and of commands that mean nothing. */
+  /** Hears in one line why the broker is lost, once for each reason. */
+  onLost?(reason: string): void;
+  /** The broker is there. */
+  onConnected?(): void;
+  /** Hears in one line of commands that mean nothing. */
   onWarning?(message: string): void;
+  /** Seconds of silence after which the broker must show that it is there. Default: 30. */
+  keepalive?: number;
 }
 
 /** Seconds to say goodbye to the broker. */
@@ -66,7 +72,8 @@ export class MqttSink implements Sink {
   /** Cameras whose alert goes on. */
   private readonly alarmed = new Set<string>();
   private connected = false;
-  private problem = "not connected yet";
+  /** Why there is no connection. */
+  private reason = "not connected yet";
   private warned: string | undefined;
   private closed = false;
 
@@ -93,13 +100,18 @@ export class MqttSink implements Sink {
     return this.connected;
   }
 
+  get problem(): string | undefined {
+    if (this.connected) return undefined;
+    return this.warned === undefined ? this.reason : `not connected: ${this.warned}`;
+  }
+
   /**
    * Publishes a change.
    * @throws Error if there is no connection, or it is lost before the broker acknowledges
    */
   async send(change: EventChange, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (!this.connected || this.closed) throw new Error(`${this.shown}: ${this.problem}`);
+    if (!this.connected || this.closed) throw new Error(`${this.shown}: ${this.reason}`);
     await this.publishSurely(`${this.prefix}/events`, JSON.stringify(change), signal);
   }
 
@@ -169,7 +181,14 @@ export class MqttSink implements Sink {
   }
 
   private clientOptions(login: { user: string; password: string } | undefined): IClientOptions {
-    const { username = login?.user, password = login?.password, certificates, clientId, reconnect = 5 } = this.options;
+    const {
+      username = login?.user,
+      password = login?.password,
+      certificates,
+      clientId,
+      reconnect = 5,
+      keepalive = 30,
+    } = this.options;
     return {
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
@@ -181,7 +200,7 @@ export class MqttSink implements Sink {
       // A wrong password may be put right at the broker.
       reconnectOnConnackError: true,
       connectTimeout: 10_000,
-      keepalive: 30,
+      keepalive,
       // This class subscribes and publishes again itself.
       resubscribe: false,
       queueQoSZero: false,
@@ -192,9 +211,9 @@ export class MqttSink implements Sink {
     this.client.on("connect", () => this.greet());
     this.client.on("close", () => {
       this.connected = false;
-      this.problem = this.warned ?? "the connection was lost";
-      this.warn(this.problem);
-      this.fail(new Error(`${this.shown}: ${this.problem}`));
+      this.reason = this.warned ?? "the connection was lost";
+      this.warn(this.reason);
+      this.fail(new Error(`${this.shown}: ${this.reason}`));
     });
     this.client.on("error", (error) => this.warn(connectionReason(error)));
     this.client.on("message", (topic, payload, { retain }) => this.hear(topic, payload, retain));
@@ -204,7 +223,7 @@ export class MqttSink implements Sink {
   private warn(reason: string): void {
     if (this.closed || this.warned === reason) return;
     this.warned = reason;
-    this.options.onWarning?.(`${this.shown}: ${reason}`);
+    this.options.onLost?.(`${this.shown}: ${reason}`);
   }
 
   private fail(error: Error): void {
@@ -217,6 +236,7 @@ export class MqttSink implements Sink {
     if (this.closed) return;
     this.connected = true;
     this.warned = undefined;
+    this.options.onConnected?.();
     const discovery = this.options.discovery ?? "homeassistant";
     const topics = [`${this.prefix}/+/enabled/set`, ...(discovery === false ? [] : [`${discovery}/status`])];
     this.client.subscribe(topics, { qos: 1 }, (error) => {

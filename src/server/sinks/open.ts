@@ -9,6 +9,10 @@ import { webhookSink } from "./webhook.js";
 /** What sinks tell, by their names. */
 export interface SinkListener {
   onWarning(sink: string, line: string): void;
+  /** A connection was lost, and why. */
+  onLost?(sink: string, reason: string): void;
+  /** A connection is there, for the first time or again. */
+  onConnected?(sink: string): void;
   /** Somebody switched a camera on or off. */
   onEnabled?(camera: string, enabled: boolean): void;
 }
@@ -21,14 +25,15 @@ export function openSinks(config: WatchConfig, listener: SinkListener): Map<stri
   return new Map(config.sinks.map((sink) => [sink.name, openSink(sink, config, listener)]));
 }
 
-function openSink(sink: SinkConfig, { data, cameras }: WatchConfig, { onWarning, onEnabled }: SinkListener): Sink {
+function openSink(sink: SinkConfig, { data, cameras, secrets }: WatchConfig, listener: SinkListener): Sink {
+  const { onEnabled } = listener;
   const { name } = sink;
-  const warn = (line: string) => onWarning(name, line);
+  const warn = (line: string) => listener.onWarning(name, line);
   if (sink.type === "webhook") {
     const { url, secret, headers } = sink;
     return webhookSink({ name, url, headers, ...(secret !== undefined && { secret }) });
   }
-  if (sink.type === "command") return commandSink({ name, command: sink.run, timeout: sink.timeout });
+  if (sink.type === "command") return commandSink({ name, command: sink.run, timeout: sink.timeout, secrets });
   if (sink.type === "folder") return folderSink({ name, folder: sink.path, dataFolder: data, onWarning: warn });
   const { url, user, password, prefix, discovery = false } = sink;
   const known = cameras.filter(({ id }: CameraConfig) => sink.cameras.includes(id));
@@ -39,6 +44,8 @@ function openSink(sink: SinkConfig, { data, cameras }: WatchConfig, { onWarning,
       prefix,
       discovery,
       onWarning: warn,
+      onLost: (reason) => listener.onLost?.(name, reason),
+      onConnected: () => listener.onConnected?.(name),
       cameras: known.map(({ id, name: shown }) => ({ id, name: shown })),
     },
     ...(user !== undefined && { username: user }),

@@ -22,6 +22,13 @@ export function watchMetrics(watch: SeenWatch, feed: WatchFeed): Registry {
     },
   });
   new Gauge({
+    ...about("sink_up", "1 if nothing is known to be wrong with a sink.", registry, ["sink"]),
+    collect() {
+      this.reset();
+      for (const { sink, problem } of watch.queues()) this.set({ sink }, problem === undefined ? 1 : 0);
+    },
+  });
+  new Gauge({
     ...about("storage_bytes", "Bytes of clips and snapshots.", registry),
     collect() {
       this.set(watch.clipBytes);

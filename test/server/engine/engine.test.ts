@@ -9,6 +9,7 @@ import type { EngineFacts, EngineScore } from "../../../src/server/engine/messag
 import { withBundle } from "../../support/child.js";
 import { scratch } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
+import { losingEngine } from "../../support/losing_engine.js";
 import { tinyConfig } from "../../support/model.js";
 
 const at = scratch();
@@ -95,6 +96,22 @@ test("the engine's process scores frames as the detector does, and comes back af
     const before = heard.scores.length;
     await feed(engine, heard, t + 100, () => heard.scores.length > before + 4);
     expect(heard.scores.slice(before).every(({ number }) => number >= t + 100)).toBe(true);
+  });
+});
+
+test("a device that is lost while it computes ends the engine at once, and another one scores on", async () => {
+  await withBundle(losingEngine(at("lose")), async (program) => {
+    const heard = new Heard();
+    const engine = start(program, heard);
+    let t = await feed(engine, heard, 0, () => heard.scores.length >= 4);
+    writeFileSync(at("lose"), "");
+    t = await feed(engine, heard, t, () => heard.lost.length > 0);
+    // A process that hangs is ended as well, but for its silence.
+    expect(heard.lost).toEqual([{ why: expect.stringMatching(/^the GPU device was lost: /), final: false }]);
+    const before = heard.scores.length;
+    await feed(engine, heard, t + 100, () => heard.scores.length > before + 4);
+    expect(heard.scores.slice(before).every(({ number }) => number >= t + 100)).toBe(true);
+    expect(heard.lost).toHaveLength(1);
   });
 });
 

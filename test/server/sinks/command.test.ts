@@ -29,6 +29,20 @@ function run(
   );
 }
 
+test("variables that hold a secret are not passed on", async () => {
+  Object.assign(process.env, { SDMAE_TEST_SECRET: "s3cret-0123", SDMAE_TEST_PLAIN: "plain" });
+  try {
+    const script = "require('fs').writeFileSync(process.argv[1], JSON.stringify(process.env))";
+    const command = [process.execPath, "-e", script, root("env.json")] as const;
+    await commandSink({ name: "run", command, secrets: ["s3cret-0123"] }).send(change, never);
+    const seen = JSON.parse(readFileSync(root("env.json"), "utf8")) as Record<string, string>;
+    expect(seen).toMatchObject({ SDMAE_TEST_PLAIN: "plain", SDMAE_CAMERA: change.event.camera });
+    expect(seen).not.toHaveProperty("SDMAE_TEST_SECRET");
+  } finally {
+    for (const name of ["SDMAE_TEST_SECRET", "SDMAE_TEST_PLAIN"]) delete process.env[name];
+  }
+});
+
 test("a program gets the change on standard input and its names in the environment", async () => {
   const script = `
     import { readFileSync, writeFileSync } from "node:fs";

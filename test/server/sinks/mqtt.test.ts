@@ -47,16 +47,19 @@ async function startBroker(options: AedesOptions = {}, port = 0) {
 /** A sink with two cameras. */
 function startSink(port: number, options: Partial<MqttOptions> = {}) {
   const warnings: string[] = [];
+  const lost: string[] = [];
   const sink = mqttSink({
     name: "home",
     url: `mqtt://127.0.0.1:${port}`,
     cameras: [{ id: "front", name: "Front door" }, { id: "yard" }],
     reconnect: 0.02,
     onWarning: (message) => warnings.push(message),
+    onLost: (reason) => lost.push(reason),
+    onConnected: () => lost.push("connected"),
     ...options,
   });
   onTestFinished(() => sink.close());
-  return { sink, warnings };
+  return { sink, warnings, lost };
 }
 
 interface Heard {
@@ -145,12 +148,14 @@ describe("events", () => {
   test("without a broker, a delivery fails at once, without the password", async () => {
     const { port, stop } = await startBroker();
     await stop();
-    const { sink, warnings } = startSink(port, { url: `mqtt://user:secret@127.0.0.1:${port}` });
+    const { sink, lost } = startSink(port, { url: `mqtt://user:secret@127.0.0.1:${port}` });
+    expect(sink.problem).toBe("not connected yet");
     await expect(sink.send(change, never)).rejects.toThrow(`mqtt://127.0.0.1:${port}: not connected yet`);
-    await until(() => expect(warnings).toHaveLength(1));
-    const message = `mqtt://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`;
-    expect(warnings).toEqual([message]);
-    await until(() => expect(sink.send(change, never)).rejects.toThrow(message));
+    await until(() => expect(lost).toHaveLength(1));
+    const reason = `connect ECONNREFUSED 127.0.0.1:${port}`;
+    expect(lost).toEqual([`mqtt://127.0.0.1:${port}: ${reason}`]);
+    await until(() => expect(sink.send(change, never)).rejects.toThrow(`mqtt://127.0.0.1:${port}: ${reason}`));
+    expect(sink.problem).toBe(`not connected: ${reason}`);
   });
 
   test("a delivery under way fails when the broker is lost, and works once it is back", async () => {
@@ -160,8 +165,9 @@ describe("events", () => {
         else done();
       },
     });
-    const { sink, warnings } = startSink(first.port);
+    const { sink, lost } = startSink(first.port);
     await until(() => expect(sink.isConnected).toBe(true));
+    expect(sink.problem).toBeUndefined();
     await expect(sink.send(change, never)).rejects.toThrow(`mqtt://127.0.0.1:${first.port}: the connection was lost`);
     await first.stop();
     const second = await startBroker({}, first.port);
@@ -169,7 +175,9 @@ describe("events", () => {
     await until(() => expect(sink.isConnected).toBe(true));
     await sink.send(change, never);
     await until(() => expect(texts("sdmae/events")).toHaveLength(1));
-    expect(warnings[0]).toBe(`mqtt://127.0.0.1:${first.port}: the connection was lost`);
+    expect(lost.slice(0, 2)).toEqual(["connected", `mqtt://127.0.0.1:${first.port}: the connection was lost`]);
+    expect(lost.at(-1)).toBe("connected");
+    expect(sink.problem).toBeUndefined();
   });
 });
 
@@ -273,8 +281,8 @@ describe("state", () => {
   test("closing does not wait for a broker that is not there", async () => {
     const { port, stop } = await startBroker();
     await stop();
-    const { sink, warnings } = startSink(port);
-    await until(() => expect(warnings).toHaveLength(1));
+    const { sink, lost } = startSink(port);
+    await until(() => expect(lost).toHaveLength(1));
     await sink.close();
   });
 });
@@ -380,9 +388,9 @@ test("a login that the broker refuses is tried again until it is right", async (
   const { port } = await startBroker({
     authenticate: (_, user, password, done) => done(null, user === "user" && password?.toString() === right),
   });
-  const { sink, warnings } = startSink(port, { url: `mqtt://user:s%40cret@127.0.0.1:${port}` });
-  await until(() => expect(warnings).toEqual([expect.stringContaining("Not authorized")]));
-  expect(warnings[0]).not.toContain("cret");
+  const { sink, lost } = startSink(port, { url: `mqtt://user:s%40cret@127.0.0.1:${port}` });
+  await until(() => expect(lost).toEqual([expect.stringContaining("Not authorized")]));
+  expect(lost[0]).not.toContain("cret");
   right = "s@cret";
   await until(() => expect(sink.isConnected).toBe(true));
 });

@@ -626,7 +626,10 @@ test("metrics have the names of the documentation", async () => {
   watch.change("end", fakeEvent(1));
   watch.feed.onDelivery("phone", "failed");
   watch.feed.onDelivery("phone", "delivered");
-  watch.sinks = [{ sink: "phone", length: 3, problem: undefined }];
+  watch.sinks = [
+    { sink: "phone", length: 3, problem: undefined },
+    { sink: "home", length: 0, problem: "not connected yet" },
+  ];
   const { text, headers } = await ask(page, "/metrics");
   expect(headers["content-type"]).toContain("text/plain");
   const lines = text.split("\n");
@@ -647,6 +650,8 @@ test("metrics have the names of the documentation", async () => {
     'sdmae_alerts_total{sink="phone",result="failed"} 1',
     'sdmae_alerts_total{sink="phone",result="delivered"} 1',
     'sdmae_alert_queue_length{sink="phone"} 3',
+    'sdmae_sink_up{sink="phone"} 1',
+    'sdmae_sink_up{sink="home"} 0',
     "sdmae_storage_bytes 1234567",
   ];
   for (const line of wanted) expect(lines).toContain(line);
