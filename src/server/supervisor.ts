@@ -9,7 +9,7 @@ import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
-import { type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
+import { type Kept, readKnown, removeKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import type { NormalState } from "./camera/learner.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
@@ -26,6 +26,8 @@ export interface SupervisorOptions {
   detector?: EngineSetup["detector"];
   play?: PlayOptions;
   engine?: EngineOptions;
+  /** Cameras are calibrated: the usual view is learnt again; if `fresh`, all else too. */
+  calibrate?: { fresh: boolean };
 }
 
 /** What happens, for the terminal, the page and metrics. */
@@ -69,6 +71,7 @@ export class Supervisor {
   private lookedAtClips = Number.NEGATIVE_INFINITY;
   /** Whether clips may be recorded. */
   private hasRoom = true;
+  private remembering: Promise<void> = Promise.resolve();
   private readonly stop = new AbortController();
 
   private constructor(
@@ -173,6 +176,21 @@ export class Supervisor {
     await this.keep({ change: "feedback", time: new Date().toISOString(), event: { ...event, feedback: "normal" } });
   }
 
+  /**
+   * Forgets what was learnt of a camera, and learns it again: thresholds, and the usual view.
+   * @param id its id
+   * @throws InputError if there is no such camera, or what was kept cannot be removed
+   */
+  async recalibrate(id: string): Promise<void> {
+    const camera = this.cameras.find(({ config }) => config.id === id);
+    if (!camera) throw new InputError(`there is no camera ${oneLine(id)}`);
+    await this.inTurn(async () => {
+      await removeKnown(this.folderOf(camera));
+      camera.decisions.forget();
+    });
+    this.listener.onNotice?.("info", id, "forgot what was learnt, and learns it again");
+  }
+
   /** Ends deliveries and closes the log. What is not delivered goes out after the next start. */
   async close(): Promise<void> {
     await Promise.all([...this.outboxes.values()].map((outbox) => outbox.close({ grace: 3 })));
@@ -273,11 +291,11 @@ export class Supervisor {
     for (const watched of group) {
       const { camera } = watched;
       const { id } = camera.config;
-      const known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown): Known => {
-        this.listener.onNotice?.("warn", id, reasonOf(error));
-        return {};
+      await this.inTurn(async () => {
+        const { modes, references } = await this.readKept(camera, facts);
+        camera.decisions.view.begin(references, this.options.calibrate !== undefined);
+        camera.ready(facts.settings, modes);
       });
-      camera.ready(facts.settings, known);
       if (camera.decisions.threshold !== undefined) continue;
       this.listener.onNotice?.("info", id, "learns what is normal; no anomalies for ten minutes of scored video");
     }
@@ -296,15 +314,35 @@ export class Supervisor {
     await Promise.all(this.watched.map((watched) => this.remember(watched)));
   }
 
+  /** What was kept of a camera. */
+  private async readKept(camera: Camera, facts: EngineFacts): Promise<Kept> {
+    // An engine that starts again goes on with what this process has learnt.
+    if (this.options.calibrate?.fresh) return { modes: camera.decisions.known, references: {} };
+    return readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown): Kept => {
+      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+      return { modes: {}, references: {} };
+    });
+  }
+
   /** Keeps what a camera has learnt. */
-  private async remember({ camera, engine }: Watched): Promise<void> {
-    const running = engine();
-    const facts = running && this.facts.get(running);
-    const { known } = camera.decisions;
-    if (!facts || Object.keys(known).length === 0) return;
-    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
-      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
-    );
+  private remember({ camera, engine }: Watched): Promise<void> {
+    return this.inTurn(async () => {
+      const running = engine();
+      const facts = running && this.facts.get(running);
+      const { known: modes, view } = camera.decisions;
+      if (!facts || (Object.keys(modes).length === 0 && !view.hasLearnt)) return;
+      const { references } = view;
+      await writeKnown(this.folderOf(camera), scoredBy(facts), { modes, references }).catch((error: unknown) =>
+        this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
+      );
+    });
+  }
+
+  /** Reads and writes what was learnt, one after the other. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.remembering.then(work);
+    this.remembering = done.catch(() => {});
+    return done;
   }
 
   private folderOf(camera: Camera): string {
@@ -358,9 +396,9 @@ export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
 }
 
 /** Frames are twice as large as the network's input, unless the configuration says otherwise. */
-function sizeOf({ size }: CameraConfig, settings: ScoreSettings): { width: number; height: number } {
+export function sizeOf({ size }: CameraConfig, settings: ScoreSettings): { width: number; height: number } {
   return size ?? { width: 2 * settings.size.width, height: 2 * settings.size.height };
 }
 
 /** What learnt levels hold for. */
-const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });
+export const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });

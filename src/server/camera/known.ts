@@ -1,12 +1,13 @@
 // What was learnt of a camera, kept in its folder for the next start.
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { InputError } from "../../errors.js";
-import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
+import { cannotWrite, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
 import type { NormalState, SeenNormal } from "./learner.js";
+import { type References, viewSize } from "./view.js";
 
 /** What was learnt in a mode. */
 export interface KnownMode {
@@ -17,6 +18,13 @@ export interface KnownMode {
 
 /** What was learnt in each mode. */
 export type Known = Partial<Record<CameraMode, KnownMode>>;
+
+/** All that is kept of a camera. */
+export interface Kept {
+  modes: Known;
+  /** The usual view. It does not depend on the model. */
+  references: References;
+}
 
 /** For which scores it holds: those of a model, with its settings. */
 export interface ScoredBy {
@@ -35,10 +43,17 @@ const mode = z.object({
   state: state.optional(),
   seen: z.object({ seconds: number, blocks: z.array(number), median: number, mapHigh: number }),
 });
+const pixels = viewSize.width * viewSize.height;
+const picture = z
+  .object({ width: z.literal(viewSize.width), height: z.literal(viewSize.height), luma: z.base64() })
+  .transform(({ luma, ...size }) => ({ ...size, data: new Uint8Array(Buffer.from(luma, "base64")) }))
+  .refine(({ data }) => data.length === pixels);
 const file = z.object({
   format: z.literal("sdmae-camera-calibration-1"),
   ...{ made: z.string(), model: z.string(), settings: z.string() },
   modes: z.object({ day: mode.optional(), infrared: mode.optional() }),
+  // Absent in files of earlier versions.
+  references: z.object({ day: picture.optional(), infrared: picture.optional() }).default({}),
 });
 
 const pathOf = (folder: string) => join(folder, "calibration.json");
@@ -46,22 +61,23 @@ const pathOf = (folder: string) => join(folder, "calibration.json");
 /**
  * Reads what was learnt.
  * @param folder the camera's
- * @returns nothing if there is no file, or it holds for other scores
+ * @returns nothing if there is no file; no modes if they hold for other scores
  * @throws InputError if it is damaged
  */
-export async function readKnown(folder: string, { model, settings }: ScoredBy): Promise<Known> {
+export async function readKnown(folder: string, { model, settings }: ScoredBy): Promise<Kept> {
   const path = pathOf(folder);
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { modes: {}, references: {} };
     throw new InputError(`${path}: cannot be read (${reasonOf(error)})`);
   }
   const { data: found, error } = file.safeParse(parsed(text));
   if (error) throw new InputError(`${path} is no calibration of a camera; it is learnt again`);
-  if (found.model !== model || found.settings !== settings) return {};
-  return found.modes as Known;
+  const { modes, references } = found;
+  const isSame = found.model === model && found.settings === settings;
+  return { modes: isSame ? (modes as Known) : {}, references };
 }
 
 function parsed(text: string): unknown {
@@ -73,9 +89,21 @@ function parsed(text: string): unknown {
 }
 
 /** Keeps what was learnt. @throws InputError if the file cannot be written */
-export async function writeKnown(folder: string, by: ScoredBy, modes: Known): Promise<void> {
+export async function writeKnown(folder: string, by: ScoredBy, { modes, references }: Kept): Promise<void> {
   await makeFolder(folder);
-  const made = new Date().toISOString();
-  const content = { format: "sdmae-camera-calibration-1", made, ...by, modes };
+  const pictures = Object.entries(references).map(([mode, { data, width, height }]) => {
+    return [mode, { width, height, luma: Buffer.from(data).toString("base64") }];
+  });
+  const content = {
+    ...{ format: "sdmae-camera-calibration-1", made: new Date().toISOString(), ...by, modes },
+    references: Object.fromEntries(pictures),
+  };
   await writeFileAtomic(pathOf(folder), `${JSON.stringify(content, null, 1)}\n`);
+}
+
+/** Removes what was kept. @throws InputError if that is not possible */
+export async function removeKnown(folder: string): Promise<void> {
+  await rm(pathOf(folder), { force: true }).catch((error: unknown) => {
+    throw cannotWrite(pathOf(folder), error);
+  });
 }

@@ -5,7 +5,13 @@ import { scoreLimit } from "../../detector/settings.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
 import { InputError } from "../../errors.js";
 import type { AlarmRule } from "../../watch/alarm_rule.js";
-import { minutePeaks, NormalCollector, type NormalLevels, thresholdFor } from "../../watch/calibration.js";
+import {
+  isLongEnough,
+  minutePeaks,
+  NormalCollector,
+  type NormalLevels,
+  thresholdFor,
+} from "../../watch/calibration.js";
 import { mapQuantiles, ValueSample } from "../../watch/value_sample.js";
 
 /** What is normal for a camera, by the scores of one model and settings. */
@@ -114,23 +120,22 @@ export class Learner {
 
   private state(): NormalState | undefined {
     const { seen } = this;
-    if (!seen) return undefined;
-    try {
-      return this.stateOf(seen);
-    } catch (error) {
-      // Many short connections may give less than a minute that counts.
-      if (error instanceof InputError) return undefined;
-      throw error;
-    }
+    return seen && normalState(seen, this.alarmsPerDay, this.frameScore);
   }
+}
 
-  private stateOf({ mapHigh, ...normal }: SeenNormal): NormalState {
-    const limit = scoreLimit(this);
-    const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, this.alarmsPerDay, limit);
-    return {
-      ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
-      mapHigh,
-      minutes: minutePeaks(normal),
-    };
-  }
+/** The state that this much video gives; undefined if less than a minute of it counts. */
+export function normalState(
+  { mapHigh, ...normal }: SeenNormal,
+  alarmsPerDay: number,
+  frameScore: TokenScoring,
+): NormalState | undefined {
+  // Many short connections may give less than their time.
+  if (!isLongEnough(normal)) return undefined;
+  const { threshold, extrapolation } = thresholdFor(normal, alarmsPerDay, scoreLimit({ frameScore }));
+  return {
+    ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
+    mapHigh,
+    minutes: minutePeaks(normal),
+  };
 }

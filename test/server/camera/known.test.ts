@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { readKnown, writeKnown } from "../../../src/server/camera/known.js";
+import { readKnown, removeKnown, writeKnown } from "../../../src/server/camera/known.js";
 import { scratchPerTest } from "../../support/folders.js";
 import { refusal } from "../../support/refusal.js";
 
@@ -11,18 +11,41 @@ const state = {
 };
 const day = { state, seen: { seconds: 600, blocks: [0.2, 0.1], median: 0.1, mapHigh: 0.3 } };
 
-test("what was learnt is read again, for the same model and settings only", async () => {
-  expect(await readKnown(at("new"), by)).toEqual({});
-  await writeKnown(at("new"), by, { day });
-  expect(await readKnown(at("new"), by)).toEqual({ day });
-  expect(await readKnown(at("new"), { ...by, model: "other" })).toEqual({});
-  expect(await readKnown(at("new"), { ...by, settings: "other" })).toEqual({});
+test("what was learnt is read again, the thresholds for the same model and settings only", async () => {
+  const references = {
+    infrared: { width: 96, height: 54, data: Uint8Array.from({ length: 5184 }, (_, i) => i % 251) },
+  };
+  expect(await readKnown(at("new"), by)).toEqual({ modes: {}, references: {} });
+  await writeKnown(at("new"), by, { modes: { day }, references });
+  expect(await readKnown(at("new"), by)).toEqual({ modes: { day }, references });
+  // The usual view is one of pictures, whatever scores them.
+  for (const other of [{ model: "other" }, { settings: "other" }]) {
+    expect(await readKnown(at("new"), { ...by, ...other })).toEqual({ modes: {}, references });
+  }
+  await removeKnown(at("new"));
+  await removeKnown(at("new"));
+  expect(await readKnown(at("new"), by)).toEqual({ modes: {}, references: {} });
 });
+
+test("a file of an earlier version, without a usual view, is read", async () => {
+  const content = { format: "sdmae-camera-calibration-1", made: "2026-11-30T00:00:00Z", ...by, modes: { day } };
+  writeFileSync(at("calibration.json"), JSON.stringify(content));
+  expect(await readKnown(at(), by)).toEqual({ modes: { day }, references: {} });
+});
+
+const pictures = (luma: unknown, width = 96) =>
+  JSON.stringify({
+    ...{ format: "sdmae-camera-calibration-1", made: "2026-11-30T00:00:00Z", ...by, modes: {} },
+    references: { day: { width, height: 54, luma } },
+  });
 
 test.each([
   ["not JSON"],
   ["{}"],
   [JSON.stringify({ format: "sdmae-camera-calibration-1", ...by, modes: { day: {} } })],
+  [pictures("AAAA")],
+  [pictures("no base64!")],
+  [pictures(Buffer.alloc(5184).toString("base64"), 97)],
 ])("a damaged file is named: %s", async (text) => {
   writeFileSync(at("calibration.json"), text);
   expect(await refusal(readKnown(at(), by))).toMatch(/calibration\.json is no calibration of a camera/);

@@ -26,6 +26,8 @@ export class FakeWatch implements SeenWatch {
   sinks: ReturnType<SeenWatch["queues"]> = [];
   /** Ids that were said to be normal. */
   readonly normal: string[] = [];
+  /** Cameras that learn again. */
+  readonly recalibrated: string[] = [];
 
   constructor(data: string, ...names: string[]) {
     this.config = { data, keep: { days: 30, bytes: 20e9 } };
@@ -55,6 +57,13 @@ export class FakeWatch implements SeenWatch {
     if (!event) throw new InputError(`there is no event ${id}`);
     this.normal.push(id);
     this.change("feedback", { ...event, feedback: "normal" });
+  }
+
+  async recalibrate(id: string): Promise<void> {
+    this.learntOf.delete(id);
+    const camera = this.cameras.find(({ config }) => config.id === id);
+    if (camera) camera.decisions = { ...camera.decisions, learning: 0, threshold: undefined };
+    this.recalibrated.push(id);
   }
 
   /** Keeps an event and tells of it. */
