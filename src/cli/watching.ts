@@ -60,7 +60,7 @@ async function checkFiles(config: WatchConfig, { checkpoint }: WatchCommandOptio
 }
 
 /** The model's file: as the command line says, else the configuration, else the bundled one. */
-const checkpointOf = (config: WatchConfig, given: string | undefined): string =>
+export const checkpointOf = (config: WatchConfig, given: string | undefined): string =>
   given ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
 
 /** What {@link watchWith} takes from the command line. */
@@ -139,15 +139,21 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
   for (const source of sources) await checkFile(source);
-  const read = await inLines(async () =>
-    file === undefined ? configOf(sources) : readConfig(file, (text) => void parseSchedule(text)),
-  );
+  const read = await (file === undefined ? inLines(async () => configOf(sources)) : readWatchConfig(file));
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
     return threshold === undefined || isGiven ? camera : { ...camera, threshold: { day: threshold } };
   });
   const web = port === undefined ? read.web : { ...(read.web ?? { host: "127.0.0.1" }), port };
   return { ...read, cameras, ...(data !== undefined && { data }), ...(web && { web }) };
+}
+
+/**
+ * Reads a configuration file. Prints all its problems but the last one.
+ * @throws InputError with the last one
+ */
+export function readWatchConfig(file: string): Promise<WatchConfig> {
+  return inLines(() => readConfig(file, (text) => void parseSchedule(text)));
 }
 
 /**
@@ -166,7 +172,7 @@ async function inLines<T>(read: () => Promise<T>): Promise<T> {
 }
 
 /** A file that is named must be there; a camera may come back. @throws InputError if it is not */
-async function checkFile(source: string): Promise<void> {
+export async function checkFile(source: string): Promise<void> {
   if (isAddress(source) || source.startsWith("device:")) return;
   refuseScheme(source);
   const info = await stat(source).catch((error: unknown) => {

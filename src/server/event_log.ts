@@ -119,7 +119,8 @@ export class EventLog {
    * Opens the log of a folder, or begins one. A damaged end, as a power cut leaves it, is moved to
    * `YYYY-MM-DD.damaged`. The newest 31 files are searched for {@link openEvents}: an event that
    * had no change for 31 days with events is taken to be over.
-   * @throws InputError if another process has it open, or it cannot be read or written
+   * @throws LogInUseError if another process has it open; InputError if it cannot be read or
+   * written
    */
   static async open(folder: string, options: EventLogOptions = {}): Promise<EventLog> {
     await makeFolder(folder);
@@ -637,12 +638,12 @@ const openFolders = new Set<string>();
 /**
  * Locks a folder.
  * @returns what ends the lock
- * @throws InputError if a process that lives has the log open
+ * @throws LogInUseError if a process that lives has the log open
  */
 async function takeLock(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, "lock");
   const real = await realpath(folder);
-  if (openFolders.has(real)) throw inUse(folder, process.pid);
+  if (openFolders.has(real)) throw new LogInUseError(folder, process.pid);
   const own = JSON.stringify({ pid: process.pid, started: await startOf(process.pid) });
   for (let tries = 0; ; tries++) {
     try {
@@ -660,13 +661,20 @@ async function takeLock(folder: string): Promise<() => Promise<void>> {
       }
     }
     const holder = await readHolder(path);
-    if (holder && (tries === 3 || (await isAlive(holder)))) throw inUse(folder, holder.pid);
+    if (holder && (tries === 3 || (await isAlive(holder)))) throw new LogInUseError(folder, holder.pid);
     await rm(path, { force: true });
   }
 }
 
-const inUse = (folder: string, pid: number): InputError =>
-  new InputError(`${folder}: process ${pid} writes to it already; end it first, or choose another folder`);
+/** Another process has the log open, or this one has. */
+export class LogInUseError extends InputError {
+  constructor(
+    folder: string,
+    readonly pid: number,
+  ) {
+    super(`${folder}: process ${pid} writes to it already; end it first, or choose another folder`);
+  }
+}
 
 interface Holder {
   pid: number;

@@ -31,9 +31,10 @@ export interface NormalState {
   minutes: number[];
 }
 
-/** Seconds of video after which there is a first threshold, and at most another one. */
+/** Seconds of video after which there is a first threshold. */
 const FIRST = 10 * 60;
-const LONGEST = 24 * 3600;
+/** Seconds of video from which more adds nothing. */
+export const LONGEST = 24 * 3600;
 
 /** What was seen of normal video so far: enough to go on after a restart. */
 export interface SeenNormal {
