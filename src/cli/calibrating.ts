@@ -1,4 +1,5 @@
 // Calibrates a camera of a configuration, live or from recorded videos, and shows what was found.
+import { rmdir } from "node:fs/promises";
 import { basename } from "node:path";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
@@ -54,31 +55,34 @@ export async function calibrateCamera(
   const camera = cameraOf(config, id, options.config);
   const job = { config, data: config.data, camera, videos, checkpoint: checkpointOf(config, options.checkpoint) };
   const scrub = scrubber(config.secrets);
+  const isQuiet = options.quiet ?? false;
   const say = (line: string) => {
-    if (!options.quiet) process.stderr.write(`${scrub(line)}\n`);
+    if (!isQuiet) process.stderr.write(`${scrub(line)}\n`);
   };
   // What is wrong with files is reported before anything is scored.
   const total = videos.length > 0 ? await secondsOf(videos) : 3600 * (options.hours ?? usualHours);
   if (videos.length === 0) await checkFile(camera.source);
-  if (report !== undefined) await makeFolder(report, `--report ${report}`);
-  const progress = new Seconds(total, options.quiet ?? false);
+  const madeFolder = report !== undefined && (await makeFolder(report, `--report ${report}`));
+  const progress = new Seconds(total, isQuiet);
   const listener: CalibrationListener = {
     onSeconds: (seconds) => progress.add(seconds),
-    onNotice: (line) => progress.print(scrub(line)),
+    onNotice: (line) => {
+      if (!isQuiet) progress.print(scrub(line));
+    },
+    onWarning: (line) => progress.print(`warning: ${scrub(line)}`),
   };
-  let found: CameraCalibration & { videos?: readonly string[] };
   try {
-    found = await run(job, options, total, listener, signal);
+    const found = await run(job, options, total, listener, signal).finally(() => progress.stop());
+    if (signal.aborted) {
+      process.stderr.write(`${interruption(found)}\n`);
+      throw signal.reason;
+    }
+    await showCalibration(found, job, report, say);
   } catch (error) {
+    // A run that failed leaves no new folder if it is empty.
+    if (madeFolder) await rmdir(report).catch(() => undefined);
     throw error instanceof LogInUseError ? inUse(error, config.data) : error;
-  } finally {
-    progress.stop();
   }
-  if (signal.aborted) {
-    process.stderr.write(`${interruption(found)}\n`);
-    throw signal.reason;
-  }
-  await showCalibration(found, job, report, say);
 }
 
 function cameraOf({ cameras }: WatchConfig, id: string, file: string): CameraConfig {
@@ -115,9 +119,10 @@ function run(
   return calibrateLive(config, camera, { ...how, seconds: total!, play: { loop } }, listener, signal);
 }
 
+/** The error of a data folder that is in use, for somebody who calibrates. */
 const inUse = ({ pid }: LogInUseError, data: string): InputError =>
   new InputError(
-    `process ${pid} watches with ${data}, and learns by itself: to begin again, press "Learn again" on its page (under Threshold), or end it before you calibrate`,
+    `process ${pid} uses ${data}: \`watch\` learns by itself, and begins again with "Learn again" on its page (under Threshold); to calibrate here, end that process first`,
   );
 
 /** Shows seconds of video as they are scored. */

@@ -23,8 +23,9 @@ export interface CameraCalibration {
 export interface CalibrationListener {
   /** More was scored: seconds of video. */
   onSeconds(seconds: number): void;
-  /** A line about something that ended nothing. */
+  /** A line worth a look, and one about something that went wrong and ended nothing. */
   onNotice(line: string): void;
+  onWarning(line: string): void;
 }
 
 /** The camera as it is calibrated: it learns, alerts nobody, and makes no clips. */

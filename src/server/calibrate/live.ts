@@ -50,10 +50,11 @@ export async function calibrateLive(
         if (seconds >= wanted) stop.abort();
       },
       onNotice: (level, from, line) => {
-        if (level !== "info") listener.onNotice(`${level}: ${from}: ${line}`);
+        if (level !== "info") listener.onWarning(`${from}: ${line}`);
+        else if (from === "engine") listener.onNotice(line);
       },
       onChange: ({ change, event: { kind, text } }) => {
-        if (kind === "offline" && change === "new") listener.onNotice(`warn: ${camera.id} is offline: ${text ?? ""}`);
+        if (kind === "offline" && change === "new") listener.onWarning(`${camera.id} is offline: ${text ?? ""}`);
       },
     },
   );

@@ -75,6 +75,7 @@ export async function calibrateRecorded(
     const complete: string[] = [];
     try {
       for (const video of videos) {
+        signal.throwIfAborted();
         const seen = await watchVideo(video, run, known, begin, signal);
         known = seen.known;
         begin = seen.end + BETWEEN;
@@ -99,12 +100,12 @@ async function keptBefore(
   camera: CameraConfig,
   facts: EngineFacts,
   fresh: boolean,
-  { onNotice }: CalibrationListener,
+  listener: CalibrationListener,
 ): Promise<Kept> {
   const nothing: Kept = { modes: {}, references: {} };
   if (fresh) return nothing;
   return readKnown(folderOf(data, camera), scoredBy(facts)).catch((error: unknown) => {
-    onNotice(`warn: ${reasonOf(error)}`);
+    listener.onWarning(reasonOf(error));
     return nothing;
   });
 }
