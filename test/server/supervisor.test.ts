@@ -5,6 +5,7 @@ import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../src/checkpoint/fresh.js";
 import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
 import { openInput } from "../../src/node/media/open.js";
+import { writeKnown } from "../../src/server/camera/known.js";
 import { configOf, type WatchConfig } from "../../src/server/config/config.js";
 import type { EventChange } from "../../src/server/records.js";
 import { folderSink } from "../../src/server/sinks/folder.js";
@@ -147,6 +148,21 @@ test("an event that a killed process left open is ended by the next one, under i
     expect(events.find(({ id }) => id === "e1")).toMatchObject({ feedback: "normal" });
   });
 }, 60_000);
+
+test("a camera that learns again forgets what was kept of it", async () => {
+  const supervisor = await Supervisor.open(config(video(1)), options("none"));
+  const by = { model: "m", settings: "s" };
+  await writeKnown(at("data", "cameras", "cam"), by, { modes: {}, references: {} });
+  await writeKnown(at("data", "cameras", "other"), by, { modes: {}, references: {} });
+  expect(await refusal(supervisor.recalibrate("other"))).toBe("there is no camera other");
+  const usual = { width: 96, height: 54, data: new Uint8Array(96 * 54) };
+  supervisor.cameras[0].decisions.view.begin({ day: usual });
+  await supervisor.recalibrate("cam");
+  expect(supervisor.cameras[0].decisions.view.references).toEqual({});
+  expect(existsSync(at("data", "cameras", "cam", "calibration.json"))).toBe(false);
+  expect(existsSync(at("data", "cameras", "other", "calibration.json"))).toBe(true);
+  await supervisor.close();
+});
 
 test("a checkpoint that cannot be used, and a folder that is in use, are refused", async () => {
   const settings = config(video(1));

@@ -14,8 +14,8 @@ import { refusal } from "../../support/refusal.js";
 const at = scratchPerTest();
 const settings = {
   ...{ frameScore: { ...paperFrameScore, scoring: "top-anomaly" }, score: "teacher", norm: "L2" },
-  size: { height: 32, width: 48 },
-} as ScoreSettings;
+  ...{ size: { height: 32, width: 48 }, maskRatio: 0.5, masking: "random", maskedOnly: false, dtype: "f32" },
+} satisfies ScoreSettings as ScoreSettings;
 
 /** A mode of so many blocks of 5 s. */
 function mode(blocks: number): KnownMode {
