@@ -74,7 +74,7 @@ export async function calibrateCamera(
   try {
     const found = await run(job, options, total, listener, signal).finally(() => progress.stop());
     if (signal.aborted) {
-      process.stderr.write(`${interruption(found)}\n`);
+      process.stderr.write(`${interruption(found, options.fresh ?? false)}\n`);
       throw signal.reason;
     }
     await showCalibration(found, job, report, say);
@@ -152,14 +152,15 @@ class Seconds {
   }
 }
 
-function interruption(found: CameraCalibration & { videos?: readonly string[] }): string {
+function interruption(found: CameraCalibration & { videos?: readonly string[] }, fresh: boolean): string {
+  const again = fresh ? "run it again without --fresh" : "run it again";
   if (found.videos) {
     const names = found.videos.map((video) => basename(video)).join(", ");
     return names === ""
       ? "interrupted: no video was complete, so nothing is kept"
-      : `interrupted: ${names} ${found.videos.length === 1 ? "is" : "are"} kept; run it again with the other videos`;
+      : `interrupted: ${names} ${found.videos.length === 1 ? "is" : "are"} kept; ${again} with the other videos`;
   }
   const seen = modesOf(found).map(([mode, { seen }]) => `${duration(seen.seconds)} ${modeNames[mode]}`);
   if (seen.length === 0) return "interrupted: nothing was learnt yet";
-  return `interrupted: what was learnt is kept (${seen.join(", ")}); run it again to go on`;
+  return `interrupted: what was learnt is kept (${seen.join(", ")}); ${again} to go on`;
 }

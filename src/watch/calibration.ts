@@ -133,11 +133,6 @@ export function checkLengths(seconds: readonly number[]): void {
   if (most < leastBlocks) throw tooShort(seconds.reduce((sum, length) => sum + length, 0));
 }
 
-/** Whether there is the minute of video that a threshold needs. */
-export function isLongEnough({ blocks }: Pick<NormalLevels, "blocks">): boolean {
-  return blocks.length >= leastBlocks;
-}
-
 function tooShort(seconds: number): InputError {
   return new InputError(
     `${seconds.toFixed(0)} s of normal video are too little for a threshold: give at least a minute, better a day`,
@@ -156,7 +151,7 @@ function tooShort(seconds: number): InputError {
  */
 export function thresholdFor(normal: NormalLevels, alarmsPerDay: number, limit?: number): RateThreshold {
   const { blocks } = normal;
-  if (!isLongEnough(normal)) throw tooShort(normal.seconds);
+  if (blocks.length < leastBlocks) throw tooShort(normal.seconds);
   if (!(alarmsPerDay > 0)) throw new InputError(`${alarmsPerDay} alarms per day are not above 0`);
   const inMinutes = blocks.length >= leastMinutes * (60 / blockSeconds);
   const units = inMinutes ? minutePeaks(normal) : blocks;

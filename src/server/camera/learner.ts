@@ -5,13 +5,7 @@ import { scoreLimit } from "../../detector/settings.js";
 import type { ScoreMap } from "../../detector/token_maps.js";
 import { InputError } from "../../errors.js";
 import type { AlarmRule } from "../../watch/alarm_rule.js";
-import {
-  isLongEnough,
-  minutePeaks,
-  NormalCollector,
-  type NormalLevels,
-  thresholdFor,
-} from "../../watch/calibration.js";
+import { minutePeaks, NormalCollector, type NormalLevels, thresholdFor } from "../../watch/calibration.js";
 import { mapQuantiles, ValueSample } from "../../watch/value_sample.js";
 
 /** What is normal for a camera, by the scores of one model and settings. */
@@ -32,7 +26,7 @@ export interface NormalState {
 }
 
 /** Seconds of video after which there is a first threshold. */
-const FIRST = 10 * 60;
+export const FIRST = 10 * 60;
 /** Seconds of video from which more adds nothing. */
 export const LONGEST = 24 * 3600;
 
@@ -125,18 +119,22 @@ export class Learner {
   }
 }
 
-/** The state that this much video gives; undefined if less than a minute of it counts. */
+/** What is normal, by what was seen; undefined if that is too little. */
 export function normalState(
   { mapHigh, ...normal }: SeenNormal,
-  alarmsPerDay: number,
+  alarms: number,
   frameScore: TokenScoring,
 ): NormalState | undefined {
-  // Many short connections may give less than their time.
-  if (!isLongEnough(normal)) return undefined;
-  const { threshold, extrapolation } = thresholdFor(normal, alarmsPerDay, scoreLimit({ frameScore }));
-  return {
-    ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
-    mapHigh,
-    minutes: minutePeaks(normal),
-  };
+  try {
+    const { threshold, alarmsPerDay, extrapolation } = thresholdFor(normal, alarms, scoreLimit({ frameScore }));
+    return {
+      ...{ threshold, alarmsPerDay, extrapolation, normal: normal.median, seconds: normal.seconds },
+      mapHigh,
+      minutes: minutePeaks(normal),
+    };
+  } catch (error) {
+    // Many short connections may give less than a minute that counts.
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
 }
