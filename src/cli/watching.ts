@@ -224,7 +224,7 @@ export function readWatchConfig(file: string): Promise<WatchConfig> {
 }
 
 /** A file that is named must be there; a camera may come back. @throws InputError if it is not */
-async function checkFile(source: string): Promise<void> {
+export async function checkFile(source: string): Promise<void> {
   if (isAddress(source) || source.startsWith("device:")) return;
   refuseScheme(source);
   const info = await stat(source).catch((error: unknown) => {

@@ -48,7 +48,8 @@ export interface Segment {
 
 /** What a connection gives. */
 export interface CaptureListener {
-  onFrame(frame: CapturedFrame): void;
+  /** A promise holds up the source until it is kept, which only a file can wait for. */
+  onFrame(frame: CapturedFrame): unknown;
   /** A JPEG picture, at most 640 pixels wide, five per second. */
   onPicture?(jpeg: Uint8Array): void;
   /** A segment is complete. */
@@ -128,13 +129,12 @@ class Connection {
       readPictures(pictures, (jpeg) => listener.onPicture?.(jpeg));
       if (segments) readSegments(segments, folder!, (segment) => listener.onSegment?.(segment));
       const frames = new Pieces(process.child.stdout, width * height * 3);
+      const silent = () => this.stopAt(new InputError(`${name}: no picture came for ${silence} s`));
       for await (const data of frames.whole()) {
         clearTimeout(watchdog);
-        watchdog = setTimeout(
-          () => this.stopAt(new InputError(`${name}: no picture came for ${silence} s`)),
-          1000 * silence,
-        );
-        listener.onFrame({ data, index: index++ });
+        const taken = listener.onFrame({ data, index: index++ });
+        if (taken instanceof Promise) await taken;
+        watchdog = setTimeout(silent, 1000 * silence);
       }
     } catch (error) {
       // A stream that is destroyed may end in another error than what stopped it.

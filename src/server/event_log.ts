@@ -94,7 +94,8 @@ export class EventLog {
    * Opens the log of a folder, or begins one. A damaged end, as a power cut leaves it, is moved to
    * `YYYY-MM-DD.damaged`. The newest 31 files are searched for {@link openEvents}: an event that
    * had no change for 31 days with events is taken to be over.
-   * @throws InputError if another process has it open, or it cannot be read or written
+   * @throws LogInUseError if another process has it open; InputError if it cannot be read or
+   * written
    */
   static async open(folder: string, options: EventLogOptions = {}): Promise<EventLog> {
     await makeFolder(folder);

@@ -10,12 +10,12 @@ const openFolders = new Set<string>();
 /**
  * Locks a folder.
  * @returns what ends the lock
- * @throws InputError if a process that lives has the log open
+ * @throws LogInUseError if a process that lives has the log open
  */
 export async function takeLock(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, "lock");
   const real = await realpath(folder);
-  if (openFolders.has(real)) throw inUse(folder, process.pid);
+  if (openFolders.has(real)) throw new LogInUseError(folder, process.pid);
   const own = JSON.stringify({ pid: process.pid, started: await startOf(process.pid) });
   for (let tries = 0; ; tries++) {
     try {
@@ -33,13 +33,20 @@ export async function takeLock(folder: string): Promise<() => Promise<void>> {
       }
     }
     const holder = await readHolder(path);
-    if (holder && (tries === 3 || (await isAlive(holder)))) throw inUse(folder, holder.pid);
+    if (holder && (tries === 3 || (await isAlive(holder)))) throw new LogInUseError(folder, holder.pid);
     await rm(path, { force: true });
   }
 }
 
-const inUse = (folder: string, pid: number): InputError =>
-  new InputError(`${folder}: process ${pid} writes to it already; end it first, or choose another folder`);
+/** Another process has the log open, or this one has. */
+export class LogInUseError extends InputError {
+  constructor(
+    folder: string,
+    readonly pid: number,
+  ) {
+    super(`${folder}: process ${pid} writes to it already; end it first, or choose another folder`);
+  }
+}
 
 interface Holder {
   pid: number;

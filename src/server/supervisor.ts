@@ -7,7 +7,7 @@ import { makeFolder } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
-import { changeKnown, type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
+import { changeKnown, type Kept, readKnown, removeKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import type { NormalState } from "./camera/learner.js";
 import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
@@ -31,6 +31,8 @@ export interface SupervisorOptions {
   engine?: EngineOptions;
   /** Seconds between looks for models that were learnt; for tests. */
   lookAtModels?: number;
+  /** Cameras are calibrated: the usual view is learnt again; if `fresh`, all else too. */
+  calibrate?: { fresh: boolean };
 }
 
 /** What happens, for the terminal, the page and metrics. */
@@ -86,6 +88,7 @@ export class Supervisor {
   /** Whether clips may be recorded. */
   private hasRoom = true;
   private isEnding = false;
+  private remembering: Promise<void> = Promise.resolve();
   private readonly stop = new AbortController();
 
   private constructor(
@@ -201,6 +204,21 @@ export class Supervisor {
     await this.keep(await this.feedback.say(event, isNormal));
   }
 
+  /**
+   * Forgets what was learnt of a camera, and learns it again: thresholds, and the usual view.
+   * @param id its id
+   * @throws InputError if there is no such camera, or what was kept cannot be removed
+   */
+  async recalibrate(id: string): Promise<void> {
+    const camera = this.cameras.find(({ config }) => config.id === id);
+    if (!camera) throw new InputError(`there is no camera ${oneLine(id)}`);
+    await this.inTurn(async () => {
+      await removeKnown(this.folderOf(camera));
+      camera.decisions.forget();
+    });
+    this.listener.onNotice?.("info", id, "forgot what was learnt, and learns it again");
+  }
+
   /** Ends deliveries and closes the log. What is not delivered goes out after the next start. */
   async close(): Promise<void> {
     await Promise.all([...this.outboxes.values()].map((outbox) => outbox.close({ grace: 3 })));
@@ -309,31 +327,35 @@ export class Supervisor {
   private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
     this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
     const mine = group.filter(({ engine: of, next }) => of() === engine || next?.engine === engine);
-    const known = await Promise.all(mine.map((watched) => this.knownOf(watched, facts)));
+    const kept = await Promise.all(mine.map((watched) => this.keptOf(watched, facts)));
     // From here on at once, so that nothing that was learnt is kept under another model.
     this.facts.set(engine, facts);
     for (const [i, watched] of mine.entries()) {
       const { camera, next } = watched;
       const isNext = next?.engine === engine;
       if (isNext) this.moveTo(watched, next);
-      camera.ready(facts.settings, known[i], isNext ? "the camera has another model" : undefined);
+      camera.decisions.view.begin(kept[i].references, this.options.calibrate !== undefined);
+      camera.ready(facts.settings, kept[i].modes, isNext ? "the camera has another model" : undefined);
       if (camera.decisions.threshold !== undefined) continue;
       const line = "learns what is normal; no anomalies for ten minutes of scored video";
       this.listener.onNotice?.("info", camera.config.id, line);
     }
   }
 
-  /** What was learnt with an engine's model and settings. */
-  private async knownOf(watched: Watched, facts: EngineFacts): Promise<Known> {
+  /** What was kept of a camera, for an engine's model and settings. */
+  private async keptOf(watched: Watched, facts: EngineFacts): Promise<Kept> {
     await this.remember(watched);
-    const [folder, by] = [this.folderOf(watched.camera), scoredBy(facts)];
-    try {
+    const { camera } = watched;
+    // An engine that starts again goes on with what this process has learnt.
+    if (this.options.calibrate?.fresh) return { modes: camera.decisions.known, references: {} };
+    const [folder, by] = [this.folderOf(camera), scoredBy(facts)];
+    return this.inTurn(async () => {
       await changeKnown(folder, by);
-      return await readKnown(folder, by);
-    } catch (error) {
-      this.listener.onNotice?.("warn", watched.camera.config.id, reasonOf(error));
-      return {};
-    }
+      return readKnown(folder, by);
+    }).catch((error: unknown): Kept => {
+      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+      return { modes: {}, references: {} };
+    });
   }
 
   /** Gives a camera to the engine of another model, and ends engines that no camera uses. */
@@ -385,15 +407,28 @@ export class Supervisor {
   }
 
   /** Keeps what a camera has learnt. */
-  private async remember({ camera, engine }: Watched): Promise<void> {
-    const running = engine();
-    const facts = running && this.facts.get(running);
-    const { known } = camera.decisions;
-    if (!facts || Object.keys(known).length === 0) return;
-    await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) => {
-      // That the disk is full was said.
-      if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+  private remember({ camera, engine }: Watched): Promise<void> {
+    return this.inTurn(async () => {
+      const running = engine();
+      const facts = running && this.facts.get(running);
+      const { known: modes, view } = camera.decisions;
+      if (!facts || (Object.keys(modes).length === 0 && !view.hasLearnt)) return;
+      const { references } = view;
+      await writeKnown(this.folderOf(camera), scoredBy(facts), { modes, references }).catch((error: unknown) => {
+        // That the disk is full was said.
+        if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
+      });
     });
+  }
+
+  /** Reads and writes what was learnt, one after the other. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.remembering.then(work);
+    this.remembering = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
   }
 
   private folderOf(camera: Camera): string {
@@ -451,4 +486,4 @@ export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
 }
 
 /** What learnt levels hold for. */
-const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });
+export const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });

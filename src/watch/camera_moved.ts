@@ -114,6 +114,11 @@ export function similarity(reference: LumaPicture, picture: LumaPicture): number
   return similarityTo(referenceEdges(reference), picture);
 }
 
+/** Whether a picture shows another view than a reference, as far as the reference can tell. */
+export function isOtherView(reference: LumaPicture, picture: LumaPicture): boolean {
+  return similarity(reference, picture) < MOVED;
+}
+
 /** Whether a reference has enough edges to tell that the camera was moved. */
 export function hasEdges(reference: LumaPicture): boolean {
   return canTell(referenceEdges(reference));

@@ -70,6 +70,7 @@ describe("--help", () => {
         ...[model, "--masking", "--score", "--checkpoint", "--student", "--out", "--seed", "--batch"].flat(),
         ...["--alarms-per-day", "--report", "--fps", "--frame-score", "--tokens", "--top-k", "--min-motion"],
         ...["--dtype", "--heads", "--adapter", "--robust", "--no-tune", "--quiet"],
+        ...["--config", "--data", "--hours", "--fresh", "--loop"],
       ],
     ],
     ["dataset", ["--dataset", "--labels", "--verify", "--json", "--quiet"]],

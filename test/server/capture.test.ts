@@ -52,6 +52,19 @@ async function captured(options: Partial<CaptureOptions>, signal = new AbortCont
   return { frames, indices, pictures, segments, failure };
 }
 
+test("a file waits for who takes its frames, and that is no silence", async () => {
+  let [waiting, most, count] = [0, 0, 0];
+  const onFrame = async () => {
+    most = Math.max(most, ++waiting);
+    // Longer than the silence that ends a connection.
+    if (count++ === 3) await new Promise((resolve) => setTimeout(resolve, 1500));
+    waiting--;
+  };
+  const options = { source: at("a.mp4"), fps: 10, ...size, fast: true, silence: 1 };
+  await capture(options, "run", { onFrame }, new AbortController().signal);
+  expect([count, most]).toEqual([60, 1]);
+});
+
 /** The mean of a region's bytes. */
 const mean = (frame: Uint8Array, x: number, y: number, side: number) => {
   let sum = 0;

@@ -180,6 +180,21 @@ test("an event that a killed process left open is ended by the next one, under i
   });
 }, 60_000);
 
+test("a camera that learns again forgets what was kept of it", async () => {
+  const supervisor = await Supervisor.open(config(video(1)), options("none"));
+  const by = { model: "m", settings: "s" };
+  await writeKnown(at("data", "cameras", "cam"), by, { modes: {}, references: {} });
+  await writeKnown(at("data", "cameras", "other"), by, { modes: {}, references: {} });
+  expect(await refusal(supervisor.recalibrate("other"))).toBe("there is no camera other");
+  const usual = { width: 96, height: 54, data: new Uint8Array(96 * 54) };
+  supervisor.cameras[0].decisions.view.begin({ day: usual });
+  await supervisor.recalibrate("cam");
+  expect(supervisor.cameras[0].decisions.view.references).toEqual({});
+  expect(existsSync(at("data", "cameras", "cam", "calibration.json"))).toBe(false);
+  expect(existsSync(at("data", "cameras", "other", "calibration.json"))).toBe(true);
+  await supervisor.close();
+});
+
 test("a checkpoint that cannot be used, and a folder that is in use, are refused", async () => {
   const settings = config(video(1));
   const wrong = at("wrong.safetensors");
@@ -248,7 +263,7 @@ test("a model that was learnt takes a camera over, with what is known of its sco
     return { day: { state, seen } };
   };
   const folder = of("cam");
-  await writeKnown(folder, { model: "usual", ...by }, knows(0.8));
+  await writeKnown(folder, { model: "usual", ...by }, { modes: knows(0.8), references: {} });
   await layAside(folder, { model: "learnt", ...by }, knows(0.6));
 
   const changes: EventChange[] = [];

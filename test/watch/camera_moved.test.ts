@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { createScene } from "../../src/data/scene/scene.js";
 import { InputError } from "../../src/errors.js";
-import { CameraMoved, hasEdges, ReferencePicture, similarity } from "../../src/watch/camera_moved.js";
+import { CameraMoved, hasEdges, isOtherView, ReferencePicture, similarity } from "../../src/watch/camera_moved.js";
 import { type LumaPicture, lumaPicture } from "../../src/watch/luma.js";
 
 const [width, height] = [400, 224];
@@ -75,6 +75,12 @@ describe("the similarity of pictures", () => {
       ...{ index: 0, frames: 1, anomalies: "none", density: 0 },
     });
     expect(similarity(reference, small(other.render(0).image))).toBeLessThan(0.4);
+  });
+
+  it("tells another view from the same one", () => {
+    expect(isOtherView(reference, small(frames[3]))).toBe(false);
+    expect(isOtherView(reference, small(otherWeather[3]))).toBe(false);
+    expect(isOtherView(reference, small(shifted(frames[3], 40)))).toBe(true);
   });
 
   it("is 0 for a picture without edges", () => {

@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import { knownTotal } from "../../counted.js";
 import type { FrameSource } from "../../data/frame.js";
 import { scoreLimit } from "../../detector/settings.js";
+import { InputError } from "../../errors.js";
 import { Detector } from "../../node/detector.js";
 import { AtomicFile, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { calibrationPath } from "../../node/files/calibration_file.js";
@@ -12,6 +13,7 @@ import { openInput } from "../../node/media/open.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { checkLengths } from "../../watch/calibration.js";
+import type { CameraCalibrateOptions } from "../calibrating.js";
 import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
@@ -31,7 +33,7 @@ import {
   scoreOptions,
 } from "../options/model.js";
 import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
-import { fpsOption, usualFps } from "../options/watch.js";
+import { fpsOption, usualFps, usualHours } from "../options/watch.js";
 import { refuseOutputs } from "../outputs/refuse.js";
 import { calibrationLines } from "../terminal/calibration_summary.js";
 import { examples } from "../terminal/examples.js";
@@ -53,15 +55,37 @@ interface CalibrateOptions extends ModelOptions, FrameScoreOptions, DeviceOption
   quiet?: boolean;
 }
 
-/** `calibrate VIDEO… --checkpoint FILE`: finds the threshold for a rate of false alarms. */
+type AnyCalibrateOptions = Omit<CalibrateOptions, "checkpoint"> & Partial<CameraCalibrateOptions>;
+
+/** Options that a camera has too; those that only a camera has; of these, only one that is live. */
+const withCamera = ["config", "checkpoint", "data", "hours", "fresh", "loop", "report", "adapter", "quiet"];
+const onlyCamera = ["data", "hours", "fresh", "loop"];
+const onlyLive = ["hours", "loop"];
+
+/**
+ * `calibrate VIDEO… --checkpoint FILE`, `calibrate CAMERA [VIDEO…] --config FILE`: finds the
+ * threshold for a rate of false alarms.
+ */
 export function calibrateCommand(): Command {
   const command = new Command("calibrate")
     .summary("find a threshold from normal videos")
     .description(
-      "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it.",
+      "Finds the threshold that gives a wanted number of false alarms, from videos in which nothing is abnormal, and keeps it beside the checkpoint, where `score` finds it. With --config it does so for a camera, live or from its recorded videos, alerts nobody, and keeps the threshold and the usual view for `watch`.",
     )
-    .argument("<videos...>", "normal videos, or folders of numbered images: at least a minute in all")
-    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .argument(
+      "<videos...>",
+      "normal videos, or folders of numbered images: at least a minute in all; with --config: a camera's id, then its recorded videos, if any",
+    )
+    .option("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .option("--config <file>", "calibrate a camera of this configuration of `watch`")
+    .option("--data <dir>", "a camera's: the data folder (default: the configuration's)")
+    .addOption(
+      new Option("--hours <n>", `a camera's: hours of video that are watched live (default: ${usualHours})`).argParser(
+        numberIn(0.001, 24),
+      ),
+    )
+    .option("--fresh", "a camera's: forget what was learnt before, rather than add to it")
+    .option("--loop", "a camera's: if it is a file, play it again and again")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
     .option("--report <dir>", "write a page into this folder: histogram, threshold, false alarms; one HTML file")
@@ -82,11 +106,45 @@ export function calibrateCommand(): Command {
     .option("-q, --quiet", "no progress")
     .addHelpText(
       "after",
-      examples("npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1"),
+      examples(
+        "npx sdmae calibrate monday.mp4 tuesday.mp4 --checkpoint models/ped2.safetensors --alarms-per-day 1",
+        "npx sdmae calibrate front --config sdmae.yaml --hours 24",
+        "npx sdmae calibrate front monday.mp4 --config sdmae.yaml",
+      ),
     )
-    .action((videos: string[], options: CalibrateOptions) =>
-      interruptible((signal) => calibrate(videos, options, givenOn(command), signal)),
+    .action((names: string[], options: AnyCalibrateOptions) =>
+      interruptible(async (signal) => {
+        const { config, checkpoint } = options;
+        refuseOptions(command, names, config !== undefined);
+        if (config !== undefined) {
+          // What it needs is large; other commands start without it.
+          const { calibrateCamera } = await import("../calibrating.js");
+          return calibrateCamera(names, { ...options, config }, signal);
+        }
+        if (checkpoint === undefined) {
+          throw new InputError("name the model (--checkpoint FILE), or the configuration of a camera (--config FILE)");
+        }
+        return calibrate(names, { ...options, checkpoint }, givenOn(command), signal);
+      }),
     );
+}
+
+/** @throws InputError for an option that would have no effect */
+function refuseOptions(command: Command, names: readonly string[], isCamera: boolean): void {
+  const given = command.options.filter((option) => givenOn(command)(option.attributeName()));
+  const refuse = (isUseless: (name: string) => boolean, why: string) => {
+    const found = given.find((option) => isUseless(option.attributeName()));
+    if (found) throw new InputError(`${found.long} has no effect ${why}`);
+  };
+  if (!isCamera) {
+    refuse((name) => onlyCamera.includes(name), "without --config");
+    return;
+  }
+  if (given.some((option) => option.long === "--alarms-per-day")) {
+    throw new InputError("--alarms-per-day has no effect with --config: set alarms_per_day of the camera there");
+  }
+  refuse((name) => !withCamera.includes(name), "with --config");
+  if (names.length > 1) refuse((name) => onlyLive.includes(name), "on recorded videos");
 }
 
 async function calibrate(

@@ -16,6 +16,8 @@ export interface WatchOptions {
 
 /** Frames per second of a folder of images if nothing says it. */
 export const usualFps = 25;
+/** Hours that a camera is watched for its calibration if nothing says it. */
+export const usualHours = 1;
 /** The quantile of --normal if nothing else is given. */
 export const usualQuantile = 0.999;
 

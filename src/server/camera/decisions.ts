@@ -3,7 +3,6 @@ import { type FrameScoreSettings, frameScore, mapOf, tokenMap } from "../../dete
 import type { ScoreSettings } from "../../detector/settings.js";
 import type { TokenMaps } from "../../detector/token_maps.js";
 import { type AlarmRule, tolerance, usualAlarmRule } from "../../watch/alarm_rule.js";
-import { CameraMoved, hasEdges, ReferencePicture } from "../../watch/camera_moved.js";
 import { EventFinder, type WatchEvent } from "../../watch/events.js";
 import { type LumaPicture, lumaPicture } from "../../watch/luma.js";
 import { MapAverage } from "../../watch/map_average.js";
@@ -15,6 +14,8 @@ import type { CameraEvent, EventKind } from "../records.js";
 import type { FrameTime } from "./frame_time.js";
 import type { Known } from "./known.js";
 import { Learner, type NormalState } from "./learner.js";
+import { atRate } from "./thresholds.js";
+import { UsualView, viewSize } from "./view.js";
 
 /** What decisions are about. */
 export type WatchedCamera = Pick<
@@ -45,6 +46,8 @@ export interface DecisionOptions {
   learnt?(mode: CameraMode, state: NormalState): void;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;
+  /** What it usually shows, if that is known already. */
+  view?: UsualView;
 }
 
 /** A frame's outcome, for those who look. */
@@ -61,13 +64,8 @@ export interface Outcome {
   event?: string;
 }
 
-/** Pictures for scene changes and movements. */
-const PICTURE = { width: 96, height: 54 };
 /** Seconds between looks at the picture. */
 const LOOK_EVERY = 0.2;
-/** Seconds between pictures of the reference, and how many it needs. */
-const REFERENCE_EVERY = 5;
-const REFERENCE_PICTURES = 120;
 /** Frames at a connection's start without all their neighbours. */
 const NEIGHBOURS = 3;
 /** Seconds between updates of an event. */
@@ -82,6 +80,8 @@ export class Decisions {
   mode: CameraMode = "day";
   /** Whether somebody has switched alerts off: events are silent then. */
   isPaused = false;
+  /** What the camera usually shows. */
+  readonly view: UsualView;
   private readonly rule: AlarmRule;
   private readonly schedule: Schedule;
   private readonly modes = new DayOrInfrared();
@@ -89,8 +89,6 @@ export class Decisions {
   private before: Known = {};
   private normal: Partial<Record<CameraMode, NormalState>> = {};
   private readonly learners = new Map<CameraMode, Learner>();
-  private readonly references = new Map<CameraMode, { picture: ReferencePicture; count: number; last: number }>();
-  private readonly moved = new Map<CameraMode, CameraMoved>();
   /** Times of frames that wait for their scores. */
   private readonly times = new Map<number, FrameTime>();
   private readonly open = new Map<EventKind, CameraEvent>();
@@ -115,6 +113,7 @@ export class Decisions {
   ) {
     this.rule = { ...usualAlarmRule, minimum: camera.minimum, hold: camera.hold };
     this.schedule = parseSchedule(camera.schedule);
+    this.view = options.view ?? new UsualView();
   }
 
   /** The threshold of this mode, if there is one yet. */
@@ -168,11 +167,21 @@ export class Decisions {
   ready(settings: ScoreSettings, known: Known = {}, why = "the engine was started again"): void {
     this.settings = settings;
     this.masks = undefined;
-    this.before = known;
+    this.before = atRate(known, this.camera.alarmsPerDay, settings);
     this.learners.clear();
     this.normal = {};
-    for (const [mode, { state }] of Object.entries(known)) if (state) this.normal[mode as CameraMode] = state;
+    for (const [mode, { state }] of Object.entries(this.before)) if (state) this.normal[mode as CameraMode] = state;
     this.interrupt(why);
+  }
+
+  /** Forgets what was learnt, the thresholds and the usual view, and learns it again. */
+  forget(): void {
+    this.before = {};
+    this.learners.clear();
+    this.normal = {};
+    this.view.forget();
+    this.interrupt("it is learnt again");
+    if (this.lastTime) this.end("camera_moved", this.lastTime, "it is learnt again");
   }
 
   /** A connection begins; its first frame has this number. */
@@ -208,7 +217,7 @@ export class Decisions {
     }
     if (time.steady - this.looked < LOOK_EVERY - tolerance) return;
     this.looked = time.steady;
-    const picture = lumaPicture(data, size.width, size.height, PICTURE.width, PICTURE.height);
+    const picture = lumaPicture(data, size.width, size.height, viewSize.width, viewSize.height);
     this.lookAtScene(picture, time);
     if (!this.scene.isChanging) this.lookAtView(picture, time);
   }
@@ -277,32 +286,10 @@ export class Decisions {
   }
 
   private lookAtView(picture: LumaPicture, time: FrameTime): void {
-    const own = this.moved.get(this.mode);
-    // A covered camera has no colour either. Until infrared has a reference, that of the day serves
-    // for pictures without any edge; lamps and shadows make edges of their own.
-    const [other] = this.moved.values();
-    const isPlain = other && (other.isMoved || !hasEdges(picture));
-    const change = (own ?? (isPlain ? other : undefined))?.push(picture, time.steady);
+    const change = this.view.push(picture, this.mode, time.steady);
     if (change === "moved")
       this.begin("camera_moved", time, { text: "the camera was moved, turned or covered: calibrate it again" });
     if (change === "back") this.end("camera_moved", time);
-    if (!own && !this.open.has("camera_moved")) this.addToReference(picture, time);
-  }
-
-  private addToReference(picture: LumaPicture, time: FrameTime): void {
-    const { mode } = this;
-    const reference = this.references.get(mode) ?? {
-      picture: new ReferencePicture(),
-      ...{ count: 0, last: Number.NEGATIVE_INFINITY },
-    };
-    this.references.set(mode, reference);
-    if (time.steady - reference.last < REFERENCE_EVERY) return;
-    reference.picture.push(picture);
-    reference.last = time.steady;
-    if (++reference.count < REFERENCE_PICTURES) return;
-    const found = reference.picture.finish();
-    if (hasEdges(found)) this.moved.set(mode, new CameraMoved(found));
-    this.references.delete(mode);
   }
 
   private learn(time: FrameTime, score: number, map: Outcome["map"], how: FrameScoreSettings): void {

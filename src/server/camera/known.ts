@@ -1,5 +1,5 @@
 // What was learnt of a camera, kept in its folder for the next start.
-import { readFile, rename } from "node:fs/promises";
+import { readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { InputError } from "../../errors.js";
@@ -7,6 +7,7 @@ import { cannotWrite, makeFolder, writeFileAtomic } from "../../node/files/atomi
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
 import type { NormalState, SeenNormal } from "./learner.js";
+import { type References, viewSize } from "./view.js";
 
 /** What was learnt in a mode. */
 export interface KnownMode {
@@ -17,6 +18,13 @@ export interface KnownMode {
 
 /** What was learnt in each mode. */
 export type Known = Partial<Record<CameraMode, KnownMode>>;
+
+/** All that is kept of a camera. */
+export interface Kept {
+  modes: Known;
+  /** The usual view. It does not depend on the model. */
+  references: References;
+}
 
 /** For which scores it holds: those of a model, with its settings. */
 export interface ScoredBy {
@@ -35,11 +43,18 @@ const mode = z.object({
   state: state.optional(),
   seen: z.object({ seconds: number, blocks: z.array(number), median: number, mapHigh: number }),
 });
+const pixels = viewSize.width * viewSize.height;
+const picture = z
+  .object({ width: z.literal(viewSize.width), height: z.literal(viewSize.height), luma: z.base64() })
+  .transform(({ luma, ...size }) => ({ ...size, data: new Uint8Array(Buffer.from(luma, "base64")) }))
+  .refine(({ data }) => data.length === pixels);
 const file = z.object({
   format: z.literal("sdmae-camera-calibration-1"),
   // The hash becomes a part of a file's name.
   ...{ made: z.string(), model: z.string().regex(/^\w+$/), settings: z.string() },
   modes: z.object({ day: mode.optional(), infrared: mode.optional() }),
+  // Absent in files of earlier versions.
+  references: z.object({ day: picture.optional(), infrared: picture.optional() }).default({}),
 });
 
 const pathOf = (folder: string) => join(folder, "calibration.json");
@@ -49,39 +64,44 @@ const asideOf = (folder: string, model: string) => join(folder, "model", `calibr
 /**
  * Reads what was learnt.
  * @param folder the camera's
- * @returns nothing if there is no file, or it holds for other scores
+ * @returns nothing if there is no file; no modes if they hold for other scores
  * @throws InputError if it is damaged
  */
-export async function readKnown(folder: string, { model, settings }: ScoredBy): Promise<Known> {
+export async function readKnown(folder: string, { model, settings }: ScoredBy): Promise<Kept> {
   const found = await readFileOf(pathOf(folder));
-  return found?.model === model && found.settings === settings ? (found.modes as Known) : {};
+  const isSame = found?.model === model && found.settings === settings;
+  return { modes: isSame ? (found.modes as Known) : {}, references: found?.references ?? {} };
 }
 
 /**
  * Lays aside what is known of another model's scores, and takes out what {@link layAside} kept of
- * this one's.
+ * this one's. The usual view stays.
  * @param folder the camera's
- * @throws InputError if a file cannot be renamed
+ * @throws InputError if a file cannot be written
  */
-export async function changeKnown(folder: string, { model, settings }: ScoredBy): Promise<void> {
+export async function changeKnown(folder: string, by: ScoredBy): Promise<void> {
   const present = await readFileOf(pathOf(folder)).catch(() => undefined);
-  if (present?.model === model) return;
-  const aside = await readFileOf(asideOf(folder, model)).catch(() => undefined);
+  if (present?.model === by.model) return;
+  const aside = await readFileOf(asideOf(folder, by.model)).catch(() => undefined);
+  const isUsable = aside?.settings === by.settings;
+  const modes = isUsable ? (aside.modes as Known) : {};
+  const references = { ...aside?.references, ...present?.references };
   try {
     if (present) {
       await makeFolder(join(folder, "model"));
       await rename(pathOf(folder), asideOf(folder, present.model));
     }
-    if (aside?.settings === settings) await rename(asideOf(folder, model), pathOf(folder));
+    if (isUsable || Object.keys(references).length > 0) await writeKnown(folder, by, { modes, references });
+    if (isUsable) await rm(asideOf(folder, by.model), { force: true });
   } catch (error) {
-    throw cannotWrite(folder, error);
+    throw error instanceof InputError ? error : cannotWrite(folder, error);
   }
 }
 
 /** Keeps what is known of a model's scores until it is used. @throws InputError as writeKnown */
 export async function layAside(folder: string, by: ScoredBy, modes: Known): Promise<void> {
   await makeFolder(join(folder, "model"));
-  await writeFileOf(asideOf(folder, by.model), by, modes);
+  await writeFileOf(asideOf(folder, by.model), by, { modes, references: {} });
 }
 
 /** @returns undefined if there is no file. @throws InputError if it is damaged */
@@ -107,13 +127,25 @@ function parsed(text: string): unknown {
 }
 
 /** Keeps what was learnt. @throws InputError if the file cannot be written */
-export async function writeKnown(folder: string, by: ScoredBy, modes: Known): Promise<void> {
+export async function writeKnown(folder: string, by: ScoredBy, { modes, references }: Kept): Promise<void> {
   await makeFolder(folder);
-  await writeFileOf(pathOf(folder), by, modes);
+  await writeFileOf(pathOf(folder), by, { modes, references });
 }
 
-async function writeFileOf(path: string, by: ScoredBy, modes: Known): Promise<void> {
-  const made = new Date().toISOString();
-  const content = { format: "sdmae-camera-calibration-1", made, ...by, modes };
+async function writeFileOf(path: string, by: ScoredBy, { modes, references }: Kept): Promise<void> {
+  const pictures = Object.entries(references).map(([mode, { data, width, height }]) => {
+    return [mode, { width, height, luma: Buffer.from(data).toString("base64") }];
+  });
+  const content = {
+    ...{ format: "sdmae-camera-calibration-1", made: new Date().toISOString(), ...by, modes },
+    references: Object.fromEntries(pictures),
+  };
   await writeFileAtomic(path, `${JSON.stringify(content, null, 1)}\n`);
+}
+
+/** Removes what was kept. @throws InputError if that is not possible */
+export async function removeKnown(folder: string): Promise<void> {
+  await rm(pathOf(folder), { force: true }).catch((error: unknown) => {
+    throw cannotWrite(pathOf(folder), error);
+  });
 }

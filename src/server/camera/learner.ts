@@ -28,7 +28,7 @@ export interface NormalState {
 /** Seconds of video after which there is a first threshold. */
 export const FIRST = 10 * 60;
 /** Seconds of video from which more adds nothing. */
-const LONGEST = 24 * 3600;
+export const LONGEST = 24 * 3600;
 
 /** What was seen of normal video so far: enough to go on after a restart. */
 export interface SeenNormal {

@@ -137,6 +137,12 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts)
     if (markup === undefined) return c.json({ error: "there is nothing learnt yet" }, 404);
     return c.html(markup);
   });
+  app.post("/api/cameras/:id/calibrate", async (c) => {
+    const { id } = c.req.param();
+    if (!cameraOf(c)) return c.json({ error: "there is no such camera" }, 404);
+    await watch.recalibrate(id);
+    return json(c, { id });
+  });
 }
 
 /**

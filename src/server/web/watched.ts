@@ -18,7 +18,7 @@ export interface SeenCamera
 }
 
 /** The watch process as the page sees it: a `Supervisor`, or a plain object. */
-export interface SeenWatch extends Pick<Supervisor, "isReady" | "queues" | "clipBytes" | "markNormal"> {
+export interface SeenWatch extends Pick<Supervisor, "isReady" | "queues" | "clipBytes" | "markNormal" | "recalibrate"> {
   readonly cameras: readonly SeenCamera[];
   readonly log: Pick<EventLog, "events" | "problem">;
   /** Of the engines that run, by whatever they are known. */

@@ -1,6 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { score } from "../../../src/report/web/format.js";
+import { EventLog } from "../../../src/server/event_log.js";
 import { expectRefusal, filesIn, frameFolder, readCsv, sdmae, videoFile } from "../../support/cli.js";
 import { fixturePath } from "../../support/fixtures.js";
 import { scratch } from "../../support/folders.js";
@@ -139,5 +142,48 @@ describe("calibrate", () => {
     expectRefusal(await sdmae("calibrate", normal, ...model, "--alarms-per-day", "0"), "--alarms-per-day");
     expect((await sdmae("calibrate", "--help")).stdout).toContain("--alarms-per-day");
     rmSync(kept());
+  });
+});
+
+describe("calibrate a camera", () => {
+  let yaml: string;
+  beforeAll(async () => {
+    yaml = at("w.yaml");
+    const black = ["-f", "lavfi", "-i", "color=black:size=96x64:rate=1", "-frames:v", "2"];
+    execFileSync(await findFfmpeg(), ["-v", "error", ...black, at("two.avi")]);
+    writeFileSync(yaml, "cameras:\n  front:\n    source: two.avi\n  yard:\n    source: rtsp://me:s3cret@cam/x\n");
+  });
+
+  it("refuses cameras and videos that are not there, and options without an effect", async () => {
+    const run = (...args: string[]) => sdmae("calibrate", ...args, "--config", yaml);
+    expectRefusal(await run("back"), /w\.yaml has no camera back: name one of front, yard$/m);
+    expectRefusal(await run("front", at("none.mp4")), "none.mp4 cannot be read");
+    expectRefusal(await run("front", "rtsp://me:s3cret@cam/y"), "a recorded video is a file, not an address");
+    expectRefusal(await run("front", "--out", at("x.json")), "--out has no effect with --config");
+    expectRefusal(await run("front", "--student", "x"), "--student has no effect with --config");
+    expectRefusal(await run("front", "--no-tune"), "--no-tune has no effect with --config");
+    expectRefusal(await run("front", "--alarms-per-day", "2"), "set alarms_per_day of the camera there");
+    for (const option of [["--hours", "2"], ["--loop"]]) {
+      expectRefusal(await run("front", at("two.avi"), ...option), `${option[0]} has no effect on recorded videos`);
+    }
+    expectRefusal(await run("front", "--hours", "25"), "--hours");
+    for (const option of [["--hours", "2"], ["--fresh"], ["--data", at()], ["--loop"]]) {
+      const ran = await sdmae("calibrate", normal, ...model, ...option);
+      expectRefusal(ran, `${option[0]} has no effect without --config`);
+    }
+    expectRefusal(await sdmae("calibrate", "front"), "name the model (--checkpoint FILE), or the configuration");
+    expect(filesIn(at())).not.toContain("sdmae-data");
+  });
+
+  it("refuses a data folder that is in use, and leaves no folder for the report", async () => {
+    const lock = await EventLog.open(at("busy", "events"));
+    const args = ["front", "--config", yaml, "--data", at("busy"), "--report", at("no-page")];
+    for (const video of [[], [at("two.avi")]]) {
+      const ran = await sdmae("calibrate", ...args, ...video);
+      expectRefusal(ran, `process ${process.pid} uses ${at("busy")}: \`watch\` learns by itself`, "Learn again");
+    }
+    await lock.close();
+    expect(filesIn(at())).not.toContain("no-page");
+    expect(filesIn(at("busy"))).toEqual(["events"]);
   });
 });

@@ -248,6 +248,49 @@ test("without a threshold it learns one, and then finds what is above", () => {
   expect(scene.told()).toEqual(["new anomaly e1"]);
 });
 
+test("what was learnt is used at once, for the rate of false alarms that is wanted now", () => {
+  const scene = new Scene({ threshold: {}, alarmsPerDay: 1000 });
+  const blocks = Array.from({ length: 120 }, (_, i) => 0.2 + i / 1000);
+  const seen = { seconds: 600, blocks, median: 0.1, mapHigh: 0.4 };
+  scene.decisions.ready(settings, { day: { state: { ...known, alarmsPerDay: 1000 }, seen } });
+  expect(scene.decisions.threshold).toBe(0.5);
+  // 1000 a day are 6.94 in ten minutes: the middle between the sixth and the seventh block.
+  scene.decisions.ready(settings, { day: { state: known, seen } });
+  expect(scene.decisions.threshold).toBeCloseTo((blocks[113] + blocks[114]) / 2, 9);
+  expect(scene.decisions.learnt).toMatchObject({ alarmsPerDay: 1000, seconds: 600 });
+  // Without a minute of video there is nothing to find another one from.
+  scene.decisions.ready(settings, { day: { state: known, seen: { ...seen, blocks: [0.2] } } });
+  expect(scene.decisions.threshold).toBe(0.5);
+});
+
+test("what was learnt can be forgotten: events end, and it learns again", () => {
+  const scene = new Scene({ threshold: {} }, { learnFirst: 60 });
+  const usualView = (t: number) => picture(t);
+  const other = (t: number) => picture(t, (value, x, y) => (value % 8) + 90 * (Math.floor((x + 2 * y) / 7) % 2));
+  for (let i = 0; i < 121; i++) {
+    scene.play(0.1, undefined, usualView);
+    scene.t += 49;
+  }
+  expect(Object.keys(scene.decisions.view.references)).toEqual(["day"]);
+  scene.decisions.ready(settings, { day: { state: known, seen: { seconds: 60, blocks: [], median: 0, mapHigh: 1 } } });
+  scene.play(15, undefined, other);
+  scene.play(2, abnormal(3), other);
+  const open = () => scene.changes.filter(({ change, event }) => change !== "end" && !ended(event.id));
+  const ended = (id: string) => scene.changes.some(({ change, event }) => change === "end" && event.id === id);
+  expect(open().map(({ event }) => event.kind)).toEqual(["camera_moved", "anomaly"]);
+
+  scene.decisions.forget();
+  expect(open()).toEqual([]);
+  expect(scene.changes.at(-1)?.event.reason).toBe("it is learnt again");
+  expect(scene.decisions).toMatchObject({ threshold: undefined, learning: 0, known: {} });
+  expect(scene.decisions.view.references).toEqual({});
+  const before = scene.changes.length;
+  scene.play(65, abnormal(3), other);
+  // What was abnormal is normal now, and the new view is the usual one.
+  expect(scene.decisions.threshold).toBeGreaterThan(0.9);
+  expect(scene.changes).toHaveLength(before);
+});
+
 test("day and infrared have thresholds of their own", () => {
   const gray = (t: number) => picture(t).map((_, i, all) => all[i - (i % 3)]);
   const scene = new Scene({ threshold: { day: 0.95, infrared: 0.5 } });

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { changeKnown, layAside, readKnown, writeKnown } from "../../../src/server/camera/known.js";
+import { changeKnown, layAside, readKnown, removeKnown, writeKnown } from "../../../src/server/camera/known.js";
 import { scratchPerTest } from "../../support/folders.js";
 import { refusal } from "../../support/refusal.js";
 
@@ -10,41 +10,64 @@ const state = {
   ...{ threshold: 0.5, normal: 0.1, alarmsPerDay: 1, extrapolation: 2, seconds: 600, mapHigh: 0.3, minutes: [0.2] },
 };
 const day = { state, seen: { seconds: 600, blocks: [0.2, 0.1], median: 0.1, mapHigh: 0.3 } };
+const references = {
+  infrared: { width: 96, height: 54, data: Uint8Array.from({ length: 5184 }, (_, i) => i % 251) },
+};
 
-test("what was learnt is read again, for the same model and settings only", async () => {
-  expect(await readKnown(at("new"), by)).toEqual({});
-  await writeKnown(at("new"), by, { day });
-  expect(await readKnown(at("new"), by)).toEqual({ day });
-  expect(await readKnown(at("new"), { ...by, model: "other" })).toEqual({});
-  expect(await readKnown(at("new"), { ...by, settings: "other" })).toEqual({});
+test("what was learnt is read again, the thresholds for the same model and settings only", async () => {
+  expect(await readKnown(at("new"), by)).toEqual({ modes: {}, references: {} });
+  await writeKnown(at("new"), by, { modes: { day }, references });
+  expect(await readKnown(at("new"), by)).toEqual({ modes: { day }, references });
+  // The usual view is one of pictures, whatever scores them.
+  for (const other of [{ model: "other" }, { settings: "other" }]) {
+    expect(await readKnown(at("new"), { ...by, ...other })).toEqual({ modes: {}, references });
+  }
+  await removeKnown(at("new"));
+  await removeKnown(at("new"));
+  expect(await readKnown(at("new"), by)).toEqual({ modes: {}, references: {} });
 });
+
+test("a file of an earlier version, without a usual view, is read", async () => {
+  const content = { format: "sdmae-camera-calibration-1", made: "2026-11-30T00:00:00Z", ...by, modes: { day } };
+  writeFileSync(at("calibration.json"), JSON.stringify(content));
+  expect(await readKnown(at(), by)).toEqual({ modes: { day }, references: {} });
+});
+
+const pictures = (luma: unknown, width = 96) =>
+  JSON.stringify({
+    ...{ format: "sdmae-camera-calibration-1", made: "2026-11-30T00:00:00Z", ...by, modes: {} },
+    references: { day: { width, height: 54, luma } },
+  });
 
 test.each([
   ["not JSON"],
   ["{}"],
   [JSON.stringify({ format: "sdmae-camera-calibration-1", ...by, modes: { day: {} } })],
+  [pictures("AAAA")],
+  [pictures("no base64!")],
+  [pictures(Buffer.alloc(5184).toString("base64"), 97)],
 ])("a damaged file is named: %s", async (text) => {
   writeFileSync(at("calibration.json"), text);
   expect(await refusal(readKnown(at(), by))).toMatch(/calibration\.json is no calibration of a camera/);
 });
 
-test("what is known of another model is laid aside, and comes back with it", async () => {
+test("what is known of another model is laid aside, and comes back with it; the usual view stays", async () => {
   const other = { ...by, model: "other" };
   const night = { infrared: day };
-  await writeKnown(at(), by, { day });
+  await writeKnown(at(), by, { modes: { day }, references });
   await layAside(at(), other, night);
   await changeKnown(at(), by);
-  expect(await readKnown(at(), by)).toEqual({ day });
+  expect(await readKnown(at(), by)).toEqual({ modes: { day }, references });
   await changeKnown(at(), other);
-  expect(await readKnown(at(), other)).toEqual(night);
+  expect(await readKnown(at(), other)).toEqual({ modes: night, references });
   await changeKnown(at(), by);
-  expect(await readKnown(at(), by)).toEqual({ day });
+  expect(await readKnown(at(), by)).toEqual({ modes: { day }, references });
   // Other settings make other scores.
   await changeKnown(at(), { ...other, settings: "other" });
-  expect(await readKnown(at(), by)).toEqual({});
-  expect(await readKnown(at(), { ...other, settings: "other" })).toEqual({});
+  expect(await readKnown(at(), by)).toEqual({ modes: {}, references });
+  expect(await readKnown(at(), { ...other, settings: "other" })).toEqual({ modes: {}, references });
   // The hash of a damaged file names no other file.
   writeFileSync(at("calibration.json"), JSON.stringify({ format: "sdmae-camera-calibration-1", model: "../x" }));
   await changeKnown(at(), by);
-  expect(await readKnown(at(), by)).toEqual({ day });
+  expect(await readKnown(at(), by)).toEqual({ modes: { day }, references });
 });

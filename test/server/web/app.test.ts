@@ -93,6 +93,21 @@ describe("hosts and origins", () => {
     expect(watch.normal).toEqual([watch.events[0].id, watch.events[0].id]);
   });
 
+  test("a camera that is to learn again needs it too", async () => {
+    const page = await served();
+    const post = (id: string, headers: Record<string, string>) =>
+      ask(page, `/api/cameras/${id}/calibrate`, headers, { method: "POST" });
+    expect((await post("front", {})).status).toBe(403);
+    expect((await post("front", { Origin: "http://evil.example" })).status).toBe(403);
+    expect((await post("front", { ...own(page), "Sec-Fetch-Site": "cross-site" })).status).toBe(403);
+    expect((await post("nothing", own(page))).status).toBe(404);
+    expect(await statusOf(page, "/api/cameras/front/calibrate", own(page))).toBe(404);
+    expect(watch.recalibrated).toEqual([]);
+    const { status, text } = await post("front", own(page));
+    expect([status, JSON.parse(text)]).toEqual([200, { id: "front" }]);
+    expect(watch.recalibrated).toEqual(["front"]);
+  });
+
   test("pages of other sites may link here, but show no part of it", async () => {
     const page = await served();
     const from = (site: string, mode: string, dest: string) =>
@@ -148,7 +163,9 @@ describe("the token", () => {
       expect([path, await statusOf(page, path)]).toEqual([path, 401]);
       expect([path, await statusOf(page, path, bearer("wrong"), { method: "HEAD" })]).not.toEqual([path, 200]);
     }
-    expect(await statusOf(page, "/api/events/x/normal", own(page), { method: "POST" })).toBe(401);
+    for (const path of ["/api/events/x/normal", "/api/cameras/front/calibrate"]) {
+      expect(await statusOf(page, path, own(page), { method: "POST" })).toBe(401);
+    }
     const answer = await ask(page, "/api/state");
     expect(answer.headers["www-authenticate"]).toBe("Bearer");
     expect(Object.keys(JSON.parse(answer.text))).toEqual(["error"]);

@@ -26,6 +26,8 @@ export class FakeWatch implements SeenWatch {
   sinks: ReturnType<SeenWatch["queues"]> = [];
   /** Ids that were said to be normal. */
   readonly normal: string[] = [];
+  /** Cameras that learn again. */
+  readonly recalibrated: string[] = [];
 
   constructor(data: string, ...names: string[]) {
     this.config = { data, keep: { days: 30, bytes: 20e9 }, reserve: 200e6 };
@@ -60,6 +62,13 @@ export class FakeWatch implements SeenWatch {
     else this.normal.splice(this.normal.indexOf(id), 1);
     const { feedback: _, ...before } = event;
     this.change("feedback", isNormal ? { ...before, feedback: "normal" } : before);
+  }
+
+  async recalibrate(id: string): Promise<void> {
+    this.learntOf.delete(id);
+    const camera = this.cameras.find(({ config }) => config.id === id);
+    if (camera) camera.decisions = { ...camera.decisions, learning: 0, threshold: undefined };
+    this.recalibrated.push(id);
   }
 
   /** Keeps an event and tells of it. */

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { InputError } from "../../../src/errors.js";
 import { parseConfig } from "../../../src/server/config/config.js";
 import { type WebOptions, webApp } from "../../../src/server/web/app.js";
 import { type Served, serveWeb } from "../../../src/server/web/serve.js";
@@ -176,6 +177,36 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     // The button that took its place has the focus.
     await until(`document.activeElement === document.querySelector('${item} .is-normal')`);
     expect([strangers(page), errors()]).toEqual([[], []]);
+  });
+
+  test("a camera learns again once that is confirmed", async () => {
+    await open();
+    const within = (id: string) => `document.querySelector("[data-camera=${id}]")`;
+    const press = (name: string, where = `document.querySelector("dialog")`) =>
+      browser.evaluate(`${button(name, where)}.click()`);
+    await press("Threshold", within("front"));
+    await until(`document.querySelector("dialog svg") !== null`);
+    expect(await textOf("dialog")).toContain("It was learnt from 1 h of normal video, for 1 false alarm a day.");
+    await press("Learn again");
+    expect(await textOf("dialog")).toContain("Its thresholds and its usual view are forgotten");
+    await press("Cancel");
+    expect(await textOf("dialog")).not.toContain("forgotten");
+    await press("Learn again");
+    await press("Forget and learn again");
+    await until(`document.querySelector("dialog") === null`);
+    expect(watch.recalibrated).toEqual(["front"]);
+    await until(`${within("front")}.querySelector(".learning").checkVisibility()`);
+
+    // One that learns for the first time can begin again too. What goes wrong is shown.
+    await press("Threshold", within("yard"));
+    await until(`document.querySelector("dialog:modal") !== null`);
+    expect(await textOf("dialog")).toContain("There is no threshold yet in infrared light");
+    watch.recalibrate = () => Promise.reject(new InputError("calibration.json: cannot be written"));
+    await press("Learn again");
+    await press("Forget and learn again");
+    await until(`document.querySelector("dialog .problem").textContent === "calibration.json: cannot be written"`);
+    expect(await browser.evaluate(`${button("Forget and learn again")}.disabled`)).toBe(false);
+    await key("Escape");
   });
 
   test("events are filtered, and more are loaded", async () => {

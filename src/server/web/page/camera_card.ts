@@ -20,7 +20,6 @@ export class CameraCard {
   private readonly progress = h("progress", { max: 1 });
   private readonly learning = h("div", { class: "learning" }, this.progress, h("span", {}));
   private readonly figures = h("dl", { class: "figures" });
-  private readonly threshold = h("button", { type: "button" }, "Threshold");
   private state: CameraState;
 
   constructor(state: CameraState) {
@@ -28,10 +27,10 @@ export class CameraCard {
     const { id, name } = state;
     this.picture = new LivePicture(id, name, this.heat.canvas);
     this.plot = new LevelPlot(name);
+    const threshold = h("button", { type: "button", "aria-label": `Threshold of ${name}` }, "Threshold");
     const areas = h("button", { type: "button", "aria-label": `Areas of ${name}` }, "Areas");
-    this.threshold.setAttribute("aria-label", `Threshold of ${name}`);
     areas.addEventListener("click", () => editAreas(this.state));
-    this.threshold.addEventListener("click", () => void showHistogram(this.state));
+    threshold.addEventListener("click", () => void showHistogram(this.state));
     this.element = h(
       "article",
       { class: "camera", "aria-label": name, "data-camera": id },
@@ -40,7 +39,7 @@ export class CameraCard {
       this.problem,
       this.learning,
       this.plot.host,
-      h("div", { class: "camera-foot" }, this.figures, h("div", { class: "actions" }, this.threshold, areas)),
+      h("div", { class: "camera-foot" }, this.figures, h("div", { class: "actions" }, threshold, areas)),
     );
   }
 
@@ -64,7 +63,6 @@ export class CameraCard {
     progress.value = state.learning;
     (learning.lastChild as HTMLElement).textContent = learningText(state.learning);
     progress.setAttribute("aria-label", learningText(state.learning));
-    this.threshold.hidden = state.learnt === null;
     this.figures.replaceChildren(...figures(state).map(([name, value]) => row(name, value)));
     this.mark(isLive ? state.level : null, state.threshold);
     this.plot.draw(now);
