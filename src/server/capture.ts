@@ -11,8 +11,8 @@ import type { RelativeBox } from "./records.js";
 
 /** What is captured, and how. */
 export interface CaptureOptions extends LiveOptions {
-  /** An address, `device:PATH`, or a file. */
-  source: string;
+  /** An address, `device:PATH`, or a file; or an input that is open already. */
+  source: string | LiveInput;
   /** Frames per second that are scored. */
   fps: number;
   /** Size of these frames in pixels. */
@@ -48,7 +48,8 @@ export interface Segment {
 
 /** What a connection gives. */
 export interface CaptureListener {
-  onFrame(frame: CapturedFrame): void;
+  /** The next frame is not read before this has resolved. */
+  onFrame(frame: CapturedFrame): void | Promise<void>;
   /** A JPEG picture, at most 640 pixels wide, five per second. */
   onPicture?(jpeg: Uint8Array): void;
   /** A segment is complete. */
@@ -80,7 +81,8 @@ export async function capture(
 ): Promise<void> {
   signal.throwIfAborted();
   const program = await findFfmpeg();
-  const input = await liveInput(options.source, options);
+  const { source } = options;
+  const input = typeof source === "string" ? await liveInput(source, options) : source;
   if (options.segments) await mkdirs(options.segments);
   const feed = await input.open(signal);
   try {
@@ -130,11 +132,11 @@ class Connection {
       const frames = new Pieces(process.child.stdout, width * height * 3);
       for await (const data of frames.whole()) {
         clearTimeout(watchdog);
+        await listener.onFrame({ data, index: index++ });
         watchdog = setTimeout(
           () => this.stopAt(new InputError(`${name}: no picture came for ${silence} s`)),
           1000 * silence,
         );
-        listener.onFrame({ data, index: index++ });
       }
     } catch (error) {
       // A stream that is destroyed may end in another error than what stopped it.
@@ -169,8 +171,8 @@ function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefi
   const boxes = privacy.map(
     (box) => `drawbox=x=iw*${box.x}:y=ih*${box.y}:w=iw*${box.width}:h=ih*${box.height}:color=black:t=fill`,
   );
-  // With privacy regions the packets of the stream must not be kept.
-  const copies = segments !== undefined && boxes.length === 0;
+  // With privacy regions the packets of the stream must not be kept; raw frames are too large.
+  const copies = segments !== undefined && boxes.length === 0 && !input.isRaw;
   const encodes = segments !== undefined && !copies;
   const filters = [
     `[0:V:0]${[...boxes, `split=${encodes ? 3 : 2}`].join(",")}[f][p]${encodes ? "[s]" : ""}`,

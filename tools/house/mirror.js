@@ -15,6 +15,7 @@ const exceptions = new Map([
   ["node/media/tls", "certificates of https and rtsps"],
   ["ops/half", "every op of training in float16"],
   ["server/kills", "whole processes that watch, killed at random moments"],
+  ["server/sources", "whole cameras, from their sources to events"],
   ["train/choosing", "choosing without labels: trainer, validation set and checkpoints together"],
   ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],
 ]);
