@@ -91,7 +91,7 @@ export function watchCamera(
     until: async (what, holds) => {
       for (const end = Date.now() + 60_000; !holds(); await sleep(10)) {
         if (Date.now() > end)
-          throw new Error(`${what}: not within a minute; ${JSON.stringify({ problems, warnings })}`);
+          throw new Error(`${what}: not within a minute; ${JSON.stringify({ problems, warnings, changes })}`);
       }
     },
     stop: async () => {
