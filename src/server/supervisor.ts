@@ -11,6 +11,7 @@ import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import type { NormalState } from "./camera/learner.js";
+import { rescueClips } from "./camera/rescue.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
@@ -140,6 +141,11 @@ export class Supervisor {
     await this.endInterrupted();
     await this.openOutboxes(sinks);
     await this.lookAtDisk();
+    const rescue = await rescueClips({
+      ...{ data: this.config.data, hasRoom: this.hasRoom, events: () => this.log.events() },
+      keep: (change) => this.keep(change),
+      warn: (camera, line) => this.listener.onNotice?.("warn", camera, line),
+    });
     this.startEngines();
     const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
@@ -153,6 +159,7 @@ export class Supervisor {
       this.reportStates(sinks);
       await this.rememberAll();
       await Promise.all(this.engines.map((engine) => engine.close()));
+      await rescue.done;
     }
     if (this.failure) throw this.failure;
   }

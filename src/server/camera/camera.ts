@@ -10,6 +10,7 @@ import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
+import { clipBase } from "../storage.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, type MachineClock, machineClock, type Times } from "./frame_time.js";
 import { HardwareDecoding } from "./hardware.js";
@@ -458,9 +459,4 @@ export class Camera {
     this.clips.add(making);
     void making.finally(() => this.clips.delete(making));
   }
-}
-
-/** Where files of an event are, below the data folder, without their ending. */
-function clipBase({ id, camera, start }: CameraEvent): string {
-  return `clips/${camera}/${start.slice(0, 10)}/${id}`;
 }
