@@ -86,6 +86,8 @@ export async function capture(
   if (options.segments) await mkdirs(options.segments);
   const feed = await input.open(signal);
   try {
+    // It may have come while the input was opened.
+    signal.throwIfAborted();
     await new Connection(program, input, feed, options, prefix).run(listener, signal);
   } finally {
     await feed.close?.();
