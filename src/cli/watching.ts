@@ -43,7 +43,7 @@ export async function watch(
 ): Promise<void> {
   const config = await configured(sources, options);
   if (options.check) {
-    await checkFiles(config, options);
+    await checkPaths(config, options);
     console.log(`the configuration is good: ${counted(config.cameras.length, "camera")}, data in ${config.data}`);
     return;
   }
@@ -51,11 +51,11 @@ export async function watch(
 }
 
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
-async function checkFiles(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
+async function checkPaths(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
   await readCheckpoint([checkpointOf(config, checkpoint)]);
   for (const { source, record } of enabledCameras(config)) {
-    await checkFile(source);
-    if (record !== undefined) await checkFile(record);
+    await checkPath(source);
+    if (record !== undefined) await checkPath(record);
   }
 }
 
@@ -138,7 +138,7 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   const { config: file, data, threshold, port } = options;
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
-  for (const source of sources) await checkFile(source);
+  for (const source of sources) await checkPath(source);
   const read = await inLines(async () =>
     file === undefined ? configOf(sources) : readConfig(file, (text) => void parseSchedule(text)),
   );
@@ -165,14 +165,17 @@ async function inLines<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A file that is named must be there; a camera may come back. @throws InputError if it is not */
-async function checkFile(source: string): Promise<void> {
+/** A path that is named must be there; a camera may come back. @throws InputError if it is not */
+async function checkPath(source: string): Promise<void> {
   if (isAddress(source) || source.startsWith("device:")) return;
   refuseScheme(source);
   const info = await stat(source).catch((error: unknown) => {
     throw new InputError(`${oneLine(source)} cannot be read: ${reasonOf(error)}`);
   });
-  if (!info.isFile()) throw new InputError(`${oneLine(source)} is no video file, address or device`);
+  if (info.isFile() || info.isDirectory()) return;
+  throw new InputError(
+    `${oneLine(source)} is no video file, folder or address; a camera is named as device:/dev/video0`,
+  );
 }
 
 /** A change of an event in a line. Secrets are looked for in texts, not in times and ids. */

@@ -13,6 +13,7 @@ import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
 import { clipBase } from "../storage.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
 import { type FrameTime, type MachineClock, machineClock, type Times } from "./frame_time.js";
+import { FROZEN, FrozenPicture } from "./frozen.js";
 import { HardwareDecoding } from "./hardware.js";
 import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
@@ -72,8 +73,6 @@ const GAP = 1000;
 const GOOD = 60;
 /** Seconds between looks for room on a full disk. */
 const LOOK_FOR_ROOM = 10;
-/** Seconds without any change of the picture after which the stream is frozen. */
-const FROZEN = 20;
 /** Frames of a recording that may wait for their scores: a frame needs those up to three later. */
 const MOST_UNSCORED = 5;
 /** Seconds for which frames of a recording wait until the ones before have been scored. */
@@ -118,7 +117,7 @@ export class Camera {
   /** Whether the engine took the last frame. */
   private isSent = true;
   private seen: number;
-  private unchanged = { since: Number.NaN, sample: 0 };
+  private readonly frozen = new FrozenPicture();
   /** Changes are kept in their order. */
   private keeping: Promise<void> = Promise.resolve();
   private readonly clips = new Set<Promise<void>>();
@@ -305,7 +304,8 @@ export class Camera {
         hasFrame = true;
         if (clock.steady() - began > GOOD || kind !== "stream") this.backoff.reset();
         if (kind !== "stream") return this.takePatiently(frame, times, signal);
-        if (this.isFrozen(frame)) stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
+        if (this.frozen.push(frame.data, clock.steady()))
+          stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
         else this.take(frame, times);
       },
       onPicture: (jpeg: Uint8Array) => {
@@ -385,15 +385,6 @@ export class Camera {
     this.decisions.frame(data, host.size, number, time);
     this.arrivals.set(number, this.seen);
     return number;
-  }
-
-  /** Whether the picture has been the same for long, over connections too. */
-  private isFrozen({ data }: CapturedFrame): boolean {
-    const now = this.clock.steady();
-    let sample = 0;
-    for (let at = 0; at < data.length; at += 97) sample = (Math.imul(sample, 31) + data[at]) | 0;
-    if (sample !== this.unchanged.sample || Number.isNaN(this.unchanged.since)) this.unchanged = { since: now, sample };
-    return now - this.unchanged.since > FROZEN;
   }
 
   private emit(change: "new" | "update" | "end", event: CameraEvent, time: FrameTime): void {

@@ -69,6 +69,8 @@ async function isFolder(source: string): Promise<boolean> {
 
 /** Seconds until an image must have come. A recorder may write no video for days. */
 const FIRST_IMAGE = 30;
+/** Seconds for which a folder may not be readable until it counts as away. */
+const MOST_FAILING = 10;
 
 /** A folder that grows. */
 class FolderSource {
@@ -99,13 +101,17 @@ class FolderSource {
     if (file) return file;
     const { folder } = this;
     const patience = AbortSignal.timeout(1000 * FIRST_IMAGE);
+    let failing: number | undefined;
     for (;;) {
       try {
         return await folder.next(folder.kind === "image" ? AbortSignal.any([signal, patience]) : signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!patience.aborted) throw error;
-        throw new InputError(`${oneLine(folder.path)}: no new image came within ${FIRST_IMAGE} s`);
+        failing ??= performance.now();
+        if (patience.aborted)
+          throw new InputError(`${oneLine(folder.path)}: no new image came within ${FIRST_IMAGE} s`);
+        // A network mount may stumble.
+        if (performance.now() - failing > 1000 * MOST_FAILING) throw error;
       }
     }
   }
