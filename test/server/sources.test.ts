@@ -159,10 +159,14 @@ describe("hardware that cannot decode", () => {
 test("recordings of a folder make events at the times of the recordings, with clips", async () => {
   mkdirSync(at("in"));
   const settled = { followed: 0.2, last: 0.4 };
-  const { camera, until, events, warnings } = watch(at("in"), at("data"), {
-    play: { folder: { interval: 0.05, settled: { video: settled, image: settled } } },
+  let onLook = () => {};
+  const looked = new Promise<void>((resolve) => {
+    onLook = resolve;
   });
-  await sleep(300);
+  const { camera, until, events, warnings } = watch(at("in"), at("data"), {
+    play: { folder: { interval: 0.05, settled: { video: settled, image: settled }, onLook } },
+  });
+  await looked;
   const put = (name: string, end: string, bright: (second: number) => boolean) => {
     video(name, 10, bright, "-c:v", "libx264");
     utimesSync(at(name), new Date(end), new Date(end));

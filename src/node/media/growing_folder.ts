@@ -37,6 +37,8 @@ export interface GrowingFolderOptions {
   settled?: Readonly<Record<NewFileKind, { followed: number; last: number }>>;
   /** Most complete files that wait; older ones are left out. Default: 100. */
   mostWaiting?: number;
+  /** Called after each look. */
+  onLook?(): void;
 }
 
 /** A file that may still be written. */
@@ -127,6 +129,7 @@ export class GrowingFolder {
     this.forget(names);
     await this.settle(began);
     this.leaveOut();
+    this.options.onLook?.();
   }
 
   /** Looks at a file that is new. */

@@ -4,15 +4,14 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import sharp from "sharp";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
 import { findFfmpeg, startFfmpeg } from "../../node/media/ffmpeg.js";
 import { GrowingFolder, type GrowingFolderOptions, type NewFile } from "../../node/media/growing_folder.js";
-import { readImage } from "../../node/media/images.js";
 import type { LiveInput } from "../../node/media/live_input.js";
 import { FrameTimes, ImageTimes, type MachineClock, RecordedClock, RecordingTimes, type Times } from "./frame_time.js";
+import type { Image } from "./image_files.js";
 
 /** A connection that can be made. */
 export interface Reading {
@@ -151,6 +150,7 @@ class FolderSource {
   /** Frames of one size. Images that come faster than frames are wanted are left out. */
   private async *frames(file: NewFile, first: Image, times: ImageTimes, signal: AbortSignal): AsyncGenerator<Buffer> {
     const { width, height } = first;
+    const { scaled } = await imageFiles();
     let image: Image | undefined = first;
     let next = file;
     for (;;) {
@@ -168,18 +168,9 @@ class FolderSource {
   }
 
   /** Undefined if it cannot be read: then there was a warning. */
-  private async image({ path, size }: NewFile): Promise<Image | undefined> {
+  private async image(file: NewFile): Promise<Image | undefined> {
     try {
-      if (size > LARGEST_IMAGE) throw new InputError(`${oneLine(path)} is too large for an image: ${size} bytes`);
-      const { data, width, height } = await readImage(path);
-      const factor = Math.min(1, LARGEST.width / width, LARGEST.height / height);
-      // The encoder of recordings needs even sides.
-      const even = (side: number) => Math.max(2, 2 * Math.round((factor * side) / 2));
-      return {
-        data: await scaled({ data, width, height }, even(width), even(height)),
-        width: even(width),
-        height: even(height),
-      };
+      return await (await imageFiles()).loadImage(file);
     } catch (error) {
       this.options.warn(reasonOf(error));
       return undefined;
@@ -187,23 +178,8 @@ class FolderSource {
   }
 }
 
-/** height × width × 3 bytes: B, G, R. */
-interface Image {
-  data: Uint8Array;
-  width: number;
-  height: number;
-}
-
-/** In bytes. */
-const LARGEST_IMAGE = 64 * 2 ** 20;
-/** Larger images are scaled down to it, in pixels. */
-const LARGEST = { width: 1920, height: 1080 };
-
-async function scaled({ data, width, height }: Image, toWidth: number, toHeight: number): Promise<Buffer> {
-  if (width === toWidth && height === toHeight) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  const raw = sharp(data, { raw: { width, height, channels: 3 } });
-  return raw.resize(toWidth, toHeight, { fit: "fill" }).raw().toBuffer();
-}
+/** What decodes images is large; other cameras start without it. */
+const imageFiles = () => import("./image_files.js");
 
 /** @throws what ended the frames early, unless they are not wanted any longer */
 async function passOn(frames: AsyncIterable<Buffer>, stdin: Writable, closing: AbortSignal): Promise<void> {

@@ -20,23 +20,36 @@ const quick = { followed: 0.2, last: 0.6 };
 
 function watched(options: Partial<GrowingFolderOptions> = {}) {
   const warnings: string[] = [];
+  let looks = 0;
   const folder = new GrowingFolder(at("in"), {
     ...{ warn: (line: string) => warnings.push(line), interval: 0.05, settled: { video: quick, image: quick } },
+    onLook: () => looks++,
     ...options,
   });
-  return { folder, warnings };
+  /** Looks at the folder, in which nothing is new. */
+  const look = async () => {
+    const stop = new AbortController();
+    const before = looks;
+    const nothing = folder.next(stop.signal).catch(() => {});
+    while (looks === before) await sleep(5);
+    stop.abort();
+    await nothing;
+  };
+  return { folder, warnings, look };
 }
 
-/** Files that come within some time, by their names. */
-async function within(folder: GrowingFolder, seconds: number): Promise<NewFile[]> {
-  const files: NewFile[] = [];
-  const stop = AbortSignal.timeout(1000 * seconds);
-  try {
-    for (;;) files.push(await folder.next(stop));
-  } catch (error) {
-    if (!stop.aborted) throw error;
-    return files;
-  }
+/** The names of the next files. Then none comes for a while. */
+async function taken(folder: GrowingFolder, count: number): Promise<string[]> {
+  const names: string[] = [];
+  while (names.length < count) names.push((await folder.next(never)).name);
+  await nothing(folder);
+  return names;
+}
+
+async function nothing(folder: GrowingFolder): Promise<void> {
+  const quiet = AbortSignal.timeout(400);
+  const file = await folder.next(quiet).catch(() => undefined);
+  expect(file).toBeUndefined();
 }
 
 const write = (name: string, second: number, text = "x") => {
@@ -47,8 +60,9 @@ const write = (name: string, second: number, text = "x") => {
 test("files that were there are old; new ones come once, in the order in which they were written", async () => {
   mkdirSync(at("in"));
   for (let i = 0; i < 50; i++) write(`old-${i}.mp4`, 1000);
-  const { folder, warnings } = watched();
-  expect(await within(folder, 0.3)).toEqual([]);
+  const { folder, warnings, look } = watched();
+  await look();
+  await nothing(folder);
   write("b.mp4", 1_700_000_000);
   write("cam 10.mkv", 1_700_000_020);
   write("cam 9.mkv", 1_700_000_020);
@@ -56,18 +70,19 @@ test("files that were there are old; new ones come once, in the order in which t
   write("z.TS", 1_600_000_000);
   for (const name of ["preview.jpg", ".hidden.mp4", "d.mp4.part", "notes.txt"]) write(name, 1_700_000_000);
   mkdirSync(at("in", "folder.mp4"));
-  const files = await within(folder, 2);
-  expect(files.map(({ name }) => name)).toEqual(["z.TS", "b.mp4", "cam 9.mkv", "cam 10.mkv"]);
-  expect(files[1]).toMatchObject({ path: at("in", "b.mp4"), kind: "video", modified: 1_700_000_000_000, size: 1 });
+  expect((await folder.next(never)).name).toBe("z.TS");
+  const file = await folder.next(never);
+  expect(file).toMatchObject({ path: at("in", "b.mp4"), kind: "video", modified: 1_700_000_000_000, size: 1 });
+  expect(await taken(folder, 2)).toEqual(["cam 9.mkv", "cam 10.mkv"]);
   renameSync(at("in", "d.mp4.part"), at("in", "d.mp4"));
-  expect((await within(folder, 1.5)).map(({ name }) => name)).toEqual(["d.mp4"]);
+  expect(await taken(folder, 1)).toEqual(["d.mp4"]);
   expect(warnings).toEqual([]);
 });
 
 test("a file is complete once it has not changed for a while", async () => {
   mkdirSync(at("in"));
-  const { folder } = watched({ settled: { video: { followed: 0.5, last: 3600 }, image: quick } });
-  await within(folder, 0.1);
+  const { folder, look } = watched({ settled: { video: { followed: 0.5, last: 3600 }, image: quick } });
+  await look();
   writeFileSync(at("in", "1.mp4"), "x");
   writeFileSync(at("in", "2.mp4"), "");
   const files: NewFile[] = [];
@@ -85,8 +100,8 @@ test("a file is complete once it has not changed for a while", async () => {
 
 test("images count where there is no video; a time that is still to come is now", async () => {
   mkdirSync(at("in"));
-  const { folder } = watched();
-  await within(folder, 0.1);
+  const { folder, look } = watched();
+  await look();
   expect(folder.kind).toBeUndefined();
   write("a.JPG", 4_000_000_000);
   write("b.png", 1_700_000_000);
@@ -97,43 +112,50 @@ test("images count where there is no video; a time that is still to come is now"
   expect(folder.kind).toBe("image");
   write("c.jpg", 1_700_000_001);
   write("c.mp4", 1_700_000_001);
-  expect((await within(folder, 2)).map(({ name }) => name)).toEqual(["c.mp4"]);
+  expect(await taken(folder, 1)).toEqual(["c.mp4"]);
 });
 
-test("links and names that are not UTF-8 are left out with a warning each; too many files with one", async () => {
+test("links and names that are not UTF-8 are left out with a warning each", async () => {
   mkdirSync(at("in"));
-  const { folder, warnings } = watched({ mostWaiting: 3 });
-  await within(folder, 0.1);
+  const { folder, warnings, look } = watched();
+  await look();
   write("real.mp4", 1_700_000_000);
   symlinkSync(at("in", "real.mp4"), at("in", "link.mp4"));
   symlinkSync("/nowhere", at("in", "broken.mp4"));
   writeFileSync(Buffer.concat([Buffer.from(at("in", "caf")), Buffer.from([0xe9]), Buffer.from(".mp4")]), "x");
-  expect((await within(folder, 2)).map(({ name }) => name)).toEqual(["real.mp4"]);
+  expect(await taken(folder, 1)).toEqual(["real.mp4"]);
   expect(warnings.sort()).toEqual([
     `${at("in")}/broken.mp4 is a link, which is left out`,
     `${at("in")}/caf\uFFFD.mp4: this name is not UTF-8, so the file cannot be opened: rename it, for example with convmv`,
     `${at("in")}/link.mp4 is a link, which is left out`,
   ]);
-  for (let i = 0; i < 10; i++) write(`many ${i}.mp4`, 1_700_000_001);
-  // The last one is complete after the others.
-  const left = [6, 7, 8, 9].map((i) => `many ${i}.mp4`);
-  expect((await within(folder, 2)).map(({ name }) => name)).toEqual(left);
-  expect(warnings.slice(3)).toEqual(["6 new files left out: they come faster than they can be scored"]);
+});
+
+test("of too many files that wait, the oldest are left out, with a warning for all", async () => {
+  mkdirSync(at("in"));
+  const { folder, warnings, look } = watched({
+    ...{ mostWaiting: 3, settled: { video: { followed: 0.2, last: 3600 }, image: quick } },
+  });
+  await look();
+  // The last one is not complete.
+  for (let i = 0; i < 11; i++) write(`${i}.mp4`, 1_700_000_001);
+  expect(await taken(folder, 3)).toEqual(["7.mp4", "8.mp4", "9.mp4"]);
+  expect(warnings).toEqual(["7 new files left out: they come faster than they can be scored"]);
 });
 
 test("a folder that is away is an error; when it is back, its old files are not new", async () => {
   mkdirSync(at("in"));
   write("old.mp4", 1_700_000_000);
-  const { folder } = watched();
-  await within(folder, 0.1);
+  const { folder, look } = watched();
+  await look();
   renameSync(at("in"), at("away"));
   expect(await refusal(folder.next(never))).toBe(`${at("in")} cannot be read: no such file or folder`);
   // A mount point without its mount is empty.
   mkdirSync(at("in"));
-  expect(await within(folder, 0.3)).toEqual([]);
+  await nothing(folder);
   rmSync(at("in"), { recursive: true });
   renameSync(at("away"), at("in"));
   write("new.mp4", 1_700_000_001);
-  expect((await within(folder, 2)).map(({ name }) => name)).toEqual(["new.mp4"]);
+  expect(await taken(folder, 1)).toEqual(["new.mp4"]);
   expect(readdirSync(at("in"))).toHaveLength(2);
 });

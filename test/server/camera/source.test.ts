@@ -25,24 +25,30 @@ const size = { width: 48, height: 32 };
 function folder(fps = 10) {
   mkdirSync(at("in"));
   const warnings: string[] = [];
+  let onLook = () => {};
   const source = new CameraSource({
     ...{ source: at("in"), fps, clock: machineClock, warn: (line: string) => warnings.push(line) },
-    folder: { interval: 0.05, settled: { video: settled, image: settled } },
+    folder: { interval: 0.05, settled: { video: settled, image: settled }, onLook: () => onLook() },
   });
-  return { source, warnings };
-}
-
-/** Waits for a connection, and looks at the folder before. */
-async function next(source: CameraSource, write: () => void | Promise<void>): Promise<Reading> {
-  const reading = source.next(never);
-  await sleep(200);
-  await write();
-  return reading;
+  /** Waits for a connection; files are written once the folder has been looked at. */
+  const next = async (write: () => void | Promise<void>): Promise<Reading> => {
+    const looked = new Promise<void>((resolve) => {
+      onLook = resolve;
+    });
+    const reading = source.next(never);
+    await looked;
+    await write();
+    return reading;
+  };
+  return { source, warnings, next };
 }
 
 /** All that a connection gives. */
-async function captured({ source, times }: Reading, signal = never) {
-  const frames: { blue: number; time: FrameTime; isGap: boolean }[] = [];
+async function captured(
+  { source, times }: Reading,
+  signal = never,
+  frames: { blue: number; time: FrameTime; isGap: boolean }[] = [],
+) {
   const segments: Segment[] = [];
   const listener = {
     onFrame: ({ data, index }: { data: Uint8Array; index: number }) => {
@@ -75,9 +81,9 @@ async function image(name: string, blue: number, second: number, more: { width?:
 }
 
 test("recordings of a folder are read one after the other, each with the times of its recording", async () => {
-  const { source, warnings } = folder();
+  const { source, warnings, next } = folder();
   recording("before.mp4", 1_600_000_000);
-  const first = await next(source, () => {
+  const first = await next(() => {
     recording("a.mp4", 1_700_000_000);
     recording("b.mkv", 1_700_000_003);
     // Not long before: it was copied later, or the clock was set back.
@@ -104,9 +110,9 @@ test("recordings of a folder are read one after the other, each with the times o
 });
 
 test("a recording that is damaged is an error of its own, and cannot have other files read", async () => {
-  const { source } = folder();
+  const { source, next } = folder();
   recording("real.mp4", 1_600_000_000);
-  const first = await next(source, () => {
+  const first = await next(() => {
     writeFileSync(at("in", "damaged.mp4"), "damaged");
     writeFileSync(at("in", "list.ts"), `ffconcat version 1.0\nfile real.mp4\n`);
     const playlist = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", `file://${at("in", "real.mp4")}`];
@@ -120,11 +126,10 @@ test("a recording that is damaged is an error of its own, and cannot have other 
 });
 
 test("images of a folder are frames at their own times, at the wanted rate, and are recorded", async () => {
-  const { source, warnings } = folder();
+  const { source, warnings, next } = folder();
   await image("before.jpg", 0, 1_600_000_000);
-  const stop = new AbortController();
   const begin = 1_700_000_000;
-  const reading = await next(source, async () => {
+  const reading = await next(async () => {
     // Twenty per second; half of them are frames.
     for (let i = 0; i < 41; i++) await image(`${i}.jpg`, 4 * i, begin + i / 20);
     writeFileSync(at("in", "damaged.jpg"), "damaged");
@@ -134,9 +139,11 @@ test("images of a folder are frames at their own times, at the wanted rate, and 
     await image("last.png", 250, begin + 7.1);
   });
   expect(reading.kind).toBe("images");
-  const reads = captured(reading, stop.signal);
+  const seen: Awaited<ReturnType<typeof captured>>["frames"] = [];
+  const reads = captured(reading, never, seen);
+  // ffmpeg gives a frame once it has the next one.
+  while (seen.length < 22) await sleep(20);
   // A video ends the run of images.
-  await sleep(3000);
   recording("now.mp4", begin + 20);
   const { frames, segments, failure } = await reads;
   expect(failure).toBeUndefined();
@@ -157,25 +164,27 @@ test("images of a folder are frames at their own times, at the wanted rate, and 
 }, 60_000);
 
 test("images that come more slowly than frames are wanted are said to", async () => {
-  const { source, warnings } = folder(10);
-  const reading = await next(source, async () => {
+  const { warnings, next } = folder(10);
+  const reading = await next(async () => {
     for (let i = 0; i < 22; i++) await image(`${i}.jpg`, i, 1_700_000_000 + i / 2);
   });
   const stop = new AbortController();
-  setTimeout(() => stop.abort(new Error("enough")), 4000);
-  const { frames } = await captured(reading, stop.signal);
-  expect(frames.length).toBeGreaterThanOrEqual(20);
+  const seen: Awaited<ReturnType<typeof captured>>["frames"] = [];
+  const reads = captured(reading, stop.signal, seen);
+  while (seen.length < 21) await sleep(20);
+  stop.abort(new Error("enough"));
+  await reads;
   expect(warnings).toEqual([`${at("in")}: a new image comes every 0.5 s; set fps to 2 (it is 10)`]);
 }, 60_000);
 
 test("a folder that is away is an error, and no end; a file is no folder", async () => {
-  const { source } = folder();
+  const { source, next } = folder();
   recording("before.mp4", 1_600_000_000);
-  await next(source, () => recording("a.mp4", 1_700_000_000));
+  await next(() => recording("a.mp4", 1_700_000_000));
   renameSync(at("in"), at("away"));
   expect(await refusal(source.next(never))).toBe(`${at("in")} cannot be read: no such file or folder`);
   renameSync(at("away"), at("in"));
-  await next(source, () => recording("b.mp4", 1_700_000_009));
+  await next(() => recording("b.mp4", 1_700_000_009));
   rmSync(at("in"), { recursive: true });
   writeFileSync(at("file"), "x");
   expect(statSync(at("file")).isFile()).toBe(true);
