@@ -18,7 +18,7 @@ import { type DeviceOptions, deviceOf } from "./options/device.js";
 import { usualHours } from "./options/watch.js";
 import { type CalibratedCamera, modeNames, modesOf, showCalibration } from "./outputs/camera_calibration.js";
 import { Progress } from "./terminal/progress.js";
-import { checkFile, checkpointOf, readWatchConfig } from "./watching.js";
+import { checkPath, checkpointOf, readWatchConfig } from "./watching.js";
 
 /** The options of `calibrate` that a camera has. */
 export interface CameraCalibrateOptions extends DeviceOptions {
@@ -61,7 +61,7 @@ export async function calibrateCamera(
   };
   // What is wrong with files is reported before anything is scored.
   const total = videos.length > 0 ? await secondsOf(videos) : 3600 * (options.hours ?? usualHours);
-  if (videos.length === 0) await checkFile(camera.source);
+  if (videos.length === 0) await checkPath(camera.source);
   const madeFolder = report !== undefined && (await makeFolder(report, `--report ${report}`));
   const progress = new Seconds(total, isQuiet);
   const listener: CalibrationListener = {
@@ -97,7 +97,7 @@ async function secondsOf(videos: readonly string[]): Promise<number | undefined>
   let sum: number | undefined = 0;
   for (const video of videos) {
     if (isAddress(video)) throw new InputError("a recorded video is a file, not an address");
-    await checkFile(video);
+    await checkPath(video);
     const source = await openInput(video);
     const length = lengthOf(source) ?? (source.estimatedFrameCount ?? Number.NaN) / (source.fps ?? Number.NaN);
     await source.close?.();

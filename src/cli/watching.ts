@@ -47,7 +47,7 @@ export async function watch(
 ): Promise<void> {
   if (options.check) {
     const config = await configured(sources, options);
-    await checkFiles(config, options);
+    await checkPaths(config, options);
     console.log(`the configuration is good: ${counted(config.cameras.length, "camera")}, data in ${config.data}`);
   } else if (options.config === undefined || sources.length > 0) {
     await watchWith(await configured(sources, options), options, signal);
@@ -58,7 +58,7 @@ export async function watch(
 async function watchFile(path: string, options: WatchCommandOptions, signal: AbortSignal): Promise<void> {
   const file = await ConfigFile.open(path, async () => {
     const next = await configured([], options);
-    await checkFiles(next, options);
+    await checkPaths(next, options);
     return next;
   });
   const paused = new Set<string>();
@@ -93,12 +93,12 @@ async function watchFile(path: string, options: WatchCommandOptions, signal: Abo
 }
 
 /** Reads what a configuration names. @throws InputError if something of it cannot be used */
-async function checkFiles(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
+async function checkPaths(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
   await readCheckpoint([checkpointOf(config, checkpoint)]);
   for (const { source, record, checkpoint: own } of enabledCameras(config)) {
     if (own !== undefined) await readCheckpoint([own]);
-    await checkFile(source);
-    if (record !== undefined) await checkFile(record);
+    await checkPath(source);
+    if (record !== undefined) await checkPath(record);
   }
 }
 
@@ -208,7 +208,7 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   const { config: file, data, threshold, port } = options;
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
-  for (const source of sources) await checkFile(source);
+  for (const source of sources) await checkPath(source);
   const read = file === undefined ? configOf(sources) : await readWatchConfig(file);
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
@@ -223,14 +223,17 @@ export function readWatchConfig(file: string): Promise<WatchConfig> {
   return readConfig(file, (text) => void parseSchedule(text));
 }
 
-/** A file that is named must be there; a camera may come back. @throws InputError if it is not */
-export async function checkFile(source: string): Promise<void> {
+/** A path that is named must be there; a camera may come back. @throws InputError if it is not */
+export async function checkPath(source: string): Promise<void> {
   if (isAddress(source) || source.startsWith("device:")) return;
   refuseScheme(source);
   const info = await stat(source).catch((error: unknown) => {
     throw new InputError(`${oneLine(source)} cannot be read: ${reasonOf(error)}`);
   });
-  if (!info.isFile()) throw new InputError(`${oneLine(source)} is no video file, address or device`);
+  if (info.isFile() || info.isDirectory()) return;
+  throw new InputError(
+    `${oneLine(source)} is no video file, folder or address; a camera is named as device:/dev/video0`,
+  );
 }
 
 /** A change of an event in a line. Secrets are looked for in texts, not in times and ids. */

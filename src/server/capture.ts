@@ -11,8 +11,8 @@ import type { RelativeBox } from "./records.js";
 
 /** What is captured, and how. */
 export interface CaptureOptions extends LiveOptions {
-  /** An address, `device:PATH`, or a file. */
-  source: string;
+  /** An address, `device:PATH`, or a file; or an input that is open already. */
+  source: string | LiveInput;
   /** Frames per second that are scored. */
   fps: number;
   /** Size of these frames in pixels. */
@@ -81,10 +81,13 @@ export async function capture(
 ): Promise<void> {
   signal.throwIfAborted();
   const program = await findFfmpeg();
-  const input = await liveInput(options.source, options);
+  const { source } = options;
+  const input = typeof source === "string" ? await liveInput(source, options) : source;
   if (options.segments) await mkdirs(options.segments);
   const feed = await input.open(signal);
   try {
+    // It may have come while the input was opened.
+    signal.throwIfAborted();
     await new Connection(program, input, feed, options, prefix).run(listener, signal);
   } finally {
     await feed.close?.();
@@ -171,8 +174,8 @@ export const privacyFilters = (privacy: readonly RelativeBox[]): string[] =>
 function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefix: string): string[] {
   const { fps, width, height, privacy = [], segments, hardwareDecoding = "off", keyFramesOnly = false } = options;
   const boxes = privacyFilters(privacy);
-  // With privacy regions the packets of the stream must not be kept.
-  const copies = segments !== undefined && boxes.length === 0;
+  // With privacy regions the packets of the stream must not be kept; raw frames are too large.
+  const copies = segments !== undefined && boxes.length === 0 && !input.isRaw;
   const encodes = segments !== undefined && !copies;
   const filters = [
     `[0:V:0]${[...boxes, `split=${encodes ? 3 : 2}`].join(",")}[f][p]${encodes ? "[s]" : ""}`,

@@ -1,6 +1,7 @@
 // Keeps clips within their quota: the oldest ones go first. Event lines are never deleted.
 import { readdir, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { CameraEvent } from "./records.js";
 
 /** How much may be kept. */
 export interface Quota {
@@ -16,6 +17,11 @@ interface Clip {
   /** Milliseconds since 1970. */
   time: number;
   isPinned: boolean;
+}
+
+/** Where files of an event are, below the data folder, without their ending. */
+export function clipBase({ id, camera, start }: CameraEvent): string {
+  return `clips/${camera}/${start.slice(0, 10)}/${id}`;
 }
 
 /**

@@ -11,6 +11,7 @@ import { changeKnown, type Kept, readKnown, removeKnown, type ScoredBy, writeKno
 import type { NormalState } from "./camera/learner.js";
 import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
+import { rescueClips } from "./camera/rescue.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
@@ -172,6 +173,11 @@ export class Supervisor {
     await this.endInterrupted();
     await this.openOutboxes(sinks);
     await this.lookAtDisk();
+    const rescue = await rescueClips({
+      ...{ data: this.config.data, hasRoom: this.hasRoom, events: () => this.log.events() },
+      keep: (change) => this.keep(change),
+      warn: (camera, line) => this.listener.onNotice?.("warn", camera, line),
+    });
     this.startEngines();
     const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
@@ -189,6 +195,7 @@ export class Supervisor {
       await this.rememberAll();
       const coming = this.watched.flatMap(({ next }) => (next ? [next.engine] : []));
       await Promise.all([...this.engines, ...coming].map((engine) => engine.close()));
+      await rescue.done;
     }
     if (this.failure) throw this.failure;
   }

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
+import { liveInput } from "../../src/node/media/live_input.js";
 import { openInput } from "../../src/node/media/open.js";
 import { Recorder } from "../../src/server/camera/recorder.js";
 import { type CaptureOptions, capture, type Segment } from "../../src/server/capture.js";
@@ -164,6 +165,15 @@ test("pictures may change their size; another codec begins a new connection", as
   expect(larger.failure).toBeUndefined();
   expect(larger.frames.length).toBeGreaterThanOrEqual(59);
   expect(larger.frames.every(({ length }) => length === 160 * 120 * 3)).toBe(true);
+  // Of both sizes there is a clip that plays to its end.
+  const recorder = await Recorder.open(at("sizes"), 0);
+  const { connection } = recorder.connect();
+  for (const segment of larger.segments) recorder.add(segment);
+  recorder.disconnect();
+  expect(await recorder.clip("e", { connection, from: 0, to: 6 }, at("sizes.mp4"))).toBe(true);
+  const played = await openInput(at("sizes.mp4"));
+  expect(await collect(played.frames())).toHaveLength(60);
+  expect(played.warnings).toEqual([expect.stringContaining("change from 320×240 to 640×480 pixels at frame 30")]);
   writeFileSync(at("other.ts"), Buffer.concat([first, make("third.ts", "320x240", "-c:v", "mpeg2video")]));
   const other = await captured({ source: at("other.ts"), segments: at("other") });
   expect(other.frames.length).toBeGreaterThan(20);
@@ -188,12 +198,27 @@ test("it ends when asked to, and says what is no video", async () => {
   setTimeout(() => stop.abort(new Error("enough")), 300);
   const { failure } = await captured({ fast: false }, stop.signal);
   expect(failure).toEqual(new Error("enough"));
+  // Also while the source is being opened.
+  const early = new AbortController();
+  queueMicrotask(() => early.abort(new Error("at once")));
+  expect(await captured({ fast: false }, early.signal)).toMatchObject({ frames: [], failure: new Error("at once") });
   const listener = { onFrame: () => {} };
   const options = { fps: 10, ...size };
   const { signal } = new AbortController();
   expect(await refusal(capture({ source: at("none.mp4"), ...options }, "r", listener, signal))).toMatch(/no such file/);
-  expect(await refusal(capture({ source: "device:/nowhere", ...options }, "r", listener, signal))).toMatch(
-    /\/nowhere cannot be read: no such file/,
-  );
   expect(existsSync(at("none.mp4"))).toBe(false);
+});
+
+test.skipIf(process.platform !== "linux")("a device that is none is refused in a line", async () => {
+  const refused = async (path: string) =>
+    refusal(
+      capture({ source: `device:${path}`, fps: 10, ...size }, "r", { onFrame: () => {} }, new AbortController().signal),
+    );
+  expect(await refused("/nowhere")).toMatch(/^\/nowhere cannot be read: no such file/);
+  expect(await refused(at("a.mp4"))).toBe(`${at("a.mp4")} cannot be read: it is no device`);
+  // A device, and no camera.
+  expect(await refused("/dev/null")).toMatch(/^\/dev\/null: .*(ioctl|not a video capture device)/i);
+  const { open, ends } = await liveInput("device:/dev/null");
+  expect(ends).toBe(false);
+  expect((await open()).args).toEqual(["-protocol_whitelist", "file", "-f", "v4l2", "-i", "/dev/null"]);
 });

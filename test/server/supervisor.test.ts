@@ -158,13 +158,16 @@ test("clips come from another stream of the camera if one is named", async () =>
   });
 }, 120_000);
 
-test("an event that a killed process left open is ended by the next one, under its own id", async () => {
+test("an event that a killed process left open is ended by the next one, under its own id, and has a clip", async () => {
   await withBundle('import "./src/server/engine/main.js";', async (program) => {
     const settings = config(video(1));
     const first = await Supervisor.open(settings, options(program, { fast: true }));
     const event = { id: "e1", camera: "cam", kind: "anomaly", start: "2026-01-01T00:00:00.000Z", zones: [] } as const;
     await first.log.append({ change: "new", time: event.start, event });
     await first.close();
+    mkdirSync(at("data", "segments", "cam"), { recursive: true });
+    execFileSync(ffmpeg, ["-v", "error", "-i", at("cam.mp4"), at("data", "segments", "cam", "1-ab-000000.mkv")]);
+    writeFileSync(at("data", "segments", "cam", "e1.event"), "1-ab-000000.mkv");
     const changes: EventChange[] = [];
     const next = await Supervisor.open(settings, options(program, { fast: true }), {
       onChange: (change) => changes.push(change),
@@ -176,6 +179,10 @@ test("an event that a killed process left open is ended by the next one, under i
     const events = await next.log.events();
     await next.close();
     expect(changes[0]).toMatchObject({ change: "end", event: { id: "e1", reason: "the process was interrupted" } });
+    const clip = "clips/cam/2026-01-01/e1.mp4";
+    expect(changes.filter(({ change }) => change === "clip")).toMatchObject([{ event: { id: "e1", clip } }]);
+    expect(await collect((await openInput(at("data", clip))).frames())).toHaveLength(10);
+    expect(existsSync(at("data", "cameras", "cam", "normal", "e1.mp4"))).toBe(true);
     expect(events.find(({ id }) => id === "e1")).toMatchObject({ feedback: "normal" });
   });
 }, 60_000);

@@ -18,6 +18,7 @@ const exceptions = new Map([
   ["server/full_disk", "a whole process that watches while its disk is full"],
   ["server/kills", "whole processes that watch, killed at random moments"],
   ["server/sinks_away", "a whole process that watches while brokers and webhooks are away"],
+  ["server/sources", "whole cameras, from their sources to events"],
   ["train/choosing", "choosing without labels: trainer, validation set and checkpoints together"],
   ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],
 ]);

@@ -15,7 +15,7 @@ export function watchCommand(): Command {
     )
     .argument(
       "[sources...]",
-      "rtsp, rtsps, http or https addresses, device:/dev/video0, or files that are played as live",
+      "rtsp, rtsps, http or https addresses, device:/dev/video0, files that are played as live, or folders into which a camera writes videos or images",
     )
     .option("--config <file>", "take cameras and settings from this YAML file; an edited file is used at once")
     .option(

@@ -6,7 +6,7 @@ import type { FrameSource } from "../../data/frame.js";
 import { InputError } from "../../errors.js";
 import { reasonOf } from "../files/messages.js";
 import type { Address } from "./address.js";
-import { type DecodedInput, openDecoded, PIPE_INPUT } from "./decode.js";
+import { type DecodedInput, type Feed, openDecoded, PIPE_INPUT } from "./decode.js";
 import { HlsStream, LARGEST_PLAYLIST } from "./hls.js";
 import { Site } from "./http_site.js";
 import { movieIndexFirst } from "./movie_index.js";
@@ -32,11 +32,10 @@ export async function httpInput(address: Address): Promise<DecodedInput> {
       // What waits for the server ends with the feed.
       const closing = new AbortController();
       const any = AbortSignal.any(signal ? [signal, closing.signal] : [closing.signal]);
-      const { bytes, isPictures, warnings } = await content(site, any);
+      const { bytes, live, warnings } = await content(site, any);
       return {
         ...PIPE_INPUT,
-        // Pictures one after the other have no times. ffmpeg would take them for 25 per second.
-        ...(isPictures && { live: ["-use_wallclock_as_timestamps", "1"] }),
+        ...(live && { live }),
         write: (stdin) => passOn(bytes, stdin, address.shown, closing.signal),
         warnings,
         close: async () => closing.abort(),
@@ -68,8 +67,7 @@ async function passOn(
 /** A video's bytes, in an order that can be read without jumps. */
 interface Content {
   bytes: AsyncIterable<Buffer>;
-  /** Whether it is JPEG pictures one after the other. */
-  isPictures?: boolean;
+  live?: Feed["live"];
   warnings?(): string[];
 }
 
@@ -92,7 +90,8 @@ async function content(site: Site, signal: AbortSignal): Promise<Content> {
     await chunks.return(undefined);
     if (!done) throw new InputError(`${shown} is a playlist of more than ${LARGEST_PLAYLIST} bytes`);
     const stream = await HlsStream.open(site, head.toString("utf8"), url, signal);
-    return { bytes: stream.bytes(), warnings: () => stream.warnings };
+    // Segments come in bursts, which are read at the rate of the video.
+    return { bytes: stream.bytes(), live: ["-re"], warnings: () => stream.warnings };
   }
   if (
     /dash\+xml/i.test(answer.headers["content-type"] ?? "") ||
@@ -115,5 +114,7 @@ async function content(site: Site, signal: AbortSignal): Promise<Content> {
     else yield head;
     yield* chunks;
   }
-  return { bytes: bytes(), isPictures: /^multipart\//i.test(answer.headers["content-type"] ?? "") };
+  // Pictures one after the other have no times. ffmpeg would take them for 25 per second.
+  const isPictures = /^multipart\//i.test(answer.headers["content-type"] ?? "");
+  return { bytes: bytes(), ...(isPictures && { live: ["-use_wallclock_as_timestamps", "1"] }) };
 }

@@ -1,5 +1,6 @@
 // What a camera's source is for ffmpeg: an address, a device, or a file that is played as live.
-import { stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { isAddress, parseAddress, refuseScheme } from "./address.js";
@@ -14,6 +15,8 @@ export interface LiveInput extends DecodedInput {
   before: readonly string[];
   /** Whether it ends by itself, as a file does. */
   ends: boolean;
+  /** Whether it is raw frames, which are encoded for a recording. */
+  isRaw?: boolean;
 }
 
 /** How a source that is no camera is played. */
@@ -44,8 +47,11 @@ async function deviceInput(path: string): Promise<DecodedInput> {
   const shown = oneLine(path);
   try {
     if (!(await stat(path)).isCharacterDevice()) throw new Error("it is no device");
+    await access(path, constants.R_OK);
   } catch (error) {
-    throw new InputError(`${shown} cannot be read: ${reasonOf(error)}`);
+    const isRefused = (error as NodeJS.ErrnoException).code === "EACCES";
+    const hint = isRefused ? "; on most systems the group video may read cameras" : "";
+    throw new InputError(`${shown} cannot be read: ${reasonOf(error)}${hint}`);
   }
   const args = ["-protocol_whitelist", "file", "-f", "v4l2", "-i", path];
   return { name: path, open: async () => ({ args, hidden: path }) };

@@ -10,13 +10,17 @@ import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import { type CameraEvent, type ChangeKind, Ending, type EventChange } from "../records.js";
+import { clipBase } from "../storage.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
-import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
+import { type FrameTime, type MachineClock, machineClock, type Times } from "./frame_time.js";
+import { FROZEN, FrozenPicture } from "./frozen.js";
+import { HardwareDecoding } from "./hardware.js";
 import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
 import { NormalKeeper } from "./normal_keeper.js";
 import { normalFolder } from "./normal_video.js";
 import { Recorder } from "./recorder.js";
+import { CameraSource, type CameraSourceOptions, type Reading } from "./source.js";
 
 /** What a camera needs of the process around it. */
 export interface CameraHost {
@@ -48,6 +52,8 @@ export interface PlayOptions {
   fast?: boolean;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;
+  /** How folders are watched. */
+  folder?: CameraSourceOptions["folder"];
 }
 
 /** Whether frames come: `ended` is a file that was played to its end. */
@@ -73,8 +79,10 @@ const LOOK_FOR_ROOM = 10;
 const SCORED = 5;
 /** Seconds between an event and normal video, besides how long an anomaly takes to be one. */
 const FROM_EVENT = 10;
-/** Seconds without any change of the picture after which the stream is frozen. */
-const FROZEN = 20;
+/** Frames of a recording that may wait for their scores: a frame needs those up to three later. */
+const MOST_UNSCORED = 5;
+/** Seconds for which frames of a recording wait until the ones before have been scored. */
+const PATIENCE = 60;
 
 /** A camera that is watched. */
 export class Camera {
@@ -97,7 +105,8 @@ export class Camera {
   private readonly begins = new Map<string, { connection: number; time: number }>();
   /** The connection of another stream for clips, and when its first frame came. */
   private recorded: { connection: number; first: number } | undefined;
-  private hardwareDecoding: string;
+  private readonly source: CameraSource;
+  private readonly hardware: HardwareDecoding;
   private isRecorded = false;
   /** Whether a file was played to its end. */
   private isEnded = false;
@@ -117,7 +126,7 @@ export class Camera {
   /** Whether the engine took the last frame. */
   private isSent = true;
   private seen: number;
-  private unchanged = { since: Number.NaN, sample: 0 };
+  private readonly frozen = new FrozenPicture();
   /** Changes are kept in their order. */
   private keeping: Promise<void> = Promise.resolve();
   private readonly clips = new Set<Promise<void>>();
@@ -130,7 +139,9 @@ export class Camera {
   ) {
     this.clock = host.clock ?? machineClock;
     this.seen = this.clock.steady();
-    this.hardwareDecoding = config.hardwareDecoding;
+    const warn = (line: string) => host.warn(line);
+    this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn });
+    this.hardware = new HardwareDecoding(config.hardwareDecoding, warn);
     this.decisions = new Decisions(config, {
       newId: host.newId,
       emit: (change, event, time) => this.emit(change, event, time),
@@ -261,6 +272,7 @@ export class Camera {
    * @param why an anomaly that goes on ends
    */
   ready(settings: ScoreSettings, known: Known, why?: string): void {
+    this.giveUpScores();
     // The engine has none of the frames before.
     this.number += GAP;
     this.decisions.gap(this.number);
@@ -293,6 +305,19 @@ export class Camera {
    * @returns why it was lost; undefined if a file has ended, or it is to be made again
    */
   private async connect(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return await this.read(await this.source.next(signal), signal);
+    } catch (error) {
+      const why = reasonOf(error);
+      this.status = "offline";
+      this.problem = why;
+      if (!signal.aborted) this.decisions.lost(why, this.clock.steady() - this.seen, this.now);
+      return why;
+    }
+  }
+
+  /** Reads until it ends, or is to be read again. @throws Error that says why it was lost */
+  private async read({ source, times, kind }: Reading, signal: AbortSignal): Promise<undefined> {
     const { config, host, recorder, clock } = this;
     const isRecorded = recorder !== undefined && config.record === undefined && host.canRecord();
     this.isRecorded = isRecorded;
@@ -301,18 +326,22 @@ export class Camera {
     this.connection = connected?.connection ?? this.connection + 1;
     this.number += GAP;
     this.decisions.connected(this.number);
-    const times = new FrameTimes(config.fps, !this.play.fast, clock);
     const stop = new AbortController();
     let isRestart = false;
     this.restart = () => {
-      isRestart = true;
-      stop.abort(new InputError("the recording changes"));
+      isRestart = kind === "stream";
+      if (isRestart) stop.abort(new InputError("the recording changes"));
     };
     const began = clock.steady();
+    let hasFrame = false;
     const listener = {
-      onFrame: (frame: CapturedFrame) => {
-        if (clock.steady() - began > GOOD) this.backoff.reset();
-        if (this.isFrozen(frame)) stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
+      onFrame: async (frame: CapturedFrame) => {
+        if (!hasFrame) this.hardware.works();
+        hasFrame = true;
+        if (clock.steady() - began > GOOD || kind !== "stream") this.backoff.reset();
+        if (kind !== "stream") return this.takePatiently(frame, times, signal);
+        if (this.frozen.push(frame.data, clock.steady()))
+          stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
         else this.take(frame, times);
       },
       onPicture: (jpeg: Uint8Array) => {
@@ -321,37 +350,67 @@ export class Camera {
       onSegment: (segment: Segment) => recorder?.add(segment),
     };
     const options = {
-      ...{ source: config.source, fps: config.fps, ...host.size, privacy: config.privacy, fast: this.play.fast },
+      ...{ source, fps: config.fps, ...host.size, privacy: config.privacy, fast: this.play.fast },
       ...(isRecorded && { segments: recorder.folder }),
-      hardwareDecoding: this.hardwareDecoding,
+      hardwareDecoding: this.hardware.setting,
     };
-    const framesBefore = this.counts.frames;
     try {
       await capture(options, connected?.prefix ?? "", listener, AbortSignal.any([signal, stop.signal]));
-      this.isEnded = true;
-      return undefined;
+      this.isEnded = kind === "stream";
     } catch (error) {
-      const why = reasonOf(error);
       if (isRestart) return undefined;
-      if (this.counts.frames === framesBefore) this.withoutHardware(why);
-      this.status = "offline";
-      this.problem = why;
-      if (!signal.aborted) this.decisions.lost(why, clock.steady() - this.seen, this.now);
-      return why;
+      if (!hasFrame && !signal.aborted) this.hardware.failed(reasonOf(error));
+      if (kind !== "recording" || signal.aborted) throw error;
+      host.warn(reasonOf(error));
     } finally {
       this.normal?.interrupt();
       if (isRecorded) await recorder.disconnect();
     }
+    if (kind !== "stream") await this.endPart(signal);
+    return undefined;
   }
 
-  /** A connection without any frame is tried again without the hardware. */
-  private withoutHardware(why: string): void {
-    if (this.hardwareDecoding === "off") return;
-    this.host.warn(`decoding by hardware (${this.hardwareDecoding}) is given up: ${why}`);
-    this.hardwareDecoding = "off";
+  /** A file of a folder has ended: the next one is another recording, and may come much later. */
+  private async endPart(signal: AbortSignal): Promise<void> {
+    // The last scores are on their way.
+    await pause(0.5, signal);
+    if (!signal.aborted) this.decisions.connected(this.number + GAP, "the recording has ended");
   }
 
-  private take({ data, index }: CapturedFrame, times: FrameTimes): void {
+  /** Takes a frame of a folder, which waits until those before have been scored. */
+  private async takePatiently(frame: CapturedFrame, times: Times, signal: AbortSignal): Promise<void> {
+    const { arrivals, clock, host } = this;
+    const until = clock.steady() + PATIENCE;
+    while (arrivals.size >= MOST_UNSCORED && clock.steady() < until && !signal.aborted) await pause(0.01, signal);
+    if (arrivals.size >= MOST_UNSCORED) this.giveUpScores();
+    if (times.isGap?.(frame.index)) {
+      this.number += GAP;
+      this.decisions.gap(this.number);
+    }
+    const number = this.note(frame, times);
+    while (!signal.aborted && !host.send({ number, data: frame.data })) await pause(0.05, signal);
+  }
+
+  /** Scores of the frames that were sent do not come any more. */
+  private giveUpScores(): void {
+    this.counts.dropped += this.arrivals.size;
+    this.arrivals.clear();
+  }
+
+  private take(frame: CapturedFrame, times: Times): void {
+    const number = this.note(frame, times);
+    const wasSent = this.isSent;
+    this.isSent = this.host.send({ number, data: frame.data });
+    if (this.isSent) return;
+    // A frame that is missing would leave its neighbours with wrong ones.
+    this.arrivals.delete(number);
+    this.counts.dropped++;
+    if (wasSent) this.number += GAP;
+    this.decisions.gap(this.number);
+  }
+
+  /** Notes that a frame has come. @returns its number */
+  private note({ data, index }: CapturedFrame, times: Times): number {
     const { host, clock } = this;
     const time = times.of(index);
     this.status = "online";
@@ -364,23 +423,7 @@ export class Camera {
     const isKnown = this.seen - this.scored < SCORED;
     this.normal?.frame(this.recordedAt(time), isKnown && this.decisions.isQuiet && host.canRecord());
     this.arrivals.set(number, this.seen);
-    const wasSent = this.isSent;
-    this.isSent = host.send({ number, data });
-    if (this.isSent) return;
-    // A frame that is missing would leave its neighbours with wrong ones.
-    this.arrivals.delete(number);
-    this.counts.dropped++;
-    if (wasSent) this.number += GAP;
-    this.decisions.gap(this.number);
-  }
-
-  /** Whether the picture has been the same for long, over connections too. */
-  private isFrozen({ data }: CapturedFrame): boolean {
-    const now = this.clock.steady();
-    let sample = 0;
-    for (let at = 0; at < data.length; at += 97) sample = (Math.imul(sample, 31) + data[at]) | 0;
-    if (sample !== this.unchanged.sample || Number.isNaN(this.unchanged.since)) this.unchanged = { since: now, sample };
-    return now - this.unchanged.since > FROZEN;
+    return number;
   }
 
   private emit(change: "new" | "update" | "end", event: CameraEvent, time: FrameTime): void {
@@ -447,9 +490,4 @@ export class Camera {
     this.clips.add(making);
     void making.finally(() => this.clips.delete(making));
   }
-}
-
-/** Where files of an event are, below the data folder, without their ending. */
-function clipBase({ id, camera, start }: CameraEvent): string {
-  return `clips/${camera}/${start.slice(0, 10)}/${id}`;
 }

@@ -184,9 +184,12 @@ export class Decisions {
     if (this.lastTime) this.end("camera_moved", this.lastTime, "it is learnt again");
   }
 
-  /** A connection begins; its first frame has this number. */
-  connected(number: number): void {
-    this.interrupt("the stream began again");
+  /**
+   * A connection begins; its first frame has this number.
+   * @param reason why events of the one before end
+   */
+  connected(number: number, reason = "the stream began again"): void {
+    this.interrupt(reason);
     this.gap(number);
     this.scene = new SceneChange();
   }
@@ -342,7 +345,10 @@ export class Decisions {
   /** What an event's highest moment so far says. */
   private peakOf(found: WatchEvent, { time, tokens, how, smooth, level, threshold }: Moment) {
     const box = regionOf(smooth, level);
-    const peak = { time: iso(time.wall), level: found.peak.level, ...(box && { box }) };
+    const began = this.open.get("anomaly")?.start;
+    // The machine's clock may have been set back.
+    const wall = began === undefined ? time.wall : Math.max(time.wall, Date.parse(began));
+    const peak = { time: iso(wall), level: found.peak.level, ...(box && { box }) };
     return { peak, zones: this.masks!.zonesAt(tokens, how, threshold) };
   }
 

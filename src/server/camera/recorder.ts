@@ -1,7 +1,7 @@
 // Keeps a camera's last seconds as segments, and cuts clips of events from them without encoding.
 import { randomBytes } from "node:crypto";
 import { readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { InputError } from "../../errors.js";
 import { mkdirs } from "../../node/files/atomic.js";
 import { ffmpegReason, findFfmpeg, startFfmpeg } from "../../node/media/ffmpeg.js";
@@ -25,6 +25,13 @@ interface KeptSegment extends Segment {
   connection: number;
 }
 
+/** A segment's name: its connection's prefix and its number. */
+export const SEGMENT_NAME = /^(.+)-(\d+)\.mkv$/;
+/**
+ * Ends the name of a file that stands for an event without a clip. It holds the name of the first
+ * segment of the clip, for the next process if this one is killed.
+ */
+export const MARKER = ".event";
 /** Seconds of segments that are kept besides what clips need. */
 const MARGIN = 20;
 
@@ -50,10 +57,10 @@ export class Recorder {
     private readonly before: number,
   ) {}
 
-  /** Removes the segments of an earlier process. */
+  /** Removes what an earlier process has left. */
   static async open(folder: string, before: number): Promise<Recorder> {
     await mkdirs(folder);
-    const old = (await readdir(folder)).filter((name) => name.endsWith(".mkv") || name.endsWith(".tmp"));
+    const old = (await readdir(folder)).filter((name) => /\.(mkv|tmp|event)$/.test(name));
     await Promise.all(old.map((name) => rm(join(folder, name), { force: true })));
     return new Recorder(folder, before);
   }
@@ -97,7 +104,16 @@ export class Recorder {
 
   /** Keeps the recording from a moment on, until {@link clip} is called for this event. */
   hold(event: string, connection: number, time: number): void {
-    this.held.set(event, { connection, from: time - this.before, to: Number.POSITIVE_INFINITY });
+    const stretch = { connection, from: time - this.before, to: Number.POSITIVE_INFINITY };
+    this.held.set(event, stretch);
+    const [first] = this.touched(stretch);
+    const name = first ? basename(first.path) : `${this.prefix}-0.mkv`;
+    // Without it, only a process that is killed loses the clip.
+    void writeFile(this.marker(event), name).catch(() => {});
+  }
+
+  private marker(event: string): string {
+    return join(this.folder, `${event}${MARKER}`);
   }
 
   /** Nothing holds the recording for this event any longer. */
@@ -121,9 +137,13 @@ export class Recorder {
     const segments = this.touched(stretch);
     try {
       if (segments.length === 0) return false;
-      await joinSegments(segments, path);
+      await joinSegments(
+        segments.map((segment) => segment.path),
+        path,
+      );
       return true;
     } finally {
+      await rm(this.marker(event), { force: true }).catch(() => {});
       for (const order of this.orders) if (order.path === path) this.orders.delete(order);
       this.prune();
     }
@@ -163,13 +183,15 @@ const PLAYABLE = /Video: (h264|hevc|av1)\b/;
 /**
  * Joins segments into a file, which appears whole or not at all. The packets are copied, but an MP4
  * file is encoded as H.264 if browsers cannot play their codec.
+ * @param segments paths, at least one
+ * @throws InputError if ffmpeg fails
  */
-async function joinSegments(segments: readonly Segment[], path: string): Promise<void> {
+export async function joinSegments(segments: readonly string[], path: string): Promise<void> {
   const program = await findFfmpeg();
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
   const list = `${temporary}.list`;
   // Quotes end before a quote in the name, and begin again behind it.
-  const lines = segments.map((segment) => `file 'file:${resolve(segment.path).replaceAll("'", "'\\''")}'`);
+  const lines = segments.map((segment) => `file 'file:${resolve(segment).replaceAll("'", "'\\''")}'`);
   try {
     await writeFile(list, `${lines.join("\n")}\n`);
     const input = ["-f", "concat", "-safe", "0", "-protocol_whitelist", "file,pipe", "-i", `file:${resolve(list)}`];
@@ -188,7 +210,7 @@ async function joinSegments(segments: readonly Segment[], path: string): Promise
 
 const matroska = ["-c", "copy", "-f", "matroska"];
 
-async function mp4(program: string, first: Segment): Promise<string[]> {
+async function mp4(program: string, first: string): Promise<string[]> {
   const codec = await ffmpegCodec(program, first);
   const copy = ["-c", "copy", ...(codec === "hevc" ? ["-tag:v", "hvc1"] : [])];
   const encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p"];
@@ -196,7 +218,7 @@ async function mp4(program: string, first: Segment): Promise<string[]> {
 }
 
 /** The codec of a segment, if browsers play it. */
-async function ffmpegCodec(program: string, { path }: Segment): Promise<string | undefined> {
+async function ffmpegCodec(program: string, path: string): Promise<string | undefined> {
   let codec: string | undefined;
   const args = ["-v", "repeat+level+info", "-protocol_whitelist", "file", "-i", `file:${resolve(path)}`];
   const { child, ended } = startFfmpeg(program, args, {

@@ -52,7 +52,7 @@ test("it needs something to watch, and refuses what is not there", async () => {
   expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);
   expectRefusal(await sdmae("watch", at("none.mp4")), /none\.mp4 cannot be read: no such file/);
   expectRefusal(await sdmae("watch", "ftp://me:s3cret@host/x"), /ftp:\/\/… cannot be read/);
-  expectRefusal(await sdmae("watch", at()), /is no video file, address or device/);
+  expectRefusal(await sdmae("watch", "/dev/null"), /\/dev\/null is no video file, folder or address/);
   expectRefusal(await sdmae("watch", "rtsp://me:s3@cret/x@cam/y"), /holds a second @/);
   const missing = configuration("  back:", "    source: none.mp4");
   expectRefusal(await sdmae("watch", "--config", missing, "--check"), /none\.mp4 cannot be read/);

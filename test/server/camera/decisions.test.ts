@@ -44,6 +44,8 @@ class Scene {
   readonly decisions: Decisions;
   readonly learnt: [string, NormalState][] = [];
   t = 0;
+  /** Milliseconds since 1970 at the begin. */
+  wall = 1e12;
   number = 1000;
 
   constructor(camera: Partial<WatchedCamera> = {}, options: Partial<DecisionOptions> = {}) {
@@ -64,7 +66,7 @@ class Scene {
   /** Some seconds in which tokens have these values. */
   play(seconds: number, values: (t: number) => Readonly<Record<number, number>> = () => ({}), image = picture): void {
     for (let i = 0; i < seconds * fps; i++) {
-      const time = { steady: this.t / fps, wall: 1e12 + (1000 * this.t) / fps, stream: this.t / fps };
+      const time = { steady: this.t / fps, wall: this.wall + (1000 * this.t) / fps, stream: this.t / fps };
       this.decisions.frame(image(this.t), size, this.number, time);
       this.decisions.score({ number: this.number, tokens: tokens(values(this.t)) });
       this.t++;
@@ -73,7 +75,7 @@ class Scene {
   }
 
   get time() {
-    return { steady: this.t / fps, wall: 1e12 + (1000 * this.t) / fps, stream: Number.NaN };
+    return { steady: this.t / fps, wall: this.wall + (1000 * this.t) / fps, stream: Number.NaN };
   }
 
   told(): string[] {
@@ -310,4 +312,17 @@ test("events that go on end with the process", () => {
   expect(scene.changes[1].event.reason).toBe("the process has ended");
   scene.play(3, abnormal(3));
   expect(scene.changes).toHaveLength(2);
+});
+
+test("an event during which the clock is set back has no time before its start", () => {
+  const scene = new Scene();
+  scene.play(3);
+  scene.play(1, abnormal(8));
+  scene.wall -= 3_600_000;
+  scene.play(1, () => ({ 8: 0.99 }));
+  scene.play(3);
+  const { event } = scene.changes.at(-1)!;
+  expect(scene.told()).toEqual(["new anomaly e1", "end anomaly e1"]);
+  expect(event.end).toBe(event.start);
+  expect(event.peak?.time).toBe(event.start);
 });
