@@ -48,7 +48,8 @@ export interface Segment {
 
 /** What a connection gives. */
 export interface CaptureListener {
-  onFrame(frame: CapturedFrame): void;
+  /** If it gives a promise, the next frame waits for it: for files, since cameras do not wait. */
+  onFrame(frame: CapturedFrame): unknown;
   /** A JPEG picture, at most 640 pixels wide, five per second. */
   onPicture?(jpeg: Uint8Array): void;
   /** A segment is complete. */
@@ -130,11 +131,12 @@ class Connection {
       const frames = new Pieces(process.child.stdout, width * height * 3);
       for await (const data of frames.whole()) {
         clearTimeout(watchdog);
+        const waits = listener.onFrame({ data, index: index++ });
+        if (waits instanceof Promise) await waits;
         watchdog = setTimeout(
           () => this.stopAt(new InputError(`${name}: no picture came for ${silence} s`)),
           1000 * silence,
         );
-        listener.onFrame({ data, index: index++ });
       }
     } catch (error) {
       // A stream that is destroyed may end in another error than what stopped it.

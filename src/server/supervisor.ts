@@ -141,7 +141,7 @@ export class Supervisor {
     await this.openOutboxes(sinks);
     await this.lookAtDisk();
     this.startEngines();
-    const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
+    const disk = setInterval(() => void this.lookAtDisk(), (1000 * LOOK_AT_DISK) / this.pace);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
     const learning = setInterval(() => void this.rememberAll(), 1000 * REMEMBER);
     try {
@@ -252,7 +252,7 @@ export class Supervisor {
     const { checkpoint, detector = {}, engine: engineOptions } = this.options;
     const size = sizeOf(group[0].camera.config, this.settings);
     const cameras = group.map(({ camera }) => camera.config.id);
-    const setup = { checkpoint, cameras, ...size, detector };
+    const setup = { checkpoint, cameras, ...size, detector, everyFrame: this.options.play?.fast ?? false };
     const engine = new Engine(
       setup,
       {
@@ -285,7 +285,7 @@ export class Supervisor {
 
   private engineLost(engine: Engine, why: string, final: boolean, group: readonly Watched[]): void {
     this.facts.delete(engine);
-    for (const { camera } of group) camera.decisions.blind();
+    for (const { camera } of group) camera.blind();
     this.listener.onNotice?.("error", "engine", final ? why : `${why}; it starts again`);
     if (!final) return;
     this.failure = new Error(why);
@@ -325,9 +325,14 @@ export class Supervisor {
     }
   }
 
+  /** Files that are played fast bring more clips. */
+  private get pace(): number {
+    return this.options.play?.fast ? 10 : 1;
+  }
+
   private async lookAtDisk(): Promise<void> {
     const { data, reserve } = this.config;
-    const isDue = performance.now() - this.lookedAtClips >= 1000 * LOOK_AT_CLIPS;
+    const isDue = performance.now() - this.lookedAtClips >= (1000 * LOOK_AT_CLIPS) / this.pace;
     if (isDue || (await freeBytes(data)) < reserve) await this.lookAtClips();
     const free = await freeBytes(data);
     // Some distance between the two, so that it does not change all the time.

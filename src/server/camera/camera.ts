@@ -8,10 +8,11 @@ import type { CameraMode } from "../../watch/scene_change.js";
 import { Backoff, pause } from "../backoff.js";
 import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
+import { MOST_UNSCORED } from "../engine/engine.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import type { CameraEvent, ChangeKind, EventChange } from "../records.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
-import { type FrameTime, FrameTimes, type MachineClock, machineClock } from "./frame_time.js";
+import { type FrameTime, FrameTimes, type MachineClock, machineClock, PlayClock } from "./frame_time.js";
 import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
 import { Recorder } from "./recorder.js";
@@ -42,7 +43,7 @@ export interface CameraHost {
 export interface PlayOptions {
   /** A file begins again at its end, as a new connection. */
   loop?: boolean;
-  /** Frames of a file come as fast as they are read. */
+  /** Frames of a file come as fast as they are scored: none is dropped. Its frames are the clock. */
   fast?: boolean;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;
@@ -95,6 +96,9 @@ export class Camera {
   private isRecorded = false;
   /** Whether a file was played to its end. */
   private isEnded = false;
+  /** Whether the engine runs; lets a file go on that waits for it. */
+  private isReady = false;
+  private proceed: () => void = () => {};
   /** Ends the connection, which is then made again. */
   private restart: () => void = () => {};
   private stopRecording: () => void = () => {};
@@ -119,7 +123,7 @@ export class Camera {
     private readonly host: CameraHost,
     private readonly play: PlayOptions = {},
   ) {
-    this.clock = host.clock ?? machineClock;
+    this.clock = host.clock ?? (play.fast ? new PlayClock() : machineClock);
     this.seen = this.clock.steady();
     this.hardwareDecoding = config.hardwareDecoding;
     this.decisions = new Decisions(config, {
@@ -231,6 +235,26 @@ export class Camera {
   /** The engine is ready. @param known what was learnt with this model and these settings */
   ready(settings: ScoreSettings, known: Known): void {
     this.decisions.ready(settings, known);
+    this.isReady = true;
+    this.proceed();
+  }
+
+  /** The engine is gone: no scores come. */
+  blind(): void {
+    this.isReady = false;
+    this.counts.dropped += this.arrivals.size;
+    this.arrivals.clear();
+    this.decisions.blind();
+  }
+
+  /** A file that is played fast waits until the engine has room. */
+  private async room(first: number, signal: AbortSignal): Promise<void> {
+    const unscored = () => [...this.arrivals.keys()].filter((number) => number >= first).length;
+    while (!signal.aborted && (!this.isReady || unscored() >= MOST_UNSCORED)) {
+      await new Promise<void>((resolve) => {
+        this.proceed = resolve;
+      });
+    }
   }
 
   /** Takes in a frame's score. */
@@ -243,6 +267,7 @@ export class Camera {
     }
     if (arrival !== undefined) this.latency = this.clock.steady() - arrival;
     this.counts.scored++;
+    this.proceed();
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
@@ -273,8 +298,11 @@ export class Camera {
       stop.abort(new InputError("the recording changes"));
     };
     const began = clock.steady();
+    const [first, all] = [this.number, AbortSignal.any([signal, stop.signal])];
+    all.addEventListener("abort", () => this.proceed(), { once: true });
     const listener = {
-      onFrame: (frame: CapturedFrame) => {
+      onFrame: async (frame: CapturedFrame) => {
+        if (this.play.fast) await this.room(first, all);
         if (clock.steady() - began > GOOD) this.backoff.reset();
         if (this.isFrozen(frame)) stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
         else this.take(frame, times);
@@ -291,7 +319,7 @@ export class Camera {
     };
     const framesBefore = this.counts.frames;
     try {
-      await capture(options, connected?.prefix ?? "", listener, AbortSignal.any([signal, stop.signal]));
+      await capture(options, connected?.prefix ?? "", listener, all);
       this.isEnded = true;
       return undefined;
     } catch (error) {
@@ -401,6 +429,7 @@ export class Camera {
         if (await recorder.clip(event.id, stretch, join(host.data, clip))) await this.keep("clip", { ...event, clip });
         else host.warn(`no clip of ${event.id}: nothing was recorded`);
       } catch (error) {
+        recorder.release(event.id);
         host.warn(`no clip of ${event.id}: ${reasonOf(error)}`);
       }
     })();

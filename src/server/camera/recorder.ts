@@ -35,6 +35,8 @@ export class Recorder {
   /** From where on an event that goes on needs the recording. */
   private readonly held = new Map<string, Stretch>();
   private connection = 0;
+  /** How names of the connection's segments begin. */
+  private prefix = "";
   private isOver = false;
 
   /**
@@ -58,13 +60,23 @@ export class Recorder {
   connect(): { connection: number; prefix: string } {
     this.connection++;
     this.isOver = false;
-    return { connection: this.connection, prefix: `${this.connection}-${randomBytes(4).toString("hex")}` };
+    this.prefix = `${this.connection}-${randomBytes(4).toString("hex")}`;
+    return { connection: this.connection, prefix: this.prefix };
   }
 
   /** The connection has ended: its recording will not grow. */
   disconnect(): void {
     this.isOver = true;
     this.serve();
+    void this.removeUnfinished(this.prefix).catch(() => {});
+  }
+
+  /** A connection that was cut off leaves a segment that was never reported. */
+  private async removeUnfinished(prefix: string): Promise<void> {
+    const isKnown = (path: string) => this.segments.some((segment) => segment.path === path);
+    const paths = (await readdir(this.folder)).filter((name) => name.startsWith(prefix));
+    const unfinished = paths.map((name) => join(this.folder, name)).filter((path) => !isKnown(path));
+    await Promise.all(unfinished.map((path) => rm(path, { force: true })));
   }
 
   /** Takes in a segment that is complete. */
@@ -77,6 +89,12 @@ export class Recorder {
   /** Keeps the recording from a moment on, until {@link clip} is called for this event. */
   hold(event: string, connection: number, time: number): void {
     this.held.set(event, { connection, from: time - this.before, to: Number.POSITIVE_INFINITY });
+  }
+
+  /** The event gets no clip: its recording is kept no longer. */
+  release(event: string): void {
+    this.held.delete(event);
+    this.prune();
   }
 
   /**
