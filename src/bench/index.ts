@@ -9,6 +9,7 @@ import { streamsBenchCommand } from "./streams.js";
 import { trainBenchCommand } from "./train.js";
 import { alarmsCommand } from "./watch/alarms.js";
 import { enduranceCommand } from "./watch/endurance.js";
+import { watchBenchCommand } from "./watch/load.js";
 
 // The parts of the engine that peers need.
 export { exportPth } from "../checkpoint/pth_write.js";
@@ -24,7 +25,7 @@ export { runWatchProcess } from "./watch/process.js";
  * @returns the exit code, see {@link run}
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance",
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance" | "watch",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -38,6 +39,7 @@ export function runBenchmark(
     bounds: boundsCommand,
     alarms: alarmsCommand,
     endurance: enduranceCommand,
+    watch: watchBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -126,13 +126,14 @@ async function run(job: EnduranceJob, folder: string, signal: AbortSignal, onFra
   try {
     for (let due = total / job.samples; ; ) {
       signal.throwIfAborted();
-      const { enginePids: _, ...held } = await child.hold();
-      onFrames(held.frames);
-      if (held.frames >= due) {
+      const { frames } = await child.hold(false);
+      onFrames(frames);
+      if (frames >= due) {
+        const { enginePids: _, ...held } = await child.hold(true);
         samples.push({ ...held, ...(await stored(watched.data)) });
-        due = held.frames + total / job.samples;
+        due = Math.min(total, held.frames + total / job.samples);
       }
-      if (held.frames >= total) break;
+      if (frames >= total) break;
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
     const seconds = (performance.now() - began) / 1000;
@@ -253,7 +254,9 @@ async function endurance({ json, ...job }: EnduranceOptions, signal: AbortSignal
     progress.stop();
   }
   const { frames, dropped, seconds, changes, growth, samples } = result;
+  const { cpu } = samples.at(-1)!;
   console.log(`frames   ${frames}, ${dropped} dropped, ${(frames / seconds).toFixed(0)} frames/s`);
+  console.log(`cpu      ${((1000 * cpu) / frames).toFixed(2)} ms of the watch process per frame`);
   console.log(`changes  ${changes} of events; the event log has ${samples.at(-1)!.log} bytes`);
   for (const line of tableHead(columns)) console.log(line);
   for (const [name, found] of Object.entries(growth)) console.log(tableRow(columns, cells(name as Watched, found)));

@@ -10,7 +10,9 @@ export interface WatchJob {
 
 /** What a watch process holds at a moment. */
 export interface Held {
-  /** Bytes, after garbage collection. */
+  /** Seconds of the processor so far. */
+  cpu: number;
+  /** Bytes; after garbage collection if that was asked for. */
   rss: number;
   heap: number;
   /** Array buffers and what else lies beside the heap. */
@@ -29,7 +31,7 @@ export interface Held {
 /** From the benchmark. */
 export type ToWatch =
   | ({ type: "start" } & WatchJob)
-  | { type: "hold" }
+  | { type: "hold"; collect: boolean }
   /** Asks for the latencies since it was last asked. */
   | { type: "latencies" }
   | { type: "stop" };

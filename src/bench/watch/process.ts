@@ -30,7 +30,7 @@ export function runWatchProcess(): void {
       );
     } else if (message.type === "stop") stop.abort();
     else if (message.type === "latencies") meter?.tellLatencies();
-    else void meter?.hold().then((held) => tell({ type: "held", ...held }));
+    else void meter?.hold(message.collect).then((held) => tell({ type: "held", ...held }));
   });
   process.on("disconnect", () => process.exit(0));
   // Ctrl-C reaches the whole group; the benchmark decides when this ends.
@@ -103,15 +103,19 @@ class Meter {
     this.latencies.clear();
   }
 
-  async hold(): Promise<Held> {
-    this.latencies.clear();
-    // What the first collection frees may hold more.
-    for (let i = 0; i < 2; i++) globalThis.gc?.();
+  /** @param collect whether garbage is collected before, and latencies are dropped */
+  async hold(collect: boolean): Promise<Held> {
+    if (collect) {
+      this.latencies.clear();
+      // What the first collection frees may hold more.
+      for (let i = 0; i < 2; i++) globalThis.gc?.();
+    }
+    const { user, system } = process.cpuUsage();
     const { rss, heapUsed, external } = process.memoryUsage();
     const { cameras, enginePids } = this.supervisor;
     const sum = (read: (camera: Camera) => number) => cameras.reduce((all, camera) => all + read(camera), 0);
     return {
-      ...{ rss, heap: heapUsed, external, enginePids },
+      ...{ cpu: (user + system) / 1e6, rss, heap: heapUsed, external, enginePids },
       handles: (await readdir("/proc/self/fd").catch(() => [])).length,
       resources: process.getActiveResourcesInfo().length,
       frames: sum(({ counts }) => counts.frames),

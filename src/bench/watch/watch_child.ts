@@ -50,9 +50,13 @@ export class WatchChild {
     return this.child.pid!;
   }
 
-  /** What it holds now, after garbage collection. @throws InputError if it has ended */
-  hold(): Promise<Held> {
-    return this.ask<"held">({ type: "hold" }, "held");
+  /**
+   * What it holds now.
+   * @param collect whether garbage is collected before, which takes time
+   * @throws InputError if it has ended
+   */
+  hold(collect: boolean): Promise<Held> {
+    return this.ask<"held">({ type: "hold", collect }, "held");
   }
 
   /** Latencies since the last call, in seconds. @throws InputError if it has ended */

@@ -9,8 +9,10 @@ export interface StreetVideo {
   /** The video's number: each has its own people and weather. */
   index: number;
   frames: number;
-  /** Frames per second. */
+  /** Frames per second of the street's time. */
   fps: number;
+  /** Frames per second of the video; default: the same. */
+  played?: number;
   /** In pixels, both even. */
   size: { height: number; width: number };
   anomalies: readonly SceneAnomaly[] | "none";
@@ -23,12 +25,16 @@ export interface StreetVideo {
  */
 export async function drawStreet(
   path: string,
-  { seed, fps, size, ...what }: StreetVideo,
+  { seed, fps, played = fps, size, ...what }: StreetVideo,
   onFrame: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const video = createScene({ ...size, fps, view: trainingScene.view, seed }).video(what);
-  const writer = await VideoWriter.create(path, { ...size, fps, keyFrames: Math.max(1, Math.round(2 * fps)) });
+  const writer = await VideoWriter.create(path, {
+    ...size,
+    fps: played,
+    keyFrames: Math.max(1, Math.round(2 * played)),
+  });
   try {
     for (let frame = 0; frame < what.frames; frame++) {
       signal.throwIfAborted();
