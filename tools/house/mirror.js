@@ -14,6 +14,7 @@ const exceptions = new Map([
   ["node/media/rtsp_server", "cameras as a real RTSP server plays them"],
   ["node/media/tls", "certificates of https and rtsps"],
   ["ops/half", "every op of training in float16"],
+  ["server/endurance", "a whole watch process over many frames"],
   ["server/kills", "whole processes that watch, killed at random moments"],
   ["train/choosing", "choosing without labels: trainer, validation set and checkpoints together"],
   ["train/mixed", "mixed precision: graph, trainer and checkpoints together"],

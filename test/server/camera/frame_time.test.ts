@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FrameTimes } from "../../../src/server/camera/frame_time.js";
+import { FrameTimes, PlayClock } from "../../../src/server/camera/frame_time.js";
 
 /** A clock that is set by hand. */
 function clock() {
@@ -41,4 +41,15 @@ test("a file that is read fast keeps its own times", () => {
   const times = new FrameTimes(10, false, clock());
   times.of(0);
   expect(times.of(36_000)).toEqual({ steady: 3700, wall: 8_600_000, stream: 3600 });
+});
+
+test("the clock of a file that is read fast goes on from frame to frame, over connections", () => {
+  const played = new PlayClock();
+  const [steady, wall] = [played.steady(), played.wall()];
+  const first = new FrameTimes(10, false, played);
+  for (const index of [0, 1, 2]) first.of(index);
+  expect(played.steady()).toBeCloseTo(steady + 0.3, 6);
+  const next = new FrameTimes(10, false, played);
+  expect(next.of(0).steady).toBeCloseTo(steady + 0.3, 6);
+  expect(next.of(3_599).wall).toBeCloseTo(wall + 360_200, -1);
 });
