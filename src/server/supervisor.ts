@@ -10,7 +10,7 @@ import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { type Known, readKnown, type ScoredBy, writeKnown } from "./camera/known.js";
-import type { NormalState } from "./camera/learner.js";
+import { misfitOf, type NormalState } from "./camera/learner.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
@@ -44,8 +44,9 @@ const LOOK_AT_DISK = 10;
 const LOOK_AT_CLIPS = 60;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
-/** Seconds between copies of what cameras have learnt. */
+/** Seconds between copies of what cameras have learnt, and by which share there must be more of it. */
 const REMEMBER = 60;
+const MORE = 0.02;
 
 /** A camera, and where its frames go. */
 interface Watched {
@@ -53,6 +54,8 @@ interface Watched {
   engine: () => Engine | undefined;
   /** Its position among the cameras of its engine. */
   index: number;
+  /** Seconds of video that the last copy of what it has learnt was made of. */
+  kept: number;
 }
 
 /** Everything that watches. */
@@ -143,7 +146,7 @@ export class Supervisor {
     this.startEngines();
     const disk = setInterval(() => void this.lookAtDisk(), (1000 * LOOK_AT_DISK) / this.pace);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
-    const learning = setInterval(() => void this.rememberAll(), 1000 * REMEMBER);
+    const learning = setInterval(() => void this.rememberAll(MORE), 1000 * REMEMBER);
     try {
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
     } finally {
@@ -181,16 +184,19 @@ export class Supervisor {
 
   private watch(config: CameraConfig, size: { width: number; height: number }): Watched {
     const { listener } = this;
-    const watched: Watched = { engine: () => undefined, index: 0, camera: undefined! };
+    const watched: Watched = { engine: () => undefined, index: 0, kept: 0, camera: undefined! };
     const host = {
       ...{ data: this.config.data, size, newId: newEventId },
       send: (frame: { number: number; data: Uint8Array }) =>
         watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
       keep: (change: EventChange) => this.keep(change),
       canRecord: () => this.hasRoom,
-      learnt: (mode: "day" | "infrared", { seconds, threshold }: NormalState) => {
+      learnt: (mode: "day" | "infrared", state: NormalState) => {
+        const { seconds, threshold } = state;
         const line = `learnt from ${Math.round(seconds / 60)} min of video: the threshold is ${threshold.toPrecision(3)}`;
         listener.onNotice?.("info", config.id, mode === "day" ? line : `${line} (infrared)`);
+        const problem = misfitOf(state, this.settings);
+        if (problem !== undefined) listener.onNotice?.("warn", config.id, problem);
         void this.remember(watched);
       },
       show: (outcome: Outcome) => listener.onOutcome?.(watched.camera, outcome),
@@ -273,6 +279,7 @@ export class Supervisor {
     for (const watched of group) {
       const { camera } = watched;
       const { id } = camera.config;
+      watched.kept = 0;
       const known = await readKnown(this.folderOf(camera), scoredBy(facts)).catch((error: unknown): Known => {
         this.listener.onNotice?.("warn", id, reasonOf(error));
         return {};
@@ -292,16 +299,20 @@ export class Supervisor {
     this.stop.abort();
   }
 
-  private async rememberAll(): Promise<void> {
-    await Promise.all(this.watched.map((watched) => this.remember(watched)));
+  /** @param more by which share there must be more than in the last copy */
+  private async rememberAll(more = 0): Promise<void> {
+    const changed = this.watched.filter(({ camera, kept }) => camera.decisions.seconds > (1 + more) * kept);
+    await Promise.all(changed.map((watched) => this.remember(watched)));
   }
 
   /** Keeps what a camera has learnt. */
-  private async remember({ camera, engine }: Watched): Promise<void> {
+  private async remember(watched: Watched): Promise<void> {
+    const { camera, engine } = watched;
     const running = engine();
     const facts = running && this.facts.get(running);
-    const { known } = camera.decisions;
+    const { known, seconds } = camera.decisions;
     if (!facts || Object.keys(known).length === 0) return;
+    watched.kept = seconds;
     await writeKnown(this.folderOf(camera), scoredBy(facts), known).catch((error: unknown) =>
       this.listener.onNotice?.("warn", camera.config.id, reasonOf(error)),
     );
