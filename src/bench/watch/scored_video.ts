@@ -4,7 +4,7 @@ import type { ScoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import type { FrameTime } from "../../server/camera/frame_time.js";
 import { capture } from "../../server/capture.js";
-import { Engine, MOST_UNSCORED } from "../../server/engine/engine.js";
+import { Engine, type EngineOptions, MOST_UNSCORED } from "../../server/engine/engine.js";
 import type { EngineScore, EngineSetup } from "../../server/engine/messages.js";
 
 /** Who decides; see `Decisions`, whose calls these are. */
@@ -23,6 +23,7 @@ export interface ScoredVideo {
   /** Of the frames that the engine gets, in pixels. */
   size: { width: number; height: number };
   detector: EngineSetup["detector"];
+  engine?: EngineOptions;
   onNotice(line: string): void;
 }
 
@@ -63,6 +64,7 @@ export async function scoreVideo(video: ScoredVideo, start: number, decider: Dec
       onNotice: video.onNotice,
       onLost: (why) => failed.abort(new InputError(`the engine: ${why}`)),
     },
+    video.engine,
   );
   try {
     await until(() => isReady);

@@ -279,8 +279,8 @@ export class Decisions {
     // A covered camera has no colour either. Until infrared has a reference, that of the day serves
     // for pictures without any edge; lamps and shadows make edges of their own.
     const [other] = this.moved.values();
-    const isPlain = other && (other.isMoved || !hasEdges(picture));
-    const change = (own ?? (isPlain ? other : undefined))?.push(picture, time.steady);
+    const isPlain = () => other && (other.isMoved || !hasEdges(picture));
+    const change = (own ?? (isPlain() ? other : undefined))?.push(picture, time.steady);
     if (change === "moved")
       this.begin("camera_moved", time, { text: "the camera was moved, turned or covered: calibrate it again" });
     if (change === "back") this.end("camera_moved", time);
