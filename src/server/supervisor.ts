@@ -44,7 +44,7 @@ const LOOK_AT_DISK = 10;
 const LOOK_AT_CLIPS = 60;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
-/** Seconds between copies of what cameras have learnt, and by which share there must be more of it. */
+/** Seconds between copies of what cameras have learnt, and by which share that must have grown. */
 const REMEMBER = 60;
 const MORE = 0.02;
 

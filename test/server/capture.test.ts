@@ -175,6 +175,11 @@ test("it ends when asked to, and says what is no video", async () => {
   setTimeout(() => stop.abort(new Error("enough")), 300);
   const { failure } = await captured({ fast: false }, stop.signal);
   expect(failure).toEqual(new Error("enough"));
+  // Asked before ffmpeg runs, it does not play the file to its end either.
+  const early = new AbortController();
+  const ending = captured({ fast: false }, early.signal);
+  early.abort(new Error("early"));
+  expect(await ending).toMatchObject({ frames: [], failure: new Error("early") });
   const listener = { onFrame: () => {} };
   const options = { fps: 10, ...size };
   const { signal } = new AbortController();

@@ -7,7 +7,8 @@ const ABNORMAL = 25;
 
 /**
  * The program of the engine's process. The first camera is abnormal for 25 of every 450 frames. The
- * others learn: their scores are random, with ever higher peaks, so that some exceed what was learnt.
+ * others learn: their scores are random, with ever higher peaks, so that some exceed what was
+ * learnt.
  */
 export const idleEngine = `
 const settings = { score: "teacher", size: { height: 32, width: 48 },

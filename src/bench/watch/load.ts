@@ -118,8 +118,8 @@ async function load(options: LoadOptions, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Draws the streets, unless an earlier run did. They pass frame by frame as the model learnt them, so
- * that it finds what happens at any rate.
+ * Draws the streets, unless an earlier run did. They pass frame by frame as the model learnt them,
+ * so that it finds what happens at any rate.
  * @returns the paths of their videos
  */
 async function streets(

@@ -42,7 +42,7 @@ export async function processesTaken(
   return taken;
 }
 
-/** @returns undefined if there is no such process; `ended`: seconds of its children that are gone */
+/** @returns `ended`: seconds of its children that are gone; undefined without such a process */
 async function statOf(pid: number): Promise<(Taken & { parent: number; ended: number }) | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   // Behind the name, which may hold anything, are the state, the parent, …

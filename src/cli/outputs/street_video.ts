@@ -1,3 +1,4 @@
+// Drawn streets as video files.
 import type { SceneAnomaly } from "../../data/scene/actors.js";
 import { createScene } from "../../data/scene/scene.js";
 import { VideoWriter } from "../../node/media/video_writer.js";

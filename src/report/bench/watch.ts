@@ -27,7 +27,7 @@ export interface WatchFigure {
   level: Percentiles;
   /** Events that began. */
   events: number;
-  /** From the arrival of the frame that makes an event sure to its line on disk, and to the page. */
+  /** From the arrival of the frame that makes an event sure to its line on disk, to the page. */
   kept: Percentiles;
   page: Percentiles;
   /** Seconds of the processor per second. */

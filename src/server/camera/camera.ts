@@ -43,7 +43,7 @@ export interface CameraHost {
 export interface PlayOptions {
   /** A file begins again at its end, as a new connection. */
   loop?: boolean;
-  /** Frames of a file come as fast as they are scored: none is dropped. Its frames are the clock. */
+  /** Frames of a file come as fast as they are scored; none is dropped. They are the clock. */
   fast?: boolean;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;

@@ -150,7 +150,7 @@ export class Decisions {
     return [...this.learners.values()].reduce((sum, { seconds }) => sum + seconds, 0);
   }
 
-  /** What was learnt so far, to be kept for the next start. It sorts all levels, which takes time. */
+  /** What was learnt so far, to be kept for the next start. Sorting all levels takes time. */
   get known(): Known {
     const known: Known = { ...this.before };
     for (const [mode, { seen }] of this.learners) {

@@ -29,7 +29,7 @@ export interface NormalState {
 const FIRST = 10 * 60;
 const LONGEST = 24 * 3600;
 
-/** From this share of the largest score on, the median of normal video leaves no room for events. */
+/** Above this share of the largest score, the median of normal video leaves no room for events. */
 const MOST_NORMAL = 0.5;
 
 /** Says in one line that a model finds normal video abnormal; undefined if it does not. */
