@@ -245,6 +245,9 @@ export class Camera {
     this.counts.dropped += this.arrivals.size;
     this.arrivals.clear();
     this.decisions.blind();
+    // The next engine does not have the frames before.
+    this.number += GAP;
+    this.decisions.gap(this.number);
   }
 
   /** A file that is played fast waits until the engine has room. */
