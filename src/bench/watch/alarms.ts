@@ -62,7 +62,11 @@ export function alarmsCommand(): Command {
         .argParser(list(wholeNumber(0))),
     )
     .addOption(new Option("--minutes <n>", "minutes of each street").default(60).argParser(numberIn(2, 24 * 60)))
-    .addOption(new Option("--fps <r>", "frames per second that are scored").default(5).argParser(numberIn(1, 30)))
+    .addOption(
+      new Option("--fps <r>", "frames per second that are scored; the bundled model has learnt 10")
+        .default(10)
+        .argParser(numberIn(1, 30)),
+    )
     .addOption(
       new Option("--first <list>", "minutes until the first threshold; each is tried")
         .default([10, 2], "10,2")
