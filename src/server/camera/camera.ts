@@ -302,7 +302,8 @@ export class Camera {
     };
     const began = clock.steady();
     const [first, all] = [this.number, AbortSignal.any([signal, stop.signal])];
-    all.addEventListener("abort", () => this.proceed(), { once: true });
+    const onAbort = () => this.proceed();
+    all.addEventListener("abort", onAbort, { once: true });
     const listener = {
       onFrame: async (frame: CapturedFrame) => {
         if (this.play.fast) await this.room(first, all);
@@ -334,6 +335,8 @@ export class Camera {
       if (!signal.aborted) this.decisions.lost(why, clock.steady() - this.seen, this.now);
       return why;
     } finally {
+      // With a listener the signal would be kept as long as the process runs.
+      all.removeEventListener("abort", onAbort);
       if (isRecorded) recorder.disconnect();
     }
   }
