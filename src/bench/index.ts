@@ -7,11 +7,16 @@ import { kernelsCommand } from "./kernels/command.js";
 import type { PeerMissing, RunPeer } from "./peers.js";
 import { streamsBenchCommand } from "./streams.js";
 import { trainBenchCommand } from "./train.js";
+import { alarmsCommand } from "./watch/alarms.js";
+import { enduranceCommand } from "./watch/endurance.js";
+import { watchBenchCommand } from "./watch/load.js";
 
 // The parts of the engine that peers need.
 export { exportPth } from "../checkpoint/pth_write.js";
 export { exportNetwork } from "../cli/commands/export_onnx.js";
 export { adapterEnvironment } from "../node/adapters/environment.js";
+// The process that benchmarks of cameras start.
+export { runWatchProcess } from "./watch/process.js";
 
 /**
  * Runs a benchmark.
@@ -20,7 +25,7 @@ export { adapterEnvironment } from "../node/adapters/environment.js";
  * @returns the exit code, see {@link run}
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds",
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance" | "watch",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -32,6 +37,9 @@ export function runBenchmark(
     streams: streamsBenchCommand,
     kernels: kernelsCommand,
     bounds: boundsCommand,
+    alarms: alarmsCommand,
+    endurance: enduranceCommand,
+    watch: watchBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -125,6 +125,8 @@ class Connection {
     const { name, ends } = this.input;
     const onAbort = () => this.stopAt(signal.reason as Error);
     signal.addEventListener("abort", onAbort, { once: true });
+    // It may have come while ffmpeg was started.
+    if (signal.aborted) onAbort();
     const first = new InputError(`${name}: no picture came within ${FIRST_FRAME} s`);
     let watchdog = setTimeout(() => this.stopAt(first), 1000 * FIRST_FRAME);
     let index = 0;

@@ -8,7 +8,7 @@ import { oneLine, reasonOf } from "../node/files/messages.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { changeKnown, type Kept, readKnown, removeKnown, type ScoredBy, writeKnown } from "./camera/known.js";
-import type { NormalState } from "./camera/learner.js";
+import { misfitOf, type NormalState } from "./camera/learner.js";
 import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
 import { rescueClips } from "./camera/rescue.js";
@@ -54,8 +54,9 @@ const LOOK_AT_CLIPS = 60;
 const MAKE_SPACE = 10;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
-/** Seconds between copies of what cameras have learnt. */
+/** Seconds between copies of what cameras have learnt, and by which share that must have grown. */
 const REMEMBER = 60;
+const MORE = 0.02;
 /** Seconds between looks for models that were learnt. */
 const LOOK_AT_MODELS = 10;
 
@@ -69,6 +70,8 @@ interface Watched {
   model: Model;
   /** The engine of another model, which the camera gets once it is ready. */
   next?: { model: Model; engine: Engine };
+  /** Seconds of video that the last copy of what it has learnt was made of. */
+  kept: number;
 }
 
 /** Everything that watches. */
@@ -179,9 +182,9 @@ export class Supervisor {
       warn: (camera, line) => this.listener.onNotice?.("warn", camera, line),
     });
     this.startEngines();
-    const disk = setInterval(() => void this.lookAtDisk(), 1000 * LOOK_AT_DISK);
+    const disk = setInterval(() => void this.lookAtDisk(), (1000 * LOOK_AT_DISK) / this.pace);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
-    const learning = setInterval(() => void this.rememberAll(), 1000 * REMEMBER);
+    const learning = setInterval(() => void this.rememberAll(MORE), 1000 * REMEMBER);
     const models = setInterval(() => void this.lookAtModels(), 1000 * (this.options.lookAtModels ?? LOOK_AT_MODELS));
     try {
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
@@ -235,16 +238,19 @@ export class Supervisor {
   private watch(config: CameraConfig, model: Model): Watched {
     const { listener } = this;
     const size = sizeOf(config, model);
-    const watched: Watched = { engine: () => undefined, index: 0, size, model, camera: undefined! };
+    const watched: Watched = { engine: () => undefined, index: 0, size, model, kept: 0, camera: undefined! };
     const host = {
       ...{ data: this.config.data, size, newId: newEventId },
       send: (frame: { number: number; data: Uint8Array }) =>
         watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
       keep: (change: EventChange) => this.keep(change),
       canRecord: () => this.hasRoom,
-      learnt: (mode: "day" | "infrared", { seconds, threshold }: NormalState) => {
+      learnt: (mode: "day" | "infrared", state: NormalState) => {
+        const { seconds, threshold } = state;
         const line = `learnt from ${Math.round(seconds / 60)} min of video: the threshold is ${threshold.toPrecision(3)}`;
         listener.onNotice?.("info", config.id, mode === "day" ? line : `${line} (infrared)`);
+        const problem = misfitOf(state, watched.model.settings);
+        if (problem !== undefined) listener.onNotice?.("warn", config.id, problem);
         void this.remember(watched);
       },
       show: (outcome: Outcome) => listener.onOutcome?.(watched.camera, outcome),
@@ -314,7 +320,13 @@ export class Supervisor {
     const { listener } = this;
     const { detector = {}, engine: engineOptions } = this.options;
     const cameras = group.map(({ camera }) => camera.config.id);
-    const setup = { checkpoint: paths, cameras, ...group[0].size, detector };
+    const setup = {
+      checkpoint: paths,
+      cameras,
+      ...group[0].size,
+      detector,
+      everyFrame: this.options.play?.fast ?? false,
+    };
     const engine: Engine = new Engine(
       setup,
       {
@@ -340,6 +352,7 @@ export class Supervisor {
     for (const [i, watched] of mine.entries()) {
       const { camera, next } = watched;
       const isNext = next?.engine === engine;
+      watched.kept = 0;
       if (isNext) this.moveTo(watched, next);
       camera.decisions.view.begin(kept[i].references, this.options.calibrate !== undefined);
       camera.ready(facts.settings, kept[i].modes, isNext ? "the camera has another model" : undefined);
@@ -402,25 +415,32 @@ export class Supervisor {
       this.listener.onNotice?.("warn", next.camera.config.id, `the new model is not used: ${why}`);
       return;
     }
-    for (const watched of group) if (watched.engine() === engine) watched.camera.decisions.blind();
+    for (const watched of group) if (watched.engine() === engine) watched.camera.blind();
     this.listener.onNotice?.("error", "engine", final ? why : `${why}; it starts again`);
     if (!final) return;
     this.failure = new Error(why);
     this.stop.abort();
   }
 
-  private async rememberAll(): Promise<void> {
-    await Promise.all(this.watched.map((watched) => this.remember(watched)));
+  /** @param more by which share there must be more than in the last copy */
+  private async rememberAll(more = 0): Promise<void> {
+    const changed = this.watched.filter(({ camera: { decisions }, kept }) => {
+      return decisions.view.hasLearnt || decisions.seconds > (1 + more) * kept;
+    });
+    await Promise.all(changed.map((watched) => this.remember(watched)));
   }
 
   /** Keeps what a camera has learnt. */
-  private remember({ camera, engine }: Watched): Promise<void> {
+  private remember(watched: Watched): Promise<void> {
+    const { camera, engine } = watched;
     return this.inTurn(async () => {
       const running = engine();
       const facts = running && this.facts.get(running);
-      const { known: modes, view } = camera.decisions;
+      const { known: modes, view, seconds } = camera.decisions;
       if (!facts || (Object.keys(modes).length === 0 && !view.hasLearnt)) return;
       const { references } = view;
+      watched.kept = seconds;
+      view.hasLearnt = false;
       await writeKnown(this.folderOf(camera), scoredBy(facts), { modes, references }).catch((error: unknown) => {
         // That the disk is full was said.
         if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
@@ -456,10 +476,15 @@ export class Supervisor {
     }
   }
 
+  /** Files that are played fast bring more clips. */
+  private get pace(): number {
+    return this.options.play?.fast ? 10 : 1;
+  }
+
   private async lookAtDisk(): Promise<void> {
     const { data, reserve } = this.config;
     const every = (await freeBytes(data)) < reserve ? MAKE_SPACE : LOOK_AT_CLIPS;
-    if (performance.now() - this.lookedAtClips >= 1000 * every) await this.lookAtClips();
+    if (performance.now() - this.lookedAtClips >= (1000 * every) / this.pace) await this.lookAtClips();
     const free = await freeBytes(data);
     // Some distance between the two, so that it does not change all the time.
     const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;

@@ -16,6 +16,7 @@ const exceptions = new Map([
   ["ops/half", "every op of training in float16"],
   ["server/credentials", "what a whole process that watches shows of its secrets"],
   ["server/full_disk", "a whole process that watches while its disk is full"],
+  ["server/endurance", "a whole watch process over many frames"],
   ["server/kills", "whole processes that watch, killed at random moments"],
   ["server/sinks_away", "a whole process that watches while brokers and webhooks are away"],
   ["server/sources", "whole cameras, from their sources to events"],

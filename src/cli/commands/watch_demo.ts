@@ -1,12 +1,11 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { sceneDataset } from "../../data/scene/dataset.js";
 import { makeFolder } from "../../node/files/atomic.js";
-import { VideoWriter } from "../../node/media/video_writer.js";
 import { trainingScene } from "../../train/presets.js";
 import { adapterOption, type DeviceOptions } from "../options/device.js";
 import { wholeNumber } from "../options/parse.js";
+import { drawStreet } from "../outputs/street_video.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
@@ -20,12 +19,14 @@ const cameras = [
   { name: "north", seed: 7101, anomalies: ["bicycle"] },
   { name: "south", seed: 7102, anomalies: ["cart"] },
 ] as const;
+/** Which of a street's videos is shown. */
+const VIDEO = 1_000_000;
 /** Frames of a street, which is then played again. */
 const frames = 150;
 const size = { height: 240, width: 360 };
 /** Between what is normal in these two streets and what is not. */
 const threshold = 0.7;
-const { fps, view } = trainingScene;
+const { fps } = trainingScene;
 
 /** `watch-demo`: watches two drawn cameras, and serves the page. */
 export function watchDemoCommand(): Command {
@@ -63,30 +64,12 @@ async function draw(folder: string, signal: AbortSignal): Promise<string[]> {
       paths.push(path);
       if (await stat(path).catch(() => undefined)) progress.advance(frames);
       else {
-        const street = sceneDataset({ ...size, fps, view, seed, train: 0, test: 1, frames, anomalies: [...anomalies] });
-        await record(await street.test[0].open(), path, () => progress.advance(), signal);
+        const street = { seed, index: VIDEO, frames, fps, size, anomalies };
+        await drawStreet(path, street, () => progress.advance(), signal);
       }
     }
     return paths;
   } finally {
     progress.stop();
-  }
-}
-
-async function record(
-  street: { frames(signal?: AbortSignal): AsyncIterable<{ data: Uint8Array }> },
-  path: string,
-  onFrame: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const writer = await VideoWriter.create(path, { ...size, fps, keyFrames: 2 * fps });
-  try {
-    for await (const { data } of street.frames(signal)) {
-      await writer.write(data);
-      onFrame();
-    }
-    await writer.commit();
-  } finally {
-    await writer.discard();
   }
 }

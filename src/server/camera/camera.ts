@@ -8,11 +8,12 @@ import type { CameraMode } from "../../watch/scene_change.js";
 import { Backoff, pause } from "../backoff.js";
 import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
+import { MOST_UNSCORED } from "../engine/engine.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
 import { type CameraEvent, type ChangeKind, Ending, type EventChange } from "../records.js";
 import { clipBase } from "../storage.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
-import { type FrameTime, type MachineClock, machineClock, type Times } from "./frame_time.js";
+import { type FrameTime, type MachineClock, machineClock, PlayClock, type Times } from "./frame_time.js";
 import { FROZEN, FrozenPicture } from "./frozen.js";
 import { HardwareDecoding } from "./hardware.js";
 import type { Known } from "./known.js";
@@ -48,7 +49,7 @@ export interface CameraHost {
 export interface PlayOptions {
   /** A file begins again at its end, as a new connection. */
   loop?: boolean;
-  /** Frames of a file come as fast as they are read. */
+  /** Frames of a file come as fast as they are scored; none is dropped. They are the clock. */
   fast?: boolean;
   /** Seconds of video until the first threshold. */
   learnFirst?: number;
@@ -80,7 +81,7 @@ const SCORED = 5;
 /** Seconds between an event and normal video, besides how long an anomaly takes to be one. */
 const FROM_EVENT = 10;
 /** Frames of a recording that may wait for their scores: a frame needs those up to three later. */
-const MOST_UNSCORED = 5;
+const MOST_AHEAD = 5;
 /** Seconds for which frames of a recording wait until the ones before have been scored. */
 const PATIENCE = 60;
 
@@ -110,6 +111,9 @@ export class Camera {
   private isRecorded = false;
   /** Whether a file was played to its end. */
   private isEnded = false;
+  /** Whether the engine runs; lets a file go on that waits for it. */
+  private isReady = false;
+  private proceed: () => void = () => {};
   /** Ends the connection, which is then made again. */
   private restart: () => void = () => {};
   private stopRecording: () => void = () => {};
@@ -137,7 +141,7 @@ export class Camera {
     private readonly host: CameraHost,
     private readonly play: PlayOptions = {},
   ) {
-    this.clock = host.clock ?? machineClock;
+    this.clock = host.clock ?? (play.fast ? new PlayClock() : machineClock);
     this.seen = this.clock.steady();
     const warn = (line: string) => host.warn(line);
     this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn });
@@ -277,6 +281,28 @@ export class Camera {
     this.number += GAP;
     this.decisions.gap(this.number);
     this.decisions.ready(settings, known, why);
+    this.isReady = true;
+    this.proceed();
+  }
+
+  /** The engine is gone: no scores come. */
+  blind(): void {
+    this.isReady = false;
+    this.giveUpScores();
+    this.decisions.blind();
+    // The next engine does not have the frames before.
+    this.number += GAP;
+    this.decisions.gap(this.number);
+  }
+
+  /** A file that is played fast waits until the engine has room. */
+  private async room(first: number, signal: AbortSignal): Promise<void> {
+    const unscored = () => [...this.arrivals.keys()].filter((number) => number >= first).length;
+    while (!signal.aborted && (!this.isReady || unscored() >= MOST_UNSCORED)) {
+      await new Promise<void>((resolve) => {
+        this.proceed = resolve;
+      });
+    }
   }
 
   /** Takes in a frame's score. */
@@ -290,6 +316,7 @@ export class Camera {
     if (arrival !== undefined) this.latency = this.clock.steady() - arrival;
     this.counts.scored++;
     this.scored = this.clock.steady();
+    this.proceed();
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
@@ -334,12 +361,16 @@ export class Camera {
     };
     const began = clock.steady();
     let hasFrame = false;
+    const [first, all] = [this.number, AbortSignal.any([signal, stop.signal])];
+    const onAbort = () => this.proceed();
+    all.addEventListener("abort", onAbort, { once: true });
     const listener = {
       onFrame: async (frame: CapturedFrame) => {
         if (!hasFrame) this.hardware.works();
         hasFrame = true;
         if (clock.steady() - began > GOOD || kind !== "stream") this.backoff.reset();
         if (kind !== "stream") return this.takePatiently(frame, times, signal);
+        if (this.play.fast) await this.room(first, all);
         if (this.frozen.push(frame.data, clock.steady()))
           stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
         else this.take(frame, times);
@@ -355,7 +386,7 @@ export class Camera {
       hardwareDecoding: this.hardware.setting,
     };
     try {
-      await capture(options, connected?.prefix ?? "", listener, AbortSignal.any([signal, stop.signal]));
+      await capture(options, connected?.prefix ?? "", listener, all);
       this.isEnded = kind === "stream";
     } catch (error) {
       if (isRestart) return undefined;
@@ -363,6 +394,8 @@ export class Camera {
       if (kind !== "recording" || signal.aborted) throw error;
       host.warn(reasonOf(error));
     } finally {
+      // With a listener the signal would be kept as long as the process runs.
+      all.removeEventListener("abort", onAbort);
       this.normal?.interrupt();
       if (isRecorded) await recorder.disconnect();
     }
@@ -381,8 +414,8 @@ export class Camera {
   private async takePatiently(frame: CapturedFrame, times: Times, signal: AbortSignal): Promise<void> {
     const { arrivals, clock, host } = this;
     const until = clock.steady() + PATIENCE;
-    while (arrivals.size >= MOST_UNSCORED && clock.steady() < until && !signal.aborted) await pause(0.01, signal);
-    if (arrivals.size >= MOST_UNSCORED) this.giveUpScores();
+    while (arrivals.size >= MOST_AHEAD && clock.steady() < until && !signal.aborted) await pause(0.01, signal);
+    if (arrivals.size >= MOST_AHEAD) this.giveUpScores();
     if (times.isGap?.(frame.index)) {
       this.number += GAP;
       this.decisions.gap(this.number);
@@ -484,6 +517,7 @@ export class Camera {
         if (await recorder.clip(event.id, stretch, join(host.data, clip))) await this.keep("clip", { ...event, clip });
         else host.warn(`no clip of ${event.id}: nothing was recorded`);
       } catch (error) {
+        recorder.release(event.id);
         host.warn(`no clip of ${event.id}: ${reasonOf(error)}`);
       }
     })();

@@ -149,7 +149,12 @@ export class Decisions {
     return this.learners.get(this.mode)?.progress ?? 0;
   }
 
-  /** What was learnt so far, to be kept for the next start. */
+  /** Seconds of video that `known` is made of, in all modes. */
+  get seconds(): number {
+    return [...this.learners.values()].reduce((sum, { seconds }) => sum + seconds, 0);
+  }
+
+  /** What was learnt so far, to be kept for the next start. Sorting all levels takes time. */
   get known(): Known {
     const known: Known = { ...this.before };
     for (const [mode, { seen }] of this.learners) {

@@ -16,10 +16,30 @@ export interface MachineClock {
   steady(): number;
   /** Milliseconds since 1970; somebody may set it. */
   wall(): number;
+  /** For a clock that frames drive: a file was played until then, in seconds. */
+  played?(until: number): void;
 }
 
 /** This machine's clocks. */
 export const machineClock: MachineClock = { steady: () => performance.now() / 1000, wall: () => Date.now() };
+
+/** The clock of a file that is read fast: its frames drive it, over all connections. */
+export class PlayClock implements MachineClock {
+  private seconds = machineClock.steady();
+  private readonly begin = machineClock.wall() - 1000 * this.seconds;
+
+  steady(): number {
+    return this.seconds;
+  }
+
+  wall(): number {
+    return this.begin + 1000 * this.seconds;
+  }
+
+  played(until: number): void {
+    this.seconds = until;
+  }
+}
 
 /** The times of a connection's frames. */
 export interface Times {
@@ -62,6 +82,7 @@ export class FrameTimes implements Times {
       this.first = { steady: this.first.steady + drift, wall: now - 1000 * stream };
     }
     this.last = Math.max(this.last, this.first.steady + stream);
+    this.clock.played?.(this.last + 1 / this.fps);
     return { steady: this.last, wall: Math.round(this.first.wall + 1000 * stream), stream };
   }
 }

@@ -30,6 +30,17 @@ export const FIRST = 10 * 60;
 /** Seconds of video from which more adds nothing. */
 export const LONGEST = 24 * 3600;
 
+/** Above this share of the largest score, the median of normal video leaves no room for events. */
+const MOST_NORMAL = 0.5;
+
+/** Says in one line that a model finds normal video abnormal; undefined if it does not. */
+export function misfitOf({ normal }: NormalState, how: { frameScore: TokenScoring }): string | undefined {
+  const limit = scoreLimit(how);
+  if (limit === undefined || normal <= MOST_NORMAL * limit) return undefined;
+  const why = "the model does not fit this camera, or fps is not the rate that it was trained with";
+  return `half of normal video has levels above ${normal.toPrecision(2)}, of at most ${limit}: ${why}`;
+}
+
 /** What was seen of normal video so far: enough to go on after a restart. */
 export interface SeenNormal {
   /** Seconds of video. */
@@ -47,7 +58,8 @@ export class Learner {
   private readonly collector: NormalCollector;
   private readonly sample = new ValueSample();
   private next: number;
-  private seconds = 0;
+  /** Of video that was seen, those of earlier processes too. */
+  seconds = 0;
   private last = Number.NaN;
 
   /**

@@ -28,7 +28,7 @@ export class UsualView {
   isMoved = false;
   /** Modes whose usual view is no longer the one that was kept before. */
   readonly changed = new Set<CameraMode>();
-  /** Whether there is a view that no earlier process has kept. */
+  /** Whether there is a view that was not kept yet. */
   hasLearnt = false;
   private kept: References = {};
   private readonly drafts = new Map<CameraMode, Draft>();
@@ -65,8 +65,8 @@ export class UsualView {
     // A covered camera has no colour either. Until infrared has a reference, that of the day serves
     // for pictures without any edge; lamps and shadows make edges of their own.
     const [other] = this.moved.values();
-    const isPlain = other && (other.isMoved || !hasEdges(picture));
-    const change = (own ?? (isPlain ? other : undefined))?.push(picture, time);
+    const isPlain = () => other && (other.isMoved || !hasEdges(picture));
+    const change = (own ?? (isPlain() ? other : undefined))?.push(picture, time);
     if (change) this.isMoved = change === "moved";
     if (!own && !this.isMoved) this.add(picture, mode, time);
     return change;

@@ -26,8 +26,9 @@ export interface EngineOptions {
   firstScore?: number;
 }
 
-/** Frames of a camera that may be on their way. */
+/** Frames of a camera that may be on their way, and of a file whose sender waits for scores. */
 const MOST_WAITING = 8;
+export const MOST_UNSCORED = 32;
 /** Seconds that a process gets to end by itself. */
 const PATIENCE = 10;
 
@@ -62,8 +63,9 @@ export class Engine {
    * @returns false if the engine is not there, or has not taken the frames before: it is dropped
    */
   send(frame: EngineFrame): boolean {
-    const { child, waiting } = this;
-    if (!child?.connected || this.isClosed || waiting[frame.camera] >= MOST_WAITING) return false;
+    const { child, waiting, setup } = this;
+    const most = setup.everyFrame ? MOST_UNSCORED : MOST_WAITING;
+    if (!child?.connected || this.isClosed || waiting[frame.camera] >= most) return false;
     waiting[frame.camera]++;
     this.tell({ type: "frame", ...frame });
     this.watch();

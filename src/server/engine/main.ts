@@ -15,7 +15,8 @@ async function main(setup: EngineSetup, mailboxes: readonly Mailbox[]): Promise<
   const model = weightsHash(checkpoint.weights);
   tell({ type: "ready", adapter: gpu.adapter.description, settings, model });
   try {
-    for await (const { source, frame, score, tokens } of detector.streams(mailboxes, { latest: true })) {
+    const how = setup.everyFrame ? { prompt: true } : { latest: true };
+    for await (const { source, frame, score, tokens } of detector.streams(mailboxes, how)) {
       tell({ type: "score", camera: source, number: frame, score, tokens: tokens! });
     }
   } finally {

@@ -13,6 +13,8 @@ export interface EngineSetup {
   /** Size of their frames in pixels. */
   width: number;
   height: number;
+  /** Whether no frame is left out, and senders wait instead: for files that are played fast. */
+  everyFrame?: boolean;
   /** Of the detector; what a message between processes can carry. */
   detector: Omit<NodeDetectorOptions, "gpu" | "onNotice">;
 }

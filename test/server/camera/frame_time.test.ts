@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { FrameTimes, ImageTimes, RecordedClock, RecordingTimes } from "../../../src/server/camera/frame_time.js";
+import {
+  FrameTimes,
+  ImageTimes,
+  PlayClock,
+  RecordedClock,
+  RecordingTimes,
+} from "../../../src/server/camera/frame_time.js";
 
 /** A clock that is set by hand. */
 function clock() {
@@ -79,4 +85,15 @@ test("images are frames at the wanted rate at most; a gap is where more than two
   });
   expect(walls).toEqual([0, 95, 205, 300, 600, 1000, 1100]);
   expect(gaps).toEqual([false, false, false, false, false, true, false]);
+});
+
+test("the clock of a file that is read fast goes on from frame to frame, over connections", () => {
+  const played = new PlayClock();
+  const [steady, wall] = [played.steady(), played.wall()];
+  const first = new FrameTimes(10, false, played);
+  for (const index of [0, 1, 2]) first.of(index);
+  expect(played.steady()).toBeCloseTo(steady + 0.3, 6);
+  const next = new FrameTimes(10, false, played);
+  expect(next.of(0).steady).toBeCloseTo(steady + 0.3, 6);
+  expect(next.of(3_599).wall).toBeCloseTo(wall + 360_200, -1);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { paperFrameScore } from "../../../src/detector/frame_score.js";
 import { uniformGenerator } from "../../../src/random.js";
-import { Learner, type NormalState } from "../../../src/server/camera/learner.js";
+import { Learner, misfitOf, type NormalState } from "../../../src/server/camera/learner.js";
 import { usualAlarmRule } from "../../../src/watch/alarm_rule.js";
 
 const how = { ...paperFrameScore, scoring: "top-anomaly" } as const;
@@ -43,4 +43,13 @@ test("what is known already is found again only from twice as much", () => {
   const learner = new Learner(usualAlarmRule, 1, how, seen, 100);
   expect(show(learner, 40)).toEqual([]);
   expect(new Learner(usualAlarmRule, 1, how, undefined, 100).seen).toBeUndefined();
+});
+
+test("a model that finds normal video abnormal is told apart, if its scores have a limit", () => {
+  const state = (normal: number) => ({ normal }) as NormalState;
+  const bounded = { frameScore: how };
+  expect(misfitOf(state(0.2), bounded)).toBeUndefined();
+  expect(misfitOf(state(0.99), bounded)).toContain("levels above 0.99, of at most 1: the model does not fit");
+  // The errors of a mean have no limit.
+  expect(misfitOf(state(0.99), { frameScore: { ...how, scoring: "mean" } })).toBeUndefined();
 });

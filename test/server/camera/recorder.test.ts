@@ -150,3 +150,27 @@ test("a Matroska file takes any codec as it is, and what nothing holds is delete
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(existsSync(segments[0].path)).toBe(false);
 });
+
+test("a connection that was cut off leaves no segment that nobody knows", async () => {
+  const recorder = await Recorder.open(at("cut"), 5);
+  const { prefix } = recorder.connect();
+  const [whole, cut] = ["0", "1"].map((n) => `${recorder.folder}/${prefix}-00000${n}.mkv`);
+  for (const path of [whole, cut]) writeFileSync(path, "");
+  recorder.add({ path: whole, start: 0, end: 2 });
+  recorder.disconnect();
+  await expect.poll(() => existsSync(cut)).toBe(false);
+  expect(existsSync(whole)).toBe(true);
+});
+
+test("the recording of an event that gets no clip is not kept", async () => {
+  const recorder = await Recorder.open(at("released"), 5);
+  const { connection, prefix } = recorder.connect();
+  const paths = Array.from({ length: 40 }, (_, i) => `${recorder.folder}/${prefix}-${i}.mkv`);
+  for (const path of paths) writeFileSync(path, "");
+  recorder.hold("e1", connection, 8);
+  for (const [i, path] of paths.entries()) recorder.add({ path, start: 2 * i, end: 2 * (i + 1) });
+  await expect.poll(() => existsSync(paths[0])).toBe(false);
+  expect(existsSync(paths[2])).toBe(true);
+  recorder.release("e1");
+  await expect.poll(() => existsSync(paths[2])).toBe(false);
+});
