@@ -63,6 +63,8 @@ interface Watched {
   model: Model;
   /** The engine of another model, which the camera gets once it is ready. */
   next?: { model: Model; engine: Engine };
+  /** Hash of a model that no engine could run. */
+  refused?: string;
 }
 
 /** Everything that watches. */
@@ -295,15 +297,16 @@ export class Supervisor {
 
   private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
     this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
-    const mine = group.filter(({ engine: of, next }) => of() === engine || next?.engine === engine);
-    const known = await Promise.all(mine.map((watched) => this.knownOf(watched, facts)));
+    const isMine = ({ engine: of, next }: Watched) => of() === engine || next?.engine === engine;
+    const known = new Map<Watched, Known>();
+    for (const watched of group.filter(isMine)) known.set(watched, await this.knownOf(watched, facts));
     // From here on at once, so that nothing that was learnt is kept under another model.
-    this.facts.set(engine, facts);
-    for (const [i, watched] of mine.entries()) {
+    for (const watched of group.filter(isMine)) {
+      this.facts.set(engine, facts);
       const { camera, next } = watched;
       const isNext = next?.engine === engine;
       if (isNext) this.moveTo(watched, next);
-      camera.ready(facts.settings, known[i], isNext ? "the camera has another model" : undefined);
+      camera.ready(facts.settings, known.get(watched) ?? {}, isNext ? "the camera has another model" : undefined);
       if (camera.decisions.threshold !== undefined) continue;
       const line = "learns what is normal; no anomalies for ten minutes of scored video";
       this.listener.onNotice?.("info", camera.config.id, line);
@@ -345,7 +348,8 @@ export class Supervisor {
     for (const watched of this.watched) {
       const { camera, next, model: present } = watched;
       const model = await this.models.of(camera.config);
-      if (model.hash === (next?.model ?? present).hash || this.isEnding) continue;
+      const isKnown = model.hash === (next?.model ?? present).hash || model.hash === watched.refused;
+      if (isKnown || this.isEnding) continue;
       watched.next = undefined;
       void next?.engine.close();
       if (model.hash !== present.hash) watched.next = { model, engine: this.startEngine([watched], model) };
@@ -356,7 +360,7 @@ export class Supervisor {
     this.facts.delete(engine);
     const next = group.find((watched) => watched.next?.engine === engine);
     if (next && final) {
-      next.next = undefined;
+      Object.assign(next, { next: undefined, refused: next.next?.model.hash });
       this.listener.onNotice?.("warn", next.camera.config.id, `the new model is not used: ${why}`);
       return;
     }
