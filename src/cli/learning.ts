@@ -376,7 +376,9 @@ class Learning {
       }
       return found
         .map(({ mode, state }) => {
-          const from = `from ${Math.round(state.seconds / 60)} min of normal video`;
+          // What a model has learnt looks more normal to it than the rest.
+          const learnt = clips.rest.length > 0 ? "" : " that it learnt from, so it may be low";
+          const from = `from ${Math.round(state.seconds / 60)} min of normal video${learnt}`;
           return `threshold ${state.threshold.toPrecision(3)} ${from}${mode === "day" ? "" : " (infrared)"}`;
         })
         .join("\n");

@@ -72,6 +72,8 @@ interface Watched {
   next?: { model: Model; engine: Engine };
   /** Seconds of video that the last copy of what it has learnt was made of. */
   kept: number;
+  /** Hash of a model that no engine could run. */
+  refused?: string;
 }
 
 /** Everything that watches. */
@@ -345,17 +347,19 @@ export class Supervisor {
 
   private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
     this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
-    const mine = group.filter(({ engine: of, next }) => of() === engine || next?.engine === engine);
-    const kept = await Promise.all(mine.map((watched) => this.keptOf(watched, facts)));
+    const isMine = ({ engine: of, next }: Watched) => of() === engine || next?.engine === engine;
+    const kept = new Map<Watched, Kept>();
+    for (const watched of group.filter(isMine)) kept.set(watched, await this.keptOf(watched, facts));
     // From here on at once, so that nothing that was learnt is kept under another model.
-    this.facts.set(engine, facts);
-    for (const [i, watched] of mine.entries()) {
+    for (const watched of group.filter(isMine)) {
+      this.facts.set(engine, facts);
       const { camera, next } = watched;
       const isNext = next?.engine === engine;
       watched.kept = 0;
       if (isNext) this.moveTo(watched, next);
-      camera.decisions.view.begin(kept[i].references, this.options.calibrate !== undefined);
-      camera.ready(facts.settings, kept[i].modes, isNext ? "the camera has another model" : undefined);
+      const { modes, references } = kept.get(watched) ?? { modes: {}, references: {} };
+      camera.decisions.view.begin(references, this.options.calibrate !== undefined);
+      camera.ready(facts.settings, modes, isNext ? "the camera has another model" : undefined);
       if (camera.decisions.threshold !== undefined) continue;
       const line = "learns what is normal; no anomalies for ten minutes of scored video";
       this.listener.onNotice?.("info", camera.config.id, line);
@@ -400,7 +404,8 @@ export class Supervisor {
     for (const watched of this.watched) {
       const { camera, next, model: present } = watched;
       const model = await this.models.of(camera.config);
-      if (model.hash === (next?.model ?? present).hash || this.isEnding) continue;
+      const isKnown = model.hash === (next?.model ?? present).hash || model.hash === watched.refused;
+      if (isKnown || this.isEnding) continue;
       watched.next = undefined;
       void next?.engine.close();
       if (model.hash !== present.hash) watched.next = { model, engine: this.startEngine([watched], model) };
@@ -411,7 +416,7 @@ export class Supervisor {
     this.facts.delete(engine);
     const next = group.find((watched) => watched.next?.engine === engine);
     if (next && final) {
-      next.next = undefined;
+      Object.assign(next, { next: undefined, refused: next.next?.model.hash });
       this.listener.onNotice?.("warn", next.camera.config.id, `the new model is not used: ${why}`);
       return;
     }

@@ -222,7 +222,10 @@ const fakeEngine = `
   process.on("message", (m) => {
     if (m.type === "setup") {
       model = m.checkpoint[0].includes("cameras") ? "learnt" : "usual";
-      if (readFileSync(m.checkpoint[0]).length === 0) process.exit(2);
+      if (readFileSync(m.checkpoint[0]).includes("unusable")) {
+        process.send({ type: "failed", message: "it is unusable", wrong: true }, () => process.exit(2));
+        return;
+      }
       process.send({ type: "ready", adapter: "none", settings, model });
     }
     if (m.type === "stop") process.exit(0);
@@ -296,6 +299,15 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   await until(() => notices.some((line) => line.startsWith("warn cam: the model that was learnt is not used: ")));
   await new Promise((resolve) => setTimeout(resolve, 500));
   expect(notices.filter((line) => line.startsWith("warn"))).toHaveLength(1);
+  expect(threshold()).toBe(0.8);
+
+  // So is one that the engine refuses.
+  const unusable = { ...randomCheckpoint(tinyConfig, 6), settings: { dataset: "unusable" } };
+  writeFileSync(at("new.safetensors"), saveCheckpoint(unusable));
+  renameSync(at("new.safetensors"), model);
+  await until(() => notices.includes("warn cam: the new model is not used: it is unusable"));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(notices.filter((line) => line.startsWith("warn"))).toHaveLength(2);
   expect(threshold()).toBe(0.8);
 
   // 2. A good one takes over: the event ends, and its threshold is known.

@@ -13,7 +13,7 @@ export interface LearntFacts {
   model: string;
   /** When, ISO 8601. */
   learnt: string;
-  /** Videos and minutes that it was learnt from, without what only rated it. */
+  /** Videos and minutes of normal video; a fifth of them only rated it. */
   clips: number;
   minutes: number;
   /** The model before: its hash, and its rating on the same videos as that of the new one. */
