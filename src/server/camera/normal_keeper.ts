@@ -83,7 +83,7 @@ export class NormalKeeper {
     if (!run) {
       if (this.making || this.clock.steady() < this.due) return;
       this.run = { connection: at.connection, from: at.time, to: at.time };
-      options.recorder.hold(NAME, at.connection, at.time);
+      options.recorder.hold(NAME, at.connection, at.time, false);
       return;
     }
     run.to = at.time;

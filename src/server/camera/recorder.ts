@@ -41,6 +41,7 @@ export class Recorder {
   private readonly orders = new Set<Order>();
   /** From where on an event that goes on needs the recording. */
   private readonly held = new Map<string, Stretch>();
+  private marking: Promise<void> = Promise.resolve();
   private connection = 0;
   /** How names of the connection's segments begin. */
   private prefix = "";
@@ -102,14 +103,23 @@ export class Recorder {
     this.prune();
   }
 
-  /** Keeps the recording from a moment on, until {@link clip} is called for this event. */
-  hold(event: string, connection: number, time: number): void {
+  /**
+   * Keeps the recording from a moment on, until {@link clip} or {@link release} is called for this
+   * event.
+   * @param isRescued whether the next process makes the clip if this one is killed
+   */
+  hold(event: string, connection: number, time: number, isRescued = true): void {
     const stretch = { connection, from: time - this.before, to: Number.POSITIVE_INFINITY };
     this.held.set(event, stretch);
+    if (!isRescued) return;
     const [first] = this.touched(stretch);
     const name = first ? basename(first.path) : `${this.prefix}-0.mkv`;
-    // Without it, only a process that is killed loses the clip.
-    void writeFile(this.marker(event), name).catch(() => {});
+    this.mark(() => writeFile(this.marker(event), name));
+  }
+
+  /** Writes and removes markers in turn. Without one, only a process that is killed loses the clip. */
+  private mark(work: () => Promise<void>): void {
+    this.marking = this.marking.then(work).catch(() => {});
   }
 
   private marker(event: string): string {
@@ -119,6 +129,7 @@ export class Recorder {
   /** Nothing holds the recording for this event any longer. */
   release(event: string): void {
     this.held.delete(event);
+    this.mark(() => rm(this.marker(event), { force: true }));
     this.prune();
   }
 
@@ -143,7 +154,8 @@ export class Recorder {
       );
       return true;
     } finally {
-      await rm(this.marker(event), { force: true }).catch(() => {});
+      this.mark(() => rm(this.marker(event), { force: true }));
+      await this.marking;
       for (const order of this.orders) if (order.path === path) this.orders.delete(order);
       this.prune();
     }
