@@ -62,6 +62,13 @@ const hashOf = async (path: string) => weightsHash((await readCheckpoint([path])
 /** One step that changes nothing. */
 const short = ["--epochs", "1", "--epoch-samples", "8", "--lr", "1e-12", "--save-every", "0.1"];
 
+/** Changes the progress in a training checkpoint. */
+function change(path: string, how: (progress: { best: BestModel }) => void): void {
+  const state = openTrainingCheckpoint({ name: path, bytes: readFileSync(path) });
+  how((state.training as { progress: { best: BestModel } }).progress);
+  writeFileSync(path, saveTrainingCheckpoint(state));
+}
+
 test("a run that Ctrl-C stopped is continued, and a model that is not rated higher is not taken", async () => {
   const folder = await camera("same");
   const latest = join(folder, "learning", "checkpoint-latest.safetensors");
@@ -79,6 +86,8 @@ test("a run that Ctrl-C stopped is continued, and a model that is not rated high
     await learn("same", "-q", "--lr", "1"),
     "what was interrupted has other --epochs, --epoch-samples or --lr; --restart begins anew",
   );
+  // A step changes what BatchNorm has seen, so the rating may rise a little: no other model can win.
+  change(latest, ({ best }) => Object.assign(best, { figure: 1 }));
   const ran = await learn("same", ...short);
   expect(ran.stderr).toMatch(/continues what was interrupted/);
   expect(ran).toMatchObject({
@@ -100,10 +109,9 @@ test("a better model is taken, with what is known of its scores; the one before 
   // The run of the test before, as if it had ended with a better model.
   cpSync(at("stopped"), learning, { recursive: true });
   const latest = join(learning, "checkpoint-latest.safetensors");
-  const state = openTrainingCheckpoint({ name: latest, bytes: readFileSync(latest) });
-  const { progress } = state.training as { progress: { best: BestModel } };
-  Object.assign(progress, { epoch: 1, finished: true, best: { ...progress.best, epoch: 1, figure: 0.99 } });
-  writeFileSync(latest, saveTrainingCheckpoint(state));
+  change(latest, (progress) => {
+    Object.assign(progress, { epoch: 1, finished: true, best: { ...progress.best, epoch: 1, figure: 0.99 } });
+  });
   const rated = readFileSync(join(learning, "log.jsonl"), "utf8").split("\n");
   const before = JSON.parse(rated.find((line) => line.startsWith('{"type":"validation"'))!);
   appendFileSync(join(learning, "log.jsonl"), `${JSON.stringify({ ...before, epoch: 1, figure: 0.99 })}\n`);
