@@ -67,7 +67,7 @@ export class Engines {
     this.scored.set(camera.config.id, { camera, model, size, index: 0 });
   }
 
-  /** Of the engine that scores a camera now; undefined while it does not run. @param id the camera's */
+  /** Of the engine that scores a camera now, if it runs. @param id the camera's */
   factsOf(id: string): EngineFacts | undefined {
     const engine = this.scored.get(id)?.engine;
     return engine && this.facts.get(engine);

@@ -52,7 +52,7 @@ export class Memory {
     });
   }
 
-  /** A camera goes on with the usual view that was kept, and learns for other scores from now on. */
+  /** A camera goes on with the view that was kept, and learns for other scores from now on. */
   begin({ config, decisions }: LearningCamera, { references }: Pick<Kept, "references">): void {
     this.copied.set(config.id, 0);
     decisions.view.begin(references, this.options.calibrate !== undefined);

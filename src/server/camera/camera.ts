@@ -311,7 +311,7 @@ export class Camera {
     if (!signal.aborted) this.decisions.connected(this.number + GAP, "the recording has ended");
   }
 
-  /** Takes a frame of a folder, or of a file that is played fast. It waits until the engine has room. */
+  /** Takes a frame of a folder, or of a file that is played fast, once the engine has room. */
   private async takePatiently(frame: CapturedFrame, times: Times, signal: AbortSignal): Promise<void> {
     await this.unscored.room(signal);
     if (signal.aborted) return;

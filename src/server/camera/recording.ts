@@ -38,7 +38,7 @@ export class Recording {
     readonly recorder: Recorder,
   ) {}
 
-  /** @returns undefined if the camera has no clips, or its folder cannot be used, of which it warns */
+  /** @returns undefined if there are no clips, or its folder cannot be used, of which it warns */
   static async open(config: CameraConfig, host: RecordingHost): Promise<Recording | undefined> {
     if (!config.clip) return undefined;
     try {
