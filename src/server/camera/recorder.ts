@@ -119,6 +119,7 @@ export class Recorder {
   /** Nothing holds the recording for this event any longer. */
   release(event: string): void {
     this.held.delete(event);
+    void rm(this.marker(event), { force: true }).catch(() => {});
     this.prune();
   }
 
