@@ -1,27 +1,27 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
 import { join } from "node:path";
-import { comparable } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
+import type { CameraMode } from "../watch/scene_change.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
-import { changeKnown, type Kept, readKnown, removeKnown, type ScoredBy, writeKnown } from "./camera/known.js";
 import { misfitOf, type NormalState } from "./camera/learner.js";
-import { removeKept } from "./camera/normal_keeper.js";
-import { normalFolder } from "./camera/normal_video.js";
 import { rescueClips } from "./camera/rescue.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
-import { Engine, type EngineOptions } from "./engine/engine.js";
+import { Disk } from "./disk.js";
+import type { Engine, EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
+import { type CameraModel, Engines } from "./engines.js";
 import { EventLog, newEventId } from "./event_log.js";
 import { Feedback } from "./feedback.js";
+import { Memory } from "./memory.js";
 import { type Model, Models, sizeOf } from "./models.js";
 import { type DeliveryResult, Outbox } from "./outbox.js";
 import type { EventChange, Sink } from "./records.js";
 import { SinkNews } from "./sink_news.js";
-import { freeBytes, keepWithin, removeUnfinished } from "./storage.js";
+import { removeUnfinished } from "./storage.js";
 
 /** What the supervisor is told beside the configuration. */
 export interface SupervisorOptions {
@@ -47,11 +47,6 @@ export interface SupervisorListener {
   onDelivery?(sink: string, result: DeliveryResult): void;
 }
 
-/** Seconds between looks at the disk's free space: another program may fill it fast. */
-const LOOK_AT_DISK = 2;
-/** Seconds between looks at all clips, which may be many; and while there is too little space. */
-const LOOK_AT_CLIPS = 60;
-const MAKE_SPACE = 10;
 /** Seconds between reports of the state of cameras. */
 const REPORT_STATE = 2;
 /** Seconds between copies of what cameras have learnt, and by which share that must have grown. */
@@ -60,54 +55,51 @@ const MORE = 0.02;
 /** Seconds between looks for models that were learnt. */
 const LOOK_AT_MODELS = 10;
 
-/** A camera, and where its frames go. */
-interface Watched {
-  camera: Camera;
-  engine: () => Engine | undefined;
-  /** Its position among the cameras of its engine. */
-  index: number;
-  size: { width: number; height: number };
-  model: Model;
-  /** The engine of another model, which the camera gets once it is ready. */
-  next?: { model: Model; engine: Engine };
-  /** Seconds of video that the last copy of what it has learnt was made of. */
-  kept: number;
-  /** Hash of a model that no engine could run. */
-  refused?: string;
-}
-
 /** Everything that watches. */
 export class Supervisor {
   readonly cameras: readonly Camera[];
-  /** Of the engines that have said that they run. */
-  readonly facts = new Map<Engine, EngineFacts>();
-  /** Bytes of clips. */
-  clipBytes = 0;
-  private readonly watched: Watched[];
-  private readonly engines: Engine[] = [];
+  private readonly engines: Engines;
+  private readonly memory: Memory;
+  private readonly disk: Disk;
   private readonly outboxes = new Map<string, Outbox>();
   private readonly feedback: Feedback;
   private sinks: ReadonlyMap<string, Sink> = new Map();
   private readonly sinkNews = new Map<string, SinkNews>();
   private failure: Error | undefined;
-  private lookedAtClips = Number.NEGATIVE_INFINITY;
-  /** Whether clips may be recorded. */
-  private hasRoom = true;
-  private isEnding = false;
-  private remembering: Promise<void> = Promise.resolve();
   private readonly stop = new AbortController();
 
   private constructor(
     readonly config: WatchConfig,
     readonly log: EventLog,
-    private readonly models: Models,
+    models: Models,
     chosen: ReadonlyMap<CameraConfig, Model>,
     private readonly options: SupervisorOptions,
     private readonly listener: SupervisorListener,
   ) {
     this.feedback = new Feedback(config.data, (camera, line) => listener.onNotice?.("warn", camera, line));
-    this.watched = [...chosen].map(([camera, model]) => this.watch(camera, model));
-    this.cameras = this.watched.map(({ camera }) => camera);
+    const onNotice: SupervisorListener["onNotice"] = (...news) => listener.onNotice?.(...news);
+    this.disk = new Disk({
+      ...{ config, cameras: [...chosen.keys()], pace: options.play?.fast ? 10 : 1 },
+      onNotice: (level, line) => onNotice(level, "storage", line),
+      onRoom: () => {
+        for (const camera of this.cameras) camera.roomChanged();
+      },
+    });
+    this.memory = new Memory({
+      ...{ data: config.data, calibrate: options.calibrate },
+      factsOf: (camera) => this.engines.factsOf(camera),
+      hasRoom: () => this.disk.hasRoom,
+      warn: (camera, line) => onNotice("warn", camera, line),
+    });
+    this.engines = new Engines({
+      ...{ models, memory: this.memory, detector: options.detector ?? {}, engine: options.engine },
+      ...{ everyFrame: options.play?.fast ?? false, onNotice },
+      onFailed: (error) => {
+        this.failure = error;
+        this.stop.abort();
+      },
+    });
+    this.cameras = [...chosen].map(([camera, model]) => this.watch(camera, model));
   }
 
   /**
@@ -140,17 +132,32 @@ export class Supervisor {
 
   /** Whether every engine scores. */
   get isReady(): boolean {
-    return this.engines.length > 0 && this.engines.every((engine) => this.facts.has(engine));
+    return this.engines.isReady;
+  }
+
+  /** Of the engines that have said that they run. */
+  get facts(): ReadonlyMap<Engine, EngineFacts> {
+    return this.engines.facts;
+  }
+
+  /** Bytes of clips. */
+  get clipBytes(): number {
+    return this.disk.clipBytes;
   }
 
   /** Processes of the engines that run. */
   get enginePids(): number[] {
-    return this.engines.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    return this.engines.pids;
   }
 
   /** What was learnt of a camera in the mode that it shows now. @param camera its id */
   learnt(camera: string): NormalState | undefined {
     return this.cameras.find(({ config }) => config.id === camera)?.decisions.learnt;
+  }
+
+  /** The model of a camera. @param camera its id */
+  modelOf(camera: string): CameraModel {
+    return this.engines.modelOf(camera);
   }
 
   /** Changes that wait for each sink, and why they do or would. */
@@ -177,17 +184,18 @@ export class Supervisor {
     await removeUnfinished(join(this.config.data, "clips"));
     await this.endInterrupted();
     await this.openOutboxes(sinks);
-    await this.lookAtDisk();
+    await this.disk.look();
     const rescue = await rescueClips({
-      ...{ data: this.config.data, hasRoom: this.hasRoom, events: () => this.log.events() },
+      ...{ data: this.config.data, hasRoom: this.disk.hasRoom, events: () => this.log.events() },
       keep: (change) => this.keep(change),
       warn: (camera, line) => this.listener.onNotice?.("warn", camera, line),
     });
-    this.startEngines();
-    const disk = setInterval(() => void this.lookAtDisk(), (1000 * LOOK_AT_DISK) / this.pace);
+    this.engines.start();
+    const disk = setInterval(() => void this.disk.look(), 1000 * this.disk.interval);
     const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
-    const learning = setInterval(() => void this.rememberAll(MORE), 1000 * REMEMBER);
-    const models = setInterval(() => void this.lookAtModels(), 1000 * (this.options.lookAtModels ?? LOOK_AT_MODELS));
+    const learning = setInterval(() => void this.memory.rememberAll(this.cameras, MORE), 1000 * REMEMBER);
+    const every = this.options.lookAtModels ?? LOOK_AT_MODELS;
+    const models = setInterval(() => void this.engines.lookAtModels(), 1000 * every);
     try {
       await Promise.all(this.cameras.map((camera) => camera.run(all)));
     } finally {
@@ -195,11 +203,9 @@ export class Supervisor {
       clearInterval(states);
       clearInterval(learning);
       clearInterval(models);
-      this.isEnding = true;
       this.reportStates(sinks);
-      await this.rememberAll();
-      const coming = this.watched.flatMap(({ next }) => (next ? [next.engine] : []));
-      await Promise.all([...this.engines, ...coming].map((engine) => engine.close()));
+      await this.memory.rememberAll(this.cameras);
+      await this.engines.close();
       await rescue.done;
     }
     if (this.failure) throw this.failure;
@@ -224,10 +230,7 @@ export class Supervisor {
   async recalibrate(id: string): Promise<void> {
     const camera = this.cameras.find(({ config }) => config.id === id);
     if (!camera) throw new InputError(`there is no camera ${oneLine(id)}`);
-    await this.inTurn(async () => {
-      await removeKnown(this.folderOf(camera));
-      camera.decisions.forget();
-    });
+    await this.memory.forget(camera);
     this.listener.onNotice?.("info", id, "forgot what was learnt, and learns it again");
   }
 
@@ -237,29 +240,36 @@ export class Supervisor {
     await this.log.close();
   }
 
-  private watch(config: CameraConfig, model: Model): Watched {
-    const { listener } = this;
+  private watch(config: CameraConfig, model: Model): Camera {
+    const { listener, engines, disk } = this;
     const size = sizeOf(config, model);
-    const watched: Watched = { engine: () => undefined, index: 0, size, model, kept: 0, camera: undefined! };
-    const host = {
-      ...{ data: this.config.data, size, newId: newEventId },
-      send: (frame: { number: number; data: Uint8Array }) =>
-        watched.engine()?.send({ camera: watched.index, ...frame }) ?? false,
-      keep: (change: EventChange) => this.keep(change),
-      canRecord: () => this.hasRoom,
-      learnt: (mode: "day" | "infrared", state: NormalState) => {
-        const { seconds, threshold } = state;
-        const line = `learnt from ${Math.round(seconds / 60)} min of video: the threshold is ${threshold.toPrecision(3)}`;
-        listener.onNotice?.("info", config.id, mode === "day" ? line : `${line} (infrared)`);
-        const problem = misfitOf(state, watched.model.settings);
-        if (problem !== undefined) listener.onNotice?.("warn", config.id, problem);
-        void this.remember(watched);
+    const camera: Camera = new Camera(
+      config,
+      {
+        ...{ data: this.config.data, size, newId: newEventId },
+        send: (frame) => engines.send(config.id, frame),
+        keep: (change) => this.keep(change),
+        canRecord: () => disk.hasRoom,
+        learnt: (mode, state) => this.tellLearnt(camera, mode, state),
+        show: (outcome) => listener.onOutcome?.(camera, outcome),
+        warn: (line) => listener.onNotice?.("warn", config.id, line),
       },
-      show: (outcome: Outcome) => listener.onOutcome?.(watched.camera, outcome),
-      warn: (line: string) => listener.onNotice?.("warn", config.id, line),
-    };
-    watched.camera = new Camera(config, host, this.options.play);
-    return watched;
+      this.options.play,
+    );
+    engines.add(camera, model, size);
+    return camera;
+  }
+
+  /** A camera has a new threshold. */
+  private tellLearnt(camera: Camera, mode: CameraMode, state: NormalState): void {
+    const { listener, engines } = this;
+    const { id } = camera.config;
+    const { seconds, threshold } = state;
+    const line = `learnt from ${Math.round(seconds / 60)} min of video: the threshold is ${threshold.toPrecision(3)}`;
+    listener.onNotice?.("info", id, mode === "day" ? line : `${line} (infrared)`);
+    const problem = misfitOf(state, engines.modelOf(id).settings);
+    if (problem !== undefined) listener.onNotice?.("warn", id, problem);
+    void this.memory.remember(camera);
   }
 
   /** Keeps a change, then tells everyone. */
@@ -302,171 +312,6 @@ export class Supervisor {
     }
   }
 
-  /** An engine for the cameras of each model and frame size. */
-  private startEngines(): void {
-    const groups = new Map<string, Watched[]>();
-    for (const watched of this.watched) {
-      const { size, model } = watched;
-      if (this.models.isLearnt(model)) this.tellModel(watched);
-      const key = `${model.hash} ${size.width}x${size.height}`;
-      groups.set(key, [...(groups.get(key) ?? []), watched]);
-    }
-    for (const group of groups.values()) {
-      const engine = this.startEngine(group, group[0].model);
-      this.engines.push(engine);
-      for (const [index, watched] of group.entries()) Object.assign(watched, { engine: () => engine, index });
-    }
-  }
-
-  private startEngine(group: readonly Watched[], { paths }: Model): Engine {
-    const { listener } = this;
-    const { detector = {}, engine: engineOptions } = this.options;
-    const cameras = group.map(({ camera }) => camera.config.id);
-    const setup = {
-      checkpoint: paths,
-      cameras,
-      ...group[0].size,
-      detector,
-      everyFrame: this.options.play?.fast ?? false,
-    };
-    const engine: Engine = new Engine(
-      setup,
-      {
-        onReady: (facts) => void this.engineReady(engine, facts, group),
-        onScore: (score) => {
-          const watched = group[score.camera];
-          if (watched?.engine() === engine) watched.camera.score(score);
-        },
-        onNotice: (line) => listener.onNotice?.("info", "engine", line),
-        onLost: (why, final) => this.engineLost(engine, why, final, group),
-      },
-      engineOptions,
-    );
-    return engine;
-  }
-
-  private async engineReady(engine: Engine, facts: EngineFacts, group: readonly Watched[]): Promise<void> {
-    this.listener.onNotice?.("info", "engine", `runs on ${facts.adapter}`);
-    const isMine = ({ engine: of, next }: Watched) => of() === engine || next?.engine === engine;
-    const kept = new Map<Watched, Kept>();
-    for (const watched of group.filter(isMine)) kept.set(watched, await this.keptOf(watched, facts));
-    // From here on at once, so that nothing that was learnt is kept under another model.
-    for (const watched of group.filter(isMine)) {
-      this.facts.set(engine, facts);
-      const { camera, next } = watched;
-      const isNext = next?.engine === engine;
-      watched.kept = 0;
-      if (isNext) this.moveTo(watched, next);
-      const { modes, references } = kept.get(watched) ?? { modes: {}, references: {} };
-      camera.decisions.view.begin(references, this.options.calibrate !== undefined);
-      camera.ready(facts.settings, modes, isNext ? "the camera has another model" : undefined);
-      if (camera.decisions.threshold !== undefined) continue;
-      const line = "learns what is normal; no anomalies for ten minutes of scored video";
-      this.listener.onNotice?.("info", camera.config.id, line);
-    }
-  }
-
-  /** What was kept of a camera, for an engine's model and settings. */
-  private async keptOf(watched: Watched, facts: EngineFacts): Promise<Kept> {
-    await this.remember(watched);
-    const { camera } = watched;
-    // An engine that starts again goes on with what this process has learnt.
-    if (this.options.calibrate?.fresh) return { modes: camera.decisions.known, references: {} };
-    const [folder, by] = [this.folderOf(camera), scoredBy(facts)];
-    return this.inTurn(async () => {
-      await changeKnown(folder, by);
-      return readKnown(folder, by);
-    }).catch((error: unknown): Kept => {
-      this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
-      return { modes: {}, references: {} };
-    });
-  }
-
-  /** Gives a camera to the engine of another model, and ends engines that no camera uses. */
-  private moveTo(watched: Watched, { model, engine }: NonNullable<Watched["next"]>): void {
-    Object.assign(watched, { model, engine: () => engine, index: 0, next: undefined });
-    this.engines.push(engine);
-    this.tellModel(watched);
-    const idle = this.engines.filter((one) => this.watched.every(({ engine: of }) => of() !== one));
-    for (const one of idle) {
-      this.engines.splice(this.engines.indexOf(one), 1);
-      this.facts.delete(one);
-      void one.close();
-    }
-  }
-
-  private tellModel({ camera, model: { paths, hash } }: Watched): void {
-    this.listener.onNotice?.("info", camera.config.id, `uses the model ${paths.join(" and ")} (${hash.slice(0, 8)})`);
-  }
-
-  /** Starts the engine of a model that was learnt since the last look. */
-  private async lookAtModels(): Promise<void> {
-    for (const watched of this.watched) {
-      const { camera, next, model: present } = watched;
-      const model = await this.models.of(camera.config);
-      const isKnown = model.hash === (next?.model ?? present).hash || model.hash === watched.refused;
-      if (isKnown || this.isEnding) continue;
-      watched.next = undefined;
-      void next?.engine.close();
-      if (model.hash !== present.hash) watched.next = { model, engine: this.startEngine([watched], model) };
-    }
-  }
-
-  private engineLost(engine: Engine, why: string, final: boolean, group: readonly Watched[]): void {
-    this.facts.delete(engine);
-    const next = group.find((watched) => watched.next?.engine === engine);
-    if (next && final) {
-      Object.assign(next, { next: undefined, refused: next.next?.model.hash });
-      this.listener.onNotice?.("warn", next.camera.config.id, `the new model is not used: ${why}`);
-      return;
-    }
-    for (const watched of group) if (watched.engine() === engine) watched.camera.blind();
-    this.listener.onNotice?.("error", "engine", final ? why : `${why}; it starts again`);
-    if (!final) return;
-    this.failure = new Error(why);
-    this.stop.abort();
-  }
-
-  /** @param more by which share there must be more than in the last copy */
-  private async rememberAll(more = 0): Promise<void> {
-    const changed = this.watched.filter(({ camera: { decisions }, kept }) => {
-      return decisions.view.hasLearnt || decisions.seconds > (1 + more) * kept;
-    });
-    await Promise.all(changed.map((watched) => this.remember(watched)));
-  }
-
-  /** Keeps what a camera has learnt. */
-  private remember(watched: Watched): Promise<void> {
-    const { camera, engine } = watched;
-    return this.inTurn(async () => {
-      const running = engine();
-      const facts = running && this.facts.get(running);
-      const { known: modes, view, seconds } = camera.decisions;
-      if (!facts || (Object.keys(modes).length === 0 && !view.hasLearnt)) return;
-      const { references } = view;
-      watched.kept = seconds;
-      view.hasLearnt = false;
-      await writeKnown(this.folderOf(camera), scoredBy(facts), { modes, references }).catch((error: unknown) => {
-        // That the disk is full was said.
-        if (this.hasRoom) this.listener.onNotice?.("warn", camera.config.id, reasonOf(error));
-      });
-    });
-  }
-
-  /** Reads and writes what was learnt, one after the other. */
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.remembering.then(work);
-    this.remembering = done.then(
-      () => {},
-      () => {},
-    );
-    return done;
-  }
-
-  private folderOf(camera: Camera): string {
-    return join(this.config.data, "cameras", camera.config.id);
-  }
-
   /** Tells those sinks that show the state of cameras. */
   private reportStates(sinks: ReadonlyMap<string, Sink>): void {
     for (const sink of sinks.values()) {
@@ -480,39 +325,6 @@ export class Supervisor {
       }
     }
   }
-
-  /** Files that are played fast bring more clips. */
-  private get pace(): number {
-    return this.options.play?.fast ? 10 : 1;
-  }
-
-  private async lookAtDisk(): Promise<void> {
-    const { data, reserve } = this.config;
-    const every = (await freeBytes(data)) < reserve ? MAKE_SPACE : LOOK_AT_CLIPS;
-    if (performance.now() - this.lookedAtClips >= (1000 * every) / this.pace) await this.lookAtClips();
-    const free = await freeBytes(data);
-    // Some distance between the two, so that it does not change all the time.
-    const hasRoom = this.hasRoom ? free >= reserve : free >= 1.5 * reserve;
-    if (hasRoom !== this.hasRoom) {
-      this.hasRoom = hasRoom;
-      const line = hasRoom
-        ? "there is room for clips again"
-        : "the disk is nearly full: clips and pictures stop, events go on";
-      this.listener.onNotice?.(hasRoom ? "info" : "error", "storage", line);
-      for (const camera of this.cameras) camera.roomChanged();
-    }
-  }
-
-  /** Counts the clips, and deletes what is beyond the quota. */
-  private async lookAtClips(): Promise<void> {
-    this.lookedAtClips = performance.now();
-    const { data, keep, reserve } = this.config;
-    const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
-    this.clipBytes = bytes;
-    const oldest = Date.now() - 86_400_000 * keep.days;
-    for (const { config } of this.cameras) await removeKept(normalFolder(data, config.id), oldest);
-    if (deleted > 0) this.listener.onNotice?.("info", "storage", `the clips of ${deleted} old events were deleted`);
-  }
 }
 
 /** The cameras that are watched. @throws InputError if there is none */
@@ -521,6 +333,3 @@ export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
   if (enabled.length === 0) throw new InputError("no camera is enabled");
   return enabled;
 }
-
-/** What learnt levels hold for. */
-export const scoredBy = ({ model, settings }: EngineFacts): ScoredBy => ({ model, settings: comparable(settings) });

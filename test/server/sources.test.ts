@@ -64,7 +64,7 @@ test("an ffmpeg that is killed is started again", async () => {
   const { camera, problems, until } = watch(`${server.url}/video`, at("data"));
   await until("frames come", () => camera.counts.frames > 5);
   for (const pid of ffmpegPids()) process.kill(pid, "SIGKILL");
-  await until("it is offline", () => camera.status === "offline");
+  await until("it is offline", () => camera.status === "offline" && problems.length > 0);
   expect(problems).toEqual([expect.stringMatching(/\/video: ffmpeg was ended by SIGKILL$/)]);
   const { frames } = camera.counts;
   await until("frames come again", () => camera.counts.frames > frames + 5);

@@ -1,13 +1,11 @@
 // What a calibration of a camera finds, and how it is kept for `watch`.
-import { join } from "node:path";
 import type { ScoreSettings } from "../../detector/settings.js";
 import type { CameraMode } from "../../watch/scene_change.js";
-import { type Known, writeKnown } from "../camera/known.js";
+import { folderOf, type Known, scoredBy, writeKnown } from "../camera/known.js";
 import { settled } from "../camera/thresholds.js";
 import type { UsualView } from "../camera/view.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFacts } from "../engine/messages.js";
-import { scoredBy } from "../supervisor.js";
 
 /** What is known of a camera after its calibration. */
 export interface CameraCalibration {
@@ -32,9 +30,6 @@ export interface CalibrationListener {
 export function inShadow({ clip: _clip, record: _record, ...camera }: CameraConfig): CameraConfig {
   return { ...camera, threshold: {}, shadow: true, enabled: true };
 }
-
-/** The folder of what is kept of a camera. */
-export const folderOf = (data: string, { id }: CameraConfig): string => join(data, "cameras", id);
 
 /**
  * Finds the thresholds of all that was seen, and keeps them with the usual view.

@@ -8,21 +8,14 @@ import { makeFolder } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import { weightsHash } from "../../node/files/weights_hash.js";
 import { Decisions } from "../camera/decisions.js";
-import { changeKnown, type Kept, type Known, readKnown } from "../camera/known.js";
+import { changeKnown, folderOf, type Kept, type Known, readKnown, scoredBy } from "../camera/known.js";
 import { UsualView } from "../camera/view.js";
 import { type CaptureOptions, capture } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import type { EngineFacts } from "../engine/messages.js";
 import { EventLog } from "../event_log.js";
 import { Models, sizeOf } from "../models.js";
-import { scoredBy } from "../supervisor.js";
-import {
-  type CalibrationListener,
-  type CameraCalibration,
-  folderOf,
-  inShadow,
-  keepCalibration,
-} from "./calibration.js";
+import { type CalibrationListener, type CameraCalibration, inShadow, keepCalibration } from "./calibration.js";
 
 /** What recorded videos are scored with. */
 export interface RecordedCalibrationOptions {

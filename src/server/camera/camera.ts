@@ -1,8 +1,6 @@
 // A camera: connects again and again, shows its pictures, and makes events of frames and scores.
-import { dirname, join } from "node:path";
 import type { ScoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
-import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
 import { Backoff, pause } from "../backoff.js";
@@ -10,9 +8,9 @@ import { type CapturedFrame, capture, type Segment } from "../capture.js";
 import type { CameraConfig } from "../config/config.js";
 import { MOST_UNSCORED } from "../engine/engine.js";
 import type { EngineFrame, EngineScore } from "../engine/messages.js";
-import { type CameraEvent, type ChangeKind, Ending, type EventChange } from "../records.js";
-import { clipBase } from "../storage.js";
+import { Ending, type EventChange } from "../records.js";
 import { Decisions, OFFLINE_AFTER, type Outcome } from "./decisions.js";
+import { EventKeeper } from "./event_keeper.js";
 import { type FrameTime, type MachineClock, machineClock, PlayClock, type Times } from "./frame_time.js";
 import { FROZEN, FrozenPicture } from "./frozen.js";
 import { HardwareDecoding } from "./hardware.js";
@@ -20,8 +18,9 @@ import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
 import { NormalKeeper } from "./normal_keeper.js";
 import { normalFolder } from "./normal_video.js";
-import { Recorder } from "./recorder.js";
+import { Recording } from "./recording.js";
 import { CameraSource, type CameraSourceOptions, type Reading } from "./source.js";
+import { UnscoredFrames } from "./unscored.js";
 
 /** What a camera needs of the process around it. */
 export interface CameraHost {
@@ -74,16 +73,16 @@ export interface CameraCounts {
 const GAP = 1000;
 /** Seconds of frames after which a connection counts as good. */
 const GOOD = 60;
-/** Seconds between looks for room on a full disk. */
-const LOOK_FOR_ROOM = 10;
 /** Seconds since the last score after which nobody knows whether the video is normal. */
 const SCORED = 5;
 /** Seconds between an event and normal video, besides how long an anomaly takes to be one. */
 const FROM_EVENT = 10;
-/** Frames of a recording that may wait for their scores: a frame needs those up to three later. */
+/** Frames of a folder that may wait for their scores: a frame needs those up to three later. */
 const MOST_AHEAD = 5;
-/** Seconds for which frames of a recording wait until the ones before have been scored. */
+/** Seconds for which frames of a folder wait until the ones before have been scored. */
 const PATIENCE = 60;
+/** Seconds between attempts to send a frame that must not be lost. */
+const SEND_AGAIN = 0.05;
 
 /** A camera that is watched. */
 export class Camera {
@@ -94,46 +93,27 @@ export class Camera {
   picture: Uint8Array | undefined;
   /** The last frame's outcome. */
   outcome: Outcome | undefined;
-  readonly counts: CameraCounts = { frames: 0, dropped: 0, scored: 0, reconnects: 0 };
   /** Milliseconds since 1970 of the last frame. */
   lastFrame = Number.NaN;
-  /** Seconds from a frame's arrival to its score, the last one. */
-  latency = Number.NaN;
   readonly decisions: Decisions;
   private readonly clock: MachineClock;
   private readonly backoff = new Backoff({ first: 1, most: 60 });
-  private readonly arrivals = new Map<number, number>();
-  private readonly begins = new Map<string, { connection: number; time: number }>();
-  /** The connection of another stream for clips, and when its first frame came. */
-  private recorded: { connection: number; first: number } | undefined;
+  private readonly counted = { frames: 0, scored: 0, reconnects: 0 };
+  private readonly unscored: UnscoredFrames;
+  private readonly events: EventKeeper;
   private readonly source: CameraSource;
   private readonly hardware: HardwareDecoding;
-  private isRecorded = false;
   /** Whether a file was played to its end. */
   private isEnded = false;
-  /** Whether the engine runs; lets a file go on that waits for it. */
-  private isReady = false;
-  private proceed: () => void = () => {};
   /** Ends the connection, which is then made again. */
   private restart: () => void = () => {};
-  private stopRecording: () => void = () => {};
-  /** The picture of the highest level of the event that goes on. */
-  private peak: { event: string; level: number; picture: Uint8Array | undefined } | undefined;
-  /** Ids of events that have a snapshot. */
-  private readonly snapshots = new Set<string>();
-  private recorder: Recorder | undefined;
+  private recording: Recording | undefined;
   private normal: NormalKeeper | undefined;
-  /** When the last score came. */
-  private scored = Number.NEGATIVE_INFINITY;
-  private connection = 0;
   private number = 0;
   /** Whether the engine took the last frame. */
   private isSent = true;
   private seen: number;
   private readonly frozen = new FrozenPicture();
-  /** Changes are kept in their order. */
-  private keeping: Promise<void> = Promise.resolve();
-  private readonly clips = new Set<Promise<void>>();
 
   /** @throws InputError if the schedule is wrong */
   constructor(
@@ -145,33 +125,38 @@ export class Camera {
     this.seen = this.clock.steady();
     const warn = (line: string) => host.warn(line);
     this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn });
+    this.unscored = new UnscoredFrames({
+      most: play.fast ? MOST_UNSCORED : MOST_AHEAD,
+      patience: play.fast ? Number.POSITIVE_INFINITY : PATIENCE,
+      clock: this.clock,
+    });
+    this.events = new EventKeeper({ ...host, clip: config.clip, clock: this.clock });
     this.hardware = new HardwareDecoding(config.hardwareDecoding, warn);
     this.decisions = new Decisions(config, {
       newId: host.newId,
-      emit: (change, event, time) => this.emit(change, event, time),
+      emit: (change, event, time) => this.events.take(change, event, this.recording?.at(time), this.picture),
       learnt: (mode, state) => host.learnt(mode, state),
       ...(play.learnFirst !== undefined && { learnFirst: play.learnFirst }),
     });
   }
 
-  /** The folder of its recording. */
-  private get segments(): string {
-    return join(this.host.data, "segments", this.config.id);
+  /** What is counted. */
+  get counts(): CameraCounts {
+    return { ...this.counted, dropped: this.unscored.dropped };
+  }
+
+  /** Seconds from a frame's arrival to its score, the last one. */
+  get latency(): number {
+    return this.unscored.latency;
   }
 
   /** Watches until the signal ends it, or a file ends. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clip } = this.config;
-    if (clip) {
-      this.recorder = await Recorder.open(this.segments, clip.before).catch((error: unknown) => {
-        this.host.warn(`nothing is recorded: ${reasonOf(error)}`);
-        return undefined;
-      });
-      this.normal = await this.openKeeper();
-    }
-    const { record } = this.config;
+    this.recording = await Recording.open(this.config, { ...this.host, clock: this.clock });
+    this.events.recorder = this.recording?.recorder;
+    this.normal = await this.openKeeper();
     const ended = new AbortController();
-    const recording = record && this.record(record, AbortSignal.any([signal, ended.signal]));
+    const recording = this.recording?.recordOther(AbortSignal.any([signal, ended.signal]));
     while (!signal.aborted) {
       const why = await this.connect(signal);
       if (signal.aborted) break;
@@ -180,19 +165,19 @@ export class Camera {
         this.status = "ended";
         break;
       }
-      this.counts.reconnects++;
+      this.counted.reconnects++;
       await this.wait(this.backoff.next(), why ?? "", signal);
     }
     this.decisions.close(this.now, signal.reason instanceof Ending ? signal.reason.message : undefined);
     ended.abort();
     await recording;
     await this.normal?.close();
-    await this.keeping;
-    await Promise.all(this.clips);
+    await this.events.close();
   }
 
   private async openKeeper(): Promise<NormalKeeper | undefined> {
-    const { recorder, host, clock, config } = this;
+    const { host, clock, config } = this;
+    const recorder = this.recording?.recorder;
     const { id, normal, minimum } = config;
     if (!recorder || !normal) return undefined;
     const folder = normalFolder(host.data, id);
@@ -213,61 +198,9 @@ export class Camera {
     await pause(seconds - until, signal);
   }
 
-  /** Records another stream of the camera, for clips. Its clock is this machine's. */
-  private async record(source: string, signal: AbortSignal): Promise<void> {
-    const { recorder, clock, config, host } = this;
-    const backoff = new Backoff({ first: 1, most: 60 });
-    /** Why it failed, as it was said. */
-    let said = "";
-    while (recorder && !signal.aborted) {
-      if (!host.canRecord()) {
-        recorder.rest();
-        await pause(LOOK_FOR_ROOM, signal);
-        continue;
-      }
-      const { connection, prefix } = recorder.connect();
-      let first = Number.NaN;
-      const listener = {
-        onFrame: () => {
-          if (!Number.isNaN(first)) return;
-          first = clock.steady();
-          this.recorded = { connection, first };
-          backoff.reset();
-          said = "";
-        },
-        onSegment: (segment: Segment) => recorder.add(segment),
-      };
-      const size = { fps: 1, width: 16, height: 16, keyFramesOnly: true };
-      const options = { source, ...size, privacy: config.privacy, segments: recorder.folder };
-      const stop = new AbortController();
-      this.stopRecording = () => stop.abort(new InputError("the disk is nearly full"));
-      const why = await capture(options, prefix, listener, AbortSignal.any([signal, stop.signal])).then(
-        () => "the recording ended",
-        (error: unknown) => reasonOf(error),
-      );
-      this.recorded = undefined;
-      await recorder.disconnect();
-      if (signal.aborted) return;
-      if (why !== said) host.warn(`the stream for clips: ${why}`);
-      said = why;
-      await pause(backoff.next(), signal);
-    }
-  }
-
   /** The disk has become full, or has room again: the recording stops or begins. */
   roomChanged(): void {
-    const { clip, record } = this.config;
-    if (!clip || !this.recorder) return;
-    if (record !== undefined && !this.host.canRecord()) this.stopRecording();
-    if (record === undefined && this.isRecorded !== this.host.canRecord()) this.restart();
-  }
-
-  /** A moment on the clock of the recording; undefined if nothing is recorded. */
-  private recordedAt({ steady, stream }: FrameTime): { connection: number; time: number } | undefined {
-    if (!this.recorder) return undefined;
-    if (this.config.record === undefined && !this.isRecorded) return undefined;
-    if (this.config.record === undefined) return { connection: this.connection, time: stream };
-    return this.recorded && { connection: this.recorded.connection, time: steady - this.recorded.first };
+    if (this.recording?.roomChanged()) this.restart();
   }
 
   /**
@@ -276,54 +209,30 @@ export class Camera {
    * @param why an anomaly that goes on ends
    */
   ready(settings: ScoreSettings, known: Known, why?: string): void {
-    this.giveUpScores();
     // The engine has none of the frames before.
     this.number += GAP;
     this.decisions.gap(this.number);
     this.decisions.ready(settings, known, why);
-    this.isReady = true;
-    this.proceed();
+    this.unscored.ready();
   }
 
   /** The engine is gone: no scores come. */
   blind(): void {
-    this.isReady = false;
-    this.giveUpScores();
+    this.unscored.blind();
     this.decisions.blind();
     // The next engine does not have the frames before.
     this.number += GAP;
     this.decisions.gap(this.number);
   }
 
-  /** A file that is played fast waits until the engine has room. */
-  private async room(first: number, signal: AbortSignal): Promise<void> {
-    const unscored = () => [...this.arrivals.keys()].filter((number) => number >= first).length;
-    while (!signal.aborted && (!this.isReady || unscored() >= MOST_UNSCORED)) {
-      await new Promise<void>((resolve) => {
-        this.proceed = resolve;
-      });
-    }
-  }
-
   /** Takes in a frame's score. */
   score(score: EngineScore): void {
-    const arrival = this.arrivals.get(score.number);
-    for (const number of this.arrivals.keys()) {
-      if (number > score.number) break;
-      if (number < score.number) this.counts.dropped++;
-      this.arrivals.delete(number);
-    }
-    if (arrival !== undefined) this.latency = this.clock.steady() - arrival;
-    this.counts.scored++;
-    this.scored = this.clock.steady();
-    this.proceed();
+    this.unscored.score(score.number);
+    this.counted.scored++;
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
-    const { event, level } = outcome;
-    if (event !== undefined && !(this.peak?.event === event && this.peak.level >= level)) {
-      this.peak = { event, level, picture: this.picture };
-    }
+    this.events.seen(outcome, this.picture);
     this.host.show?.(outcome);
   }
 
@@ -345,13 +254,10 @@ export class Camera {
 
   /** Reads until it ends, or is to be read again. @throws Error that says why it was lost */
   private async read({ source, times, kind }: Reading, signal: AbortSignal): Promise<undefined> {
-    const { config, host, recorder, clock } = this;
-    const isRecorded = recorder !== undefined && config.record === undefined && host.canRecord();
-    this.isRecorded = isRecorded;
-    if (config.record === undefined && !isRecorded) recorder?.rest();
-    const connected = isRecorded ? recorder.connect() : undefined;
-    this.connection = connected?.connection ?? this.connection + 1;
+    const { config, host, recording, clock, play } = this;
+    const recorded = recording?.connect();
     this.number += GAP;
+    this.unscored.connected(this.number);
     this.decisions.connected(this.number);
     const stop = new AbortController();
     let isRestart = false;
@@ -361,32 +267,29 @@ export class Camera {
     };
     const began = clock.steady();
     let hasFrame = false;
-    const [first, all] = [this.number, AbortSignal.any([signal, stop.signal])];
-    const onAbort = () => this.proceed();
-    all.addEventListener("abort", onAbort, { once: true });
+    const all = AbortSignal.any([signal, stop.signal]);
     const listener = {
       onFrame: async (frame: CapturedFrame) => {
         if (!hasFrame) this.hardware.works();
         hasFrame = true;
         if (clock.steady() - began > GOOD || kind !== "stream") this.backoff.reset();
-        if (kind !== "stream") return this.takePatiently(frame, times, signal);
-        if (this.play.fast) await this.room(first, all);
-        if (this.frozen.push(frame.data, clock.steady()))
+        if (kind === "stream" && this.frozen.push(frame.data, clock.steady()))
           stop.abort(new InputError(`the picture does not change for ${FROZEN} s`));
+        else if (kind !== "stream" || play.fast) await this.takePatiently(frame, times, all);
         else this.take(frame, times);
       },
       onPicture: (jpeg: Uint8Array) => {
         this.picture = jpeg;
       },
-      onSegment: (segment: Segment) => recorder?.add(segment),
+      onSegment: (segment: Segment) => recording?.recorder.add(segment),
     };
     const options = {
-      ...{ source, fps: config.fps, ...host.size, privacy: config.privacy, fast: this.play.fast },
-      ...(isRecorded && { segments: recorder.folder }),
+      ...{ source, fps: config.fps, ...host.size, privacy: config.privacy, fast: play.fast },
+      ...(recorded && { segments: recorded.segments }),
       hardwareDecoding: this.hardware.setting,
     };
     try {
-      await capture(options, connected?.prefix ?? "", listener, all);
+      await capture(options, recorded?.prefix ?? "", listener, all);
       this.isEnded = kind === "stream";
     } catch (error) {
       if (isRestart) return undefined;
@@ -394,10 +297,8 @@ export class Camera {
       if (kind !== "recording" || signal.aborted) throw error;
       host.warn(reasonOf(error));
     } finally {
-      // With a listener the signal would be kept as long as the process runs.
-      all.removeEventListener("abort", onAbort);
       this.normal?.interrupt();
-      if (isRecorded) await recorder.disconnect();
+      await recording?.disconnect();
     }
     if (kind !== "stream") await this.endPart(signal);
     return undefined;
@@ -410,24 +311,16 @@ export class Camera {
     if (!signal.aborted) this.decisions.connected(this.number + GAP, "the recording has ended");
   }
 
-  /** Takes a frame of a folder, which waits until those before have been scored. */
+  /** Takes a frame of a folder, or of a file that is played fast, once the engine has room. */
   private async takePatiently(frame: CapturedFrame, times: Times, signal: AbortSignal): Promise<void> {
-    const { arrivals, clock, host } = this;
-    const until = clock.steady() + PATIENCE;
-    while (arrivals.size >= MOST_AHEAD && clock.steady() < until && !signal.aborted) await pause(0.01, signal);
-    if (arrivals.size >= MOST_AHEAD) this.giveUpScores();
+    await this.unscored.room(signal);
+    if (signal.aborted) return;
     if (times.isGap?.(frame.index)) {
       this.number += GAP;
       this.decisions.gap(this.number);
     }
     const number = this.note(frame, times);
-    while (!signal.aborted && !host.send({ number, data: frame.data })) await pause(0.05, signal);
-  }
-
-  /** Scores of the frames that were sent do not come any more. */
-  private giveUpScores(): void {
-    this.counts.dropped += this.arrivals.size;
-    this.arrivals.clear();
+    while (!signal.aborted && !this.host.send({ number, data: frame.data })) await pause(SEND_AGAIN, signal);
   }
 
   private take(frame: CapturedFrame, times: Times): void {
@@ -436,8 +329,7 @@ export class Camera {
     this.isSent = this.host.send({ number, data: frame.data });
     if (this.isSent) return;
     // A frame that is missing would leave its neighbours with wrong ones.
-    this.arrivals.delete(number);
-    this.counts.dropped++;
+    this.unscored.refused(number);
     if (wasSent) this.number += GAP;
     this.decisions.gap(this.number);
   }
@@ -450,78 +342,12 @@ export class Camera {
     this.problem = undefined;
     this.seen = clock.steady();
     this.lastFrame = clock.wall();
-    this.counts.frames++;
+    this.counted.frames++;
     const number = this.number++;
     this.decisions.frame(data, host.size, number, time);
-    const isKnown = this.seen - this.scored < SCORED;
-    this.normal?.frame(this.recordedAt(time), isKnown && this.decisions.isQuiet && host.canRecord());
-    this.arrivals.set(number, this.seen);
+    const isKnown = this.seen - this.unscored.scored < SCORED;
+    this.normal?.frame(this.recording?.at(time), isKnown && this.decisions.isQuiet && host.canRecord());
+    this.unscored.add(number, this.seen);
     return number;
-  }
-
-  private emit(change: "new" | "update" | "end", event: CameraEvent, time: FrameTime): void {
-    const at = this.recordedAt(time);
-    if (event.kind === "anomaly" && change === "new" && at) {
-      this.begins.set(event.id, at);
-      this.recorder?.hold(event.id, at.connection, at.time);
-    }
-    const picture = this.peak?.event === event.id ? this.peak.picture : change === "end" ? undefined : this.picture;
-    this.keeping = this.keeping.then(async () => {
-      const shown = event.kind === "offline" ? event : await this.withSnapshot(change, event, picture);
-      await this.keep(change, shown);
-      if (change === "end") this.makeClip(shown, at);
-    });
-  }
-
-  private async keep(change: ChangeKind, event: CameraEvent): Promise<void> {
-    const time = new Date(this.clock.wall()).toISOString();
-    await this.host.keep({ change, time, event }).catch((error: unknown) => this.host.warn(reasonOf(error)));
-  }
-
-  /** Writes the picture of an event's begin or peak. */
-  private async withSnapshot(
-    change: ChangeKind,
-    event: CameraEvent,
-    picture: Uint8Array | undefined,
-  ): Promise<CameraEvent> {
-    const snapshot = `${clipBase(event)}.jpg`;
-    // On a full disk what is left is for events.
-    if (picture && this.host.canRecord()) {
-      try {
-        await makeFolder(dirname(join(this.host.data, snapshot)));
-        await writeFileAtomic(join(this.host.data, snapshot), picture);
-        this.snapshots.add(event.id);
-      } catch (error) {
-        this.host.warn(`no snapshot: ${reasonOf(error)}`);
-      }
-    }
-    const shown = this.snapshots.has(event.id) ? { ...event, snapshot } : event;
-    if (change === "end") this.snapshots.delete(event.id);
-    return shown;
-  }
-
-  /** @param end on the recording's clock; absent: nothing is recorded any more */
-  private makeClip(event: CameraEvent, end: { connection: number; time: number } | undefined): void {
-    const { recorder, config, host } = this;
-    const begin = this.begins.get(event.id);
-    this.begins.delete(event.id);
-    if (!begin || !recorder || !config.clip) return;
-    const { before, after } = config.clip;
-    const clip = `${clipBase(event)}.mp4`;
-    // A recording that began again has lost the rest.
-    const to = end?.connection === begin.connection ? end.time + after : Number.POSITIVE_INFINITY;
-    const stretch = { connection: begin.connection, from: begin.time - before, to };
-    const making = (async () => {
-      try {
-        await makeFolder(dirname(join(host.data, clip)));
-        if (await recorder.clip(event.id, stretch, join(host.data, clip))) await this.keep("clip", { ...event, clip });
-        else host.warn(`no clip of ${event.id}: nothing was recorded`);
-      } catch (error) {
-        recorder.release(event.id);
-        host.warn(`no clip of ${event.id}: ${reasonOf(error)}`);
-      }
-    })();
-    this.clips.add(making);
-    void making.finally(() => this.clips.delete(making));
   }
 }

@@ -2,10 +2,12 @@
 import { readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { comparable, type ScoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraMode } from "../../watch/scene_change.js";
+import type { CameraConfig } from "../config/config.js";
 import type { NormalState, SeenNormal } from "./learner.js";
 import { type References, viewSize } from "./view.js";
 
@@ -56,6 +58,14 @@ const file = z.object({
   // Absent in files of earlier versions.
   references: z.object({ day: picture.optional(), infrared: picture.optional() }).default({}),
 });
+
+/** What levels hold for that were learnt with a model and its settings. @param model its hash */
+export function scoredBy({ model, settings }: { model: string; settings: ScoreSettings }): ScoredBy {
+  return { model, settings: comparable(settings) };
+}
+
+/** The folder of what is kept of a camera. */
+export const folderOf = (data: string, { id }: Pick<CameraConfig, "id">): string => join(data, "cameras", id);
 
 const pathOf = (folder: string) => join(folder, "calibration.json");
 /** What is known of the scores of a model that is not in use. */

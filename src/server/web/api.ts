@@ -47,6 +47,8 @@ export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow"
   latency: number | null;
   /** Whether somebody has switched its alerts off. */
   paused: boolean;
+  /** Its model: how the hash of the weights begins, 8 hexadecimal digits; whether it was learnt. */
+  model: { hash: string; learnt: boolean };
   /** What was learnt of normal video in this mode. */
   learnt: { threshold: number; seconds: number; normal: number; alarmsPerDay: number; mapHigh: number } | null;
 }

@@ -43,12 +43,14 @@ function cameraState(camera: SeenCamera, watch: SeenWatch, levels: Levels): Came
   const { id, name, shadow, zones, ignore, privacy } = config;
   const { learning, threshold, mode, isPaused } = decisions;
   const learnt = watch.learnt(id);
+  const { hash, isLearnt } = watch.modelOf(id);
   return {
     ...{ id, name, shadow, zones, ignore, privacy, status, problem: problem ?? null },
     ...{ picture: picture !== undefined, counts: { ...counts } },
     ...{ fps: levels.fpsOf(id), wantedFps: config.fps, learning, threshold: known(threshold), mode },
     level: status === "online" ? known(outcome?.level) : null,
     ...{ lastFrame: known(lastFrame), latency: known(latency), paused: isPaused },
+    model: { hash: hash.slice(0, 8), learnt: isLearnt },
     learnt: learnt ? learntState(learnt) : null,
   };
 }

@@ -5,6 +5,7 @@ import type { Decisions, Outcome } from "../camera/decisions.js";
 import type { NormalState } from "../camera/learner.js";
 import type { CameraConfig, WatchConfig } from "../config/config.js";
 import type { EngineFacts } from "../engine/messages.js";
+import type { CameraModel } from "../engines.js";
 import type { EventLog } from "../event_log.js";
 import type { DeliveryResult } from "../outbox.js";
 import type { EventChange } from "../records.js";
@@ -26,6 +27,8 @@ export interface SeenWatch extends Pick<Supervisor, "isReady" | "queues" | "clip
   readonly config: Pick<WatchConfig, "data" | "keep" | "reserve">;
   /** What was learnt of a camera in the mode that it shows now. */
   learnt(camera: string): NormalState | undefined;
+  /** The model of a camera. @param camera its id */
+  modelOf(camera: string): Pick<CameraModel, "hash" | "isLearnt">;
 }
 
 /** Somebody who wants to hear what happens. */

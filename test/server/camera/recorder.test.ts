@@ -171,6 +171,9 @@ test("the recording of an event that gets no clip is not kept", async () => {
   for (const [i, path] of paths.entries()) recorder.add({ path, start: 2 * i, end: 2 * (i + 1) });
   await expect.poll(() => existsSync(paths[0])).toBe(false);
   expect(existsSync(paths[2])).toBe(true);
+  const marker = at("released", "e1.event");
+  await expect.poll(() => existsSync(marker)).toBe(true);
   recorder.release("e1");
   await expect.poll(() => existsSync(paths[2])).toBe(false);
+  await expect.poll(() => existsSync(marker)).toBe(false);
 });

@@ -309,6 +309,7 @@ describe("state and events", () => {
         minutes: [0.1],
       },
     });
+    watch.models.set("front", { hash: "fedcba9876543210", isLearnt: true });
     watch.outcome(front, { level: 0.4 });
     watch.facts.set("engine", facts);
     watch.isReady = true;
@@ -343,12 +344,14 @@ describe("state and events", () => {
       },
       ...{ fps: expect.any(Number), wantedFps: 10, learning: 1, threshold: 0.5, mode: "infrared", level: 0.4 },
       ...{ lastFrame: 1_780_000_000_000, latency: 0.25, paused: false },
+      model: { hash: "fedcba98", learnt: true },
       learnt: { threshold: 0.5, seconds: 3600, normal: 0.1, alarmsPerDay: 2, mapHigh: 0.7 },
     });
     expect(state.cameras[1]).toMatchObject({
       status: "connecting",
       threshold: null,
       level: null,
+      model: { hash: "0123abcd", learnt: false },
       learnt: null,
       fps: 0,
     });

@@ -18,6 +18,8 @@ export class FakeWatch implements SeenWatch {
   readonly cameras: FakeCamera[];
   readonly facts = new Map<unknown, EngineFacts>();
   readonly learntOf = new Map<string, NormalState>();
+  /** Models of cameras that do not use the usual one. */
+  readonly models = new Map<string, ReturnType<SeenWatch["modelOf"]>>();
   readonly config: SeenWatch["config"];
   readonly log: SeenWatch["log"];
   events: CameraEvent[] = [];
@@ -53,6 +55,10 @@ export class FakeWatch implements SeenWatch {
 
   learnt(camera: string): NormalState | undefined {
     return this.learntOf.get(camera);
+  }
+
+  modelOf(camera: string): ReturnType<SeenWatch["modelOf"]> {
+    return this.models.get(camera) ?? { hash: "0123abcd4567ef89", isLearnt: false };
   }
 
   async markNormal(id: string, isNormal = true): Promise<void> {

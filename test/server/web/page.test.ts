@@ -41,6 +41,7 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     yard.config = { ...yard.config, name: `Yard ${hostile}` };
     Object.assign(yard, { status: "online", picture: await street(0.8) });
     yard.decisions = { learning: 0.4, threshold: undefined, mode: "infrared", isPaused: false };
+    watch.models.set("garage", { hash: "fedcba9876543210", isLearnt: true });
     Object.assign(garage, { status: "offline", problem: "the camera does not answer" });
   });
 
@@ -109,7 +110,10 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     await until(`/0\\.4 of 0\\.35/.test(document.querySelector("[data-camera=front] .figures").textContent)`);
     await click(".switch input");
     expect(await browser.evaluate(`getComputedStyle(document.querySelector(".heat")).display`)).toBe("none");
-    expect(await textOf("#health")).toMatch(/NVIDIA H200 \(driver 550\), f16, 640×320/);
+    const health = await textOf("#health");
+    expect(health).toMatch(/NVIDIA H200 \(driver 550\), f16, 640×320/);
+    expect(health).toMatch(/Front door.*\s0123abcd\n/);
+    expect(health).toMatch(/garage.*\sfedcba98 \(learnt\)/);
     expect(await browser.evaluate("typeof hacked")).toBe("undefined");
     expect([strangers(page), errors()]).toEqual([[], []]);
   });

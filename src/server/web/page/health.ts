@@ -55,12 +55,13 @@ function queueText({ sink, length, problem }: WatchState["queues"][number]): str
 }
 
 function cameraTable(cameras: readonly CameraState[]): HTMLElement {
-  const head = ["Camera", "Frames", "Dropped", "Delay", "Lost"];
-  const cells = ({ counts, latency }: CameraState) => [
+  const head = ["Camera", "Frames", "Dropped", "Delay", "Lost", "Model"];
+  const cells = ({ counts, latency, model }: CameraState) => [
     String(counts.frames),
     counts.frames === 0 ? "0" : `${counts.dropped} (${((100 * counts.dropped) / counts.frames).toFixed(1)}\u00a0%)`,
     latency === null ? "\u2013" : `${latency.toFixed(2)} s`,
     String(counts.reconnects),
+    model.learnt ? `${model.hash} (learnt)` : model.hash,
   ];
   return h(
     "table",
