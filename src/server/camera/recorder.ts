@@ -117,7 +117,7 @@ export class Recorder {
     this.mark(() => writeFile(this.marker(event), name));
   }
 
-  /** Writes and removes markers in turn. Without one, only a process that is killed loses the clip. */
+  /** Writes and removes markers in turn. Without one, a process that is killed loses the clip. */
   private mark(work: () => Promise<void>): void {
     this.marking = this.marking.then(work).catch(() => {});
   }

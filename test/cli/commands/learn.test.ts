@@ -86,7 +86,7 @@ test("a run that Ctrl-C stopped is continued, and a model that is not rated high
     await learn("same", "-q", "--lr", "1"),
     "what was interrupted has other --epochs, --epoch-samples or --lr; --restart begins anew",
   );
-  // A step changes what BatchNorm has seen, so the rating may rise a little: no other model can win.
+  // A step changes what BatchNorm has seen, so the rating may rise a little: none can win now.
   change(latest, ({ best }) => Object.assign(best, { figure: 1 }));
   const ran = await learn("same", ...short);
   expect(ran.stderr).toMatch(/continues what was interrupted/);
