@@ -7,6 +7,7 @@ import { InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
 import type { Weights } from "../model/network.js";
 import { FirstUse } from "../tuner/first_use.js";
+import { areLongEnough } from "../watch/calibration.js";
 import { checkTrainingConfig, type TestConfig, type TrainingConfig } from "./config.js";
 import { type FrameArchive, MemoryArchive } from "./frame_archive.js";
 import { ParameterLayout } from "./parameters.js";
@@ -142,7 +143,8 @@ export async function train(
 }
 
 /**
- * The validation set; undefined, with a notice, if the videos allow none. Then all are learnt from.
+ * The validation set; undefined, with a notice, if the videos allow none. Then clips that are too
+ * short for a threshold are learnt from, too.
  */
 async function makeValidation(
   set: TrainingSet,
@@ -158,11 +160,19 @@ async function makeValidation(
     });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    const back = set.kept.length > 0 ? "; the clips that were kept apart are trained on, too" : "";
-    set.giveBack();
-    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}${back}`);
+    const [kept, isUseful] = [set.kept.length > 0, givesThreshold(set)];
+    if (!isUseful) set.giveBack();
+    const use = isUseful ? "only give a threshold" : "are trained on, too";
+    const clips = kept ? `; the clips that were kept apart ${use}` : "";
+    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}${clips}`);
     return undefined;
   }
+}
+
+/** Whether the clips that are kept apart are long enough for a threshold, and have a clock. */
+function givesThreshold({ kept }: TrainingSet): boolean {
+  const seconds = kept.map(({ fps, numbers }) => (fps === undefined ? Number.NaN : (numbers.length - 1) / fps));
+  return kept.length > 0 && !seconds.some(Number.isNaN) && areLongEnough(seconds);
 }
 
 class Trainer {

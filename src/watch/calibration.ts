@@ -128,9 +128,14 @@ export function alarmsAt({ blocks }: NormalLevels, threshold: number): number {
  * @throws InputError if they cannot fill a minute
  */
 export function checkLengths(seconds: readonly number[]): void {
+  if (!areLongEnough(seconds)) throw tooShort(seconds.reduce((sum, length) => sum + length, 0));
+}
+
+/** Whether normal videos can fill a minute. @param seconds as for {@link checkLengths} */
+export function areLongEnough(seconds: readonly number[]): boolean {
   // A video begins a block at its first frame, and at every multiple of a block's length.
   const most = seconds.reduce((sum, length) => sum + Math.floor(length / blockSeconds + 1e-9) + 1, 0);
-  if (most < leastBlocks) throw tooShort(seconds.reduce((sum, length) => sum + length, 0));
+  return most >= leastBlocks;
 }
 
 function tooShort(seconds: number): InputError {
