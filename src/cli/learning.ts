@@ -32,11 +32,12 @@ import { freeBytes } from "../server/storage.js";
 import type { TrainingConfig } from "../train/config.js";
 import { smallTraining, trainingPresets } from "../train/presets.js";
 import type { BestModel } from "../train/progress.js";
+import { checkpointOf } from "./config_paths.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 import { latestName, type Measured, measuredBefore, ratingWords } from "./outputs/train_run.js";
 import { Progress } from "./terminal/progress.js";
 import { exists, openRun, type Plan, runTraining } from "./training.js";
-import { checkpointOf, readWatchConfig } from "./watching.js";
+import { readWatchConfig } from "./watching.js";
 
 /** The options of `learn`. */
 export interface LearnCommandOptions extends DeviceOptions {

@@ -14,6 +14,7 @@ import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { checkLengths } from "../../watch/calibration.js";
 import type { CameraCalibrateOptions } from "../calibrating.js";
+import { refuseRepeated } from "../config_paths.js";
 import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
@@ -160,6 +161,7 @@ async function calibrate(
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
+  await refuseRepeated(videos);
   const { report } = options;
   const sources: FrameSource[] = [];
   let file: AtomicFile | undefined;
