@@ -74,6 +74,7 @@ test("it prints the schema of configurations for editors", async () => {
 test("it needs something to watch, and refuses what is not there", async () => {
   expectRefusal(await sdmae("watch"), /name what to watch/);
   expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);
+  expectRefusal(await sdmae("watch", "a.mp4", "--threshold", "-1"), /Give a number above 0/);
   expectRefusal(await sdmae("watch", at("none.mp4")), /none\.mp4 cannot be read: no such file/);
   expectRefusal(await sdmae("watch", "ftp://me:s3cret@host/x"), /ftp:\/\/… cannot be read/);
   expectRefusal(await sdmae("watch", "/dev/null"), /\/dev\/null is no video file, folder or address/);
