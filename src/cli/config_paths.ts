@@ -97,7 +97,7 @@ export async function checkPath(source: string): Promise<void> {
   );
 }
 
-/** A program with a slash is a path, another one is in PATH. @throws InputError if it is not there */
+/** A program with a slash is a path, others are in PATH. @throws InputError if it is not there */
 async function checkProgram(program: string): Promise<void> {
   if (program.includes("/")) {
     const reason = await reasonAgainst(program);
