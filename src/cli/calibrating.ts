@@ -13,12 +13,13 @@ import { calibrateRecorded } from "../server/calibrate/recorded.js";
 import type { CameraConfig, WatchConfig } from "../server/config/config.js";
 import { scrubber } from "../server/config/secrets.js";
 import { LogInUseError } from "../server/log_lock.js";
+import { checkPath, checkpointOf, refuseRepeated } from "./config_paths.js";
 import { lengthOf } from "./normal_video.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 import { usualHours } from "./options/watch.js";
 import { type CalibratedCamera, modeNames, modesOf, showCalibration } from "./outputs/camera_calibration.js";
 import { Progress } from "./terminal/progress.js";
-import { checkPath, checkpointOf, readWatchConfig } from "./watching.js";
+import { readWatchConfig } from "./watching.js";
 
 /** The options of `calibrate` that a camera has. */
 export interface CameraCalibrateOptions extends DeviceOptions {
@@ -94,6 +95,7 @@ function cameraOf({ cameras }: WatchConfig, id: string, file: string): CameraCon
 
 /** Seconds of all videos; undefined if it is not known. @throws InputError if one cannot be read */
 async function secondsOf(videos: readonly string[]): Promise<number | undefined> {
+  await refuseRepeated(videos);
   let sum: number | undefined = 0;
   for (const video of videos) {
     if (isAddress(video)) throw new InputError("a recorded video is a file, not an address");

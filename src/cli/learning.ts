@@ -1,4 +1,4 @@
-// Trains a model on a camera's own normal video, and gives it to the camera if it is no worse.
+// Trains a model on a camera's own normal video, and gives it to the camera if it is rated higher.
 import { copyFile, link, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -26,17 +26,19 @@ import {
 import type { CameraConfig } from "../server/config/config.js";
 import { usualCamera } from "../server/config/defaults.js";
 import { idPattern } from "../server/config/values.js";
+import { camerasIn } from "../server/event_query.js";
 import { takeLock } from "../server/log_lock.js";
 import { sizeOf } from "../server/models.js";
 import { freeBytes } from "../server/storage.js";
 import type { TrainingConfig } from "../train/config.js";
 import { smallTraining, trainingPresets } from "../train/presets.js";
 import type { BestModel } from "../train/progress.js";
+import { checkpointOf } from "./config_paths.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 import { latestName, type Measured, measuredBefore, ratingWords } from "./outputs/train_run.js";
 import { Progress } from "./terminal/progress.js";
 import { exists, openRun, type Plan, runTraining } from "./training.js";
-import { checkpointOf, readWatchConfig } from "./watching.js";
+import { readWatchConfig } from "./watching.js";
 
 /** The options of `learn`. */
 export interface LearnCommandOptions extends DeviceOptions {
@@ -112,6 +114,11 @@ async function pupilOf(id: string, { config: file, data, checkpoint }: LearnComm
   const folder = data ?? "sdmae-data";
   const known = (await readdir(join(folder, "cameras")).catch(() => [])).filter((name) => idPattern.test(name)).sort();
   if (!known.includes(id)) {
+    if ((await camerasIn(folder)).includes(id)) {
+      throw new InputError(
+        `${oneLine(folder)} has events of ${id}, but nothing of it was learnt or kept yet: let \`watch\` run for longer`,
+      );
+    }
     const others =
       known.length === 0 ? "it has none; name a configuration with --config" : `it has ${known.join(", ")}`;
     throw new InputError(`${oneLine(folder)} has no camera ${oneLine(id)}: ${others}`);

@@ -1,24 +1,21 @@
 // Watches cameras until it is stopped: the configuration, the processes, and what the terminal
 // shows.
-import { stat } from "node:fs/promises";
 import { counted } from "../counted.js";
 import { InputError } from "../errors.js";
-import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
-import { packageFile } from "../node/files/package_files.js";
-import { isAddress, refuseScheme } from "../node/media/address.js";
 import { configOf, readConfig, type WatchConfig, type WebConfig } from "../server/config/config.js";
 import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
 import type { EngineOptions } from "../server/engine/engine.js";
 import { Ending, type EventChange, type Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
-import { enabledCameras, Supervisor, type SupervisorListener } from "../server/supervisor.js";
+import { Supervisor, type SupervisorListener } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
 import { ConfigFile } from "./config_file.js";
+import { checkPaths, checkpointOf, checkSources } from "./config_paths.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
 
 /** The options of `watch`. */
@@ -92,20 +89,6 @@ async function watchFile(path: string, options: WatchCommandOptions, signal: Abo
   }
 }
 
-/** Reads what a configuration names. @throws InputError if something of it cannot be used */
-async function checkPaths(config: WatchConfig, { checkpoint }: WatchCommandOptions): Promise<void> {
-  await readCheckpoint([checkpointOf(config, checkpoint)]);
-  for (const { source, record, checkpoint: own } of enabledCameras(config)) {
-    if (own !== undefined) await readCheckpoint([own]);
-    await checkPath(source);
-    if (record !== undefined) await checkPath(record);
-  }
-}
-
-/** The model's file: as the command line says, else the configuration, else the bundled one. */
-export const checkpointOf = (config: Pick<WatchConfig, "checkpoint">, given: string | undefined): string =>
-  given ?? config.checkpoint ?? packageFile("models", "scene.safetensors");
-
 /** What {@link watchWith} takes from the command line. */
 export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | "loop" | "quiet" | "engine">;
 
@@ -170,6 +153,7 @@ export async function watchWith(
     };
     signal.addEventListener("abort", onAbort, { once: true });
     await supervisor.run(sinks, signal);
+    if (!signal.aborted) say("all files are over (--loop plays them again and again)");
   } finally {
     paused.clear();
     for (const { config: camera, decisions } of supervisor.cameras) if (decisions.isPaused) paused.add(camera.id);
@@ -208,7 +192,7 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   const { config: file, data, threshold, port } = options;
   if (file !== undefined && sources.length > 0) throw new InputError("name sources, or --config: not both");
   if (file === undefined && sources.length === 0) throw new InputError("name what to watch: sources, or --config FILE");
-  for (const source of sources) await checkPath(source);
+  await checkSources(sources);
   const read = file === undefined ? configOf(sources) : await readWatchConfig(file);
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
@@ -221,19 +205,6 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
 /** Reads a configuration file. @throws InputErrors with all its problems */
 export function readWatchConfig(file: string): Promise<WatchConfig> {
   return readConfig(file, (text) => void parseSchedule(text));
-}
-
-/** A path that is named must be there; a camera may come back. @throws InputError if it is not */
-export async function checkPath(source: string): Promise<void> {
-  if (isAddress(source) || source.startsWith("device:")) return;
-  refuseScheme(source);
-  const info = await stat(source).catch((error: unknown) => {
-    throw new InputError(`${oneLine(source)} cannot be read: ${reasonOf(error)}`);
-  });
-  if (info.isFile() || info.isDirectory()) return;
-  throw new InputError(
-    `${oneLine(source)} is no video file, folder or address; a camera is named as device:/dev/video0`,
-  );
 }
 
 /** A change of an event in a line. Secrets are looked for in texts, not in times and ids. */

@@ -147,14 +147,17 @@ class Connection {
     } finally {
       clearTimeout(watchdog);
       signal.removeEventListener("abort", onAbort);
-      await this.end();
+      await this.end(index);
     }
     if (index === 0) throw new InputError(`${name} has no picture that can be decoded`);
     if (!ends) throw new InputError(`${name}: the stream ended`);
   }
 
-  /** Waits until ffmpeg is gone. @throws what stopped it, or why it failed */
-  private async end(): Promise<void> {
+  /**
+   * Waits until ffmpeg is gone. @throws what stopped it, or why it failed
+   * @param frames how many came
+   */
+  private async end(frames: number): Promise<void> {
     const { process } = this;
     const { name } = this.input;
     // Frames have ended, but a camera's other pipes may hang.
@@ -165,7 +168,13 @@ class Connection {
     await this.feed.close?.();
     const failure = (await this.feeding) ?? this.feed.failure?.();
     if (failure instanceof Error) throw failure;
-    if (end.code !== 0) throw new InputError(`${name}: ${ffmpegReason(process.log, end, this.feed.hidden)}`);
+    if (end.code === 0) return;
+    const reason = ffmpegReason(process.log, end, this.feed.hidden);
+    // Its own words name neither the address nor what is wrong with it.
+    if (frames === 0 && reason === "Invalid data found when processing input") {
+      throw new InputError(`${name} is no video that ffmpeg knows`);
+    }
+    throw new InputError(`${name}: ${reason}`);
   }
 }
 

@@ -1,8 +1,10 @@
 // Which events a log has, newest first; also while another process has it open.
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { InputError } from "../errors.js";
 import { oneLine } from "../node/files/messages.js";
+import { idPattern } from "./config/values.js";
 import {
   changesIn,
   daysOf,
@@ -41,6 +43,19 @@ export function readEvents(
   onDamaged: (day: string, at: number) => void = () => {},
 ): Promise<CameraEvent[]> {
   return mergeEvents(folder, filter, (day) => changesIn(folder, day, 0, undefined, (at) => onDamaged(day, at)));
+}
+
+/**
+ * Ids of the cameras that a data folder knows, in order: by what is kept of them, or by events.
+ * @throws InputError if a file of events cannot be read
+ */
+export async function camerasIn(data: string): Promise<string[]> {
+  const ids = (await readEvents(join(data, "events"))).map(({ camera }) => camera);
+  for (const part of ["cameras", "clips"]) {
+    const entries = await readdir(join(data, part), { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) if (entry.isDirectory() && idPattern.test(entry.name)) ids.push(entry.name);
+  }
+  return [...new Set(ids)].sort();
 }
 
 /** Whether an event is of the camera and kind that are asked for. */

@@ -1,21 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { EventChange } from "../../src/server/records.js";
 import { withBundle } from "../support/child.js";
 import { writeWatched } from "../support/fake_engine.js";
 import { scratch } from "../support/folders.js";
 
 const at = scratch();
+beforeAll(() => writeWatched(at));
 const until = (check: () => unknown) => vi.waitFor(check, { timeout: 200_000, interval: 20 });
 
 /** Runs `watch --config` with an engine that computes nothing. */
-const program = () => `
+const program = (loop = true) => `
   import { watch } from "./src/cli/watching.js";
   const stop = new AbortController();
   process.on("SIGTERM", () => stop.abort());
   const engine = { program: ${JSON.stringify(at("engine.mjs"))} };
-  await watch([], { config: ${JSON.stringify(at("w.yaml"))}, loop: true, engine }, stop.signal);
+  await watch([], { config: ${JSON.stringify(at("w.yaml"))}, loop: ${loop}, engine }, stop.signal);
 `;
 
 /** A configuration of cameras that show a video, with more lines at the end. */
@@ -52,8 +53,16 @@ function changesIn(folder: string): EventChange[] {
   return lines.map((line) => JSON.parse(line) as EventChange);
 }
 
+test("it ends when all files are over, and says so", async () => {
+  edit(["once"], "data: over");
+  await withBundle(program(false), async (file) => {
+    const { child, said } = watching(file);
+    expect(await ended(child)).toBe(0);
+    expect(said.error).toMatch(/^all files are over \(--loop plays them again and again\)$/m);
+  });
+}, 300_000);
+
 test("a configuration is edited while it is in use: wrong edits change nothing, good ones begin in order", async () => {
-  await writeWatched(at);
   edit(["one"]);
   await withBundle(program(), async (file) => {
     const { child, said } = watching(file);

@@ -193,6 +193,14 @@ test("a camera that falls silent is given up", async () => {
   expect(String(failure)).toMatch(/silent\.ts: no picture came for 0\.5 s$/);
 });
 
+test("an address that is no video is named", async () => {
+  const server = createServer((_, response) => response.end("<!DOCTYPE html>\n<title>no video</title>\n"));
+  servers.push(server);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const source = `http://localhost:${(server.address() as AddressInfo).port}/page`;
+  expect(String((await captured({ source })).failure)).toMatch(/\/page is no video that ffmpeg knows$/);
+});
+
 test("it ends when asked to, and says what is no video", async () => {
   const stop = new AbortController();
   setTimeout(() => stop.abort(new Error("enough")), 300);

@@ -14,6 +14,7 @@ import { calibrationPage } from "../../report/calibration/page_file.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import { checkLengths } from "../../watch/calibration.js";
 import type { CameraCalibrateOptions } from "../calibrating.js";
+import { refuseRepeated } from "../config_paths.js";
 import { Calibration, lengthOf, usualAlarmsPerDay } from "../normal_video.js";
 import { adapterOption, type DeviceOptions, deviceOf, robustOption, tuneOption } from "../options/device.js";
 import { withLogin } from "../options/input.js";
@@ -78,14 +79,14 @@ export function calibrateCommand(): Command {
     )
     .option("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
     .option("--config <file>", "calibrate a camera of this configuration of `watch`")
-    .option("--data <dir>", "a camera's: the data folder (default: the configuration's)")
+    .option("--data <dir>", "the data folder (default: the configuration's)")
     .addOption(
-      new Option("--hours <n>", `a camera's: hours of video that are watched live (default: ${usualHours})`).argParser(
+      new Option("--hours <n>", `hours of video that are watched live (default: ${usualHours})`).argParser(
         numberIn(0.001, 24),
       ),
     )
-    .option("--fresh", "a camera's: forget what was learnt before, rather than add to it")
-    .option("--loop", "a camera's: if it is a file, play it again and again")
+    .option("--fresh", "forget what was learnt before, rather than add to it")
+    .option("--loop", "if the camera is a file, play it again and again")
     .option("--student <file>", "checkpoint-best-student.pth of the authors' code, to merge into the model")
     .option("-o, --out <file>", "the file to write (default: CHECKPOINT.calibration.json)")
     .option("--report <dir>", "write a page into this folder: histogram, threshold, false alarms; one HTML file")
@@ -96,14 +97,16 @@ export function calibrateCommand(): Command {
     )
     .addOption(fpsOption());
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
-  return command
+  command
     .addOption(new Option("--seed <n>", "seed of the random masks").default(0).argParser(wholeNumber(0)))
     .addOption(headsOption())
     .addOption(batchOption())
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
-    .option("-q, --quiet", "no progress")
+    .option("-q, --quiet", "no progress");
+  for (const option of command.options) option.helpGroup(groupOf(option.attributeName()));
+  return command
     .addHelpText(
       "after",
       examples(
@@ -127,6 +130,12 @@ export function calibrateCommand(): Command {
         return calibrate(names, { ...options, checkpoint }, givenOn(command), signal);
       }),
     );
+}
+
+/** The heading in --help above an option. */
+function groupOf(name: string): string {
+  if (onlyCamera.includes(name)) return "Options with --config (a camera):";
+  return withCamera.includes(name) ? "Options:" : "Options without --config:";
 }
 
 /** @throws InputError for an option that would have no effect */
@@ -160,6 +169,7 @@ async function calibrate(
   const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
   const out = options.out ?? calibrationPath(options.checkpoint);
   await refuseOutputs({ json: out });
+  await refuseRepeated(videos);
   const { report } = options;
   const sources: FrameSource[] = [];
   let file: AtomicFile | undefined;

@@ -12,7 +12,8 @@ import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 
 interface EventsOptions {
-  data: string;
+  config?: string;
+  data?: string;
   camera?: string;
   kind?: EventKind;
   since?: string;
@@ -33,10 +34,11 @@ export function eventsCommand(): Command {
     .description(
       "Lists the events that `watch` has kept, the newest first: when each began, the camera, the kind, how long it lasted, its highest level with the threshold, zones, and its clip. It may run beside `watch`.",
     )
-    .option("--data <dir>", "the folder of `watch`", "./sdmae-data")
+    .option("--config <file>", "the configuration of `watch`, which names its folder")
+    .option("--data <dir>", "the folder of `watch` (default: the configuration's, else ./sdmae-data)")
     .option("--camera <id>", "of this camera only")
     .addOption(new Option("--kind <kind>", "of this kind only").choices(eventKinds))
-    .option("--since <time>", "those that began then or later: 2026-11-30, 2026-11-30T14:15, 90m, 24h, 7d")
+    .option("--since <time>", "those that began then or later: 2026-11-30, 2026-11-30T14:15, yesterday, 90m, 24h, 7d")
     .option("--until <time>", "those that began earlier")
     .addOption(
       new Option(
@@ -57,14 +59,29 @@ export function eventsCommand(): Command {
       examples(
         "npx sdmae events --since 24h",
         "npx sdmae events --camera front --kind anomaly --json",
-        "npx sdmae events --follow",
+        "npx sdmae events --config sdmae.yaml --follow",
       ),
     )
     .action(list);
 }
 
+/** Where the events are, and the cameras of the configuration. */
+interface Place {
+  data: string;
+  cameras: readonly string[];
+}
+
+/** @throws InputError if the configuration cannot be read */
+async function placeOf({ config: file, data }: EventsOptions): Promise<Place> {
+  if (file === undefined) return { data: data ?? "./sdmae-data", cameras: [] };
+  // What it needs is large; without a configuration it is not needed.
+  const { readWatchConfig } = await import("../watching.js");
+  const config = await readWatchConfig(file);
+  return { data: data ?? config.data, cameras: config.cameras.map(({ id }) => id) };
+}
+
 async function list(options: EventsOptions): Promise<void> {
-  const { data, camera, kind, utc = false } = options;
+  const { camera, kind, utc = false } = options;
   const timeOf = (name: string, text: string) => momentOf(name, text, utc).toISOString();
   const wanted = {
     ...(camera !== undefined && { camera }),
@@ -72,26 +89,40 @@ async function list(options: EventsOptions): Promise<void> {
     ...(options.since !== undefined && { since: timeOf("--since", options.since) }),
     ...(options.until !== undefined && { until: timeOf("--until", options.until) }),
   };
+  if (wanted.since !== undefined && wanted.until !== undefined && wanted.since > wanted.until) {
+    throw new InputError("--since is later than --until");
+  }
+  const { data, cameras } = await placeOf(options);
   const folder = join(data, "events");
   if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
   const onDamaged = (day: string, at: number) =>
     process.stderr.write(`warning: ${join(folder, `${day}.jsonl`)}: the line at byte ${at} is damaged\n`);
-  if (options.follow) return follow(folder, wanted, options, onDamaged);
+  if (options.follow) return follow(folder, wanted, { ...options, data }, onDamaged);
   const { readEvents } = await import("../../server/event_query.js");
   const isCut = options.limit === undefined && wanted.since === undefined && !options.json;
   const limit = isCut ? USUAL + 1 : options.limit;
   const events = await readEvents(folder, { ...wanted, ...(limit !== undefined && { limit }) }, onDamaged);
+  if (events.length === 0 && camera !== undefined) await checkCamera(camera, { data, cameras });
   if (options.json) {
     for (const event of events) console.log(JSON.stringify(event));
   } else if (events.length === 0) process.stderr.write(`${noneText(options)}\n`);
   else {
-    await print(isCut ? events.slice(0, USUAL) : events, options);
+    await print(isCut ? events.slice(0, USUAL) : events, { data, utc });
     if (isCut && events.length > USUAL) process.stderr.write("there are older ones: --limit or --since shows them\n");
   }
 }
 
+/** @throws InputError if nothing is known of a camera */
+async function checkCamera(camera: string, { data, cameras }: Place): Promise<void> {
+  const { camerasIn } = await import("../../server/event_query.js");
+  const known = [...new Set([...cameras, ...(await camerasIn(data))])];
+  if (known.includes(camera)) return;
+  const others = known.length === 0 ? "it has none yet" : `it has ${known.join(", ")}`;
+  throw new InputError(`${oneLine(data)} knows no camera ${oneLine(camera)}: ${others}`);
+}
+
 /** Prints events, a line each. */
-async function print(events: readonly CameraEvent[], { data, utc = false }: EventsOptions): Promise<void> {
+async function print(events: readonly CameraEvent[], { data, utc }: { data: string; utc: boolean }): Promise<void> {
   const { wasDeleted } = await import("../../server/event_files.js");
   const deleted = new Set<string>();
   for (const event of events) if (await wasDeleted(data, event)) deleted.add(event.id);
@@ -103,7 +134,7 @@ async function print(events: readonly CameraEvent[], { data, utc = false }: Even
 function follow(
   folder: string,
   wanted: { camera?: string; kind?: EventKind; since?: string },
-  { data, utc = false, json }: EventsOptions,
+  { data, utc = false, json }: EventsOptions & { data: string },
   onDamaged: (day: string, at: number) => void,
 ): Promise<void> {
   return interruptible(async (signal) => {

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { InputError } from "../../errors.js";
 import { adapterOption } from "../options/device.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { numberAbove, wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import type { WatchCommandOptions } from "../watching.js";
@@ -11,13 +11,16 @@ export function watchCommand(): Command {
   const command = new Command("watch")
     .summary("watch cameras, and say when something abnormal happens")
     .description(
-      "Watches cameras until Ctrl-C, and keeps events with clips in a folder. A camera's threshold is learnt from its first ten minutes, unless one is given; until then there are no events.",
+      "Watches cameras until Ctrl-C, and keeps events with clips in a folder. A camera's threshold is learnt from its first ten minutes, unless one is given; until then there are no events. If all sources are files, it ends with code 0 once they are over, unless --loop is given.",
     )
     .argument(
       "[sources...]",
       "rtsp, rtsps, http or https addresses, device:/dev/video0, files that are played as live, or folders into which a camera writes videos or images",
     )
-    .option("--config <file>", "take cameras and settings from this YAML file; an edited file is used at once")
+    .option(
+      "--config <file>",
+      "take cameras and settings from this YAML file; paths in it are relative to its folder; an edited file is used at once",
+    )
     .option(
       "-c, --checkpoint <file>",
       "the model (default: the configuration's, else the bundled model of drawn streets)",
@@ -25,7 +28,7 @@ export function watchCommand(): Command {
     .option("--data <dir>", "folder for events and clips (default: the configuration's, else ./sdmae-data)")
     .addOption(
       new Option("--threshold <t>", "scores from here on are abnormal, for all cameras without a threshold").argParser(
-        numberIn(-1e9, 1e9),
+        numberAbove(0, 1e9),
       ),
     )
     .addOption(

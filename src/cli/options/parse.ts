@@ -32,6 +32,17 @@ export function numberIn(least: number, most: number): (text: string) => number 
   };
 }
 
+/** A parser of numbers above `limit`, up to `most`. */
+export function numberAbove(limit: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value > limit && value <= most)) {
+      throw new InvalidArgumentError(`Give a number above ${limit}, at most ${most}.`);
+    }
+    return value;
+  };
+}
+
 /** A parser of numbers from 0 to below `limit`. */
 export function numberBelow(limit: number): (text: string) => number {
   return (text) => {

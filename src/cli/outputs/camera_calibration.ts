@@ -71,7 +71,7 @@ export async function showCalibration(
     await writeFileAtomic(path, page(one, calibration, calibrated));
     say(`report: ${path}`);
   }
-  say(`kept in ${join(folderOf(data, camera), "calibration.json")}; \`watch\` takes it from its next start`);
+  say(`kept in ${join(folderOf(data, camera), "calibration.json")}; ${use(calibrated)}`);
 }
 
 function tooShort(id: string, modes: readonly [CameraMode, KnownMode][]): InputError {
@@ -83,7 +83,7 @@ function tooShort(id: string, modes: readonly [CameraMode, KnownMode][]): InputE
 }
 
 /** What somebody should know who calibrates this camera. */
-function notes(calibration: CameraCalibration, { camera: { id, threshold } }: CalibratedCamera): string[] {
+function notes(calibration: CameraCalibration, { camera: { id } }: CalibratedCamera): string[] {
   const lines: string[] = [];
   for (const [mode, { state, seen }] of modesOf(calibration)) {
     if (!state)
@@ -96,10 +96,15 @@ function notes(calibration: CameraCalibration, { camera: { id, threshold } }: Ca
       `${id} shows another view than before, ${modeNames[mode]}: what was learnt of the old one counts too, unless you give --fresh`,
     );
   }
-  if (threshold.day !== undefined || threshold.infrared !== undefined) {
-    lines.push(`${id} has a threshold in the configuration, and \`watch\` takes that one: remove it there`);
-  }
   return lines;
+}
+
+/** What `watch` does with what was kept. */
+function use({ camera: { id, threshold } }: CalibratedCamera): string {
+  const own = (["day", "infrared"] as const).filter((mode) => threshold[mode] !== undefined);
+  if (own.length === 0) return "`watch` takes it from its next start";
+  const when = own.length === 1 ? ` ${modeNames[own[0]]}` : "";
+  return `but \`watch\` uses the configuration's threshold of ${id}${when} until you remove it there`;
 }
 
 function page(

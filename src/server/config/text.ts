@@ -213,7 +213,8 @@ function quoteAt(document: Document.Parsed, offset: number): number {
 // In { token: ${TOKEN} } the braces of the variable would end the text for YAML. While the text is
 // parsed, two characters that Unicode gives no meaning to stand for them. Positions stay the same.
 const [OPEN, CLOSE] = ["\ufdd0", "\ufdd1"];
-const withHiddenBraces = (text: string): string => text.replace(/\$\{([^{}\r\n]*)\}/g, `$$${OPEN}$1${CLOSE}`);
+// Of "${NAME@host" }, where one is missing, the brace at the end is the map's own.
+const withHiddenBraces = (text: string): string => text.replace(/\$\{(\w*)\}/g, `$$${OPEN}$1${CLOSE}`);
 const withBraces = (text: string): string => text.replaceAll(OPEN, "{").replaceAll(CLOSE, "}");
 
 /** By what the parser says, in this order; its own words may repeat the text. */

@@ -111,10 +111,17 @@ export function duration(least: string, most: string) {
   });
 }
 
-/** A size in bytes. */
+/** Bytes of the smallest size that is no slip, such as a unit that was left out. */
+const LEAST_SIZE = 1e6;
+
+/** A size in bytes: 0, or at least 1 MB. */
 export function bytes() {
   const what = 'a size such as "20 GB" or "500 MB", or a number of bytes';
-  return read(quantity(bytesPattern, what), what, parseBytes);
+  return read(quantity(bytesPattern, what), what, (value) => {
+    const size = parseBytes(value);
+    if (size === undefined || size === 0 || size >= LEAST_SIZE) return size;
+    throw new InputError('this is less than 1 MB; give a size with its unit, such as "20 GB" or "500 MB"');
+  });
 }
 
 const quantity = (pattern: RegExp, what: string) =>

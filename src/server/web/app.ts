@@ -21,8 +21,6 @@ import type { SeenCamera, SeenWatch, WatchFeed } from "./watched.js";
 
 /** Who may see the page, and what nobody may see. */
 export interface WebOptions extends GuardOptions {
-  /** Everything but /livez needs it. Without one, whoever reaches the page may look and change. */
-  token?: string;
   /** Takes secrets out of texts. */
   scrub?(text: string): string;
 }

@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import type { MiddlewareHandler } from "hono";
 import { isLoopback } from "../config/address.js";
+import { bearerOf } from "./login.js";
 
 /** By which names the page may be asked for, besides those of this machine for itself. */
 export interface GuardOptions {
@@ -12,6 +13,8 @@ export interface GuardOptions {
   host?: string;
   /** More names, such as that of a proxy before it. */
   hosts?: readonly string[];
+  /** Everything but /livez needs it. Without one, whoever reaches the page may look and change. */
+  token?: string;
 }
 
 /** Headers of every response. */
@@ -40,7 +43,8 @@ export function guard(options: GuardOptions): MiddlewareHandler {
     if (!isOwnHost(host, options)) {
       return c.json({ error: "this name is not the page's: ask for the host of the configuration" }, 403);
     }
-    const why = isRead(c.req.method) ? crossSiteRead(c.req.raw) : crossSiteWrite(c.req.raw, host);
+    const isProgram = options.token !== undefined && bearerOf(c) !== undefined;
+    const why = isRead(c.req.method) ? crossSiteRead(c.req.raw) : crossSiteWrite(c.req.raw, host, isProgram);
     return why === undefined ? next() : c.json({ error: why }, 403);
   };
 }
@@ -69,7 +73,12 @@ function crossSiteRead(request: Request): string | undefined {
   return isLink ? undefined : "another site's page may not ask for this";
 }
 
-function crossSiteWrite(request: Request, host: string): string | undefined {
+/**
+ * Pages of other sites change nothing. A browser sends their requests without a bearer token, so
+ * one that brings a token is a program's, and needs no Origin; the token is checked afterwards.
+ */
+function crossSiteWrite(request: Request, host: string, isProgram: boolean): string | undefined {
+  if (isProgram && !request.headers.has("origin")) return undefined;
   const site = request.headers.get("sec-fetch-site") ?? "same-origin";
   const origin = request.headers.get("origin") ?? "";
   const isOwn = ["http", "https"].some((scheme) => origin === originOf(`${scheme}://${host}`));

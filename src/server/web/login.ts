@@ -17,6 +17,10 @@ const MOST_ADDRESSES = 10_000;
 /** Seconds that a login lasts. */
 const LASTS = 30 * 24 * 3600;
 
+/** The token that a program sends, right or wrong. */
+export const bearerOf = (c: Context): string | undefined =>
+  /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+
 /** Who knows the token, and who has guessed too often. */
 export class Login {
   /** Times of wrong tries. */
@@ -43,7 +47,7 @@ export class Login {
     app.use(async (c, next) => {
       const { token, ...others } = c.req.query();
       if (token !== undefined && c.req.method === "GET") return this.answer(c, token, ownPath(c.req.path, others));
-      const bearer = /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+      const bearer = bearerOf(c);
       if (bearer === undefined && this.isValid(getCookie(c, this.cookie))) return next();
       const found = bearer === undefined ? "missing" : this.check(c, bearer);
       return found === "right" ? next() : refusal(c, found);

@@ -159,6 +159,9 @@ describe("calibrate a camera", () => {
     expectRefusal(await run("back"), /w\.yaml has no camera back: name one of front, yard$/m);
     expectRefusal(await run("front", at("none.mp4")), "none.mp4 cannot be read");
     expectRefusal(await run("front", "rtsp://me:s3cret@cam/y"), "a recorded video is a file, not an address");
+    const twice = [at("two.avi"), at(".", "two.avi")];
+    expectRefusal(await run("front", ...twice), "two.avi is named twice");
+    expectRefusal(await sdmae("calibrate", ...twice, ...model), "two.avi is named twice");
     expectRefusal(await run("front", "--out", at("x.json")), "--out has no effect with --config");
     expectRefusal(await run("front", "--student", "x"), "--student has no effect with --config");
     expectRefusal(await run("front", "--no-tune"), "--no-tune has no effect with --config");

@@ -100,13 +100,34 @@ test("changes are followed until Ctrl-C", async () => {
   expect(JSON.parse(stdout)).toMatchObject({ change: "new", event: { id: "a" } });
 });
 
+test("the configuration names the folder, and cameras that have no event yet", async () => {
+  await keep(["new", { id: "a", start: "2026-01-01T10:00:00.000Z" }]);
+  const yaml = at("w.yaml");
+  writeFileSync(yaml, "data: .\ncameras:\n  front: { source: a.mp4 }\n  gate: { source: b.mp4 }\n");
+  const { stdout } = await sdmae("events", "--config", yaml, "--json");
+  expect(JSON.parse(stdout)).toMatchObject({ id: "a" });
+  const quiet = await sdmae("events", "--config", yaml, "--camera", "gate");
+  expect(quiet).toEqual({ code: 0, stdout: "", stderr: "no events (of gate)\n" });
+  expectRefusal(
+    await sdmae("events", "--config", yaml, "--camera", "yard"),
+    /knows no camera yard: it has front, gate$/m,
+  );
+});
+
 test("it says that there are none, and what is no time", async () => {
   expectRefusal(await sdmae("events", "--data", at("none")), /none is not a folder of `watch`/);
   await keep(["new", { id: "a", start: "2026-01-01T10:00:00.000Z" }]);
   const late = await sdmae("events", "--data", at(), "--since", "24h");
   expect(late).toEqual({ code: 0, stdout: "", stderr: "no events since then\n" });
-  const none = await sdmae("events", "--data", at(), "--camera", "yard", "--kind", "offline");
-  expect(none.stderr).toBe("no events (offline of yard)\n");
+  const none = await sdmae("events", "--data", at(), "--camera", "front", "--kind", "offline");
+  expect(none).toEqual({ code: 0, stdout: "", stderr: "no events (offline of front)\n" });
+  expectRefusal(await sdmae("events", "--data", at(), "--camera", "yard"), /knows no camera yard: it has front$/m);
+  mkdirSync(at("cameras", "yard"), { recursive: true });
+  expect((await sdmae("events", "--data", at(), "--camera", "yard")).stderr).toBe("no events (of yard)\n");
+  expectRefusal(
+    await sdmae("events", "--data", at(), "--since", "2026-01-02", "--until", "2026-01-01"),
+    "--since is later than --until",
+  );
   expectRefusal(await sdmae("events", "--since", "lately"), /--since "lately": give a date/);
   expectRefusal(await sdmae("events", "--until", "5"), /--until "5": give a date/);
   expectRefusal(await sdmae("events", "--kind", "cat"), /Allowed choices are anomaly/);

@@ -16,6 +16,7 @@ import { openTrainingCheckpoint, saveTrainingCheckpoint } from "../../../src/che
 import { readCheckpoint } from "../../../src/node/files/checkpoint_file.js";
 import { weightsHash } from "../../../src/node/files/weights_hash.js";
 import { VideoWriter } from "../../../src/node/media/video_writer.js";
+import { EventLog } from "../../../src/server/event_log.js";
 import { takeLock } from "../../../src/server/log_lock.js";
 import type { BestModel } from "../../../src/train/progress.js";
 import { expectRefusal, filesIn, type Ran, sdmae } from "../../support/cli.js";
@@ -161,6 +162,14 @@ test("what cannot be learnt is refused", async () => {
   expectRefusal(await learn("none"), /w\.yaml has no camera none: name one of same, good, few, own/);
   expectRefusal(await sdmae("learn", "../few", "--data", at("data")), /has no camera \.\.\/few: it has /);
   expectRefusal(await sdmae("learn", "few", "--data", at("nothing")), /nothing has no camera few: it has none/);
+  const log = await EventLog.open(at("seen", "events"));
+  const event = { id: "a", camera: "front", kind: "anomaly", start: "2026-01-01T10:00:00.000Z", zones: [] } as const;
+  await log.append({ change: "new", time: event.start, event });
+  await log.close();
+  expectRefusal(
+    await sdmae("learn", "front", "--data", at("seen")),
+    /seen has events of front, but nothing of it was learnt or kept yet/,
+  );
   // Two at a time.
   mkdirSync(at("data", "cameras", "few", "learning"));
   const unlock = await takeLock(at("data", "cameras", "few", "learning"));

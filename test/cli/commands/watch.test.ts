@@ -39,6 +39,30 @@ test("a configuration is checked without watching, and what is wrong is named wi
   expect(several.code).toBe(2);
 });
 
+test("all files and programs that are not there are named at once, with their keys", async () => {
+  const sinks = [
+    "sinks:",
+    "  - { type: command, run: [/none/siren] }",
+    "  - { type: command, run: [no-such-siren, x] }",
+  ];
+  const last = ["  - { type: command, run: [node, x.js] }"];
+  const yaml = configuration("    record: a.mp4", "  back:", "    source: b.mp4", ...sinks, ...last);
+  const { code, stderr } = await sdmae("watch", "--config", yaml, "--check");
+  expect(code).toBe(2);
+  expect(stderr.trim().split("\n")).toEqual([
+    `error: ${yaml}: cameras.front.record: ${at("a.mp4")} cannot be read: no such file or folder`,
+    `error: ${yaml}: cameras.back.source: ${at("b.mp4")} cannot be read: no such file or folder`,
+    `error: ${yaml}: sinks[0].run: /none/siren cannot be run: no such file or folder`,
+    `error: ${yaml}: sinks[1].run: no-such-siren cannot be run: no folder of PATH holds this program`,
+  ]);
+  const named = await sdmae("watch", at("a.mp4"), at("b.mp4"));
+  expect(named.stderr.trim().split("\n")).toEqual([
+    expect.stringContaining("a.mp4 cannot be read"),
+    expect.stringContaining("b.mp4 cannot be read"),
+  ]);
+  expectRefusal(await sdmae("watch", at(), `${at()}/.`), /\/\. is named twice/);
+});
+
 test("it prints the schema of configurations for editors", async () => {
   const { code, stdout, stderr } = await sdmae("watch", "--schema");
   expect([code, stderr]).toEqual([0, ""]);
@@ -50,6 +74,7 @@ test("it prints the schema of configurations for editors", async () => {
 test("it needs something to watch, and refuses what is not there", async () => {
   expectRefusal(await sdmae("watch"), /name what to watch/);
   expectRefusal(await sdmae("watch", "a.mp4", "--config", configuration()), /not both/);
+  expectRefusal(await sdmae("watch", "a.mp4", "--threshold", "-1"), /Give a number above 0/);
   expectRefusal(await sdmae("watch", at("none.mp4")), /none\.mp4 cannot be read: no such file/);
   expectRefusal(await sdmae("watch", "ftp://me:s3cret@host/x"), /ftp:\/\/… cannot be read/);
   expectRefusal(await sdmae("watch", "/dev/null"), /\/dev\/null is no video file, folder or address/);

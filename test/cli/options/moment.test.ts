@@ -8,7 +8,9 @@ const utc = (text: string) => momentOf("--since", text, true, now).toISOString()
 
 describe("a moment", () => {
   it.each([
+    ["90s", "2026-11-30T14:13:30.000Z"],
     ["90m", "2026-11-30T12:45:00.000Z"],
+    ["24H", "2026-11-29T14:15:00.000Z"],
     ["24h", "2026-11-29T14:15:00.000Z"],
     ["7d", "2026-11-23T14:15:00.000Z"],
   ])("may be so long ago: %s", (text, iso) => {
@@ -21,6 +23,13 @@ describe("a moment", () => {
     expect(local("2026-03-05 07:08:09")).toEqual(new Date(2026, 2, 5, 7, 8, 9));
     expect(utc("2026-03-05")).toBe("2026-03-05T00:00:00.000Z");
     expect(utc("2026-03-05 07:08")).toBe("2026-03-05T07:08:00.000Z");
+  });
+
+  it("may be the beginning of today or yesterday", () => {
+    const day = new Date(now);
+    expect(local("today")).toEqual(new Date(day.getFullYear(), day.getMonth(), day.getDate()));
+    expect(local("Yesterday")).toEqual(new Date(day.getFullYear(), day.getMonth(), day.getDate() - 1));
+    expect(utc("yesterday")).toBe("2026-11-29T00:00:00.000Z");
   });
 
   it("may name its zone", () => {

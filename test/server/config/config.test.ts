@@ -563,6 +563,11 @@ describe("what is kept", () => {
     ["keep: { bytes: 20 GiB }", 'keep.bytes: "20 GiB" is not a size such as "20 GB" or "500 MB", or a number of bytes'],
     ["keep: { bytes: -1 }", 'keep.bytes: -1 is not a size such as "20 GB" or "500 MB", or a number of bytes'],
     ["reserve: lots", 'reserve: "lots" is not a size such as "20 GB" or "500 MB", or a number of bytes'],
+    ["reserve: 5", 'reserve: this is less than 1 MB; give a size with its unit, such as "20 GB" or "500 MB"'],
+    [
+      "keep: { bytes: 20 kB }",
+      'keep.bytes: this is less than 1 MB; give a size with its unit, such as "20 GB" or "500 MB"',
+    ],
     ["data: ~/x", `data: ~ is not known here; write \${HOME}`],
     ["data: https://x/y", "data: this is an address, not a path"],
   ])("refuses %s", (text, message) => {

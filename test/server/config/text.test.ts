@@ -31,6 +31,12 @@ describe("readConfigText", () => {
     });
   });
 
+  it("says that a variable is not closed, although a brace of its map follows", () => {
+    const text = `a: { b: "rtsp://u:\${X@h/1" }`;
+    const message = `\${ } must hold the name of an environment variable; for a plain \${ write $\${`;
+    expect(readConfigText(text, { X: "v" }).problems).toEqual([{ path: ["a", "b"], message }]);
+  });
+
   it("knows what text held variables", () => {
     const found = readConfigText(`a: x\${X}y\${X}\nb: plain`, { X: "v" });
     expect([...found.variables]).toEqual([["xvyv", ["v", "v"]]]);

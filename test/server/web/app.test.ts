@@ -178,6 +178,28 @@ describe("the token", () => {
     expect(await statusOf(page, "/api/state", { Authorization: `Basic ${token}` })).toBe(401);
   });
 
+  test("a program that sends it may make changes without an origin", async () => {
+    const page = await served({ token });
+    const post = (headers: Record<string, string>) =>
+      statusOf(page, "/api/cameras/front/calibrate", headers, { method: "POST" });
+    expect(await post(bearer(`${token}x`))).toBe(401);
+    expect(await post({ Authorization: `Basic ${token}` })).toBe(403);
+    expect(await post({ ...bearer(token), Origin: "http://evil.example" })).toBe(403);
+    const login = await ask(page, "/login", own(page), {
+      method: "POST",
+      body: `token=${token}`,
+    });
+    const Cookie = (cookieOf(login) ?? "").split(";")[0];
+    expect(await post({ Cookie })).toBe(403);
+    expect(await post({ Cookie, ...bearer("wrong") })).toBe(401);
+    expect(watch.recalibrated).toEqual([]);
+    expect(await post(bearer(token))).toBe(200);
+    expect(watch.recalibrated).toEqual(["front"]);
+    // Without a token of the page's own, any text would do.
+    const open = await served();
+    expect(await statusOf(open, "/api/cameras/front/calibrate", bearer(token), { method: "POST" })).toBe(403);
+  });
+
   test("the form gives a cookie, which does not hold the token", async () => {
     const page = await served({ token });
     const form = await ask(page, "/", html);
