@@ -19,6 +19,7 @@ import type { NormalState } from "./learner.js";
 import { NormalKeeper } from "./normal_keeper.js";
 import { normalFolder } from "./normal_video.js";
 import { Recording } from "./recording.js";
+import { ScoredShare, slownessText } from "./scored_share.js";
 import { CameraSource, type CameraSourceOptions, type Reading } from "./source.js";
 import { UnscoredFrames } from "./unscored.js";
 
@@ -114,6 +115,7 @@ export class Camera {
   private isSent = true;
   private seen: number;
   private readonly frozen = new FrozenPicture();
+  private readonly share = new ScoredShare();
 
   /** @throws InputError if the schedule is wrong */
   constructor(
@@ -148,6 +150,12 @@ export class Camera {
   /** Seconds from a frame's arrival to its score, the last one. */
   get latency(): number {
     return this.unscored.latency;
+  }
+
+  /** Says that the machine does not keep up; undefined if it does, or no frames come. */
+  get slowness(): string | undefined {
+    const { low } = this.share;
+    return low === undefined || this.status !== "online" ? undefined : slownessText(low, this.config.fps);
   }
 
   /** Watches until the signal ends it, or a file ends. Never throws. */
@@ -214,11 +222,13 @@ export class Camera {
     this.decisions.gap(this.number);
     this.decisions.ready(settings, known, why);
     this.unscored.ready();
+    this.share.restart();
   }
 
   /** The engine is gone: no scores come. */
   blind(): void {
     this.unscored.blind();
+    this.share.restart();
     this.decisions.blind();
     // The next engine does not have the frames before.
     this.number += GAP;
@@ -229,6 +239,7 @@ export class Camera {
   score(score: EngineScore): void {
     this.unscored.score(score.number);
     this.counted.scored++;
+    this.share.scored();
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
@@ -348,6 +359,7 @@ export class Camera {
     const isKnown = this.seen - this.unscored.scored < SCORED;
     this.normal?.frame(this.recording?.at(time), isKnown && this.decisions.isQuiet && host.canRecord());
     this.unscored.add(number, this.seen);
+    if (this.share.frame(this.seen, this.counted)) host.warn(slownessText(this.share.low!, this.config.fps));
     return number;
   }
 }

@@ -29,6 +29,8 @@ export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow"
   status: CameraStatus;
   /** Why it is offline. */
   problem: string | null;
+  /** Says that most of its frames are not scored, if the machine does not keep up. */
+  slowness: string | null;
   /** Whether there is a picture. */
   picture: boolean;
   counts: CameraCounts;

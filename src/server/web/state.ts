@@ -39,13 +39,14 @@ export function ownVersions(): WatchState["versions"] {
 }
 
 function cameraState(camera: SeenCamera, watch: SeenWatch, levels: Levels): CameraState {
-  const { config, decisions, status, problem, picture, counts, outcome, lastFrame, latency } = camera;
+  const { config, decisions, status, problem, slowness, picture, counts, outcome, lastFrame, latency } = camera;
   const { id, name, shadow, zones, ignore, privacy } = config;
   const { learning, threshold, mode, isPaused } = decisions;
   const learnt = watch.learnt(id);
   const { hash, isLearnt } = watch.modelOf(id);
   return {
-    ...{ id, name, shadow, zones, ignore, privacy, status, problem: problem ?? null },
+    ...{ id, name, shadow, zones, ignore, privacy, status },
+    ...{ problem: problem ?? null, slowness: slowness ?? null },
     ...{ picture: picture !== undefined, counts: { ...counts } },
     ...{ fps: levels.fpsOf(id), wantedFps: config.fps, learning, threshold: known(threshold), mode },
     level: status === "online" ? known(outcome?.level) : null,

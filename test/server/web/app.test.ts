@@ -311,6 +311,7 @@ describe("state and events", () => {
     });
     watch.models.set("front", { hash: "fedcba9876543210", isLearnt: true });
     watch.outcome(front, { level: 0.4 });
+    front.slowness = "scores 4 % of its frames";
     watch.facts.set("engine", facts);
     watch.isReady = true;
     watch.sinks = [{ sink: "phone", length: 3, problem: "it does not answer" }];
@@ -339,6 +340,7 @@ describe("state and events", () => {
       ...{
         status: "online",
         problem: null,
+        slowness: "scores 4 % of its frames",
         picture: false,
         counts: { frames: 1, dropped: 0, scored: 1, reconnects: 0 },
       },

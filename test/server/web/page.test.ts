@@ -252,16 +252,19 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
 
   test("what needs looking after stands above all", async () => {
     watch.isReady = false;
+    watch.cameras[0].slowness = "scores 4 % of its frames";
     watch.sinks = [{ sink: "mqtt", length: 12, problem: "connection refused" }];
     await open();
-    await until(`document.querySelector(".problems").childElementCount === 3`);
+    await until(`document.querySelector(".problems").childElementCount === 4`);
     expect((await textOf(".problems")).split("\n")).toEqual([
       "Nothing is scored: the engine starts, or starts again.",
       "garage is offline: the camera does not answer",
+      "Front door scores 4 % of its frames",
       "Alerts by mqtt: 12 wait (connection refused)",
     ]);
     watch.isReady = true;
     watch.sinks = [];
+    watch.cameras[0].slowness = undefined;
     watch.cameras[2].status = "online";
     await until(`getComputedStyle(document.querySelector(".problems")).display === "none"`);
   });

@@ -68,6 +68,7 @@ export function problemLines({ ready, cameras, queues, storage, problem }: Watch
     ...(problem === null ? [] : [`Events cannot be written: ${problem}`]),
     ...(ready ? [] : ["Nothing is scored: the engine starts, or starts again."]),
     ...offline.map(({ name, problem: why }) => `${name} is offline${why === null ? "" : `: ${why}`}`),
+    ...cameras.flatMap(({ name, slowness }) => (slowness === null ? [] : [`${name} ${slowness}`])),
     ...queues.flatMap(({ sink, length, problem: why }) =>
       why === null ? [] : [`Alerts by ${sink}: ${waitText(length)} (${why})`],
     ),
