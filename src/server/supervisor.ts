@@ -324,7 +324,7 @@ export class Supervisor {
       for (const { config, status, outcome, picture, decisions } of this.cameras) {
         const { level } = outcome ?? {};
         sink.report?.(config.id, {
-          ...{ online: status === "online", anomaly: decisions.isAlarmed, picture },
+          ...{ online: status === "online" || status === "waiting", anomaly: decisions.isAlarmed, picture },
           ...(level !== undefined && Number.isFinite(level) && { level }),
           enabled: !decisions.isPaused,
         });

@@ -185,6 +185,7 @@ test("recordings of a folder make events at the times of the recordings, with cl
     play: { folder: { interval: 0.05, settled: { video: settled, image: settled }, onLook } },
   });
   await looked;
+  expect(camera.status).toBe("waiting");
   const put = (name: string, end: string, bright: (second: number) => boolean) => {
     video(name, 10, bright, "-c:v", "libx264");
     utimesSync(at(name), new Date(end), new Date(end));

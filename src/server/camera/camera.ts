@@ -57,8 +57,11 @@ export interface PlayOptions {
   folder?: CameraSourceOptions["folder"];
 }
 
-/** Whether frames come: `ended` is a file that was played to its end. */
-export type CameraStatus = "connecting" | "online" | "offline" | "ended" | "off";
+/**
+ * Whether frames come. `waiting`: a folder has had no new file yet; `ended`: a file was played to
+ * its end.
+ */
+export type CameraStatus = "connecting" | "waiting" | "online" | "offline" | "ended" | "off";
 
 /** What is counted of a camera. */
 export interface CameraCounts {
@@ -126,7 +129,10 @@ export class Camera {
     this.clock = host.clock ?? (play.fast ? new PlayClock() : machineClock);
     this.seen = this.clock.steady();
     const warn = (line: string) => host.warn(line);
-    this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn });
+    const onWait = () => {
+      if (this.status === "connecting") this.status = "waiting";
+    };
+    this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn, onWait });
     this.unscored = new UnscoredFrames({
       most: play.fast ? MOST_UNSCORED : MOST_AHEAD,
       patience: play.fast ? Number.POSITIVE_INFINITY : PATIENCE,

@@ -38,12 +38,12 @@ export class ScoredShare {
    * @returns whether `low` is news: the machine has just stopped to keep up
    */
   frame(time: number, { frames, scored }: FrameCounts): boolean {
-    const { counts } = this;
     if (!this.isRunning) return false;
-    if (counts.length > 0 && time - counts[counts.length - 1].time < STEP) return false;
-    counts.push({ time, frames, scored });
-    while (counts.length > 1 && counts[1].time <= time - COUNTED) counts.shift();
-    const [first] = counts;
+    const last = this.counts.at(-1);
+    if (last && time - last.time < STEP) return false;
+    this.counts.push({ time, frames, scored });
+    while (this.counts.length > 1 && this.counts[1].time <= time - COUNTED) this.counts.shift();
+    const [first] = this.counts;
     if (time - first.time < COUNTED) return false;
     const share = (scored - first.scored) / (frames - first.frames);
     const wasLow = this.low !== undefined;
