@@ -35,7 +35,7 @@ export class ScoredShare {
   /**
    * A frame has come.
    * @param time seconds of a steady clock
-   * @returns whether `low` is news: the machine has just stopped to keep up
+   * @returns whether `low` is news: the machine has just stopped keeping up
    */
   frame(time: number, { frames, scored }: FrameCounts): boolean {
     if (!this.isRunning) return false;
