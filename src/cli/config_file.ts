@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { InputErrors } from "../errors.js";
-import { reasonOf } from "../node/files/messages.js";
+import { oneLine, reasonOf } from "../node/files/messages.js";
 import type { WatchConfig } from "../server/config/config.js";
 
 /** Seconds between looks at the file. */
@@ -15,6 +15,8 @@ const LOOK = 2;
  * the signal says that the terminal was closed.
  */
 export class ConfigFile {
+  /** What is wrong with the last edit, in one line; undefined if it is in use. */
+  problem: string | undefined;
   /** What the file looked like at the last look. */
   private seen: string;
   private isAsked = false;
@@ -57,11 +59,14 @@ export class ConfigFile {
     while (await this.lookAgain(signal)) {
       try {
         const next = await this.read();
+        this.problem = undefined;
         if (!isDeepStrictEqual(next, current)) return next;
-        say("info", "says what it said before");
+        say("info", `${oneLine(this.path)} says what it said before`);
       } catch (error) {
-        for (const line of error instanceof InputErrors ? error.lines : [reasonOf(error)]) say("error", line);
-        say("error", "cannot be used now: the configuration before stays in use");
+        const lines = error instanceof InputErrors ? error.lines : [reasonOf(error)];
+        for (const line of lines) say("error", line);
+        say("error", `${oneLine(this.path)} cannot be used now: the configuration before stays in use`);
+        this.problem = lines.length > 1 ? `${lines[0]}; ${lines.length - 1} more in the log` : lines[0];
       }
     }
     return undefined;

@@ -10,7 +10,7 @@ import type { EngineOptions } from "../server/engine/engine.js";
 import { Ending, type EventChange, type Sink } from "../server/records.js";
 import { openSinks, type SinkListener } from "../server/sinks/open.js";
 import { Supervisor, type SupervisorListener } from "../server/supervisor.js";
-import { webApp } from "../server/web/app.js";
+import { type WebOptions, webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
@@ -66,18 +66,19 @@ async function watchFile(path: string, options: WatchCommandOptions, signal: Abo
     for (;;) {
       const edit = new AbortController();
       const notice = noticeFor(config, options);
-      const say = (level: "info" | "error", line: string) => notice(level, oneLine(path), line);
+      const say = (level: "info" | "error", line: string) => notice(level, "configuration", line);
       const edited = file.edited(config, say, AbortSignal.any([signal, edit.signal])).then((next) => {
         if (next) edit.abort(new Ending("the configuration has changed"));
         return next;
       });
       try {
-        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), paused);
+        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), paused, file);
         if (!edit.signal.aborted || signal.aborted) return;
         before = config;
       } catch (error) {
         if (!before || signal.aborted) throw error;
-        say("error", `cannot be used: ${reasonOf(error)}; the configuration before is used again`);
+        file.problem = reasonOf(error);
+        say("error", `${oneLine(path)} cannot be used: ${file.problem}; the configuration before is used again`);
         [config, before] = [before, undefined];
       } finally {
         edit.abort();
@@ -109,12 +110,14 @@ function noticeFor(config: WatchConfig, { quiet = false }: Watching): Notice {
 /**
  * Watches the cameras of a configuration; see {@link watch}.
  * @param paused ids of cameras that are switched off, when it begins and when it ends
+ * @param file where the configuration comes from; the page shows what is wrong with its last edit
  */
 export async function watchWith(
   config: WatchConfig,
   options: Watching,
   signal: AbortSignal,
   paused = new Set<string>(),
+  file?: Pick<ConfigFile, "problem">,
 ): Promise<void> {
   const { loop = false, engine } = options;
   const scrub = scrubber(config.secrets);
@@ -140,7 +143,8 @@ export async function watchWith(
   const sinks = new Map<string, Sink>();
   try {
     for (const [name, sink] of openSinks(config, sinkListener(supervisor, notice))) sinks.set(name, sink);
-    if (config.web) page = await servePage(config.web, supervisor, feed, scrub);
+    const editProblem = () => file?.problem;
+    if (config.web) page = await servePage(supervisor, feed, config.web, { scrub, editProblem });
     const isBundled = options.checkpoint === undefined && config.checkpoint === undefined;
     say(
       `model: ${checkpoint}${isBundled ? ", of drawn streets; train one on your own camera (docs/training.md)" : ""}`,
@@ -176,12 +180,12 @@ function sinkListener(supervisor: Supervisor, notice: Notice): SinkListener {
 }
 
 function servePage(
-  web: WebConfig,
   supervisor: Supervisor,
   feed: WatchFeed,
-  scrub: (text: string) => string,
+  web: WebConfig,
+  more: Pick<WebOptions, "scrub" | "editProblem">,
 ): Promise<Served> {
-  return serveWeb(webApp(supervisor, feed, { ...web, scrub }), web);
+  return serveWeb(webApp(supervisor, feed, { ...web, ...more }), web);
 }
 
 /**

@@ -81,7 +81,7 @@ export class EventLog {
   private lastProblem: string | undefined;
   private release: () => Promise<void> = async () => {};
   private readonly closing = new AbortController();
-  private readonly lasting = new Map<string, CameraEvent>();
+  private readonly lasting = new Map<string, EventChange>();
   private readonly damaged = new Set<string>();
   private reserveTried = Number.NEGATIVE_INFINITY;
 
@@ -92,7 +92,7 @@ export class EventLog {
 
   /**
    * Opens the log of a folder, or begins one. A damaged end, as a power cut leaves it, is moved to
-   * `YYYY-MM-DD.damaged`. The newest 31 files are searched for {@link openEvents}: an event that
+   * `YYYY-MM-DD.damaged`. The newest 31 files are searched for {@link openChanges}: an event that
    * had no change for 31 days with events is taken to be over.
    * @throws LogInUseError if another process has it open; InputError if it cannot be read or
    * written
@@ -118,7 +118,7 @@ export class EventLog {
       const newest = days.at(-1);
       if (newest !== undefined) this.position = { day: newest, offset: await this.repair(newest) };
       for (const day of days.slice(-OPEN_DAYS)) {
-        for await (const { change } of this.changesOf(day, 0)) this.remember(change.event);
+        for await (const { change } of this.changesOf(day, 0)) this.remember(change);
       }
       await this.makeReserve();
     } catch (error) {
@@ -142,8 +142,8 @@ export class EventLog {
     return this.lastProblem;
   }
 
-  /** The events without an end, as they are on disk, oldest first. */
-  openEvents(): CameraEvent[] {
+  /** The last change on disk of each event without an end, oldest events first. */
+  openChanges(): EventChange[] {
     return [...this.lasting.values()];
   }
 
@@ -218,9 +218,10 @@ export class EventLog {
     });
   }
 
-  private remember(event: CameraEvent): void {
-    if (event.end === undefined) this.lasting.set(event.id, event);
-    else this.lasting.delete(event.id);
+  private remember(change: EventChange): void {
+    const { id, end } = change.event;
+    if (end === undefined) this.lasting.set(id, change);
+    else this.lasting.delete(id);
   }
 
   private warn(message: string): void {
@@ -298,7 +299,7 @@ export class EventLog {
       const at = this.position;
       this.position = { day, offset: at.offset + line.length };
       this.waitingBytes -= line.length;
-      this.remember(change.event);
+      this.remember(change);
       resolve(at);
     }
   }

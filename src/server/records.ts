@@ -73,7 +73,7 @@ export interface Sink {
 
 /** The state of a camera. */
 export interface CameraReport {
-  /** Whether frames arrive. */
+  /** Whether frames arrive, or a folder waits for files. */
   online: boolean;
   /** Whether an alert goes on. */
   anomaly: boolean;

@@ -8,7 +8,7 @@ import type { CameraMode } from "../watch/scene_change.js";
 import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { misfitOf, type NormalState } from "./camera/learner.js";
-import { rescueClips } from "./camera/rescue.js";
+import { lastRecorded, rescueClips } from "./camera/rescue.js";
 import type { CameraConfig, WatchConfig } from "./config/config.js";
 import { Disk } from "./disk.js";
 import type { Engine, EngineOptions } from "./engine/engine.js";
@@ -281,13 +281,19 @@ export class Supervisor {
     await this.feedback.kept(change);
   }
 
-  /** Events that an earlier process left open end now. */
+  /** Events that an earlier process left open end when it was last known to run. */
   private async endInterrupted(): Promise<void> {
-    for (const event of this.log.openEvents()) {
-      const time = new Date().toISOString();
+    for (const { time: changed, event } of this.log.openChanges()) {
+      const now = Date.now();
+      const start = Date.parse(event.start);
+      const recorded = await lastRecorded(this.config.data, event.camera);
+      // Of a damaged line times may be missing.
+      const known = [start, Date.parse(changed), Date.parse(event.peak?.time ?? ""), recorded].filter(Number.isFinite);
+      const last = known.length > 0 ? Math.min(now, Math.max(...known)) : now;
+      const end = new Date(start > last ? start : last).toISOString();
       await this.keep({
-        ...{ change: "end", time },
-        event: { ...event, end: time, reason: "the process was interrupted" },
+        ...{ change: "end", time: new Date(now).toISOString() },
+        event: { ...event, end, reason: "the process was interrupted" },
       });
     }
   }
@@ -318,7 +324,7 @@ export class Supervisor {
       for (const { config, status, outcome, picture, decisions } of this.cameras) {
         const { level } = outcome ?? {};
         sink.report?.(config.id, {
-          ...{ online: status === "online", anomaly: decisions.isAlarmed, picture },
+          ...{ online: status === "online" || status === "waiting", anomaly: decisions.isAlarmed, picture },
           ...(level !== undefined && Number.isFinite(level) && { level }),
           enabled: !decisions.isPaused,
         });

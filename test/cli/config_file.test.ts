@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { EventChange } from "../../src/server/records.js";
+import type { WatchState } from "../../src/server/web/api.js";
 import { withBundle } from "../support/child.js";
 import { writeWatched } from "../support/fake_engine.js";
 import { scratch } from "../support/folders.js";
@@ -23,7 +24,15 @@ const program = (loop = true) => `
 function edit(cameras: readonly string[], ...lines: string[]): void {
   const each = cameras.flatMap((id) => [`  ${id}:`, "    source: cam.mp4"]);
   const defaults = "defaults: { threshold: 0.5, cooldown: 0 s, hold: 2 s, clip: { before: 1 s, after: 1 s } }";
-  const all = ["checkpoint: tiny.safetensors", "web: off", defaults, "cameras:", ...each, ...lines, ""];
+  const all = [
+    "checkpoint: tiny.safetensors",
+    "web: { address: 127.0.0.1:0 }",
+    defaults,
+    "cameras:",
+    ...each,
+    ...lines,
+    "",
+  ];
   writeFileSync(at("w.yaml"), all.join("\n"));
 }
 
@@ -72,13 +81,17 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
       await until(() => expect(said[stream].slice(from)).toMatch(pattern));
     };
     await soon("out", / one anomaly new /);
+    const url = /^page: (\S+)$/m.exec(said.error)![1];
+    const editProblem = async () => ((await (await fetch(`${url}api/state`)).json()) as WatchState).editProblem;
+    expect(await editProblem()).toBeNull();
 
     // Wrong edits: all problems, with their lines. The old one stays.
     edit(["one"], "    fps: 99", "    area: 2");
     child.kill("SIGHUP");
-    await soon("error", /w\.yaml: cannot be used now: the configuration before stays in use\n/);
-    expect(said.error).toMatch(/error: \S*w\.yaml: \S*w\.yaml:7:10: cameras\.one\.fps: .*\n/);
-    expect(said.error).toMatch(/error: \S*w\.yaml: \S*w\.yaml:8:11: cameras\.one\.area: .*\n/);
+    await soon("error", /w\.yaml cannot be used now: the configuration before stays in use\n/);
+    expect(said.error).toMatch(/error: configuration: \S*w\.yaml:7:10: cameras\.one\.fps: .*\n/);
+    expect(said.error).toMatch(/error: configuration: \S*w\.yaml:8:11: cameras\.one\.area: .*\n/);
+    expect(await editProblem()).toMatch(/^\S*w\.yaml:7:10: cameras\.one\.fps: .*; 1 more in the log$/);
     edit(["one"], "    record: nothing.mp4");
     child.kill("SIGHUP");
     await soon("error", /nothing\.mp4 cannot be read: no such file/);
@@ -88,7 +101,8 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     await soon("error", /w\.yaml cannot be read: no such file/);
     edit(["one"]);
     child.kill("SIGHUP");
-    await soon("error", /w\.yaml: says what it said before\n/);
+    await soon("error", /w\.yaml says what it said before\n/);
+    expect(await editProblem()).toBeNull();
     expect(said.error.match(/^model: /gm)).toHaveLength(1);
 
     // A good edit: the event that goes on ends, with its clip, and another camera is watched.

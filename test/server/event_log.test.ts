@@ -258,7 +258,7 @@ describe("a full disk", () => {
     const log = await EventLog.open(folder(), {
       openFile,
       sleep: async () => {
-        seen.push((await all(log.read())).length, (await log.events()).length, log.openEvents().length);
+        seen.push((await all(log.read())).length, (await log.events()).length, log.openChanges().length);
         full = false;
       },
     });
@@ -313,10 +313,10 @@ describe("events", () => {
       expect.objectContaining({ id: "old" }),
       expect.objectContaining({ id: "e04", text: "still there" }),
     ];
-    expect(log.openEvents()).toEqual(expected);
+    expect(log.openChanges().map(({ event }) => event)).toEqual(expected);
     await log.close();
     const again = await EventLog.open(folder());
-    expect(again.openEvents()).toEqual(expected);
+    expect(again.openChanges().map(({ event }) => event)).toEqual(expected);
     await again.close();
   });
 });

@@ -91,6 +91,25 @@ test("a stream that is frozen counts as offline until its picture changes", asyn
   expect(camera.counts.frames).toBeGreaterThan(frames);
 }, 120_000);
 
+test("a machine that scores few frames of a camera is warned of once", async () => {
+  const server = await serve((response) => sendPictures(response, changing));
+  // Its seconds are a tenth of a second.
+  const clock = { ...machineClock, steady: () => performance.now() / 100 };
+  const { camera, warnings, until } = watch(`${server.url}/video`, at("data"), { host: { clock, send: () => false } });
+  const line = /^scores 0 % of its frames: lower fps/;
+  await until("frames come", () => camera.counts.frames > 0);
+  expect(camera.slowness).toBeUndefined();
+  const none = new Float32Array(0);
+  const maps = { student: none, target: none, anomaly: none, motion: none, movingAnomaly: none, largestMotion: none };
+  const tokens = { rows: 0, columns: 0, ...maps, visible: new Uint8Array(0) };
+  camera.score({ camera: 0, number: -1, score: 0, tokens });
+  await until("it does not keep up", () => camera.slowness !== undefined);
+  expect(camera.slowness).toMatch(line);
+  const { frames } = camera.counts;
+  await until("more frames come", () => camera.counts.frames > frames + 20);
+  expect(warnings).toEqual([expect.stringMatching(line)]);
+}, 120_000);
+
 test("a camera may take its time to answer, and may be away at first", async () => {
   const first = await httpCamera((response) => response.end());
   first.close();
@@ -166,6 +185,7 @@ test("recordings of a folder make events at the times of the recordings, with cl
     play: { folder: { interval: 0.05, settled: { video: settled, image: settled }, onLook } },
   });
   await looked;
+  expect(camera.status).toBe("waiting");
   const put = (name: string, end: string, bright: (second: number) => boolean) => {
     video(name, 10, bright, "-c:v", "libx264");
     utimesSync(at(name), new Date(end), new Date(end));

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../src/checkpoint/fresh.js";
@@ -165,6 +165,8 @@ test("an event that a killed process left open is ended by the next one, under i
     mkdirSync(at("data", "segments", "cam"), { recursive: true });
     execFileSync(ffmpeg, ["-v", "error", "-i", at("cam.mp4"), at("data", "segments", "cam", "1-ab-000000.mkv")]);
     writeFileSync(at("data", "segments", "cam", "e1.event"), "1-ab-000000.mkv");
+    const killed = new Date("2026-01-01T00:00:30.000Z");
+    utimesSync(at("data", "segments", "cam", "1-ab-000000.mkv"), killed, killed);
     const changes: EventChange[] = [];
     const next = await Supervisor.open(settings, options(program, { fast: true }), {
       onChange: (change) => changes.push(change),
@@ -175,7 +177,10 @@ test("an event that a killed process left open is ended by the next one, under i
     expect(await refusal(next.markNormal("e2"))).toBe("there is no event e2");
     const events = await next.log.events();
     await next.close();
-    expect(changes[0]).toMatchObject({ change: "end", event: { id: "e1", reason: "the process was interrupted" } });
+    // It ended when the recording did, not when the next process began.
+    const end = { end: killed.toISOString(), reason: "the process was interrupted" };
+    expect(changes[0]).toMatchObject({ change: "end", event: { id: "e1", ...end } });
+    expect(Date.parse(changes[0].time)).toBeGreaterThan(killed.getTime());
     const clip = "clips/cam/2026-01-01/e1.mp4";
     expect(changes.filter(({ change }) => change === "clip")).toMatchObject([{ event: { id: "e1", clip } }]);
     expect(await collect((await openInput(at("data", clip))).frames())).toHaveLength(10);
@@ -183,6 +188,36 @@ test("an event that a killed process left open is ended by the next one, under i
     expect(events.find(({ id }) => id === "e1")).toMatchObject({ feedback: "normal" });
   });
 }, 60_000);
+
+test("without a recording, interrupted events end at their last change or peak, never before they began or after now", async () => {
+  const settings = config(video(1), { source: at("no.mp4") });
+  const program = at("none.mjs");
+  const first = await Supervisor.open(settings, options(program));
+  const start = "2026-01-01T00:00:00.000Z";
+  const event = { camera: "cam", kind: "anomaly", start, zones: [] } as const;
+  const peak = { time: "2026-01-01T00:00:20.000Z", level: 1 };
+  const ahead = "2999-01-01T00:00:00.000Z";
+  await first.log.append({ change: "new", time: start, event: { ...event, id: "change" } });
+  await first.log.append({ change: "update", time: "2026-01-01T00:00:09.000Z", event: { ...event, id: "change" } });
+  await first.log.append({ change: "new", time: start, event: { ...event, id: "peak", peak } });
+  await first.log.append({
+    change: "new",
+    time: start,
+    event: { ...event, id: "later", start: "2026-01-01T00:00:01.000Z" },
+  });
+  await first.log.append({ change: "new", time: ahead, event: { ...event, id: "ahead" } });
+  await first.close();
+  const before = Date.now();
+  const next = await Supervisor.open(settings, options(program));
+  await next.run(new Map(), AbortSignal.abort());
+  const ends = new Map((await next.log.events()).map(({ id, end }) => [id, end]));
+  await next.close();
+  expect(ends.get("change")).toBe("2026-01-01T00:00:09.000Z");
+  expect(ends.get("peak")).toBe(peak.time);
+  expect(ends.get("later")).toBe("2026-01-01T00:00:01.000Z");
+  expect(Date.parse(ends.get("ahead")!)).toBeGreaterThanOrEqual(before);
+  expect(Date.parse(ends.get("ahead")!)).toBeLessThanOrEqual(Date.now());
+});
 
 test("a camera that learns again forgets what was kept of it", async () => {
   const supervisor = await Supervisor.open(config(video(1)), options("none"));

@@ -8,7 +8,7 @@ import { versions } from "../../node/files/versions.js";
 import { calibrationPage } from "../../report/calibration/page_file.js";
 import type { CameraCalibration } from "../../server/calibrate/calibration.js";
 import { folderOf, type KnownMode } from "../../server/camera/known.js";
-import type { NormalState } from "../../server/camera/learner.js";
+import { misfitOf, type NormalState } from "../../server/camera/learner.js";
 import type { CameraConfig } from "../../server/config/config.js";
 import { usualAlarmRule } from "../../watch/alarm_rule.js";
 import type { CameraMode } from "../../watch/scene_change.js";
@@ -86,10 +86,10 @@ function tooShort(id: string, modes: readonly [CameraMode, KnownMode][]): InputE
 function notes(calibration: CameraCalibration, { camera: { id } }: CalibratedCamera): string[] {
   const lines: string[] = [];
   for (const [mode, { state, seen }] of modesOf(calibration)) {
-    if (!state)
-      lines.push(
-        `${id}, ${modeNames[mode]}: ${seen.seconds.toFixed(0)} s are too little for a threshold; they are kept`,
-      );
+    const problem = state
+      ? misfitOf(state, calibration.settings)
+      : `${seen.seconds.toFixed(0)} s are too little for a threshold; they are kept`;
+    if (problem !== undefined) lines.push(`${id}, ${modeNames[mode]}: ${problem}`);
   }
   for (const mode of calibration.changed) {
     lines.push(

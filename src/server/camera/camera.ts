@@ -19,6 +19,7 @@ import type { NormalState } from "./learner.js";
 import { NormalKeeper } from "./normal_keeper.js";
 import { normalFolder } from "./normal_video.js";
 import { Recording } from "./recording.js";
+import { ScoredShare, slownessText } from "./scored_share.js";
 import { CameraSource, type CameraSourceOptions, type Reading } from "./source.js";
 import { UnscoredFrames } from "./unscored.js";
 
@@ -56,8 +57,11 @@ export interface PlayOptions {
   folder?: CameraSourceOptions["folder"];
 }
 
-/** Whether frames come: `ended` is a file that was played to its end. */
-export type CameraStatus = "connecting" | "online" | "offline" | "ended" | "off";
+/**
+ * Whether frames come. `waiting`: a folder has had no new file yet; `ended`: a file was played to
+ * its end.
+ */
+export type CameraStatus = "connecting" | "waiting" | "online" | "offline" | "ended" | "off";
 
 /** What is counted of a camera. */
 export interface CameraCounts {
@@ -114,6 +118,7 @@ export class Camera {
   private isSent = true;
   private seen: number;
   private readonly frozen = new FrozenPicture();
+  private readonly share = new ScoredShare();
 
   /** @throws InputError if the schedule is wrong */
   constructor(
@@ -124,7 +129,10 @@ export class Camera {
     this.clock = host.clock ?? (play.fast ? new PlayClock() : machineClock);
     this.seen = this.clock.steady();
     const warn = (line: string) => host.warn(line);
-    this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn });
+    const onWait = () => {
+      if (this.status === "connecting") this.status = "waiting";
+    };
+    this.source = new CameraSource({ ...config, ...play, clock: this.clock, warn, onWait });
     this.unscored = new UnscoredFrames({
       most: play.fast ? MOST_UNSCORED : MOST_AHEAD,
       patience: play.fast ? Number.POSITIVE_INFINITY : PATIENCE,
@@ -148,6 +156,12 @@ export class Camera {
   /** Seconds from a frame's arrival to its score, the last one. */
   get latency(): number {
     return this.unscored.latency;
+  }
+
+  /** Says that the machine does not keep up; undefined if it does, or no frames come. */
+  get slowness(): string | undefined {
+    const { low } = this.share;
+    return low === undefined || this.status !== "online" ? undefined : slownessText(low, this.config.fps);
   }
 
   /** Watches until the signal ends it, or a file ends. Never throws. */
@@ -214,11 +228,13 @@ export class Camera {
     this.decisions.gap(this.number);
     this.decisions.ready(settings, known, why);
     this.unscored.ready();
+    this.share.restart();
   }
 
   /** The engine is gone: no scores come. */
   blind(): void {
     this.unscored.blind();
+    this.share.restart();
     this.decisions.blind();
     // The next engine does not have the frames before.
     this.number += GAP;
@@ -229,6 +245,7 @@ export class Camera {
   score(score: EngineScore): void {
     this.unscored.score(score.number);
     this.counted.scored++;
+    this.share.scored();
     const outcome = this.decisions.score(score);
     if (!outcome) return;
     this.outcome = outcome;
@@ -348,6 +365,7 @@ export class Camera {
     const isKnown = this.seen - this.unscored.scored < SCORED;
     this.normal?.frame(this.recording?.at(time), isKnown && this.decisions.isQuiet && host.canRecord());
     this.unscored.add(number, this.seen);
+    if (this.share.frame(this.seen, this.counted)) host.warn(slownessText(this.share.low!, this.config.fps));
     return number;
   }
 }

@@ -32,13 +32,25 @@ export const LONGEST = 24 * 3600;
 
 /** Above this share of the largest score, the median of normal video leaves no room for events. */
 const MOST_NORMAL = 0.5;
+/** Above this share of the largest score, hardly anything reaches a threshold. */
+const MOST_THRESHOLD = 0.995;
 
-/** Says in one line that a model finds normal video abnormal; undefined if it does not. */
-export function misfitOf({ normal }: NormalState, how: { frameScore: TokenScoring }): string | undefined {
+/**
+ * Says in one line that a model finds normal video abnormal, so that nothing stands out from it;
+ * undefined if it does not.
+ */
+export function misfitOf(
+  { normal, threshold }: Pick<NormalState, "normal" | "threshold">,
+  how: { frameScore: TokenScoring },
+): string | undefined {
   const limit = scoreLimit(how);
-  if (limit === undefined || normal <= MOST_NORMAL * limit) return undefined;
+  if (limit === undefined) return undefined;
   const why = "the model does not fit this camera, or fps is not the rate that it was trained with";
-  return `half of normal video has levels above ${normal.toPrecision(2)}, of at most ${limit}: ${why}`;
+  if (normal > MOST_NORMAL * limit)
+    return `half of normal video has levels above ${normal.toPrecision(2)}, of at most ${limit}: ${why}`;
+  if (threshold <= MOST_THRESHOLD * limit) return undefined;
+  const first = `levels are at most ${limit}: nothing will ever reach the threshold ${threshold.toFixed(4)}`;
+  return `${first}; something abnormal was in the normal video, or ${why}`;
 }
 
 /** What was seen of normal video so far: enough to go on after a restart. */

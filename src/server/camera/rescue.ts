@@ -1,12 +1,27 @@
-// Makes the clips of events that a killed process has left behind, from what it had recorded.
+// What a killed process had recorded: when that ended, and the clips of the events it left behind.
 import { randomBytes } from "node:crypto";
-import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeFolder } from "../../node/files/atomic.js";
 import { reasonOf } from "../../node/files/messages.js";
 import type { CameraEvent, EventChange } from "../records.js";
 import { clipBase } from "../storage.js";
 import { joinSegments, MARKER, SEGMENT_NAME } from "./recorder.js";
+
+/**
+ * When an earlier process recorded a camera last, in milliseconds since 1970; -Infinity if nothing
+ * of it is there. To be asked before {@link rescueClips}, which sets the recording aside.
+ */
+export async function lastRecorded(data: string, camera: string): Promise<number> {
+  const folder = join(data, "segments", camera);
+  let last = Number.NEGATIVE_INFINITY;
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!SEGMENT_NAME.test(name)) continue;
+    const info = await stat(join(folder, name)).catch(() => undefined);
+    if (info) last = Math.max(last, info.mtimeMs);
+  }
+  return last;
+}
 
 /** What {@link rescueClips} needs. */
 export interface RescueOptions {

@@ -36,6 +36,8 @@ export interface CameraSourceOptions {
   clock: MachineClock;
   /** Takes in a line about a file that is left out. */
   warn(line: string): void;
+  /** A folder waits for its next file. */
+  onWait?(): void;
   /** How a folder is watched; for tests. */
   folder?: Omit<GrowingFolderOptions, "warn">;
 }
@@ -99,6 +101,7 @@ class FolderSource {
     this.held = undefined;
     if (file) return file;
     const { folder } = this;
+    this.options.onWait?.();
     const patience = AbortSignal.timeout(1000 * FIRST_IMAGE);
     let failing: number | undefined;
     for (;;) {

@@ -20,6 +20,8 @@ export interface WatchState {
   storage: { clips: number; most: number; free: number | null; reserve: number; days: number };
   /** Why events cannot be written at present. */
   problem: string | null;
+  /** What is wrong with the last edit of the configuration; the one before stays in use. */
+  editProblem: string | null;
   versions: { sdmae: string; node: string; webgpu: string };
   cameras: CameraState[];
 }
@@ -29,6 +31,8 @@ export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow"
   status: CameraStatus;
   /** Why it is offline. */
   problem: string | null;
+  /** Says that most of its frames are not scored, if the machine does not keep up. */
+  slowness: string | null;
   /** Whether there is a picture. */
   picture: boolean;
   counts: CameraCounts;

@@ -7,7 +7,7 @@ import { histogramMarkup } from "../../report/calibration/histogram.js";
 import { wasDeleted } from "../event_files.js";
 import type { EventFilter } from "../event_query.js";
 import { type EventKind, eventKinds } from "../records.js";
-import type { ListedEvent } from "./api.js";
+import type { ListedEvent, WatchState } from "./api.js";
 import { clipFile, filesPath } from "./files.js";
 import { type GuardOptions, guard } from "./guard.js";
 import { Levels } from "./levels.js";
@@ -23,6 +23,8 @@ import type { SeenCamera, SeenWatch, WatchFeed } from "./watched.js";
 export interface WebOptions extends GuardOptions {
   /** Takes secrets out of texts. */
   scrub?(text: string): string;
+  /** What is wrong with an edit of the configuration that is not used. */
+  editProblem?(): string | undefined;
 }
 
 /** Events that are sent at once, unless the request says otherwise, and at most. */
@@ -36,7 +38,7 @@ interface Parts {
   watch: SeenWatch;
   levels: Levels;
   streams: Streams;
-  started: number;
+  state(): Promise<WatchState>;
   /** Answers with JSON without secrets. */
   json(c: Context, value: unknown): Response;
 }
@@ -51,7 +53,7 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   const levels = new Levels();
   feed.listen(levels);
   const started = Date.now();
-  const state = () => stateOf(watch, levels, started);
+  const state = () => stateOf(watch, levels, started, options.editProblem?.());
   const streams = new Streams(feed, { scrub, state });
   const json = (c: Context, value: unknown) => c.json(scrubbed(value, scrub) as object);
   const metrics = watchMetrics(watch, feed);
@@ -69,7 +71,7 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   app.get("/readyz", (c) => (watch.isReady ? c.text("ok\n") : c.text("the engine does not score yet\n", 503)));
   app.get("/metrics", async (c) => c.body(await metrics.metrics(), 200, { "Content-Type": metrics.contentType }));
   pageRoutes(app);
-  const parts = { watch, levels, streams, started, json };
+  const parts = { watch, levels, streams, state, json };
   eventRoutes(app, parts);
   cameraRoutes(app, parts);
   return app;
@@ -85,8 +87,8 @@ function pageRoutes(app: Hono<WebEnvironment>): void {
   }
 }
 
-function eventRoutes(app: Hono<WebEnvironment>, { watch, levels, streams, started, json }: Parts): void {
-  app.get("/api/state", async (c) => json(c, await stateOf(watch, levels, started)));
+function eventRoutes(app: Hono<WebEnvironment>, { watch, streams, state, json }: Parts): void {
+  app.get("/api/state", async (c) => json(c, await state()));
   app.get("/api/events", async (c) => json(c, await listed(watch, filterOf(c.req.query()))));
   app.on(["POST", "DELETE"], "/api/events/:id/normal", async (c) => {
     const { id } = c.req.param();

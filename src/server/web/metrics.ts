@@ -59,7 +59,9 @@ function cameraMetrics({ cameras }: SeenWatch, registry: Registry): void {
       },
     });
   const isOnline = ({ status }: SeenCamera) => status === "online";
-  gauge("camera_up", "1 if frames come.", (camera) => (isOnline(camera) ? 1 : 0));
+  gauge("camera_up", "1 if frames come, or a folder waits for files.", (camera) =>
+    isOnline(camera) || camera.status === "waiting" ? 1 : 0,
+  );
   gauge("last_frame_timestamp_seconds", "When the last frame came.", ({ lastFrame }) => lastFrame / 1000);
   gauge("score", "The level that is compared with the threshold.", (camera) =>
     isOnline(camera) ? camera.outcome?.level : undefined,

@@ -11,8 +11,17 @@ import type { SeenCamera, SeenWatch } from "./watched.js";
 const known = (value: number | undefined): number | null =>
   value !== undefined && Number.isFinite(value) ? value : null;
 
-/** What is known now. @param started when the page began to be served */
-export async function stateOf(watch: SeenWatch, levels: Levels, started: number): Promise<WatchState> {
+/**
+ * What is known now.
+ * @param started when the page began to be served
+ * @param editProblem what is wrong with an edit of the configuration
+ */
+export async function stateOf(
+  watch: SeenWatch,
+  levels: Levels,
+  started: number,
+  editProblem?: string,
+): Promise<WatchState> {
   const { config, log, clipBytes } = watch;
   return {
     ...{ time: Date.now(), started, ready: watch.isReady },
@@ -24,7 +33,7 @@ export async function stateOf(watch: SeenWatch, levels: Levels, started: number)
       ...{ clips: clipBytes, most: config.keep.bytes, free: known(await freeBytes(config.data)) },
       ...{ reserve: config.reserve, days: config.keep.days },
     },
-    problem: log.problem ?? null,
+    ...{ problem: log.problem ?? null, editProblem: editProblem ?? null },
     versions: ownVersions(),
     cameras: watch.cameras.map((camera) => cameraState(camera, watch, levels)),
   };
@@ -39,13 +48,14 @@ export function ownVersions(): WatchState["versions"] {
 }
 
 function cameraState(camera: SeenCamera, watch: SeenWatch, levels: Levels): CameraState {
-  const { config, decisions, status, problem, picture, counts, outcome, lastFrame, latency } = camera;
+  const { config, decisions, status, problem, slowness, picture, counts, outcome, lastFrame, latency } = camera;
   const { id, name, shadow, zones, ignore, privacy } = config;
   const { learning, threshold, mode, isPaused } = decisions;
   const learnt = watch.learnt(id);
   const { hash, isLearnt } = watch.modelOf(id);
   return {
-    ...{ id, name, shadow, zones, ignore, privacy, status, problem: problem ?? null },
+    ...{ id, name, shadow, zones, ignore, privacy, status },
+    ...{ problem: problem ?? null, slowness: slowness ?? null },
     ...{ picture: picture !== undefined, counts: { ...counts } },
     ...{ fps: levels.fpsOf(id), wantedFps: config.fps, learning, threshold: known(threshold), mode },
     level: status === "online" ? known(outcome?.level) : null,

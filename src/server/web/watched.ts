@@ -13,7 +13,7 @@ import type { Supervisor } from "../supervisor.js";
 
 /** A camera as the page sees it. */
 export interface SeenCamera
-  extends Pick<Camera, "status" | "problem" | "picture" | "outcome" | "counts" | "lastFrame" | "latency"> {
+  extends Pick<Camera, "status" | "problem" | "slowness" | "picture" | "outcome" | "counts" | "lastFrame" | "latency"> {
   readonly config: Pick<CameraConfig, "id" | "name" | "fps" | "shadow" | "zones" | "ignore" | "privacy">;
   readonly decisions: Pick<Decisions, "learning" | "threshold" | "mode" | "isPaused">;
 }

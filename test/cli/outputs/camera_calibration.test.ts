@@ -18,8 +18,8 @@ const settings = {
 } satisfies ScoreSettings as ScoreSettings;
 
 /** A mode of so many blocks of 5 s. */
-function mode(blocks: number): KnownMode {
-  const values = Array.from({ length: blocks }, (_, i) => (i % 10) / 20);
+function mode(blocks: number, highest = 0.45): KnownMode {
+  const values = Array.from({ length: blocks }, (_, i) => ((i % 10) / 9) * highest);
   const seen = { seconds: 5 * blocks, blocks: values, median: 0.1, mapHigh: 0.3 };
   return settled({ day: { seen } }, 1, settings).day!;
 }
@@ -60,6 +60,13 @@ test("what does not help yet, another view, and a threshold of the configuration
     expect.stringMatching(
       /^kept in .*calibration\.json; but `watch` uses the configuration's threshold of front by day until you remove it there$/,
     ),
+  ]);
+});
+
+test("a threshold that nothing will reach is said", async () => {
+  const { lines } = await shown({ modes: { day: mode(120, 0.9999), infrared: mode(120) } });
+  expect(lines.filter((line) => line.includes("nothing will ever reach"))).toEqual([
+    expect.stringMatching(/^front, by day: levels are at most 1: nothing will ever reach the threshold /),
   ]);
 });
 

@@ -46,10 +46,15 @@ test("what is known already is found again only from twice as much", () => {
 });
 
 test("a model that finds normal video abnormal is told apart, if its scores have a limit", () => {
-  const state = (normal: number) => ({ normal }) as NormalState;
+  const state = (normal: number, threshold = 0.5) => ({ normal, threshold });
   const bounded = { frameScore: how };
   expect(misfitOf(state(0.2), bounded)).toBeUndefined();
   expect(misfitOf(state(0.99), bounded)).toContain("levels above 0.99, of at most 1: the model does not fit");
+  expect(misfitOf(state(0.2, 0.99), bounded)).toBeUndefined();
+  expect(misfitOf(state(0.2, 0.9995), bounded)).toMatch(
+    /^levels are at most 1: nothing will ever reach the threshold 0\.9995; something abnormal was in/,
+  );
+  expect(misfitOf(state(0.2, 1), bounded)).toContain("the threshold 1.0000");
   // The errors of a mean have no limit.
-  expect(misfitOf(state(0.99), { frameScore: { ...how, scoring: "mean" } })).toBeUndefined();
+  expect(misfitOf(state(0.99, 3), { frameScore: { ...how, scoring: "mean" } })).toBeUndefined();
 });

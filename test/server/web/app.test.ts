@@ -333,11 +333,13 @@ describe("state and events", () => {
     });
     watch.models.set("front", { hash: "fedcba9876543210", isLearnt: true });
     watch.outcome(front, { level: 0.4 });
+    front.slowness = "scores 4 % of its frames";
     watch.facts.set("engine", facts);
     watch.isReady = true;
     watch.sinks = [{ sink: "phone", length: 3, problem: "it does not answer" }];
     const state = JSON.parse((await ask(page, "/api/state")).text) as WatchState;
     expect(state).toMatchObject({
+      editProblem: null,
       ready: true,
       engines: [{ adapter: facts.adapter, model: "0123abcd", dtype: "f16", size: { width: 640, height: 320 } }],
       queues: [{ sink: "phone", length: 3, problem: "it does not answer" }],
@@ -361,6 +363,7 @@ describe("state and events", () => {
       ...{
         status: "online",
         problem: null,
+        slowness: "scores 4 % of its frames",
         picture: false,
         counts: { frames: 1, dropped: 0, scored: 1, reconnects: 0 },
       },
@@ -658,10 +661,12 @@ describe("pictures and files", () => {
 });
 
 test("metrics have the names of the documentation", async () => {
+  watch = new FakeWatch(root(), "front", "yard", "folder");
   const page = await served();
   const [front, yard] = watch.cameras;
   Object.assign(front, { status: "online", latency: 0.25, lastFrame: 1_780_000_000_500 });
   front.decisions = { learning: 1, threshold: 0.5, mode: "day", isPaused: false };
+  watch.cameras[2].status = "waiting";
   Object.assign(yard.counts, { frames: 9, dropped: 4, scored: 5, reconnects: 2 });
   watch.outcome(front, { level: 0.4 });
   watch.change("new", fakeEvent(1));
@@ -678,6 +683,7 @@ test("metrics have the names of the documentation", async () => {
   const wanted = [
     'sdmae_camera_up{camera="front"} 1',
     'sdmae_camera_up{camera="yard"} 0',
+    'sdmae_camera_up{camera="folder"} 1',
     'sdmae_frames_total{camera="front",result="scored"} 1',
     'sdmae_frames_total{camera="yard",result="scored"} 5',
     'sdmae_frames_total{camera="yard",result="dropped"} 4',

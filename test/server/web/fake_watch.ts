@@ -109,7 +109,7 @@ export class FakeWatch implements SeenWatch {
 
 function fakeCamera(id: string): FakeCamera {
   return {
-    ...{ status: "connecting", problem: undefined, picture: undefined, outcome: undefined },
+    ...{ status: "connecting", problem: undefined, slowness: undefined, picture: undefined, outcome: undefined },
     counts: { frames: 0, dropped: 0, scored: 0, reconnects: 0 },
     ...{ lastFrame: Number.NaN, latency: Number.NaN },
     config: { id, name: id, fps: 10, shadow: false, zones: [], ignore: [], privacy: [] },

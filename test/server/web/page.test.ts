@@ -111,7 +111,7 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
     await click(".switch input");
     expect(await browser.evaluate(`getComputedStyle(document.querySelector(".heat")).display`)).toBe("none");
     const health = await textOf("#health");
-    expect(health).toMatch(/NVIDIA H200 \(driver 550\), f16, 640×320/);
+    expect(health).toMatch(/NVIDIA H200 \(driver 550\), f16, 320×640/);
     expect(health).toMatch(/Front door.*\s0123abcd\n/);
     expect(health).toMatch(/garage.*\sfedcba98 \(learnt\)/);
     expect(await browser.evaluate("typeof hacked")).toBe("undefined");
@@ -252,16 +252,22 @@ describe.skipIf(chromiumMissing)("in a browser", () => {
 
   test("what needs looking after stands above all", async () => {
     watch.isReady = false;
+    watch.cameras[0].slowness = "scores 4 % of its frames";
     watch.sinks = [{ sink: "mqtt", length: 12, problem: "connection refused" }];
-    await open();
-    await until(`document.querySelector(".problems").childElementCount === 3`);
+    let editProblem: string | undefined = "w.yaml:7:10: fps";
+    await open(1280, "light", { editProblem: () => editProblem });
+    await until(`document.querySelector(".problems").childElementCount === 5`);
     expect((await textOf(".problems")).split("\n")).toEqual([
+      "The edited configuration is not used: w.yaml:7:10: fps",
       "Nothing is scored: the engine starts, or starts again.",
       "garage is offline: the camera does not answer",
+      "Front door scores 4 % of its frames",
       "Alerts by mqtt: 12 wait (connection refused)",
     ]);
     watch.isReady = true;
+    editProblem = undefined;
     watch.sinks = [];
+    watch.cameras[0].slowness = undefined;
     watch.cameras[2].status = "online";
     await until(`getComputedStyle(document.querySelector(".problems")).display === "none"`);
   });

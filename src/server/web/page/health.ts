@@ -38,7 +38,7 @@ function put(where: HTMLElement, content: readonly HTMLElement[]): void {
 }
 
 function facts({ engines, ready, queues, storage, problem, versions, time, started }: WatchState): [string, string][] {
-  const running = engines.map(({ adapter, dtype, size }) => `${adapter}, ${dtype}, ${size.width}\u00d7${size.height}`);
+  const running = engines.map(({ adapter, dtype, size }) => `${adapter}, ${dtype}, ${size.height}\u00d7${size.width}`);
   const free = storage.free === null ? "" : `; ${bytes(storage.free)} free on the disk`;
   return [
     ["engine", ready ? running.join("; ") : "does not score: it starts, or starts again"],

@@ -11,9 +11,12 @@ export const kindNames: Readonly<Record<EventKind, string>> = {
   offline: "Offline",
 };
 
-/** A level or threshold: three digits. */
-export const level = (value: number | null | undefined): string =>
-  value == null ? "\u2013" : Number(value.toPrecision(3)).toString();
+/** A level or threshold: three digits; just below 1, as many as tell it from 1. */
+export function level(value: number | null | undefined): string {
+  if (value == null) return "\u2013";
+  if (value <= 0.99 || value >= 1) return Number(value.toPrecision(3)).toString();
+  return Number(value.toFixed(Math.max(3, Math.ceil(-Math.log10(1 - value))))).toString();
+}
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
@@ -51,6 +54,8 @@ export function statusText({ status, lastFrame }: Pick<CameraState, "status" | "
       return "live";
     case "offline":
       return lastFrame === null ? "offline" : `offline for ${format.duration(Math.max(0, now - lastFrame) / 1000)}`;
+    case "waiting":
+      return "waits for files";
     default:
       return status;
   }
@@ -61,13 +66,15 @@ export const keptText = ({ days, most }: Pick<WatchState["storage"], "days" | "m
   `${days} ${days === 1 ? "day" : "days"}, up to ${bytes(most)}`;
 
 /** What somebody should look after, a line each. */
-export function problemLines({ ready, cameras, queues, storage, problem }: WatchState): string[] {
+export function problemLines({ ready, cameras, queues, storage, problem, editProblem }: WatchState): string[] {
   const { free, reserve } = storage;
   const offline = cameras.filter(({ status }) => status === "offline");
   return [
     ...(problem === null ? [] : [`Events cannot be written: ${problem}`]),
+    ...(editProblem === null ? [] : [`The edited configuration is not used: ${editProblem}`]),
     ...(ready ? [] : ["Nothing is scored: the engine starts, or starts again."]),
     ...offline.map(({ name, problem: why }) => `${name} is offline${why === null ? "" : `: ${why}`}`),
+    ...cameras.flatMap(({ name, slowness }) => (slowness === null ? [] : [`${name} ${slowness}`])),
     ...queues.flatMap(({ sink, length, problem: why }) =>
       why === null ? [] : [`Alerts by ${sink}: ${waitText(length)} (${why})`],
     ),
