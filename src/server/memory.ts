@@ -66,13 +66,15 @@ export class Memory {
       const { known: modes, view, seconds } = decisions;
       if (!facts || (Object.keys(modes).length === 0 && !view.hasLearnt)) return;
       const { references } = view;
-      this.copied.set(config.id, seconds);
-      view.hasLearnt = false;
       const folder = folderOf(options.data, config);
-      await writeKnown(folder, scoredBy(facts), { modes, references }).catch((error: unknown) => {
+      try {
+        await writeKnown(folder, scoredBy(facts), { modes, references });
+        this.copied.set(config.id, seconds);
+        view.hasLearnt = false;
+      } catch (error) {
         // That the disk is full was said.
         if (options.hasRoom()) options.warn(config.id, reasonOf(error));
-      });
+      }
     });
   }
 
