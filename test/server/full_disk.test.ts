@@ -169,19 +169,23 @@ test.skipIf(problem)(
   },
 );
 
-test("if writes fail for want of space clips stop, events go on, and clips begin again once there is room", async () => {
-  mkdirSync(at("disk"));
-  disk.folder = at("disk");
-  try {
-    await fillAndEmpty({
-      fill: () => {
-        disk.left = 0;
-      },
-      empty: () => {
-        disk.left = 2 ** 30;
-      },
-    });
-  } finally {
-    Object.assign(disk, { folder: "", left: Number.POSITIVE_INFINITY });
-  }
-});
+// The same, where there is no real disk of that size.
+test.runIf(problem)(
+  "if writes fail for want of space clips stop, events go on, and clips begin again once there is room",
+  async () => {
+    mkdirSync(at("disk"));
+    disk.folder = at("disk");
+    try {
+      await fillAndEmpty({
+        fill: () => {
+          disk.left = 0;
+        },
+        empty: () => {
+          disk.left = 2 ** 30;
+        },
+      });
+    } finally {
+      Object.assign(disk, { folder: "", left: Number.POSITIVE_INFINITY });
+    }
+  },
+);

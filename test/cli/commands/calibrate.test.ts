@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
 import { score } from "../../../src/report/web/format.js";
@@ -127,7 +127,8 @@ describe("calibrate", () => {
 
   it("refuses folders of images that are too short before it opens an adapter", async () => {
     const noAdapter = model.map((word) => (word === testAdapter ? "no such adapter" : word));
-    const twice = ["calibrate", normal, normal, ...noAdapter, "--fps"];
+    cpSync(normal, at("again"), { recursive: true });
+    const twice = ["calibrate", normal, at("again"), ...noAdapter, "--fps"];
     expectRefusal(await sdmae(...twice, "1"), "26 s of normal video are too little", "at least a minute");
     // 2 · 65 s, at 0.2 frames per second, are enough.
     expectRefusal(await sdmae(...twice, "0.2"), "no such adapter");
