@@ -60,7 +60,7 @@ test("a camera is watched in shadow until enough was seen; it goes on where it w
       at("data", "cameras", "cam", "calibration.json"),
       JSON.stringify({ ...file, modes, references: { infrared } }),
     );
-    const second = await calibrate(program, 3600, 2);
+    const second = await calibrate(program, 3600, 8);
     const { day } = second.found.modes;
     expect(day!.seen.seconds).toBeGreaterThan(seen.seconds + 120);
     expect(day!.seen.blocks.slice(0, blocks.length)).toEqual(blocks);
