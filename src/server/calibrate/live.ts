@@ -33,6 +33,7 @@ export async function calibrateLive(
   const stop = new AbortController();
   let facts: EngineFacts | undefined;
   let [seconds, last] = [0, Number.NaN];
+  let isFull = false;
   const supervisor = await Supervisor.open(
     { ...config, cameras: [inShadow(camera)], sinks: [] },
     { ...options, calibrate: { fresh } },
@@ -40,10 +41,13 @@ export async function calibrateLive(
       onOutcome: ({ decisions }, { time: { steady }, mode }) => {
         facts = [...supervisor.facts.values()].at(0) ?? facts;
         if (Number.isNaN(last) && (decisions.known[mode]?.seen.seconds ?? 0) >= LONGEST) {
+          isFull = true;
           listener.onNotice("a day of video was learnt from already: more adds nothing (--fresh learns again)");
         }
-        const step = steady - last;
-        last = steady;
+        // Not every scored frame is learnt from, such as those after a gap.
+        const now = isFull ? steady : decisions.added;
+        const step = now - last;
+        last = now;
         if (!(step > 0 && step <= GAP)) return;
         seconds += step;
         listener.onSeconds(step);

@@ -154,6 +154,11 @@ export class Decisions {
     return [...this.learners.values()].reduce((sum, { seconds }) => sum + seconds, 0);
   }
 
+  /** Seconds of video that this process has learnt from, in all modes. */
+  get added(): number {
+    return [...this.learners.values()].reduce((sum, { added }) => sum + added, 0);
+  }
+
   /** What was learnt so far, to be kept for the next start. Sorting all levels takes time. */
   get known(): Known {
     const known: Known = { ...this.before };

@@ -113,6 +113,11 @@ export class Learner {
     this.last = Number.NaN;
   }
 
+  /** Of these, what this process has seen. */
+  get added(): number {
+    return this.seconds - this.before.seconds;
+  }
+
   /** Share of the time until the first threshold that has passed, at most 1. */
   get progress(): number {
     return Math.min(1, this.seconds / this.next);
