@@ -36,8 +36,6 @@ test(`memory, handles and files do not grow over ${frames} frames of two cameras
   expect(notices.some((line) => line.includes("old events were deleted"))).toBe(true);
   expect(notices.some((line) => line.includes("learnt from 10 min of video"))).toBe(true);
   expect(notices.filter((line) => !line.startsWith("info"))).toEqual([]);
-  // Timers and requests come and go: so short a run has some dozens at times, a leak has hundreds.
-  expect(growth.resources.last).toBeLessThan(200);
-  const grown = Object.entries(growth).filter(([name, { isFlat }]) => name !== "resources" && !isFlat);
+  const grown = Object.entries(growth).filter(([, { isFlat }]) => !isFlat);
   expect(grown, JSON.stringify(growth)).toEqual([]);
 }, 900_000);
