@@ -12,7 +12,7 @@ import { cannotWrite, makeFolder, writeFileAtomic } from "../node/files/atomic.j
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { weightsHash } from "../node/files/weights_hash.js";
-import { layAside } from "../server/camera/known.js";
+import { folderOf, layAside } from "../server/camera/known.js";
 import { LearntModels } from "../server/camera/learnt_model.js";
 import { scoreNormal } from "../server/camera/normal_scores.js";
 import {
@@ -128,7 +128,7 @@ async function pupilOf(id: string, { config: file, data, checkpoint }: LearnComm
 }
 
 function pupil(camera: CameraConfig, data: string, usual: string, reserve: number): Pupil {
-  const folder = join(data, "cameras", camera.id);
+  const folder = folderOf(data, camera);
   const normal = normalFolder(data, camera.id);
   return { camera, folder, normal, usual, reserve, models: new LearntModels(folder) };
 }

@@ -1,9 +1,9 @@
 // Which model each camera uses: its own, the one that was learnt for it, or that of all cameras.
-import { join } from "node:path";
 import { type ScoreSettings, scoreSettings } from "../detector/settings.js";
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { reasonOf } from "../node/files/messages.js";
 import { weightsHash } from "../node/files/weights_hash.js";
+import { folderOf } from "./camera/known.js";
 import { LearntModels } from "./camera/learnt_model.js";
 import type { CameraConfig } from "./config/config.js";
 import type { EngineSetup } from "./engine/messages.js";
@@ -77,7 +77,7 @@ export class Models {
    */
   async of({ id, checkpoint }: Chooser): Promise<Model> {
     if (checkpoint !== undefined) return this.named.get(checkpoint)!;
-    const learnt = new LearntModels(join(this.data, "cameras", id));
+    const learnt = new LearntModels(folderOf(this.data, { id }));
     const stamp = await learnt.stamp();
     const last = this.last.get(id);
     if (last && last.stamp === stamp) return last.model;

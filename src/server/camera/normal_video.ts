@@ -8,9 +8,10 @@ import { Pieces } from "../../node/media/decode.js";
 import { ffmpegReason, findFfmpeg, startFfmpeg } from "../../node/media/ffmpeg.js";
 import { privacyFilters } from "../capture.js";
 import type { RelativeBox } from "../records.js";
+import { folderOf } from "./known.js";
 
 /** The folder of a camera's normal video. @param data the data folder */
-export const normalFolder = (data: string, camera: string): string => join(data, "cameras", camera, "normal");
+export const normalFolder = (data: string, camera: string): string => join(folderOf(data, { id: camera }), "normal");
 
 const KEPT = /^kept-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.mkv$/;
 
