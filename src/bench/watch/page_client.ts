@@ -1,5 +1,6 @@
 // A page that is open, without a browser: it reads the stream of events, the live pictures of each
 // camera, and asks now and then for what the page asks for.
+import { setMaxListeners } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 
 /** Milliseconds between looks at state, events and metrics. */
@@ -28,6 +29,8 @@ export class PageClient {
     cameras: readonly string[],
     private readonly onChange: (change: string, event: string) => void = () => {},
   ) {
+    // Each response that goes on listens for the end.
+    setMaxListeners(0, this.closing.signal);
     this.read("api/stream", (response) => this.readStream(response));
     for (const camera of cameras) {
       this.read(`api/cameras/${camera}/live.mjpeg`, (response) => {

@@ -97,12 +97,19 @@ async function list(options: EventsOptions): Promise<void> {
   if (!existsSync(folder)) throw new InputError(`${oneLine(data)} is not a folder of \`watch\``);
   const onDamaged = (day: string, at: number) =>
     process.stderr.write(`warning: ${join(folder, `${day}.jsonl`)}: the line at byte ${at} is damaged\n`);
-  if (options.follow) return follow(folder, wanted, { ...options, data }, onDamaged);
+  if (options.follow) {
+    const unknown = camera === undefined ? undefined : await unknownCamera(camera, { data, cameras });
+    if (unknown !== undefined) process.stderr.write(`warning: ${unknown}; waiting for it\n`);
+    return follow(folder, wanted, { ...options, data }, onDamaged);
+  }
   const { readEvents } = await import("../../server/event_query.js");
   const isCut = options.limit === undefined && wanted.since === undefined && !options.json;
   const limit = isCut ? USUAL + 1 : options.limit;
   const events = await readEvents(folder, { ...wanted, ...(limit !== undefined && { limit }) }, onDamaged);
-  if (events.length === 0 && camera !== undefined) await checkCamera(camera, { data, cameras });
+  if (events.length === 0 && camera !== undefined) {
+    const unknown = await unknownCamera(camera, { data, cameras });
+    if (unknown !== undefined) throw new InputError(unknown);
+  }
   if (options.json) {
     for (const event of events) console.log(JSON.stringify(event));
   } else if (events.length === 0) process.stderr.write(`${noneText(options)}\n`);
@@ -112,13 +119,13 @@ async function list(options: EventsOptions): Promise<void> {
   }
 }
 
-/** @throws InputError if nothing is known of a camera */
-async function checkCamera(camera: string, { data, cameras }: Place): Promise<void> {
+/** That nothing is known of a camera, in one line; undefined if it is known. */
+async function unknownCamera(camera: string, { data, cameras }: Place): Promise<string | undefined> {
   const { camerasIn } = await import("../../server/event_query.js");
   const known = [...new Set([...cameras, ...(await camerasIn(data))])];
-  if (known.includes(camera)) return;
+  if (known.includes(camera)) return undefined;
   const others = known.length === 0 ? "it has none yet" : `it has ${known.join(", ")}`;
-  throw new InputError(`${oneLine(data)} knows no camera ${oneLine(camera)}: ${others}`);
+  return `${oneLine(data)} knows no camera ${oneLine(camera)}: ${others}`;
 }
 
 /** Prints events, a line each. */

@@ -100,6 +100,18 @@ test("changes are followed until Ctrl-C", async () => {
   expect(JSON.parse(stdout)).toMatchObject({ change: "new", event: { id: "a" } });
 });
 
+test("whoever follows a camera that is not known is told so", async () => {
+  await keep(["new", { id: "a", start: "2026-01-01T10:00:00.000Z" }]);
+  const following = sdmae("events", "--data", at(), "--follow", "--camera", "yard", "--since", "2026-01-01");
+  await vi.waitFor(() => expect(vi.mocked(process.stderr.write).mock?.calls).toHaveLength(1), { timeout: 60_000 });
+  await keep(["new", { id: "b", camera: "yard", start: "2026-01-01T11:00:00.000Z" }]);
+  await vi.waitFor(() => expect(vi.mocked(console.log).mock?.calls).toHaveLength(1), { timeout: 60_000 });
+  process.emit("SIGINT");
+  const { code, stderr } = await following;
+  expect(code).toBe(130);
+  expect(stderr).toMatch(/^warning: .* knows no camera yard: it has front; waiting for it\n/);
+});
+
 test("the configuration names the folder, and cameras that have no event yet", async () => {
   await keep(["new", { id: "a", start: "2026-01-01T10:00:00.000Z" }]);
   const yaml = at("w.yaml");
