@@ -8,8 +8,8 @@ import { scrubber } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
 import type { EngineOptions } from "../server/engine/engine.js";
 import { Ending, type EventChange, type Sink } from "../server/records.js";
-import { openSinks, type SinkListener } from "../server/sinks/open.js";
-import { Supervisor, type SupervisorListener } from "../server/supervisor.js";
+import { openSinks, type SinkListener, updateSinks } from "../server/sinks/open.js";
+import { type CameraChanges, differsInCamerasOnly, Supervisor, type SupervisorListener } from "../server/supervisor.js";
 import { type WebOptions, webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
@@ -51,7 +51,10 @@ export async function watch(
   } else await watchFile(options.config, options, signal);
 }
 
-/** Watches what a file says. Once it was edited, all ends in order and begins again. */
+/**
+ * Watches what a file says. After an edit only the cameras that have changed begin again; if other
+ * settings have changed, all ends in order and begins again.
+ */
 async function watchFile(path: string, options: WatchCommandOptions, signal: AbortSignal): Promise<void> {
   const file = await ConfigFile.open(path, async () => {
     const next = await configured([], options);
@@ -65,14 +68,32 @@ async function watchFile(path: string, options: WatchCommandOptions, signal: Abo
   try {
     for (;;) {
       const edit = new AbortController();
-      const notice = noticeFor(config, options);
+      const notice = noticeFor(scrubber(config.secrets), config, options);
       const say = (level: "info" | "error", line: string) => notice(level, "configuration", line);
-      const edited = file.edited(config, say, AbortSignal.any([signal, edit.signal])).then((next) => {
+      let running: RunningWatch | undefined;
+      /** Follows edits. @returns the configuration with which all is to begin again */
+      const follow = async (ended: AbortSignal): Promise<WatchConfig | undefined> => {
+        for (;;) {
+          const next = await file.edited(config, say, ended);
+          if (!next || !running || !differsInCamerasOnly(config, next)) return next;
+          try {
+            await running.change(next);
+            [before, config] = [config, next];
+          } catch (error) {
+            file.problem = reasonOf(error);
+            say("error", `${oneLine(path)} cannot be used: ${file.problem}; the configuration before stays in use`);
+          }
+        }
+      };
+      const edited = follow(AbortSignal.any([signal, edit.signal])).then((next) => {
         if (next) edit.abort(new Ending("the configuration has changed"));
         return next;
       });
       try {
-        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), paused, file);
+        const onRunning = (watch: RunningWatch) => {
+          running = watch;
+        };
+        await watchWith(config, options, AbortSignal.any([signal, edit.signal]), { paused, file, onRunning });
         if (!edit.signal.aborted || signal.aborted) return;
         before = config;
       } catch (error) {
@@ -96,10 +117,9 @@ export type Watching = DeviceOptions & Pick<WatchCommandOptions, "checkpoint" | 
 /** Says something that ended nothing. */
 type Notice = NonNullable<SupervisorListener["onNotice"]>;
 
-/** What prints notices, without secrets. */
-function noticeFor(config: WatchConfig, { quiet = false }: Watching): Notice {
-  const scrub = scrubber(config.secrets);
-  const least = logLevels.indexOf(quiet ? "warn" : config.log.level);
+/** What prints notices. @param scrub takes secrets out of lines */
+function noticeFor(scrub: (line: string) => string, { log }: WatchConfig, { quiet = false }: Watching): Notice {
+  const least = logLevels.indexOf(quiet ? "warn" : log.level);
   return (level, from, line) => {
     if (logLevels.indexOf(level) < least) return;
     const time = new Date().toISOString();
@@ -107,23 +127,37 @@ function noticeFor(config: WatchConfig, { quiet = false }: Watching): Notice {
   };
 }
 
-/**
- * Watches the cameras of a configuration; see {@link watch}.
- * @param paused ids of cameras that are switched off, when it begins and when it ends
- * @param file where the configuration comes from; the page shows what is wrong with its last edit
- */
+/** A watch process that can go on with other cameras. */
+export interface RunningWatch {
+  /** See `change` of the supervisor. @throws InputError if nothing was changed */
+  change(config: WatchConfig): Promise<void>;
+}
+
+/** What {@link watchWith} shares with whoever follows edits. */
+export interface WatchSession {
+  /** Ids of cameras that are switched off, when it begins and when it ends. */
+  paused?: Set<string>;
+  /** Where the configuration comes from; the page shows what is wrong with its last edit. */
+  file?: Pick<ConfigFile, "problem">;
+  /** It runs. */
+  onRunning?(watch: RunningWatch): void;
+}
+
+/** Watches the cameras of a configuration; see {@link watch}. */
 export async function watchWith(
   config: WatchConfig,
   options: Watching,
   signal: AbortSignal,
-  paused = new Set<string>(),
-  file?: Pick<ConfigFile, "problem">,
+  { paused = new Set(), file, onRunning }: WatchSession = {},
 ): Promise<void> {
   const { loop = false, engine } = options;
-  const scrub = scrubber(config.secrets);
+  // Those of cameras that are gone may still be in the log.
+  let secrets = config.secrets;
+  let scrubKnown = scrubber(secrets);
+  const scrub = (text: string) => scrubKnown(text);
   const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
   const feed = new WatchFeed();
-  const notice = noticeFor(config, options);
+  const notice = noticeFor(scrub, config, options);
   const checkpoint = checkpointOf(config, options.checkpoint);
   const supervisor = await Supervisor.open(
     config,
@@ -142,7 +176,8 @@ export async function watchWith(
   let page: Served | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    for (const [name, sink] of openSinks(config, sinkListener(supervisor, notice))) sinks.set(name, sink);
+    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets };
+    for (const [name, sink] of openSinks(config, listener)) sinks.set(name, sink);
     const editProblem = () => file?.problem;
     if (config.web) page = await servePage(supervisor, feed, config.web, { scrub, editProblem });
     const isBundled = options.checkpoint === undefined && config.checkpoint === undefined;
@@ -156,6 +191,15 @@ export async function watchWith(
       say(`${why}: ends events, makes their clips`);
     };
     signal.addEventListener("abort", onAbort, { once: true });
+    onRunning?.({
+      change: async (next) => {
+        secrets = [...new Set([...secrets, ...next.secrets])];
+        scrubKnown = scrubber(secrets);
+        const count = await supervisor.change(next);
+        updateSinks(sinks, next);
+        notice("info", "configuration", `goes on with the edited cameras: ${changeText(count)}`);
+      },
+    });
     await supervisor.run(sinks, signal);
     if (!signal.aborted) say("all files are over (--loop plays them again and again)");
   } finally {
@@ -167,7 +211,11 @@ export async function watchWith(
   }
 }
 
-function sinkListener(supervisor: Supervisor, notice: Notice): SinkListener {
+/** What an edit did to cameras. */
+const changeText = ({ begun, ended, staying }: CameraChanges): string =>
+  `${begun} began, ${ended} ended, ${staying} did not change`;
+
+function sinkListener(supervisor: Supervisor, notice: Notice): Omit<SinkListener, "secrets"> {
   return {
     onWarning: (sink, line) => notice("warn", sink, line),
     onLost: (sink, reason) => supervisor.newsOf(sink).fails(reason),

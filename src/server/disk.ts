@@ -8,8 +8,8 @@ import { freeBytes, keepWithin } from "./storage.js";
 /** What {@link Disk} is made with. */
 export interface DiskOptions {
   config: Pick<WatchConfig, "data" | "keep" | "reserve">;
-  /** Those that are watched. */
-  cameras: readonly Pick<CameraConfig, "id">[];
+  /** Those that are watched now. */
+  cameras(): readonly Pick<CameraConfig, "id">[];
   /** By how much looks are more frequent: files that are played fast bring more clips. */
   pace?: number;
   /** Takes in a line about what has changed. */
@@ -64,7 +64,7 @@ export class Disk {
     const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
     this.clipBytes = bytes;
     const oldest = Date.now() - 86_400_000 * keep.days;
-    for (const { id } of cameras) await removeKept(normalFolder(data, id), oldest);
+    for (const { id } of cameras()) await removeKept(normalFolder(data, id), oldest);
     if (deleted > 0) onNotice("info", `the clips of ${deleted} old events were deleted`);
   }
 }

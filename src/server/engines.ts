@@ -1,9 +1,10 @@
-// Which engine scores which camera: one for each model and frame size. Cameras change over while
-// they are watched, if another model was learnt for them.
+// Which engine scores which camera: cameras of one model and frame size share engines. Cameras come
+// and go while others are watched, and change over if another model was learnt for them.
 import type { Camera } from "./camera/camera.js";
 import type { Kept } from "./camera/known.js";
 import { Engine, type EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineFrame, EngineSetup } from "./engine/messages.js";
+import { Places } from "./engine/places.js";
 import type { Memory } from "./memory.js";
 import type { Model, Models } from "./models.js";
 
@@ -27,19 +28,28 @@ export interface CameraModel extends Model {
   isLearnt: boolean;
 }
 
+/** An engine, and the cameras that it scores or is to score. */
+interface Running {
+  engine: Engine;
+  /** Its model and frame size. */
+  key: string;
+  places: Places<Scored>;
+}
+
 /** A camera, and where its frames go. */
 interface Scored {
   camera: Camera;
   model: Model;
   size: { width: number; height: number };
-  engine?: Engine;
-  /** Its position among the cameras of its engine. */
-  index: number;
+  at?: Running;
   /** The engine of another model, which the camera gets once it is ready. */
-  next?: { model: Model; engine: Engine };
+  next?: { model: Model; at: Running };
   /** Hash of a model that no engine could run. */
   refused?: string;
 }
+
+/** An engine has at least so many places: cameras may be added while it runs. */
+const LEAST_PLACES = 4;
 
 /** The engines of all cameras. */
 export class Engines {
@@ -47,30 +57,45 @@ export class Engines {
   readonly facts = new Map<Engine, EngineFacts>();
   /** By the cameras' ids. */
   private readonly scored = new Map<string, Scored>();
-  private readonly running: Engine[] = [];
+  private readonly running = new Set<Running>();
+  private isStarted = false;
   private isClosed = false;
 
   constructor(private readonly options: EnginesOptions) {}
 
-  /** Whether every engine scores. */
+  /** Whether every camera is scored. */
   get isReady(): boolean {
-    return this.running.length > 0 && this.running.every((engine) => this.facts.has(engine));
+    const all = [...this.scored.values()];
+    return all.length > 0 && all.every(({ at }) => at && this.facts.has(at.engine));
   }
 
   /** Processes of the engines that run. */
   get pids(): number[] {
-    return this.running.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    return [...this.running].flatMap(({ engine: { pid } }) => (pid === undefined ? [] : [pid]));
   }
 
-  /** Takes in a camera, before the start. @param size of its frames */
+  /** Takes in a camera. After the start its engine scores it at once. @param size of its frames */
   add(camera: Camera, model: Model, size: { width: number; height: number }): void {
-    this.scored.set(camera.config.id, { camera, model, size, index: 0 });
+    const one: Scored = { camera, model, size };
+    this.scored.set(camera.config.id, one);
+    if (this.isStarted) this.seat(one);
+  }
+
+  /** No more is scored of a camera. @param id the camera's */
+  remove(id: string): void {
+    const one = this.scored.get(id);
+    if (!one) return;
+    this.scored.delete(id);
+    one.at?.places.leave(one);
+    one.next?.at.places.leave(one);
+    [one.at, one.next] = [undefined, undefined];
+    this.closeIdle();
   }
 
   /** Of the engine that scores a camera now, if it runs. @param id the camera's */
   factsOf(id: string): EngineFacts | undefined {
-    const engine = this.scored.get(id)?.engine;
-    return engine && this.facts.get(engine);
+    const at = this.scored.get(id)?.at;
+    return at && this.facts.get(at.engine);
   }
 
   /** The model of a camera that was added. @param id the camera's */
@@ -80,78 +105,106 @@ export class Engines {
   }
 
   /** Sends a frame of a camera to its engine. @returns false if it was dropped */
-  send(id: string, frame: Omit<EngineFrame, "camera">): boolean {
-    const { engine, index } = this.scored.get(id) ?? {};
-    return engine?.send({ camera: index!, ...frame }) ?? false;
+  send(id: string, { number, data }: Omit<EngineFrame, "camera">): boolean {
+    const one = this.scored.get(id);
+    const frame = one?.at?.places.sent(one, number);
+    return frame !== undefined && one!.at!.engine.send({ ...frame, data });
   }
 
   /** Starts an engine for the cameras of each model and frame size. */
   start(): void {
-    const groups = new Map<string, Scored[]>();
-    for (const one of this.scored.values()) {
-      const { size, model } = one;
-      if (this.options.models.isLearnt(model)) this.tellModel(one);
-      const key = `${model.hash} ${size.width}x${size.height}`;
-      groups.set(key, [...(groups.get(key) ?? []), one]);
-    }
-    for (const group of groups.values()) {
-      const engine = this.startEngine(group, group[0].model);
-      this.running.push(engine);
-      for (const [index, one] of group.entries()) Object.assign(one, { engine, index });
-    }
+    this.isStarted = true;
+    for (const one of this.scored.values()) this.seat(one);
   }
 
   /** Starts the engine of a model that was learnt since the last look. */
   async lookAtModels(): Promise<void> {
-    for (const one of this.scored.values()) {
+    for (const [id, one] of this.scored) {
       const { camera, next, model: present } = one;
       const model = await this.options.models.of(camera.config);
       const isKnown = model.hash === (next?.model ?? present).hash || model.hash === one.refused;
-      if (isKnown || this.isClosed) continue;
+      if (isKnown || this.isClosed || this.scored.get(id) !== one) continue;
+      next?.at.places.leave(one);
       one.next = undefined;
-      void next?.engine.close();
-      if (model.hash !== present.hash) one.next = { model, engine: this.startEngine([one], model) };
+      if (model.hash !== present.hash) {
+        const at = this.placeFor(one, model);
+        one.next = { model, at };
+        const facts = this.facts.get(at.engine);
+        if (facts) await this.begin([one], at, facts);
+      }
+      this.closeIdle();
     }
   }
 
   /** Ends all engines. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const coming = [...this.scored.values()].flatMap(({ next }) => (next ? [next.engine] : []));
-    await Promise.all([...this.running, ...coming].map((engine) => engine.close()));
+    await Promise.all([...this.running].map(({ engine }) => engine.close()));
   }
 
-  private startEngine(group: readonly Scored[], { paths }: Model): Engine {
+  /** Gives a camera a place. */
+  private seat(one: Scored): void {
+    one.at = this.placeFor(one, one.model);
+    if (this.options.models.isLearnt(one.model)) this.tellModel(one);
+    const facts = this.facts.get(one.at.engine);
+    if (facts) void this.begin([one], one.at, facts);
+  }
+
+  /** Takes a place for a camera, of an engine that runs, or else of a new one. */
+  private placeFor(one: Scored, model: Model): Running {
+    const key = keyOf(model, one.size);
+    let at = [...this.running].find((running) => running.key === key && !running.places.isFull);
+    if (!at) {
+      const waiting = [...this.scored.values()].filter((other) => !other.at && keyOf(other.model, other.size) === key);
+      const count = Math.max(1, waiting.length);
+      at = this.startEngine(key, model, one.size, this.options.everyFrame ? count : Math.max(LEAST_PLACES, count));
+    }
+    at.places.take(one);
+    return at;
+  }
+
+  private startEngine(key: string, { paths }: Model, size: Scored["size"], count: number): Running {
     const { detector, everyFrame, engine: how, onNotice } = this.options;
-    const cameras = group.map(({ camera }) => camera.config.id);
-    const setup = { checkpoint: paths, cameras, ...group[0].size, detector, everyFrame };
+    const setup = { checkpoint: paths, places: count, ...size, detector, everyFrame };
+    const places = new Places<Scored>(count);
     const engine: Engine = new Engine(
       setup,
       {
-        onReady: (facts) => void this.ready(engine, facts, group),
+        onReady: (facts) => void this.ready(running, facts),
         onScore: (score) => {
-          const one = group[score.camera];
-          if (one?.engine === engine) one.camera.score(score);
+          const { camera: one, number } = places.scored(score.camera, score.number) ?? {};
+          if (one?.at === running) one.camera.score({ ...score, number: number! });
         },
         onNotice: (line) => onNotice("info", "engine", line),
-        onLost: (why, final) => this.lost(engine, why, final, group),
+        onLost: (why, final) => this.lost(running, why, final),
       },
       how,
     );
-    return engine;
+    const running = { engine, key, places };
+    this.running.add(running);
+    return running;
   }
 
-  private async ready(engine: Engine, facts: EngineFacts, group: readonly Scored[]): Promise<void> {
+  private async ready(at: Running, facts: EngineFacts): Promise<void> {
+    this.options.onNotice("info", "engine", `runs on ${facts.adapter}`);
+    const { cameras } = at.places;
+    await this.begin(cameras, at, facts);
+    const late = at.places.cameras.filter((one) => !cameras.includes(one));
+    if (late.length > 0) await this.begin(late, at, facts);
+  }
+
+  /** Cameras of an engine that is ready go on with what was kept for it. */
+  private async begin(cameras: readonly Scored[], at: Running, facts: EngineFacts): Promise<void> {
     const { memory, onNotice } = this.options;
-    onNotice("info", "engine", `runs on ${facts.adapter}`);
-    const isMine = ({ engine: present, next }: Scored) => present === engine || next?.engine === engine;
+    const isMine = (one: Scored) => one.at === at || one.next?.at === at;
     const kept = new Map<Scored, Kept>();
-    for (const one of group.filter(isMine)) kept.set(one, await memory.recall(one.camera, facts));
+    for (const one of cameras.filter(isMine)) kept.set(one, await memory.recall(one.camera, facts));
+    if (!this.running.has(at)) return;
     // From here on at once, so that nothing that was learnt is kept under another model.
-    for (const one of group.filter(isMine)) {
-      this.facts.set(engine, facts);
+    this.facts.set(at.engine, facts);
+    for (const one of cameras.filter(isMine)) {
       const { camera, next } = one;
-      const isNext = next?.engine === engine;
+      const isNext = next?.at === at;
       if (isNext) this.moveTo(one, next);
       const known = kept.get(one) ?? { modes: {}, references: {} };
       memory.begin(camera, known);
@@ -162,16 +215,21 @@ export class Engines {
     }
   }
 
-  /** Gives a camera to the engine of another model, and ends engines that no camera uses. */
-  private moveTo(one: Scored, { model, engine }: NonNullable<Scored["next"]>): void {
-    Object.assign(one, { model, engine, index: 0, next: undefined });
-    this.running.push(engine);
+  /** Gives a camera to the engine of another model. */
+  private moveTo(one: Scored, { model, at }: NonNullable<Scored["next"]>): void {
+    one.at?.places.leave(one);
+    Object.assign(one, { model, at, next: undefined });
     this.tellModel(one);
-    const used = new Set([...this.scored.values()].map((other) => other.engine));
-    for (const idle of this.running.filter((other) => !used.has(other))) {
-      this.running.splice(this.running.indexOf(idle), 1);
-      this.facts.delete(idle);
-      void idle.close();
+    this.closeIdle();
+  }
+
+  /** Ends engines that no camera uses. */
+  private closeIdle(): void {
+    for (const idle of this.running) {
+      if (idle.places.cameras.length > 0) continue;
+      this.running.delete(idle);
+      this.facts.delete(idle.engine);
+      void idle.engine.close();
     }
   }
 
@@ -180,17 +238,23 @@ export class Engines {
     this.options.onNotice("info", camera.config.id, line);
   }
 
-  private lost(engine: Engine, why: string, final: boolean, group: readonly Scored[]): void {
+  private lost(at: Running, why: string, final: boolean): void {
     const { onNotice, onFailed } = this.options;
-    this.facts.delete(engine);
-    const next = group.find((one) => one.next?.engine === engine);
-    if (next && final) {
-      Object.assign(next, { next: undefined, refused: next.next?.model.hash });
-      onNotice("warn", next.camera.config.id, `the new model is not used: ${why}`);
+    this.facts.delete(at.engine);
+    const users = at.places.cameras.filter((one) => one.at === at);
+    if (final && users.length === 0) {
+      this.running.delete(at);
+      for (const one of at.places.cameras) {
+        Object.assign(one, { next: undefined, refused: one.next?.model.hash });
+        onNotice("warn", one.camera.config.id, `the new model is not used: ${why}`);
+      }
       return;
     }
-    for (const one of group) if (one.engine === engine) one.camera.blind();
+    for (const one of users) one.camera.blind();
     onNotice("error", "engine", final ? why : `${why}; it starts again`);
     if (final) onFailed(new Error(why));
   }
 }
+
+/** What cameras of one engine have in common. */
+const keyOf = ({ hash }: Model, { width, height }: Scored["size"]): string => `${hash} ${width}x${height}`;

@@ -59,11 +59,14 @@ export class Models {
     onWarning: (camera: string, line: string) => void,
   ): Promise<Models> {
     const models = new Models(data, await readModel(usual, detector), detector, onWarning);
-    for (const { checkpoint } of cameras) {
-      if (checkpoint === undefined || models.named.has(checkpoint)) continue;
-      models.named.set(checkpoint, await readModel([checkpoint], detector));
-    }
+    for (const camera of cameras) await models.add(camera);
     return models;
+  }
+
+  /** Reads the model that a camera names. @throws InputError if it cannot be used */
+  async add({ checkpoint }: Chooser): Promise<void> {
+    if (checkpoint === undefined || this.named.has(checkpoint)) return;
+    this.named.set(checkpoint, await readModel([checkpoint], this.detector));
   }
 
   /** Whether a model is neither that of all cameras nor one that the configuration names. */

@@ -71,6 +71,8 @@ const PASSED = 1000;
  * A change that the sink refuses holds up the ones behind it until it expires.
  */
 export class Outbox {
+  /** Which changes the sink gets of those that come now. */
+  filter: DeliveryFilter;
   /** In order. Superseded updates are taken out. */
   private readonly queue = new Set<Entry>();
   /** The update of each event that is in the queue with no newer change behind it. */
@@ -96,6 +98,7 @@ export class Outbox {
     /** Changes before it are passed: the cursor was lost, and they may have been delivered. */
     private readonly skipBefore: number,
   ) {
+    this.filter = options.filter ?? {};
     this.backoff = new Backoff({ first: 1, most: 60, ...options.retry });
   }
 
@@ -206,7 +209,7 @@ export class Outbox {
   }
 
   private concerns({ change, time, event }: EventChange): boolean {
-    const { cameras, kinds, changes } = this.options.filter ?? {};
+    const { cameras, kinds, changes } = this.filter;
     if (event.silent || Date.parse(time) < this.skipBefore) return false;
     if (cameras && !cameras.includes(event.camera)) return false;
     return (kinds?.includes(event.kind) ?? true) && (changes?.includes(change) ?? true);

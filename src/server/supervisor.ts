@@ -1,6 +1,7 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
@@ -9,7 +10,7 @@ import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { misfitOf, type NormalState } from "./camera/learner.js";
 import { lastRecorded, rescueClips } from "./camera/rescue.js";
-import type { CameraConfig, WatchConfig } from "./config/config.js";
+import type { CameraConfig, SinkConfig, WatchConfig } from "./config/config.js";
 import { Disk } from "./disk.js";
 import type { Engine, EngineOptions } from "./engine/engine.js";
 import type { EngineFacts, EngineSetup } from "./engine/messages.js";
@@ -18,8 +19,8 @@ import { EventLog, newEventId } from "./event_log.js";
 import { Feedback } from "./feedback.js";
 import { Memory } from "./memory.js";
 import { type Model, Models, sizeOf } from "./models.js";
-import { type DeliveryResult, Outbox } from "./outbox.js";
-import type { EventChange, Sink } from "./records.js";
+import { type DeliveryFilter, type DeliveryResult, Outbox } from "./outbox.js";
+import { Ending, type EventChange, type Sink } from "./records.js";
 import { SinkNews } from "./sink_news.js";
 import { removeUnfinished } from "./storage.js";
 
@@ -55,9 +56,22 @@ const MORE = 0.02;
 /** Seconds between looks for models that were learnt. */
 const LOOK_AT_MODELS = 10;
 
+/** How many cameras began, ended, and stayed when the configuration changed. */
+export interface CameraChanges {
+  begun: number;
+  ended: number;
+  staying: number;
+}
+
+/** A camera that runs. */
+interface Run {
+  /** Ends it. */
+  end: AbortController;
+  done: Promise<void>;
+}
+
 /** Everything that watches. */
 export class Supervisor {
-  readonly cameras: readonly Camera[];
   private readonly engines: Engines;
   private readonly memory: Memory;
   private readonly disk: Disk;
@@ -67,19 +81,27 @@ export class Supervisor {
   private readonly sinkNews = new Map<string, SinkNews>();
   private failure: Error | undefined;
   private readonly stop = new AbortController();
+  private list: readonly Camera[];
+  private readonly runs = new Map<Camera, Run>();
+  /** Ends all cameras; undefined before the start. */
+  private all: AbortSignal | undefined;
+  /** Resolves once no change is under way. */
+  private changing: Promise<unknown> = Promise.resolve();
 
   private constructor(
-    readonly config: WatchConfig,
+    private settings: WatchConfig,
     readonly log: EventLog,
-    models: Models,
+    private readonly models: Models,
     chosen: ReadonlyMap<CameraConfig, Model>,
     private readonly options: SupervisorOptions,
     private readonly listener: SupervisorListener,
   ) {
+    const { settings: config } = this;
     this.feedback = new Feedback(config.data, (camera, line) => listener.onNotice?.("warn", camera, line));
     const onNotice: SupervisorListener["onNotice"] = (...news) => listener.onNotice?.(...news);
     this.disk = new Disk({
-      ...{ config, cameras: [...chosen.keys()], pace: options.play?.fast ? 10 : 1 },
+      ...{ config, cameras: () => this.cameras.map((camera) => camera.config) },
+      pace: options.play?.fast ? 10 : 1,
       onNotice: (level, line) => onNotice(level, "storage", line),
       onRoom: () => {
         for (const camera of this.cameras) camera.roomChanged();
@@ -99,7 +121,7 @@ export class Supervisor {
         this.stop.abort();
       },
     });
-    this.cameras = [...chosen].map(([camera, model]) => this.watch(camera, model));
+    this.list = [...chosen].map(([camera, model]) => this.watch(camera, model));
   }
 
   /**
@@ -130,7 +152,16 @@ export class Supervisor {
     }
   }
 
-  /** Whether every engine scores. */
+  get config(): WatchConfig {
+    return this.settings;
+  }
+
+  /** In the order of the configuration. */
+  get cameras(): readonly Camera[] {
+    return this.list;
+  }
+
+  /** Whether every camera is scored. */
   get isReady(): boolean {
     return this.engines.isReady;
   }
@@ -197,7 +228,9 @@ export class Supervisor {
     const every = this.options.lookAtModels ?? LOOK_AT_MODELS;
     const models = setInterval(() => void this.engines.lookAtModels(), 1000 * every);
     try {
-      await Promise.all(this.cameras.map((camera) => camera.run(all)));
+      this.all = all;
+      for (const camera of this.cameras) this.start(camera);
+      await this.over();
     } finally {
       clearInterval(disk);
       clearInterval(states);
@@ -209,6 +242,19 @@ export class Supervisor {
       await rescue.done;
     }
     if (this.failure) throw this.failure;
+  }
+
+  /**
+   * Goes on with another configuration: cameras that are new begin, those that are gone end, those
+   * that have changed end and begin again; the others do not notice. Cameras that stay keep whether
+   * they are switched off.
+   * @param config see {@link differsInCamerasOnly}
+   * @throws InputError if a model cannot be used; then nothing changes
+   */
+  change(config: WatchConfig): Promise<CameraChanges> {
+    const done = this.changing.then(() => this.changeNow(config));
+    this.changing = done.catch(() => {});
+    return done;
   }
 
   /**
@@ -238,6 +284,60 @@ export class Supervisor {
   async close(): Promise<void> {
     await Promise.all([...this.outboxes.values()].map((outbox) => outbox.close({ grace: 3 })));
     await this.log.close();
+  }
+
+  private async changeNow(config: WatchConfig): Promise<CameraChanges> {
+    const wanted = enabledCameras(config);
+    const same = (camera: Camera) => wanted.find((one) => isDeepStrictEqual(one, camera.config));
+    const staying = this.cameras.filter(same);
+    const coming = wanted.filter((one) => !staying.some((camera) => camera.config.id === one.id));
+    const models = new Map<CameraConfig, Model>();
+    for (const camera of coming) {
+      await this.models.add(camera);
+      models.set(camera, await this.models.of(camera));
+    }
+    const leaving = this.cameras.filter((camera) => !staying.includes(camera));
+    const paused = leaving.filter(({ decisions }) => decisions.isPaused).map((camera) => camera.config.id);
+    await Promise.all(leaving.map((camera) => this.end(camera)));
+    this.settings = config;
+    const begun = coming.map((camera) => this.watch(camera, models.get(camera)!));
+    const byId = new Map([...staying, ...begun].map((camera) => [camera.config.id, camera]));
+    this.list = wanted.map(({ id }) => byId.get(id)!);
+    for (const camera of begun) {
+      camera.decisions.isPaused = paused.includes(camera.config.id);
+      if (this.all) this.start(camera);
+    }
+    for (const [name, outbox] of this.outboxes) {
+      const sink = config.sinks.find((one) => one.name === name);
+      if (sink) outbox.filter = filterOf(sink);
+    }
+    return { begun: begun.length, ended: leaving.length, staying: staying.length };
+  }
+
+  private start(camera: Camera): void {
+    const end = new AbortController();
+    this.runs.set(camera, { end, done: camera.run(AbortSignal.any([this.all!, end.signal])) });
+  }
+
+  /** Ends a camera, its events and their clips. What it has learnt is kept. */
+  private async end(camera: Camera): Promise<void> {
+    const run = this.runs.get(camera);
+    run?.end.abort(new Ending("the configuration has changed"));
+    await run?.done;
+    this.runs.delete(camera);
+    await this.memory.remember(camera);
+    this.engines.remove(camera.config.id);
+  }
+
+  /** Resolves once all cameras have ended, and none will begin. */
+  private async over(): Promise<void> {
+    for (let seen: Run[] = []; ; ) {
+      const runs = [...this.runs.values()];
+      if (runs.every((run) => seen.includes(run))) return;
+      seen = runs;
+      await Promise.all(runs.map(({ done }) => done));
+      await this.changing;
+    }
   }
 
   private watch(config: CameraConfig, model: Model): Camera {
@@ -301,11 +401,12 @@ export class Supervisor {
   private async openOutboxes(sinks: ReadonlyMap<string, Sink>): Promise<void> {
     const { config, listener } = this;
     this.sinks = sinks;
-    for (const { name, cameras, kinds, changes } of config.sinks) {
+    for (const settings of config.sinks) {
+      const { name } = settings;
       const sink = sinks.get(name);
       if (!sink) continue;
       const outbox = await Outbox.open({
-        ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: { cameras, kinds, changes } },
+        ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: filterOf(settings) },
         onResult: (result, { event }, error) => {
           listener.onDelivery?.(name, result);
           if (result === "failed") this.newsOf(name).fails(reasonOf(error));
@@ -331,6 +432,20 @@ export class Supervisor {
       }
     }
   }
+}
+
+const filterOf = ({ cameras, kinds, changes }: SinkConfig): DeliveryFilter => ({ cameras, kinds, changes });
+
+/**
+ * Whether a process that watches can go on with another configuration, see
+ * {@link Supervisor.change}.
+ */
+export function differsInCamerasOnly(present: WatchConfig, next: WatchConfig): boolean {
+  const rest = ({ sinks, ...config }: WatchConfig) => ({
+    ...{ ...config, cameras: [], secrets: [] },
+    sinks: sinks.map((sink) => ({ ...sink, cameras: [] })),
+  });
+  return isDeepStrictEqual(rest(present), rest(next));
 }
 
 /** The cameras that are watched. @throws InputError if there is none */

@@ -105,13 +105,31 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     expect(await editProblem()).toBeNull();
     expect(said.error.match(/^model: /gm)).toHaveLength(1);
 
-    // A good edit: the event that goes on ends, with its clip, and another camera is watched.
+    // Another camera: the one that is watched does not notice, nor does its event.
     await soon("out", / one anomaly new /);
     edit(["one", "two"]);
     child.kill("SIGHUP");
-    await soon("out", / one anomaly end .*: the configuration has changed \[/);
+    await soon("error", /goes on with the edited cameras: 1 began, 0 ended, 1 did not change\n/);
     await soon("out", / two anomaly new /);
-    expect(said.error).toContain("the configuration has changed: ends events, makes their clips\n");
+    expect(said.out).not.toContain("the configuration has changed");
+    const cameras = async () => ((await (await fetch(`${url}api/state`)).json()) as WatchState).cameras;
+    expect((await cameras()).map(({ id }) => id)).toEqual(["one", "two"]);
+
+    // Another setting of a camera: its event ends, with its clip.
+    await soon("out", / two anomaly clip/);
+    await soon("out", / two anomaly new /);
+    edit(["one", "two"], "    hold: 1");
+    child.kill("SIGHUP");
+    await soon("out", / two anomaly end .*: the configuration has changed \[/);
+    await soon("out", / two anomaly new /);
+    expect(said.error).toMatch(/goes on with the edited cameras: 1 began, 1 ended, 1 did not change\n/);
+    expect(said.error.match(/^model: /gm)).toHaveLength(1);
+
+    // A model that cannot be used changes nothing.
+    edit(["one", "two"], "    checkpoint: cam.mp4");
+    child.kill("SIGHUP");
+    await soon("error", /cam\.mp4/);
+    await soon("out", / two anomaly new /);
 
     // What fails only when it begins gives way to the one before.
     edit(["one", "two"], "data: cam.mp4/inside");

@@ -14,7 +14,7 @@ function diskOf(reserve = 0, pace?: number) {
   const config = { data: at(), keep: { days: 30, bytes: 1000 }, reserve };
   const heard: string[] = [];
   const disk: Disk = new Disk({
-    ...{ config, cameras: [{ id: "cam" }], pace },
+    ...{ config, cameras: () => [{ id: "cam" }], pace },
     onNotice: (level, line) => heard.push(`${level}: ${line}`),
     onRoom: () => heard.push(`room: ${disk.hasRoom}`),
   });

@@ -4,11 +4,11 @@ import { expect, test } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { comparable, type ScoreSettings } from "../../src/detector/settings.js";
 import { layAside, writeKnown } from "../../src/server/camera/known.js";
-import { configOf } from "../../src/server/config/config.js";
+import { type CameraConfig, configOf } from "../../src/server/config/config.js";
 import { readEvents } from "../../src/server/event_query.js";
 import type { EventChange } from "../../src/server/records.js";
 import { Supervisor } from "../../src/server/supervisor.js";
-import { writeWatched } from "../support/fake_engine.js";
+import { fakeWatch, writeWatched } from "../support/fake_engine.js";
 import { scratchPerTest } from "../support/folders.js";
 import { randomCheckpoint, tinyConfig } from "../support/model.js";
 
@@ -147,4 +147,53 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   expect(changes.filter(({ event }) => event.camera === "own")).toEqual([]);
   const events = await readEvents(at("data", "events"), {}, () => {});
   expect(events.every(({ end }) => end !== undefined)).toBe(true);
+}, 120_000);
+
+test("cameras come and go while others are watched, in the engine that runs", async () => {
+  const changes: EventChange[] = [];
+  const supervisor = await fakeWatch(at, {}, { onChange: (change) => changes.push(change) });
+  const stop = new AbortController();
+  const running = supervisor.run(new Map(), stop.signal);
+  const { config } = supervisor;
+  const [first] = config.cameras;
+  const camera = (id: string, more: Partial<CameraConfig> = {}) => ({ ...first, id, ...more });
+  const news = (id: string) => changes.filter(({ change, event }) => change === "new" && event.camera === id);
+  await until(() => news("cam").length > 0);
+  const [watched] = supervisor.cameras;
+  const [pid] = supervisor.enginePids;
+
+  // 1. Five more: three have a place in the engine, the others get one of their own.
+  const ids = ["a", "b", "c", "d", "e"];
+  const all = [first, ...ids.map((id) => camera(id))];
+  expect(await supervisor.change({ ...config, cameras: all })).toEqual({ begun: 5, ended: 0, staying: 1 });
+  expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["cam", ...ids]);
+  await until(() => ids.every((id) => news(id).length > 0));
+  expect(supervisor.enginePids).toHaveLength(2);
+  expect(supervisor.isReady).toBe(true);
+
+  // 2. Some leave, one changes, one comes. Whoever is switched off stays so.
+  supervisor.cameras[1].decisions.isPaused = true;
+  const next = [camera("new"), camera("a", { fps: 5 }), first];
+  expect(await supervisor.change({ ...config, cameras: next })).toEqual({ begun: 2, ended: 5, staying: 1 });
+  expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["new", "a", "cam"]);
+  expect(supervisor.cameras[2]).toBe(watched);
+  expect(supervisor.cameras[1].decisions.isPaused).toBe(true);
+  await until(() => news("new").length > 0);
+  await until(() => supervisor.enginePids.length === 1);
+  expect(supervisor.enginePids).toEqual([pid]);
+
+  // 3. What cannot be used changes nothing.
+  const wrong = { ...config, cameras: [camera("bad", { checkpoint: at("cam.mp4") })] };
+  await expect(supervisor.change(wrong)).rejects.toThrow("cam.mp4");
+  expect(supervisor.cameras).toHaveLength(3);
+
+  stop.abort();
+  await running;
+  await supervisor.close();
+  // Nothing of the camera that stayed was cut.
+  const reasons = changes.filter(({ event }) => event.camera === "cam").flatMap(({ event }) => event.reason ?? []);
+  expect(new Set(reasons)).not.toContain("the configuration has changed");
+  const open = new Set(changes.map(({ event }) => event.id));
+  for (const { change, event } of changes) if (change === "end") open.delete(event.id);
+  expect([...open]).toEqual([]);
 }, 120_000);

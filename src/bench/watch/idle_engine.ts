@@ -17,7 +17,7 @@ const map = (value) => new Float32Array(24).fill(value);
 let frames = [];
 process.on("message", (message) => {
   if (message.type === "setup") {
-    frames = message.cameras.map(() => 0);
+    frames = Array(message.places).fill(0);
     process.send({ type: "ready", adapter: "none", settings, model: "none" });
   }
   if (message.type === "stop") process.exit(0);

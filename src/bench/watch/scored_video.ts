@@ -49,7 +49,7 @@ export async function scoreVideo(video: ScoredVideo, start: number, decider: Dec
   all.addEventListener("abort", () => proceed(), { once: true });
   let isReady = false;
   const engine = new Engine(
-    { checkpoint: [checkpoint], cameras: ["video"], ...size, detector, everyFrame: true },
+    { checkpoint: [checkpoint], places: 1, ...size, detector, everyFrame: true },
     {
       onReady: ({ settings }) => {
         decider.ready(settings);

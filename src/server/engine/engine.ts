@@ -49,7 +49,7 @@ export class Engine {
     private readonly listener: EngineListener,
     private readonly options: EngineOptions = {},
   ) {
-    this.waiting = setup.cameras.map(() => 0);
+    this.waiting = Array.from({ length: setup.places }, () => 0);
     this.start();
   }
 

@@ -43,9 +43,9 @@ process.on("message", (message: ToEngine) => {
   if (message.type === "frame") mailboxes[message.camera]?.push(message);
   else if (message.type === "stop") for (const mailbox of mailboxes) mailbox.end();
   else {
-    const { cameras, width, height } = message;
-    mailboxes = cameras.map((name, camera) => {
-      return new Mailbox(name, width, height, () => tell({ type: "taken", camera }));
+    const { places, width, height } = message;
+    mailboxes = Array.from({ length: places }, (_, camera) => {
+      return new Mailbox(`camera ${camera}`, width, height, () => tell({ type: "taken", camera }));
     });
     main(message, mailboxes).then(() => process.exit(0), fail);
   }

@@ -8,8 +8,8 @@ import type { NodeDetectorOptions } from "../../node/detector.js";
 export interface EngineSetup {
   /** Paths of the checkpoint, and of a student if it lies apart. */
   checkpoint: readonly string[];
-  /** Names of its cameras. */
-  cameras: readonly string[];
+  /** How many cameras it can score. */
+  places: number;
   /** Size of their frames in pixels. */
   width: number;
   height: number;
@@ -21,7 +21,7 @@ export interface EngineSetup {
 
 /** A frame to score. */
 export interface EngineFrame {
-  /** The camera's position in the setup. */
+  /** The camera's place, from 0. */
   camera: number;
   /** Rises from frame to frame; a gap says that the frames before are no neighbours. */
   number: number;

@@ -13,8 +13,8 @@ export interface CommandOptions {
   folder?: string;
   /** Seconds until it is killed with all that it started. Default: 20. */
   timeout?: number;
-  /** Secrets: variables of the environment that hold one are not passed on. */
-  secrets?: readonly string[];
+  /** Secrets now: variables of the environment that hold one are not passed on. */
+  secrets?(): readonly string[];
 }
 
 /** So much of a program's messages is kept, in characters. */
@@ -26,7 +26,7 @@ const MOST_MESSAGES = 4096;
  * Errors name the program and the first line of its messages; never its arguments, which may hold
  * secrets.
  */
-export function commandSink({ name, command, folder, timeout = 20, secrets = [] }: CommandOptions): Sink {
+export function commandSink({ name, command, folder, timeout = 20, secrets = () => [] }: CommandOptions): Sink {
   const [program, ...parameters] = command;
   return {
     name,
@@ -35,7 +35,7 @@ export function commandSink({ name, command, folder, timeout = 20, secrets = [] 
         signal.throwIfAborted();
         const child = spawn(program, parameters, {
           ...(folder !== undefined && { cwd: folder }),
-          env: { ...environmentWithout(secrets), ...variablesOf(change) },
+          env: { ...environmentWithout(secrets()), ...variablesOf(change) },
           stdio: ["pipe", "ignore", "pipe"],
           // A group of its own, which can be killed as a whole.
           detached: true,

@@ -69,6 +69,7 @@ export class MqttSink implements Sink {
   private readonly states = new Map<string, string | Buffer>();
   /** Ends deliveries that wait for the broker, with a reason. */
   private readonly inFlight = new Set<(error: Error) => void>();
+  private cameras: readonly MqttCamera[] = [];
   /** Cameras whose alert goes on. */
   private readonly alarmed = new Set<string>();
   private connected = false;
@@ -90,7 +91,7 @@ export class MqttSink implements Sink {
       throw new InputError(`${this.shown}: addresses of brokers begin with mqtt, mqtts, ws or wss`);
     }
     for (const topic of [this.prefix, options.discovery || "homeassistant"]) checkTopic(topic);
-    for (const { id } of options.cameras) checkCamera(id);
+    this.setCameras(options.cameras);
     this.client = mqtt.connect(address.url.href, this.clientOptions(address.login));
     this.listen();
   }
@@ -142,6 +143,25 @@ export class MqttSink implements Sink {
   /** Publishes whether a camera is watched. */
   setEnabled(camera: string, enabled: boolean): void {
     this.setState(camera, "enabled/state", enabled ? "ON" : "OFF");
+  }
+
+  /**
+   * The broker hears of these cameras from now on; it forgets those that are gone, and so does Home
+   * Assistant.
+   * @throws InputError if a camera's id cannot be used
+   */
+  setCameras(cameras: readonly MqttCamera[]): void {
+    for (const { id } of cameras) checkCamera(id);
+    const gone = this.cameras.filter(({ id }) => !cameras.some((camera) => camera.id === id));
+    this.cameras = cameras;
+    for (const { id } of gone) {
+      this.alarmed.delete(id);
+      const topics = [...this.states.keys()].filter((topic) => topic.startsWith(this.topic(id, "")));
+      // An empty message takes a retained one away.
+      for (const topic of [...topics, ...this.discoveryTopic(id)]) this.retain(topic, "");
+    }
+    for (const { id } of cameras) for (const topic of this.discoveryTopic(id)) this.states.delete(topic);
+    if (this.connected) this.announce();
   }
 
   /** Publishes a picture. @param jpeg the bytes of the file; they are kept until the next one */
@@ -249,12 +269,16 @@ export class MqttSink implements Sink {
 
   /** Tells Home Assistant of the cameras. */
   private announce(): void {
-    const { cameras, discovery = "homeassistant", version } = this.options;
-    if (discovery === false) return;
-    for (const camera of cameras) {
-      const topic = `${discovery}/device/${objectId(camera.id)}/config`;
-      this.publish(topic, JSON.stringify(discoveryOf(camera, this.prefix, version)), { retain: true });
+    for (const camera of this.cameras) {
+      const text = JSON.stringify(discoveryOf(camera, this.prefix, this.options.version));
+      for (const topic of this.discoveryTopic(camera.id)) this.publish(topic, text, { retain: true });
     }
+  }
+
+  /** Where Home Assistant looks for a camera; none without discovery. */
+  private discoveryTopic(camera: string): string[] {
+    const { discovery = "homeassistant" } = this.options;
+    return discovery === false ? [] : [`${discovery}/device/${objectId(camera)}/config`];
   }
 
   private hear(topic: string, payload: Buffer, retained: boolean): void {
@@ -262,7 +286,7 @@ export class MqttSink implements Sink {
       if (payload.toString() === "online") this.announce();
       return;
     }
-    const camera = this.options.cameras.find(({ id }) => this.topic(id, "enabled/set") === topic)?.id;
+    const camera = this.cameras.find(({ id }) => this.topic(id, "enabled/set") === topic)?.id;
     // A retained command is from the past, and would come again after each connection.
     if (camera === undefined || retained) return;
     const command = payload.toString("utf8", 0, 8).trim().toUpperCase();
@@ -277,14 +301,18 @@ export class MqttSink implements Sink {
   }
 
   private knows(camera: string): boolean {
-    return this.options.cameras.some(({ id }) => id === camera);
+    return this.cameras.some(({ id }) => id === camera);
   }
 
   private setState(camera: string, rest: string, payload: string | Buffer): void {
     if (!this.knows(camera)) return;
     const topic = this.topic(camera, rest);
     // The broker holds what was published before.
-    if (this.states.get(topic) === payload) return;
+    if (this.states.get(topic) !== payload) this.retain(topic, payload);
+  }
+
+  /** Publishes what the broker is to hold, now and after each connection. */
+  private retain(topic: string, payload: string | Buffer): void {
     this.states.set(topic, payload);
     this.publish(topic, payload, { retain: true });
   }

@@ -1,13 +1,15 @@
 // Opens the sinks of a configuration.
-import type { CameraConfig, SinkConfig, WatchConfig } from "../config/config.js";
+import type { SinkConfig, WatchConfig } from "../config/config.js";
 import type { Sink } from "../records.js";
 import { commandSink } from "./command.js";
 import { folderSink } from "./folder.js";
-import { mqttSink } from "./mqtt.js";
+import { type MqttCamera, MqttSink, mqttSink } from "./mqtt.js";
 import { webhookSink } from "./webhook.js";
 
-/** What sinks tell, by their names. */
+/** What sinks tell, by their names, and what they ask for. */
 export interface SinkListener {
+  /** What must not be shown or passed on, now. */
+  secrets(): readonly string[];
   onWarning(sink: string, line: string): void;
   /** A connection was lost, and why. */
   onLost?(sink: string, reason: string): void;
@@ -15,6 +17,18 @@ export interface SinkListener {
   onConnected?(sink: string): void;
   /** Somebody switched a camera on or off. */
   onEnabled?(camera: string, enabled: boolean): void;
+}
+
+/** The cameras that a sink hears of. */
+const camerasOf = (sink: SinkConfig, { cameras }: WatchConfig): MqttCamera[] =>
+  cameras.filter(({ id }) => sink.cameras.includes(id)).map(({ id, name }) => ({ id, name }));
+
+/** Tells sinks of a configuration whose cameras have changed. */
+export function updateSinks(sinks: ReadonlyMap<string, Sink>, config: WatchConfig): void {
+  for (const settings of config.sinks) {
+    const sink = sinks.get(settings.name);
+    if (sink instanceof MqttSink) sink.setCameras(camerasOf(settings, config));
+  }
 }
 
 /**
@@ -25,8 +39,8 @@ export function openSinks(config: WatchConfig, listener: SinkListener): Map<stri
   return new Map(config.sinks.map((sink) => [sink.name, openSink(sink, config, listener)]));
 }
 
-function openSink(sink: SinkConfig, { data, cameras, secrets }: WatchConfig, listener: SinkListener): Sink {
-  const { onEnabled } = listener;
+function openSink(sink: SinkConfig, config: WatchConfig, listener: SinkListener): Sink {
+  const { onEnabled, secrets } = listener;
   const { name } = sink;
   const warn = (line: string) => listener.onWarning(name, line);
   if (sink.type === "webhook") {
@@ -34,9 +48,8 @@ function openSink(sink: SinkConfig, { data, cameras, secrets }: WatchConfig, lis
     return webhookSink({ name, url, headers, ...(secret !== undefined && { secret }) });
   }
   if (sink.type === "command") return commandSink({ name, command: sink.run, timeout: sink.timeout, secrets });
-  if (sink.type === "folder") return folderSink({ name, folder: sink.path, dataFolder: data, onWarning: warn });
+  if (sink.type === "folder") return folderSink({ name, folder: sink.path, dataFolder: config.data, onWarning: warn });
   const { url, user, password, prefix, discovery = false } = sink;
-  const known = cameras.filter(({ id }: CameraConfig) => sink.cameras.includes(id));
   return mqttSink({
     ...{
       name,
@@ -46,7 +59,7 @@ function openSink(sink: SinkConfig, { data, cameras, secrets }: WatchConfig, lis
       onWarning: warn,
       onLost: (reason) => listener.onLost?.(name, reason),
       onConnected: () => listener.onConnected?.(name),
-      cameras: known.map(({ id, name: shown }) => ({ id, name: shown })),
+      cameras: camerasOf(sink, config),
     },
     ...(user !== undefined && { username: user }),
     ...(password !== undefined && { password }),

@@ -124,11 +124,14 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts)
     return c.body(new Uint8Array(picture), 200, { "Content-Type": "image/jpeg" });
   });
   let live = 0;
-  route("live.mjpeg", (c, camera) => {
+  route("live.mjpeg", (c) => {
     return streamed(c, livePicturesType, () => {
       if (live >= MOST_LIVE) return undefined;
       live++;
-      return livePictures(camera, () => live--);
+      return livePictures(
+        () => cameraOf(c),
+        () => live--,
+      );
     });
   });
   route("levels", (c, { config: { id } }) => json(c, levels.pointsOf(id)));

@@ -46,13 +46,13 @@ function about<Label extends string = never>(name: string, help: string, registr
 }
 
 /** What is read off cameras. */
-function cameraMetrics({ cameras }: SeenWatch, registry: Registry): void {
+function cameraMetrics(watch: SeenWatch, registry: Registry): void {
   const gauge = (name: string, help: string, read: (camera: SeenCamera) => number | undefined) =>
     new Gauge({
       ...about(name, help, registry, ["camera"]),
       collect() {
         this.reset();
-        for (const camera of cameras) {
+        for (const camera of watch.cameras) {
           const value = read(camera);
           if (value !== undefined && Number.isFinite(value)) this.set({ camera: camera.config.id }, value);
         }
@@ -71,7 +71,7 @@ function cameraMetrics({ cameras }: SeenWatch, registry: Registry): void {
     ...about("frames_total", "Frames that were scored or dropped.", registry, ["camera", "result"]),
     collect() {
       this.reset();
-      for (const { config, counts } of cameras) {
+      for (const { config, counts } of watch.cameras) {
         for (const result of ["scored", "dropped"] as const) this.inc({ camera: config.id, result }, counts[result]);
       }
     },
@@ -80,7 +80,7 @@ function cameraMetrics({ cameras }: SeenWatch, registry: Registry): void {
     ...about("reconnects_total", "Connections that were lost.", registry, ["camera"]),
     collect() {
       this.reset();
-      for (const { config, counts } of cameras) this.inc({ camera: config.id }, counts.reconnects);
+      for (const { config, counts } of watch.cameras) this.inc({ camera: config.id }, counts.reconnects);
     },
   });
 }

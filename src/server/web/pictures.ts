@@ -10,18 +10,27 @@ export const livePicturesType = `multipart/x-mixed-replace; boundary=${BOUNDARY}
 const LOOK = 50;
 
 /**
- * A camera's pictures, one after another. Whoever reads slowly skips pictures: only the newest one
- * is sent.
- * @param onEnd called once, when the reader is gone
+ * A camera's pictures, one after another, until it is gone. Whoever reads slowly skips pictures:
+ * only the newest one is sent.
+ * @param camera finds it: an edited configuration may have replaced it
+ * @param onEnd called once, when the reader or the camera is gone
  */
-export function livePictures(camera: SeenCamera, onEnd: () => void): ReadableStream<Uint8Array> {
+export function livePictures(
+  camera: () => Pick<SeenCamera, "picture"> | undefined,
+  onEnd: () => void,
+): ReadableStream<Uint8Array> {
   const gone = new AbortController();
   let sent: Uint8Array | undefined;
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
         const picture = await nextPicture(camera, sent, gone.signal);
-        if (!picture) return;
+        if (!picture) {
+          if (gone.signal.aborted) return;
+          controller.close();
+          onEnd();
+          return;
+        }
         // Browsers show a part when the next boundary comes: it stands behind each picture.
         const begin = sent ? "" : `--${BOUNDARY}\r\n`;
         const head = `${begin}Content-Type: image/jpeg\r\nContent-Length: ${picture.length}\r\n\r\n`;
@@ -38,13 +47,16 @@ export function livePictures(camera: SeenCamera, onEnd: () => void): ReadableStr
   );
 }
 
+/** The next picture; undefined if the camera or the reader is gone. */
 async function nextPicture(
-  camera: SeenCamera,
+  camera: () => Pick<SeenCamera, "picture"> | undefined,
   last: Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   while (!signal.aborted) {
-    const { picture } = camera;
+    const found = camera();
+    if (!found) return undefined;
+    const { picture } = found;
     if (picture && picture !== last) return picture;
     await sleep(LOOK, undefined, { signal, ref: false }).catch(() => {});
   }

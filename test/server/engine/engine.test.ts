@@ -53,7 +53,7 @@ const frame = (t: number, camera: number) =>
 
 function start(program: string, heard: Heard, options: EngineOptions = {}, path = checkpoint()): Engine {
   const detector = { size, seed: 5, dtype: "f32", tune: false, batch: 2, adapter: testAdapter } as const;
-  const setup = { checkpoint: [path], cameras: ["one", "two"], ...size, detector };
+  const setup = { checkpoint: [path], places: 2, ...size, detector };
   const engine = new Engine(setup, heard, { program, ...options });
   engines.push(engine);
   return engine;

@@ -34,7 +34,7 @@ test("variables that hold a secret are not passed on", async () => {
   try {
     const script = "require('fs').writeFileSync(process.argv[1], JSON.stringify(process.env))";
     const command = [process.execPath, "-e", script, root("env.json")] as const;
-    await commandSink({ name: "run", command, secrets: ["s3cret-0123"] }).send(change, never);
+    await commandSink({ name: "run", command, secrets: () => ["s3cret-0123"] }).send(change, never);
     const seen = JSON.parse(readFileSync(root("env.json"), "utf8")) as Record<string, string>;
     expect(seen).toMatchObject({ SDMAE_TEST_PLAIN: "plain", SDMAE_CAMERA: change.event.camera });
     expect(seen).not.toHaveProperty("SDMAE_TEST_SECRET");

@@ -404,3 +404,34 @@ test("addresses, prefixes and cameras that cannot be used are refused", () => {
   expect(refused({ prefix: "home/#" })).toBe('"home/#" cannot be the beginning of MQTT topics');
   expect(refused({ cameras: [{ id: "a/b" }] })).toBe('the camera "a/b" cannot be a part of MQTT topics');
 });
+
+test("cameras come and go: the broker forgets those that are gone, also if it was away then", async () => {
+  const { port, cut } = await startBroker();
+  const { sink } = startSink(port);
+  const { last } = await listen(port);
+  await until(() => expect(sink.isConnected).toBe(true));
+  const config = (camera: string) => `homeassistant/device/sdmae_${camera}/config`;
+  for (const camera of ["front", "yard"]) sink.setStatus(camera, true);
+  await until(() => expect(last("sdmae/yard/status")?.text).toBe("online"));
+  await until(() => expect(last(config("front"))).toBeDefined());
+
+  sink.setCameras([{ id: "yard" }, { id: "gate", name: "Gate" }]);
+  sink.setStatus("front", false);
+  sink.setStatus("gate", true);
+  await until(() => expect(last("sdmae/gate/status")?.text).toBe("online"));
+  expect(last("sdmae/front/status")?.text).toBe("");
+  expect(last(config("front"))?.text).toBe("");
+  expect(JSON.parse(last(config("gate"))!.text)).toMatchObject({ dev: { name: "Gate" } });
+  expect(last("sdmae/yard/status")?.text).toBe("online");
+
+  cut();
+  sink.setCameras([{ id: "front" }, { id: "gate" }]);
+  const later = await listen(port);
+  await until(() => expect(later.last(config("front"))).toBeDefined());
+  await until(() => expect(later.last("sdmae/available")?.text).toBe("online"));
+  const latest = await listen(port);
+  await until(() => expect(latest.last(config("gate"))).toMatchObject({ retain: true }));
+  await until(() => expect(latest.last("sdmae/gate/status")).toMatchObject({ text: "online" }));
+  for (const topic of [config("yard"), "sdmae/yard/status"]) expect(latest.texts(topic)).toEqual([]);
+  expect(() => sink.setCameras([{ id: "a/b" }])).toThrow('the camera "a/b" cannot be a part of MQTT topics');
+});

@@ -533,6 +533,27 @@ describe("pictures and files", () => {
     gone.abort();
   });
 
+  test("live pictures go on with a camera that has replaced another one, and end with it", async () => {
+    const page = await served();
+    const { cameras } = watch;
+    const [front] = cameras;
+    front.picture = Uint8Array.of(1);
+    const response = await fetch(`${page.url}api/cameras/front/live.mjpeg`);
+    const reader = response.body!.getReader();
+    let text = "";
+    const read = async () => {
+      const { value, done } = await reader.read();
+      text += Buffer.from(value ?? []).toString("latin1");
+      return done;
+    };
+    while (!text.includes("\x01")) await read();
+    cameras[0] = { ...front, picture: Uint8Array.of(2) };
+    while (!text.includes("\x02")) await read();
+    cameras.shift();
+    while (!(await read()));
+    expect(await statusOf(page, "/api/cameras/front/picture.jpg")).toBe(404);
+  });
+
   test("at most twenty read live pictures, and one that leaves makes room", async () => {
     const page = await served();
     watch.cameras[0].picture = Uint8Array.of(1);
