@@ -24,6 +24,10 @@ const external = [
   "fflate",
   "@sparticuz/chromium",
   "@ffmpeg-installer/ffmpeg",
+  "@nats-io/transport-node",
+  "@nats-io/jetstream",
+  "@nats-io/kv",
+  "@nats-io/obj",
 ];
 
 await rm("dist", { recursive: true, force: true });
@@ -39,6 +43,7 @@ await build({
     cli: "src/cli/index.ts",
     bench: "src/bench/index.ts",
     engine: "src/server/engine/main.ts",
+    scorer: "src/cli/scorer_process.ts",
   },
   platform: "node",
   splitting: true,

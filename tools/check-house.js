@@ -22,7 +22,7 @@ const floors = [
   ["core.ts"],
   ["node"],
   ["report", "fixture"],
-  ["server"],
+  ["server", "cluster"],
   ["cli"],
   ["bench"],
 ];

@@ -13,13 +13,16 @@ import { eventsCommand } from "./commands/events.js";
 import { exportCheckpointCommand } from "./commands/export_checkpoint.js";
 import { exportOnnxCommand } from "./commands/export_onnx.js";
 import { extractGradientsCommand } from "./commands/extract_gradients.js";
+import { jobsCommand } from "./commands/jobs.js";
 import { learnCommand } from "./commands/learn.js";
 import { makeSceneCommand } from "./commands/make_scene.js";
 import { scoreCommand } from "./commands/score.js";
+import { submitCommand } from "./commands/submit.js";
 import { trainCommand } from "./commands/train.js";
 import { tuneCommand } from "./commands/tune.js";
 import { watchCommand } from "./commands/watch.js";
 import { watchDemoCommand } from "./commands/watch_demo.js";
+import { workerCommand } from "./commands/worker.js";
 import { run } from "./run.js";
 
 /** Every command by its name. `tools/NAME.js` runs some of them directly. */
@@ -29,6 +32,9 @@ const commands: Record<string, () => Command> = {
   events: eventsCommand,
   learn: learnCommand,
   calibrate: calibrateCommand,
+  submit: submitCommand,
+  worker: workerCommand,
+  jobs: jobsCommand,
   eval: evalCommand,
   train: trainCommand,
   dataset: datasetCommand,

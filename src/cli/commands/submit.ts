@@ -1,0 +1,201 @@
+import { readdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command, Option } from "commander";
+import type { Cluster } from "../../cluster/connection.js";
+import type { Archive } from "../../cluster/messages.js";
+import { counted } from "../../counted.js";
+import { InputError } from "../../errors.js";
+import { makeFolder } from "../../node/files/atomic.js";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { oneLine, reasonOf } from "../../node/files/messages.js";
+import { CheckFailed } from "../check_failed.js";
+import { type FrameScoreOptions, frameScoreOptions } from "../options/measure.js";
+import { headsOption, type ModelOptions, modelOptions } from "../options/model.js";
+import {
+  addNatsOptions,
+  type NatsCommandOptions,
+  natsLogins,
+  natsOf,
+  sharedPath,
+  shareOf,
+  shareOption,
+} from "../options/nats.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
+import { examples } from "../terminal/examples.js";
+import { interruptible } from "../terminal/interrupt.js";
+import { failureLine } from "../terminal/job_lines.js";
+import { Progress } from "../terminal/progress.js";
+
+interface SubmitOptions extends NatsCommandOptions, ModelOptions, FrameScoreOptions {
+  share: string;
+  checkpoint: string;
+  out: string;
+  events?: boolean;
+  report?: boolean;
+  threshold?: number;
+  heads?: number;
+  seed: number;
+  retry?: boolean;
+  wait?: boolean;
+}
+
+const VIDEO = /\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|ogv|3gp)$/i;
+
+/** `submit FILES|ROOT --checkpoint M --out DIR`: queues videos for workers. */
+export function submitCommand(): Command {
+  const command = new Command("submit")
+    .summary("queue videos for workers, to be scored on many machines")
+    .description(
+      "Queues videos at a NATS server with JetStream: `worker` scores each once, and writes VIDEO.csv below --out, as `score` does. Submitting again continues: what is done, by the content of the video, is not done again. `jobs` shows how far it is.",
+    )
+    .argument("<videos...>", "video files, and folders in which all videos are meant")
+    .requiredOption("-c, --checkpoint <file>", "the model: .safetensors, or .pth of the authors' code")
+    .requiredOption("-o, --out <dir>", "the folder of results, below --share")
+    .addOption(shareOption());
+  addNatsOptions(command)
+    .option("--events", "also write the events above the threshold, VIDEO.events.csv")
+    .option("--report", "also write a page, VIDEO.report/")
+    .addOption(
+      new Option(
+        "--threshold <t>",
+        "for --events and --report: an event begins when the score, averaged over half a second, reaches this",
+      ).argParser(numberIn(-1e9, 1e9)),
+    )
+    .option("--retry", "try videos again that were put aside because they failed")
+    .option("--wait", "wait until all videos are done, and show how far it is");
+  for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
+  return command
+    .addOption(
+      new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
+        .default(0)
+        .argParser(wholeNumber(0)),
+    )
+    .addOption(headsOption())
+    .addHelpText("after", natsLogins)
+    .addHelpText(
+      "after",
+      examples(
+        "npx sdmae submit /mnt/videos/2026 --share /mnt/videos --checkpoint models/scene.safetensors --out /mnt/videos/scores --nats nats://10.0.0.5:4222 --wait",
+      ),
+    )
+    .action((videos: string[], options: SubmitOptions) => interruptible((signal) => submit(videos, options, signal)));
+}
+
+async function submit(inputs: readonly string[], options: SubmitOptions, signal: AbortSignal): Promise<void> {
+  const { checkpoint, retry = false, events = false, report = false } = options;
+  if ((events || report) && options.threshold === undefined) {
+    throw new InputError("--events and --report need --threshold: workers have no calibration of this machine");
+  }
+  if (options.threshold !== undefined && !events && !report) {
+    throw new InputError("--threshold has no effect without --events or --report");
+  }
+  // 1. What it is about: the files, the model, the folder of results.
+  const share = await shareOf(options.share);
+  await readCheckpoint([checkpoint], options.heads);
+  await makeFolder(options.out);
+  const out = await sharedPath(share, options.out);
+  const files = await videosOf(inputs);
+  const paths = await Promise.all(files.map((file) => sharedPath(share, file)));
+  const { openCluster } = await import("../../cluster/connection.js");
+  const { openArchive, submitVideo } = await import("../../cluster/archive.js");
+  const { hashOf, putModel } = await import("../../cluster/models.js");
+  const cluster = await openCluster(natsOf(options));
+  const progress = new Progress("videos read", files.length, false);
+  try {
+    // 2. Each video, by its content.
+    const model = await putModel(cluster.models, checkpoint);
+    const archive = await openArchive(cluster, { model, how: howOf(options), out, events, report });
+    const counts = new Map<string, number>();
+    const seen = new Map<string, string>();
+    for (const [i, path] of paths.entries()) {
+      const hash = await hashOf(files[i], signal);
+      const twin = seen.get(hash);
+      if (twin !== undefined) process.stderr.write(`${oneLine(path)} is the same video as ${oneLine(twin)}\n`);
+      else {
+        seen.set(hash, path);
+        const state = await submitVideo(cluster, archive, { hash, path }, { share, retry });
+        counts.set(state, (counts.get(state) ?? 0) + 1);
+      }
+      progress.advance();
+      signal.throwIfAborted();
+    }
+    progress.stop();
+    const texts = {
+      new: "queued",
+      queued: "waiting already",
+      running: "being scored",
+      done: "done before",
+      failed: "put aside (--retry tries them again)",
+    };
+    const parts = Object.entries(texts).flatMap(([state, text]) => {
+      const count = counts.get(state) ?? 0;
+      return count > 0 ? [`${count} ${text}`] : [];
+    });
+    console.log(`archive ${archive.id}: ${counted(seen.size, "video")}: ${parts.join(", ")}`);
+    if (options.wait) await waitFor(cluster, archive, new Set(seen.keys()), signal);
+  } finally {
+    progress.stop();
+    await cluster.close();
+  }
+}
+
+/**
+ * Shows how far the videos are, until all are done or put aside.
+ * @throws CheckFailed if some are put aside
+ */
+async function waitFor(
+  cluster: Cluster,
+  archive: Archive,
+  hashes: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { progressOf } = await import("../../cluster/archive.js");
+  const progress = new Progress("videos scored", hashes.size, false);
+  try {
+    for (let before = 0; ; ) {
+      const found = (await progressOf(cluster)).find((one) => one.archive.id === archive.id);
+      const records = [...(found?.videos ?? [])].filter(([hash]) => hashes.has(hash)).map(([, record]) => record);
+      const over = records.filter(({ state }) => state === "done" || state === "failed");
+      for (; before < over.length; before++) progress.advance();
+      if (over.length === hashes.size) {
+        progress.stop();
+        const failed = records.filter(({ state }) => state === "failed");
+        for (const record of failed) process.stderr.write(`${failureLine(record)}\n`);
+        if (failed.length > 0) throw new CheckFailed(`${counted(failed.length, "video")} failed`);
+        return;
+      }
+      await sleep(1000, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  } finally {
+    progress.stop();
+  }
+}
+
+function howOf(options: SubmitOptions): Archive["how"] {
+  const { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype, heads, seed, threshold } = options;
+  const { frameScore, tokens, topK, minMotion } = options;
+  const how = {
+    ...{ preset, size, maskRatio, masking, norm, score, maskedOnly, dtype, heads, threshold },
+    ...{ frameScore, tokens, topK, minMotion },
+  };
+  const given = Object.entries(how).filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(given), seed } as Archive["how"];
+}
+
+/** All videos that are meant, sorted within folders. @throws InputError if there are none */
+async function videosOf(inputs: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const input of inputs) {
+    const info = await stat(input).catch((error: unknown) => {
+      throw new InputError(`${oneLine(input)} cannot be read: ${reasonOf(error)}`);
+    });
+    if (!info.isDirectory()) found.push(resolve(input));
+    else {
+      const names = (await readdir(input, { recursive: true })).filter((name) => VIDEO.test(name)).sort();
+      if (names.length === 0) throw new InputError(`${oneLine(input)}: there is no video in this folder`);
+      found.push(...names.map((name) => resolve(join(input, name))));
+    }
+  }
+  return [...new Set(found)];
+}

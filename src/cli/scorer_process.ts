@@ -1,0 +1,76 @@
+// The process of a worker that scores videos, one after another. It ends with the worker, and by
+// itself if the GPU fails: the worker starts it again.
+
+import type { FromScorer, ToScorer } from "../cluster/scorer.js";
+import { GpuError } from "../errors.js";
+import { Detector } from "../node/detector.js";
+import { weightsHash } from "../node/files/weights_hash.js";
+import type { DeviceOptions } from "./options/device.js";
+import { type Detectors, score } from "./scoring.js";
+import { messageOf } from "./terminal/message.js";
+
+/** Milliseconds between reports of progress. */
+const REPORT = 1000;
+
+/** Keeps the last detector: most videos are scored in the way of the one before. */
+class LastDetector implements Detectors {
+  private last: { key: string; detector: Detector } | undefined;
+
+  async open(...[checkpoint, options]: Parameters<Detectors["open"]>): Promise<Detector> {
+    const { onNotice: _, ...how } = options;
+    const key = JSON.stringify([weightsHash(checkpoint.weights), how]);
+    if (this.last?.key === key) return this.last.detector;
+    this.last?.detector.close();
+    this.last = undefined;
+    const detector = await Detector.open(checkpoint, options);
+    this.last = { key, detector };
+    return detector;
+  }
+
+  /** It is kept for the next video. */
+  close(): void {}
+}
+
+/** Scores what the worker sends. @param device how the GPU is chosen */
+function run(device: DeviceOptions & { tune: boolean }): void {
+  const detectors = new LastDetector();
+  const stop = new AbortController();
+  const tell = (message: FromScorer) => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => {});
+  };
+  process.on("message", async (message: ToScorer) => {
+    if (message.type === "stop") return process.exit(0);
+    const { input, checkpoint, how, scores, events, report } = message;
+    let began: number | undefined;
+    let told = 0;
+    let frames = 0;
+    const onFrame = (count: number, total: number | undefined) => {
+      frames = count;
+      const now = performance.now();
+      began ??= now;
+      if (now - told < REPORT) return;
+      told = now;
+      tell({ type: "progress", frames, ...(total !== undefined && { total }) });
+    };
+    const options = {
+      ...{ ...how, ...device, checkpoint, out: scores, quiet: true },
+      ...({ order: "auto", rawFormat: "bgr" } as const),
+      ...(events !== undefined && { events }),
+      ...(report !== undefined && { report }),
+    };
+    try {
+      await score(input, options, { isGiven: () => false, signal: stop.signal, detectors, onFrame });
+      tell({ type: "done", frames, seconds: (performance.now() - (began ?? performance.now())) / 1000 });
+    } catch (error) {
+      tell({ type: "failed", message: messageOf(error) });
+      // The next video gets a process with a device of its own.
+      if (error instanceof GpuError) process.exit(1);
+    }
+  });
+  process.on("disconnect", () => process.exit(0));
+  // Ctrl-C reaches the whole group; the worker decides when this ends.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => {});
+}
+
+run(JSON.parse(process.argv[2] ?? '{"tune":true}'));

@@ -1,0 +1,146 @@
+// Archives: many videos that are scored in one way, each once, by whichever worker is free.
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { KV, KvEntry } from "@nats-io/kv";
+import type { z } from "zod";
+import { type Cluster, QUEUE, subjectOf, WORKERS } from "./connection.js";
+import {
+  type Archive,
+  archiveSchema,
+  type VideoJob,
+  type VideoRecord,
+  videoSchema,
+  type videoStates,
+} from "./messages.js";
+
+/** A video of an archive: its content's hash, and its path below the shared folder. */
+export interface ArchiveVideo {
+  hash: string;
+  path: string;
+}
+
+/** What is to be done with an archive's videos, see {@link Archive}. */
+export type Plan = Omit<Archive, "id" | "created">;
+
+/** How many videos of a submission were queued now, or were known before. */
+export interface Submitted {
+  queued: number;
+  /** Waiting, or being scored. */
+  pending: number;
+  done: number;
+  failed: number;
+}
+
+/** The key of a video's record. */
+export const videoKey = (archive: string, hash: string): string => `${archive}.${hash}`;
+
+/** Where a video's results lie, below the shared folder. */
+export function resultPaths({ out }: Pick<Archive, "out">, path: string) {
+  return { scores: `${out}/${path}.csv`, events: `${out}/${path}.events.csv`, report: `${out}/${path}.report` };
+}
+
+/** An archive's id: the same plan continues the same archive. */
+export function archiveIdOf({ model, how, out, events, report }: Plan): string {
+  const sorted = Object.entries(how).sort(([a], [b]) => (a < b ? -1 : 1));
+  const text = JSON.stringify([model.hash, sorted, out, events, report]);
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** Begins an archive, or finds the one that an earlier submission began. */
+export async function openArchive({ archives }: Pick<Cluster, "archives">, plan: Plan): Promise<Archive> {
+  const id = archiveIdOf(plan);
+  const archive = { ...plan, id, created: new Date().toISOString() };
+  const known = await archives.get(id);
+  if (known) return parsed(archiveSchema, known) ?? archive;
+  await archives.create(id, JSON.stringify(archive));
+  return archive;
+}
+
+/**
+ * Queues a video, unless it is queued, being scored or done.
+ * @param share the shared folder: results that somebody has deleted are made again
+ * @param retry whether one that was put aside is tried again
+ * @returns what was known of it
+ */
+export async function submitVideo(
+  cluster: Pick<Cluster, "videos" | "jetstream">,
+  archive: Archive,
+  { hash, path }: ArchiveVideo,
+  { share, retry }: { share: string; retry: boolean },
+): Promise<VideoRecord["state"] | "new"> {
+  const key = videoKey(archive.id, hash);
+  const entry = await cluster.videos.get(key);
+  const record = entry && parsed(videoSchema, entry);
+  const isGone = record?.state === "done" && !existsSync(join(share, resultPaths(archive, record.path).scores));
+  const isKnown = record && !isGone && !(retry && record.state === "failed");
+  if (isKnown && record.state !== "queued") return record.state;
+  let revision = entry?.revision;
+  if (!isKnown) {
+    const fresh: VideoRecord = { state: "queued", path, attempts: 0, since: new Date().toISOString() };
+    revision = await cluster.videos.put(key, JSON.stringify(fresh), entry ? { previousSeq: entry.revision } : {});
+  }
+  // Whoever was stopped before this line has left a record without a message.
+  const job: VideoJob = { archive: archive.id, hash, path: record?.path ?? path };
+  await cluster.jetstream.publish(subjectOf(archive.id), JSON.stringify(job), { msgID: `${key}.${revision}` });
+  return isKnown ? record.state : "new";
+}
+
+/** How far an archive is. */
+export interface Progress {
+  archive: Archive;
+  videos: ReadonlyMap<string, VideoRecord>;
+  counts: Record<(typeof videoStates)[number], number>;
+  /** Frames that were scored, and how many seconds of scoring that took. */
+  frames: number;
+  seconds: number;
+}
+
+/** How far all archives are, the oldest first. */
+export async function progressOf({ archives, videos }: Pick<Cluster, "archives" | "videos">): Promise<Progress[]> {
+  const all = new Map<string, Archive>();
+  for (const [id, archive] of await everything(archives, archiveSchema)) all.set(id, archive);
+  const records = new Map<string, Map<string, VideoRecord>>();
+  for (const [key, record] of await everything(videos, videoSchema)) {
+    const [id, hash] = key.split(".");
+    records.set(id, (records.get(id) ?? new Map<string, VideoRecord>()).set(hash, record));
+  }
+  const found = [...all.values()].map((archive): Progress => {
+    const own = records.get(archive.id) ?? new Map<string, VideoRecord>();
+    const progress = { archive, videos: own, counts: { queued: 0, running: 0, done: 0, failed: 0 } };
+    let [frames, seconds] = [0, 0];
+    for (const { state, ...record } of own.values()) {
+      progress.counts[state]++;
+      frames += record.frames ?? 0;
+      seconds += state === "done" ? (record.seconds ?? 0) : 0;
+    }
+    return { ...progress, frames, seconds };
+  });
+  return found.sort((a, b) => (a.archive.created < b.archive.created ? -1 : 1));
+}
+
+/** Messages that wait for a worker, of all archives. */
+export async function waitingMessages({ manager }: Pick<Cluster, "manager">): Promise<number> {
+  return (await manager.consumers.info(QUEUE, WORKERS)).num_pending;
+}
+
+/** All values of a store that can be read, by their keys. */
+async function everything<Schema extends z.ZodType>(store: KV, schema: Schema): Promise<[string, z.infer<Schema>][]> {
+  const found: [string, z.infer<Schema>][] = [];
+  for await (const key of await store.keys()) {
+    const entry = await store.get(key);
+    const value = entry && parsed(schema, entry);
+    if (value) found.push([key, value]);
+  }
+  return found;
+}
+
+/** An entry's value; undefined if it is not what it should be. */
+export function parsed<Schema extends z.ZodType>(schema: Schema, entry: KvEntry): z.infer<Schema> | undefined {
+  if (entry.operation !== "PUT") return undefined;
+  try {
+    return schema.parse(JSON.parse(entry.string()));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+// A connection to a NATS server, and what is kept there. The client is loaded only if it is used.
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { KV } from "@nats-io/kv";
+import type { ObjectStore } from "@nats-io/obj";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { InputError } from "../errors.js";
+import { oneLine, reasonOf } from "../node/files/messages.js";
+import { parseAddress } from "../node/media/address.js";
+
+/** How a server is reached. */
+export interface NatsOptions {
+  /** nats:// or tls://, with several servers separated by commas. A login in it is used. */
+  url: string;
+  user?: string;
+  password?: string;
+  token?: string;
+  /** Path of a credentials file (.creds). */
+  creds?: string;
+  /** Path of the PEM of who vouches for the server's certificate. */
+  ca?: string;
+  /** Whether to wait for a server that is not there, for ever. Default: it is an error. */
+  patient?: boolean;
+}
+
+/** What a cluster keeps, by the names of its stores. */
+export interface Stores {
+  /** Each archive, by its id. */
+  archives: KV;
+  /** What became of each video, by ARCHIVE.HASH. */
+  videos: KV;
+  /** Models, by their SHA-256. */
+  models: ObjectStore;
+}
+
+/** A cluster: the machines that use one NATS server. */
+export interface Cluster extends Stores {
+  /** The server's address without its login. */
+  shown: string;
+  nats: NatsConnection;
+  jetstream: JetStreamClient;
+  manager: JetStreamManager;
+  close(): Promise<void>;
+}
+
+/** The stream of videos that wait for a worker, and the consumer that all workers share. */
+export const QUEUE = "sdmae_queue";
+export const WORKERS = "workers";
+/** The subject of an archive's videos. */
+export const subjectOf = (archive: string): string => `sdmae.archive.${archive}`;
+
+/**
+ * Connects to a server, and makes what is not there yet.
+ * @param lease seconds without a sign of life after which a video goes to another worker
+ * @throws InputError if the server cannot be used
+ */
+export async function openCluster(options: NatsOptions, lease = 30): Promise<Cluster> {
+  const { shown, servers, login } = serversOf(options.url);
+  const { connect, credsAuthenticator, nanos } = await import("@nats-io/transport-node");
+  const { jetstream, jetstreamManager } = await import("@nats-io/jetstream");
+  const { Kvm } = await import("@nats-io/kv");
+  const { Objm } = await import("@nats-io/obj");
+  const { user = login?.user, password = login?.password, token, creds, ca, patient = false } = options;
+  const isSecure = servers.some((server) => server.startsWith("tls://")) || ca !== undefined;
+  let nats: NatsConnection | undefined;
+  try {
+    nats = await connect({
+      ...{ servers, name: `sdmae on ${hostname()}`, timeout: 5000 },
+      ...{ maxReconnectAttempts: patient ? -1 : 10, waitOnFirstConnect: patient },
+      ...(user !== undefined && { user, pass: password }),
+      ...(token !== undefined && { token }),
+      ...(creds !== undefined && { authenticator: credsAuthenticator(await readFile(creds)) }),
+      ...(isSecure && { tls: ca === undefined ? {} : { caFile: ca } }),
+    });
+    const manager = await jetstreamManager(nats);
+    const client = jetstream(nats);
+    await manager.streams.add({ name: QUEUE, subjects: [subjectOf(">")], retention: "workqueue" });
+    const consumer = { durable_name: WORKERS, ack_policy: "explicit", ack_wait: nanos(1000 * lease) } as const;
+    await manager.consumers.add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 });
+    const stores = new Kvm(client);
+    const opened = nats;
+    return {
+      ...{ shown, nats, jetstream: client, manager },
+      archives: await stores.create("sdmae_archives"),
+      videos: await stores.create("sdmae_videos"),
+      models: await new Objm(client).create("sdmae_models"),
+      close: () => opened.close(),
+    };
+  } catch (error) {
+    await nats?.close().catch(() => {});
+    throw new InputError(`${shown}: ${natsReason(error)}`);
+  }
+}
+
+/** The servers of an address, as the client takes them. @throws InputError if it is none */
+function serversOf(url: string): {
+  shown: string;
+  servers: string[];
+  login: { user: string; password: string } | undefined;
+} {
+  const parsed = url.split(",").map((one) => parseAddress(one.includes("://") ? one : `nats://${one}`));
+  for (const { url: address, shown } of parsed) {
+    if (!/^(nats|tls):$/.test(address.protocol)) throw new InputError(`${shown}: addresses begin with nats or tls`);
+  }
+  return {
+    shown: parsed.map(({ shown }) => shown).join(","),
+    servers: parsed.map(({ url: address }) => `${address.protocol}//${address.host}`),
+    login: parsed[0].login,
+  };
+}
+
+/** Why the client failed, in a few words. */
+export function natsReason(error: unknown): string {
+  const { code } = error as { code?: unknown };
+  if (code === "ECONNREFUSED" || /CONNECTION_REFUSED|ECONNREFUSED/.test(String(error)))
+    return "no server answers there";
+  const name = error instanceof Error ? error.name : "";
+  if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error)))
+    return "the server runs without JetStream (start it with -js)";
+  if (/Authorization|authentication/i.test(String(error))) return "it refuses the login";
+  if (name === "TimeoutError") return "it does not answer in time";
+  return oneLine(reasonOf(error));
+}

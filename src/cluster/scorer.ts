@@ -1,0 +1,110 @@
+// The worker's side of the process that scores videos: the GPU is used there only, so that a crash
+// of a driver ends one attempt and not the worker.
+import { type ChildProcess, fork } from "node:child_process";
+import type { Archive } from "./messages.js";
+
+/** A video to score, with paths of this machine. */
+export interface ScoringJob {
+  input: string;
+  checkpoint: string;
+  how: Archive["how"];
+  /** Files that are written; the report is a folder. */
+  scores: string;
+  events?: string;
+  report?: string;
+}
+
+/** To the process. */
+export type ToScorer = ({ type: "score" } & ScoringJob) | { type: "stop" };
+
+/** What a video took. */
+export interface Scored {
+  frames: number;
+  /** Without the start of the process and the first compilation. */
+  seconds: number;
+}
+
+/** From the process. */
+export type FromScorer =
+  | { type: "progress"; frames: number; total?: number }
+  | ({ type: "done" } & Scored)
+  | { type: "failed"; message: string };
+
+/** Seconds that the process gets to stop by itself. */
+const PATIENCE = 5;
+
+/** A process that scores one video after another, and keeps its model in between. */
+export class Scorer {
+  private child: ChildProcess | undefined;
+
+  /** @param program of the process, and its arguments */
+  constructor(
+    private readonly program: string,
+    private readonly parameters: readonly string[] = [],
+  ) {}
+
+  /**
+   * Scores a video.
+   * @throws Error that says in one line why it failed; the signal's reason
+   */
+  score(job: ScoringJob, signal: AbortSignal, onProgress: (frames: number, total?: number) => void): Promise<Scored> {
+    signal.throwIfAborted();
+    const child = this.process();
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.end();
+        finish(() => reject(signal.reason));
+      };
+      const onMessage = (message: FromScorer) => {
+        if (message.type === "progress") onProgress(message.frames, message.total);
+        else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
+        else finish(() => reject(new Error(message.message)));
+      };
+      const onExit = (code: number | null, killed: NodeJS.Signals | null) => {
+        const how = killed ? `was ended by ${killed}` : `ended with code ${code}`;
+        finish(() => reject(new Error(`the process that scored it ${how}`)));
+      };
+      const finish = (settle: () => void) => {
+        signal.removeEventListener("abort", onAbort);
+        child.off("message", onMessage).off("exit", onExit);
+        settle();
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      child.on("message", onMessage).on("exit", onExit);
+      child.send({ type: "score", ...job } satisfies ToScorer, () => {});
+    });
+  }
+
+  /** Ends the process. */
+  async close(): Promise<void> {
+    const { child } = this;
+    if (!child) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    this.end();
+    await ended;
+  }
+
+  private process(): ChildProcess {
+    if (this.child) return this.child;
+    const child = fork(this.program, this.parameters, {
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
+    child.once("exit", () => {
+      if (this.child === child) this.child = undefined;
+    });
+    child.on("error", () => {});
+    this.child = child;
+    return child;
+  }
+
+  /** Tells the process to end, which takes some seconds at most; the next video gets another. */
+  private end(): void {
+    const { child } = this;
+    this.child = undefined;
+    if (!child) return;
+    if (child.connected) child.send({ type: "stop" } satisfies ToScorer, () => {});
+    const timer = setTimeout(() => child.kill("SIGKILL"), 1000 * PATIENCE);
+    child.once("exit", () => clearTimeout(timer));
+  }
+}
