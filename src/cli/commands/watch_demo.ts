@@ -45,7 +45,7 @@ export function watchDemoCommand(): Command {
 
 async function watchDemo({ data, port, ...device }: WatchDemoOptions, signal: AbortSignal): Promise<void> {
   const { configOf } = await import("../../server/config/config.js");
-  const { watchWith } = await import("../watching.js");
+  const { watchWith } = await import("../watch_session.js");
   await makeFolder(data, `--data ${data}`);
   const videos = await draw(data, signal);
   const config = configOf(videos);
