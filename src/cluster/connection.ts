@@ -75,21 +75,65 @@ export async function openCluster(options: NatsOptions, lease = 30): Promise<Clu
     });
     const manager = await jetstreamManager(nats);
     const client = jetstream(nats);
-    await manager.streams.add({ name: QUEUE, subjects: [subjectOf(">")], retention: "workqueue" });
+    // Workers need not be allowed to make anything: whoever submits has made it.
+    await orMake(
+      () => manager.streams.info(QUEUE),
+      () => manager.streams.add({ name: QUEUE, subjects: [subjectOf(">")], retention: "workqueue" }),
+    );
     const consumer = { durable_name: WORKERS, ack_policy: "explicit", ack_wait: nanos(1000 * lease) } as const;
-    await manager.consumers.add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 });
-    const stores = new Kvm(client);
+    await orMake(
+      () => manager.consumers.info(QUEUE, WORKERS),
+      () => manager.consumers.add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 }),
+    );
+    const values = new Kvm(client);
+    const store = (name: string) =>
+      orMake(
+        () => manager.streams.info(`KV_${name}`).then(() => values.open(name)),
+        () => values.create(name),
+      );
+    const objects = new Objm(client);
     const opened = nats;
     return {
       ...{ shown, nats, jetstream: client, manager },
-      archives: await stores.create("sdmae_archives"),
-      videos: await stores.create("sdmae_videos"),
-      models: await new Objm(client).create("sdmae_models"),
+      archives: await store("sdmae_archives"),
+      videos: await store("sdmae_videos"),
+      models: await orMake(
+        () => objects.open("sdmae_models"),
+        () => objects.create("sdmae_models"),
+      ),
       close: () => opened.close(),
     };
   } catch (error) {
     await nats?.close().catch(() => {});
     throw new InputError(`${shown}: ${natsReason(error)}`);
+  }
+}
+
+/**
+ * Opens a cluster for some work, and closes it.
+ * @throws InputError if the server fails; what the work throws
+ */
+export async function withCluster<T>(options: NatsOptions, work: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = await openCluster(options);
+  const { errors } = await import("@nats-io/transport-node");
+  const { JetStreamError } = await import("@nats-io/jetstream");
+  try {
+    return await work(cluster);
+  } catch (error) {
+    const isOfServer = Object.values(errors).some((kind) => error instanceof kind) || error instanceof JetStreamError;
+    throw isOfServer ? new InputError(`${cluster.shown}: ${natsReason(error)}`) : error;
+  } finally {
+    await cluster.close();
+  }
+}
+
+/** What is there, or else what is made. */
+async function orMake<T>(look: () => Promise<T>, make: () => Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!/not found/i.test(String(error))) throw error;
+    return make();
   }
 }
 
@@ -119,6 +163,7 @@ export function natsReason(error: unknown): string {
   if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error)))
     return "the server runs without JetStream (start it with -js)";
   if (/Authorization|authentication/i.test(String(error))) return "it refuses the login";
+  if (/permissions violation/i.test(String(error))) return "this login may not do that";
   if (name === "TimeoutError") return "it does not answer in time";
   return oneLine(reasonOf(error));
 }

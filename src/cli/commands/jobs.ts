@@ -25,20 +25,15 @@ export function jobsCommand(): Command {
 }
 
 async function list(wanted: string | undefined, options: JobsOptions): Promise<void> {
-  const { openCluster } = await import("../../cluster/connection.js");
+  const { withCluster } = await import("../../cluster/connection.js");
   const { progressOf } = await import("../../cluster/archive.js");
-  const cluster = await openCluster(natsOf(options));
-  try {
-    const all = await progressOf(cluster);
-    const found = all.filter(({ archive }) => wanted === undefined || archive.id === wanted);
-    if (wanted !== undefined && found.length === 0) throw new InputError(`there is no archive ${oneLine(wanted)}`);
-    if (options.json) {
-      for (const { archive, counts, videos } of found) {
-        console.log(JSON.stringify({ ...archive, counts, videos: Object.fromEntries(videos) }));
-      }
-    } else if (found.length === 0) process.stderr.write("nothing was submitted yet\n");
-    else for (const line of jobLines(found)) console.log(line);
-  } finally {
-    await cluster.close();
-  }
+  const all = await withCluster(natsOf(options), progressOf);
+  const found = all.filter(({ archive }) => wanted === undefined || archive.id === wanted);
+  if (wanted !== undefined && found.length === 0) throw new InputError(`there is no archive ${oneLine(wanted)}`);
+  if (options.json) {
+    for (const { archive, counts, videos } of found) {
+      console.log(JSON.stringify({ ...archive, counts, videos: Object.fromEntries(videos) }));
+    }
+  } else if (found.length === 0) process.stderr.write("nothing was submitted yet\n");
+  else for (const line of jobLines(found)) console.log(line);
 }

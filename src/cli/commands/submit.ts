@@ -97,19 +97,44 @@ async function submit(inputs: readonly string[], options: SubmitOptions, signal:
   const out = await sharedPath(share, options.out);
   const files = await videosOf(inputs);
   const paths = await Promise.all(files.map((file) => sharedPath(share, file)));
-  const { openCluster } = await import("../../cluster/connection.js");
-  const { openArchive, submitVideo } = await import("../../cluster/archive.js");
-  const { hashOf, putModel } = await import("../../cluster/models.js");
-  const cluster = await openCluster(natsOf(options));
-  const progress = new Progress("videos read", files.length, false);
-  try {
-    // 2. Each video, by its content.
+  const plan = { how: howOf(options), out, events, report };
+  const { withCluster } = await import("../../cluster/connection.js");
+  await withCluster(natsOf(options), async (cluster) => {
+    const { openArchive } = await import("../../cluster/archive.js");
+    const { putModel } = await import("../../cluster/models.js");
     const model = await putModel(cluster.models, checkpoint);
-    const archive = await openArchive(cluster, { model, how: howOf(options), out, events, report });
-    const counts = new Map<string, number>();
-    const seen = new Map<string, string>();
-    for (const [i, path] of paths.entries()) {
-      const hash = await hashOf(files[i], signal);
+    const archive = await openArchive(cluster, { ...plan, model });
+    // 2. Each video, by its content.
+    const videos = files.map((file, i) => ({ file, path: paths[i] }));
+    const hashes = await submitAll(cluster, archive, videos, { share, retry, signal });
+    if (options.wait) await waitFor(cluster, archive, hashes, signal);
+  });
+}
+
+/** What became of a video of a submission, for people. */
+const stateTexts = {
+  new: "queued",
+  queued: "waiting already",
+  running: "being scored",
+  done: "done before",
+  failed: "put aside (--retry tries them again)",
+};
+
+/** Queues videos, and says how many. @returns their hashes */
+async function submitAll(
+  cluster: Cluster,
+  archive: Archive,
+  videos: readonly { file: string; path: string }[],
+  { share, retry, signal }: { share: string; retry: boolean; signal: AbortSignal },
+): Promise<Set<string>> {
+  const { submitVideo } = await import("../../cluster/archive.js");
+  const { hashOf } = await import("../../cluster/models.js");
+  const progress = new Progress("videos read", videos.length, false);
+  const counts = new Map<string, number>();
+  const seen = new Map<string, string>();
+  try {
+    for (const { file, path } of videos) {
+      const hash = await hashOf(file, signal);
       const twin = seen.get(hash);
       if (twin !== undefined) process.stderr.write(`${oneLine(path)} is the same video as ${oneLine(twin)}\n`);
       else {
@@ -120,24 +145,15 @@ async function submit(inputs: readonly string[], options: SubmitOptions, signal:
       progress.advance();
       signal.throwIfAborted();
     }
-    progress.stop();
-    const texts = {
-      new: "queued",
-      queued: "waiting already",
-      running: "being scored",
-      done: "done before",
-      failed: "put aside (--retry tries them again)",
-    };
-    const parts = Object.entries(texts).flatMap(([state, text]) => {
-      const count = counts.get(state) ?? 0;
-      return count > 0 ? [`${count} ${text}`] : [];
-    });
-    console.log(`archive ${archive.id}: ${counted(seen.size, "video")}: ${parts.join(", ")}`);
-    if (options.wait) await waitFor(cluster, archive, new Set(seen.keys()), signal);
   } finally {
     progress.stop();
-    await cluster.close();
   }
+  const parts = Object.entries(stateTexts).flatMap(([state, text]) => {
+    const count = counts.get(state) ?? 0;
+    return count > 0 ? [`${count} ${text}`] : [];
+  });
+  console.log(`archive ${archive.id}: ${counted(seen.size, "video")}: ${parts.join(", ")}`);
+  return new Set(seen.keys());
 }
 
 /**
