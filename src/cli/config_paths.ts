@@ -1,7 +1,7 @@
 // Whether the files, folders and programs are there that a configuration names.
 import { constants } from "node:fs";
-import { access, realpath, stat } from "node:fs/promises";
-import { delimiter, join, resolve } from "node:path";
+import { access, mkdtemp, realpath, rmdir, stat } from "node:fs/promises";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { InputError, InputErrors } from "../errors.js";
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
@@ -50,13 +50,17 @@ export async function checkPaths(
       () => readCheckpoint([checkpointOf(config, checkpoint)]),
     ],
   ];
-  for (const { id, source, record, checkpoint: own } of enabledCameras(config)) {
+  checks.push([at("cameras"), async () => enabledCameras(config)]);
+  for (const { id, source, record, checkpoint: own, enabled } of config.cameras) {
+    if (!enabled) continue;
     const key = (name: string): string => at(`cameras.${id}.${name}`);
     if (own !== undefined) checks.push([key("checkpoint"), () => readCheckpoint([own])]);
     checks.push([key("source"), () => checkPath(source)]);
     if (record !== undefined) checks.push([key("record"), () => checkPath(record)]);
   }
+  checks.push([at("data"), () => checkFolder(config.data)]);
   for (const [i, sink] of config.sinks.entries()) {
+    if (sink.type === "folder") checks.push([at(`sinks[${i}].path`), () => checkFolder(sink.path)]);
     if (sink.type === "command") checks.push([at(`sinks[${i}].run`), () => checkProgram(sink.run[0])]);
   }
   await checkAll(checks).catch((error: unknown) => {
@@ -95,6 +99,28 @@ export async function checkPath(source: string): Promise<void> {
   throw new InputError(
     `${oneLine(source)} is no video file, folder or address; a camera is named as device:/dev/video0`,
   );
+}
+
+/** A folder that can be written, or made. @throws InputError if it cannot */
+async function checkFolder(path: string): Promise<void> {
+  for (let folder = resolve(path); ; folder = dirname(folder)) {
+    const info = await stat(folder).catch(() => undefined);
+    if (!info && dirname(folder) !== folder) continue;
+    const reason = info?.isDirectory() ? await reasonAgainstWriting(folder) : "it is not a folder";
+    if (reason === undefined) return;
+    throw new InputError(`${oneLine(path)} cannot be written: ${oneLine(folder)}: ${reason}`);
+  }
+}
+
+/** Why a folder cannot be written; undefined if it can. Some disks say so only when tried. */
+async function reasonAgainstWriting(folder: string): Promise<string | undefined> {
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+    await rmdir(await mkdtemp(join(folder, ".sdmae-check-")));
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
 }
 
 /** A program with a slash is a path, others are in PATH. @throws InputError if it is not there */

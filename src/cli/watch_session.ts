@@ -96,8 +96,9 @@ export async function watchWith(
     say(`events and clips: ${config.data}`);
     if (page) say(`page: ${page.url}`);
     const onAbort = () => {
-      const why = signal.reason instanceof Ending ? signal.reason.message : "stopping";
-      say(`${why}: ends events, makes their clips`);
+      if (signal.reason instanceof Ending) {
+        notice("info", "configuration", "more than cameras has changed: events end, clips are made, all begins again");
+      } else say("stopping: ends events, makes their clips");
     };
     signal.addEventListener("abort", onAbort, { once: true });
     onRunning?.({
@@ -121,8 +122,8 @@ export async function watchWith(
 }
 
 /** What an edit did to cameras. */
-const changeText = ({ begun, ended, staying }: CameraChanges): string =>
-  `${begun} began, ${ended} ended, ${staying} did not change`;
+const changeText = ({ added, removed, changed, same }: CameraChanges): string =>
+  `${added} added, ${removed} removed, ${changed} changed, ${same} as before`;
 
 function sinkListener(supervisor: Supervisor, notice: Notice): Omit<SinkListener, "secrets"> {
   return {

@@ -87,12 +87,17 @@ class WatchedFile {
     const onRunning = (running: RunningWatch) => {
       this.running = running;
     };
+    const { config, options } = this;
     try {
-      await watchWith(this.config, this.options, either, { paused: this.paused, file: this.file, onRunning });
+      await watchWith(config, options, either, { paused: this.paused, file: this.file, onRunning });
       if (!edit.signal.aborted || signal.aborted) return false;
       this.before = this.config;
     } catch (error) {
-      if (!this.before || signal.aborted) throw error;
+      if (!this.before || signal.aborted) {
+        // Names the keys, if what failed is something that the configuration names.
+        if (error instanceof InputError) await checkPaths(config, options);
+        throw error;
+      }
       this.say("error", `${this.refuse(error)}; the configuration before is used again`);
       [this.config, this.before] = [this.before, undefined];
     } finally {

@@ -110,6 +110,7 @@ export class Feeds {
   take(): ReadySample<SourceFrame>[] {
     const samples: ReadySample<SourceFrame>[] = [];
     const { windows } = this;
+    let last = this.turn - 1;
     if (this.latest) for (const [i, window] of windows.entries()) window.skip(Math.max(0, this.ready(i) - mostReady));
     for (let left = true; left && samples.length < this.batch; ) {
       left = false;
@@ -120,10 +121,12 @@ export class Feeds {
         // A single source gives all its frames at once; several give one each per round.
         const count = windows.length === 1 ? Math.min(ready, this.batch) : 1;
         samples.push(...windows[index].take(count));
+        last = index;
         left = true;
       }
     }
-    this.turn = (this.turn + 1) % windows.length;
+    // Behind the last one that had a frame: a source that has none gives its turn to nobody.
+    this.turn = (last + 1) % windows.length;
     this.announce();
     return samples;
   }

@@ -56,11 +56,12 @@ const MORE = 0.02;
 /** Seconds between looks for models that were learnt. */
 const LOOK_AT_MODELS = 10;
 
-/** How many cameras began, ended, and stayed when the configuration changed. */
+/** How many cameras an edit of the configuration concerned. */
 export interface CameraChanges {
-  begun: number;
-  ended: number;
-  staying: number;
+  added: number;
+  removed: number;
+  changed: number;
+  same: number;
 }
 
 /** A camera that runs. */
@@ -297,21 +298,25 @@ export class Supervisor {
       models.set(camera, await this.models.of(camera));
     }
     const leaving = this.cameras.filter((camera) => !staying.includes(camera));
-    const paused = leaving.filter(({ decisions }) => decisions.isPaused).map((camera) => camera.config.id);
     await Promise.all(leaving.map((camera) => this.end(camera)));
     this.settings = config;
     const begun = coming.map((camera) => this.watch(camera, models.get(camera)!));
     const byId = new Map([...staying, ...begun].map((camera) => [camera.config.id, camera]));
     this.list = wanted.map(({ id }) => byId.get(id)!);
+    let changed = 0;
     for (const camera of begun) {
-      camera.decisions.isPaused = paused.includes(camera.config.id);
+      const before = leaving.find(({ config: { id } }) => id === camera.config.id);
+      if (before) {
+        camera.decisions.continueFrom(before.decisions);
+        changed++;
+      }
       if (this.all) this.start(camera);
     }
     for (const [name, outbox] of this.outboxes) {
       const sink = config.sinks.find((one) => one.name === name);
       if (sink) outbox.filter = filterOf(sink);
     }
-    return { begun: begun.length, ended: leaving.length, staying: staying.length };
+    return { added: begun.length - changed, removed: leaving.length - changed, changed, same: staying.length };
   }
 
   private start(camera: Camera): void {

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { EventChange } from "../../src/server/records.js";
 import type { WatchState } from "../../src/server/web/api.js";
@@ -92,6 +94,9 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     expect(said.error).toMatch(/error: configuration: \S*w\.yaml:7:10: cameras\.one\.fps: .*\n/);
     expect(said.error).toMatch(/error: configuration: \S*w\.yaml:8:11: cameras\.one\.area: .*\n/);
     expect(await editProblem()).toMatch(/^\S*w\.yaml:7:10: cameras\.one\.fps: .*; 1 more in the log$/);
+    edit(["one"], "data: cam.mp4/inside");
+    child.kill("SIGHUP");
+    await soon("error", /w\.yaml: data: \S+inside cannot be written: \S+cam\.mp4: it is not a folder\n/);
     edit(["one"], "    record: nothing.mp4");
     child.kill("SIGHUP");
     await soon("error", /nothing\.mp4 cannot be read: no such file/);
@@ -109,7 +114,7 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     await soon("out", / one anomaly new /);
     edit(["one", "two"]);
     child.kill("SIGHUP");
-    await soon("error", /goes on with the edited cameras: 1 began, 0 ended, 1 did not change\n/);
+    await soon("error", /goes on with the edited cameras: 1 added, 0 removed, 0 changed, 1 as before\n/);
     await soon("out", / two anomaly new /);
     expect(said.out).not.toContain("the configuration has changed");
     const cameras = async () => ((await (await fetch(`${url}api/state`)).json()) as WatchState).cameras;
@@ -122,7 +127,7 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     child.kill("SIGHUP");
     await soon("out", / two anomaly end .*: the configuration has changed \[/);
     await soon("out", / two anomaly new /);
-    expect(said.error).toMatch(/goes on with the edited cameras: 1 began, 1 ended, 1 did not change\n/);
+    expect(said.error).toMatch(/goes on with the edited cameras: 0 added, 0 removed, 1 changed, 1 as before\n/);
     expect(said.error.match(/^model: /gm)).toHaveLength(1);
 
     // A model that cannot be used changes nothing.
@@ -132,9 +137,16 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     await soon("out", / two anomaly new /);
 
     // What fails only when it begins gives way to the one before.
-    edit(["one", "two"], "data: cam.mp4/inside");
+    const other = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => void other.close());
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    edit(["one", "two"]);
+    writeFileSync(at("w.yaml"), readFileSync(at("w.yaml"), "utf8").replace("127.0.0.1:0", `127.0.0.1:${port}`));
     child.kill("SIGHUP");
-    await soon("error", /cannot be used: .*cam\.mp4.*; the configuration before is used again\n/);
+    await soon("error", /more than cameras has changed: events end, clips are made, all begins again\n/);
+    await soon("error", /cannot be used: .*; the configuration before is used again\n/);
+    expect(said.error).toContain(`:${port}`);
     await soon("out", / two anomaly new /);
 
     // Without a signal, too; another folder is a setting like any other.

@@ -165,7 +165,7 @@ test("cameras come and go while others are watched, in the engine that runs", as
   // 1. Five more: three have a place in the engine, the others get one of their own.
   const ids = ["a", "b", "c", "d", "e"];
   const all = [first, ...ids.map((id) => camera(id))];
-  expect(await supervisor.change({ ...config, cameras: all })).toEqual({ begun: 5, ended: 0, staying: 1 });
+  expect(await supervisor.change({ ...config, cameras: all })).toEqual({ added: 5, removed: 0, changed: 0, same: 1 });
   expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["cam", ...ids]);
   await until(() => ids.every((id) => news(id).length > 0));
   expect(supervisor.enginePids).toHaveLength(2);
@@ -174,7 +174,7 @@ test("cameras come and go while others are watched, in the engine that runs", as
   // 2. Some leave, one changes, one comes. Whoever is switched off stays so.
   supervisor.cameras[1].decisions.isPaused = true;
   const next = [camera("new"), camera("a", { fps: 5 }), first];
-  expect(await supervisor.change({ ...config, cameras: next })).toEqual({ begun: 2, ended: 5, staying: 1 });
+  expect(await supervisor.change({ ...config, cameras: next })).toEqual({ added: 1, removed: 4, changed: 1, same: 1 });
   expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["new", "a", "cam"]);
   expect(supervisor.cameras[2]).toBe(watched);
   expect(supervisor.cameras[1].decisions.isPaused).toBe(true);

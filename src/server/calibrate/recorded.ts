@@ -164,7 +164,7 @@ async function watchVideo(
     last = frame;
     listener.onSeconds(1 / fps);
   }
-  decisions.close(timeOf(last));
+  decisions.close(timeOf(last), "the video is over");
   return { known: decisions.known, end: begin + last / fps };
 }
 

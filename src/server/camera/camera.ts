@@ -182,7 +182,9 @@ export class Camera {
       this.counted.reconnects++;
       await this.wait(this.backoff.next(), why ?? "", signal);
     }
-    this.decisions.close(this.now, signal.reason instanceof Ending ? signal.reason.message : undefined);
+    const { reason } = signal;
+    const why = reason instanceof Ending ? reason.message : "the process has ended";
+    this.decisions.close(this.now, signal.aborted ? why : "the video is over");
     ended.abort();
     await recording;
     await this.normal?.close();

@@ -184,6 +184,12 @@ export class Decisions {
     this.interrupt(why);
   }
 
+  /** Goes on where the same camera ended with other settings. */
+  continueFrom({ isPaused, lastAlert }: Decisions): void {
+    this.isPaused = isPaused;
+    this.lastAlert = lastAlert;
+  }
+
   /** Forgets what was learnt, the thresholds and the usual view, and learns it again. */
   forget(): void {
     this.before = {};
@@ -283,7 +289,7 @@ export class Decisions {
   }
 
   /** Nothing is decided any more. @param reason of the end of events that go on */
-  close(time: FrameTime, reason = "the process has ended"): void {
+  close(time: FrameTime, reason: string): void {
     this.interrupt(reason);
     this.isClosed = true;
     for (const kind of [...this.open.keys()]) this.end(kind, time, reason);

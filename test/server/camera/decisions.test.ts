@@ -303,11 +303,25 @@ test("day and infrared have thresholds of their own", () => {
   expect(scene.told().filter((line) => line.includes("anomaly"))).toEqual([expect.stringMatching(/^new anomaly/)]);
 });
 
+test("a camera with other settings alerts no sooner than the one before would have", () => {
+  const before = new Scene({ cooldown: 60 });
+  before.play(3);
+  before.play(2, abnormal(3));
+  before.decisions.isPaused = true;
+  const after = new Scene({ cooldown: 60 });
+  after.decisions.continueFrom(before.decisions);
+  expect(after.decisions.isPaused).toBe(true);
+  after.decisions.isPaused = false;
+  after.play(3);
+  after.play(2, abnormal(3));
+  expect(after.changes[0].event.silent).toBe(true);
+});
+
 test("events that go on end with the process", () => {
   const scene = new Scene();
   scene.play(3);
   scene.play(2, abnormal(3));
-  scene.decisions.close(scene.time);
+  scene.decisions.close(scene.time, "the process has ended");
   expect(scene.told()).toEqual(["new anomaly e1", "end anomaly e1"]);
   expect(scene.changes[1].event.reason).toBe("the process has ended");
   scene.play(3, abnormal(3));
