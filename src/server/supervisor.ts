@@ -10,6 +10,7 @@ import { Camera, type PlayOptions } from "./camera/camera.js";
 import type { Outcome } from "./camera/decisions.js";
 import { misfitOf, type NormalState } from "./camera/learner.js";
 import { lastRecorded, rescueClips } from "./camera/rescue.js";
+import { CameraRuns } from "./camera_runs.js";
 import type { CameraConfig, SinkConfig, WatchConfig } from "./config/config.js";
 import { Disk } from "./disk.js";
 import type { Engine, EngineOptions } from "./engine/engine.js";
@@ -20,7 +21,7 @@ import { Feedback } from "./feedback.js";
 import { Memory } from "./memory.js";
 import { type Model, Models, sizeOf } from "./models.js";
 import { type DeliveryFilter, type DeliveryResult, Outbox } from "./outbox.js";
-import { Ending, type EventChange, type Sink } from "./records.js";
+import type { EventChange, Sink } from "./records.js";
 import { SinkNews } from "./sink_news.js";
 import { removeUnfinished } from "./storage.js";
 
@@ -64,13 +65,6 @@ export interface CameraChanges {
   same: number;
 }
 
-/** A camera that runs. */
-interface Run {
-  /** Ends it. */
-  end: AbortController;
-  done: Promise<void>;
-}
-
 /** Everything that watches. */
 export class Supervisor {
   private readonly engines: Engines;
@@ -83,9 +77,7 @@ export class Supervisor {
   private failure: Error | undefined;
   private readonly stop = new AbortController();
   private list: readonly Camera[];
-  private readonly runs = new Map<Camera, Run>();
-  /** Ends all cameras; undefined before the start. */
-  private all: AbortSignal | undefined;
+  private readonly runs = new CameraRuns();
   /** Resolves once no change is under way. */
   private changing: Promise<unknown> = Promise.resolve();
 
@@ -229,9 +221,8 @@ export class Supervisor {
     const every = this.options.lookAtModels ?? LOOK_AT_MODELS;
     const models = setInterval(() => void this.engines.lookAtModels(), 1000 * every);
     try {
-      this.all = all;
-      for (const camera of this.cameras) this.start(camera);
-      await this.over();
+      this.runs.begin(this.cameras, all);
+      await this.runs.over(() => this.changing);
     } finally {
       clearInterval(disk);
       clearInterval(states);
@@ -310,7 +301,7 @@ export class Supervisor {
         camera.decisions.continueFrom(before.decisions);
         changed++;
       }
-      if (this.all) this.start(camera);
+      this.runs.start(camera);
     }
     for (const [name, outbox] of this.outboxes) {
       const sink = config.sinks.find((one) => one.name === name);
@@ -319,30 +310,11 @@ export class Supervisor {
     return { added: begun.length - changed, removed: leaving.length - changed, changed, same: staying.length };
   }
 
-  private start(camera: Camera): void {
-    const end = new AbortController();
-    this.runs.set(camera, { end, done: camera.run(AbortSignal.any([this.all!, end.signal])) });
-  }
-
   /** Ends a camera, its events and their clips. What it has learnt is kept. */
   private async end(camera: Camera): Promise<void> {
-    const run = this.runs.get(camera);
-    run?.end.abort(new Ending("the configuration has changed"));
-    await run?.done;
-    this.runs.delete(camera);
+    await this.runs.end(camera, "the configuration has changed");
     await this.memory.remember(camera);
     this.engines.remove(camera.config.id);
-  }
-
-  /** Resolves once all cameras have ended, and none will begin. */
-  private async over(): Promise<void> {
-    for (let seen: Run[] = []; ; ) {
-      const runs = [...this.runs.values()];
-      if (runs.every((run) => seen.includes(run))) return;
-      seen = runs;
-      await Promise.all(runs.map(({ done }) => done));
-      await this.changing;
-    }
   }
 
   private watch(config: CameraConfig, model: Model): Camera {

@@ -95,6 +95,8 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   );
   const stop = new AbortController();
   const running = supervisor.run(new Map(), stop.signal);
+  /** That this machine is slow is none of a model. */
+  const warnings = () => notices.filter((line) => line.startsWith("warn") && line.includes("model"));
   const threshold = () => supervisor.cameras[0].decisions.threshold;
   const pids = () => supervisor.enginePids.length;
   await until(() => kinds(changes).includes("new anomaly"));
@@ -108,7 +110,7 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   writeFileSync(model, "damaged");
   await until(() => notices.some((line) => line.startsWith("warn cam: the model that was learnt is not used: ")));
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect(notices.filter((line) => line.startsWith("warn"))).toHaveLength(1);
+  expect(warnings()).toHaveLength(1);
   expect(threshold()).toBe(0.8);
 
   // So is one that the engine refuses.
@@ -117,7 +119,7 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   renameSync(at("new.safetensors"), model);
   await until(() => notices.includes("warn cam: the new model is not used: it is unusable"));
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect(notices.filter((line) => line.startsWith("warn"))).toHaveLength(2);
+  expect(warnings()).toHaveLength(2);
   expect(threshold()).toBe(0.8);
 
   // 2. A good one takes over: the event ends, and its threshold is known.
@@ -147,7 +149,7 @@ test("a model that was learnt takes a camera over, with what is known of its sco
   expect(changes.filter(({ event }) => event.camera === "own")).toEqual([]);
   const events = await readEvents(at("data", "events"), {}, () => {});
   expect(events.every(({ end }) => end !== undefined)).toBe(true);
-}, 120_000);
+}, 300_000);
 
 test("cameras come and go while others are watched, in the engine that runs", async () => {
   const changes: EventChange[] = [];
@@ -196,4 +198,4 @@ test("cameras come and go while others are watched, in the engine that runs", as
   const open = new Set(changes.map(({ event }) => event.id));
   for (const { change, event } of changes) if (change === "end") open.delete(event.id);
   expect([...open]).toEqual([]);
-}, 120_000);
+}, 300_000);
