@@ -121,7 +121,9 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
   } catch (error) {
     await nats?.close().catch(() => {});
     const why = natsReason(error);
-    const isAway = why === NOBODY || why === SLOW;
+    // The network may fail in many ways, but these stay as they are.
+    const { code } = error as { code?: unknown };
+    const isAway = why !== NO_LOGIN && why !== NO_JETSTREAM && code !== "ENOENT" && code !== "EACCES";
     throw new (isAway ? Away : InputError)(`${shown}: ${why}`);
   }
 }
@@ -160,17 +162,17 @@ function serversOf(url: string): {
   };
 }
 
-const NOBODY = "no server answers there";
-const SLOW = "it does not answer in time";
+const NO_LOGIN = "it refuses the login";
+const NO_JETSTREAM = "the server runs without JetStream (start it with -js)";
 
 /** Why the client failed, in a few words. */
 export function natsReason(error: unknown): string {
   const { code } = error as { code?: unknown };
-  if (code === "ECONNREFUSED" || /CONNECTION_REFUSED|ECONNREFUSED/.test(String(error))) return NOBODY;
+  if (code === "ECONNREFUSED" || /connection[_ ]refused|ECONNREFUSED/i.test(String(error)))
+    return "no server answers there";
   const name = error instanceof Error ? error.name : "";
-  if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error)))
-    return "the server runs without JetStream (start it with -js)";
-  if (/Authorization|authentication/i.test(String(error))) return "it refuses the login";
-  if (name === "TimeoutError" || /heartbeats missed/.test(String(error))) return SLOW;
+  if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error))) return NO_JETSTREAM;
+  if (/Authorization|authentication/i.test(String(error))) return NO_LOGIN;
+  if (name === "TimeoutError" || /heartbeats missed/.test(String(error))) return "it does not answer in time";
   return oneLine(reasonOf(error));
 }
