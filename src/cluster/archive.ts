@@ -20,6 +20,9 @@ export interface ArchiveVideo {
   path: string;
 }
 
+/** Milliseconds without a sign of life, longer than any lease. */
+const FORGOTTEN = 2 * 3_600_000;
+
 /** What is to be done with an archive's videos, see {@link Archive}. */
 export type Plan = Omit<Archive, "id" | "created">;
 
@@ -86,7 +89,9 @@ export async function submitVideo(
       // Results were deleted, or a video that waits has another name now.
       (record?.state === "done" && !isHere(resultPaths(archive, record.path).scores)) ||
       (record?.state === "queued" && !isHere(record.path));
-    const isKnown = record && !isGone && !(retry && record.state === "failed");
+    // No worker is silent for so long: the server has lost its message.
+    const isForgotten = record?.state === "running" && Date.now() - (entry?.created.getTime() ?? 0) > FORGOTTEN;
+    const isKnown = record && !isGone && !isForgotten && !(retry && record.state === "failed");
     if (isKnown && record.state !== "queued") return record.state;
     let revision = entry?.revision ?? 0;
     if (!isKnown) {
