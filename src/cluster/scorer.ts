@@ -50,7 +50,7 @@ export class Scorer {
    * @throws Error that says in one line why it failed; the signal's reason
    */
   score(job: ScoringJob, signal: AbortSignal, onProgress: (frames: number, total?: number) => void): Promise<Scored> {
-    signal.throwIfAborted();
+    if (signal.aborted) return Promise.reject(signal.reason);
     const child = this.process();
     return new Promise((resolve, reject) => {
       const onAbort = () => {
