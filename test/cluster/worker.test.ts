@@ -232,6 +232,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const { lines, scored } = await work("one", { score });
     await until(async () => expect(await record(video)).toMatchObject({ state: "failed" }));
     expect(await record(video)).toMatchObject({ attempts: 3, failures: 3, error: "the video is damaged" });
+    await until(() => expect(lines).toHaveLength(3));
     expect(lines).toEqual([
       "a.mp4: failure 1 of 3: the video is damaged",
       "a.mp4: failure 2 of 3: the video is damaged",
@@ -262,7 +263,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(async () => expect(await queued(cluster)).toBe(0));
     expect(scored).toEqual(["good.mp4"]);
     expect(await record(bad)).toMatchObject({ state: "failed", attempts: 10, error: "its workers ended 10 times" });
-    expect(lines[0]).toBe("bad.mp4: put aside: its workers ended 10 times");
+    await until(() => expect(lines[0]).toBe("bad.mp4: put aside: its workers ended 10 times"));
   });
 
   test("hostile messages are thrown away and do no harm", async () => {
@@ -287,7 +288,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const { lines, scored } = await work("one");
     await until(async () => expect(await queued(cluster)).toBe(0));
     expect(scored).toEqual(["a.mp4"]);
-    expect(lines).toHaveLength(hostile.length + 1);
+    await until(() => expect(lines).toHaveLength(hostile.length + 1));
     for (const [i, [, says]] of hostile.entries()) expect(lines[i]).toMatch(says);
     expect(await record({ hash })).toBeUndefined();
     expect(readdirSync(at()).filter((name) => !before.includes(name))).toEqual(["models of one"]);
@@ -372,6 +373,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const { lines, scored } = await work("one", { change: forgetful });
     await until(async () => expect(await record(video)).toMatchObject({ state: "done", attempts: 1 }));
     expect(lost).toBeGreaterThan(2);
-    expect({ lines, scored }).toEqual({ lines: ["a.mp4: 7 frames in 0.5 s"], scored: ["a.mp4"] });
+    await until(() => expect(lines).toEqual(["a.mp4: 7 frames in 0.5 s"]));
+    expect(scored).toEqual(["a.mp4"]);
   });
 });
