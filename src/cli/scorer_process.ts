@@ -35,8 +35,9 @@ class LastDetector implements Detectors {
 function run(device: DeviceOptions & { tune: boolean }): void {
   const detectors = new LastDetector();
   const stop = new AbortController();
-  const tell = (message: FromScorer) => {
-    if (process.connected) process.send?.(message, undefined, undefined, () => {});
+  const tell = (message: FromScorer, then = () => {}) => {
+    if (process.connected) process.send?.(message, undefined, undefined, then);
+    else then();
   };
   process.on("message", async (message: ToScorer) => {
     if (message.type === "stop") return process.exit(0);
@@ -62,9 +63,9 @@ function run(device: DeviceOptions & { tune: boolean }): void {
       await score(input, options, { isGiven: () => false, signal: stop.signal, detectors, onFrame });
       tell({ type: "done", frames, seconds: (performance.now() - (began ?? performance.now())) / 1000 });
     } catch (error) {
-      tell({ type: "failed", message: messageOf(error) });
-      // The next video gets a process with a device of its own.
-      if (error instanceof GpuError) process.exit(1);
+      // After a failure of the GPU, the next video gets a process with a device of its own.
+      const ends = error instanceof GpuError;
+      tell({ type: "failed", message: messageOf(error), ends }, () => ends && process.exit(1));
     }
   });
   process.on("disconnect", () => process.exit(0));

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { KV, KvEntry } from "@nats-io/kv";
 import type { z } from "zod";
-import { type Cluster, QUEUE, subjectOf, WORKERS } from "./connection.js";
+import { type Cluster, subjectOf } from "./connection.js";
 import {
   type Archive,
   archiveSchema,
@@ -19,6 +19,9 @@ export interface ArchiveVideo {
   hash: string;
   path: string;
 }
+
+/** Milliseconds without a sign of life, longer than any lease. */
+const FORGOTTEN = 2 * 3_600_000;
 
 /** What is to be done with an archive's videos, see {@link Archive}. */
 export type Plan = Omit<Archive, "id" | "created">;
@@ -51,10 +54,18 @@ export function archiveIdOf({ model, how, out, events, report }: Plan): string {
 export async function openArchive({ archives }: Pick<Cluster, "archives">, plan: Plan): Promise<Archive> {
   const id = archiveIdOf(plan);
   const archive = { ...plan, id, created: new Date().toISOString() };
-  const known = await archives.get(id);
-  if (known) return parsed(archiveSchema, known) ?? archive;
-  await archives.create(id, JSON.stringify(archive));
-  return archive;
+  const known = async () => {
+    const entry = await archives.get(id);
+    return entry ? parsed(archiveSchema, entry) : undefined;
+  };
+  try {
+    return (await known()) ?? (await archives.create(id, JSON.stringify(archive)).then(() => archive));
+  } catch (error) {
+    // Another submission may have been faster.
+    const other = await known();
+    if (other) return other;
+    throw error;
+  }
 }
 
 /**
@@ -70,20 +81,34 @@ export async function submitVideo(
   { share, retry }: { share: string; retry: boolean },
 ): Promise<VideoRecord["state"] | "new"> {
   const key = videoKey(archive.id, hash);
-  const entry = await cluster.videos.get(key);
-  const record = entry && parsed(videoSchema, entry);
-  const isGone = record?.state === "done" && !existsSync(join(share, resultPaths(archive, record.path).scores));
-  const isKnown = record && !isGone && !(retry && record.state === "failed");
-  if (isKnown && record.state !== "queued") return record.state;
-  let revision = entry?.revision;
-  if (!isKnown) {
-    const fresh: VideoRecord = { state: "queued", path, attempts: 0, since: new Date().toISOString() };
-    revision = await cluster.videos.put(key, JSON.stringify(fresh), entry ? { previousSeq: entry.revision } : {});
+  const isHere = (below: string) => existsSync(join(share, below));
+  for (;;) {
+    const entry = await cluster.videos.get(key);
+    const record = entry ? parsed(videoSchema, entry) : undefined;
+    const isGone =
+      // Results were deleted, or a video that waits has another name now.
+      (record?.state === "done" && !isHere(resultPaths(archive, record.path).scores)) ||
+      (record?.state === "queued" && !isHere(record.path));
+    // No worker is silent for so long: the server has lost its message.
+    const isForgotten = record?.state === "running" && Date.now() - (entry?.created.getTime() ?? 0) > FORGOTTEN;
+    const isKnown = record && !isGone && !isForgotten && !(retry && record.state === "failed");
+    if (isKnown && record.state !== "queued") return record.state;
+    let revision = entry?.revision ?? 0;
+    if (!isKnown) {
+      const fresh: VideoRecord = { state: "queued", path, attempts: 0, since: new Date().toISOString() };
+      try {
+        revision = await cluster.videos.put(key, JSON.stringify(fresh), { previousSeq: revision });
+      } catch (error) {
+        // A worker, or another submission, has changed it meanwhile.
+        if (/wrong last sequence/i.test(String(error))) continue;
+        throw error;
+      }
+    }
+    // Whoever was stopped before this line has left a record without a message.
+    const job: VideoJob = { archive: archive.id, hash, path: isKnown ? record.path : path };
+    await cluster.jetstream.publish(subjectOf(archive.id), JSON.stringify(job), { msgID: `${key}.${revision}` });
+    return isKnown ? record.state : "new";
   }
-  // Whoever was stopped before this line has left a record without a message.
-  const job: VideoJob = { archive: archive.id, hash, path: record?.path ?? path };
-  await cluster.jetstream.publish(subjectOf(archive.id), JSON.stringify(job), { msgID: `${key}.${revision}` });
-  return isKnown ? record.state : "new";
 }
 
 /** How far an archive is. */
@@ -119,18 +144,13 @@ export async function progressOf({ archives, videos }: Pick<Cluster, "archives" 
   return found.sort((a, b) => (a.archive.created < b.archive.created ? -1 : 1));
 }
 
-/** Messages that wait for a worker, of all archives. */
-export async function waitingMessages({ manager }: Pick<Cluster, "manager">): Promise<number> {
-  return (await manager.consumers.info(QUEUE, WORKERS)).num_pending;
-}
-
 /** All values of a store that can be read, by their keys. */
 async function everything<Schema extends z.ZodType>(store: KV, schema: Schema): Promise<[string, z.infer<Schema>][]> {
   const found: [string, z.infer<Schema>][] = [];
-  for await (const key of await store.keys()) {
-    const entry = await store.get(key);
-    const value = entry && parsed(schema, entry);
-    if (value) found.push([key, value]);
+  // One request for all, and not one for each.
+  for await (const entry of await store.history()) {
+    const value = parsed(schema, entry);
+    if (value) found.push([entry.key, value]);
   }
   return found;
 }

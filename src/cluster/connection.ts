@@ -1,6 +1,7 @@
 // A connection to a NATS server, and what is kept there. The client is loaded only if it is used.
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { KV } from "@nats-io/kv";
 import type { ObjectStore } from "@nats-io/obj";
@@ -20,8 +21,16 @@ export interface NatsOptions {
   creds?: string;
   /** Path of the PEM of who vouches for the server's certificate. */
   ca?: string;
-  /** Whether to wait for a server that is not there, for ever. Default: it is an error. */
-  patient?: boolean;
+}
+
+/** How workers use a server. */
+export interface WorkerConnection {
+  /** Seconds without a sign of life after which a video goes to another worker. */
+  lease: number;
+  /** Ends waiting for a server that is not there. */
+  signal: AbortSignal;
+  /** Takes in why the worker waits, when it begins to. */
+  onWait(line: string): void;
 }
 
 /** What a cluster keeps, by the names of its stores. */
@@ -50,24 +59,47 @@ export const WORKERS = "workers";
 /** The subject of an archive's videos. */
 export const subjectOf = (archive: string): string => `sdmae.archive.${archive}`;
 
+/** Seconds until a server that is not there is tried again. */
+const TRY_AGAIN = 1;
+/** The lease until a worker has named another. */
+const LEASE = 30;
+
 /**
  * Connects to a server, and makes what is not there yet.
- * @param lease seconds without a sign of life after which a video goes to another worker
- * @throws InputError if the server cannot be used
+ * @param worker of workers, which wait for a server that is not there; others do not
+ * @throws InputError if the server cannot be used; the reason of the worker's signal
  */
-export async function openCluster(options: NatsOptions, lease = 30): Promise<Cluster> {
+export async function openCluster(options: NatsOptions, worker?: WorkerConnection): Promise<Cluster> {
+  if (!worker) return attempt(options);
+  for (let said = ""; ; ) {
+    try {
+      return await attempt(options, worker.lease);
+    } catch (error) {
+      if (!(error instanceof Away)) throw error;
+      if (error.message !== said) worker.onWait(error.message);
+      said = error.message;
+      await sleep(1000 * TRY_AGAIN, undefined, { signal: worker.signal }).catch(() => {});
+      worker.signal.throwIfAborted();
+    }
+  }
+}
+
+/** A server that may answer later. */
+class Away extends InputError {}
+
+async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
   const { shown, servers, login } = serversOf(options.url);
-  const { connect, credsAuthenticator, nanos } = await import("@nats-io/transport-node");
+  const { connect, credsAuthenticator } = await import("@nats-io/transport-node");
   const { jetstream, jetstreamManager } = await import("@nats-io/jetstream");
   const { Kvm } = await import("@nats-io/kv");
   const { Objm } = await import("@nats-io/obj");
-  const { user = login?.user, password = login?.password, token, creds, ca, patient = false } = options;
+  const { user = login?.user, password = login?.password, token, creds, ca } = options;
   const isSecure = servers.some((server) => server.startsWith("tls://")) || ca !== undefined;
   let nats: NatsConnection | undefined;
   try {
     nats = await connect({
       ...{ servers, name: `sdmae on ${hostname()}`, timeout: 5000 },
-      ...{ maxReconnectAttempts: patient ? -1 : 10, waitOnFirstConnect: patient },
+      maxReconnectAttempts: lease === undefined ? 10 : -1,
       ...(user !== undefined && { user, pass: password }),
       ...(token !== undefined && { token }),
       ...(creds !== undefined && { authenticator: credsAuthenticator(await readFile(creds)) }),
@@ -80,11 +112,7 @@ export async function openCluster(options: NatsOptions, lease = 30): Promise<Clu
       () => manager.streams.info(QUEUE),
       () => manager.streams.add({ name: QUEUE, subjects: [subjectOf(">")], retention: "workqueue" }),
     );
-    const consumer = { durable_name: WORKERS, ack_policy: "explicit", ack_wait: nanos(1000 * lease) } as const;
-    await orMake(
-      () => manager.consumers.info(QUEUE, WORKERS),
-      () => manager.consumers.add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 }),
-    );
+    await openWorkers(manager, lease);
     const values = new Kvm(client);
     const store = (name: string) =>
       orMake(
@@ -105,7 +133,28 @@ export async function openCluster(options: NatsOptions, lease = 30): Promise<Clu
     };
   } catch (error) {
     await nats?.close().catch(() => {});
-    throw new InputError(`${shown}: ${natsReason(error)}`);
+    const why = natsReason(error);
+    // The network may fail in many ways, but these stay as they are.
+    const { code } = error as { code?: unknown };
+    const isAway = ![NO_LOGIN, NO_RIGHT, NO_JETSTREAM].includes(why) && code !== "ENOENT" && code !== "EACCES";
+    throw new (isAway ? Away : InputError)(`${shown}: ${why}`);
+  }
+}
+
+/** Makes the workers' consumer. Only workers change its lease: others do not know it. */
+async function openWorkers(manager: JetStreamManager, lease: number | undefined): Promise<void> {
+  const wait = 1e9 * (lease ?? LEASE);
+  const known = await manager.consumers.info(QUEUE, WORKERS).catch(() => undefined);
+  if (!known) {
+    const consumer = { durable_name: WORKERS, ack_policy: "explicit", ack_wait: wait } as const;
+    await manager.consumers
+      .add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 })
+      .catch((error: unknown) => {
+        // Another worker may have been faster, with another lease.
+        if (!/already exists/i.test(String(error))) throw error;
+      });
+  } else if (lease !== undefined && known.config.ack_wait !== wait) {
+    await manager.consumers.update(QUEUE, WORKERS, { ack_wait: wait });
   }
 }
 
@@ -154,16 +203,19 @@ function serversOf(url: string): {
   };
 }
 
+const NO_LOGIN = "it refuses the login";
+const NO_RIGHT = "this login may not do that";
+const NO_JETSTREAM = "the server runs without JetStream (start it with -js)";
+
 /** Why the client failed, in a few words. */
 export function natsReason(error: unknown): string {
   const { code } = error as { code?: unknown };
-  if (code === "ECONNREFUSED" || /CONNECTION_REFUSED|ECONNREFUSED/.test(String(error)))
+  if (code === "ECONNREFUSED" || /connection[_ ]refused|ECONNREFUSED/i.test(String(error)))
     return "no server answers there";
   const name = error instanceof Error ? error.name : "";
-  if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error)))
-    return "the server runs without JetStream (start it with -js)";
-  if (/Authorization|authentication/i.test(String(error))) return "it refuses the login";
-  if (/permissions violation/i.test(String(error))) return "this login may not do that";
-  if (name === "TimeoutError") return "it does not answer in time";
+  if (name === "NoRespondersError" || /jetstream (is )?not enabled/i.test(String(error))) return NO_JETSTREAM;
+  if (/Authorization|authentication/i.test(String(error))) return NO_LOGIN;
+  if (/permissions violation/i.test(String(error))) return NO_RIGHT;
+  if (name === "TimeoutError" || /heartbeats missed/.test(String(error))) return "it does not answer in time";
   return oneLine(reasonOf(error));
 }

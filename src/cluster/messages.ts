@@ -61,10 +61,14 @@ export const videoSchema = z.strictObject({
   path: sharedPath,
   /** How often a worker began it. */
   attempts: count,
+  /** How often it could not be scored. */
+  failures: count.optional(),
   /** Of the state, ISO 8601. */
   since: z.iso.datetime(),
   /** Who has it, or had it last. */
   worker: text.optional(),
+  /** The message by which that worker got it: its number in the queue. */
+  message: count.optional(),
   /** Frames that are scored, and about how many there are. */
   frames: count.optional(),
   total: count.optional(),
@@ -78,5 +82,12 @@ export type VideoRecord = z.infer<typeof videoSchema>;
 /** Whether a path stays in its folder, for any system. */
 export function isInside(path: string): boolean {
   const isPlain = !isAbsolute(path) && !/[\\\0]|^[A-Za-z]:/.test(path);
-  return isPlain && normalize(path) === path && path !== ".." && !path.startsWith("../") && !path.endsWith("/");
+  return (
+    isPlain &&
+    normalize(path) === path &&
+    path !== "." &&
+    path !== ".." &&
+    !path.startsWith("../") &&
+    !path.endsWith("/")
+  );
 }

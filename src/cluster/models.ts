@@ -35,7 +35,10 @@ export async function putModel(store: ObjectStore, path: string): Promise<Archiv
     throw new InputError(`${oneLine(path)} is no checkpoint: its name ends in .safetensors or .pth`);
   }
   const hash = await hashOf(path);
-  if (!(await store.info(hash))) {
+  const known = await store.info(hash);
+  const digest = Buffer.from(hash, "hex").toString("base64url");
+  // What was damaged or deleted is put again.
+  if (!known || known.deleted || known.digest.replace(/=+$/, "") !== `SHA-256=${digest}`) {
     const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
     await store.put({ name: hash }, stream, { timeout: 60_000 });
   }

@@ -1,6 +1,7 @@
 // The worker's side of the process that scores videos: the GPU is used there only, so that a crash
 // of a driver ends one attempt and not the worker.
 import { type ChildProcess, fork } from "node:child_process";
+import { reasonOf } from "../node/files/messages.js";
 import type { Archive } from "./messages.js";
 
 /** A video to score, with paths of this machine. */
@@ -28,7 +29,8 @@ export interface Scored {
 export type FromScorer =
   | { type: "progress"; frames: number; total?: number }
   | ({ type: "done" } & Scored)
-  | { type: "failed"; message: string };
+  /** `ends`: the process does not score another one. */
+  | { type: "failed"; message: string; ends?: boolean };
 
 /** Seconds that the process gets to stop by itself. */
 const PATIENCE = 5;
@@ -48,7 +50,7 @@ export class Scorer {
    * @throws Error that says in one line why it failed; the signal's reason
    */
   score(job: ScoringJob, signal: AbortSignal, onProgress: (frames: number, total?: number) => void): Promise<Scored> {
-    signal.throwIfAborted();
+    if (signal.aborted) return Promise.reject(signal.reason);
     const child = this.process();
     return new Promise((resolve, reject) => {
       const onAbort = () => {
@@ -58,7 +60,15 @@ export class Scorer {
       const onMessage = (message: FromScorer) => {
         if (message.type === "progress") onProgress(message.frames, message.total);
         else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
-        else finish(() => reject(new Error(message.message)));
+        else {
+          if (message.ends) this.end();
+          finish(() => reject(new Error(message.message)));
+        }
+      };
+      const onError = (error: Error) => {
+        // It could not be started: then it does not exit either.
+        if (this.child === child && child.pid === undefined) this.child = undefined;
+        finish(() => reject(new Error(`the process that scores cannot be used: ${reasonOf(error)}`)));
       };
       const onExit = (code: number | null, killed: NodeJS.Signals | null) => {
         const how = killed ? `was ended by ${killed}` : `ended with code ${code}`;
@@ -66,11 +76,11 @@ export class Scorer {
       };
       const finish = (settle: () => void) => {
         signal.removeEventListener("abort", onAbort);
-        child.off("message", onMessage).off("exit", onExit);
+        child.off("message", onMessage).off("exit", onExit).off("error", onError);
         settle();
       };
       signal.addEventListener("abort", onAbort, { once: true });
-      child.on("message", onMessage).on("exit", onExit);
+      child.on("message", onMessage).on("exit", onExit).on("error", onError);
       child.send({ type: "score", ...job } satisfies ToScorer, () => {});
     });
   }

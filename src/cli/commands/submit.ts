@@ -167,10 +167,16 @@ async function waitFor(
   signal: AbortSignal,
 ): Promise<void> {
   const { progressOf } = await import("../../cluster/archive.js");
+  const { natsReason } = await import("../../cluster/connection.js");
   const progress = new Progress("videos scored", hashes.size, false);
   try {
     for (let before = 0; ; ) {
-      const found = (await progressOf(cluster)).find((one) => one.archive.id === archive.id);
+      // A server that is away for a while is waited for; the connection says when it gives up.
+      const all = await progressOf(cluster).catch((error: unknown) => {
+        if (cluster.nats.isClosed()) throw new InputError(`${cluster.shown}: ${natsReason(error)}`);
+        return [];
+      });
+      const found = all.find((one) => one.archive.id === archive.id);
       const records = [...(found?.videos ?? [])].filter(([hash]) => hashes.has(hash)).map(([, record]) => record);
       const over = records.filter(({ state }) => state === "done" || state === "failed");
       for (; before < over.length; before++) progress.advance();

@@ -49,8 +49,9 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   const { openCluster } = await import("../../cluster/connection.js");
   const { Scorer } = await import("../../cluster/scorer.js");
   const { Worker } = await import("../../cluster/worker.js");
-  const cluster = await openCluster({ ...natsOf(options), patient: true }, lease);
   const say = (line: string) => process.stderr.write(`${line}\n`);
+  const onWait = (line: string) => say(`${line}; waiting for it`);
+  const cluster = await openCluster(natsOf(options), { lease, signal, onWait });
   try {
     say(`worker ${name} at ${cluster.shown}, videos in ${share}; Ctrl-C ends it`);
     const device = JSON.stringify({ adapter, robust, tune });
