@@ -146,13 +146,22 @@ export async function progressOf({ archives, videos }: Pick<Cluster, "archives" 
 
 /** All values of a store that can be read, by their keys. */
 async function everything<Schema extends z.ZodType>(store: KV, schema: Schema): Promise<[string, z.infer<Schema>][]> {
-  const found: [string, z.infer<Schema>][] = [];
-  // One request for all, and not one for each.
-  for await (const entry of await store.history()) {
-    const value = parsed(schema, entry);
-    if (value) found.push([entry.key, value]);
+  const { state } = (await store.status()).streamInfo;
+  if (state.messages === 0) return [];
+  // One request for all, and not one for each. The store's own list counts values that are replaced
+  // meanwhile, and waits for them.
+  const entries = await store.watch();
+  const found = new Map<string, z.infer<Schema>>();
+  try {
+    for await (const entry of entries) {
+      const value = parsed(schema, entry);
+      if (value) found.set(entry.key, value);
+      if (entry.revision >= state.last_seq) break;
+    }
+  } finally {
+    entries.stop();
   }
-  return found;
+  return [...found];
 }
 
 /** An entry's value; undefined if it is not what it should be. */
