@@ -112,7 +112,6 @@ export async function runTraining(
       },
       ...(onKept && { onKept: (clips) => onKept(clips, { gpu, run: opened }) }),
     });
-    run.logWays(result);
     const measured = run.measured();
     await run.end("done", options.words(result, measured));
     return { result, measured };

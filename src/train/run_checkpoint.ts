@@ -134,13 +134,17 @@ export class TrainingRun {
     return bestStudent?.way && bestStudent.figure > (best?.figure ?? -1) ? bestStudent.way : best?.way;
   }
 
-  /** Scores the kept model by so many maskings. What was reported or saved does not change. */
-  setMaskings(maskings: number): void {
+  /**
+   * Scores the kept model by so many maskings, with this figure.
+   * @returns which model that is
+   */
+  setMaskings(maskings: number, figure: number): { epoch: number; stage: 1 | 2 } {
     const { progress, way } = this;
     const key = way === progress.bestStudent?.way ? "bestStudent" : "best";
     const kept = progress[key];
     if (!kept || !way) throw new Error("no way to score was chosen");
-    progress[key] = { ...kept, way: { ...way, maskings } };
+    progress[key] = { ...kept, figure, way: { ...way, maskings } };
+    return { epoch: kept.epoch, stage: key === "best" ? 1 : 2 };
   }
 
   /** A checkpoint with the current optimiser state and progress. */

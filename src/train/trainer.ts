@@ -164,7 +164,9 @@ async function makeValidation(
     if (!isUseful) set.giveBack();
     const use = isUseful ? "only give a threshold" : "are trained on, too";
     const clips = kept ? `; the clips that were kept apart ${use}` : "";
-    onNotice?.(`warning: no epoch is chosen, the last one is kept: ${error.message}${clips}`);
+    onNotice?.(
+      `warning: no epoch is chosen, the last one is kept, which nothing rates: ${error.message}; ten minutes of video are advised${clips}`,
+    );
     return undefined;
   }
 }
@@ -416,7 +418,7 @@ class Trainer {
     );
     const several = rateScoring(parts, { ...way, maskings: severalMaskings }, this.rating);
     if (several.figure < one.figure + leastGain) return;
-    run.setMaskings(severalMaskings);
+    this.reporter.validation(run.setMaskings(severalMaskings, several.figure), several, true);
     await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
   }
 

@@ -85,7 +85,10 @@ let result: TrainResult;
 
 it("keeps the model of the epoch with the best figure, and says how it is scored", { timeout: 240_000 }, async () => {
   result = await train(config, dataset, whole.options());
-  const { validations, tests, best, bestStudent, checkpoint } = result;
+  const { tests, best, bestStudent, checkpoint } = result;
+  // If three maskings were better, the model is rated once more.
+  const validations = result.validations.filter((report) => report.result.way.maskings === 1);
+  const several = result.validations.find((report) => report.result.way.maskings === 3);
   expect(whole.notices).toEqual([]);
   expect(validations.map(({ epoch, stage }) => [epoch, stage])).toEqual([
     [1, 1],
@@ -99,8 +102,9 @@ it("keeps the model of the epoch with the best figure, and says how it is scored
     ...[0, 1].map((i) => figures.slice(0, i).every((before) => figures[i] > before)),
     true,
   ]);
-  expect(best).toMatchObject({ epoch: chosen, figure: highest });
-  expect(bestStudent).toMatchObject({ epoch: 3, figure: figures[2] });
+  const figureOf = (epoch: number) => (several?.epoch === epoch ? several.result.figure : figures[epoch - 1]);
+  expect(best).toMatchObject({ epoch: chosen, figure: figureOf(chosen) });
+  expect(bestStudent).toMatchObject({ epoch: 3, figure: figureOf(3) });
   // The teacher of the model is that of the chosen epoch, the student that of the last one.
   expect(whole.checkpoint("best").weights).toEqual(whole.weights[chosen]);
   for (const [name, { data }] of whole.checkpoint("model").weights) {
@@ -230,7 +234,7 @@ it("keeps the last epoch and learns from all clips if nothing moves in those tha
   );
   expect(run.notices).toEqual([
     expect.stringMatching(
-      /^warning: no epoch is chosen, the last one is kept: no moving foreground was found in the training video kept: .*; the clips that were kept apart are trained on, too$/,
+      /^warning: no epoch is chosen, the last one is kept, which nothing rates: no moving foreground was found in the training video kept: .*; ten minutes of video are advised; the clips that were kept apart are trained on, too$/,
     ),
   ]);
   expect([best, bestStudent, validations]).toEqual([undefined, undefined, []]);

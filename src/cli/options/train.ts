@@ -257,11 +257,24 @@ function anomalyOptions(): Option[] {
 
 function shareOptions(): Option[] {
   return [
-    new Option("--anomaly-share <p>", "probability that a sample is abnormal").argParser(numberIn(0, 1)),
-    new Option("--mask-growth <pixels>", "grow the masks of anomalies by this many input pixels").argParser(
-      wholeNumber(0, 100),
-    ),
+    new Option(
+      "--anomaly-share <p>",
+      `probability that a sample is abnormal${defaultsOf((config) => config.anomalyShare)}`,
+    ).argParser(numberIn(0, 1)),
+    new Option(
+      "--mask-growth <pixels>",
+      `grow the masks of anomalies by this many input pixels${defaultsOf((config) => config.maskGrowth)}`,
+    ).argParser(wholeNumber(0, 100)),
   ];
+}
+
+/** The default of a setting, with those of presets that have another one. */
+function defaultsOf(read: (config: TrainingConfig) => number): string {
+  const usual = read(trainingPresets.folder);
+  const others = Object.entries(namedSettings).flatMap(([name, config]) =>
+    read(config) === usual ? [] : [`${name}: ${read(config)}`],
+  );
+  return ` (default: ${[usual, ...others].join("; ")})`;
 }
 
 function trainPseudoOptions(): Option[] {
@@ -273,7 +286,7 @@ function augmentationOptions(): Option[] {
   return [
     new Option(
       "--augment <share>",
-      "share of the samples whose look changes, as by light, night, noise or a shaking camera",
+      `share of the samples whose look changes, as by light, night, noise or a shaking camera${defaultsOf((config) => config.augmentation.share)}`,
     ).argParser(numberIn(0, 1)),
     new Option("--augment-light <share>", `largest change of light (default: ${light})`).argParser(numberIn(0, 1)),
     new Option("--augment-noise <levels>", `strongest noise, in grey levels (default: ${noise})`).argParser(

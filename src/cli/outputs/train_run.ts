@@ -15,7 +15,7 @@ import type { TrainingConfig } from "../../train/config.js";
 import type { TrainingPresetName } from "../../train/presets.js";
 import type { StepReport, TestReport, ValidationReport } from "../../train/progress.js";
 import type { CheckpointKind } from "../../train/run_checkpoint.js";
-import type { TrainOptions, TrainResult } from "../../train/trainer.js";
+import type { TrainOptions } from "../../train/trainer.js";
 import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
 
@@ -104,7 +104,7 @@ export class Run {
       onStep: (report) => this.addStep(report),
       onEpoch: (report) => {
         this.log.append({ type: "epoch", ...report });
-        this.state = { ...this.state, text: "testing" };
+        this.state = { ...this.state, text: "measuring" };
         void this.show(true);
       },
       onTestFrame: (done, total) => this.countTested(done, total),
@@ -132,7 +132,7 @@ export class Run {
     // Initial weights are measured before any step of this start, maskings perhaps too.
     if (this.lastStep === 0 && done === 1) this.count("frames scored", total);
     if (this.lastStep === 0) this.progress?.advance();
-    else this.progress?.advance(0, `testing, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`);
+    else this.progress?.advance(0, `measuring, ${done}${total === undefined ? "" : ` of ${total}`} frames scored`);
   }
 
   private compareMaskings(maskings: number, frames: number): void {
@@ -155,6 +155,7 @@ export class Run {
     [this.meanLoss, this.lowestLoss] = [Number.NaN, Number.POSITIVE_INFINITY];
     this.begin();
     void this.show(true);
+    if (this.lastStep === 0 && step > 0 && !this.quiet) this.line(`continues at step ${step} of ${steps}`);
     if (this.lastStep === 0) this.count("samples", steps * samples, true, step * samples);
     else if (!this.quiet) this.line(`${text} …`);
   }
@@ -215,17 +216,6 @@ export class Run {
   /** What was measured after epochs, including those before the run was resumed. */
   measured(): Measured {
     return measuredIn(this.log.entries());
-  }
-
-  /** Logs how kept models are scored if that has changed: maskings are chosen after all epochs. */
-  logWays({ best, bestStudent }: Pick<TrainResult, "best" | "bestStudent">): void {
-    for (const { epoch, way } of [best, bestStudent].filter((kept) => kept !== undefined)) {
-      const rated = this.log
-        .entries()
-        .filter((entry) => entry.type === "validation")
-        .find((entry) => entry.epoch === epoch);
-      if (way && rated && rated.way.maskings !== way.maskings) this.log.append({ ...rated, way: { ...way } });
-    }
   }
 
   /** Ends the run, on its page and in its log. */

@@ -99,7 +99,7 @@ export class Progress {
   /** How long the rest will take at this rate; undefined if not known. */
   private get left(): string | undefined {
     const { rate, total } = this;
-    if (!total || !(rate > 0)) return undefined;
+    if (!total || !(rate > 0) || this.done >= total) return undefined;
     const seconds = Math.ceil(Math.max(0, total - this.done) / rate);
     if (seconds < 120) return `${seconds} s`;
     return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;

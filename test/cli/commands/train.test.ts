@@ -337,7 +337,7 @@ it("starts in the folder of a run that failed early, and says if only a teacher 
   expect(ran.stderr).toMatch(/epochs: 1 of the teacher, none of the student \(it is not trained\)/);
   // Nothing is kept apart of two short videos.
   expect(ran.stderr).toMatch(
-    /^warning: no epoch is chosen, the last one is kept: no training clip is long enough to keep 60 frames of it apart for validation$/m,
+    /^warning: no epoch is chosen, the last one is kept, which nothing rates: no training clip is long enough to keep 60 frames of it apart for validation; ten minutes of video are advised$/m,
   );
   expect(ran.stdout).toMatch(/^no epoch was chosen, the last one is kept; loss of the last epoch: [\d.]+\nmodel: /);
   expect(ran.stdout).toMatch(/^no threshold: no clip was kept apart; `sdmae calibrate` makes one from/m);

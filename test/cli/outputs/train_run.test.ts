@@ -37,13 +37,9 @@ test("validations are logged, and maskings that are chosen after the last epoch 
   const start = expect.objectContaining({ type: "run", title: "Training on videos", adapter: "an adapter" });
   expect(await logged()).toEqual([start, entry(1, 1), entry(2, 1)]);
 
-  // Nothing has changed, or nothing was chosen.
-  run.logWays({ best: { epoch: 2, figure: 0.65, way }, bestStudent: { epoch: 3, figure: 0.9 } });
-  run.logWays({});
-  expect(readFileSync(at("log.jsonl"), "utf8").trim().split("\n")).toHaveLength(3);
-
-  run.logWays({ best: { epoch: 2, figure: 0.65, way: { ...way, maskings: 3 } } });
-  expect(await logged()).toEqual([start, entry(1, 1), entry(2, 3)]);
+  const several = { ...result, figure: 0.7, way: { ...way, maskings: 3 } };
+  onValidation?.({ epoch: 2, stage: 1, result: several, best: true, seconds: 3 });
+  expect(await logged()).toEqual([start, entry(1, 1), { ...entry(2, 3), figure: 0.7, seconds: 3 }]);
   await run.end("done", "finished");
   await run.close();
   expect(readFileSync(at("curves.js"), "utf8")).toContain('"maskings":3');
