@@ -26,15 +26,6 @@ const FORGOTTEN = 2 * 3_600_000;
 /** What is to be done with an archive's videos, see {@link Archive}. */
 export type Plan = Omit<Archive, "id" | "created">;
 
-/** How many videos of a submission were queued now, or were known before. */
-export interface Submitted {
-  queued: number;
-  /** Waiting, or being scored. */
-  pending: number;
-  done: number;
-  failed: number;
-}
-
 /** The key of a video's record. */
 export const videoKey = (archive: string, hash: string): string => `${archive}.${hash}`;
 

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { frameOrders } from "../../node/media/frame_order.js";
 import { adapterOption, robustOption, tuneOption } from "../options/device.js";
 import { frameScoreOptions } from "../options/measure.js";
-import { batchOption, headsOption, modelOptions } from "../options/model.js";
+import { batchOption, headsOption, modelOptions, seedOption } from "../options/model.js";
 import { givenOn, numberIn, parseSize, wholeNumber } from "../options/parse.js";
 import { watchOptions } from "../options/watch.js";
 import { type ScoreCommandOptions, score } from "../scoring.js";
@@ -25,11 +25,7 @@ export function scoreCommand(): Command {
     .option("-o, --out <file>", "the file to write, .csv or .json (default: print CSV)");
   for (const option of [...watchOptions(), ...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
-    .addOption(
-      new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
-        .default(0)
-        .argParser(wholeNumber(0)),
-    )
+    .addOption(seedOption())
     .addOption(headsOption())
     .addOption(
       new Option("--order <by>", "order of a folder's images: by the last number in the name, or by the whole name")

@@ -6,12 +6,13 @@ import type { Cluster } from "../../cluster/connection.js";
 import type { Archive } from "../../cluster/messages.js";
 import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
+import { VIDEO_EXTENSIONS } from "../../node/datasets/clip.js";
 import { makeFolder } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { CheckFailed } from "../check_failed.js";
 import { type FrameScoreOptions, frameScoreOptions } from "../options/measure.js";
-import { headsOption, type ModelOptions, modelOptions } from "../options/model.js";
+import { headsOption, type ModelOptions, modelOptions, seedOption } from "../options/model.js";
 import {
   addNatsOptions,
   type NatsCommandOptions,
@@ -21,7 +22,7 @@ import {
   shareOf,
   shareOption,
 } from "../options/nats.js";
-import { numberIn, wholeNumber } from "../options/parse.js";
+import { numberIn } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { failureLine } from "../terminal/job_lines.js";
@@ -39,8 +40,6 @@ interface SubmitOptions extends NatsCommandOptions, ModelOptions, FrameScoreOpti
   retry?: boolean;
   wait?: boolean;
 }
-
-const VIDEO = /\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|ogv|3gp)$/i;
 
 /** `submit FILES|ROOT --checkpoint M --out DIR`: queues videos for workers. */
 export function submitCommand(): Command {
@@ -66,11 +65,7 @@ export function submitCommand(): Command {
     .option("--wait", "wait until all videos are done, and show how far it is");
   for (const option of [...modelOptions(), ...frameScoreOptions()]) command.addOption(option);
   return command
-    .addOption(
-      new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
-        .default(0)
-        .argParser(wholeNumber(0)),
-    )
+    .addOption(seedOption())
     .addOption(headsOption())
     .addHelpText("after", natsLogins)
     .addHelpText(
@@ -214,7 +209,7 @@ async function videosOf(inputs: readonly string[]): Promise<string[]> {
     });
     if (!info.isDirectory()) found.push(resolve(input));
     else {
-      const names = (await readdir(input, { recursive: true })).filter((name) => VIDEO.test(name)).sort();
+      const names = (await readdir(input, { recursive: true })).filter((name) => VIDEO_EXTENSIONS.test(name)).sort();
       if (names.length === 0) throw new InputError(`${oneLine(input)}: there is no video in this folder`);
       found.push(...names.map((name) => resolve(join(input, name))));
     }

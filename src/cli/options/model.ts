@@ -46,6 +46,13 @@ export function batchOption(): Option {
   );
 }
 
+/** `--seed`, for commands that score videos. */
+export function seedOption(): Option {
+  return new Option("--seed <n>", "seed of the random masks: the same seed gives the same scores")
+    .default(0)
+    .argParser(wholeNumber(0));
+}
+
 /** The files of `--checkpoint` and `--student`. */
 export function checkpointPaths({ checkpoint, student }: { checkpoint: string; student?: string }): string[] {
   return student === undefined ? [checkpoint] : [checkpoint, student];

@@ -12,19 +12,27 @@ export function failureLine({ path, error, attempts }: VideoRecord): string {
 /** Archives as a table, the videos that are scored now, and those that failed. */
 export function jobLines(all: readonly Progress[]): string[] {
   const head = ["archive", "videos", "done", "running", "waiting", "failed", "frames", "frames/s", "left", "results"];
-  const rows = all.map(({ archive, videos, counts, frames, seconds }) => {
-    const rate = rateOf({ videos, counts, frames, seconds });
+  const rows = all.map((progress) => {
+    const { archive, videos, counts, frames } = progress;
+    const rate = rateOf(progress);
     return [
       ...[archive.id, videos.size, counts.done, counts.running, counts.queued, counts.failed, frames].map(String),
       rate === undefined ? "-" : rate.toPrecision(3),
-      leftText({ videos, counts, frames, seconds }),
+      leftText(progress, rate),
       oneLine(archive.out),
     ];
   });
-  const running = all.flatMap(({ videos }) => [...videos.values()].filter(({ state }) => state === "running"));
-  const failed = all.flatMap(({ videos }) => [...videos.values()].filter(({ state }) => state === "failed"));
+  const running = all.flatMap((progress) => inState(progress, "running"));
+  const failed = all.flatMap((progress) => inState(progress, "failed"));
   return [...table(head, rows, true), ...running.map(runningLine), ...failed.map(failureLine)];
 }
+
+const inState = ({ videos }: Progress, wanted: VideoRecord["state"]): VideoRecord[] =>
+  [...videos.values()].filter(({ state }) => state === wanted);
+
+/** Frames of the videos in a state that were scored. */
+const framesIn = (progress: Progress, state: VideoRecord["state"]): number =>
+  inState(progress, state).reduce((sum, { frames = 0 }) => sum + frames, 0);
 
 function runningLine({ path, worker = "?", frames, total, attempts }: VideoRecord): string {
   const share = frames !== undefined && total ? `, ${Math.min(100, Math.round((100 * frames) / total))} %` : "";
@@ -33,23 +41,19 @@ function runningLine({ path, worker = "?", frames, total, attempts }: VideoRecor
 }
 
 /** Frames per second of all workers together that score it now. */
-function rateOf({ counts, frames, seconds, videos }: Omit<Progress, "archive">): number | undefined {
-  const done = [...videos.values()].filter(({ state }) => state === "done");
-  const doneFrames = done.reduce((sum, one) => sum + (one.frames ?? 0), 0);
+function rateOf(progress: Progress): number | undefined {
+  const { counts, frames, seconds } = progress;
   if (frames === 0 || seconds === 0) return undefined;
-  return (doneFrames / seconds) * Math.max(1, counts.running);
+  return (framesIn(progress, "done") / seconds) * Math.max(1, counts.running);
 }
 
 /** How long what remains takes, if it goes on as until now. */
-function leftText(progress: Omit<Progress, "archive">): string {
-  const { counts, videos } = progress;
-  const rate = rateOf(progress);
+function leftText(progress: Progress, rate: number | undefined): string {
+  const { counts } = progress;
   const open = counts.queued + counts.running;
   if (open === 0) return "-";
   if (rate === undefined || counts.done === 0) return "?";
-  const done = [...videos.values()].filter(({ state }) => state === "done");
-  const perVideo = done.reduce((sum, one) => sum + (one.frames ?? 0), 0) / done.length;
-  const begun = [...videos.values()].reduce((sum, one) => sum + (one.state === "running" ? (one.frames ?? 0) : 0), 0);
-  const minutes = Math.max(0, open * perVideo - begun) / rate / 60;
+  const perVideo = framesIn(progress, "done") / counts.done;
+  const minutes = Math.max(0, open * perVideo - framesIn(progress, "running")) / rate / 60;
   return minutes < 1 ? "1 min" : minutes < 120 ? `${Math.ceil(minutes)} min` : `${(minutes / 60).toFixed(1)} h`;
 }

@@ -94,7 +94,8 @@ export function gapNote({ numbers }: Clip): string | undefined {
   return `${missing} frame number${missing > 1 ? "s are" : " is"} missing between ${first} and ${last}, from ${first + at} on`;
 }
 
-const VIDEO_EXTENSIONS = /\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|ogv|3gp)$/i;
+/** How names of video files end. */
+export const VIDEO_EXTENSIONS = /\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|ogv|3gp)$/i;
 const IMAGE_EXTENSIONS = /\.(png|jpe?g|tiff?|bmp|webp)$/i;
 
 /** The clips in a folder, and what else lies there. */
