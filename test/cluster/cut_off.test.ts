@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cluster } from "../../src/cluster/connection.js";
 import {
@@ -11,6 +10,7 @@ import {
   makeVideo,
   natsFor,
   queued,
+  resultsIn,
   signedBy,
   startWorker,
   until,
@@ -22,9 +22,7 @@ import { hasNats, type NatsServer, startWire } from "../support/nats.js";
 const at = scratchPerTest();
 endAll();
 const share = () => at("share");
-const result = (path: string) => join(share(), "scores", `${path}.csv`);
-const read = (path: string) => readFileSync(result(path), "utf8");
-const unfinished = () => readdirSync(join(share(), "scores", ".sdmae-unfinished"));
+const { result, read, unfinished } = resultsIn(share);
 
 let server: NatsServer;
 let cluster: Cluster;

@@ -13,6 +13,7 @@ import {
   makeVideo,
   natsFor,
   queued,
+  resultsIn,
   type Score,
   sha256,
   signedBy,
@@ -28,9 +29,7 @@ endAll();
 /** Seconds that no test waits for: what happens does not happen because of it. */
 const LONG = 3600;
 const share = () => at("share");
-const result = (path: string) => join(share(), "scores", `${path}.csv`);
-const read = (path: string) => readFileSync(result(path), "utf8");
-const unfinished = () => readdirSync(join(share(), "scores", ".sdmae-unfinished"));
+const { result, read, unfinished } = resultsIn(share);
 
 let server: NatsServer;
 let cluster: Cluster;

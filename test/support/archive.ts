@@ -1,6 +1,6 @@
 // Archives of made-up videos, and workers whose scorers compute nothing.
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, vi } from "vitest";
@@ -148,4 +148,14 @@ export function held(name: string) {
       new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
     ]);
   return { begun, release, score, obedient };
+}
+
+/** What lies in the folder of an archive's results: of a video, and of what is not whole. */
+export function resultsIn(share: () => string) {
+  const result = (path: string) => join(share(), "scores", `${path}.csv`);
+  return {
+    result,
+    read: (path: string) => readFileSync(result(path), "utf8"),
+    unfinished: () => readdirSync(join(share(), "scores", ".sdmae-unfinished")),
+  };
 }
