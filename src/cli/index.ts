@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { versions } from "../node/files/versions.js";
 import { adaptersCommand } from "./commands/adapters.js";
 import { calibrateCommand } from "./commands/calibrate.js";
+import { camerasCommand } from "./commands/cameras.js";
 import { checkFixtureCommand } from "./commands/check_fixture.js";
 import { convertCheckpointCommand } from "./commands/convert_checkpoint.js";
 import { createAnomaliesCommand } from "./commands/create_anomalies.js";
@@ -32,6 +33,7 @@ const commands: Record<string, () => Command> = {
   events: eventsCommand,
   learn: learnCommand,
   calibrate: calibrateCommand,
+  cameras: camerasCommand,
   submit: submitCommand,
   worker: workerCommand,
   jobs: jobsCommand,

@@ -125,7 +125,8 @@ export async function watchWith(
 const changeText = ({ added, removed, changed, same }: CameraChanges): string =>
   `${added} added, ${removed} removed, ${changed} changed, ${same} as before`;
 
-function sinkListener(supervisor: Supervisor, notice: Notice): Omit<SinkListener, "secrets"> {
+/** What sinks tell a supervisor. */
+export function sinkListener(supervisor: Supervisor, notice: Notice): Omit<SinkListener, "secrets"> {
   return {
     onWarning: (sink, line) => notice("warn", sink, line),
     onLost: (sink, reason) => supervisor.newsOf(sink).fails(reason),
@@ -147,7 +148,7 @@ function servePage(
 }
 
 /** A change of an event in a line. Secrets are looked for in texts, not in times and ids. */
-function changeLine({ change, time, event }: EventChange, scrub: (text: string) => string): string {
+export function changeLine({ change, time, event }: EventChange, scrub: (text: string) => string): string {
   const { camera, kind, id, peak, zones, text, reason, clip, silent } = event;
   const level =
     peak && event.threshold !== undefined

@@ -153,5 +153,5 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
 
 /** Reads a configuration file. @throws InputErrors with all its problems */
 export function readWatchConfig(file: string): Promise<WatchConfig> {
-  return readConfig(file, (text) => void parseSchedule(text));
+  return readConfig(file, { checkSchedule: (text) => void parseSchedule(text) });
 }

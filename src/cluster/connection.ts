@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import type { KV } from "@nats-io/kv";
+import type { KV, KvOptions } from "@nats-io/kv";
 import type { ObjectStore } from "@nats-io/obj";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { InputError } from "../errors.js";
@@ -50,6 +50,8 @@ export interface Cluster extends Stores {
   nats: NatsConnection;
   jetstream: JetStreamClient;
   manager: JetStreamManager;
+  /** A key-value store, which is made if it is not there. */
+  store(name: string, settings?: Partial<KvOptions>): Promise<KV>;
   close(): Promise<void>;
 }
 
@@ -114,15 +116,15 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
     );
     await openWorkers(manager, lease);
     const values = new Kvm(client);
-    const store = (name: string) =>
-      orMake(
-        () => manager.streams.info(`KV_${name}`).then(() => values.open(name)),
-        () => values.create(name),
-      );
     const objects = new Objm(client);
     const opened = nats;
+    const store: Cluster["store"] = (name, settings) =>
+      orMake(
+        () => manager.streams.info(`KV_${name}`).then(() => values.open(name)),
+        () => values.create(name, settings),
+      );
     return {
-      ...{ shown, nats, jetstream: client, manager },
+      ...{ shown, nats, jetstream: client, manager, store },
       archives: await store("sdmae_archives"),
       videos: await store("sdmae_videos"),
       models: await orMake(
@@ -177,7 +179,7 @@ export async function withCluster<T>(options: NatsOptions, work: (cluster: Clust
 }
 
 /** What is there, or else what is made. */
-async function orMake<T>(look: () => Promise<T>, make: () => Promise<T>): Promise<T> {
+export async function orMake<T>(look: () => Promise<T>, make: () => Promise<T>): Promise<T> {
   try {
     return await look();
   } catch (error) {

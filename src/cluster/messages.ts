@@ -36,12 +36,15 @@ export const howSchema = z.strictObject({
   threshold: z.number().optional(),
 });
 
+/** A model in the store, by its SHA-256. */
+export const modelSchema = z.strictObject({ hash, extension: z.enum([".safetensors", ".pth"]), name: text });
+
 /** An archive: videos that are scored in one way. */
 export const archiveSchema = z.strictObject({
   id: archiveId,
   /** ISO 8601, when it was first submitted. */
   created: z.iso.datetime(),
-  model: z.strictObject({ hash, extension: z.enum([".safetensors", ".pth"]), name: text }),
+  model: modelSchema,
   how: howSchema,
   /** The folder of results, and whether these are more than scores. */
   out: sharedPath,

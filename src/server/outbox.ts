@@ -17,6 +17,8 @@ export interface DeliveryFilter {
   cameras?: readonly string[];
   kinds?: readonly EventKind[];
   changes?: readonly ChangeKind[];
+  /** Whether it also gets what nobody is alerted of. */
+  silent?: boolean;
 }
 
 /** What the outbox needs of the log, see EventLog. */
@@ -209,8 +211,8 @@ export class Outbox {
   }
 
   private concerns({ change, time, event }: EventChange): boolean {
-    const { cameras, kinds, changes } = this.filter;
-    if (event.silent || Date.parse(time) < this.skipBefore) return false;
+    const { cameras, kinds, changes, silent = false } = this.filter;
+    if ((event.silent && !silent) || Date.parse(time) < this.skipBefore) return false;
     if (cameras && !cameras.includes(event.camera)) return false;
     return (kinds?.includes(event.kind) ?? true) && (changes?.includes(change) ?? true);
   }

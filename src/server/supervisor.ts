@@ -1,6 +1,8 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
+import { once } from "node:events";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
@@ -36,6 +38,8 @@ export interface SupervisorOptions {
   lookAtModels?: number;
   /** Cameras are calibrated: the usual view is learnt again; if `fresh`, all else too. */
   calibrate?: { fresh: boolean };
+  /** It goes on without cameras, until it is stopped: they come and go. */
+  stays?: boolean;
 }
 
 /** What happens, for the terminal, the page and metrics. */
@@ -110,6 +114,8 @@ export class Supervisor {
       ...{ models, memory: this.memory, detector: options.detector ?? {}, engine: options.engine },
       ...{ everyFrame: options.play?.fast ?? false, onNotice },
       onFailed: (error) => {
+        // Other cameras may have other models.
+        if (options.stays) return;
         this.failure = error;
         this.stop.abort();
       },
@@ -127,8 +133,8 @@ export class Supervisor {
     options: SupervisorOptions,
     listener: SupervisorListener = {},
   ): Promise<Supervisor> {
-    const { detector = {}, checkpoint } = options;
-    const cameras = enabledCameras(config);
+    const { detector = {}, checkpoint, stays } = options;
+    const cameras = stays ? enabledOf(config) : enabledCameras(config);
     const models = await Models.open({ data: config.data, cameras }, checkpoint, detector, (camera, line) =>
       listener.onNotice?.("warn", camera, line),
     );
@@ -199,8 +205,10 @@ export class Supervisor {
   }
 
   /**
-   * Watches until the signal ends it, or all cameras are files that have ended.
-   * @param sinks where changes are sent, by the configuration's names
+   * Watches until the signal ends it; also, unless it stays, until all cameras are files that have
+   * ended.
+   * @param sinks where changes are sent, by the configuration's names; one that the configuration
+   * does not name gets all changes, also of events that are only recorded
    * @throws Error if the engine cannot run with this checkpoint or on this machine
    */
   async run(sinks: ReadonlyMap<string, Sink>, signal: AbortSignal): Promise<void> {
@@ -223,6 +231,11 @@ export class Supervisor {
     try {
       this.runs.begin(this.cameras, all);
       await this.runs.over(() => this.changing);
+      if (this.options.stays && !all.aborted) {
+        await once(all, "abort");
+        await this.changing;
+        await this.runs.over(() => this.changing);
+      }
     } finally {
       clearInterval(disk);
       clearInterval(states);
@@ -272,6 +285,14 @@ export class Supervisor {
     this.listener.onNotice?.("info", id, "forgot what was learnt, and learns it again");
   }
 
+  /** Resolves once a sink has got all changes, or after so many seconds. @param sink its name */
+  async delivered(sink: string, seconds: number): Promise<void> {
+    const timer = new AbortController();
+    const over = sleep(1000 * seconds, undefined, { signal: timer.signal }).catch(() => undefined);
+    await Promise.race([this.outboxes.get(sink)?.drained(), over]);
+    timer.abort();
+  }
+
   /** Ends deliveries and closes the log. What is not delivered goes out after the next start. */
   async close(): Promise<void> {
     await Promise.all([...this.outboxes.values()].map((outbox) => outbox.close({ grace: 3 })));
@@ -279,7 +300,7 @@ export class Supervisor {
   }
 
   private async changeNow(config: WatchConfig): Promise<CameraChanges> {
-    const wanted = enabledCameras(config);
+    const wanted = this.options.stays ? enabledOf(config) : enabledCameras(config);
     const same = (camera: Camera) => wanted.find((one) => isDeepStrictEqual(one, camera.config));
     const staying = this.cameras.filter(same);
     const coming = wanted.filter((one) => !staying.some((camera) => camera.config.id === one.id));
@@ -378,12 +399,12 @@ export class Supervisor {
   private async openOutboxes(sinks: ReadonlyMap<string, Sink>): Promise<void> {
     const { config, listener } = this;
     this.sinks = sinks;
-    for (const settings of config.sinks) {
-      const { name } = settings;
-      const sink = sinks.get(name);
-      if (!sink) continue;
+    for (const [name, sink] of sinks) {
+      const settings = config.sinks.find((one) => one.name === name);
+      const filter = settings ? filterOf(settings) : { silent: true };
       const outbox = await Outbox.open({
-        ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter: filterOf(settings) },
+        ...{ log: this.log, sink, folder: join(config.data, "outbox"), filter },
+        ...(!settings && { retry: { first: 0.5, most: 5 } }),
         onResult: (result, { event }, error) => {
           listener.onDelivery?.(name, result);
           if (result === "failed") this.newsOf(name).fails(reasonOf(error));
@@ -426,8 +447,11 @@ export function differsInCamerasOnly(present: WatchConfig, next: WatchConfig): b
 }
 
 /** The cameras that are watched. @throws InputError if there is none */
-export function enabledCameras({ cameras }: WatchConfig): CameraConfig[] {
-  const enabled = cameras.filter((camera) => camera.enabled);
+export function enabledCameras({ cameras }: Pick<WatchConfig, "cameras">): CameraConfig[] {
+  const enabled = enabledOf({ cameras });
   if (enabled.length === 0) throw new InputError("no camera is enabled");
   return enabled;
 }
+
+const enabledOf = ({ cameras }: Pick<WatchConfig, "cameras">): CameraConfig[] =>
+  cameras.filter((camera) => camera.enabled);

@@ -11,7 +11,9 @@ const read = (name: string) => readFileSync(file(name), "utf8");
 
 test("the example's configuration is good", () => {
   const secrets = { FRONT_PASSWORD: "front-secret", MQTT_PASSWORD: "mqtt-secret" };
-  const config = parseConfig(read("sdmae.yaml"), "sdmae.yaml", secrets, undefined, (text) => void parseSchedule(text));
+  const config = parseConfig(read("sdmae.yaml"), "sdmae.yaml", secrets, undefined, {
+    checkSchedule: (text) => void parseSchedule(text),
+  });
   expect(config.cameras.map(({ id, name }) => [id, name])).toEqual([["front", "Front door"]]);
   expect(config.sinks).toMatchObject([{ type: "mqtt", password: "mqtt-secret", discovery: "homeassistant" }]);
   // Each variable that it needs is handed on to the container.

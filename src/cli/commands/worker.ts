@@ -1,39 +1,52 @@
-import { hostname } from "node:os";
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { InputError } from "../../errors.js";
 import { cacheFolder } from "../../node/adapters/swiftshader.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { adapterOption, type DeviceOptions, robustOption, tuneOption } from "../options/device.js";
 import { addNatsOptions, type NatsCommandOptions, natsLogins, natsOf, shareOf, shareOption } from "../options/nats.js";
-import { numberIn } from "../options/parse.js";
+import { numberIn, wholeNumber } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { Interrupted, interruptible } from "../terminal/interrupt.js";
 
 interface WorkerCommandOptions extends NatsCommandOptions, DeviceOptions {
-  share: string;
+  share?: string;
   models: string;
   lease: number;
   name?: string;
   tune: boolean;
+  config?: string;
+  data?: string;
+  port?: number;
+  /** Most cameras; 0: none. */
+  cameras?: number;
+  videos: boolean;
+  loop?: boolean;
 }
 
-/** `worker --nats URL`: scores what `submit` has queued, until it is stopped. */
+/** `worker --nats URL`: watches cameras and scores videos, with other machines. */
 export function workerCommand(): Command {
   const command = new Command("worker")
-    .summary("score the videos that `submit` has queued, with other machines")
+    .summary("watch cameras and score videos, with other machines")
     .description(
-      "Scores videos of archives, which `submit` has queued at a NATS server with JetStream, one after another, until Ctrl-C. Run one for each GPU, on as many machines as you like. A video whose worker is gone goes to another one.",
+      "Does its part of what there is to do at a NATS server with JetStream, until Ctrl-C: watches cameras of `cameras put`, and scores videos that `submit` has queued. Run one for each GPU, on as many machines as you like. What a worker had goes to another one when it is gone.",
     );
   return addNatsOptions(command)
-    .addOption(shareOption())
+    .addOption(shareOption(false))
     .option("--models <dir>", "where models are kept on this machine", join(cacheFolder(), "models"))
     .option(
       "--lease <s>",
-      "seconds without a sign of life after which a video goes to another worker",
+      "seconds without a sign of life after which a worker's cameras and videos go to another one",
       numberIn(1, 3600),
       30,
     )
-    .option("--name <name>", "of this worker, in `jobs` (default: the machine and the process)")
+    .option("--name <name>", "of this worker (default: the machine)")
+    .option("--config <file>", "settings of the page, of sinks and of storage, as of `watch`, without cameras")
+    .option("--data <dir>", "folder of events and clips (default: sdmae-data)")
+    .option("--port <n>", "port of the page on this machine; 0: any free one", wholeNumber(0, 65_535))
+    .option("--cameras <n>", "most cameras; 0: none (default: as many as were measured)", wholeNumber(0, 10_000))
+    .option("--no-videos", "score no videos of archives")
+    .addOption(new Option("--loop", "play files that are cameras again and again").hideHelp())
     .addOption(adapterOption())
     .addOption(robustOption())
     .addOption(tuneOption())
@@ -43,26 +56,65 @@ export function workerCommand(): Command {
 }
 
 async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise<void> {
-  const { adapter, robust, tune, lease, models, name = `${hostname()}-${process.pid}` } = options;
-  const share = await shareOf(options.share);
+  const { lease, cameras } = options;
+  if (cameras === 0 && (options.share === undefined || !options.videos)) {
+    throw new InputError("there is nothing to do: no cameras (--cameras 0), and no videos (--share)");
+  }
+  const share = options.share === undefined ? undefined : await shareOf(options.share);
   // Without these commands no client is loaded.
   const { openCluster } = await import("../../cluster/connection.js");
-  const { Scorer } = await import("../../cluster/scorer.js");
-  const { Worker } = await import("../../cluster/worker.js");
-  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const { workerConfig, workerNameOf } = await import("../cluster_session.js");
+  const config = await workerConfig(options);
+  const name = await workerNameOf(config.data, options.name);
   const onWait = (line: string) => say(`${line}; waiting for it`);
   const cluster = await openCluster(natsOf(options), { lease, signal, onWait });
+  // If one part cannot go on, neither does the other.
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  const scoresVideos = share !== undefined && options.videos;
   try {
-    say(`worker ${name} at ${cluster.shown}, videos in ${share}; Ctrl-C ends it`);
-    const device = JSON.stringify({ adapter, robust, tune });
-    const worker = new Worker({
-      ...{ cluster, share, models, lease, name },
-      scorer: new Scorer(packageFile("dist", "scorer.js"), [device]),
-      onNotice: (level, line) => say(`${new Date().toISOString()} ${level === "info" ? "" : `${level}: `}${line}`),
-    });
-    await worker.run(signal);
+    say(`worker ${name} at ${cluster.shown}${scoresVideos ? `, videos in ${share}` : ""}; Ctrl-C ends it`);
+    const parts = [
+      ...(cameras === 0 ? [] : [watchCameras(cluster, name, config, { ...options, share }, either)]),
+      ...(scoresVideos ? [scoreVideos(cluster, name, { ...options, share }, either)] : []),
+    ];
+    const ends = await Promise.allSettled(parts.map((part) => part.finally(() => failed.abort())));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   } finally {
     await cluster.close();
   }
   if (signal.aborted) throw new Interrupted("interrupted");
 }
+
+type Cluster = Awaited<ReturnType<typeof import("../../cluster/connection.js").openCluster>>;
+type WatchConfig = Awaited<ReturnType<typeof import("../cluster_session.js").workerConfig>>;
+
+async function watchCameras(
+  cluster: Cluster,
+  name: string,
+  config: WatchConfig,
+  { share, ...options }: WorkerCommandOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { watchCluster } = await import("../cluster_session.js");
+  await watchCluster(cluster, name, config, { ...options, ...(share !== undefined && { share }) }, signal);
+}
+
+async function scoreVideos(
+  cluster: Cluster,
+  name: string,
+  { adapter, robust, tune, lease, models, share }: WorkerCommandOptions & { share: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const { Scorer } = await import("../../cluster/scorer.js");
+  const { Worker } = await import("../../cluster/worker.js");
+  const device = JSON.stringify({ adapter, robust, tune });
+  const worker = new Worker({
+    ...{ cluster, share, models, lease, name },
+    scorer: new Scorer(packageFile("dist", "scorer.js"), [device]),
+    onNotice: (level, line) => say(`${new Date().toISOString()} ${level === "info" ? "" : `${level}: `}${line}`),
+  });
+  await worker.run(signal);
+}
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -48,13 +48,13 @@ export function natsOf({ nats: url, natsCreds: creds, natsCa: ca }: NatsCommandO
 }
 
 /** `--share`. */
-export function shareOption(): Option {
+export function shareOption(isNeeded = true): Option {
   return new Option(
     "--share <dir>",
     "the folder that all machines share, wherever it is mounted: videos and results lie in it",
   )
     .env("SDMAE_SHARE")
-    .makeOptionMandatory();
+    .makeOptionMandatory(isNeeded);
 }
 
 /** The shared folder's real path. @throws InputError if there is none */

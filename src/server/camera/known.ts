@@ -153,6 +153,32 @@ async function writeFileOf(path: string, by: ScoredBy, { modes, references }: Ke
   await writeFileAtomic(path, `${JSON.stringify(content, null, 1)}\n`);
 }
 
+/** What was learnt, for another machine: thresholds, no picture. Undefined if there is nothing. */
+export async function knownText(folder: string): Promise<string | undefined> {
+  const found = await readFileOf(pathOf(folder)).catch(() => undefined);
+  if (!found || Object.keys(found.modes).length === 0) return undefined;
+  return JSON.stringify({ ...found, references: {} });
+}
+
+/**
+ * Takes over what another machine has learnt, if it is of more video, or of another model.
+ * @throws InputError if it is damaged, or the file cannot be written
+ */
+export async function takeKnown(folder: string, text: string): Promise<void> {
+  const { data: found, error } = file.safeParse(parsed(text));
+  if (error) throw new InputError("what was learnt elsewhere is damaged; it is learnt again");
+  const present = await readFileOf(pathOf(folder)).catch(() => undefined);
+  const isSame = present?.model === found.model && present.settings === found.settings;
+  if (isSame && secondsOf(present) >= secondsOf(found)) return;
+  if (present && !isSame && present.made >= found.made) return;
+  // Pictures stay on their machine.
+  const references = present?.references ?? {};
+  await writeKnown(folder, found, { modes: found.modes as Known, references });
+}
+
+const secondsOf = ({ modes }: Pick<z.output<typeof file>, "modes">): number =>
+  (modes.day?.seen.seconds ?? 0) + (modes.infrared?.seen.seconds ?? 0);
+
 /** Removes what was kept. @throws InputError if that is not possible */
 export async function removeKnown(folder: string): Promise<void> {
   await rm(pathOf(folder), { force: true }).catch((error: unknown) => {

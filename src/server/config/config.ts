@@ -12,7 +12,7 @@ import type { Surroundings } from "./inputs.js";
 import { problemLines, problemsOf, shownPath, valueAt } from "./problems.js";
 import { configShape } from "./schema.js";
 import { type Environment, expandVariables, readSecretFile } from "./secrets.js";
-import { type ConfigValues, type Path, type Problem, readConfigText } from "./text.js";
+import { type ConfigText, type ConfigValues, type Path, type Problem, readConfigText } from "./text.js";
 import type { WatchConfig } from "./types.js";
 
 export type * from "./types.js";
@@ -20,13 +20,20 @@ export type * from "./types.js";
 /** Bytes. */
 const LARGEST_FILE = 1_000_000;
 
+/** How configurations are read. */
+export interface ConfigOptions {
+  /** Throws an InputError if a schedule is wrong. */
+  checkSchedule?(schedule: string): void;
+  /** It names no cameras: they come from elsewhere. */
+  isWorker?: boolean;
+}
+
 /**
  * Reads a configuration.
  * @param text YAML
  * @param path of its file, for messages; relative paths start from its folder
  * @param environment for `${NAME}`
  * @param readSecret reads `{ file: PATH }`; it gets an absolute path; if it fails, it throws why
- * @param checkSchedule throws an InputError if a schedule is wrong
  * @throws InputErrors with all problems, `FILE:LINE:COLUMN: path.to.key: message` each. They repeat
  * no secret and no address.
  */
@@ -35,9 +42,10 @@ export function parseConfig(
   path: string,
   environment: Environment,
   readSecret: (path: string) => string = readSecretFile,
-  checkSchedule?: (schedule: string) => void,
+  { checkSchedule, isWorker = false }: ConfigOptions = {},
 ): WatchConfig {
-  const read = readConfigText(text, environment);
+  const found = readConfigText(text, environment);
+  const read = isWorker ? withoutCameras(found) : found;
   const folder = resolve(dirname(path));
   const refuse = (problems: readonly Problem[]): never => {
     throw new InputErrors(problemLines(problems, read, path));
@@ -46,6 +54,16 @@ export function parseConfig(
   const { parsed, secrets, problems } = checked(read, { folder, readSecret, checkSchedule });
   if (!parsed || problems.length > 0) return refuse(problems);
   return withDefaults(parsed, folder, read, secrets);
+}
+
+/** A configuration without cameras, as the schema takes it. */
+function withoutCameras(read: ConfigText): ConfigText {
+  const value = (read.value ?? {}) as object;
+  if ("cameras" in value) {
+    const message = "a worker's cameras come from the server (sdmae cameras put)";
+    return { ...read, problems: [...read.problems, { path: ["cameras"], message, ofKey: true }] };
+  }
+  return typeof value === "object" ? { ...read, value: { ...value, cameras: { none: { source: "/" } } } } : read;
 }
 
 /** Checks values against the schema. */
@@ -78,11 +96,15 @@ function repeatedNames(value: unknown): Problem[] {
 
 /**
  * Reads a configuration file, with the variables of this process.
- * @param checkSchedule see {@link parseConfig}
  * @throws InputError if it cannot be read, is larger than 1 MB or not UTF-8; InputErrors as
  * {@link parseConfig}
  */
-export async function readConfig(path: string, checkSchedule?: (schedule: string) => void): Promise<WatchConfig> {
+export async function readConfig(path: string, options: ConfigOptions = {}): Promise<WatchConfig> {
+  return parseConfig(await readConfigFile(path), path, process.env, readSecretFile, options);
+}
+
+/** The text of a configuration file. @throws InputError as {@link readConfig} */
+export async function readConfigFile(path: string): Promise<string> {
   let bytes: Uint8Array;
   try {
     const info = await stat(path);
@@ -91,14 +113,15 @@ export async function readConfig(path: string, checkSchedule?: (schedule: string
   } catch (error) {
     throw new InputError(`${oneLine(path)} cannot be read: ${reasonOf(error)}`);
   }
-  let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     throw new InputError(`${oneLine(path)} cannot be read: it is not UTF-8 text`);
   }
-  return parseConfig(text, path, process.env, readSecretFile, checkSchedule);
 }
+
+/** The defaults of everything, without cameras. */
+export const usualConfig = (): WatchConfig => parseConfig("{}", "sdmae.yaml", {}, readSecretFile, { isWorker: true });
 
 /** What {@link configOf} needs beside the sources. */
 export interface SourceOptions {

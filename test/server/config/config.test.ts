@@ -414,12 +414,12 @@ describe("the settings of a camera", () => {
   it("leaves schedules to the caller", () => {
     const text = "cameras: { a: { source: x, schedule: never } }";
     const seen: string[] = [];
-    parseConfig(text, "w.yaml", {}, undefined, (schedule) => void seen.push(schedule));
+    parseConfig(text, "w.yaml", {}, undefined, { checkSchedule: (schedule) => void seen.push(schedule) });
     expect(seen).toEqual(["never"]);
     const check = () => {
       throw new InputError("days are mon to sun");
     };
-    expect(() => parseConfig(text, "w.yaml", {}, undefined, check)).toThrow(
+    expect(() => parseConfig(text, "w.yaml", {}, undefined, { checkSchedule: check })).toThrow(
       "w.yaml:1:38: cameras.a.schedule: days are mon to sun",
     );
   });

@@ -1,0 +1,135 @@
+// A worker's cameras: the supervisor that watches them, who hears of events, and the page.
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { CameraWorker } from "../cluster/cameras/camera_worker.js";
+import { measureCapacity } from "../cluster/cameras/measure.js";
+import { openCameraStores } from "../cluster/cameras/stores.js";
+import type { Cluster } from "../cluster/connection.js";
+import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
+import { packageFile } from "../node/files/package_files.js";
+import { readConfig, usualConfig, type WatchConfig } from "../server/config/config.js";
+import { scrubber } from "../server/config/secrets.js";
+import { readModel, sizeOf } from "../server/models.js";
+import type { Sink } from "../server/records.js";
+import { openSinks, updateSinks } from "../server/sinks/open.js";
+import { Supervisor } from "../server/supervisor.js";
+import { webApp } from "../server/web/app.js";
+import { type Served, serveWeb } from "../server/web/serve.js";
+import { WatchFeed } from "../server/web/watched.js";
+import { parseSchedule } from "../watch/schedule.js";
+import { type DeviceOptions, deviceOf } from "./options/device.js";
+import { changeLine, noticeFor, sinkListener, type Watching } from "./watch_session.js";
+
+/** What a worker's cameras are watched with. */
+export interface ClusterSession extends DeviceOptions, Pick<Watching, "engine" | "quiet"> {
+  lease: number;
+  models: string;
+  /** The shared folder's real path. */
+  share?: string;
+  /** Files that are played begin again at their end. */
+  loop?: boolean;
+  /** Most cameras; default: what the machine carries. */
+  cameras?: number;
+}
+
+/** Reads a worker's settings, with what the command line says. @throws InputErrors */
+export async function workerConfig({
+  config: path,
+  data,
+  port,
+}: {
+  config?: string;
+  data?: string;
+  port?: number;
+}): Promise<WatchConfig> {
+  const checkSchedule = (text: string) => void parseSchedule(text);
+  const config = path === undefined ? usualConfig() : await readConfig(path, { checkSchedule, isWorker: true });
+  const web = port === undefined ? config.web : { ...(config.web ?? { host: "127.0.0.1" }), port };
+  return { ...config, ...(data !== undefined && { data }), ...(web && { web }) };
+}
+
+/**
+ * The name of the worker of a data folder: what others know its events by. It is made once.
+ * @param wanted default: the machine's
+ * @throws InputError if the folder cannot be written
+ */
+export async function workerNameOf(data: string, wanted: string | undefined): Promise<string> {
+  const path = join(data, "worker");
+  const known = (await readFile(path, "utf8").catch(() => "")).trim();
+  const begin =
+    (wanted ?? hostname())
+      .replace(/[^A-Za-z0-9_-]+/g, "-")
+      .replace(/^[-_]+/, "")
+      .slice(0, 40) || "worker";
+  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(known) && (wanted === undefined || known.startsWith(`${begin}-`))) {
+    return known;
+  }
+  const name = `${begin}-${randomBytes(3).toString("hex")}`;
+  await makeFolder(data);
+  await writeFileAtomic(path, `${name}\n`);
+  return name;
+}
+
+/** Takes cameras of the cluster and watches them, until the signal ends it. */
+export async function watchCluster(
+  cluster: Cluster,
+  name: string,
+  config: WatchConfig,
+  options: ClusterSession,
+  signal: AbortSignal,
+): Promise<void> {
+  const { lease, models, share, loop = false, engine, cameras: most } = options;
+  let secrets = config.secrets;
+  let scrubKnown = scrubber(secrets);
+  const scrub = (text: string) => scrubKnown(text);
+  const notice = noticeFor(scrub, config, options);
+  const detector = deviceOf(options);
+  const feed = new WatchFeed();
+  const bundled = config.checkpoint ?? packageFile("models", "scene.safetensors");
+  const supervisor = await Supervisor.open(
+    config,
+    { checkpoint: [bundled], detector, play: { loop }, stays: true, ...(engine && { engine }) },
+    {
+      onChange: (change) => {
+        console.log(changeLine(change, scrub));
+        feed.onChange(change);
+      },
+      onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
+      onDelivery: (sink, result) => feed.onDelivery(sink, result),
+      onNotice: notice,
+    },
+  );
+  let page: Served | undefined;
+  const sinks = new Map<string, Sink>();
+  try {
+    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets };
+    for (const [sink, opened] of openSinks(config, listener)) sinks.set(sink, opened);
+    const worker = new CameraWorker(
+      {
+        ...{ cluster, name, lease, models, environment: process.env },
+        ...{ stores: await openCameraStores(cluster), onNotice: (level, line) => notice(level, "cluster", line) },
+        ...(share !== undefined && { share }),
+        ...(most !== undefined && { most }),
+        measure: async (checkpoint, camera, until) => {
+          const size = sizeOf(camera, await readModel([checkpoint], detector));
+          return measureCapacity({ checkpoint: [checkpoint], ...size, detector }, until, engine);
+        },
+      },
+      config,
+      (next) => {
+        secrets = [...new Set([...secrets, ...next.secrets])];
+        scrubKnown = scrubber(secrets);
+        updateSinks(sinks, next);
+      },
+    );
+    if (config.web) page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub }), config.web);
+    process.stderr.write(`cameras: events and clips in ${config.data}${page ? `; page: ${page.url}` : ""}\n`);
+    await worker.run(supervisor, sinks, signal);
+  } finally {
+    await page?.close();
+    await supervisor.close();
+    for (const sink of sinks.values()) await sink.close?.();
+  }
+}

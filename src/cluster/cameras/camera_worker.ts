@@ -1,0 +1,224 @@
+// Watches the cameras that this machine has of the cluster.
+import { setTimeout as sleep } from "node:timers/promises";
+import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { oneLine, reasonOf } from "../../node/files/messages.js";
+import type { CameraConfig, WatchConfig } from "../../server/config/config.js";
+import type { Environment } from "../../server/config/secrets.js";
+import type { Sink } from "../../server/records.js";
+import type { Supervisor } from "../../server/supervisor.js";
+import type { Cluster } from "../connection.js";
+import { fetchModel } from "../models.js";
+import { EventStream } from "./event_stream.js";
+import { Learnt } from "./learnt.js";
+import { type HeldCamera, Member } from "./member.js";
+import type { CameraRecord } from "./messages.js";
+import { cameraOf } from "./settings.js";
+import type { CameraStores } from "./stores.js";
+import { ClusterView } from "./view.js";
+
+/** What {@link CameraWorker} is made with. */
+export interface CameraWorkerOptions {
+  cluster: Cluster;
+  stores: CameraStores;
+  /** The worker's name; it is the data folder's. */
+  name: string;
+  /** Seconds. */
+  lease: number;
+  /** Where models are kept on this machine. */
+  models: string;
+  /** The shared folder's real path. */
+  share?: string;
+  environment: Environment;
+  /** Most cameras that it takes. Without it, what the machine carries is measured. */
+  most?: number;
+  /**
+   * Frames per second that this machine can score of a camera.
+   * @param checkpoint path of its model
+   */
+  measure(checkpoint: string, camera: CameraConfig, signal: AbortSignal): Promise<number>;
+  onNotice(level: "info" | "warn" | "error", line: string): void;
+}
+
+/** Seconds between looks at what was learnt. */
+const SHARE = 60;
+/** Seconds until a camera that cannot be used is tried again. */
+const TRY_AGAIN = 60;
+/** Seconds for events to go out before a camera is given back. */
+const PATIENCE = 5;
+/** Leases after which events of a camera that has no worker are given up. */
+const GIVE_UP = 2;
+
+/** What of a supervisor it uses. */
+type Watching = Pick<Supervisor, "config" | "change" | "run" | "delivered">;
+
+/** Takes cameras of the cluster, and lets a supervisor watch them. */
+export class CameraWorker {
+  readonly view: ClusterView;
+  readonly member: Member;
+  readonly events: EventStream;
+  private readonly learnt: Learnt;
+  private readonly started = performance.now();
+  private capacity: number | undefined;
+  private readonly problems = new Map<string, string>();
+  /** What cameras of the cluster became on this machine, by their ids. */
+  private readonly known = new Map<
+    string,
+    { recordRevision: number; camera: CameraConfig; secrets: readonly string[] }
+  >();
+  private watching: Watching | undefined;
+
+  /**
+   * @param base what does not come from the cluster
+   * @param onSecrets takes in what must not be shown from now on
+   */
+  constructor(
+    private readonly options: CameraWorkerOptions,
+    private readonly base: WatchConfig,
+    private readonly onChange: (config: WatchConfig) => void = () => {},
+  ) {
+    const { cluster, stores, name, lease, onNotice } = options;
+    this.view = new ClusterView(cluster, stores);
+    this.learnt = new Learnt(stores.learnt, base.data, (line) => onNotice("warn", line));
+    this.events = new EventStream({
+      ...{ cluster, worker: name },
+      leaseOf: (camera) => this.member.leaseOf(camera),
+      isElsewhere: (camera) => this.isElsewhere(camera),
+      onRefused: ({ change, event }) => {
+        onNotice("warn", `${event.camera}: ${change} of ${event.id} is only kept here: the camera has another worker`);
+      },
+    });
+    this.member = new Member({
+      ...{ stores, name, lease, onNotice, view: this.view },
+      facts: () => this.facts,
+      watch: (held) => this.goOn(held),
+      taken: async (camera) => {
+        await this.events.taken(camera);
+      },
+      settled: async () => {
+        await this.learnt.share(this.known.keys());
+        await this.watching?.delivered(this.events.name, PATIENCE);
+      },
+    });
+  }
+
+  /**
+   * Watches until the signal ends it.
+   * @param watching a supervisor that stays
+   * @param sinks where else events go
+   */
+  async run(watching: Watching, sinks: ReadonlyMap<string, Sink>, signal: AbortSignal): Promise<void> {
+    this.watching = watching;
+    const ended = new AbortController();
+    const all = new Map<string, Sink>([...sinks, [this.events.name, this.events]]);
+    const run = watching.run(all, ended.signal);
+    const trying = setInterval(() => {
+      if (this.problems.size > 0) this.member.again();
+    }, 1000 * TRY_AGAIN);
+    const sharing = setInterval(() => void this.learnt.share(this.member.cameras.keys()), 1000 * SHARE);
+    const failed = new AbortController();
+    run.catch(() => failed.abort());
+    const either = AbortSignal.any([signal, failed.signal]);
+    try {
+      await this.measure(either);
+      await this.member.run(either);
+    } finally {
+      clearInterval(sharing);
+      clearInterval(trying);
+      ended.abort();
+      await run.finally(() => this.view.close());
+    }
+  }
+
+  private get facts() {
+    const { most } = this.options;
+    const problems = Object.fromEntries(this.problems);
+    return {
+      ...(this.capacity !== undefined && { capacity: this.capacity }),
+      ...(most !== undefined && { most }),
+      isOpen: this.capacity !== undefined || most !== undefined,
+      ...(this.problems.size > 0 && { problems }),
+    };
+  }
+
+  /** Measures with the first camera that there is. */
+  private async measure(signal: AbortSignal): Promise<void> {
+    const { most, onNotice, measure } = this.options;
+    if (most !== undefined) {
+      this.capacity = Number.MAX_SAFE_INTEGER;
+      return;
+    }
+    await this.view.ready;
+    for (let said = false; !signal.aborted; await sleep(500, undefined, { signal }).catch(() => {})) {
+      for (const [id, { value }] of this.view.cameras) {
+        if (!value?.enabled) continue;
+        try {
+          const { camera } = await this.prepare(id, value);
+          if (!said) onNotice("info", "measures how many frames per second this machine scores");
+          said = true;
+          this.capacity = await measure(camera.checkpoint!, camera, signal);
+          onNotice("info", `scores ${this.capacity.toFixed(1)} frames per second of cameras`);
+          return;
+        } catch (error) {
+          if (signal.aborted) return;
+          onNotice("warn", `${id}: ${reasonOf(error)}`);
+          await sleep(1000 * TRY_AGAIN, undefined, { signal }).catch(() => {});
+        }
+      }
+    }
+  }
+
+  private async prepare(id: string, record: CameraRecord) {
+    const { cluster, models, share, environment } = this.options;
+    const checkpoint = await fetchModel(cluster.models, record.model, models);
+    await readCheckpoint([checkpoint]);
+    return cameraOf(id, record, checkpoint, { share, environment });
+  }
+
+  /** Lets the supervisor watch these cameras, and no others. */
+  private async goOn(held: ReadonlyMap<string, HeldCamera>): Promise<void> {
+    for (const id of [...this.known.keys(), ...this.problems.keys()]) {
+      if (held.has(id)) continue;
+      this.known.delete(id);
+      this.problems.delete(id);
+    }
+    for (const camera of held.values()) await this.know(camera);
+    await this.change();
+  }
+
+  private async know({ id, record, recordRevision }: HeldCamera): Promise<void> {
+    if (this.known.get(id)?.recordRevision === recordRevision) return;
+    try {
+      if (!this.known.has(id)) await this.learnt.fetch(id);
+      this.known.set(id, { recordRevision, ...(await this.prepare(id, record)) });
+      this.problems.delete(id);
+    } catch (error) {
+      const text = oneLine(reasonOf(error)).slice(0, 500);
+      if (this.problems.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);
+      this.known.delete(id);
+      this.problems.set(id, text);
+    }
+  }
+
+  private async change(): Promise<void> {
+    const cameras = [...this.known.values()].map(({ camera }) => camera);
+    const ids = cameras.map(({ id }) => id);
+    const own = [...this.known.values()].flatMap(({ secrets }) => secrets);
+    const config: WatchConfig = {
+      ...{ ...this.base, cameras, secrets: [...this.base.secrets, ...own] },
+      // A sink that names no cameras gets all of them.
+      sinks: this.base.sinks.map((sink) => ({ ...sink, cameras: sink.cameras.length > 0 ? sink.cameras : ids })),
+    };
+    this.onChange(config);
+    await this.watching!.change(config);
+  }
+
+  /** Events wait for their camera for some time after the start. */
+  private isElsewhere(camera: string): boolean {
+    const { view, member, options } = this;
+    const owner = view.ownerOf(camera);
+    if (owner !== undefined && owner !== member.session) return true;
+    const isKnown = view.cameras.get(camera)?.value?.enabled === true;
+    const isOver = performance.now() - this.started > 1000 * GIVE_UP * options.lease;
+    return isOver && (owner === undefined || !isKnown);
+  }
+}

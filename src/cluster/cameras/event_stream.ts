@@ -1,0 +1,183 @@
+// The stream of all cameras' events. A worker writes to a camera's subject as long as it has the
+// camera: each message names the number of the one before, so that the server refuses whatever an
+// older owner sends.
+import { InputError } from "../../errors.js";
+import type { CameraEvent, EventChange, Sink } from "../../server/records.js";
+import { type Cluster, natsReason } from "../connection.js";
+import { type EventMessage, eventMessageSchema } from "./messages.js";
+import { EVENTS, eventSubject } from "./stores.js";
+
+/** What {@link EventStream} is made with. */
+export interface EventStreamOptions {
+  cluster: Pick<Cluster, "jetstream" | "manager">;
+  /** The worker's name. */
+  worker: string;
+  /** The revision of a camera's lease, while it is this worker's. */
+  leaseOf(camera: string): number | undefined;
+  /** Whether this worker cannot expect to get a camera (again). */
+  isElsewhere(camera: string): boolean;
+  /** An event of a camera that others have: it is kept on this machine only. */
+  onRefused(change: EventChange): void;
+}
+
+/** A camera's part of the stream, as its owner knows it. */
+interface Part {
+  revision: number;
+  /** Of the last message. */
+  sequence: number;
+  /** Events that go on, by their ids. */
+  open: Map<string, CameraEvent>;
+  /** Whether another worker had the camera before; then that one's events have ended. */
+  isTakenOver: boolean;
+  /** Events of which something was sent under this lease. */
+  begun: Set<string>;
+}
+
+/** Writes events to the stream. */
+export class EventStream implements Sink {
+  readonly name = "cluster";
+  /** By the cameras' ids. */
+  private readonly parts = new Map<string, Part>();
+  /** What is written to a camera's subject now. */
+  private readonly last = new Map<string, Promise<unknown>>();
+  private failure: string | undefined;
+
+  constructor(private readonly options: EventStreamOptions) {}
+
+  /** Why it does not take events now. */
+  get problem(): string | undefined {
+    return this.failure;
+  }
+
+  /**
+   * A camera was taken: whatever older owners send is refused from here on, and their events end.
+   * @throws InputError if the server is away; `send` tries it again
+   */
+  taken(camera: { id: string; revision: number }): Promise<unknown> {
+    return this.inTurn(camera.id, () => this.partOf(camera.id, camera.revision));
+  }
+
+  /** @throws InputError if it did not arrive */
+  send(change: EventChange): Promise<void> {
+    const { camera } = change.event;
+    return this.inTurn(camera, async () => {
+      try {
+        await this.sendNow(camera, change);
+        this.failure = undefined;
+      } catch (error) {
+        this.failure = natsReason(error);
+        throw new InputError(this.failure);
+      }
+    });
+  }
+
+  private async sendNow(camera: string, change: EventChange): Promise<void> {
+    const { leaseOf, isElsewhere, onRefused } = this.options;
+    const revision = leaseOf(camera);
+    if (revision === undefined) {
+      if (!isElsewhere(camera)) throw new InputError(`waits until ${camera} has a worker`);
+      return onRefused(change);
+    }
+    const part = await this.partOf(camera, revision);
+    const { id, end } = change.event;
+    // Another worker has ended it, or has never heard of it.
+    const isOfBefore = part.isTakenOver && !part.begun.has(id);
+    if (isOfBefore && (change.change === "update" || change.change === "end")) return onRefused(change);
+    const open = new Map(part.open);
+    if (change.change === "end" || end !== undefined) open.delete(id);
+    else if (change.change === "new" || change.change === "update") open.set(id, change.event);
+    const isWritten = await this.write(camera, part, change, open);
+    if (!isWritten) return onRefused(change);
+    part.begun.add(id);
+  }
+
+  /** A camera's part, after older owners were shut out. */
+  private async partOf(camera: string, revision: number): Promise<Part> {
+    const known = this.parts.get(camera);
+    if (known?.revision === revision) return known;
+    const before = await this.lastOf(camera);
+    const isTakenOver = before !== undefined && before.message?.worker !== this.options.worker;
+    const part: Part = {
+      ...{ revision, sequence: before?.sequence ?? 0, isTakenOver, begun: new Set() },
+      open: new Map((before?.message?.open ?? []).map((event) => [event.id, event])),
+    };
+    const time = new Date().toISOString();
+    if (!(await this.write(camera, part, { change: "taken", time }, part.open))) {
+      throw new InputError(`${camera} has another worker`);
+    }
+    // What this worker began itself, its own log ends.
+    for (const event of isTakenOver ? [...part.open.values()] : []) {
+      const open = new Map(part.open);
+      open.delete(event.id);
+      // It is known to have lasted until here.
+      const end = [event.start, event.peak?.time ?? "", before?.message?.time ?? ""].sort().at(-1)!;
+      const ended = { ...event, end, reason: "its worker was lost" };
+      if (!(await this.write(camera, part, { change: "end", time, event: ended }, open))) {
+        throw new InputError(`${camera} has another worker`);
+      }
+    }
+    this.parts.set(camera, part);
+    return part;
+  }
+
+  /** @returns whether it is in the stream: not if the camera has another owner */
+  private async write(
+    camera: string,
+    part: Part,
+    { change, time, event }: Pick<EventMessage, "change" | "time"> & { event?: CameraEvent },
+    open: Map<string, CameraEvent>,
+  ): Promise<boolean> {
+    const { cluster, worker } = this.options;
+    const { revision } = part;
+    const text = JSON.stringify({ change, time, event, revision, worker, open: [...open.values()] });
+    // The same change comes again with the same id, also from a process that was started again.
+    const msgID = event ? `${event.id}.${change}.${time}` : `${camera}.${change}.${revision}`;
+    for (;;) {
+      try {
+        const expect = { lastSubjectSequence: part.sequence };
+        const { seq, duplicate } = await cluster.jetstream.publish(eventSubject(camera), text, { msgID, expect });
+        if (!duplicate) part.sequence = seq;
+        part.open = open;
+        return true;
+      } catch (error) {
+        if (!/wrong last sequence/i.test(String(error))) throw error;
+        const found = await this.lastOf(camera);
+        if (found?.message && found.message.revision > revision) return false;
+        // An answer was lost, or what was last is too old and gone.
+        if ((found?.sequence ?? 0) === part.sequence) throw error;
+        part.sequence = found?.sequence ?? 0;
+      }
+    }
+  }
+
+  /** The last message of a camera; `message` is absent if it is not what it should be. */
+  private async lastOf(camera: string): Promise<{ sequence: number; message?: EventMessage } | undefined> {
+    const found = await this.options.cluster.manager.streams
+      .getMessage(EVENTS, { last_by_subj: eventSubject(camera) })
+      .catch((error: unknown) => {
+        if (/no message found/i.test(String(error))) return null;
+        throw error;
+      });
+    if (!found) return undefined;
+    const message = messageOf(found.data);
+    return { sequence: found.seq, ...(message && { message }) };
+  }
+
+  private inTurn<T>(camera: string, work: () => Promise<T>): Promise<T> {
+    const done = (this.last.get(camera) ?? Promise.resolve()).then(work);
+    this.last.set(
+      camera,
+      done.catch(() => {}),
+    );
+    return done;
+  }
+}
+
+/** A message of the stream; undefined if it is not what it should be. */
+export function messageOf(data: Uint8Array): EventMessage | undefined {
+  try {
+    return eventMessageSchema.parse(JSON.parse(new TextDecoder().decode(data)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,339 @@
+// A worker's part in the cluster: it gives signs of life, takes cameras that nobody has, and gives
+// them back. A camera is this worker's as long as its claim names the session and the session's
+// last sign is younger than a lease.
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { oneLine } from "../../node/files/messages.js";
+import { natsReason } from "../connection.js";
+import type { CameraRecord, Claim, Sign } from "./messages.js";
+import { assign, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
+import type { CameraStores } from "./stores.js";
+import type { ClusterView } from "./view.js";
+
+/** A camera that a worker has. */
+export interface HeldCamera {
+  id: string;
+  /** Of the lease: a later owner's is higher. */
+  revision: number;
+  record: CameraRecord;
+  /** Of the record. */
+  recordRevision: number;
+}
+
+/** What {@link Member} is made with. */
+export interface MemberOptions {
+  stores: Pick<CameraStores, "claims" | "workers">;
+  /** Follows the same stores. */
+  view: ClusterView;
+  /** The worker's name. */
+  name: string;
+  /** Seconds. */
+  lease: number;
+  /** What it can do, and cannot. */
+  facts(): Pick<Sign, "capacity" | "most" | "isOpen" | "problems">;
+  /** Goes on with these cameras alone; resolves once the others have ended. */
+  watch(held: ReadonlyMap<string, HeldCamera>): Promise<void>;
+  /** A camera was taken: older owners are to be refused from here on. */
+  taken(camera: HeldCamera): Promise<void>;
+  /** Resolves once all that was written of cameras has gone out, or after some seconds. */
+  settled(): Promise<void>;
+  /** Takes in a line of the log. */
+  onNotice(level: "info" | "warn" | "error", line: string): void;
+  /** Milliseconds; never steps back. */
+  clock?(): number;
+}
+
+/** Signs of life, and looks, within a lease. */
+const SIGNS = 5;
+const LOOKS = 20;
+/** Milliseconds between looks, at most. */
+const LOOK = 500;
+/** Shares of a lease: how long it looks before it takes anything, and between gifts. */
+const SETTLE = 1 / 10;
+const PAUSE = 1 / 3;
+/** Shares of a lease after which a camera that its worker does not take is anybody's. */
+const OVERDUE = 1 / 2;
+
+/** Takes cameras, and keeps them. */
+export class Member {
+  /** Changes when it was cut off: it is another worker then, which has nothing. */
+  session: string;
+  private held = new Map<string, HeldCamera>();
+  private readonly clock: () => number;
+  /** When the last sign was sent that arrived; undefined: none of this session has. */
+  private signed: number | undefined;
+  private asked = Number.NEGATIVE_INFINITY;
+  private begun = "";
+  /** Cameras that are being taken, and those that are being given back. */
+  private readonly taking = new Set<string>();
+  private readonly giving = new Set<string>();
+  /** Since when nobody has had a camera. */
+  private readonly free = new Map<string, number>();
+  private gave = Number.NEGATIVE_INFINITY;
+  private settleUntil = 0;
+  private last: Promise<void> = Promise.resolve();
+  private isStopped = false;
+
+  constructor(private readonly options: MemberOptions) {
+    this.clock = options.clock ?? (() => performance.now());
+    this.session = this.newSession();
+  }
+
+  /** Cameras that it has. */
+  get cameras(): ReadonlyMap<string, HeldCamera> {
+    return this.held;
+  }
+
+  /** Whether the last sign is younger than a lease. */
+  get isCurrent(): boolean {
+    return this.signed !== undefined && this.clock() - this.signed <= 1000 * this.options.lease;
+  }
+
+  /** The revision of a camera's lease, while it is this worker's. */
+  leaseOf(camera: string): number | undefined {
+    return this.isCurrent ? this.held.get(camera)?.revision : undefined;
+  }
+
+  /** Lets the cameras that it has be watched anew, as some could not be. */
+  again(): void {
+    this.apply();
+  }
+
+  /** Takes part until the signal ends it; then gives all back. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { view, lease } = this.options;
+    await Promise.race([view.ready, aborted(signal)]);
+    const signs = setInterval(() => void this.sign(), (1000 * lease) / SIGNS);
+    await this.sign();
+    this.settleUntil = this.clock() + 1000 * lease * SETTLE;
+    const every = Math.min(LOOK, (1000 * lease) / LOOKS);
+    try {
+      while (!signal.aborted) {
+        this.look();
+        await sleep(every, undefined, { signal }).catch(() => {});
+      }
+    } finally {
+      clearInterval(signs);
+      await this.stop();
+    }
+  }
+
+  private newSession(): string {
+    this.begun = new Date().toISOString();
+    return `${this.options.name}-${randomBytes(4).toString("hex")}`;
+  }
+
+  private async sign(): Promise<void> {
+    const { stores, name, lease, facts } = this.options;
+    const asked = this.clock();
+    // One that hangs must not keep the next one from being sent.
+    if (asked - this.asked < (1000 * lease) / SIGNS / 2) return;
+    this.asked = asked;
+    const { session } = this;
+    const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
+    try {
+      await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
+      // The others count from about now, and not from when the answer arrives.
+      if (session === this.session) this.signed = Math.max(this.signed ?? asked, asked);
+    } catch {
+      // It counts as silent from its last sign on.
+    }
+  }
+
+  /** Compares what is with what should be. */
+  private look(): void {
+    if (this.signed !== undefined && !this.isCurrent) this.lose();
+    if (!this.isCurrent || this.isStopped) return;
+    let isChanged = this.dropLost();
+    isChanged = this.follow() || isChanged;
+    if (isChanged) this.apply();
+    if (this.clock() < this.settleUntil) return;
+    this.takeAssigned();
+    this.giveSurplus();
+  }
+
+  /** It was cut off for too long: others may have its cameras. */
+  private lose(): void {
+    const count = this.held.size;
+    if (count > 0) {
+      const line = `cut off from the server for ${this.options.lease} s: stops ${count} camera${count === 1 ? "" : "s"}, for other workers may have them`;
+      this.options.onNotice("warn", line);
+    }
+    this.held = new Map();
+    this.giving.clear();
+    this.signed = undefined;
+    this.session = this.newSession();
+    this.apply();
+    void this.sign();
+  }
+
+  /** Lets go of cameras whose claims name others. @returns whether there are any */
+  private dropLost(): boolean {
+    const { view, onNotice } = this.options;
+    let isChanged = false;
+    for (const { id, revision } of this.held.values()) {
+      const claim = view.claims.get(id);
+      if (!claim || claim.revision <= revision || claim.value?.session === this.session) continue;
+      onNotice("warn", `${id}: ${oneLine(claim.value?.worker ?? "nobody")} has this camera now`);
+      this.held.delete(id);
+      isChanged = true;
+    }
+    // An answer that was lost: the claim is this worker's all the same.
+    for (const [id, { value, revision }] of view.claims) {
+      if (value?.session !== this.session || this.held.has(id) || this.taking.has(id)) continue;
+      if (this.giving.has(id)) void this.giveBack(id, revision);
+      else isChanged = this.hold(id, revision) || isChanged;
+    }
+    return isChanged;
+  }
+
+  private hold(id: string, revision: number): boolean {
+    const { value: record, revision: recordRevision } = this.options.view.cameras.get(id) ?? { revision: 0 };
+    if (!record?.enabled) {
+      void this.giveBack(id, revision);
+      return false;
+    }
+    const camera = { id, revision, record, recordRevision };
+    this.held.set(id, camera);
+    this.options.taken(camera).catch(() => {});
+    return true;
+  }
+
+  /** Takes over changes of settings. @returns whether there are any */
+  private follow(): boolean {
+    const { view } = this.options;
+    let isChanged = false;
+    for (const camera of this.held.values()) {
+      const found = view.cameras.get(camera.id);
+      if (found?.revision === camera.recordRevision) continue;
+      isChanged = true;
+      if (found?.value?.enabled) {
+        this.held.set(camera.id, { ...camera, record: found.value, recordRevision: found.revision });
+      } else this.give(camera, "it is not to be watched any more");
+    }
+    return isChanged;
+  }
+
+  private get workers(): SpreadWorker[] {
+    return this.options.view.alive.map(([session, { capacity, most, isOpen }]) => ({
+      ...{ session, isOpen },
+      ...(capacity !== undefined && { capacity }),
+      ...(most !== undefined && { most }),
+    }));
+  }
+
+  /** Cameras that are to be watched, and who has them. */
+  private get wanted(): SpreadCamera[] {
+    const { view } = this.options;
+    const wanted: SpreadCamera[] = [];
+    for (const [id, { value }] of view.cameras) {
+      if (!value?.enabled) continue;
+      const owner = this.held.has(id) || this.taking.has(id) ? this.session : view.ownerOf(id);
+      wanted.push({ id, fps: value.fps, ...(owner !== undefined && { owner }) });
+    }
+    return wanted;
+  }
+
+  private takeAssigned(): void {
+    const { wanted, workers } = this;
+    const now = this.clock();
+    const free = wanted.filter(({ id, owner }) => owner === undefined && !this.giving.has(id));
+    for (const id of this.free.keys()) if (!free.some((one) => one.id === id)) this.free.delete(id);
+    if (free.length === 0) return;
+    for (const { id } of free) if (!this.free.has(id)) this.free.set(id, now);
+    const mine = [...assign(wanted, workers)].filter(([, session]) => session === this.session).map(([id]) => id);
+    // Whoever should have taken it may hang.
+    const overdue = free.filter(({ id }) => now - this.free.get(id)! > 1000 * OVERDUE * this.options.lease);
+    const alone = workers.filter(({ session }) => session === this.session);
+    const others = wanted.filter(({ owner, id }) => owner !== undefined || overdue.some((one) => one.id === id));
+    const late = overdue.length === 0 ? [] : [...assign(others, alone).keys()];
+    const ids = [...new Set([...mine, ...late])].filter((id) => !this.taking.has(id) && !this.giving.has(id));
+    if (ids.length > 0) void this.takeAll(ids);
+  }
+
+  private async takeAll(ids: readonly string[]): Promise<void> {
+    const taken = await Promise.all(ids.map((id) => this.take(id)));
+    if (taken.some(Boolean)) this.apply();
+  }
+
+  private async take(id: string): Promise<boolean> {
+    const { stores, name, view } = this.options;
+    const { session } = this;
+    this.taking.add(id);
+    const claim: Claim = { session, worker: name, since: new Date().toISOString() };
+    try {
+      const previousSeq = view.claims.get(id)?.revision ?? 0;
+      const revision = await stores.claims.put(id, JSON.stringify(claim), { previousSeq });
+      return session === this.session && !this.isStopped && this.hold(id, revision);
+    } catch {
+      // Another one was faster, or the server is away.
+      return false;
+    } finally {
+      this.taking.delete(id);
+    }
+  }
+
+  private giveSurplus(): void {
+    const now = this.clock();
+    if (this.giving.size > 0 || this.taking.size > 0 || now - this.gave < 1000 * PAUSE * this.options.lease) return;
+    const id = surplus(this.session, this.wanted, this.workers);
+    const camera = id === undefined ? undefined : this.held.get(id);
+    if (!camera) return;
+    this.gave = now;
+    this.give(camera, "another worker has more room");
+    this.apply();
+  }
+
+  /** Gives a camera back once it has ended. */
+  private give({ id, revision }: HeldCamera, why: string): void {
+    this.options.onNotice("info", `${id}: gives the camera back: ${why}`);
+    this.held.delete(id);
+    this.giving.add(id);
+    const { session } = this;
+    // Behind the change that ends it.
+    queueMicrotask(() => {
+      void this.last.then(async () => {
+        await this.options.settled();
+        if (session === this.session) await this.giveBack(id, revision);
+      });
+    });
+  }
+
+  private async giveBack(id: string, revision: number): Promise<void> {
+    const { stores, name } = this.options;
+    this.giving.add(id);
+    const claim: Claim = { worker: name, since: new Date().toISOString() };
+    try {
+      await stores.claims.put(id, JSON.stringify(claim), { previousSeq: revision });
+    } catch (error) {
+      if (!/wrong last sequence/i.test(String(error))) return;
+    }
+    this.giving.delete(id);
+  }
+
+  /** Goes on with the cameras that it has. One change follows the other. */
+  private apply(): void {
+    this.last = this.last
+      .then(() => this.options.watch(new Map(this.held)))
+      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)));
+  }
+
+  private async stop(): Promise<void> {
+    this.isStopped = true;
+    const given = [...this.held.values()];
+    const isCurrent = this.isCurrent;
+    this.held = new Map();
+    this.apply();
+    await this.last;
+    if (!isCurrent) return;
+    await this.options.settled();
+    await Promise.all(given.map(({ id, revision }) => this.giveBack(id, revision)));
+    await this.options.stores.workers.delete(this.session).catch(() => {});
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });

@@ -1,0 +1,83 @@
+// Cameras and workers as they are now, for people.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Cluster } from "../connection.js";
+import { openCameraStores } from "./stores.js";
+import { ClusterView } from "./view.js";
+
+/** What is known of a camera. */
+export interface CameraOverview {
+  id: string;
+  enabled: boolean;
+  fps: number;
+  model: string;
+  /** Who watches it; absent if nobody does. */
+  worker?: string;
+  /** Since when, ISO 8601. */
+  since?: string;
+  /** Why its worker cannot watch it. */
+  problem?: string;
+}
+
+/** What is known of a worker that is alive. */
+export interface WorkerOverview {
+  name: string;
+  cameras: number;
+  /** Frames per second of its cameras. */
+  fps: number;
+  /** Frames per second that it carries; absent if it was not measured. */
+  capacity?: number;
+  /** Most cameras that it takes. */
+  most?: number;
+}
+
+/** All cameras and workers. */
+export interface Overview {
+  cameras: CameraOverview[];
+  workers: WorkerOverview[];
+}
+
+/** Milliseconds to wait for signs of life: a server that was started again knows none. */
+const LISTEN = 300;
+
+/** Looks once. */
+export async function overviewOf(cluster: Cluster): Promise<Overview> {
+  const view = new ClusterView(cluster, await openCameraStores(cluster));
+  try {
+    await view.ready;
+    await sleep(LISTEN);
+    return overview(view);
+  } finally {
+    view.close();
+  }
+}
+
+function overview(view: ClusterView): Overview {
+  const workers = new Map<string, WorkerOverview>();
+  for (const [session, { worker: name, capacity, most }] of view.alive) {
+    workers.set(session, {
+      ...{ name, cameras: 0, fps: 0 },
+      // What was given by --cameras is not measured.
+      ...(capacity !== undefined && most === undefined && { capacity }),
+      ...(most !== undefined && { most }),
+    });
+  }
+  const cameras: CameraOverview[] = [];
+  for (const [id, { value }] of view.cameras) {
+    if (!value) continue;
+    const { enabled, fps, model } = value;
+    const session = view.ownerOf(id);
+    const worker = session === undefined ? undefined : workers.get(session);
+    const problem = session === undefined ? undefined : view.workers.get(session)?.sign.problems?.[id];
+    if (worker) {
+      worker.cameras++;
+      worker.fps += fps;
+    }
+    cameras.push({
+      ...{ id, enabled, fps, model: model.hash.slice(0, 8) },
+      ...(worker && { worker: worker.name, since: view.claims.get(id)?.value?.since }),
+      ...(problem !== undefined && { problem }),
+    });
+  }
+  cameras.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { cameras, workers: [...workers.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
+}

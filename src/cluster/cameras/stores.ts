@@ -1,0 +1,41 @@
+// What a cluster keeps of cameras.
+import type { KV } from "@nats-io/kv";
+import { type Cluster, orMake } from "../connection.js";
+
+/** What is kept of cameras, by the names of the stores. */
+export interface CameraStores {
+  /** Each camera's settings, by its id. */
+  cameras: KV;
+  /** Who has each camera, by its id. */
+  claims: KV;
+  /** Signs of life, by the workers' sessions. They are lost with the server, and come again. */
+  workers: KV;
+  /** What was learnt of each camera, by its id. */
+  learnt: KV;
+}
+
+/** The stream of events, and the subjects of a camera's. */
+export const EVENTS = "sdmae_events";
+export const eventSubject = (camera: string): string => `sdmae.event.${camera}`;
+
+const DAY = 24 * 3600;
+/** Seconds for which events are kept. */
+const KEPT = 30 * DAY;
+/** Seconds in which an event that comes again is known: as long as a worker tries to send it. */
+const KNOWN = DAY;
+
+/** Opens the stores, and makes what is not there yet. */
+export async function openCameraStores(cluster: Cluster): Promise<CameraStores> {
+  const { manager } = cluster;
+  const events = { name: EVENTS, subjects: [eventSubject("*")], max_age: 1e9 * KEPT, duplicate_window: 1e9 * KNOWN };
+  await orMake(
+    () => manager.streams.info(EVENTS),
+    () => manager.streams.add(events),
+  );
+  return {
+    cameras: await cluster.store("sdmae_cameras"),
+    claims: await cluster.store("sdmae_claims"),
+    workers: await cluster.store("sdmae_workers", { storage: "memory", ttl: 1000 * DAY }),
+    learnt: await cluster.store("sdmae_learnt"),
+  };
+}

@@ -1,0 +1,152 @@
+// What a worker knows of the cluster: cameras, who has them, and who is alive. It follows the
+// stores, so that looking costs nothing.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { KV, KvEntry } from "@nats-io/kv";
+import type { z } from "zod";
+import { parsed } from "../archive.js";
+import type { Cluster } from "../connection.js";
+import {
+  type CameraRecord,
+  type Claim,
+  cameraId,
+  cameraSchema,
+  claimSchema,
+  type Sign,
+  signSchema,
+  workerName,
+} from "./messages.js";
+import type { CameraStores } from "./stores.js";
+
+/** A value, and its entry's revision. */
+export interface Revised<T> {
+  revision: number;
+  /** Absent if it was deleted, or is not what it should be. */
+  value?: T;
+}
+
+/** A worker that has given a sign of life. */
+export interface SeenWorker {
+  sign: Sign;
+  /** When its last sign came, in milliseconds of this machine's steady clock. */
+  seen: number;
+}
+
+/** What a {@link ClusterView} is made with. */
+export interface ViewOptions {
+  /** Takes in that something has changed. */
+  onChange?(): void;
+  /** Milliseconds; never steps back. */
+  clock?(): number;
+}
+
+/** Milliseconds until a store that cannot be followed is tried again. */
+const TRY_AGAIN = 500;
+
+/** A copy of the stores that follows them. */
+export class ClusterView {
+  readonly cameras = new Map<string, Revised<CameraRecord>>();
+  readonly claims = new Map<string, Revised<Claim>>();
+  readonly workers = new Map<string, SeenWorker>();
+  /** Resolves once all was read. */
+  readonly ready: Promise<void>;
+  private readonly clock: () => number;
+  private readonly following = new Set<{ stop(): void }>();
+  private isClosed = false;
+  /** When the server took the last sign, in milliseconds since 1970. */
+  private latest = 0;
+
+  constructor(
+    private readonly cluster: Pick<Cluster, "nats">,
+    stores: Pick<CameraStores, "cameras" | "claims" | "workers">,
+    private readonly options: ViewOptions = {},
+  ) {
+    this.clock = options.clock ?? (() => performance.now());
+    const keep = <Schema extends z.ZodType>(into: Map<string, Revised<z.infer<Schema>>>, schema: Schema) => {
+      return (entry: KvEntry) => {
+        if (!cameraId.safeParse(entry.key).success) return;
+        const value = parsed(schema, entry);
+        into.set(entry.key, { revision: entry.revision, ...(value !== undefined && { value }) });
+      };
+    };
+    this.ready = Promise.all([
+      this.follow(stores.cameras, keep(this.cameras, cameraSchema)),
+      this.follow(stores.claims, keep(this.claims, claimSchema)),
+      this.follow(stores.workers, (entry) => this.hear(entry)),
+    ]).then(() => {});
+    void this.readAgain();
+  }
+
+  /** Whether a worker's session has given a sign within its lease. */
+  isAlive(session: string | undefined): boolean {
+    const worker = session === undefined ? undefined : this.workers.get(session);
+    return worker !== undefined && this.clock() - worker.seen <= 1000 * worker.sign.lease;
+  }
+
+  /** Sessions that are alive. */
+  get alive(): [session: string, sign: Sign][] {
+    const found: [string, Sign][] = [];
+    for (const [session, { sign }] of this.workers) if (this.isAlive(session)) found.push([session, sign]);
+    return found;
+  }
+
+  /** The live session that has a camera; undefined if none has. */
+  ownerOf(camera: string): string | undefined {
+    const session = this.claims.get(camera)?.value?.session;
+    return this.isAlive(session) ? session : undefined;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const one of this.following) one.stop();
+  }
+
+  private hear(entry: KvEntry): void {
+    if (!workerName.safeParse(entry.key).success) return;
+    const sign = parsed(signSchema, entry);
+    // Signs that are read at the start may be old: they are compared by the server's clock.
+    this.latest = Math.max(this.latest, entry.created.getTime());
+    const age = this.latest - entry.created.getTime();
+    if (!sign) this.workers.delete(entry.key);
+    else this.workers.set(entry.key, { sign, seen: this.clock() - age });
+  }
+
+  /** A server that was away may have forgotten who followed it. */
+  private async readAgain(): Promise<void> {
+    for await (const { type } of this.cluster.nats.status()) {
+      if (type === "reconnect") for (const one of this.following) one.stop();
+    }
+  }
+
+  /** Follows a store until the end. @returns resolves once all was read that is there now */
+  private follow(store: KV, take: (entry: KvEntry) => void): Promise<void> {
+    return new Promise((resolve) => {
+      void this.followForEver(store, take, resolve);
+    });
+  }
+
+  private async followForEver(store: KV, take: (entry: KvEntry) => void, onReady: () => void): Promise<void> {
+    while (!this.isClosed) {
+      try {
+        const { messages } = (await store.status()).streamInfo.state;
+        const entries = await store.watch();
+        const one = { stop: () => entries.stop() };
+        this.following.add(one);
+        if (this.isClosed) one.stop();
+        if (messages === 0) onReady();
+        try {
+          for await (const entry of entries) {
+            take(entry);
+            if (entry.delta === 0) onReady();
+            this.options.onChange?.();
+          }
+        } finally {
+          this.following.delete(one);
+          one.stop();
+        }
+      } catch {
+        // The server is away: the connection comes again by itself.
+      }
+      if (!this.isClosed) await sleep(TRY_AGAIN, undefined, { ref: false });
+    }
+  }
+}
