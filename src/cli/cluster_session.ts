@@ -7,6 +7,9 @@ import { CameraWorker } from "../cluster/cameras/camera_worker.js";
 import { measureCapacity } from "../cluster/cameras/measure.js";
 import { openCameraStores } from "../cluster/cameras/stores.js";
 import type { Cluster } from "../cluster/connection.js";
+import type { CameraFrames } from "../cluster/pace.js";
+import { Others } from "../cluster/page/others.js";
+import { PageServer } from "../cluster/page/page_server.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { packageFile } from "../node/files/package_files.js";
 import { readConfig, usualConfig, type WatchConfig } from "../server/config/config.js";
@@ -32,6 +35,17 @@ export interface ClusterSession extends DeviceOptions, Pick<Watching, "engine" |
   loop?: boolean;
   /** Most cameras; default: what the machine carries. */
   cameras?: number;
+  /** Takes in how many frames of cameras came and were scored, again and again. */
+  onFrames?(counted: CameraFrames): void;
+}
+
+/** Milliseconds between counts of frames. */
+const COUNT = 2000;
+
+function framesOf({ cameras }: Supervisor): CameraFrames {
+  const counts = cameras.map((camera) => camera.counts);
+  const sum = (of: (one: (typeof counts)[number]) => number) => counts.reduce((all, one) => all + of(one), 0);
+  return { frames: sum(({ frames }) => frames), scored: sum(({ scored }) => scored) };
 }
 
 /** Reads a worker's settings, with what the command line says. @throws InputErrors */
@@ -101,7 +115,10 @@ export async function watchCluster(
       onNotice: notice,
     },
   );
+  const counting = setInterval(() => options.onFrames?.(framesOf(supervisor)), COUNT);
   let page: Served | undefined;
+  let pages: PageServer | undefined;
+  let others: Others | undefined;
   const sinks = new Map<string, Sink>();
   try {
     const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets };
@@ -124,11 +141,20 @@ export async function watchCluster(
         updateSinks(sinks, next);
       },
     );
-    if (config.web) page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub }), config.web);
+    // Pages of other machines ask through the server, which says who may.
+    const { nats } = cluster;
+    pages = new PageServer({ nats, name, feed, app: webApp(supervisor, feed, { scrub }) });
+    if (config.web) {
+      others = new Others({ cluster, view: worker.view, name });
+      page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub, elsewhere: others }), config.web);
+    }
     process.stderr.write(`cameras: events and clips in ${config.data}${page ? `; page: ${page.url}` : ""}\n`);
     await worker.run(supervisor, sinks, signal);
   } finally {
+    clearInterval(counting);
     await page?.close();
+    pages?.close();
+    others?.close();
     await supervisor.close();
     for (const sink of sinks.values()) await sink.close?.();
   }

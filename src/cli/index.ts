@@ -5,6 +5,7 @@ import { adaptersCommand } from "./commands/adapters.js";
 import { calibrateCommand } from "./commands/calibrate.js";
 import { camerasCommand } from "./commands/cameras.js";
 import { checkFixtureCommand } from "./commands/check_fixture.js";
+import { clusterDemoCommand } from "./commands/cluster_demo.js";
 import { convertCheckpointCommand } from "./commands/convert_checkpoint.js";
 import { createAnomaliesCommand } from "./commands/create_anomalies.js";
 import { datasetCommand } from "./commands/dataset.js";
@@ -42,6 +43,7 @@ const commands: Record<string, () => Command> = {
   dataset: datasetCommand,
   demo: demoCommand,
   "watch-demo": watchDemoCommand,
+  "cluster-demo": clusterDemoCommand,
   adapters: adaptersCommand,
   tune: tuneCommand,
   "make-scene": makeSceneCommand,

@@ -1,6 +1,7 @@
 // The process of a worker that scores videos, one after another. It ends with the worker, and by
 // itself if the GPU fails: the worker starts it again.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FromScorer, ToScorer } from "../cluster/scorer.js";
 import { GpuError } from "../errors.js";
 import { Detector } from "../node/detector.js";
@@ -11,6 +12,9 @@ import { messageOf } from "./terminal/message.js";
 
 /** Milliseconds between reports of progress. */
 const REPORT = 1000;
+/** Milliseconds of scoring between rests, and of the longest rest. */
+const STRETCH = 50;
+const LONGEST_REST = 5000;
 
 /** Keeps the last detector: most videos are scored in the way of the one before. */
 class LastDetector implements Detectors {
@@ -39,19 +43,28 @@ function run(device: DeviceOptions & { tune: boolean }): void {
     if (process.connected) process.send?.(message, undefined, undefined, then);
     else then();
   };
+  /** The share of the time in which it scores. */
+  let duty = 1;
   process.on("message", async (message: ToScorer) => {
     if (message.type === "stop") return process.exit(0);
+    if (message.type === "pace") {
+      duty = message.duty;
+      return;
+    }
     const { input, checkpoint, how, scores, events, report } = message;
     let began: number | undefined;
     let told = 0;
-    let frames = 0;
-    const onFrame = (count: number, total: number | undefined) => {
+    let [frames, worked] = [0, performance.now()];
+    const onFrame = async (count: number, total: number | undefined) => {
       frames = count;
       const now = performance.now();
       began ??= now;
-      if (now - told < REPORT) return;
-      told = now;
-      tell({ type: "progress", frames, ...(total !== undefined && { total }) });
+      if (now - told >= REPORT) {
+        told = now;
+        tell({ type: "progress", frames, ...(total !== undefined && { total }) });
+      }
+      if (duty < 1 && now - worked > STRETCH) await sleep(Math.min(LONGEST_REST, (now - worked) * (1 / duty - 1)));
+      if (duty === 1 || now - worked > STRETCH) worked = performance.now();
     };
     const options = {
       ...{ ...how, ...device, checkpoint, out: scores, quiet: true },

@@ -62,8 +62,8 @@ export interface Scoring {
   signal: AbortSignal;
   /** Default: one for this video. */
   detectors?: Detectors;
-  /** So many frames were scored, of so many if that is known. */
-  onFrame?(count: number, total: number | undefined): void;
+  /** So many frames were scored, of so many if that is known. The next one waits for it. */
+  onFrame?(count: number, total: number | undefined): void | Promise<void>;
 }
 
 const ownDetectors: Detectors = {
@@ -146,7 +146,7 @@ export async function score(
       await outputs.take(result);
       if (!top || result.score > top.score) top = result;
       progress.advance();
-      onFrame?.(count, total);
+      await onFrame?.(count, total);
     }
     if (format === "json") await write("\n  ]\n}\n");
     progress.stop();

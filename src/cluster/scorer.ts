@@ -16,7 +16,7 @@ export interface ScoringJob {
 }
 
 /** To the process. */
-export type ToScorer = ({ type: "score" } & ScoringJob) | { type: "stop" };
+export type ToScorer = ({ type: "score" } & ScoringJob) | { type: "pace"; duty: number } | { type: "stop" };
 
 /** What a video took. */
 export interface Scored {
@@ -38,6 +38,9 @@ const PATIENCE = 5;
 /** A process that scores one video after another, and keeps its model in between. */
 export class Scorer {
   private child: ChildProcess | undefined;
+  private duty = 1;
+  /** The end of what the process has printed. */
+  private said = "";
 
   /** @param program of the process, and its arguments */
   constructor(
@@ -72,7 +75,8 @@ export class Scorer {
       };
       const onExit = (code: number | null, killed: NodeJS.Signals | null) => {
         const how = killed ? `was ended by ${killed}` : `ended with code ${code}`;
-        finish(() => reject(new Error(`the process that scored it ${how}`)));
+        const said = this.said.trim().split("\n").at(-1) ?? "";
+        finish(() => reject(new Error(`the process that scored it ${how}${said === "" ? "" : `: ${said}`}`)));
       };
       const finish = (settle: () => void) => {
         signal.removeEventListener("abort", onAbort);
@@ -83,6 +87,13 @@ export class Scorer {
       child.on("message", onMessage).on("exit", onExit).on("error", onError);
       child.send({ type: "score", ...job } satisfies ToScorer, () => {});
     });
+  }
+
+  /** Which share of the time it scores: cameras of the same machine come first. @param duty above 0 */
+  pace(duty: number): void {
+    if (duty === this.duty) return;
+    this.duty = duty;
+    this.tellPace();
   }
 
   /** Ends the process. */
@@ -98,14 +109,25 @@ export class Scorer {
     if (this.child) return this.child;
     const child = fork(this.program, this.parameters, {
       serialization: "advanced",
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    this.said = "";
+    // Drivers say much that concerns nobody, and why they end.
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.said = (this.said + text).slice(-2000);
     });
     child.once("exit", () => {
       if (this.child === child) this.child = undefined;
     });
     child.on("error", () => {});
     this.child = child;
+    if (this.duty < 1) this.tellPace();
     return child;
+  }
+
+  private tellPace(): void {
+    const message: ToScorer = { type: "pace", duty: this.duty };
+    if (this.child?.connected) this.child.send(message, () => {});
   }
 
   /** Tells the process to end, which takes some seconds at most; the next video gets another. */

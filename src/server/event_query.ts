@@ -75,6 +75,18 @@ function timeOf(text: string): string {
   return time.toISOString();
 }
 
+/** Those of some events that are asked for, newest first. @throws InputError if a time is none */
+export function selectEvents(
+  events: readonly CameraEvent[],
+  { since, until, limit, ...what }: EventFilter,
+): CameraEvent[] {
+  const [from, to] = [since, until].map((text) => (text === undefined ? undefined : timeOf(text)));
+  return events
+    .filter((event) => concerns(event, what) && event.start >= (from ?? "") && (to === undefined || event.start < to))
+    .sort(newerFirst)
+    .slice(0, limit);
+}
+
 /**
  * The latest state of each event, newest first. It reads the newest day first: a change holds its
  * event whole, so older files are of no use once there are enough events.

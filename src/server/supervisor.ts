@@ -162,7 +162,7 @@ export class Supervisor {
 
   /** Whether every camera is scored. */
   get isReady(): boolean {
-    return this.engines.isReady;
+    return this.engines.isReady || (this.options.stays === true && this.cameras.length === 0);
   }
 
   /** Of the engines that have said that they run. */
@@ -254,10 +254,11 @@ export class Supervisor {
    * that have changed end and begin again; the others do not notice. Cameras that stay keep whether
    * they are switched off.
    * @param config see {@link differsInCamerasOnly}
+   * @param why events of cameras that end do, in a few words
    * @throws InputError if a model cannot be used; then nothing changes
    */
-  change(config: WatchConfig): Promise<CameraChanges> {
-    const done = this.changing.then(() => this.changeNow(config));
+  change(config: WatchConfig, why = "the configuration has changed"): Promise<CameraChanges> {
+    const done = this.changing.then(() => this.changeNow(config, why));
     this.changing = done.catch(() => {});
     return done;
   }
@@ -299,7 +300,7 @@ export class Supervisor {
     await this.log.close();
   }
 
-  private async changeNow(config: WatchConfig): Promise<CameraChanges> {
+  private async changeNow(config: WatchConfig, why: string): Promise<CameraChanges> {
     const wanted = this.options.stays ? enabledOf(config) : enabledCameras(config);
     const same = (camera: Camera) => wanted.find((one) => isDeepStrictEqual(one, camera.config));
     const staying = this.cameras.filter(same);
@@ -310,7 +311,7 @@ export class Supervisor {
       models.set(camera, await this.models.of(camera));
     }
     const leaving = this.cameras.filter((camera) => !staying.includes(camera));
-    await Promise.all(leaving.map((camera) => this.end(camera)));
+    await Promise.all(leaving.map((camera) => this.end(camera, why)));
     this.settings = config;
     const begun = coming.map((camera) => this.watch(camera, models.get(camera)!));
     const byId = new Map([...staying, ...begun].map((camera) => [camera.config.id, camera]));
@@ -332,8 +333,8 @@ export class Supervisor {
   }
 
   /** Ends a camera, its events and their clips. What it has learnt is kept. */
-  private async end(camera: Camera): Promise<void> {
-    await this.runs.end(camera, "the configuration has changed");
+  private async end(camera: Camera, why: string): Promise<void> {
+    await this.runs.end(camera, why);
     await this.memory.remember(camera);
     this.engines.remove(camera.config.id);
   }

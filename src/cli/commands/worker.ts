@@ -1,5 +1,8 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import type { Cluster } from "../../cluster/connection.js";
+import { type CameraFrames, Pace } from "../../cluster/pace.js";
+import type { Scorer } from "../../cluster/scorer.js";
 import { InputError } from "../../errors.js";
 import { cacheFolder } from "../../node/adapters/swiftshader.js";
 import { packageFile } from "../../node/files/package_files.js";
@@ -63,7 +66,7 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   const share = options.share === undefined ? undefined : await shareOf(options.share);
   // Without these commands no client is loaded.
   const { openCluster } = await import("../../cluster/connection.js");
-  const { workerConfig, workerNameOf } = await import("../cluster_session.js");
+  const { watchCluster, workerConfig, workerNameOf } = await import("../cluster_session.js");
   const config = await workerConfig(options);
   const name = await workerNameOf(config.data, options.name);
   const onWait = (line: string) => say(`${line}; waiting for it`);
@@ -71,12 +74,15 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   // If one part cannot go on, neither does the other.
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
-  const scoresVideos = share !== undefined && options.videos;
+  const scorer = share !== undefined && options.videos ? await scorerOf(options) : undefined;
+  const pace = new Pace();
   try {
-    say(`worker ${name} at ${cluster.shown}${scoresVideos ? `, videos in ${share}` : ""}; Ctrl-C ends it`);
+    say(`worker ${name} at ${cluster.shown}${scorer ? `, videos in ${share}` : ""}; Ctrl-C ends it`);
+    const onFrames = (counted: CameraFrames) => scorer?.pace(pace.update(counted));
+    const session = { ...options, ...(share !== undefined && { share }), onFrames };
     const parts = [
-      ...(cameras === 0 ? [] : [watchCameras(cluster, name, config, { ...options, share }, either)]),
-      ...(scoresVideos ? [scoreVideos(cluster, name, { ...options, share }, either)] : []),
+      ...(cameras === 0 ? [] : [watchCluster(cluster, name, config, session, either)]),
+      ...(scorer ? [scoreVideos(cluster, scorer, { ...options, share: share!, name }, either)] : []),
     ];
     const ends = await Promise.allSettled(parts.map((part) => part.finally(() => failed.abort())));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
@@ -86,35 +92,21 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   if (signal.aborted) throw new Interrupted("interrupted");
 }
 
-type Cluster = Awaited<ReturnType<typeof import("../../cluster/connection.js").openCluster>>;
-type WatchConfig = Awaited<ReturnType<typeof import("../cluster_session.js").workerConfig>>;
-
-async function watchCameras(
-  cluster: Cluster,
-  name: string,
-  config: WatchConfig,
-  { share, ...options }: WorkerCommandOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const { watchCluster } = await import("../cluster_session.js");
-  await watchCluster(cluster, name, config, { ...options, ...(share !== undefined && { share }) }, signal);
+async function scorerOf({ adapter, robust, tune }: WorkerCommandOptions): Promise<Scorer> {
+  const { Scorer } = await import("../../cluster/scorer.js");
+  return new Scorer(packageFile("dist", "scorer.js"), [JSON.stringify({ adapter, robust, tune })]);
 }
 
 async function scoreVideos(
   cluster: Cluster,
-  name: string,
-  { adapter, robust, tune, lease, models, share }: WorkerCommandOptions & { share: string },
+  scorer: Scorer,
+  { lease, models, share, name }: Pick<WorkerCommandOptions, "lease" | "models"> & { share: string; name: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const { Scorer } = await import("../../cluster/scorer.js");
   const { Worker } = await import("../../cluster/worker.js");
-  const device = JSON.stringify({ adapter, robust, tune });
-  const worker = new Worker({
-    ...{ cluster, share, models, lease, name },
-    scorer: new Scorer(packageFile("dist", "scorer.js"), [device]),
-    onNotice: (level, line) => say(`${new Date().toISOString()} ${level === "info" ? "" : `${level}: `}${line}`),
-  });
-  await worker.run(signal);
+  const onNotice = (level: "info" | "warn", line: string) =>
+    say(`${new Date().toISOString()} ${level === "info" ? "" : `${level}: `}${line}`);
+  await new Worker({ cluster, share, models, lease, name, scorer, onNotice }).run(signal);
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);

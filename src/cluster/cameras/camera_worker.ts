@@ -209,7 +209,7 @@ export class CameraWorker {
       sinks: this.base.sinks.map((sink) => ({ ...sink, cameras: sink.cameras.length > 0 ? sink.cameras : ids })),
     };
     this.onChange(config);
-    await this.watching!.change(config);
+    await this.watching!.change(config, "its settings have changed, or it goes to another worker");
   }
 
   /** Events wait for their camera for some time after the start. */

@@ -5,7 +5,7 @@ import { InputError } from "../../errors.js";
 import type { CameraEvent, EventChange, Sink } from "../../server/records.js";
 import { type Cluster, natsReason } from "../connection.js";
 import { type EventMessage, eventMessageSchema } from "./messages.js";
-import { EVENTS, eventSubject } from "./stores.js";
+import { EVENTS, eventSubject, feedbackSubject } from "./stores.js";
 
 /** What {@link EventStream} is made with. */
 export interface EventStreamOptions {
@@ -76,7 +76,7 @@ export class EventStream implements Sink {
     const revision = leaseOf(camera);
     if (revision === undefined) {
       if (!isElsewhere(camera)) throw new InputError(`waits until ${camera} has a worker`);
-      return onRefused(change);
+      return change.change === "feedback" ? this.passOn(camera, change) : onRefused(change);
     }
     const part = await this.partOf(camera, revision);
     const { id, end } = change.event;
@@ -89,6 +89,13 @@ export class EventStream implements Sink {
     const isWritten = await this.write(camera, part, change, open);
     if (!isWritten) return onRefused(change);
     part.begun.add(id);
+  }
+
+  /** Somebody has said something of an event of this machine, whose camera is elsewhere now. */
+  private async passOn(camera: string, { change, time, event }: EventChange): Promise<void> {
+    const { cluster, worker } = this.options;
+    const text = JSON.stringify({ change, time, event, revision: 0, worker, open: [] });
+    await cluster.jetstream.publish(feedbackSubject(camera), text, { msgID: `${event.id}.${change}.${time}` });
   }
 
   /** A camera's part, after older owners were shut out. */

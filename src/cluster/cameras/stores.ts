@@ -17,6 +17,8 @@ export interface CameraStores {
 /** The stream of events, and the subjects of a camera's. */
 export const EVENTS = "sdmae_events";
 export const eventSubject = (camera: string): string => `sdmae.event.${camera}`;
+/** What people say of a camera's events: whoever has the event passes it on. */
+export const feedbackSubject = (camera: string): string => `sdmae.feedback.${camera}`;
 
 const DAY = 24 * 3600;
 /** Seconds for which events are kept. */
@@ -27,7 +29,8 @@ const KNOWN = DAY;
 /** Opens the stores, and makes what is not there yet. */
 export async function openCameraStores(cluster: Cluster): Promise<CameraStores> {
   const { manager } = cluster;
-  const events = { name: EVENTS, subjects: [eventSubject("*")], max_age: 1e9 * KEPT, duplicate_window: 1e9 * KNOWN };
+  const subjects = [eventSubject("*"), feedbackSubject("*")];
+  const events = { name: EVENTS, subjects, max_age: 1e9 * KEPT, duplicate_window: 1e9 * KNOWN };
   await orMake(
     () => manager.streams.info(EVENTS),
     () => manager.streams.add(events),

@@ -1,7 +1,7 @@
 // What a worker knows of the cluster: cameras, who has them, and who is alive. It follows the
 // stores, so that looking costs nothing.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { KV, KvEntry } from "@nats-io/kv";
+import type { KV, KvEntry, KvWatchEntry } from "@nats-io/kv";
 import type { z } from "zod";
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
@@ -29,6 +29,8 @@ export interface SeenWorker {
   sign: Sign;
   /** When its last sign came, in milliseconds of this machine's steady clock. */
   seen: number;
+  /** Of a sign that was there before: when the server took it, in milliseconds since 1970. */
+  created?: number;
 }
 
 /** What a {@link ClusterView} is made with. */
@@ -52,7 +54,7 @@ export class ClusterView {
   private readonly clock: () => number;
   private readonly following = new Set<{ stop(): void }>();
   private isClosed = false;
-  /** When the server took the last sign, in milliseconds since 1970. */
+  /** When the server took the last of the signs that were there before. */
   private latest = 0;
 
   constructor(
@@ -79,7 +81,9 @@ export class ClusterView {
   /** Whether a worker's session has given a sign within its lease. */
   isAlive(session: string | undefined): boolean {
     const worker = session === undefined ? undefined : this.workers.get(session);
-    return worker !== undefined && this.clock() - worker.seen <= 1000 * worker.sign.lease;
+    if (!worker) return false;
+    const { sign, seen, created = this.latest } = worker;
+    return this.clock() - seen + (this.latest - created) <= 1000 * sign.lease;
   }
 
   /** Sessions that are alive. */
@@ -100,14 +104,16 @@ export class ClusterView {
     for (const one of this.following) one.stop();
   }
 
-  private hear(entry: KvEntry): void {
+  private hear(entry: KvWatchEntry): void {
     if (!workerName.safeParse(entry.key).success) return;
     const sign = parsed(signSchema, entry);
-    // Signs that are read at the start may be old: they are compared by the server's clock.
-    this.latest = Math.max(this.latest, entry.created.getTime());
-    const age = this.latest - entry.created.getTime();
     if (!sign) this.workers.delete(entry.key);
-    else this.workers.set(entry.key, { sign, seen: this.clock() - age });
+    else if (entry.isUpdate) this.workers.set(entry.key, { sign, seen: this.clock() });
+    else {
+      const created = entry.created.getTime();
+      this.latest = Math.max(this.latest, created);
+      this.workers.set(entry.key, { sign, seen: this.clock(), created });
+    }
   }
 
   /** A server that was away may have forgotten who followed it. */
@@ -118,13 +124,13 @@ export class ClusterView {
   }
 
   /** Follows a store until the end. @returns resolves once all was read that is there now */
-  private follow(store: KV, take: (entry: KvEntry) => void): Promise<void> {
+  private follow(store: KV, take: (entry: KvWatchEntry) => void): Promise<void> {
     return new Promise((resolve) => {
       void this.followForEver(store, take, resolve);
     });
   }
 
-  private async followForEver(store: KV, take: (entry: KvEntry) => void, onReady: () => void): Promise<void> {
+  private async followForEver(store: KV, take: (entry: KvWatchEntry) => void, onReady: () => void): Promise<void> {
     while (!this.isClosed) {
       try {
         const { messages } = (await store.status()).streamInfo.state;

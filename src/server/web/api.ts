@@ -24,6 +24,21 @@ export interface WatchState {
   editProblem: string | null;
   versions: { sdmae: string; node: string; webgpu: string };
   cameras: CameraState[];
+  /** The machines that share the cameras, and cameras that nobody watches; null if it is alone. */
+  shared: { machines: MachineState[]; unwatched: string[] } | null;
+}
+
+/** A machine that shares cameras with others. */
+export interface MachineState {
+  name: string;
+  /** Whether it is the one that serves the page. */
+  own: boolean;
+  cameras: number;
+  /** Frames per second that are wanted of it, and that it carries, if that was measured. */
+  fps: number;
+  capacity: number | null;
+  /** What is wrong there, in lines for people. */
+  problems: string[];
 }
 
 /** A camera in {@link WatchState}. */
@@ -53,6 +68,8 @@ export interface CameraState extends Pick<CameraConfig, "id" | "name" | "shadow"
   paused: boolean;
   /** Its model: how the hash of the weights begins, 8 hexadecimal digits; whether it was learnt. */
   model: { hash: string; learnt: boolean };
+  /** The machine that watches it; null if it is alone. */
+  machine: string | null;
   /** What was learnt of normal video in this mode. */
   learnt: { threshold: number; seconds: number; normal: number; alarmsPerDay: number; mapHigh: number } | null;
 }

@@ -8,7 +8,9 @@ import { wasDeleted } from "../event_files.js";
 import type { EventFilter } from "../event_query.js";
 import { type EventKind, eventKinds } from "../records.js";
 import type { ListedEvent, WatchState } from "./api.js";
+import { type Elsewhere, machinesPath } from "./elsewhere.js";
 import { clipFile, filesPath } from "./files.js";
+import { forwarded, picturesOf } from "./forward.js";
 import { type GuardOptions, guard } from "./guard.js";
 import { Levels } from "./levels.js";
 import { Login, type WebEnvironment } from "./login.js";
@@ -25,6 +27,8 @@ export interface WebOptions extends GuardOptions {
   scrub?(text: string): string;
   /** What is wrong with an edit of the configuration that is not used. */
   editProblem?(): string | undefined;
+  /** Cameras of other machines, which the page shows too. */
+  elsewhere?: Elsewhere;
 }
 
 /** Events that are sent at once, unless the request says otherwise, and at most. */
@@ -41,6 +45,7 @@ interface Parts {
   state(): Promise<WatchState>;
   /** Answers with JSON without secrets. */
   json(c: Context, value: unknown): Response;
+  elsewhere: Elsewhere | undefined;
 }
 
 /**
@@ -53,8 +58,12 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   const levels = new Levels();
   feed.listen(levels);
   const started = Date.now();
-  const state = () => stateOf(watch, levels, started, options.editProblem?.());
-  const streams = new Streams(feed, { scrub, state });
+  const { elsewhere } = options;
+  const state = async () => {
+    const own = await stateOf(watch, levels, started, options.editProblem?.());
+    return elsewhere ? withOthers(own, elsewhere) : own;
+  };
+  const streams = new Streams(feed, { scrub, state, ...(elsewhere && { elsewhere }) });
   const json = (c: Context, value: unknown) => c.json(scrubbed(value, scrub) as object);
   const metrics = watchMetrics(watch, feed);
 
@@ -71,7 +80,7 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   app.get("/readyz", (c) => (watch.isReady ? c.text("ok\n") : c.text("the engine does not score yet\n", 503)));
   app.get("/metrics", async (c) => c.body(await metrics.metrics(), 200, { "Content-Type": metrics.contentType }));
   pageRoutes(app);
-  const parts = { watch, levels, streams, state, json };
+  const parts = { watch, levels, streams, state, json, elsewhere };
   eventRoutes(app, parts);
   cameraRoutes(app, parts);
   return app;
@@ -87,17 +96,37 @@ function pageRoutes(app: Hono<WebEnvironment>): void {
   }
 }
 
-function eventRoutes(app: Hono<WebEnvironment>, { watch, streams, state, json }: Parts): void {
+function eventRoutes(app: Hono<WebEnvironment>, { watch, streams, state, json, elsewhere }: Parts): void {
   app.get("/api/state", async (c) => json(c, await state()));
-  app.get("/api/events", async (c) => json(c, await listed(watch, filterOf(c.req.query()))));
+  app.get("/api/events", async (c) => {
+    const filter = filterOf(c.req.query());
+    return json(c, await (elsewhere ? elsewhere.events(filter) : listed(watch, filter)));
+  });
   app.on(["POST", "DELETE"], "/api/events/:id/normal", async (c) => {
     const { id } = c.req.param();
+    const machine = await elsewhere?.machineOfEvent(id);
+    if (machine !== undefined) return forwarded(c, elsewhere!, machine);
     const isNormal = c.req.method === "POST";
     await watch.markNormal(id, isNormal);
     return json(c, { id, feedback: isNormal ? "normal" : null });
   });
   app.get("/api/stream", (c) => streamed(c, "text/event-stream", () => streams.open(c.env?.outgoing)));
   app.get(`${filesPath}*`, (c) => clipFile(c, join(watch.config.data, "clips")));
+  if (!elsewhere) return;
+  app.get(`${machinesPath}:machine/clips/*`, (c) => {
+    const { machine } = c.req.param();
+    return forwarded(c, elsewhere, machine, c.req.path.replace(`${machinesPath}${machine}/`, "/files/"));
+  });
+}
+
+/** A state with the cameras of other machines. */
+async function withOthers(own: WatchState, elsewhere: Elsewhere): Promise<WatchState> {
+  const { cameras, machines, unwatched } = await elsewhere.state();
+  const machine = machines.find((one) => one.own)?.name ?? null;
+  const others = cameras.filter(({ id }) => !own.cameras.some((camera) => camera.id === id));
+  const all = [...own.cameras.map((camera) => ({ ...camera, machine })), ...others];
+  all.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { ...own, cameras: all, shared: { machines, unwatched } };
 }
 
 /** Events, with a mark on those whose files are gone. */
@@ -111,11 +140,15 @@ async function listed({ log, config }: SeenWatch, filter: EventFilter): Promise<
   );
 }
 
-function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts): void {
+function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json, elsewhere }: Parts): void {
   const cameraOf = (c: Context): SeenCamera | undefined =>
     watch.cameras.find(({ config }) => config.id === c.req.param("id"));
+  /** The machine of the camera that a request is about, if it is another one. */
+  const machineOf = (c: Context) => (cameraOf(c) ? undefined : elsewhere?.machineOf(c.req.param("id") ?? ""));
   const route = (name: string, answer: (c: Context<WebEnvironment>, camera: SeenCamera) => Response) =>
     app.get(`/api/cameras/:id/${name}`, (c) => {
+      const machine = machineOf(c);
+      if (machine !== undefined) return forwarded(c, elsewhere!, machine);
       const camera = cameraOf(c);
       return camera ? answer(c, camera) : c.json({ error: "there is no such camera" }, 404);
     });
@@ -124,13 +157,19 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts)
     return c.body(new Uint8Array(picture), 200, { "Content-Type": "image/jpeg" });
   });
   let live = 0;
-  route("live.mjpeg", (c) => {
+  app.get("/api/cameras/:id/live.mjpeg", (c) => {
+    const machine = machineOf(c);
+    if (machine === undefined && !cameraOf(c)) return c.json({ error: "there is no such camera" }, 404);
     return streamed(c, livePicturesType, () => {
       if (live >= MOST_LIVE) return undefined;
       live++;
+      const other = machine === undefined ? undefined : picturesOf(c.req.param("id"), elsewhere!);
       return livePictures(
-        () => cameraOf(c),
-        () => live--,
+        () => other ?? cameraOf(c),
+        () => {
+          live--;
+          other?.close();
+        },
       );
     });
   });
@@ -142,6 +181,8 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json }: Parts)
   });
   app.post("/api/cameras/:id/calibrate", async (c) => {
     const { id } = c.req.param();
+    const machine = machineOf(c);
+    if (machine !== undefined) return forwarded(c, elsewhere!, machine);
     if (!cameraOf(c)) return c.json({ error: "there is no such camera" }, 404);
     await watch.recalibrate(id);
     return json(c, { id });

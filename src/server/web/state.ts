@@ -36,6 +36,7 @@ export async function stateOf(
     ...{ problem: log.problem ?? null, editProblem: editProblem ?? null },
     versions: ownVersions(),
     cameras: watch.cameras.map((camera) => cameraState(camera, watch, levels)),
+    shared: null,
   };
 }
 
@@ -60,7 +61,7 @@ function cameraState(camera: SeenCamera, watch: SeenWatch, levels: Levels): Came
     ...{ fps: levels.fpsOf(id), wantedFps: config.fps, learning, threshold: known(threshold), mode },
     level: status === "online" ? known(outcome?.level) : null,
     ...{ lastFrame: known(lastFrame), latency: known(latency), paused: isPaused },
-    model: { hash: hash.slice(0, 8), learnt: isLearnt },
+    ...{ model: { hash: hash.slice(0, 8), learnt: isLearnt }, machine: null },
     learnt: learnt ? learntState(learnt) : null,
   };
 }

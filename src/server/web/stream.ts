@@ -1,10 +1,10 @@
 // Sends what happens to every open page, as server-sent events.
 import type { ServerResponse } from "node:http";
-import type { Outcome } from "../camera/decisions.js";
 import type { EventChange } from "../records.js";
-import type { WatchState } from "./api.js";
+import type { FrameMessage, WatchState } from "./api.js";
+import type { Elsewhere } from "./elsewhere.js";
 import { frameMessage, scrubbed } from "./state.js";
-import type { SeenCamera, WatchFeed } from "./watched.js";
+import type { WatchFeed } from "./watched.js";
 
 /** Clients at a time. */
 const MOST_CLIENTS = 20;
@@ -24,6 +24,8 @@ export interface StreamOptions {
   clock?(): number;
   scrub(text: string): string;
   state(): Promise<WatchState>;
+  /** Cameras of other machines; events of all come from there. */
+  elsewhere?: Pick<Elsewhere, "listen">;
 }
 
 /** The open pages. */
@@ -32,6 +34,7 @@ export class Streams {
   /** When the next frame of each camera may be sent. */
   private readonly due = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
+  private endListening: (() => void) | undefined;
   private readonly clock: () => number;
 
   constructor(
@@ -40,8 +43,8 @@ export class Streams {
   ) {
     this.clock = options.clock ?? (() => performance.now());
     feed.listen({
-      onChange: (change) => this.change(change),
-      onOutcome: (camera, outcome) => this.frame(camera, outcome),
+      ...(!options.elsewhere && { onChange: (change) => this.change(change) }),
+      onOutcome: ({ config: { id } }, outcome) => this.frame(id, () => frameMessage(id, outcome)),
     });
   }
 
@@ -60,6 +63,10 @@ export class Streams {
     const client = new Client(this.clock, (client) => this.leave(client), outgoing);
     this.clients.add(client);
     this.timer ??= setInterval(() => void this.state(), STATE_EVERY).unref();
+    this.endListening ??= this.options.elsewhere?.listen({
+      onChange: (change) => this.change(change),
+      onFrame: (frame) => this.frame(frame.camera, () => frame),
+    });
     client.send("retry: 2000\n\n", true);
     void this.state([client]);
     return client.stream;
@@ -69,20 +76,21 @@ export class Streams {
     this.clients.delete(client);
     if (this.clients.size > 0) return;
     clearInterval(this.timer);
-    this.timer = undefined;
+    this.endListening?.();
+    [this.timer, this.endListening] = [undefined, undefined];
   }
 
   private change(change: EventChange): void {
     this.send("change", change, true);
   }
 
-  private frame({ config: { id } }: SeenCamera, outcome: Outcome): void {
+  private frame(id: string, message: () => FrameMessage): void {
     if (this.clients.size === 0) return;
     const now = this.clock();
     const due = this.due.get(id) ?? now;
     if (now < due) return;
     this.due.set(id, Math.max(due + FRAME_EVERY, now + FRAME_EVERY - EARLY));
-    this.send("frame", frameMessage(id, outcome), false);
+    this.send("frame", message(), false);
   }
 
   private async state(clients: Iterable<Client> = this.clients): Promise<void> {

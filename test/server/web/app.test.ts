@@ -369,7 +369,7 @@ describe("state and events", () => {
       },
       ...{ fps: expect.any(Number), wantedFps: 10, learning: 1, threshold: 0.5, mode: "infrared", level: 0.4 },
       ...{ lastFrame: 1_780_000_000_000, latency: 0.25, paused: false },
-      model: { hash: "fedcba98", learnt: true },
+      ...{ model: { hash: "fedcba98", learnt: true }, machine: null },
       learnt: { threshold: 0.5, seconds: 3600, normal: 0.1, alarmsPerDay: 2, mapHigh: 0.7 },
     });
     expect(state.cameras[1]).toMatchObject({

@@ -91,11 +91,13 @@ function figures({
   mode,
   shadow,
   paused,
+  machine,
 }: CameraState): [string, string][] {
   return [
     ["level", threshold === null ? level(value) : `${level(value)} of ${level(threshold)}`],
     ["frames/s", `${fps.toFixed(1)} of ${wantedFps}`],
     ["delay", latency === null ? "\u2013" : `${latency.toFixed(latency < 10 ? 1 : 0)} s`],
+    ...(machine === null ? [] : ([["machine", machine]] as [string, string][])),
     ...(mode === "infrared" ? ([["light", "infrared"]] as [string, string][]) : []),
     ...(shadow || paused ? ([["alerts", shadow ? "off (shadow)" : "switched off"]] as [string, string][]) : []),
   ];

@@ -1,7 +1,7 @@
 // Whether everything works: engine, cameras, alerts, disk.
 import { h, named, section } from "../../../report/web/dom.js";
 import * as format from "../../../report/web/format.js";
-import type { CameraState, WatchState } from "../api.js";
+import type { CameraState, MachineState, WatchState } from "../api.js";
 import { bytes, keptText, problemLines, waitText } from "./texts.js";
 
 /** The section. */
@@ -27,7 +27,7 @@ export class Health {
       this.facts,
       facts(state).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, named(value)))),
     );
-    put(this.table, [cameraTable(state.cameras)]);
+    put(this.table, [cameraTable(state.cameras), ...(state.shared ? [machineTable(state.shared.machines)] : [])]);
   }
 }
 
@@ -54,6 +54,18 @@ function queueText({ sink, length, problem }: WatchState["queues"][number]): str
   return `${sink}: ${waitText(length)}${problem === null ? "" : ` (${problem})`}`;
 }
 
+function machineTable(machines: readonly MachineState[]): HTMLElement {
+  const head = ["Machine", "Cameras", "Frames/s", "Carries"];
+  const cells = ({ cameras, fps, capacity }: MachineState) => [
+    ...[String(cameras), fps.toFixed(1)],
+    capacity === null ? "\u2013" : capacity.toFixed(1),
+  ];
+  return rowsTable(
+    head,
+    machines.map((machine) => [machine.own ? `${machine.name} (this one)` : machine.name, ...cells(machine)]),
+  );
+}
+
 function cameraTable(cameras: readonly CameraState[]): HTMLElement {
   const head = ["Camera", "Frames", "Dropped", "Delay", "Lost", "Model"];
   const cells = ({ counts, latency, model }: CameraState) => [
@@ -63,6 +75,13 @@ function cameraTable(cameras: readonly CameraState[]): HTMLElement {
     String(counts.reconnects),
     model.learnt ? `${model.hash} (learnt)` : model.hash,
   ];
+  return rowsTable(
+    head,
+    cameras.map((camera) => [camera.name, ...cells(camera)]),
+  );
+}
+
+function rowsTable(head: readonly string[], rows: readonly (readonly string[])[]): HTMLElement {
   return h(
     "table",
     {},
@@ -70,8 +89,8 @@ function cameraTable(cameras: readonly CameraState[]): HTMLElement {
     h(
       "tbody",
       {},
-      ...cameras.map((camera) =>
-        h("tr", {}, h("th", { scope: "row" }, named(camera.name)), ...cells(camera).map((cell) => h("td", {}, cell))),
+      ...rows.map(([name, ...cells]) =>
+        h("tr", {}, h("th", { scope: "row" }, named(name)), ...cells.map((cell) => h("td", {}, cell))),
       ),
     ),
   );

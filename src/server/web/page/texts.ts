@@ -66,12 +66,14 @@ export const keptText = ({ days, most }: Pick<WatchState["storage"], "days" | "m
   `${days} ${days === 1 ? "day" : "days"}, up to ${bytes(most)}`;
 
 /** What somebody should look after, a line each. */
-export function problemLines({ ready, cameras, queues, storage, problem, editProblem }: WatchState): string[] {
+export function problemLines({ ready, cameras, queues, storage, problem, editProblem, shared }: WatchState): string[] {
   const { free, reserve } = storage;
   const offline = cameras.filter(({ status }) => status === "offline");
   return [
     ...(problem === null ? [] : [`Events cannot be written: ${problem}`]),
     ...(editProblem === null ? [] : [`The edited configuration is not used: ${editProblem}`]),
+    ...(shared && shared.unwatched.length > 0 ? [unwatchedText(shared.unwatched)] : []),
+    ...(shared?.machines ?? []).flatMap(({ name, problems }) => problems.map((line) => `${name}: ${line}`)),
     ...(ready ? [] : ["Nothing is scored: the engine starts, or starts again."]),
     ...offline.map(({ name, problem: why }) => `${name} is offline${why === null ? "" : `: ${why}`}`),
     ...cameras.flatMap(({ name, slowness }) => (slowness === null ? [] : [`${name} ${slowness}`])),
@@ -81,6 +83,9 @@ export function problemLines({ ready, cameras, queues, storage, problem, editPro
     ...(free !== null && free < reserve ? [`The disk is almost full: no clips are kept below ${bytes(reserve)}.`] : []),
   ];
 }
+
+const unwatchedText = (ids: readonly string[]): string =>
+  `Nobody watches ${ids.length > 5 ? `${ids.length} cameras` : ids.join(", ")}: no machine has room, or has taken them yet.`;
 
 /** How many alerts wait for a sink. */
 export const waitText = (length: number): string =>

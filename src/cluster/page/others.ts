@@ -1,0 +1,218 @@
+// What a page shows of other machines: their cameras and events. It asks only while somebody looks.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Subscription } from "@nats-io/transport-node";
+import type { EventFilter } from "../../server/event_query.js";
+import type { CameraEvent } from "../../server/records.js";
+import type { CameraState, ListedEvent, MachineState } from "../../server/web/api.js";
+import type { Elsewhere, ElsewhereListener, ForwardedRequest } from "../../server/web/elsewhere.js";
+import type { ClusterView } from "../cameras/view.js";
+import { type Cluster, natsReason } from "../connection.js";
+import {
+  LOOK,
+  type Look,
+  pageSubject,
+  readMessage,
+  type Seen,
+  seenSchema,
+  seenSubject,
+  unpackAnswer,
+} from "./messages.js";
+import { type KnownEvent, RecentEvents } from "./recent_events.js";
+
+/** What {@link Others} is made with. */
+export interface OthersOptions {
+  cluster: Pick<Cluster, "nats" | "jetstream" | "manager">;
+  view: ClusterView;
+  /** This machine's name. */
+  name: string;
+}
+
+/** Milliseconds between looks, and for which a state is shown. */
+const LOOK_EVERY = 2000;
+const FRESH = 8000;
+/** Milliseconds to wait for states when nobody has looked before. */
+const FIRST = 400;
+/** Frames per second of each camera, and of all together. */
+const FRAMES = 5;
+const ALL_FRAMES = 100;
+/** Milliseconds to wait for an answer. */
+const PATIENCE = 10_000;
+
+/** The cameras of other machines. */
+export class Others implements Elsewhere {
+  private readonly listeners = new Set<ElsewhereListener>();
+  private readonly states = new Map<string, { seen: Extract<Seen, { type: "state" }>; time: number }>();
+  private readonly recent: RecentEvents;
+  private subscription: Subscription | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private looked = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly options: OthersOptions) {
+    this.recent = new RecentEvents(options.cluster, (change, machine) => {
+      const event = this.listed({ event: change.event, machine });
+      for (const listener of this.listeners) listener.onChange({ ...change, event });
+    });
+  }
+
+  async state(): Promise<Awaited<ReturnType<Elsewhere["state"]>>> {
+    if (performance.now() - this.looked > 2 * LOOK_EVERY) {
+      this.look();
+      await sleep(FIRST);
+    }
+    const { view, name } = this.options;
+    const now = performance.now();
+    const cameras: CameraState[] = [];
+    for (const [machine, { seen, time }] of this.states) {
+      if (now - time > FRESH) this.states.delete(machine);
+      else cameras.push(...seen.cameras.map((camera) => ({ ...camera, machine })));
+    }
+    const unwatched: string[] = [];
+    const loads = new Map<string, { cameras: number; fps: number }>();
+    for (const [id, { value }] of view.cameras) {
+      if (!value?.enabled) continue;
+      const owner = view.ownerOf(id);
+      if (owner === undefined) unwatched.push(id);
+      else {
+        const load = loads.get(owner) ?? { cameras: 0, fps: 0 };
+        loads.set(owner, { cameras: load.cameras + 1, fps: load.fps + value.fps });
+      }
+    }
+    const machines = view.alive.map(([session, { worker, capacity, most, problems = {} }]): MachineState => {
+      const lines = Object.entries(problems).map(([id, text]) => `${id} cannot be watched: ${text}`);
+      return {
+        ...{ name: worker, own: worker === name, ...(loads.get(session) ?? { cameras: 0, fps: 0 }) },
+        capacity: capacity === undefined || most !== undefined ? null : capacity,
+        problems: [...lines, ...(this.states.get(worker)?.seen.problems ?? [])],
+      };
+    });
+    machines.sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { cameras, machines, unwatched: unwatched.sort() };
+  }
+
+  async events(filter: EventFilter): Promise<ListedEvent[]> {
+    return (await this.recent.select(filter)).map((known) => this.listed(known));
+  }
+
+  machineOf(camera: string): string | undefined {
+    const { view, name } = this.options;
+    const session = view.ownerOf(camera);
+    const worker = session === undefined ? undefined : view.workers.get(session)?.sign.worker;
+    return worker === name ? undefined : worker;
+  }
+
+  async machineOfEvent(id: string): Promise<string | undefined> {
+    const machine = (await this.recent.of(id))?.machine;
+    return machine === this.options.name ? undefined : machine;
+  }
+
+  listen(listener: ElsewhereListener): () => void {
+    this.listeners.add(listener);
+    this.timer ??= setInterval(() => this.look(), LOOK_EVERY).unref();
+    this.look();
+    void this.recent.begin();
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size > 0) return;
+      clearInterval(this.timer);
+      this.timer = undefined;
+    };
+  }
+
+  async ask(machine: string, request: ForwardedRequest): Promise<Response> {
+    const first = await this.askOnce(machine, request);
+    const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(first.headers["content-range"] ?? "");
+    if (request.method !== "GET" || !request.path.startsWith("/files/") || !range) return responseOf(first);
+    return this.inParts(machine, request, first, range.slice(1).map(Number) as [number, number, number]);
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+    this.subscription?.unsubscribe();
+    this.recent.close();
+  }
+
+  private look(): void {
+    const { cluster, view, name } = this.options;
+    if (cluster.nats.isClosed()) return;
+    this.looked = performance.now();
+    this.subscription ??= cluster.nats.subscribe(seenSubject(name), { callback: (_, { data }) => this.hear(data) });
+    const frames = this.listeners.size === 0 ? 0 : Math.min(FRAMES, ALL_FRAMES / Math.max(1, view.cameras.size));
+    cluster.nats.publish(LOOK, JSON.stringify({ page: name, frames } satisfies Look));
+  }
+
+  private hear(data: Uint8Array): void {
+    const seen = readMessage(seenSchema, data) as Seen | undefined;
+    if (seen?.type === "state") this.states.set(seen.machine, { seen, time: performance.now() });
+    else if (seen) for (const listener of this.listeners) listener.onFrame(seen.frame);
+  }
+
+  /** An event whose files lie on its machine. */
+  private listed({ event, machine }: KnownEvent): CameraEvent {
+    if (machine === this.options.name) return event;
+    const there = (file: string) => `machines/${machine}/${file}`;
+    const { clip, snapshot } = event;
+    return {
+      ...event,
+      ...(clip !== undefined && { clip: there(clip) }),
+      ...(snapshot !== undefined && { snapshot: there(snapshot) }),
+    };
+  }
+
+  private async askOnce(machine: string, request: ForwardedRequest) {
+    const { nats } = this.options.cluster;
+    const subject = pageSubject(machine);
+    const { data } = await nats
+      .request(subject, JSON.stringify(request), { timeout: PATIENCE })
+      .catch((error: unknown) => {
+        throw new Error(/no responders/i.test(String(error)) ? "it is not there now" : natsReason(error));
+      });
+    const { head, body } = unpackAnswer(data);
+    return { ...head, body };
+  }
+
+  /** A file that comes in several messages, each when the reader wants more. */
+  private inParts(
+    machine: string,
+    request: ForwardedRequest,
+    first: Awaited<ReturnType<Others["askOnce"]>>,
+    [start, end, total]: [number, number, number],
+  ): Response {
+    const { range } = request.headers;
+    const [, to = ""] = /^bytes=\d+-(\d*)$/.exec(range ?? "") ?? [];
+    const last = to === "" ? total - 1 : Math.min(Number(to), total - 1);
+    let next = end + 1;
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => controller.enqueue(first.body),
+        pull: async (controller) => {
+          if (next > last) return controller.close();
+          const headers = { range: `bytes=${next}-${last}` };
+          const part = await this.askOnce(machine, { ...request, headers });
+          // The file may have been replaced, or deleted.
+          const isSame = part.status === 206 && part.headers.etag === first.headers.etag && part.body.length > 0;
+          if (!isSame) return controller.error(new Error("the file has changed"));
+          next += part.body.length;
+          controller.enqueue(part.body);
+        },
+      },
+      { highWaterMark: 2 },
+    );
+    const headers: Record<string, string> = { ...first.headers, "content-length": String(last - start + 1) };
+    delete headers["content-range"];
+    if (range !== undefined) headers["content-range"] = `bytes ${start}-${last}/${total}`;
+    return new Response(body, { status: range === undefined ? 200 : 206, headers });
+  }
+}
+
+function responseOf({
+  status,
+  headers,
+  body,
+}: {
+  status: number;
+  headers: Record<string, string>;
+  body: Uint8Array;
+}): Response {
+  const isEmpty = [204, 304].includes(status) || body.length === 0;
+  return new Response(isEmpty ? null : new Uint8Array(body), { status, headers });
+}

@@ -1,0 +1,38 @@
+// What the page is told of cameras that other machines watch.
+import type { EventFilter } from "../event_query.js";
+import type { EventChange } from "../records.js";
+import type { CameraState, FrameMessage, ListedEvent, MachineState } from "./api.js";
+
+/** Where files of other machines are in addresses: MACHINE/clips/… follows. */
+export const machinesPath = "/files/machines/";
+
+/** A request that another machine is asked to answer. */
+export interface ForwardedRequest {
+  method: "GET" | "HEAD" | "POST" | "DELETE";
+  /** With its query. */
+  path: string;
+  headers: Readonly<Record<string, string>>;
+}
+
+/** Who hears what happens elsewhere. */
+export interface ElsewhereListener {
+  onFrame(frame: FrameMessage): void;
+  /** Of all cameras, also of this machine's. */
+  onChange(change: EventChange): void;
+}
+
+/** The cameras of other machines. */
+export interface Elsewhere {
+  /** Cameras of others, machines that are alive, and cameras that nobody watches. */
+  state(): Promise<{ cameras: CameraState[]; machines: MachineState[]; unwatched: string[] }>;
+  /** Events of all cameras, newest first. @throws InputError if a time is none */
+  events(filter: EventFilter): Promise<ListedEvent[]>;
+  /** The machine that watches a camera, if it is another one. */
+  machineOf(camera: string): string | undefined;
+  /** The machine that an event is of, if it is another one. */
+  machineOfEvent(id: string): Promise<string | undefined>;
+  /** @throws Error if the machine does not answer */
+  ask(machine: string, request: ForwardedRequest): Promise<Response>;
+  /** Listens while a page is open. @returns what ends it */
+  listen(listener: ElsewhereListener): () => void;
+}
