@@ -89,7 +89,7 @@ export class Scorer {
     });
   }
 
-  /** Which share of the time it scores: cameras of the same machine come first. @param duty above 0 */
+  /** Which share of the time it scores: cameras of the machine come first. @param duty above 0 */
   pace(duty: number): void {
     if (duty === this.duty) return;
     this.duty = duty;

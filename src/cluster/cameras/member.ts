@@ -59,6 +59,8 @@ export class Member {
   /** Changes when it was cut off: it is another worker then, which has nothing. */
   session: string;
   private held = new Map<string, HeldCamera>();
+  /** Revisions of leases, also of cameras that are being given back: their events still go out. */
+  private readonly leases = new Map<string, number>();
   private readonly clock: () => number;
   /** When the last sign was sent that arrived; undefined: none of this session has. */
   private signed: number | undefined;
@@ -91,7 +93,7 @@ export class Member {
 
   /** The revision of a camera's lease, while it is this worker's. */
   leaseOf(camera: string): number | undefined {
-    return this.isCurrent ? this.held.get(camera)?.revision : undefined;
+    return this.isCurrent ? this.leases.get(camera) : undefined;
   }
 
   /** Lets the cameras that it has be watched anew, as some could not be. */
@@ -160,6 +162,7 @@ export class Member {
       this.options.onNotice("warn", line);
     }
     this.held = new Map();
+    this.leases.clear();
     this.giving.clear();
     this.signed = undefined;
     this.session = this.newSession();
@@ -176,6 +179,7 @@ export class Member {
       if (!claim || claim.revision <= revision || claim.value?.session === this.session) continue;
       onNotice("warn", `${id}: ${oneLine(claim.value?.worker ?? "nobody")} has this camera now`);
       this.held.delete(id);
+      this.leases.delete(id);
       isChanged = true;
     }
     // An answer that was lost: the claim is this worker's all the same.
@@ -195,6 +199,7 @@ export class Member {
     }
     const camera = { id, revision, record, recordRevision };
     this.held.set(id, camera);
+    this.leases.set(id, revision);
     this.options.taken(camera).catch(() => {});
     return true;
   }
@@ -308,6 +313,7 @@ export class Member {
     } catch (error) {
       if (!/wrong last sequence/i.test(String(error))) return;
     }
+    this.leases.delete(id);
     this.giving.delete(id);
   }
 
