@@ -113,7 +113,7 @@ function eventRoutes(app: Hono<WebEnvironment>, { watch, streams, state, json, e
   app.get("/api/stream", (c) => streamed(c, "text/event-stream", () => streams.open(c.env?.outgoing)));
   app.get(`${filesPath}*`, (c) => clipFile(c, join(watch.config.data, "clips")));
   if (!elsewhere) return;
-  app.get(`${machinesPath}:machine/clips/*`, (c) => {
+  app.get(`${machinesPath}:machine{[A-Za-z0-9][A-Za-z0-9_-]*}/clips/*`, (c) => {
     const { machine } = c.req.param();
     return forwarded(c, elsewhere, machine, c.req.path.replace(`${machinesPath}${machine}/`, "/files/"));
   });
