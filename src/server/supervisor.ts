@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
+import { scoreLimit } from "../detector/settings.js";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
@@ -356,6 +357,12 @@ export class Supervisor {
       this.options.play,
     );
     engines.add(camera, model, size);
+    for (const [mode, threshold] of Object.entries(config.threshold)) {
+      const limit = scoreLimit(model.settings);
+      if (limit === undefined || threshold <= limit) continue;
+      const line = `nothing will ever reach the threshold ${threshold} (${mode}): levels of this model are at most ${limit}`;
+      listener.onNotice?.("warn", config.id, line);
+    }
     return camera;
   }
 

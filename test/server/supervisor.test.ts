@@ -243,3 +243,29 @@ test("a checkpoint that cannot be used, and a folder that is in use, are refused
   expect(await refusal(Supervisor.open(settings, options("none")))).toContain("events");
   await open.close();
 });
+
+test("a threshold that no level can reach is warned of; without cameras it stays, if it is told to", async () => {
+  const bundled = options("none.js");
+  bundled.checkpoint = ["models/scene.safetensors"];
+  const notices: string[] = [];
+  const onNotice = (level: string, from: string, line: string) => void notices.push(`${level} ${from}: ${line}`);
+  const high = config(at("cam.mp4"), { threshold: { day: 2, infrared: 0.9 } });
+  await (await Supervisor.open(high, bundled, { onNotice })).close();
+  expect(notices).toEqual([
+    "warn cam: nothing will ever reach the threshold 2 (day): levels of this model are at most 1",
+  ]);
+  const none = { ...high, cameras: [] };
+  expect(await refusal(Supervisor.open(none, bundled))).toBe("no camera is enabled");
+  const supervisor = await Supervisor.open(none, { ...bundled, stays: true });
+  const stop = new AbortController();
+  let isOver = false;
+  const run = supervisor.run(new Map(), stop.signal).then(() => {
+    isOver = true;
+  });
+  // Cameras come and go; the last one that goes does not end it.
+  expect(await supervisor.change({ ...high, cameras: [] })).toEqual({ added: 0, removed: 0, changed: 0, same: 0 });
+  expect([supervisor.isReady, isOver]).toEqual([true, false]);
+  stop.abort();
+  await run;
+  await supervisor.close();
+});
