@@ -249,6 +249,7 @@ async function trainRun(
       words: (found, figures) => finalWords(found, config, figures),
       onKept: async (clips, within) => {
         threshold = await calibrateKept(clips, join(out, "model.safetensors"), within, signal);
+        for (const line of threshold) within.run.note(line);
       },
     },
     signal,

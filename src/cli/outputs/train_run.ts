@@ -218,6 +218,12 @@ export class Run {
     return measuredIn(this.log.entries());
   }
 
+  /** Something that readers of the page should know. */
+  note(text: string): void {
+    this.log.append({ type: "note", text });
+    void this.show(true);
+  }
+
   /** Ends the run, on its page and in its log. */
   async end(state: TrainingState["state"], text: string): Promise<void> {
     this.progress?.stop();

@@ -213,6 +213,8 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   const short = ["--epochs", "2", "--teacher-epochs", "1", "--validation-share", "0.25", "--adapter", testAdapter];
   const ran = await sdmae("train", ...root, "--out", folder, ...network, ...short);
   expect(ran.stdout).toMatch(/^no threshold: the clips that were kept apart have no clock; /m);
+  // The page says so too.
+  expect(readFileSync(join(folder, "log.jsonl"), "utf8")).toContain('"note","text":"no threshold: the clips');
   const figures =
     "pseudo-anomalies: AUC [\\d.]+, found [\\d.]+ \\(worst: [a-z-]+, AUC [\\d.]+, found [01] of 1\\), scored by [a-z-]+.*";
   expect(ran.stderr).toMatch(new RegExp(`^epoch 1: ${figures}, the best so far$`, "m"));
