@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { oneLine } from "../../node/files/messages.js";
 import { natsReason } from "../connection.js";
 import type { CameraRecord, Claim, Sign } from "./messages.js";
-import { assign, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
+import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
 import type { CameraStores } from "./stores.js";
 import type { ClusterView } from "./view.js";
 
@@ -71,6 +71,9 @@ export class Member {
   private readonly free = new Map<string, number>();
   private gave = Number.NEGATIVE_INFINITY;
   private settleUntil = 0;
+  /** What was known when it last looked, and when it looks again though nothing has changed. */
+  private looked = "";
+  private lookAt = 0;
   private last: Promise<void> = Promise.resolve();
   private isStopped = false;
 
@@ -140,16 +143,38 @@ export class Member {
     }
   }
 
-  /** Compares what is with what should be. */
+  /** Compares what is with what should be, if something has changed. */
   private look(): void {
     if (this.signed !== undefined && !this.isCurrent) this.lose();
     if (!this.isCurrent || this.isStopped) return;
+    const { view } = this.options;
+    const { alive } = view;
+    const sizes = [this.held, this.taking, this.giving].map(({ size }) => size);
+    const known = [view.changes, alive.length, this.session, ...sizes].join();
+    if (known === this.looked && this.clock() < this.lookAt) return;
+    this.looked = known;
+    this.lookAt = this.giving.size > 0 ? 0 : Number.POSITIVE_INFINITY;
     let isChanged = this.dropLost();
     isChanged = this.follow() || isChanged;
     if (isChanged) this.apply();
-    if (this.clock() < this.settleUntil) return;
-    this.takeAssigned();
-    this.giveSurplus();
+    if (this.clock() < this.settleUntil) {
+      this.lookAgain(this.settleUntil);
+      return;
+    }
+    const own = this.ownCameras();
+    const workers = alive.map(([session, { capacity, most, isOpen }]) => ({
+      ...{ session, isOpen },
+      carried: session === this.session ? own : (view.carried.get(session) ?? new Carried()),
+      ...(capacity !== undefined && { capacity }),
+      ...(most !== undefined && { most }),
+    }));
+    const free = this.freeCameras(new Set(alive.map(([session]) => session)));
+    if (!this.takeAssigned(free, workers)) this.giveSurplus(workers);
+  }
+
+  /** Makes it look at a time at the latest. */
+  private lookAgain(time: number): void {
+    this.lookAt = Math.min(this.lookAt, time);
   }
 
   /** It was cut off for too long: others may have its cameras. */
@@ -179,7 +204,9 @@ export class Member {
       isChanged = true;
     }
     // An answer that was lost: the claim is this worker's all the same.
-    for (const [id, { value, revision }] of view.claims) {
+    const mine = [...(view.carried.get(this.session) ?? [])].map(({ id }) => id);
+    for (const id of new Set([...mine, ...this.giving])) {
+      const { value, revision = 0 } = view.claims.get(id) ?? {};
       if (value?.session !== this.session || this.held.has(id) || this.taking.has(id)) continue;
       if (this.giving.has(id)) void this.giveBack(id, revision);
       else isChanged = this.hold(id, revision) || isChanged;
@@ -214,41 +241,51 @@ export class Member {
     return isChanged;
   }
 
-  private get workers(): SpreadWorker[] {
-    return this.options.view.alive.map(([session, { capacity, most, isOpen }]) => ({
-      ...{ session, isOpen },
-      ...(capacity !== undefined && { capacity }),
-      ...(most !== undefined && { most }),
-    }));
-  }
-
-  /** Cameras that are to be watched, and who has them. */
-  private get wanted(): SpreadCamera[] {
-    const { view } = this.options;
-    const wanted: SpreadCamera[] = [];
-    for (const [id, { value }] of view.cameras) {
-      if (!value?.enabled) continue;
-      const owner = this.held.has(id) || this.taking.has(id) ? this.session : view.ownerOf(id);
-      wanted.push({ id, fps: value.fps, ...(owner !== undefined && { owner }) });
+  /** Cameras that it has, or is taking. */
+  private ownCameras(): Carried {
+    const own = new Carried();
+    for (const id of [...this.held.keys(), ...this.taking]) {
+      const camera = this.options.view.cameras.get(id)?.value;
+      if (camera?.enabled) own.add({ id, fps: camera.fps });
     }
-    return wanted;
+    return own;
   }
 
-  private takeAssigned(): void {
-    const { wanted, workers } = this;
+  /** Cameras that are to be watched, and whose claims name nobody who is alive. */
+  private freeCameras(alive: ReadonlySet<string | undefined>): SpreadCamera[] {
+    const { carried } = this.options.view;
+    const free: SpreadCamera[] = [];
+    for (const [session, cameras] of carried) {
+      if (alive.has(session)) continue;
+      for (const camera of cameras) if (!this.held.has(camera.id) && !this.taking.has(camera.id)) free.push(camera);
+    }
+    return free;
+  }
+
+  /** @returns whether there are cameras that somebody is to take */
+  private takeAssigned(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): boolean {
     const now = this.clock();
-    const free = wanted.filter(({ id, owner }) => owner === undefined && !this.giving.has(id));
-    for (const id of this.free.keys()) if (!free.some((one) => one.id === id)) this.free.delete(id);
-    if (free.length === 0) return;
-    for (const { id } of free) if (!this.free.has(id)) this.free.set(id, now);
-    const mine = [...assign(wanted, workers)].filter(([, session]) => session === this.session).map(([id]) => id);
-    // Whoever should have taken it may hang.
-    const overdue = free.filter(({ id }) => now - this.free.get(id)! > 1000 * OVERDUE * this.options.lease);
+    const ids = new Set(free.map(({ id }) => id));
+    for (const id of this.free.keys()) if (!ids.has(id)) this.free.delete(id);
+    if (free.length === 0) return false;
+    for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
+    this.lookAgain(now + (1000 * this.options.lease) / LOOKS);
+    const given = assign(free, workers);
+    const mine: string[] = [];
+    for (const [id, session] of given) if (session === this.session && !this.giving.has(id)) mine.push(id);
+    const late = mine.length > 0 || this.taking.size > 0 ? undefined : this.overdue(free, workers);
+    if (late !== undefined) mine.push(late);
+    if (mine.length > 0) void this.takeAll(mine);
+    return given.size > 0;
+  }
+
+  /** An overdue camera, as whoever should have taken it may hang. Each worker tries another one. */
+  private overdue(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): string | undefined {
+    const since = this.clock() - 1000 * OVERDUE * this.options.lease;
+    const late = free.filter(({ id }) => this.free.get(id)! < since && !this.giving.has(id));
     const alone = workers.filter(({ session }) => session === this.session);
-    const others = wanted.filter(({ owner, id }) => owner !== undefined || overdue.some((one) => one.id === id));
-    const late = overdue.length === 0 ? [] : [...assign(others, alone).keys()];
-    const ids = [...new Set([...mine, ...late])].filter((id) => !this.taking.has(id) && !this.giving.has(id));
-    if (ids.length > 0) void this.takeAll(ids);
+    const order = (id: string) => drawn(`${this.session} ${id}`);
+    return [...assign(late, alone).keys()].sort((a, b) => order(a) - order(b))[0];
   }
 
   private async takeAll(ids: readonly string[]): Promise<void> {
@@ -273,10 +310,15 @@ export class Member {
     }
   }
 
-  private giveSurplus(): void {
+  private giveSurplus(workers: readonly SpreadWorker[]): void {
     const now = this.clock();
-    if (this.giving.size > 0 || this.taking.size > 0 || now - this.gave < 1000 * PAUSE * this.options.lease) return;
-    const id = surplus(this.session, this.wanted, this.workers);
+    if (this.giving.size > 0 || this.taking.size > 0) return;
+    const next = this.gave + 1000 * PAUSE * this.options.lease;
+    if (now < next) {
+      this.lookAgain(next);
+      return;
+    }
+    const id = surplus(this.session, workers);
     const camera = id === undefined ? undefined : this.held.get(id);
     if (!camera) return;
     this.gave = now;

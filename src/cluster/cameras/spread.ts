@@ -1,6 +1,53 @@
 // Which worker is to take which camera. All workers know the same and come to the same result, so
 // that they need nobody who decides.
 
+/** A camera that is to be watched. */
+export interface SpreadCamera {
+  id: string;
+  /** Frames per second. */
+  fps: number;
+}
+
+/** Thousandths of frames per second: sums of whole numbers are the same in any order. */
+const framesOf = (fps: number): number => Math.round(1000 * fps);
+
+/** Cameras that a worker has. */
+export class Carried {
+  frames = 0;
+  /** Frames per second, by the cameras' ids. */
+  private readonly cameras = new Map<string, number>();
+
+  constructor(cameras: Iterable<SpreadCamera> = []) {
+    for (const camera of cameras) this.add(camera);
+  }
+
+  get size(): number {
+    return this.cameras.size;
+  }
+
+  add({ id, fps }: SpreadCamera): void {
+    this.delete(id);
+    this.cameras.set(id, fps);
+    this.frames += framesOf(fps);
+  }
+
+  delete(id: string): void {
+    this.frames -= framesOf(this.cameras.get(id) ?? 0);
+    this.cameras.delete(id);
+  }
+
+  /** The camera that costs least. */
+  get smallest(): SpreadCamera | undefined {
+    let smallest: SpreadCamera | undefined;
+    for (const camera of this) if (!smallest || bySize(camera, smallest) < 0) smallest = camera;
+    return smallest;
+  }
+
+  *[Symbol.iterator](): Iterator<SpreadCamera> {
+    for (const [id, fps] of this.cameras) yield { id, fps };
+  }
+}
+
 /** A worker that is alive. */
 export interface SpreadWorker {
   session: string;
@@ -10,33 +57,22 @@ export interface SpreadWorker {
   most?: number;
   /** Whether it takes cameras now. */
   isOpen: boolean;
-}
-
-/** A camera that is to be watched. */
-export interface SpreadCamera {
-  id: string;
-  /** Frames per second. */
-  fps: number;
-  /** The live session that has it. */
-  owner?: string;
+  carried: Carried;
 }
 
 /** What a worker carries, and can carry at most. */
 interface Load {
   session: string;
   isOpen: boolean;
-  /** Thousandths of frames per second: sums of whole numbers are the same in any order. */
   frames: number;
   mostFrames: number;
   cameras: number;
   mostCameras: number;
   /** Among those that are used as much. */
   order: number;
-  /** The camera that costs least. */
-  smallest?: SpreadCamera;
+  carried: Carried;
 }
 
-const framesOf = (fps: number): number => Math.round(1000 * fps);
 const shareOf = (part: number, whole: number): number => (part === 0 ? 0 : part / whole);
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -55,23 +91,12 @@ export function drawn(text: string): number {
   return (hash ^ (hash >>> 13)) >>> 0;
 }
 
-function loadsOf(cameras: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, Load> {
-  const loads = new Map<string, Load>();
-  for (const { session, isOpen, capacity, most = Number.POSITIVE_INFINITY } of workers) {
-    loads.set(session, {
-      ...{ session, isOpen, frames: 0, cameras: 0, order: drawn(session) },
-      mostFrames: capacity === undefined ? Number.POSITIVE_INFINITY : framesOf(capacity),
-      mostCameras: capacity === undefined ? Math.min(1, most) : most,
-    });
-  }
-  for (const camera of cameras) {
-    const load = camera.owner === undefined ? undefined : loads.get(camera.owner);
-    if (!load) continue;
-    load.frames += framesOf(camera.fps);
-    load.cameras++;
-    if (!load.smallest || bySize(camera, load.smallest) < 0) load.smallest = camera;
-  }
-  return loads;
+function loadOf({ session, isOpen, carried, capacity, most = Number.POSITIVE_INFINITY }: SpreadWorker): Load {
+  return {
+    ...{ session, isOpen, carried, frames: carried.frames, cameras: carried.size, order: drawn(session) },
+    mostFrames: capacity === undefined ? Number.POSITIVE_INFINITY : framesOf(capacity),
+    mostCameras: capacity === undefined ? Math.min(1, most) : most,
+  };
 }
 
 const bySize = (a: SpreadCamera, b: SpreadCamera): number => a.fps - b.fps || byText(a.id, b.id);
@@ -80,17 +105,15 @@ const bySize = (a: SpreadCamera, b: SpreadCamera): number => a.fps - b.fps || by
  * Gives each camera that nobody has to the worker that is least used with it, if one has room.
  * @returns sessions, by the cameras' ids
  */
-export function assign(cameras: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, string> {
+export function assign(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, string> {
   const given = new Map<string, string>();
-  const free = cameras.filter(({ owner }) => owner === undefined);
   if (free.length === 0) return given;
-  const loads = loadsOf(cameras, workers);
-  // Those that cost most come first: later they might fit nowhere.
-  free.sort((a, b) => b.fps - a.fps || byText(a.id, b.id));
+  const loads = workers.map(loadOf);
   let queue: Queue | undefined;
-  for (const { id, fps } of free) {
+  // Those that cost most come first: later they might fit nowhere.
+  for (const { id, fps } of [...free].sort((a, b) => b.fps - a.fps || byText(a.id, b.id))) {
     const frames = framesOf(fps);
-    if (queue?.frames !== frames) queue = new Queue(loads.values(), frames);
+    if (queue?.frames !== frames) queue = new Queue(loads, frames);
     const session = queue.give();
     if (session !== undefined) given.set(id, session);
   }
@@ -102,10 +125,10 @@ class Queue {
   private readonly loads: Load[];
 
   constructor(
-    loads: Iterable<Load>,
+    loads: readonly Load[],
     readonly frames: number,
   ) {
-    this.loads = [...loads].filter((load) => hasRoom(load, frames)).sort((a, b) => this.compare(a, b));
+    this.loads = loads.filter((load) => hasRoom(load, frames)).sort((a, b) => this.compare(a, b));
   }
 
   /** Gives such a camera to the worker that is least used with it. @returns its session */
@@ -144,28 +167,24 @@ const compare = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
 const beside = (a: Load, b: Load): number => a.order - b.order || byText(a.session, b.session);
 
 /**
- * The camera that a worker should give away. It is given by the most used worker that has one with
- * which another would be used no more than this one is without it. So the most used are used less
- * after each step, and it ends. One camera moves at a time.
+ * The camera that a worker should give away, if there is none that somebody is to take. It is given
+ * by the most used worker that has one with which another would be used no more than this one is
+ * without it. So the most used are used less after each step, and it ends. One camera moves at a
+ * time.
  */
-export function surplus(
-  me: string,
-  cameras: readonly SpreadCamera[],
-  workers: readonly SpreadWorker[],
-): string | undefined {
-  const loads = loadsOf(cameras, workers);
-  if (!loads.get(me)?.smallest) return undefined;
-  // Those that nobody has come first, unless nobody has room for them.
-  if (assign(cameras, workers).size > 0) return undefined;
+export function surplus(me: string, workers: readonly SpreadWorker[]): string | undefined {
+  const loads = workers.map(loadOf);
   const queues = new Map<number, Queue>();
-  for (const load of [...loads.values()].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
-    if (!load.smallest) continue;
-    const frames = framesOf(load.smallest.fps);
-    const queue = queues.get(frames) ?? new Queue(loads.values(), frames);
-    queues.set(frames, queue);
-    const { least } = queue;
-    if (least !== undefined && least <= used(load, -frames, -1)) {
-      return load.session === me ? load.smallest.id : undefined;
+  for (const load of [...loads].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
+    const { smallest } = load.carried;
+    if (smallest) {
+      const frames = framesOf(smallest.fps);
+      const queue = queues.get(frames) ?? new Queue(loads, frames);
+      queues.set(frames, queue);
+      const { least } = queue;
+      if (least !== undefined && least <= used(load, -frames, -1)) {
+        return load.session === me ? smallest.id : undefined;
+      }
     }
     if (load.session === me) return undefined;
   }

@@ -15,6 +15,7 @@ import {
   signSchema,
   workerName,
 } from "./messages.js";
+import { Carried } from "./spread.js";
 import type { CameraStores } from "./stores.js";
 
 /** A value, and its entry's revision. */
@@ -27,6 +28,8 @@ export interface Revised<T> {
 /** A worker that has given a sign of life. */
 export interface SeenWorker {
   sign: Sign;
+  /** The sign as it came. */
+  text: string;
   /** When its last sign came, in milliseconds of this machine's steady clock. */
   seen: number;
 }
@@ -47,6 +50,14 @@ export class ClusterView {
   readonly cameras = new Map<string, Revised<CameraRecord>>();
   readonly claims = new Map<string, Revised<Claim>>();
   readonly workers = new Map<string, SeenWorker>();
+  /** Counts changes of all this; that a worker fell silent is none. */
+  changes = 0;
+  /**
+   * Cameras that are to be watched, by the sessions that their claims name; undefined: by none.
+   * Kept beside the rest, as looking through all cameras takes long if there are many.
+   */
+  readonly carried = new Map<string | undefined, Carried>();
+  private readonly placed = new Map<string, string | undefined>();
   /** Resolves once all was read. */
   readonly ready: Promise<void>;
   private readonly clock: () => number;
@@ -66,6 +77,8 @@ export class ClusterView {
         if (!cameraId.safeParse(entry.key).success) return;
         const value = parsed(schema, entry);
         into.set(entry.key, { revision: entry.revision, ...(value !== undefined && { value }) });
+        this.changes++;
+        this.place(entry.key);
       };
     };
     this.ready = Promise.all([
@@ -100,14 +113,37 @@ export class ClusterView {
     for (const one of this.following) one.stop();
   }
 
+  /** Puts a camera where it belongs in {@link carried}. */
+  private place(id: string): void {
+    const before = this.placed.get(id);
+    const left = this.carried.get(before);
+    left?.delete(id);
+    if (left?.size === 0) this.carried.delete(before);
+    const camera = this.cameras.get(id)?.value;
+    if (!camera?.enabled) return;
+    const session = this.claims.get(id)?.value?.session;
+    const carried = this.carried.get(session) ?? new Carried();
+    carried.add({ id, fps: camera.fps });
+    this.carried.set(session, carried);
+    this.placed.set(id, session);
+  }
+
   private hear(entry: KvEntry): void {
-    if (!workerName.safeParse(entry.key).success) return;
-    const sign = parsed(signSchema, entry);
+    const { key, created } = entry;
     // Signs that are read at the start may be old: they are compared by the server's clock.
-    this.latest = Math.max(this.latest, entry.created.getTime());
-    const age = this.latest - entry.created.getTime();
-    if (!sign) this.workers.delete(entry.key);
-    else this.workers.set(entry.key, { sign, seen: this.clock() - age });
+    this.latest = Math.max(this.latest, created.getTime());
+    const seen = this.clock() - (this.latest - created.getTime());
+    const text = entry.string();
+    const known = this.workers.get(key);
+    // Most signs repeat the last one. With many workers there are many.
+    if (known && known.text === text && this.isAlive(key)) {
+      known.seen = seen;
+      return;
+    }
+    this.changes++;
+    const sign = workerName.safeParse(key).success ? parsed(signSchema, entry) : undefined;
+    if (!sign) this.workers.delete(key);
+    else this.workers.set(key, { sign, text, seen });
   }
 
   /** A server that was away may have forgotten who followed it. */

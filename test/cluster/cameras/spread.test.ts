@@ -1,14 +1,26 @@
 import { describe, expect, test } from "vitest";
-import { assign, drawn, type SpreadCamera, type SpreadWorker, surplus } from "../../../src/cluster/cameras/spread.js";
+import * as spread from "../../../src/cluster/cameras/spread.js";
 
-const cameras = (count: number, settings: Partial<SpreadCamera> = {}): SpreadCamera[] =>
+const { Carried, drawn } = spread;
+type Worker = Omit<spread.SpreadWorker, "carried">;
+type Camera = spread.SpreadCamera & { owner?: string };
+
+const cameras = (count: number, settings: Partial<Camera> = {}): Camera[] =>
   Array.from({ length: count }, (_, i) => ({ id: `camera-${i}`, fps: 5, ...settings }));
-const worker = (session: string, settings: Partial<SpreadWorker> = {}): SpreadWorker => ({
+const worker = (session: string, settings: Partial<Worker> = {}): Worker => ({
   ...{ session, isOpen: true, capacity: 100 },
   ...settings,
 });
-const workers = (count: number, settings: Partial<SpreadWorker> = {}) =>
+const workers = (count: number, settings: Partial<Worker> = {}) =>
   Array.from({ length: count }, (_, i) => worker(`worker-${i}`, settings));
+
+/** Workers with the cameras whose owners they are. */
+const carrying = (found: readonly Camera[], all: readonly Worker[]) =>
+  all.map((one) => ({ ...one, carried: new Carried(found.filter(({ owner }) => owner === one.session)) }));
+const freeOf = (found: readonly Camera[]) => found.filter(({ owner }) => owner === undefined);
+const assign = (found: readonly Camera[], all: readonly Worker[]) => spread.assign(freeOf(found), carrying(found, all));
+const surplus = (me: string, found: readonly Camera[], all: readonly Worker[]) =>
+  spread.surplus(me, carrying(found, all));
 
 /** Numbers from 0 to 1, the same in each run. */
 function dice(seed: number): () => number {
@@ -24,7 +36,7 @@ function shuffled<T>(list: readonly T[], random: () => number): T[] {
 }
 
 /** What cameras become once all workers have taken what is theirs. */
-function taken(found: readonly SpreadCamera[], all: readonly SpreadWorker[]): SpreadCamera[] {
+function taken(found: readonly Camera[], all: readonly Worker[]): Camera[] {
   const given = assign(found, all);
   return found.map((camera) => {
     const owner = camera.owner ?? given.get(camera.id);
@@ -33,7 +45,7 @@ function taken(found: readonly SpreadCamera[], all: readonly SpreadWorker[]): Sp
 }
 
 /** Cameras, or their frames per second, by worker. */
-function counts(found: readonly SpreadCamera[], cost: (camera: SpreadCamera) => number = () => 1) {
+function counts(found: readonly Camera[], cost: (camera: Camera) => number = () => 1) {
   const result: Record<string, number> = {};
   for (const camera of found) {
     if (camera.owner !== undefined) result[camera.owner] = (result[camera.owner] ?? 0) + cost(camera);
@@ -45,7 +57,7 @@ function counts(found: readonly SpreadCamera[], cost: (camera: SpreadCamera) => 
  * Lets workers take and give until nothing moves.
  * @returns cameras as they are then, and those that were given away, in turn
  */
-function settle(begun: readonly SpreadCamera[], all: readonly SpreadWorker[], most = 500) {
+function settle(begun: readonly Camera[], all: readonly Worker[], most = 500) {
   let now = taken(begun, all);
   const moves: string[] = [];
   for (;;) {
@@ -185,13 +197,6 @@ describe("balance", () => {
     expect(counts(end)).toEqual({ stuck: 1, busy: 8, idle: 2 });
   });
 
-  test("waits for cameras that somebody will take, but not for those that fit nowhere", () => {
-    const all = workers(2);
-    const begun = cameras(10, { owner: "worker-0" });
-    expect(surplus("worker-0", [...begun, { id: "free", fps: 5 }], all)).toBeUndefined();
-    expect(surplus("worker-0", [...begun, { id: "free", fps: 500 }], all)).toBe("camera-0");
-  });
-
   test("only one worker gives, and it gives what costs least", () => {
     const all = workers(3);
     const begun = [
@@ -265,6 +270,18 @@ describe("all workers come to the same", () => {
     surplus("worker-1", frozen, Object.freeze([...all]));
     expect(frozen).toEqual(before);
   });
+});
+
+test("what a worker carries is counted as it comes and goes", () => {
+  const carried = new Carried(cameras(3, { fps: 1.34 }));
+  carried.add({ id: "camera-1", fps: 7 });
+  carried.add({ id: "camera-9", fps: 1.2 });
+  expect(carried).toMatchObject({ size: 4, frames: 10_880, smallest: { id: "camera-9" } });
+  for (const id of ["camera-9", "camera-9", "camera-1", "none"]) carried.delete(id);
+  expect(carried).toMatchObject({ size: 2, frames: 2680, smallest: { id: "camera-0" } });
+  expect([...carried].map(({ id }) => id)).toEqual(["camera-0", "camera-2"]);
+  for (const { id } of carried) carried.delete(id);
+  expect(carried).toMatchObject({ size: 0, frames: 0, smallest: undefined });
 });
 
 test("draws are spread", () => {
