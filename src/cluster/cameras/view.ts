@@ -29,6 +29,8 @@ export interface SeenWorker {
   sign: Sign;
   /** When its last sign came, in milliseconds of this machine's steady clock. */
   seen: number;
+  /** When the server took it, in milliseconds since 1970. */
+  taken: number;
 }
 
 /** What a {@link ClusterView} is made with. */
@@ -52,8 +54,6 @@ export class ClusterView {
   private readonly clock: () => number;
   private readonly following = new Set<{ stop(): void }>();
   private isClosed = false;
-  /** When the server took the last sign, in milliseconds since 1970. */
-  private latest = 0;
 
   constructor(
     private readonly cluster: Pick<Cluster, "nats">,
@@ -72,7 +72,7 @@ export class ClusterView {
       this.follow(stores.cameras, keep(this.cameras, cameraSchema)),
       this.follow(stores.claims, keep(this.claims, claimSchema)),
       this.follow(stores.workers, (entry) => this.hear(entry)),
-    ]).then(() => {});
+    ]).then(() => this.seeAges());
     void this.readAgain();
   }
 
@@ -103,11 +103,18 @@ export class ClusterView {
   private hear(entry: KvEntry): void {
     if (!workerName.safeParse(entry.key).success) return;
     const sign = parsed(signSchema, entry);
-    // Signs that are read at the start may be old: they are compared by the server's clock.
-    this.latest = Math.max(this.latest, entry.created.getTime());
-    const age = this.latest - entry.created.getTime();
+    const taken = entry.created.getTime();
     if (!sign) this.workers.delete(entry.key);
-    else this.workers.set(entry.key, { sign, seen: this.clock() - age });
+    // One that is read again, as after a reconnection, is no news.
+    else if (this.workers.get(entry.key)?.taken !== taken) {
+      this.workers.set(entry.key, { sign, seen: this.clock(), taken });
+    }
+  }
+
+  /** Signs that were read at the start may be old: they are compared with the last one. */
+  private seeAges(): void {
+    const latest = Math.max(...[...this.workers.values()].map(({ taken }) => taken));
+    for (const worker of this.workers.values()) worker.seen -= latest - worker.taken;
   }
 
   /** A server that was away may have forgotten who followed it. */
