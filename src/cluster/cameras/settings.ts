@@ -17,6 +17,9 @@ import type { CameraRecord } from "./messages.js";
 /** How the names of variables begin that a camera's settings may hold. */
 export const VARIABLES = "CAMERA_";
 
+/** A variable, and not the plain text that two dollar signs begin. */
+const VARIABLE = /(?<!\$)\$\{([A-Za-z_]\w*)\}/g;
+
 const checkSchedule = (text: string) => void parseSchedule(text);
 const refuseFile = () => {
   throw new InputError(`files with secrets are of one machine: use a variable such as \${CAMERA_PASSWORD}`);
@@ -42,7 +45,7 @@ export function camerasOf(
   path: string,
   share: string | undefined,
 ): { cameras: PutCamera[]; checkpoint?: string; warnings: string[] } {
-  const names = new Set([...text.matchAll(/\$\{([A-Za-z_]\w*)\}/g)].map(([, name]) => name));
+  const names = new Set([...text.matchAll(VARIABLE)].map(([, name]) => name));
   // Workers have the values; here it matters only where they stand.
   const environment = Object.fromEntries([...names].map((name) => [name, process.env[name] ?? `value-of-${name}`]));
   const config = parseConfig(text, path, environment, refuseFile, { checkSchedule });
@@ -56,7 +59,7 @@ export function camerasOf(
     const { checkpoint: __, ...settings } = raw.cameras[id];
     const written = JSON.stringify([settings, defaults]);
     const at = `${oneLine(path)}: cameras.${id}`;
-    for (const [, name] of written.matchAll(/\$\{([A-Za-z_]\w*)\}/g)) {
+    for (const [, name] of written.matchAll(VARIABLE)) {
       if (!name.startsWith(VARIABLES))
         lines.push(`${at}: a variable of a worker begins with ${VARIABLES}, not ${name}`);
     }
