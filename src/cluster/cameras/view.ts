@@ -39,6 +39,8 @@ export interface ViewOptions {
   onChange?(): void;
   /** Milliseconds; never steps back. */
   clock?(): number;
+  /** The server's clock, in milliseconds since 1970. Without it, the last sign is taken for new. */
+  now?(): Promise<number>;
 }
 
 /** Milliseconds until a store that cannot be followed is tried again. */
@@ -111,9 +113,10 @@ export class ClusterView {
     }
   }
 
-  /** Signs that were read at the start may be old: they are compared with the last one. */
-  private seeAges(): void {
-    const latest = Math.max(...[...this.workers.values()].map(({ taken }) => taken));
+  /** Signs that were read at the start may be old. */
+  private async seeAges(): Promise<void> {
+    const now = (await this.options.now?.()) ?? 0;
+    const latest = Math.max(now, ...[...this.workers.values()].map(({ taken }) => taken));
     for (const worker of this.workers.values()) worker.seen -= latest - worker.taken;
   }
 
