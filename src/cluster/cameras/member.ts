@@ -48,6 +48,8 @@ const SIGNS = 5;
 const LOOKS = 20;
 /** Milliseconds between looks, at most. */
 const LOOK = 500;
+/** The share of a lease after which a worker that is cut off stops: others wait for all of it. */
+const KEEP = 0.9;
 /** Shares of a lease: how long it looks before it takes anything, and between gifts. */
 const SETTLE = 1 / 10;
 const PAUSE = 1 / 3;
@@ -64,9 +66,13 @@ export class Member {
   private signed: number | undefined;
   private asked = Number.NEGATIVE_INFINITY;
   private begun = "";
-  /** Cameras that are being taken, and those that are being given back. */
+  /** Cameras that are being taken. */
   private readonly taking = new Set<string>();
-  private readonly giving = new Set<string>();
+  /** Cameras that are being given back, and those that were, with the revisions of their leases. */
+  private readonly giving = new Map<string, number>();
+  private readonly given = new Map<string, number>();
+  /** Cameras whose giving back is to be tried again. */
+  private readonly unreturned = new Set<string>();
   /** Since when nobody has had a camera. */
   private readonly free = new Map<string, number>();
   private gave = Number.NEGATIVE_INFINITY;
@@ -87,14 +93,14 @@ export class Member {
     return this.held;
   }
 
-  /** Whether the last sign is younger than a lease. */
+  /** Whether the last sign is young enough. */
   get isCurrent(): boolean {
-    return this.signed !== undefined && this.clock() - this.signed <= 1000 * this.options.lease;
+    return this.signed !== undefined && this.clock() - this.signed <= 1000 * this.options.lease * KEEP;
   }
 
-  /** The revision of a camera's lease, while it is this worker's. */
+  /** The revision of a camera's lease, while it is this worker's: until it was given back. */
   leaseOf(camera: string): number | undefined {
-    return this.isCurrent ? this.held.get(camera)?.revision : undefined;
+    return this.isCurrent ? (this.held.get(camera)?.revision ?? this.giving.get(camera)) : undefined;
   }
 
   /** Lets the cameras that it has be watched anew, as some could not be. */
@@ -116,8 +122,8 @@ export class Member {
         await sleep(every, undefined, { signal }).catch(() => {});
       }
     } finally {
-      clearInterval(signs);
-      await this.stop();
+      await this.stop().finally(() => clearInterval(signs));
+      if (this.isCurrent) await this.options.stores.workers.delete(this.session).catch(() => {});
     }
   }
 
@@ -133,7 +139,7 @@ export class Member {
     if (asked - this.asked < (1000 * lease) / SIGNS / 2) return;
     this.asked = asked;
     const { session } = this;
-    const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
+    const sign: Sign = { worker: name, lease, since: this.begun, ...facts(), ...(this.isStopped && { isOpen: false }) };
     try {
       await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
       // The others count from about now, and not from when the answer arrives.
@@ -186,7 +192,10 @@ export class Member {
     }
     this.held = new Map();
     this.giving.clear();
+    this.unreturned.clear();
     this.signed = undefined;
+    // A sign that arrives late would keep its cameras from all workers.
+    void this.options.stores.workers.delete(this.session).catch(() => {});
     this.session = this.newSession();
     this.apply();
     void this.sign();
@@ -203,13 +212,21 @@ export class Member {
       this.held.delete(id);
       isChanged = true;
     }
+    for (const [id, revision] of this.giving) {
+      if ((view.claims.get(id)?.revision ?? 0) <= revision) continue;
+      // It was given back, although the answer may have been lost.
+      this.giving.delete(id);
+      this.unreturned.delete(id);
+    }
     // An answer that was lost: the claim is this worker's all the same.
     const mine = [...(view.carried.get(this.session) ?? [])].map(({ id }) => id);
-    for (const id of new Set([...mine, ...this.giving])) {
+    for (const id of new Set([...mine, ...this.giving.keys()])) {
       const { value, revision = 0 } = view.claims.get(id) ?? {};
       if (value?.session !== this.session || this.held.has(id) || this.taking.has(id)) continue;
-      if (this.giving.has(id)) void this.giveBack(id, revision);
-      else isChanged = this.hold(id, revision) || isChanged;
+      if (this.unreturned.delete(id)) void this.giveBack(id, revision);
+      else if (!this.giving.has(id) && this.given.get(id) !== revision) {
+        isChanged = this.hold(id, revision) || isChanged;
+      }
     }
     return isChanged;
   }
@@ -330,7 +347,7 @@ export class Member {
   private give({ id, revision }: HeldCamera, why: string): void {
     this.options.onNotice("info", `${id}: gives the camera back: ${why}`);
     this.held.delete(id);
-    this.giving.add(id);
+    this.giving.set(id, revision);
     const { session } = this;
     // Behind the change that ends it.
     queueMicrotask(() => {
@@ -343,13 +360,17 @@ export class Member {
 
   private async giveBack(id: string, revision: number): Promise<void> {
     const { stores, name } = this.options;
-    this.giving.add(id);
+    this.giving.set(id, revision);
     const claim: Claim = { worker: name, since: new Date().toISOString() };
     try {
       await stores.claims.put(id, JSON.stringify(claim), { previousSeq: revision });
     } catch (error) {
-      if (!/wrong last sequence/i.test(String(error))) return;
+      if (!/wrong last sequence/i.test(String(error))) {
+        this.unreturned.add(id);
+        return;
+      }
     }
+    this.given.set(id, revision);
     this.giving.delete(id);
   }
 
@@ -362,15 +383,13 @@ export class Member {
 
   private async stop(): Promise<void> {
     this.isStopped = true;
-    const given = [...this.held.values()];
-    const isCurrent = this.isCurrent;
+    for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
     this.apply();
     await this.last;
-    if (!isCurrent) return;
+    if (!this.isCurrent) return;
     await this.options.settled();
-    await Promise.all(given.map(({ id, revision }) => this.giveBack(id, revision)));
-    await this.options.stores.workers.delete(this.session).catch(() => {});
+    await Promise.all([...this.giving].map(([id, revision]) => this.giveBack(id, revision)));
   }
 }
 

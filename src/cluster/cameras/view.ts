@@ -32,6 +32,8 @@ export interface SeenWorker {
   text: string;
   /** When its last sign came, in milliseconds of this machine's steady clock. */
   seen: number;
+  /** When the server took it, in milliseconds since 1970. */
+  taken: number;
 }
 
 /** What a {@link ClusterView} is made with. */
@@ -40,6 +42,8 @@ export interface ViewOptions {
   onChange?(): void;
   /** Milliseconds; never steps back. */
   clock?(): number;
+  /** The server's clock, in milliseconds since 1970. Without it, the last sign is taken for new. */
+  now?(): Promise<number>;
 }
 
 /** Milliseconds until a store that cannot be followed is tried again. */
@@ -63,8 +67,6 @@ export class ClusterView {
   private readonly clock: () => number;
   private readonly following = new Set<{ stop(): void }>();
   private isClosed = false;
-  /** When the server took the last sign, in milliseconds since 1970. */
-  private latest = 0;
 
   constructor(
     private readonly cluster: Pick<Cluster, "nats">,
@@ -85,7 +87,7 @@ export class ClusterView {
       this.follow(stores.cameras, keep(this.cameras, cameraSchema)),
       this.follow(stores.claims, keep(this.claims, claimSchema)),
       this.follow(stores.workers, (entry) => this.hear(entry)),
-    ]).then(() => {});
+    ]).then(() => this.seeAges());
     void this.readAgain();
   }
 
@@ -129,21 +131,28 @@ export class ClusterView {
   }
 
   private hear(entry: KvEntry): void {
-    const { key, created } = entry;
-    // Signs that are read at the start may be old: they are compared by the server's clock.
-    this.latest = Math.max(this.latest, created.getTime());
-    const seen = this.clock() - (this.latest - created.getTime());
-    const text = entry.string();
+    const { key } = entry;
+    const [text, taken] = [entry.string(), entry.created.getTime()];
     const known = this.workers.get(key);
     // Most signs repeat the last one. With many workers there are many.
-    if (known && known.text === text && this.isAlive(key)) {
-      known.seen = seen;
+    if (known?.text === text && this.isAlive(key)) {
+      // One that is read again, as after a reconnection, is no news.
+      if (known.taken !== taken) known.seen = this.clock();
+      known.taken = taken;
       return;
     }
-    this.changes++;
     const sign = workerName.safeParse(key).success ? parsed(signSchema, entry) : undefined;
+    if (sign && known?.taken === taken) return;
+    this.changes++;
     if (!sign) this.workers.delete(key);
-    else this.workers.set(key, { sign, text, seen });
+    else this.workers.set(key, { sign, text, seen: this.clock(), taken });
+  }
+
+  /** Signs that were read at the start may be old. */
+  private async seeAges(): Promise<void> {
+    const now = (await this.options.now?.()) ?? 0;
+    const latest = Math.max(now, ...[...this.workers.values()].map(({ taken }) => taken));
+    for (const worker of this.workers.values()) worker.seen -= latest - worker.taken;
   }
 
   /** A server that was away may have forgotten who followed it. */
