@@ -51,7 +51,10 @@ export class Carried {
 /** A worker that is alive. */
 export interface SpreadWorker {
   session: string;
-  /** Frames per second that it can score; absent: not known, and it takes one camera. */
+  /**
+   * Frames per second that it can score; absent: not known, and it takes one camera. From
+   * MAX_SAFE_INTEGER on it was not measured, and `most` alone counts.
+   */
   capacity?: number;
   /** Most cameras that it takes. */
   most?: number;
@@ -65,6 +68,7 @@ interface Load {
   session: string;
   isOpen: boolean;
   frames: number;
+  /** Infinite if it was not measured: then cameras are counted. */
   mostFrames: number;
   cameras: number;
   mostCameras: number;
@@ -78,7 +82,9 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The share of a worker that is in use, with some frames and cameras more. */
 const used = ({ frames, mostFrames, cameras, mostCameras }: Load, moreFrames = 0, more = 0): number =>
-  Math.max(shareOf(frames + moreFrames, mostFrames), shareOf(cameras + more, mostCameras));
+  mostFrames < Number.POSITIVE_INFINITY
+    ? shareOf(frames + moreFrames, mostFrames)
+    : shareOf(cameras + more, mostCameras);
 
 const hasRoom = ({ isOpen, frames, mostFrames, cameras, mostCameras }: Load, more: number): boolean =>
   isOpen && frames + more <= mostFrames && cameras < mostCameras;
@@ -92,9 +98,10 @@ export function drawn(text: string): number {
 }
 
 function loadOf({ session, isOpen, carried, capacity, most = Number.POSITIVE_INFINITY }: SpreadWorker): Load {
+  const isMeasured = capacity !== undefined && (capacity < Number.MAX_SAFE_INTEGER || !Number.isFinite(most));
   return {
     ...{ session, isOpen, carried, frames: carried.frames, cameras: carried.size, order: drawn(session) },
-    mostFrames: capacity === undefined ? Number.POSITIVE_INFINITY : framesOf(capacity),
+    mostFrames: isMeasured ? framesOf(capacity) : Number.POSITIVE_INFINITY,
     mostCameras: capacity === undefined ? Math.min(1, most) : most,
   };
 }
@@ -158,7 +165,7 @@ class Queue {
   }
 
   private compare(a: Load, b: Load): number {
-    return compare(used(b, this.frames, 1), used(a, this.frames, 1)) || beside(b, a);
+    return compare(used(b, this.frames, 1), used(a, this.frames, 1)) || compare(used(b), used(a)) || beside(b, a);
   }
 }
 

@@ -139,6 +139,11 @@ describe("a worker's limits", () => {
     expect(counts(taken(cameras(10), measured))).toEqual({ measured: 5, given: 5 });
   });
 
+  test("the most of one that was measured is a limit, and no share", () => {
+    const all = [worker("large"), worker("small", { capacity: 50 }), worker("limited", { capacity: 1000, most: 1 })];
+    expect(counts(taken(cameras(6, { fps: 10 }), all))).toEqual({ large: 3, small: 2, limited: 1 });
+  });
+
   test("one that is not open takes nothing, and its cameras count", () => {
     const all = [worker("closed", { isOpen: false }), worker("open", { capacity: 20 })];
     expect(counts(taken(cameras(9), all))).toEqual({ open: 4 });
