@@ -88,6 +88,8 @@ class Run {
   /** All lines of the table. */
   readonly figures: [what: string, value: string][] = [];
   private readonly watchers = new Watchers();
+  /** Workers that have crashed. */
+  private readonly lost = new Set<string>();
   private readonly children: WorkersChild[];
 
   constructor(
@@ -104,8 +106,6 @@ class Run {
       });
     });
   }
-
-  private readonly lost = new Set<string>();
 
   async measure(): Promise<void> {
     await this.putCameras();
