@@ -78,6 +78,8 @@ export class Member {
   private gave = Number.NEGATIVE_INFINITY;
   private settleUntil = 0;
   private last: Promise<void> = Promise.resolve();
+  /** Since when cameras have been beginning and ending; undefined: all have. */
+  private changing: number | undefined;
   private isStopped = false;
 
   constructor(private readonly options: MemberOptions) {
@@ -136,7 +138,8 @@ export class Member {
     if (asked - this.asked < (1000 * lease) / SIGNS / 2) return;
     this.asked = asked;
     const { session } = this;
-    const sign: Sign = { worker: name, lease, since: this.begun, ...facts(), ...(this.isStopped && { isOpen: false }) };
+    const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
+    if (this.isStopped || this.isStuck) sign.isOpen = false;
     try {
       await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
       // The others count from about now, and not from when the answer arrives.
@@ -251,7 +254,13 @@ export class Member {
     return wanted;
   }
 
+  /** Whether cameras neither begin nor end, as with a full disk. */
+  private get isStuck(): boolean {
+    return this.changing !== undefined && this.clock() - this.changing > 1000 * OVERDUE * this.options.lease;
+  }
+
   private takeAssigned(): void {
+    if (this.isStuck) return;
     const { wanted, workers } = this;
     const now = this.clock();
     const free = wanted.filter(({ id, owner }) => owner === undefined && !this.giving.has(id));
@@ -309,7 +318,7 @@ export class Member {
     const { session } = this;
     // Behind the change that ends it.
     queueMicrotask(() => {
-      void this.last.then(async () => {
+      void this.ended().then(async () => {
         await this.options.settled();
         if (session === this.session) await this.giveBack(id, revision);
       });
@@ -335,8 +344,22 @@ export class Member {
   /** Goes on with the cameras that it has. One change follows the other. */
   private apply(): void {
     this.last = this.last
-      .then(() => this.options.watch(new Map(this.held)))
-      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)));
+      .then(() => {
+        this.changing = this.clock();
+        return this.options.watch(new Map(this.held));
+      })
+      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)))
+      .finally(() => {
+        this.changing = undefined;
+      });
+  }
+
+  /** Resolves once cameras have ended, or after a lease: others need not wait for a full disk. */
+  private async ended(): Promise<void> {
+    const timer = new AbortController();
+    const over = sleep(1000 * this.options.lease, undefined, { signal: timer.signal }).catch(() => {});
+    await Promise.race([this.last, over]);
+    timer.abort();
   }
 
   private async stop(): Promise<void> {
@@ -344,7 +367,7 @@ export class Member {
     for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
     this.apply();
-    await this.last;
+    await this.ended();
     if (!this.isCurrent) return;
     await this.options.settled();
     await Promise.all([...this.giving].map(([id, revision]) => this.giveBack(id, revision)));
