@@ -38,11 +38,11 @@ export interface Streamed extends EventMessage {
   camera: string;
 }
 
-/** All messages of the stream that are what they should be, in order. */
-export async function streamed({ manager }: Pick<Cluster, "manager">): Promise<Streamed[]> {
+/** All messages of the stream that are what they should be, in order. @param behind a number */
+export async function streamed({ manager }: Pick<Cluster, "manager">, behind = 0): Promise<Streamed[]> {
   const { first_seq, last_seq } = (await manager.streams.info(EVENTS)).state;
   const found: Streamed[] = [];
-  for (let sequence = Math.max(1, first_seq); sequence <= last_seq; sequence++) {
+  for (let sequence = Math.max(behind + 1, first_seq); sequence <= last_seq; sequence++) {
     const stored = await manager.streams.getMessage(EVENTS, { seq: sequence });
     const message = stored && messageOf(stored.data);
     if (message) found.push({ ...message, sequence, camera: stored.subject.split(".")[2] });

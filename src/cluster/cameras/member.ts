@@ -81,6 +81,8 @@ export class Member {
   private looked = "";
   private lookAt = 0;
   private last: Promise<void> = Promise.resolve();
+  /** Since when cameras have been beginning and ending; undefined: all have. */
+  private changing: number | undefined;
   private isStopped = false;
 
   constructor(private readonly options: MemberOptions) {
@@ -139,7 +141,8 @@ export class Member {
     if (asked - this.asked < (1000 * lease) / SIGNS / 2) return;
     this.asked = asked;
     const { session } = this;
-    const sign: Sign = { worker: name, lease, since: this.begun, ...facts(), ...(this.isStopped && { isOpen: false }) };
+    const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
+    if (this.isStopped || this.isStuck) sign.isOpen = false;
     try {
       await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
       // The others count from about now, and not from when the answer arrives.
@@ -279,6 +282,11 @@ export class Member {
     return free;
   }
 
+  /** Whether cameras neither begin nor end, as with a full disk. */
+  private get isStuck(): boolean {
+    return this.changing !== undefined && this.clock() - this.changing > 1000 * OVERDUE * this.options.lease;
+  }
+
   /** @returns whether there are cameras that somebody is to take */
   private takeAssigned(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): boolean {
     const now = this.clock();
@@ -287,6 +295,7 @@ export class Member {
     if (free.length === 0) return false;
     for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
     this.lookAgain(now + (1000 * this.options.lease) / LOOKS);
+    if (this.isStuck) return true;
     const given = assign(free, workers);
     const mine: string[] = [];
     for (const [id, session] of given) if (session === this.session && !this.giving.has(id)) mine.push(id);
@@ -351,7 +360,7 @@ export class Member {
     const { session } = this;
     // Behind the change that ends it.
     queueMicrotask(() => {
-      void this.last.then(async () => {
+      void this.ended().then(async () => {
         await this.options.settled();
         if (session === this.session) await this.giveBack(id, revision);
       });
@@ -377,8 +386,22 @@ export class Member {
   /** Goes on with the cameras that it has. One change follows the other. */
   private apply(): void {
     this.last = this.last
-      .then(() => this.options.watch(new Map(this.held)))
-      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)));
+      .then(() => {
+        this.changing = this.clock();
+        return this.options.watch(new Map(this.held));
+      })
+      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)))
+      .finally(() => {
+        this.changing = undefined;
+      });
+  }
+
+  /** Resolves once cameras have ended, or after a lease: others need not wait for a full disk. */
+  private async ended(): Promise<void> {
+    const timer = new AbortController();
+    const over = sleep(1000 * this.options.lease, undefined, { signal: timer.signal }).catch(() => {});
+    await Promise.race([this.last, over]);
+    timer.abort();
   }
 
   private async stop(): Promise<void> {
@@ -386,7 +409,7 @@ export class Member {
     for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
     this.apply();
-    await this.last;
+    await this.ended();
     if (!this.isCurrent) return;
     await this.options.settled();
     await Promise.all([...this.giving].map(([id, revision]) => this.giveBack(id, revision)));
