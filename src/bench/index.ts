@@ -1,5 +1,6 @@
 // The benchmarks; bench/*.js run them.
 import { run } from "../cli/run.js";
+import { clusterCommand } from "./cluster/command.js";
 import { compareCommand } from "./compare.js";
 import { fpsCommand } from "./fps.js";
 import { boundsCommand } from "./kernels/bounds.js";
@@ -15,7 +16,8 @@ import { watchBenchCommand } from "./watch/load.js";
 export { exportPth } from "../checkpoint/pth_write.js";
 export { exportNetwork } from "../cli/commands/export_onnx.js";
 export { adapterEnvironment } from "../node/adapters/environment.js";
-// The process that benchmarks of cameras start.
+// The processes that benchmarks of cameras start.
+export { runClusterProcess } from "./cluster/process.js";
 export { runWatchProcess } from "./watch/process.js";
 
 /**
@@ -25,7 +27,7 @@ export { runWatchProcess } from "./watch/process.js";
  * @returns the exit code, see {@link run}
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance" | "watch",
+  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance" | "watch" | "cluster",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -40,6 +42,7 @@ export function runBenchmark(
     alarms: alarmsCommand,
     endurance: enduranceCommand,
     watch: watchBenchCommand,
+    cluster: clusterCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -102,6 +102,8 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
     nats = await connect({
       ...{ servers, name: `sdmae on ${hostname()}`, timeout: 5000 },
       maxReconnectAttempts: lease === undefined ? 10 : -1,
+      // A server that is back soon must find its workers before their leases are over.
+      ...(lease !== undefined && { reconnectTimeWait: Math.min(2000, 100 * lease) }),
       ...(user !== undefined && { user, pass: password }),
       ...(token !== undefined && { token }),
       ...(creds !== undefined && { authenticator: credsAuthenticator(await readFile(creds)) }),

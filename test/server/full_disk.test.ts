@@ -1,22 +1,18 @@
 import { execFileSync } from "node:child_process";
 import {
-  closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
-  openSync,
   type RmOptions,
   readdirSync,
   readFileSync,
   rmSync,
   type WriteFileOptions,
-  writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import type { EventChange } from "../../src/server/records.js";
+import { mountProblem, writeUntilFull } from "../support/disk.js";
 import { fakeWatch } from "../support/fake_engine.js";
 import { scratchPerTest } from "../support/folders.js";
 
@@ -123,33 +119,6 @@ async function fillAndEmpty({ fill, empty }: { fill(): void; empty(): void }): P
 function unfinished(): string[] {
   const names = readdirSync(at("disk", "data"), { recursive: true }).map(String);
   return names.filter((name) => name.includes(".tmp"));
-}
-
-/** Why no file system can be mounted here; undefined if one can. */
-function mountProblem(): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), "sdmae-test-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "tmpfs", folder], { stdio: "pipe" });
-    execFileSync("umount", [folder]);
-    return undefined;
-  } catch {
-    return "no file system can be mounted here";
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Writes a file until the disk is full. */
-function writeUntilFull(path: string): void {
-  const file = openSync(path, "a");
-  const piece = Buffer.alloc(2 ** 12, 1);
-  try {
-    for (;;) writeSync(file, piece);
-  } catch (error) {
-    expect((error as NodeJS.ErrnoException).code).toBe("ENOSPC");
-  } finally {
-    closeSync(file);
-  }
 }
 
 const problem = mountProblem();

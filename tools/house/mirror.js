@@ -10,6 +10,8 @@ const exceptions = new Map([
   ["cli/commands/score_memory", "memory of a whole process over a long video"],
   ["cli/commands/score_network", "what a whole process shows of addresses and passwords"],
   ["cli/commands/cluster", "submit, worker and jobs together, with a real server"],
+  ["cluster/cameras/full_disk", "whole workers, one of which has a full disk"],
+  ["cluster/cameras/kills", "whole workers and their server, killed while they watch"],
   ["cluster/cut_off", "workers and a real server that do not reach each other"],
   ["cluster/kills", "whole workers and their server, killed at random moments"],
   ["gpu/null_backend", "whether the kernels of every op compile"],

@@ -42,6 +42,12 @@ export async function processesTaken(
   return taken;
 }
 
+/** What one process took so far. @returns undefined if the system does not tell */
+export async function takenBy(pid: number): Promise<Taken | undefined> {
+  const stat = await statOf(pid);
+  return stat && { cpu: stat.cpu, rss: stat.rss };
+}
+
 /** @returns `ended`: seconds of its children that are gone; undefined without such a process */
 async function statOf(pid: number): Promise<(Taken & { parent: number; ended: number }) | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);

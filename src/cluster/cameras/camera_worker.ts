@@ -48,6 +48,9 @@ const PATIENCE = 5;
 /** Leases after which events of a camera that has no worker are given up. */
 const GIVE_UP = 2;
 
+/** Milliseconds in which cameras that are ready are gathered. */
+const GATHER = 50;
+
 /** What of a supervisor it uses. */
 type Watching = Pick<Supervisor, "config" | "change" | "run" | "delivered">;
 
@@ -60,11 +63,16 @@ export class CameraWorker {
   private readonly started = performance.now();
   private capacity: number | undefined;
   private readonly problems = new Map<string, string>();
+  /** Cameras that are this worker's. */
+  private held: ReadonlyMap<string, HeldCamera> = new Map();
   /** What cameras of the cluster became on this machine, by their ids. */
   private readonly known = new Map<
     string,
     { recordRevision: number; camera: CameraConfig; secrets: readonly string[] }
   >();
+  /** Cameras that are being prepared, and the revisions of their records. */
+  private readonly preparing = new Map<string, number>();
+  private changing: NodeJS.Timeout | undefined;
   private watching: Watching | undefined;
 
   /**
@@ -124,6 +132,7 @@ export class CameraWorker {
     } finally {
       clearInterval(sharing);
       clearInterval(trying);
+      clearTimeout(this.changing);
       ended.abort();
       await run.finally(() => this.view.close());
     }
@@ -176,27 +185,43 @@ export class CameraWorker {
 
   /** Lets the supervisor watch these cameras, and no others. */
   private async goOn(held: ReadonlyMap<string, HeldCamera>): Promise<void> {
+    this.held = held;
     for (const id of [...this.known.keys(), ...this.problems.keys()]) {
       if (held.has(id)) continue;
       this.known.delete(id);
       this.problems.delete(id);
     }
-    for (const camera of held.values()) await this.know(camera);
+    // A camera whose model takes long, or does not come, must not keep others from ending.
+    for (const camera of held.values()) void this.know(camera);
     await this.change();
   }
 
+  /** Makes a camera what it is on this machine, and watches it if it is still this worker's. */
   private async know({ id, record, recordRevision }: HeldCamera): Promise<void> {
     if (this.known.get(id)?.recordRevision === recordRevision) return;
+    if (this.preparing.get(id) === recordRevision) return;
+    this.preparing.set(id, recordRevision);
+    const isWanted = () => this.held.get(id)?.recordRevision === recordRevision;
     try {
       if (!this.known.has(id)) await this.learnt.fetch(id);
-      this.known.set(id, { recordRevision, ...(await this.prepare(id, record)) });
+      const known = { recordRevision, ...(await this.prepare(id, record)) };
+      if (!isWanted()) return;
+      this.known.set(id, known);
       this.problems.delete(id);
     } catch (error) {
+      if (!isWanted()) return;
       const text = oneLine(reasonOf(error)).slice(0, 500);
       if (this.problems.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);
       this.known.delete(id);
       this.problems.set(id, text);
+    } finally {
+      if (this.preparing.get(id) === recordRevision) this.preparing.delete(id);
     }
+    // One change for all cameras that come at about the same time.
+    this.changing ??= setTimeout(() => {
+      this.changing = undefined;
+      this.change().catch((error: unknown) => this.options.onNotice("error", reasonOf(error)));
+    }, GATHER);
   }
 
   private async change(): Promise<void> {

@@ -4,7 +4,7 @@
 import { InputError } from "../../errors.js";
 import type { CameraEvent, EventChange, Sink } from "../../server/records.js";
 import { type Cluster, natsReason } from "../connection.js";
-import { type EventMessage, eventMessageSchema } from "./messages.js";
+import { type EventMessage, eventMessageSchema, type OpenEvent } from "./messages.js";
 import { EVENTS, eventSubject, feedbackSubject } from "./stores.js";
 
 /** What {@link EventStream} is made with. */
@@ -26,11 +26,7 @@ interface Part {
   /** Of the last message. */
   sequence: number;
   /** Events that go on, by their ids. */
-  open: Map<string, CameraEvent>;
-  /** Whether another worker had the camera before; then that one's events have ended. */
-  isTakenOver: boolean;
-  /** Events of which something was sent under this lease. */
-  begun: Set<string>;
+  open: Map<string, OpenEvent>;
 }
 
 /** Writes events to the stream. */
@@ -40,6 +36,8 @@ export class EventStream implements Sink {
   private readonly parts = new Map<string, Part>();
   /** What is written to a camera's subject now. */
   private readonly last = new Map<string, Promise<unknown>>();
+  /** Events whose ends were given up, by their cameras. */
+  private readonly givenUp = new Map<string, Set<string>>();
   private failure: string | undefined;
 
   constructor(private readonly options: EventStreamOptions) {}
@@ -72,23 +70,27 @@ export class EventStream implements Sink {
   }
 
   private async sendNow(camera: string, change: EventChange): Promise<void> {
-    const { leaseOf, isElsewhere, onRefused } = this.options;
+    const { leaseOf, isElsewhere, worker } = this.options;
     const revision = leaseOf(camera);
     if (revision === undefined) {
       if (!isElsewhere(camera)) throw new InputError(`waits until ${camera} has a worker`);
-      return change.change === "feedback" ? this.passOn(camera, change) : onRefused(change);
+      return change.change === "feedback" ? this.passOn(camera, change) : this.refuse(change);
     }
     const part = await this.partOf(camera, revision);
-    const { id, end } = change.event;
-    // Another worker has ended it, or has never heard of it.
-    const isOfBefore = part.isTakenOver && !part.begun.has(id);
-    if (isOfBefore && (change.change === "update" || change.change === "end")) return onRefused(change);
+    const { id } = change.event;
+    // It has ended in the stream, or never was there: another worker had the camera.
+    if ((change.change === "update" || change.change === "end") && !part.open.has(id)) return;
     const open = new Map(part.open);
-    if (change.change === "end" || end !== undefined) open.delete(id);
-    else if (change.change === "new" || change.change === "update") open.set(id, change.event);
-    const isWritten = await this.write(camera, part, change, open);
-    if (!isWritten) return onRefused(change);
-    part.begun.add(id);
+    if (change.change === "end") open.delete(id);
+    else if (change.change === "new" || change.change === "update") open.set(id, { worker, event: change.event });
+    if (!(await this.write(camera, part, change, open))) this.refuse(change);
+  }
+
+  /** Keeps a change on this machine only. */
+  private refuse(change: EventChange): void {
+    const { id, camera } = change.event;
+    if (change.change === "end") this.givenUp.set(camera, (this.givenUp.get(camera) ?? new Set()).add(id));
+    this.options.onRefused(change);
   }
 
   /** Somebody has said something of an event of this machine, whose camera is elsewhere now. */
@@ -103,26 +105,26 @@ export class EventStream implements Sink {
     const known = this.parts.get(camera);
     if (known?.revision === revision) return known;
     const before = await this.lastOf(camera);
-    const isTakenOver = before !== undefined && before.message?.worker !== this.options.worker;
+    const another = new InputError(`${camera} has another worker`);
+    if (before?.message && before.message.revision > revision) throw another;
+    const found = (before?.message?.open ?? []).filter(({ event }) => event.camera === camera);
     const part: Part = {
-      ...{ revision, sequence: before?.sequence ?? 0, isTakenOver, begun: new Set() },
-      open: new Map((before?.message?.open ?? []).map((event) => [event.id, event])),
+      ...{ revision, sequence: before?.sequence ?? 0 },
+      open: new Map(found.map((one) => [one.event.id, one])),
     };
     const time = new Date().toISOString();
-    if (!(await this.write(camera, part, { change: "taken", time }, part.open))) {
-      throw new InputError(`${camera} has another worker`);
-    }
-    // What this worker began itself, its own log ends.
-    for (const event of isTakenOver ? [...part.open.values()] : []) {
+    if (!(await this.write(camera, part, { change: "taken", time }, part.open))) throw another;
+    for (const { worker, event } of found) {
+      // What this worker began itself, its own log ends, unless that was given up.
+      if (worker === this.options.worker && !this.givenUp.get(camera)?.has(event.id)) continue;
       const open = new Map(part.open);
       open.delete(event.id);
       // It is known to have lasted until here.
       const end = [event.start, event.peak?.time ?? "", before?.message?.time ?? ""].sort().at(-1)!;
       const ended = { ...event, end, reason: "its worker was lost" };
-      if (!(await this.write(camera, part, { change: "end", time, event: ended }, open))) {
-        throw new InputError(`${camera} has another worker`);
-      }
+      if (!(await this.write(camera, part, { change: "end", time, event: ended }, open))) throw another;
     }
+    this.givenUp.delete(camera);
     this.parts.set(camera, part);
     return part;
   }
@@ -132,7 +134,7 @@ export class EventStream implements Sink {
     camera: string,
     part: Part,
     { change, time, event }: Pick<EventMessage, "change" | "time"> & { event?: CameraEvent },
-    open: Map<string, CameraEvent>,
+    open: Map<string, OpenEvent>,
   ): Promise<boolean> {
     const { cluster, worker } = this.options;
     const { revision } = part;
@@ -143,7 +145,9 @@ export class EventStream implements Sink {
       try {
         const expect = { lastSubjectSequence: part.sequence };
         const { seq, duplicate } = await cluster.jetstream.publish(eventSubject(camera), text, { msgID, expect });
-        if (!duplicate) part.sequence = seq;
+        // What was there before is in `part.open` already, and may have ended since.
+        if (duplicate && seq <= part.sequence) return true;
+        part.sequence = seq;
         part.open = open;
         return true;
       } catch (error) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { oneLine } from "../../node/files/messages.js";
 import { natsReason } from "../connection.js";
 import type { CameraRecord, Claim, Sign } from "./messages.js";
-import { assign, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
+import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
 import type { CameraStores } from "./stores.js";
 import type { ClusterView } from "./view.js";
 
@@ -48,6 +48,8 @@ const SIGNS = 5;
 const LOOKS = 20;
 /** Milliseconds between looks, at most. */
 const LOOK = 500;
+/** The share of a lease after which a worker that is cut off stops: others wait for all of it. */
+const KEEP = 0.9;
 /** Shares of a lease: how long it looks before it takes anything, and between gifts. */
 const SETTLE = 1 / 10;
 const PAUSE = 1 / 3;
@@ -59,21 +61,28 @@ export class Member {
   /** Changes when it was cut off: it is another worker then, which has nothing. */
   session: string;
   private held = new Map<string, HeldCamera>();
-  /** Revisions of leases, also of cameras that are being given back: their events still go out. */
-  private readonly leases = new Map<string, number>();
   private readonly clock: () => number;
   /** When the last sign was sent that arrived; undefined: none of this session has. */
   private signed: number | undefined;
   private asked = Number.NEGATIVE_INFINITY;
   private begun = "";
-  /** Cameras that are being taken, and those that are being given back. */
+  /** Cameras that are being taken. */
   private readonly taking = new Set<string>();
-  private readonly giving = new Set<string>();
+  /** Cameras that are being given back, and those that were, with the revisions of their leases. */
+  private readonly giving = new Map<string, number>();
+  private readonly given = new Map<string, number>();
+  /** Cameras whose giving back is to be tried again. */
+  private readonly unreturned = new Set<string>();
   /** Since when nobody has had a camera. */
   private readonly free = new Map<string, number>();
   private gave = Number.NEGATIVE_INFINITY;
   private settleUntil = 0;
+  /** What was known when it last looked, and when it looks again though nothing has changed. */
+  private looked = "";
+  private lookAt = 0;
   private last: Promise<void> = Promise.resolve();
+  /** Since when cameras have been beginning and ending; undefined: all have. */
+  private changing: number | undefined;
   private isStopped = false;
 
   constructor(private readonly options: MemberOptions) {
@@ -86,14 +95,14 @@ export class Member {
     return this.held;
   }
 
-  /** Whether the last sign is younger than a lease. */
+  /** Whether the last sign is young enough. */
   get isCurrent(): boolean {
-    return this.signed !== undefined && this.clock() - this.signed <= 1000 * this.options.lease;
+    return this.signed !== undefined && this.clock() - this.signed <= 1000 * this.options.lease * KEEP;
   }
 
-  /** The revision of a camera's lease, while it is this worker's. */
+  /** The revision of a camera's lease, while it is this worker's: until it was given back. */
   leaseOf(camera: string): number | undefined {
-    return this.isCurrent ? this.leases.get(camera) : undefined;
+    return this.isCurrent ? (this.held.get(camera)?.revision ?? this.giving.get(camera)) : undefined;
   }
 
   /** Lets the cameras that it has be watched anew, as some could not be. */
@@ -115,8 +124,8 @@ export class Member {
         await sleep(every, undefined, { signal }).catch(() => {});
       }
     } finally {
-      clearInterval(signs);
-      await this.stop();
+      await this.stop().finally(() => clearInterval(signs));
+      if (this.isCurrent) await this.options.stores.workers.delete(this.session).catch(() => {});
     }
   }
 
@@ -133,6 +142,7 @@ export class Member {
     this.asked = asked;
     const { session } = this;
     const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
+    if (this.isStopped || this.isStuck) sign.isOpen = false;
     try {
       await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
       // The others count from about now, and not from when the answer arrives.
@@ -142,16 +152,38 @@ export class Member {
     }
   }
 
-  /** Compares what is with what should be. */
+  /** Compares what is with what should be, if something has changed. */
   private look(): void {
     if (this.signed !== undefined && !this.isCurrent) this.lose();
     if (!this.isCurrent || this.isStopped) return;
+    const { view } = this.options;
+    const { alive } = view;
+    const sizes = [this.held, this.taking, this.giving].map(({ size }) => size);
+    const known = [view.changes, alive.length, this.session, ...sizes].join();
+    if (known === this.looked && this.clock() < this.lookAt) return;
+    this.looked = known;
+    this.lookAt = this.giving.size > 0 ? 0 : Number.POSITIVE_INFINITY;
     let isChanged = this.dropLost();
     isChanged = this.follow() || isChanged;
     if (isChanged) this.apply();
-    if (this.clock() < this.settleUntil) return;
-    this.takeAssigned();
-    this.giveSurplus();
+    if (this.clock() < this.settleUntil) {
+      this.lookAgain(this.settleUntil);
+      return;
+    }
+    const own = this.ownCameras();
+    const workers = alive.map(([session, { capacity, most, isOpen }]) => ({
+      ...{ session, isOpen },
+      carried: session === this.session ? own : (view.carried.get(session) ?? new Carried()),
+      ...(capacity !== undefined && { capacity }),
+      ...(most !== undefined && { most }),
+    }));
+    const free = this.freeCameras(new Set(alive.map(([session]) => session)));
+    if (!this.takeAssigned(free, workers)) this.giveSurplus(workers);
+  }
+
+  /** Makes it look at a time at the latest. */
+  private lookAgain(time: number): void {
+    this.lookAt = Math.min(this.lookAt, time);
   }
 
   /** It was cut off for too long: others may have its cameras. */
@@ -162,9 +194,11 @@ export class Member {
       this.options.onNotice("warn", line);
     }
     this.held = new Map();
-    this.leases.clear();
     this.giving.clear();
+    this.unreturned.clear();
     this.signed = undefined;
+    // A sign that arrives late would keep its cameras from all workers.
+    void this.options.stores.workers.delete(this.session).catch(() => {});
     this.session = this.newSession();
     this.apply();
     void this.sign();
@@ -179,14 +213,23 @@ export class Member {
       if (!claim || claim.revision <= revision || claim.value?.session === this.session) continue;
       onNotice("warn", `${id}: ${oneLine(claim.value?.worker ?? "nobody")} has this camera now`);
       this.held.delete(id);
-      this.leases.delete(id);
       isChanged = true;
     }
+    for (const [id, revision] of this.giving) {
+      if ((view.claims.get(id)?.revision ?? 0) <= revision) continue;
+      // It was given back, although the answer may have been lost.
+      this.giving.delete(id);
+      this.unreturned.delete(id);
+    }
     // An answer that was lost: the claim is this worker's all the same.
-    for (const [id, { value, revision }] of view.claims) {
+    const mine = [...(view.carried.get(this.session) ?? [])].map(({ id }) => id);
+    for (const id of new Set([...mine, ...this.giving.keys()])) {
+      const { value, revision = 0 } = view.claims.get(id) ?? {};
       if (value?.session !== this.session || this.held.has(id) || this.taking.has(id)) continue;
-      if (this.giving.has(id)) void this.giveBack(id, revision);
-      else isChanged = this.hold(id, revision) || isChanged;
+      if (this.unreturned.delete(id)) void this.giveBack(id, revision);
+      else if (!this.giving.has(id) && this.given.get(id) !== revision) {
+        isChanged = this.hold(id, revision) || isChanged;
+      }
     }
     return isChanged;
   }
@@ -199,7 +242,6 @@ export class Member {
     }
     const camera = { id, revision, record, recordRevision };
     this.held.set(id, camera);
-    this.leases.set(id, revision);
     this.options.taken(camera).catch(() => {});
     return true;
   }
@@ -219,41 +261,57 @@ export class Member {
     return isChanged;
   }
 
-  private get workers(): SpreadWorker[] {
-    return this.options.view.alive.map(([session, { capacity, most, isOpen }]) => ({
-      ...{ session, isOpen },
-      ...(capacity !== undefined && { capacity }),
-      ...(most !== undefined && { most }),
-    }));
-  }
-
-  /** Cameras that are to be watched, and who has them. */
-  private get wanted(): SpreadCamera[] {
-    const { view } = this.options;
-    const wanted: SpreadCamera[] = [];
-    for (const [id, { value }] of view.cameras) {
-      if (!value?.enabled) continue;
-      const owner = this.held.has(id) || this.taking.has(id) ? this.session : view.ownerOf(id);
-      wanted.push({ id, fps: value.fps, ...(owner !== undefined && { owner }) });
+  /** Cameras that it has, or is taking. */
+  private ownCameras(): Carried {
+    const own = new Carried();
+    for (const id of [...this.held.keys(), ...this.taking]) {
+      const camera = this.options.view.cameras.get(id)?.value;
+      if (camera?.enabled) own.add({ id, fps: camera.fps });
     }
-    return wanted;
+    return own;
   }
 
-  private takeAssigned(): void {
-    const { wanted, workers } = this;
+  /** Cameras that are to be watched, and whose claims name nobody who is alive. */
+  private freeCameras(alive: ReadonlySet<string | undefined>): SpreadCamera[] {
+    const { carried } = this.options.view;
+    const free: SpreadCamera[] = [];
+    for (const [session, cameras] of carried) {
+      if (alive.has(session)) continue;
+      for (const camera of cameras) if (!this.held.has(camera.id) && !this.taking.has(camera.id)) free.push(camera);
+    }
+    return free;
+  }
+
+  /** Whether cameras neither begin nor end, as with a full disk. */
+  private get isStuck(): boolean {
+    return this.changing !== undefined && this.clock() - this.changing > 1000 * OVERDUE * this.options.lease;
+  }
+
+  /** @returns whether there are cameras that somebody is to take */
+  private takeAssigned(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): boolean {
     const now = this.clock();
-    const free = wanted.filter(({ id, owner }) => owner === undefined && !this.giving.has(id));
-    for (const id of this.free.keys()) if (!free.some((one) => one.id === id)) this.free.delete(id);
-    if (free.length === 0) return;
-    for (const { id } of free) if (!this.free.has(id)) this.free.set(id, now);
-    const mine = [...assign(wanted, workers)].filter(([, session]) => session === this.session).map(([id]) => id);
-    // Whoever should have taken it may hang.
-    const overdue = free.filter(({ id }) => now - this.free.get(id)! > 1000 * OVERDUE * this.options.lease);
+    const ids = new Set(free.map(({ id }) => id));
+    for (const id of this.free.keys()) if (!ids.has(id)) this.free.delete(id);
+    if (free.length === 0) return false;
+    for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
+    this.lookAgain(now + (1000 * this.options.lease) / LOOKS);
+    if (this.isStuck) return true;
+    const given = assign(free, workers);
+    const mine: string[] = [];
+    for (const [id, session] of given) if (session === this.session && !this.giving.has(id)) mine.push(id);
+    const late = mine.length > 0 || this.taking.size > 0 ? undefined : this.overdue(free, workers);
+    if (late !== undefined) mine.push(late);
+    if (mine.length > 0) void this.takeAll(mine);
+    return given.size > 0;
+  }
+
+  /** An overdue camera, as whoever should have taken it may hang. Each worker tries another one. */
+  private overdue(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): string | undefined {
+    const since = this.clock() - 1000 * OVERDUE * this.options.lease;
+    const late = free.filter(({ id }) => this.free.get(id)! < since && !this.giving.has(id));
     const alone = workers.filter(({ session }) => session === this.session);
-    const others = wanted.filter(({ owner, id }) => owner !== undefined || overdue.some((one) => one.id === id));
-    const late = overdue.length === 0 ? [] : [...assign(others, alone).keys()];
-    const ids = [...new Set([...mine, ...late])].filter((id) => !this.taking.has(id) && !this.giving.has(id));
-    if (ids.length > 0) void this.takeAll(ids);
+    const order = (id: string) => drawn(`${this.session} ${id}`);
+    return [...assign(late, alone).keys()].sort((a, b) => order(a) - order(b))[0];
   }
 
   private async takeAll(ids: readonly string[]): Promise<void> {
@@ -278,10 +336,15 @@ export class Member {
     }
   }
 
-  private giveSurplus(): void {
+  private giveSurplus(workers: readonly SpreadWorker[]): void {
     const now = this.clock();
-    if (this.giving.size > 0 || this.taking.size > 0 || now - this.gave < 1000 * PAUSE * this.options.lease) return;
-    const id = surplus(this.session, this.wanted, this.workers);
+    if (this.giving.size > 0 || this.taking.size > 0) return;
+    const next = this.gave + 1000 * PAUSE * this.options.lease;
+    if (now < next) {
+      this.lookAgain(next);
+      return;
+    }
+    const id = surplus(this.session, workers);
     const camera = id === undefined ? undefined : this.held.get(id);
     if (!camera) return;
     this.gave = now;
@@ -293,11 +356,11 @@ export class Member {
   private give({ id, revision }: HeldCamera, why: string): void {
     this.options.onNotice("info", `${id}: gives the camera back: ${why}`);
     this.held.delete(id);
-    this.giving.add(id);
+    this.giving.set(id, revision);
     const { session } = this;
     // Behind the change that ends it.
     queueMicrotask(() => {
-      void this.last.then(async () => {
+      void this.ended().then(async () => {
         await this.options.settled();
         if (session === this.session) await this.giveBack(id, revision);
       });
@@ -306,35 +369,50 @@ export class Member {
 
   private async giveBack(id: string, revision: number): Promise<void> {
     const { stores, name } = this.options;
-    this.giving.add(id);
+    this.giving.set(id, revision);
     const claim: Claim = { worker: name, since: new Date().toISOString() };
     try {
       await stores.claims.put(id, JSON.stringify(claim), { previousSeq: revision });
     } catch (error) {
-      if (!/wrong last sequence/i.test(String(error))) return;
+      if (!/wrong last sequence/i.test(String(error))) {
+        this.unreturned.add(id);
+        return;
+      }
     }
-    this.leases.delete(id);
+    this.given.set(id, revision);
     this.giving.delete(id);
   }
 
   /** Goes on with the cameras that it has. One change follows the other. */
   private apply(): void {
     this.last = this.last
-      .then(() => this.options.watch(new Map(this.held)))
-      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)));
+      .then(() => {
+        this.changing = this.clock();
+        return this.options.watch(new Map(this.held));
+      })
+      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)))
+      .finally(() => {
+        this.changing = undefined;
+      });
+  }
+
+  /** Resolves once cameras have ended, or after a lease: others need not wait for a full disk. */
+  private async ended(): Promise<void> {
+    const timer = new AbortController();
+    const over = sleep(1000 * this.options.lease, undefined, { signal: timer.signal }).catch(() => {});
+    await Promise.race([this.last, over]);
+    timer.abort();
   }
 
   private async stop(): Promise<void> {
     this.isStopped = true;
-    const given = [...this.held.values()];
-    const isCurrent = this.isCurrent;
+    for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
     this.apply();
-    await this.last;
-    if (!isCurrent) return;
+    await this.ended();
+    if (!this.isCurrent) return;
     await this.options.settled();
-    await Promise.all(given.map(({ id, revision }) => this.giveBack(id, revision)));
-    await this.options.stores.workers.delete(this.session).catch(() => {});
+    await Promise.all([...this.giving].map(([id, revision]) => this.giveBack(id, revision)));
   }
 }
 

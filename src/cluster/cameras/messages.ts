@@ -73,6 +73,10 @@ const eventSchema = z.strictObject({
   feedback: z.literal("normal").optional(),
 });
 
+/** An event that goes on, and the worker that began it. */
+const openSchema = z.strictObject({ worker: workerName, event: eventSchema });
+export type OpenEvent = z.infer<typeof openSchema>;
+
 /** A message of the stream of events. `taken`: the camera has another worker from here on. */
 export const eventMessageSchema = z.strictObject({
   change: z.enum([...changeKinds, "taken"]),
@@ -83,6 +87,6 @@ export const eventMessageSchema = z.strictObject({
   revision: count,
   worker: workerName,
   /** Events of the camera that go on after this one, as they were last. */
-  open: z.array(eventSchema).max(20),
+  open: z.array(openSchema).max(20),
 });
 export type EventMessage = z.infer<typeof eventMessageSchema>;

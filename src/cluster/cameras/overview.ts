@@ -1,7 +1,7 @@
 // Cameras and workers as they are now, for people.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../connection.js";
-import { openCameraStores } from "./stores.js";
+import { type CameraStores, openCameraStores } from "./stores.js";
 import { ClusterView } from "./view.js";
 
 /** What is known of a camera. */
@@ -41,7 +41,8 @@ const LISTEN = 300;
 
 /** Looks once. */
 export async function overviewOf(cluster: Cluster): Promise<Overview> {
-  const view = new ClusterView(cluster, await openCameraStores(cluster));
+  const stores = await openCameraStores(cluster);
+  const view = new ClusterView(cluster, stores, { now: () => serverTime(cluster, stores) });
   try {
     await view.ready;
     await sleep(LISTEN);
@@ -49,6 +50,14 @@ export async function overviewOf(cluster: Cluster): Promise<Overview> {
   } finally {
     view.close();
   }
+}
+
+/** The server's clock, in milliseconds since 1970: it says when it made a consumer. */
+async function serverTime({ manager }: Cluster, { workers }: CameraStores): Promise<number> {
+  const stream = (await workers.status()).streamInfo.config.name;
+  const { name, created } = await manager.consumers.add(stream, { ack_policy: "none" });
+  await manager.consumers.delete(stream, name);
+  return Date.parse(created);
 }
 
 function overview(view: ClusterView): Overview {

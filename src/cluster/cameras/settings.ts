@@ -4,17 +4,21 @@
 import { existsSync, realpathSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
-import { parse } from "yaml";
 import { InputError, InputErrors } from "../../errors.js";
 import { oneLine } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
 import { type CameraConfig, parseConfig, type WatchConfig } from "../../server/config/config.js";
 import type { Environment } from "../../server/config/secrets.js";
+import { type ConfigValues, type Path, readConfigText } from "../../server/config/text.js";
 import { parseSchedule } from "../../watch/schedule.js";
+import { isInside } from "../messages.js";
 import type { CameraRecord } from "./messages.js";
 
 /** How the names of variables begin that a camera's settings may hold. */
 export const VARIABLES = "CAMERA_";
+
+/** A variable, and not the plain text that two dollar signs begin. */
+const VARIABLE = /(?<!\$)\$\{([A-Za-z_]\w*)\}/g;
 
 const checkSchedule = (text: string) => void parseSchedule(text);
 const refuseFile = () => {
@@ -41,11 +45,12 @@ export function camerasOf(
   path: string,
   share: string | undefined,
 ): { cameras: PutCamera[]; checkpoint?: string; warnings: string[] } {
-  const names = new Set([...text.matchAll(/\$\{([A-Za-z_]\w*)\}/g)].map(([, name]) => name));
+  const names = new Set([...text.matchAll(VARIABLE)].map(([, name]) => name));
   // Workers have the values; here it matters only where they stand.
   const environment = Object.fromEntries([...names].map((name) => [name, process.env[name] ?? `value-of-${name}`]));
   const config = parseConfig(text, path, environment, refuseFile, { checkSchedule });
-  const raw = parse(text) as { cameras: Record<string, Settings>; defaults?: Settings };
+  const read = readConfigText(text, environment);
+  const raw = asWritten(read, read.value) as { cameras: Record<string, Settings>; defaults?: Settings };
   const { checkpoint: _, ...defaults } = raw.defaults ?? {};
   const lines: string[] = [];
   const warnings: string[] = [];
@@ -54,7 +59,7 @@ export function camerasOf(
     const { checkpoint: __, ...settings } = raw.cameras[id];
     const written = JSON.stringify([settings, defaults]);
     const at = `${oneLine(path)}: cameras.${id}`;
-    for (const [, name] of written.matchAll(/\$\{([A-Za-z_]\w*)\}/g)) {
+    for (const [, name] of written.matchAll(VARIABLE)) {
       if (!name.startsWith(VARIABLES))
         lines.push(`${at}: a variable of a worker begins with ${VARIABLES}, not ${name}`);
     }
@@ -81,14 +86,20 @@ export function camerasOf(
 
 type Settings = Record<string, unknown>;
 
+/** A value with its variables as they are written. */
+function asWritten(read: ConfigValues, value: unknown, path: Path = []): unknown {
+  if (typeof value === "string") return read.writtenAt(path) ?? value;
+  if (Array.isArray(value)) return value.map((one, i) => asWritten(read, one, [...path, i]));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, asWritten(read, one, [...path, key])]));
+}
+
 /** A path below the shared folder, with "/". */
 function belowShare(share: string | undefined, path: string, refuse: (line: string) => void): string {
   const real = existsSync(path) ? realpathSync(path) : path;
-  const below = share === undefined ? ".." : relative(share, real);
-  if (below === "" || below.startsWith("..")) {
-    refuse("a file or folder must be below --share, which all machines have");
-  }
-  return below.split(sep).join("/");
+  const below = share === undefined ? "" : relative(share, real).split(sep).join("/");
+  if (below === "" || !isInside(below)) refuse("a file or folder must be below --share, which all machines have");
+  return below;
 }
 
 /** Where a worker's cameras may lie, and what their variables are. */
@@ -111,8 +122,11 @@ export async function cameraOf(
   checkpoint: string,
   { share, environment }: WorkerPlace,
 ): Promise<{ camera: CameraConfig; secrets: readonly string[] }> {
+  if ("checkpoint" in settings || (defaults && "checkpoint" in defaults)) {
+    throw new InputError("its model is the server's, and no file of this machine");
+  }
   const seen = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith(VARIABLES)));
-  const text = JSON.stringify({ cameras: { [id]: { ...settings, checkpoint: undefined } }, defaults });
+  const text = JSON.stringify({ cameras: { [id]: settings }, defaults });
   let config: WatchConfig;
   try {
     config = parseConfig(text, join(share ?? "/", "cluster"), seen, refuseFile, { checkSchedule });

@@ -1,135 +1,199 @@
 // Which worker is to take which camera. All workers know the same and come to the same result, so
 // that they need nobody who decides.
-import { createHash } from "node:crypto";
-
-/** A worker that is alive. */
-export interface SpreadWorker {
-  session: string;
-  /** Frames per second that it can score; absent: not known, and it takes one camera. */
-  capacity?: number;
-  /** Most cameras that it takes. */
-  most?: number;
-  /** Whether it takes cameras now. */
-  isOpen: boolean;
-}
 
 /** A camera that is to be watched. */
 export interface SpreadCamera {
   id: string;
   /** Frames per second. */
   fps: number;
-  /** The live session that has it. */
-  owner?: string;
 }
 
-/** What is carried by a worker. */
+/** Thousandths of frames per second: sums of whole numbers are the same in any order. */
+const framesOf = (fps: number): number => Math.round(1000 * fps);
+
+/** Cameras that a worker has. */
+export class Carried {
+  frames = 0;
+  /** Frames per second, by the cameras' ids. */
+  private readonly cameras = new Map<string, number>();
+
+  constructor(cameras: Iterable<SpreadCamera> = []) {
+    for (const camera of cameras) this.add(camera);
+  }
+
+  get size(): number {
+    return this.cameras.size;
+  }
+
+  add({ id, fps }: SpreadCamera): void {
+    this.delete(id);
+    this.cameras.set(id, fps);
+    this.frames += framesOf(fps);
+  }
+
+  delete(id: string): void {
+    this.frames -= framesOf(this.cameras.get(id) ?? 0);
+    this.cameras.delete(id);
+  }
+
+  /** The camera that costs least. */
+  get smallest(): SpreadCamera | undefined {
+    let smallest: SpreadCamera | undefined;
+    for (const camera of this) if (!smallest || bySize(camera, smallest) < 0) smallest = camera;
+    return smallest;
+  }
+
+  *[Symbol.iterator](): Iterator<SpreadCamera> {
+    for (const [id, fps] of this.cameras) yield { id, fps };
+  }
+}
+
+/** A worker that is alive. */
+export interface SpreadWorker {
+  session: string;
+  /**
+   * Frames per second that it can score; absent: not known, and it takes one camera. From
+   * MAX_SAFE_INTEGER on it was not measured, and `most` alone counts.
+   */
+  capacity?: number;
+  /** Most cameras that it takes. */
+  most?: number;
+  /** Whether it takes cameras now. */
+  isOpen: boolean;
+  carried: Carried;
+}
+
+/** What a worker carries, and can carry at most. */
 interface Load {
-  worker: SpreadWorker;
-  fps: number;
+  session: string;
+  isOpen: boolean;
+  frames: number;
+  /** Infinite if it was not measured: then cameras are counted. */
+  mostFrames: number;
   cameras: number;
-  /** How many frames per second count as all that it can do. */
-  weight: number;
+  mostCameras: number;
   /** Among those that are used as much. */
   order: number;
+  carried: Carried;
 }
 
-/** The share of a worker that is in use with so many frames per second more. */
-const used = ({ fps, weight }: Load, more = 0): number => (fps + more) / weight;
+const shareOf = (part: number, whole: number): number => (part === 0 ? 0 : part / whole);
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-const hasRoom = ({ worker: { capacity, most, isOpen }, fps, cameras }: Load, more: number): boolean => {
-  const fits = capacity === undefined ? cameras === 0 : fps + more <= capacity;
-  return isOpen && fits && (most === undefined || cameras < most);
-};
+/** The share of a worker that is in use, with some frames and cameras more. */
+const used = ({ frames, mostFrames, cameras, mostCameras }: Load, moreFrames = 0, more = 0): number =>
+  mostFrames < Number.POSITIVE_INFINITY
+    ? shareOf(frames + moreFrames, mostFrames)
+    : shareOf(cameras + more, mostCameras);
 
-/** A number that is as good as drawn, and the same for all. */
-const drawn = (text: string): number => createHash("sha256").update(text).digest().readUInt32BE(0);
+const hasRoom = ({ isOpen, frames, mostFrames, cameras, mostCameras }: Load, more: number): boolean =>
+  isOpen && frames + more <= mostFrames && cameras < mostCameras;
 
-function loadsOf(cameras: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, Load> {
-  const known = workers.flatMap(({ capacity }) => (capacity ? [capacity] : []));
-  // Those that are not known are taken for the usual ones.
-  const usual = known.length > 0 ? known.reduce((sum, one) => sum + one, 0) / known.length : 1;
-  const loads = new Map<string, Load>();
-  for (const worker of workers) {
-    const { session, capacity } = worker;
-    loads.set(session, { worker, fps: 0, cameras: 0, weight: capacity || usual, order: drawn(session) });
-  }
-  for (const { owner, fps } of cameras) {
-    const load = owner === undefined ? undefined : loads.get(owner);
-    if (!load) continue;
-    load.fps += fps;
-    load.cameras++;
-  }
-  return loads;
+/** A number that is as good as drawn, and the same for all (FNV-1a, with its bits mixed). */
+export function drawn(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
 }
+
+function loadOf({ session, isOpen, carried, capacity, most = Number.POSITIVE_INFINITY }: SpreadWorker): Load {
+  const isMeasured = capacity !== undefined && (capacity < Number.MAX_SAFE_INTEGER || !Number.isFinite(most));
+  return {
+    ...{ session, isOpen, carried, frames: carried.frames, cameras: carried.size, order: drawn(session) },
+    mostFrames: isMeasured ? framesOf(capacity) : Number.POSITIVE_INFINITY,
+    mostCameras: capacity === undefined ? Math.min(1, most) : most,
+  };
+}
+
+const bySize = (a: SpreadCamera, b: SpreadCamera): number => a.fps - b.fps || byText(a.id, b.id);
 
 /**
- * Gives each camera that nobody has to the worker that is least used then, if one has room.
+ * Gives each camera that nobody has to the worker that is least used with it, if one has room.
  * @returns sessions, by the cameras' ids
  */
-export function assign(cameras: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, string> {
-  const free = cameras.filter(({ owner }) => owner === undefined);
+export function assign(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, string> {
   const given = new Map<string, string>();
   if (free.length === 0) return given;
-  const loads = new Queue([...loadsOf(cameras, workers).values()]);
-  for (const { id, fps } of free.sort((a, b) => (a.id < b.id ? -1 : 1))) {
-    const load = loads.take((one) => hasRoom(one, fps));
-    if (!load) continue;
-    load.fps += fps;
-    load.cameras++;
-    loads.put(load);
-    given.set(id, load.worker.session);
+  const loads = workers.map(loadOf);
+  let queue: Queue | undefined;
+  // Those that cost most come first: later they might fit nowhere.
+  for (const { id, fps } of [...free].sort((a, b) => b.fps - a.fps || byText(a.id, b.id))) {
+    const frames = framesOf(fps);
+    if (queue?.frames !== frames) queue = new Queue(loads, frames);
+    const session = queue.give();
+    if (session !== undefined) given.set(id, session);
   }
   return given;
 }
 
-/** Workers by how much they are used: those that carry least come first. */
+/** Workers that have room for a camera of so many frames; the last is least used with it. */
 class Queue {
   private readonly loads: Load[];
 
-  constructor(loads: Load[]) {
-    this.loads = loads.sort(before);
+  constructor(
+    loads: readonly Load[],
+    readonly frames: number,
+  ) {
+    this.loads = loads.filter((load) => hasRoom(load, frames)).sort((a, b) => this.compare(a, b));
   }
 
-  /** Takes out the first that fits. */
-  take(fits: (load: Load) => boolean): Load | undefined {
-    const at = this.loads.findIndex(fits);
-    return at < 0 ? undefined : this.loads.splice(at, 1)[0];
+  /** Gives such a camera to the worker that is least used with it. @returns its session */
+  give(): string | undefined {
+    const load = this.loads.pop();
+    if (!load) return undefined;
+    load.frames += this.frames;
+    load.cameras++;
+    if (hasRoom(load, this.frames)) this.put(load);
+    return load.session;
   }
 
-  put(load: Load): void {
+  /** How much the least used would be used with it; undefined if none has room. */
+  get least(): number | undefined {
+    const load = this.loads.at(-1);
+    return load && used(load, this.frames, 1);
+  }
+
+  private put(load: Load): void {
     let [low, high] = [0, this.loads.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (before(this.loads[middle], load) < 0) low = middle + 1;
+      if (this.compare(this.loads[middle], load) < 0) low = middle + 1;
       else high = middle;
     }
     this.loads.splice(low, 0, load);
   }
+
+  private compare(a: Load, b: Load): number {
+    return compare(used(b, this.frames, 1), used(a, this.frames, 1)) || compare(used(b), used(a)) || beside(b, a);
+  }
 }
 
-const before = (a: Load, b: Load): number =>
-  used(a) - used(b) || a.order - b.order || (a.worker.session < b.worker.session ? -1 : 1);
+const compare = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
+/** The order of workers that are used as much. */
+const beside = (a: Load, b: Load): number => a.order - b.order || byText(a.session, b.session);
 
 /**
- * The camera that a worker should give away, for another worker is used so much less that it will
- * not be used more than this one afterwards. Only the worker that is used most gives, one camera at
- * a time.
+ * The camera that a worker should give away, if there is none that somebody is to take. It is given
+ * by the most used worker that has one with which another would be used no more than this one is
+ * without it. So the most used are used less after each step, and it ends. One camera moves at a
+ * time.
  */
-export function surplus(
-  me: string,
-  cameras: readonly SpreadCamera[],
-  workers: readonly SpreadWorker[],
-): string | undefined {
-  // Those that nobody has come first.
-  if (cameras.some(({ owner }) => owner === undefined)) return undefined;
-  const loads = [...loadsOf(cameras, workers).values()].sort(before);
-  const fullest = loads.at(-1);
-  if (!fullest || fullest.worker.session !== me || loads.length < 2) return undefined;
-  const mine = cameras.filter(({ owner }) => owner === me).sort((a, b) => a.fps - b.fps || (a.id < b.id ? -1 : 1));
-  for (const { id, fps } of mine) {
-    if (loads.some((other) => other !== fullest && hasRoom(other, fps) && used(other, fps) <= used(fullest, -fps))) {
-      return id;
+export function surplus(me: string, workers: readonly SpreadWorker[]): string | undefined {
+  const loads = workers.map(loadOf);
+  const queues = new Map<number, Queue>();
+  for (const load of [...loads].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
+    const { smallest } = load.carried;
+    if (smallest) {
+      const frames = framesOf(smallest.fps);
+      const queue = queues.get(frames) ?? new Queue(loads, frames);
+      queues.set(frames, queue);
+      const { least } = queue;
+      if (least !== undefined && least <= used(load, -frames, -1)) {
+        return load.session === me ? smallest.id : undefined;
+      }
     }
+    if (load.session === me) return undefined;
   }
   return undefined;
 }

@@ -8,7 +8,7 @@ export interface CameraStores {
   cameras: KV;
   /** Who has each camera, by its id. */
   claims: KV;
-  /** Signs of life, by the workers' sessions. They are lost with the server, and come again. */
+  /** Signs of life, by the workers' sessions. */
   workers: KV;
   /** What was learnt of each camera, by its id. */
   learnt: KV;
@@ -38,7 +38,8 @@ export async function openCameraStores(cluster: Cluster): Promise<CameraStores> 
   return {
     cameras: await cluster.store("sdmae_cameras"),
     claims: await cluster.store("sdmae_claims"),
-    workers: await cluster.store("sdmae_workers", { storage: "memory", ttl: 1000 * DAY }),
+    // In a file: a server that is started again does not make a store in memory again.
+    workers: await cluster.store("sdmae_workers", { ttl: 1000 * DAY }),
     learnt: await cluster.store("sdmae_learnt"),
   };
 }

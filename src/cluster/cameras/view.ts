@@ -1,7 +1,7 @@
 // What a worker knows of the cluster: cameras, who has them, and who is alive. It follows the
 // stores, so that looking costs nothing.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { KV, KvEntry, KvWatchEntry } from "@nats-io/kv";
+import type { KV, KvEntry } from "@nats-io/kv";
 import type { z } from "zod";
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
@@ -15,6 +15,7 @@ import {
   signSchema,
   workerName,
 } from "./messages.js";
+import { Carried } from "./spread.js";
 import type { CameraStores } from "./stores.js";
 
 /** A value, and its entry's revision. */
@@ -27,10 +28,12 @@ export interface Revised<T> {
 /** A worker that has given a sign of life. */
 export interface SeenWorker {
   sign: Sign;
+  /** The sign as it came. */
+  text: string;
   /** When its last sign came, in milliseconds of this machine's steady clock. */
   seen: number;
-  /** Of a sign that was there before: when the server took it, in milliseconds since 1970. */
-  created?: number;
+  /** When the server took it, in milliseconds since 1970. */
+  taken: number;
 }
 
 /** What a {@link ClusterView} is made with. */
@@ -39,6 +42,8 @@ export interface ViewOptions {
   onChange?(): void;
   /** Milliseconds; never steps back. */
   clock?(): number;
+  /** The server's clock, in milliseconds since 1970. Without it, the last sign is taken for new. */
+  now?(): Promise<number>;
 }
 
 /** Milliseconds until a store that cannot be followed is tried again. */
@@ -49,13 +54,19 @@ export class ClusterView {
   readonly cameras = new Map<string, Revised<CameraRecord>>();
   readonly claims = new Map<string, Revised<Claim>>();
   readonly workers = new Map<string, SeenWorker>();
+  /** Counts changes of all this; that a worker fell silent is none. */
+  changes = 0;
+  /**
+   * Cameras that are to be watched, by the sessions that their claims name; undefined: by none.
+   * Kept beside the rest, as looking through all cameras takes long if there are many.
+   */
+  readonly carried = new Map<string | undefined, Carried>();
+  private readonly placed = new Map<string, string | undefined>();
   /** Resolves once all was read. */
   readonly ready: Promise<void>;
   private readonly clock: () => number;
   private readonly following = new Set<{ stop(): void }>();
   private isClosed = false;
-  /** When the server took the last of the signs that were there before. */
-  private latest = 0;
 
   constructor(
     private readonly cluster: Pick<Cluster, "nats">,
@@ -68,22 +79,22 @@ export class ClusterView {
         if (!cameraId.safeParse(entry.key).success) return;
         const value = parsed(schema, entry);
         into.set(entry.key, { revision: entry.revision, ...(value !== undefined && { value }) });
+        this.changes++;
+        this.place(entry.key);
       };
     };
     this.ready = Promise.all([
       this.follow(stores.cameras, keep(this.cameras, cameraSchema)),
       this.follow(stores.claims, keep(this.claims, claimSchema)),
       this.follow(stores.workers, (entry) => this.hear(entry)),
-    ]).then(() => {});
+    ]).then(() => this.seeAges());
     void this.readAgain();
   }
 
   /** Whether a worker's session has given a sign within its lease. */
   isAlive(session: string | undefined): boolean {
     const worker = session === undefined ? undefined : this.workers.get(session);
-    if (!worker) return false;
-    const { sign, seen, created = this.latest } = worker;
-    return this.clock() - seen + (this.latest - created) <= 1000 * sign.lease;
+    return worker !== undefined && this.clock() - worker.seen <= 1000 * worker.sign.lease;
   }
 
   /** Sessions that are alive. */
@@ -104,16 +115,44 @@ export class ClusterView {
     for (const one of this.following) one.stop();
   }
 
-  private hear(entry: KvWatchEntry): void {
-    if (!workerName.safeParse(entry.key).success) return;
-    const sign = parsed(signSchema, entry);
-    if (!sign) this.workers.delete(entry.key);
-    else if (entry.isUpdate) this.workers.set(entry.key, { sign, seen: this.clock() });
-    else {
-      const created = entry.created.getTime();
-      this.latest = Math.max(this.latest, created);
-      this.workers.set(entry.key, { sign, seen: this.clock(), created });
+  /** Puts a camera where it belongs in {@link carried}. */
+  private place(id: string): void {
+    const before = this.placed.get(id);
+    const left = this.carried.get(before);
+    left?.delete(id);
+    if (left?.size === 0) this.carried.delete(before);
+    const camera = this.cameras.get(id)?.value;
+    if (!camera?.enabled) return;
+    const session = this.claims.get(id)?.value?.session;
+    const carried = this.carried.get(session) ?? new Carried();
+    carried.add({ id, fps: camera.fps });
+    this.carried.set(session, carried);
+    this.placed.set(id, session);
+  }
+
+  private hear(entry: KvEntry): void {
+    const { key } = entry;
+    const [text, taken] = [entry.string(), entry.created.getTime()];
+    const known = this.workers.get(key);
+    // Most signs repeat the last one. With many workers there are many.
+    if (known?.text === text && this.isAlive(key)) {
+      // One that is read again, as after a reconnection, is no news.
+      if (known.taken !== taken) known.seen = this.clock();
+      known.taken = taken;
+      return;
     }
+    const sign = workerName.safeParse(key).success ? parsed(signSchema, entry) : undefined;
+    if (sign && known?.taken === taken) return;
+    this.changes++;
+    if (!sign) this.workers.delete(key);
+    else this.workers.set(key, { sign, text, seen: this.clock(), taken });
+  }
+
+  /** Signs that were read at the start may be old. */
+  private async seeAges(): Promise<void> {
+    const now = (await this.options.now?.()) ?? 0;
+    const latest = Math.max(now, ...[...this.workers.values()].map(({ taken }) => taken));
+    for (const worker of this.workers.values()) worker.seen -= latest - worker.taken;
   }
 
   /** A server that was away may have forgotten who followed it. */
@@ -124,13 +163,13 @@ export class ClusterView {
   }
 
   /** Follows a store until the end. @returns resolves once all was read that is there now */
-  private follow(store: KV, take: (entry: KvWatchEntry) => void): Promise<void> {
+  private follow(store: KV, take: (entry: KvEntry) => void): Promise<void> {
     return new Promise((resolve) => {
       void this.followForEver(store, take, resolve);
     });
   }
 
-  private async followForEver(store: KV, take: (entry: KvWatchEntry) => void, onReady: () => void): Promise<void> {
+  private async followForEver(store: KV, take: (entry: KvEntry) => void, onReady: () => void): Promise<void> {
     while (!this.isClosed) {
       try {
         const { messages } = (await store.status()).streamInfo.state;

@@ -52,7 +52,7 @@ describe("without a server", () => {
     expectRefusal(await submit(...share(), "-c", model, ...nats), /required option '-o, --out <dir>' not specified/);
     expectRefusal(await submit(...share(), ...out(), ...nats), /required option '-c, --checkpoint <file>' not/);
     expectRefusal(await sdmae("jobs"), /required option '--nats <url>' not specified/);
-    expectRefusal(await sdmae("worker", ...nats), /required option '--share <dir>' not specified/);
+    expectRefusal(await sdmae("worker"), /required option '--nats <url>' not specified/);
   });
 
   test("what cannot be submitted is refused before a server is asked", async () => {
