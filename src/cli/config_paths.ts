@@ -7,8 +7,10 @@ import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { packageFile } from "../node/files/package_files.js";
 import { isAddress, refuseScheme } from "../node/media/address.js";
-import type { WatchConfig } from "../server/config/config.js";
+import { configPlaces, type WatchConfig } from "../server/config/config.js";
+import { shownPath } from "../server/config/problems.js";
 import { scrubber } from "../server/config/secrets.js";
+import type { Path } from "../server/config/text.js";
 import { enabledCameras } from "../server/supervisor.js";
 
 /** The model's file: as the command line says, else the configuration, else the bundled one. */
@@ -43,25 +45,25 @@ export async function checkPaths(
   { config: file, checkpoint }: { config?: string; checkpoint?: string },
 ): Promise<void> {
   const scrub = scrubber(config.secrets);
-  const at = (key: string): string => `${file === undefined ? "" : `${oneLine(file)}: `}${key}: `;
+  const at = file === undefined ? (keys: Path): string => `${shownPath(keys)}: ` : await configPlaces(file);
   const checks: Check[] = [
     [
-      checkpoint === undefined && config.checkpoint !== undefined ? at("checkpoint") : "",
+      checkpoint === undefined && config.checkpoint !== undefined ? at(["checkpoint"]) : "",
       () => readCheckpoint([checkpointOf(config, checkpoint)]),
     ],
   ];
-  checks.push([at("cameras"), async () => enabledCameras(config)]);
+  checks.push([at(["cameras"]), async () => enabledCameras(config)]);
   for (const { id, source, record, checkpoint: own, enabled } of config.cameras) {
     if (!enabled) continue;
-    const key = (name: string): string => at(`cameras.${id}.${name}`);
+    const key = (name: string): string => at(["cameras", id, name]);
     if (own !== undefined) checks.push([key("checkpoint"), () => readCheckpoint([own])]);
     checks.push([key("source"), () => checkPath(source)]);
     if (record !== undefined) checks.push([key("record"), () => checkPath(record)]);
   }
-  checks.push([at("data"), () => checkFolder(config.data)]);
+  checks.push([at(["data"]), () => checkFolder(config.data)]);
   for (const [i, sink] of config.sinks.entries()) {
-    if (sink.type === "folder") checks.push([at(`sinks[${i}].path`), () => checkFolder(sink.path)]);
-    if (sink.type === "command") checks.push([at(`sinks[${i}].run`), () => checkProgram(sink.run[0])]);
+    if (sink.type === "folder") checks.push([at(["sinks", i, "path"]), () => checkFolder(sink.path)]);
+    if (sink.type === "command") checks.push([at(["sinks", i, "run"]), () => checkProgram(sink.run[0])]);
   }
   await checkAll(checks).catch((error: unknown) => {
     throw error instanceof InputErrors ? new InputErrors(error.lines.map(scrub)) : error;

@@ -96,7 +96,7 @@ test("a configuration is edited while it is in use: wrong edits change nothing, 
     expect(await editProblem()).toMatch(/^\S*w\.yaml:7:10: cameras\.one\.fps: .*; 1 more in the log$/);
     edit(["one"], "data: cam.mp4/inside");
     child.kill("SIGHUP");
-    await soon("error", /w\.yaml: data: \S+inside cannot be written: \S+cam\.mp4: it is not a folder\n/);
+    await soon("error", /w\.yaml:\d+:\d+: data: \S+inside cannot be written: \S+cam\.mp4: it is not a folder\n/);
     edit(["one"], "    record: nothing.mp4");
     child.kill("SIGHUP");
     await soon("error", /nothing\.mp4 cannot be read: no such file/);

@@ -103,6 +103,18 @@ export async function readConfig(path: string, options: ConfigOptions = {}): Pro
   return parseConfig(await readConfigFile(path), path, process.env, readSecretFile, options);
 }
 
+/**
+ * Where in a configuration file keys stand, for messages: `FILE:LINE:COLUMN: path.to.key: `.
+ * @throws InputError as {@link readConfig}
+ */
+export async function configPlaces(path: string): Promise<(keys: Path) => string> {
+  const read = readConfigText(await readConfigFile(path), process.env);
+  return (keys) => {
+    const { line, column } = read.placeOf({ path: keys, message: "" });
+    return `${oneLine(path)}:${line}:${column}: ${shownPath(keys)}: `;
+  };
+}
+
 /** The text of a configuration file. @throws InputError as {@link readConfig} */
 export async function readConfigFile(path: string): Promise<string> {
   let bytes: Uint8Array;

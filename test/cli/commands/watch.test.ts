@@ -39,7 +39,7 @@ test("a configuration is checked without watching, and what is wrong is named wi
   expect(several.code).toBe(2);
 });
 
-test("all files and programs that are not there are named at once, with their keys", async () => {
+test("all files and programs that are not there are named at once, with their lines", async () => {
   const sinks = [
     "sinks:",
     "  - { type: command, run: [/none/siren] }",
@@ -50,10 +50,10 @@ test("all files and programs that are not there are named at once, with their ke
   const { code, stderr } = await sdmae("watch", "--config", yaml, "--check");
   expect(code).toBe(2);
   expect(stderr.trim().split("\n")).toEqual([
-    `error: ${yaml}: cameras.front.record: ${at("a.mp4")} cannot be read: no such file or folder`,
-    `error: ${yaml}: cameras.back.source: ${at("b.mp4")} cannot be read: no such file or folder`,
-    `error: ${yaml}: sinks[0].run: /none/siren cannot be run: no such file or folder`,
-    `error: ${yaml}: sinks[1].run: no-such-siren cannot be run: no folder of PATH holds this program`,
+    `error: ${yaml}:4:13: cameras.front.record: ${at("a.mp4")} cannot be read: no such file or folder`,
+    `error: ${yaml}:6:13: cameras.back.source: ${at("b.mp4")} cannot be read: no such file or folder`,
+    `error: ${yaml}:8:27: sinks[0].run: /none/siren cannot be run: no such file or folder`,
+    `error: ${yaml}:9:27: sinks[1].run: no-such-siren cannot be run: no folder of PATH holds this program`,
   ]);
   const named = await sdmae("watch", at("a.mp4"), at("b.mp4"));
   expect(named.stderr.trim().split("\n")).toEqual([
