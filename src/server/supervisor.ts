@@ -1,6 +1,7 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
 import { once } from "node:events";
+import { stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -225,7 +226,10 @@ export class Supervisor {
     });
     this.engines.start();
     const disk = setInterval(() => void this.disk.look(), 1000 * this.disk.interval);
-    const states = setInterval(() => this.reportStates(sinks), 1000 * REPORT_STATE);
+    const states = setInterval(() => {
+      this.reportStates(sinks);
+      void this.breathe();
+    }, 1000 * REPORT_STATE);
     const learning = setInterval(() => void this.memory.rememberAll(this.cameras, MORE), 1000 * REMEMBER);
     const every = this.options.lookAtModels ?? LOOK_AT_MODELS;
     const models = setInterval(() => void this.engines.lookAtModels(), 1000 * every);
@@ -387,14 +391,31 @@ export class Supervisor {
     await this.feedback.kept(change);
   }
 
+  /** Notes that the process lives: a file's time says when that was last so. */
+  private async breathe(): Promise<void> {
+    const now = new Date();
+    // Where nothing can be written, that is said elsewhere.
+    await utimes(this.alive, now, now).catch(() => writeFile(this.alive, "").catch(() => {}));
+  }
+
+  private get alive(): string {
+    return join(this.config.data, "events", "alive");
+  }
+
   /** Events that an earlier process left open end when it was last known to run. */
   private async endInterrupted(): Promise<void> {
+    const lived = await stat(this.alive).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Number.NaN,
+    );
     for (const { time: changed, event } of this.log.openChanges()) {
       const now = Date.now();
       const start = Date.parse(event.start);
       const recorded = await lastRecorded(this.config.data, event.camera);
       // Of a damaged line times may be missing.
-      const known = [start, Date.parse(changed), Date.parse(event.peak?.time ?? ""), recorded].filter(Number.isFinite);
+      const known = [start, Date.parse(changed), Date.parse(event.peak?.time ?? ""), recorded, lived].filter(
+        Number.isFinite,
+      );
       const last = known.length > 0 ? Math.min(now, Math.max(...known)) : now;
       const end = new Date(start > last ? start : last).toISOString();
       await this.keep({

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { beforeAll, expect, test } from "vitest";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { beforeAll, expect, test, vi } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../src/checkpoint/fresh.js";
 import { findFfmpeg } from "../../src/node/media/ffmpeg.js";
@@ -187,6 +187,31 @@ test("an event that a killed process left open is ended by the next one, under i
     expect(existsSync(at("data", "cameras", "cam", "normal", "e1.mp4"))).toBe(true);
     expect(events.find(({ id }) => id === "e1")).toMatchObject({ feedback: "normal" });
   });
+}, 60_000);
+
+test("an interrupted event without a recording ends when the process was last known to live", async () => {
+  const settings = config(video(1), { source: at("no.mp4") });
+  const program = at("none.mjs");
+  const start = "2026-01-01T00:00:00.000Z";
+  const event = { id: "gone", camera: "cam", kind: "offline", start, zones: [] } as const;
+  const first = await Supervisor.open(settings, options(program));
+  await first.log.append({ change: "new", time: start, event });
+  await first.close();
+  const lived = new Date("2026-01-01T00:07:00.000Z");
+  writeFileSync(at("data", "events", "alive"), "");
+  utimesSync(at("data", "events", "alive"), lived, lived);
+  const next = await Supervisor.open(settings, options(program));
+  const stop = new AbortController();
+  const run = next.run(new Map(), stop.signal);
+  // It goes on to say that it lives.
+  await vi.waitFor(() => expect(statSync(at("data", "events", "alive")).mtimeMs).toBeGreaterThan(lived.getTime()), {
+    timeout: 30_000,
+  });
+  stop.abort();
+  await run;
+  const [{ end }] = (await next.log.events()).filter(({ id }) => id === "gone");
+  await next.close();
+  expect(end).toBe(lived.toISOString());
 }, 60_000);
 
 test("without a recording, interrupted events end at their last change or peak, never before they began or after now", async () => {
