@@ -143,6 +143,11 @@ export class Outbox {
     this.scan().catch((error: unknown) => this.options.onWarning?.(reasonOf(error)));
   }
 
+  /** Resolves once all that the log has is in the queue, if the filter lets it pass. */
+  async caughtUp(): Promise<void> {
+    await this.scanning?.catch(() => undefined);
+  }
+
   /** Resolves once nothing is left to deliver, or the outbox is closed. */
   async drained(): Promise<void> {
     while (this.scanning || this.delivering) {

@@ -331,6 +331,8 @@ export class Supervisor {
       this.runs.start(camera);
     }
     for (const [name, outbox] of this.outboxes) {
+      // The ends of events of cameras that are gone are to be sent as well.
+      await outbox.caughtUp();
       const sink = config.sinks.find((one) => one.name === name);
       if (sink) outbox.filter = filterOf(sink);
     }

@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { comparable, type ScoreSettings } from "../../src/detector/settings.js";
 import { layAside, writeKnown } from "../../src/server/camera/known.js";
-import { type CameraConfig, configOf } from "../../src/server/config/config.js";
+import { type CameraConfig, configOf, type WatchConfig } from "../../src/server/config/config.js";
 import { readEvents } from "../../src/server/event_query.js";
-import type { EventChange } from "../../src/server/records.js";
+import { changeKinds, type EventChange, eventKinds } from "../../src/server/records.js";
 import { Supervisor } from "../../src/server/supervisor.js";
 import { fakeWatch, writeWatched } from "../support/fake_engine.js";
 import { scratchPerTest } from "../support/folders.js";
@@ -155,9 +155,16 @@ test("cameras come and go while others are watched, in the engine that runs", as
   const changes: EventChange[] = [];
   const supervisor = await fakeWatch(at, {}, { onChange: (change) => changes.push(change) });
   const stop = new AbortController();
-  const running = supervisor.run(new Map(), stop.signal);
+  const sent: string[] = [];
+  const sink = { name: "all", send: async ({ change, event }: EventChange) => void sent.push(`${change} ${event.id}`) };
+  const running = supervisor.run(new Map([["all", sink]]), stop.signal);
   const { config } = supervisor;
   const [first] = config.cameras;
+  /** A configuration of some cameras, whose events a sink gets. */
+  const watching = (cameras: readonly CameraConfig[]): WatchConfig => {
+    const what = { kinds: eventKinds, changes: changeKinds, cameras: cameras.map(({ id }) => id) };
+    return { ...config, cameras, sinks: [{ type: "folder", name: "all", path: at("all"), ...what }] };
+  };
   const camera = (id: string, more: Partial<CameraConfig> = {}) => ({ ...first, id, ...more });
   const news = (id: string) => changes.filter(({ change, event }) => change === "new" && event.camera === id);
   await until(() => news("cam").length > 0);
@@ -167,7 +174,7 @@ test("cameras come and go while others are watched, in the engine that runs", as
   // 1. Five more: three have a place in the engine, the others get one of their own.
   const ids = ["a", "b", "c", "d", "e"];
   const all = [first, ...ids.map((id) => camera(id))];
-  expect(await supervisor.change({ ...config, cameras: all })).toEqual({ added: 5, removed: 0, changed: 0, same: 1 });
+  expect(await supervisor.change(watching(all))).toEqual({ added: 5, removed: 0, changed: 0, same: 1 });
   expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["cam", ...ids]);
   await until(() => ids.every((id) => news(id).length > 0));
   expect(supervisor.enginePids).toHaveLength(2);
@@ -176,7 +183,12 @@ test("cameras come and go while others are watched, in the engine that runs", as
   // 2. Some leave, one changes, one comes. Whoever is switched off stays so.
   supervisor.cameras[1].decisions.isPaused = true;
   const next = [camera("new"), camera("a", { fps: 5 }), first];
-  expect(await supervisor.change({ ...config, cameras: next })).toEqual({ added: 1, removed: 4, changed: 1, same: 1 });
+  expect(await supervisor.change(watching(next))).toEqual({ added: 1, removed: 4, changed: 1, same: 1 });
+  // Whoever heard that an event began hears that it has ended, though its camera is gone.
+  await supervisor.delivered("all", 30);
+  const gone = news("e").map(({ event }) => event.id);
+  expect(gone.length).toBeGreaterThan(0);
+  for (const id of gone) expect(sent).toContain(`end ${id}`);
   expect(supervisor.cameras.map((one) => one.config.id)).toEqual(["new", "a", "cam"]);
   expect(supervisor.cameras[2]).toBe(watched);
   expect(supervisor.cameras[1].decisions.isPaused).toBe(true);

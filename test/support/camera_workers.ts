@@ -49,7 +49,7 @@ export async function startWatched(at: PathIn, ids: readonly string[], lease: nu
   };
 }
 
-/** The text of a worker's program, for withBundle. Its argument is the data folder, its name. */
+/** The text of a worker's program, for withBundle. It takes its data folder, which names it. */
 export const workerProgram = (at: PathIn, url: string, lease: number) => `
   import { basename } from "node:path";
   import { openCluster } from "./src/cluster/connection.js";

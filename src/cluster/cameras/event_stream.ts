@@ -38,6 +38,8 @@ export class EventStream implements Sink {
   private readonly last = new Map<string, Promise<unknown>>();
   /** Events whose ends were given up, by their cameras. */
   private readonly givenUp = new Map<string, Set<string>>();
+  /** Events that go on and were begun by this process. */
+  private readonly begun = new Set<string>();
   private failure: string | undefined;
 
   constructor(private readonly options: EventStreamOptions) {}
@@ -80,6 +82,12 @@ export class EventStream implements Sink {
     const { id } = change.event;
     // It has ended in the stream, or never was there: another worker had the camera.
     if ((change.change === "update" || change.change === "end") && !part.open.has(id)) return;
+    if (change.change === "new") {
+      this.begun.add(id);
+      // The log has sent all ends of what an earlier process began by now, or gave them up.
+      const isLeft = ({ worker: by, event }: OpenEvent) => by === worker && !this.begun.has(event.id);
+      await this.endLost(camera, part, [...part.open.values()].filter(isLeft));
+    } else if (change.change === "end") this.begun.delete(id);
     const open = new Map(part.open);
     if (change.change === "end") open.delete(id);
     else if (change.change === "new" || change.change === "update") open.set(id, { worker, event: change.event });
@@ -114,19 +122,26 @@ export class EventStream implements Sink {
     };
     const time = new Date().toISOString();
     if (!(await this.write(camera, part, { change: "taken", time }, part.open))) throw another;
-    for (const { worker, event } of found) {
-      // What this worker began itself, its own log ends, unless that was given up.
-      if (worker === this.options.worker && !this.givenUp.get(camera)?.has(event.id)) continue;
-      const open = new Map(part.open);
-      open.delete(event.id);
-      // It is known to have lasted until here.
-      const end = [event.start, event.peak?.time ?? "", before?.message?.time ?? ""].sort().at(-1)!;
-      const ended = { ...event, end, reason: "its worker was lost" };
-      if (!(await this.write(camera, part, { change: "end", time, event: ended }, open))) throw another;
-    }
+    // What this worker began itself, its own log ends, unless that was given up.
+    const isLost = ({ worker, event }: OpenEvent) =>
+      worker !== this.options.worker || this.givenUp.get(camera)?.has(event.id);
+    await this.endLost(camera, part, found.filter(isLost), before?.message?.time);
     this.givenUp.delete(camera);
     this.parts.set(camera, part);
     return part;
+  }
+
+  /** Ends events that nobody else ends. @param last when they were known to last */
+  private async endLost(camera: string, part: Part, lost: readonly OpenEvent[], last = ""): Promise<void> {
+    const time = new Date().toISOString();
+    for (const { event } of lost) {
+      const open = new Map(part.open);
+      open.delete(event.id);
+      const end = [event.start, event.peak?.time ?? "", last].sort().at(-1)!;
+      const ended = { ...event, end, reason: "its worker was lost" };
+      if (await this.write(camera, part, { change: "end", time, event: ended }, open)) continue;
+      throw new InputError(`${camera} has another worker`);
+    }
   }
 
   /** @returns whether it is in the stream: not if the camera has another owner */

@@ -197,6 +197,13 @@ describe.skipIf(!hasNats())("with a real server", () => {
     expect((await words()).slice(2)).toEqual(["one 4 taken -", "one 4 end e1"]);
   });
 
+  test("what a process before had given up to end, ends with the next event", async () => {
+    await worker("one", 3).stream.send(begins);
+    const again = worker("one", 4);
+    for (const id of ["e2", "e3"]) await again.stream.send(changeOf(id, "10:01:00"));
+    expect((await words()).slice(2)).toEqual(["one 4 taken -", "one 4 end e1", "one 4 new e2", "one 4 new e3"]);
+  });
+
   test("a worker that comes back after another one does not begin and end its events again", async () => {
     const one = worker("one", 3, failingOnce('{"change":"new"', "behind"));
     await expect(one.stream.send(begins)).rejects.toThrow("the answer was lost");
