@@ -79,6 +79,8 @@ export interface MemberSettings {
   change?(stores: CameraStores): CameraStores;
   watch?(held: ReadonlyMap<string, HeldCamera>): Promise<void>;
   settled?: MemberOptions["settled"];
+  /** Cameras that it cannot watch, and why. */
+  problems?: Record<string, string>;
 }
 
 /** Starts a member that watches nothing; it is stopped after the test. */
@@ -94,7 +96,10 @@ export async function startMember(settings: MemberSettings) {
   const taken: string[] = [];
   const member = new Member({
     ...{ stores: change(stores), view, name, lease },
-    facts: () => ({ capacity, isOpen: true, ...(most !== undefined && { most }) }),
+    facts: () => ({
+      ...{ capacity, isOpen: true, ...(most !== undefined && { most }) },
+      ...(settings.problems && { problems: settings.problems }),
+    }),
     watch: async (held) => {
       watched.push([...held.keys()].sort());
       await settings.watch?.(held);

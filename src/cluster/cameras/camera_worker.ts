@@ -62,7 +62,10 @@ export class CameraWorker {
   private readonly learnt: Learnt;
   private readonly started = performance.now();
   private capacity: number | undefined;
+  /** Why cameras cannot be watched here, for some time; and what was said of them last. */
   private readonly problems = new Map<string, string>();
+  private readonly said = new Map<string, string>();
+  private readonly trying = new Map<string, NodeJS.Timeout>();
   /** Cameras that are this worker's. */
   private held: ReadonlyMap<string, HeldCamera> = new Map();
   /** What cameras of the cluster became on this machine, by their ids. */
@@ -119,9 +122,6 @@ export class CameraWorker {
     const ended = new AbortController();
     const all = new Map<string, Sink>([...sinks, [this.events.name, this.events]]);
     const run = watching.run(all, ended.signal);
-    const trying = setInterval(() => {
-      if (this.problems.size > 0) this.member.again();
-    }, 1000 * TRY_AGAIN);
     const sharing = setInterval(() => void this.learnt.share(this.member.cameras.keys()), 1000 * SHARE);
     const failed = new AbortController();
     run.catch(() => failed.abort());
@@ -131,7 +131,7 @@ export class CameraWorker {
       await this.member.run(either);
     } finally {
       clearInterval(sharing);
-      clearInterval(trying);
+      for (const timer of this.trying.values()) clearTimeout(timer);
       clearTimeout(this.changing);
       ended.abort();
       await run.finally(() => this.view.close());
@@ -186,11 +186,7 @@ export class CameraWorker {
   /** Lets the supervisor watch these cameras, and no others. */
   private async goOn(held: ReadonlyMap<string, HeldCamera>): Promise<void> {
     this.held = held;
-    for (const id of [...this.known.keys(), ...this.problems.keys()]) {
-      if (held.has(id)) continue;
-      this.known.delete(id);
-      this.problems.delete(id);
-    }
+    for (const id of this.known.keys()) if (!held.has(id)) this.known.delete(id);
     // A camera whose model takes long, or does not come, must not keep others from ending.
     for (const camera of held.values()) void this.know(camera);
     await this.change();
@@ -207,13 +203,11 @@ export class CameraWorker {
       const known = { recordRevision, ...(await this.prepare(id, record)) };
       if (!isWanted()) return;
       this.known.set(id, known);
-      this.problems.delete(id);
+      this.said.delete(id);
     } catch (error) {
       if (!isWanted()) return;
-      const text = oneLine(reasonOf(error)).slice(0, 500);
-      if (this.problems.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);
       this.known.delete(id);
-      this.problems.set(id, text);
+      this.refuse(id, oneLine(reasonOf(error)).slice(0, 500));
     } finally {
       if (this.preparing.get(id) === recordRevision) this.preparing.delete(id);
     }
@@ -222,6 +216,19 @@ export class CameraWorker {
       this.changing = undefined;
       this.change().catch((error: unknown) => this.options.onNotice("error", reasonOf(error)));
     }, GATHER);
+  }
+
+  /** A camera that this machine cannot watch goes to another one; some time later it tries again. */
+  private refuse(id: string, text: string): void {
+    if (this.said.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);
+    this.said.set(id, text);
+    this.problems.set(id, text);
+    clearTimeout(this.trying.get(id));
+    this.trying.set(
+      id,
+      setTimeout(() => this.problems.delete(id), 1000 * TRY_AGAIN),
+    );
+    this.member.refuse(id);
   }
 
   private async change(): Promise<void> {

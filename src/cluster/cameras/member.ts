@@ -105,9 +105,15 @@ export class Member {
     return this.isCurrent ? (this.held.get(camera)?.revision ?? this.giving.get(camera)) : undefined;
   }
 
-  /** Lets the cameras that it has be watched anew, as some could not be. */
-  again(): void {
+  /** Gives a camera back that cannot be watched here: others may be able to. */
+  refuse(id: string): void {
+    const camera = this.held.get(id);
+    if (!camera) return;
+    this.give(camera, "it cannot be watched here");
     this.apply();
+    // The others hear of it before the camera is free.
+    this.asked = Number.NEGATIVE_INFINITY;
+    void this.sign();
   }
 
   /** Takes part until the signal ends it; then gives all back. */
@@ -171,12 +177,17 @@ export class Member {
       return;
     }
     const own = this.ownCameras();
-    const workers = alive.map(([session, { capacity, most, isOpen }]) => ({
-      ...{ session, isOpen },
-      carried: session === this.session ? own : (view.carried.get(session) ?? new Carried()),
-      ...(capacity !== undefined && { capacity }),
-      ...(most !== undefined && { most }),
-    }));
+    const workers = alive.map(([session, sign]): SpreadWorker => {
+      const { capacity, most, isOpen } = sign;
+      const isOwn = session === this.session;
+      return {
+        ...{ session, isOpen },
+        carried: isOwn ? own : (view.carried.get(session) ?? new Carried()),
+        refuses: Object.keys((isOwn ? this.options.facts() : sign).problems ?? {}),
+        ...(capacity !== undefined && { capacity }),
+        ...(most !== undefined && { most }),
+      };
+    });
     const free = this.freeCameras(new Set(alive.map(([session]) => session)));
     if (!this.takeAssigned(free, workers)) this.giveSurplus(workers);
   }

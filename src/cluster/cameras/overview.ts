@@ -14,7 +14,7 @@ export interface CameraOverview {
   worker?: string;
   /** Since when, ISO 8601. */
   since?: string;
-  /** Why its worker cannot watch it. */
+  /** Why a worker cannot watch it. */
   problem?: string;
 }
 
@@ -70,13 +70,17 @@ function overview(view: ClusterView): Overview {
       ...(most !== undefined && { most }),
     });
   }
+  const problems = new Map<string, string>();
+  for (const [, { worker, problems: own = {} }] of view.alive) {
+    for (const [id, text] of Object.entries(own)) problems.set(id, `${worker} cannot watch it: ${text}`);
+  }
   const cameras: CameraOverview[] = [];
   for (const [id, { value }] of view.cameras) {
     if (!value) continue;
     const { enabled, fps, model } = value;
     const session = view.ownerOf(id);
     const worker = session === undefined ? undefined : workers.get(session);
-    const problem = session === undefined ? undefined : view.workers.get(session)?.sign.problems?.[id];
+    const problem = problems.get(id);
     if (worker) {
       worker.cameras++;
       worker.fps += fps;

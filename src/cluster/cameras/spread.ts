@@ -36,10 +36,12 @@ export class Carried {
     this.cameras.delete(id);
   }
 
-  /** The camera that costs least. */
-  get smallest(): SpreadCamera | undefined {
+  /** The camera that costs least. @param but ids of cameras that do not count */
+  smallest(but: { has(id: string): boolean }): SpreadCamera | undefined {
     let smallest: SpreadCamera | undefined;
-    for (const camera of this) if (!smallest || bySize(camera, smallest) < 0) smallest = camera;
+    for (const camera of this) {
+      if (!but.has(camera.id) && (!smallest || bySize(camera, smallest) < 0)) smallest = camera;
+    }
     return smallest;
   }
 
@@ -61,6 +63,8 @@ export interface SpreadWorker {
   /** Whether it takes cameras now. */
   isOpen: boolean;
   carried: Carried;
+  /** Ids of cameras that it cannot watch. */
+  refuses?: readonly string[];
 }
 
 /** What a worker carries, and can carry at most. */
@@ -108,20 +112,33 @@ function loadOf({ session, isOpen, carried, capacity, most = Number.POSITIVE_INF
 
 const bySize = (a: SpreadCamera, b: SpreadCamera): number => a.fps - b.fps || byText(a.id, b.id);
 
+/** Sessions of the workers that cannot watch cameras, by these cameras' ids. */
+function refusals(workers: readonly SpreadWorker[]): Map<string, Set<string>> {
+  const refused = new Map<string, Set<string>>();
+  for (const { session, refuses = [] } of workers) {
+    for (const id of refuses) refused.set(id, (refused.get(id) ?? new Set()).add(session));
+  }
+  return refused;
+}
+
+const nobody: ReadonlySet<string> = new Set();
+
 /**
- * Gives each camera that nobody has to the worker that is least used with it, if one has room.
+ * Gives each camera that nobody has to the worker that is least used with it, if one has room and
+ * can watch it.
  * @returns sessions, by the cameras' ids
  */
 export function assign(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): Map<string, string> {
   const given = new Map<string, string>();
   if (free.length === 0) return given;
   const loads = workers.map(loadOf);
+  const refused = refusals(workers);
   let queue: Queue | undefined;
   // Those that cost most come first: later they might fit nowhere.
   for (const { id, fps } of [...free].sort((a, b) => b.fps - a.fps || byText(a.id, b.id))) {
     const frames = framesOf(fps);
     if (queue?.frames !== frames) queue = new Queue(loads, frames);
-    const session = queue.give();
+    const session = queue.give(refused.get(id) ?? nobody);
     if (session !== undefined) given.set(id, session);
   }
   return given;
@@ -138,10 +155,16 @@ class Queue {
     this.loads = loads.filter((load) => hasRoom(load, frames)).sort((a, b) => this.compare(a, b));
   }
 
-  /** Gives such a camera to the worker that is least used with it. @returns its session */
-  give(): string | undefined {
-    const load = this.loads.pop();
-    if (!load) return undefined;
+  /**
+   * Gives such a camera to the worker that is least used with it.
+   * @param but sessions that cannot have it
+   * @returns the worker's session
+   */
+  give(but: ReadonlySet<string>): string | undefined {
+    let at = this.loads.length - 1;
+    while (at >= 0 && but.has(this.loads[at].session)) at--;
+    if (at < 0) return undefined;
+    const [load] = this.loads.splice(at, 1);
     load.frames += this.frames;
     load.cameras++;
     if (hasRoom(load, this.frames)) this.put(load);
@@ -177,13 +200,14 @@ const beside = (a: Load, b: Load): number => a.order - b.order || byText(a.sessi
  * The camera that a worker should give away, if there is none that somebody is to take. It is given
  * by the most used worker that has one with which another would be used no more than this one is
  * without it. So the most used are used less after each step, and it ends. One camera moves at a
- * time.
+ * time, and none that some worker cannot watch.
  */
 export function surplus(me: string, workers: readonly SpreadWorker[]): string | undefined {
   const loads = workers.map(loadOf);
+  const refused = refusals(workers);
   const queues = new Map<number, Queue>();
   for (const load of [...loads].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
-    const { smallest } = load.carried;
+    const smallest = load.carried.smallest(refused);
     if (smallest) {
       const frames = framesOf(smallest.fps);
       const queue = queues.get(frames) ?? new Queue(loads, frames);

@@ -76,6 +76,27 @@ describe.skipIf(!hasNats())("with a real server", () => {
     expect(all(large, small, limited)).toEqual(cameras);
   });
 
+  test("a camera that a member cannot watch goes to another, and not back while that is so", async () => {
+    const problems: Record<string, string> = {};
+    const one = await join("one", { lease: LONG, problems });
+    await putCameras(stores, ["a"]);
+    await until(() => expect(one.ids()).toEqual(["a"]));
+    problems.a = "there is no such file";
+    one.member.refuse("a");
+    await until(() => expect(one.view.claims.get("a")?.value?.session).toBeUndefined());
+    const claims = one.taken.length;
+    const two = await join("two", { lease: LONG });
+    await until(() => expect(two.ids()).toEqual(["a"]));
+    expect([one.ids(), one.taken.length, one.watched.at(-1)]).toEqual([[], claims, []]);
+    // Nobody else is there any more: it takes the camera once it can.
+    await two.stop();
+    await until(() => expect(one.view.claims.get("a")?.value?.session).toBeUndefined());
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(one.ids()).toEqual([]);
+    delete problems.a;
+    await until(() => expect(one.ids()).toEqual(["a"]));
+  });
+
   test("a member that is stopped hands over once its cameras have ended and their events are out", async () => {
     const order: string[] = [];
     let release = () => {};

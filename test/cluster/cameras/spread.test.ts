@@ -281,16 +281,41 @@ test("what a worker carries is counted as it comes and goes", () => {
   const carried = new Carried(cameras(3, { fps: 1.34 }));
   carried.add({ id: "camera-1", fps: 7 });
   carried.add({ id: "camera-9", fps: 1.2 });
-  expect(carried).toMatchObject({ size: 4, frames: 10_880, smallest: { id: "camera-9" } });
+  expect(carried).toMatchObject({ size: 4, frames: 10_880 });
+  expect(carried.smallest(new Set())).toMatchObject({ id: "camera-9" });
+  expect(carried.smallest(new Set(["camera-9", "camera-0"]))).toMatchObject({ id: "camera-2" });
   for (const id of ["camera-9", "camera-9", "camera-1", "none"]) carried.delete(id);
-  expect(carried).toMatchObject({ size: 2, frames: 2680, smallest: { id: "camera-0" } });
+  expect(carried).toMatchObject({ size: 2, frames: 2680 });
+  expect(carried.smallest(new Set())).toMatchObject({ id: "camera-0" });
   expect([...carried].map(({ id }) => id)).toEqual(["camera-0", "camera-2"]);
   for (const { id } of carried) carried.delete(id);
-  expect(carried).toMatchObject({ size: 0, frames: 0, smallest: undefined });
+  expect(carried).toMatchObject({ size: 0, frames: 0 });
+  expect(carried.smallest(new Set())).toBeUndefined();
 });
 
 test("draws are spread", () => {
   const low = Array.from({ length: 1000 }, (_, i) => drawn(`worker-${i}`)).filter((one) => one < 2 ** 31);
   expect(low.length).toBeGreaterThan(400);
   expect(low.length).toBeLessThan(600);
+});
+
+describe("a camera that some workers cannot watch", () => {
+  const ids = ["camera-0", "camera-1"];
+  const all = [worker("a", { refuses: ids }), worker("b"), worker("c", { refuses: ["camera-1"] })];
+
+  test("goes to the least used of the others, or to nobody", () => {
+    const given = assign(cameras(6), all);
+    expect(["b", "c"]).toContain(given.get("camera-0"));
+    expect(given.get("camera-1")).toBe("b");
+    expect([...given.values()].sort()).toEqual(["a", "a", "b", "b", "c", "c"]);
+    const nobody = all.map((one) => ({ ...one, refuses: ids }));
+    expect([...assign(cameras(3), nobody).keys()]).toEqual(["camera-2"]);
+  });
+
+  test("does not move for balance: it might come back again and again", () => {
+    const found = cameras(2, { owner: "b" });
+    expect(surplus("b", found, [worker("b"), worker("c")])).toBe("camera-0");
+    expect(surplus("b", found, all)).toBeUndefined();
+    expect(surplus("b", cameras(4, { owner: "b" }), all)).toBe("camera-2");
+  });
 });
