@@ -1,9 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import type { Cluster } from "../../cluster/connection.js";
-import type { Archive } from "../../cluster/messages.js";
+import type { Archive, VideoRecord } from "../../cluster/messages.js";
 import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import { VIDEO_EXTENSIONS } from "../../node/datasets/clip.js";
@@ -25,7 +24,7 @@ import {
 import { numberIn } from "../options/parse.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
-import { failureLine } from "../terminal/job_lines.js";
+import { failureLine, workersLine } from "../terminal/job_lines.js";
 import { Progress } from "../terminal/progress.js";
 
 interface SubmitOptions extends NatsCommandOptions, ModelOptions, FrameScoreOptions {
@@ -161,29 +160,20 @@ async function waitFor(
   hashes: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { progressOf } = await import("../../cluster/archive.js");
-  const { natsReason } = await import("../../cluster/connection.js");
+  const { waitForVideos } = await import("../../cluster/waiting.js");
   const progress = new Progress("videos scored", hashes.size, false);
+  let before = 0;
+  const onLook = (records: readonly VideoRecord[]) => {
+    const over = records.filter(({ state }) => state === "done" || state === "failed");
+    for (; before < over.length; before++) progress.advance();
+  };
+  const onWorkers = (areThere: boolean) => progress.print(workersLine(cluster.shown, areThere), process.stderr);
   try {
-    for (let before = 0; ; ) {
-      // A server that is away for a while is waited for; the connection says when it gives up.
-      const all = await progressOf(cluster).catch((error: unknown) => {
-        if (cluster.nats.isClosed()) throw new InputError(`${cluster.shown}: ${natsReason(error)}`);
-        return [];
-      });
-      const found = all.find((one) => one.archive.id === archive.id);
-      const records = [...(found?.videos ?? [])].filter(([hash]) => hashes.has(hash)).map(([, record]) => record);
-      const over = records.filter(({ state }) => state === "done" || state === "failed");
-      for (; before < over.length; before++) progress.advance();
-      if (over.length === hashes.size) {
-        progress.stop();
-        const failed = records.filter(({ state }) => state === "failed");
-        for (const record of failed) process.stderr.write(`${failureLine(record)}\n`);
-        if (failed.length > 0) throw new CheckFailed(`${counted(failed.length, "video")} failed`);
-        return;
-      }
-      await sleep(1000, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
+    const records = await waitForVideos(cluster, { archive: archive.id, hashes, signal, onLook, onWorkers });
+    progress.stop();
+    const failed = records.filter(({ state }) => state === "failed");
+    for (const record of failed) process.stderr.write(`${failureLine(record)}\n`);
+    if (failed.length > 0) throw new CheckFailed(`${counted(failed.length, "video")} failed`);
   } finally {
     progress.stop();
   }

@@ -9,6 +9,11 @@ export function failureLine({ path, error, attempts }: VideoRecord): string {
   return `failed: ${oneLine(path)}: ${oneLine(error ?? "nobody knows why")} (${attempts} attempts)`;
 }
 
+/** Whether anybody works at a server, once that changes. */
+export function workersLine(server: string, areThere: boolean): string {
+  return areThere ? "a worker is there again" : `no worker takes videos at ${server}: waiting for one`;
+}
+
 /** Archives as a table, the videos that are scored now, and those that failed. */
 export function jobLines(all: readonly Progress[]): string[] {
   const head = ["archive", "videos", "done", "running", "waiting", "failed", "frames", "frames/s", "left", "results"];

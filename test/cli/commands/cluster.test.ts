@@ -52,7 +52,8 @@ describe("without a server", () => {
     expectRefusal(await submit(...share(), "-c", model, ...nats), /required option '-o, --out <dir>' not specified/);
     expectRefusal(await submit(...share(), ...out(), ...nats), /required option '-c, --checkpoint <file>' not/);
     expectRefusal(await sdmae("jobs"), /required option '--nats <url>' not specified/);
-    expectRefusal(await sdmae("worker", ...nats), /required option '--share <dir>' not specified/);
+    const nothing = await sdmae("worker", ...nats, "--cameras", "0", "--no-videos");
+    expectRefusal(nothing, "there is nothing to do: no cameras (--cameras 0), and no videos");
   });
 
   test("what cannot be submitted is refused before a server is asked", async () => {
