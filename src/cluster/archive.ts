@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { KV, KvEntry } from "@nats-io/kv";
 import type { z } from "zod";
 import { recordPath } from "../node/files/record_store.js";
-import { type Cluster, subjectOf } from "./connection.js";
+import { type Cluster, subjectOf, uploadSubject } from "./connection.js";
 import {
   type Archive,
   archiveSchema,
@@ -31,14 +31,14 @@ export type Plan = Omit<Archive, "id" | "created">;
 export const videoKey = (archive: string, hash: string): string => `${archive}.${hash}`;
 
 /** Where a video's results lie, below the shared folder. */
-export function resultPaths({ out }: Pick<Archive, "out">, path: string) {
+export function resultPaths({ out = "." }: Pick<Archive, "out">, path: string) {
   return { scores: `${out}/${path}.csv`, events: `${out}/${path}.events.csv`, report: `${out}/${path}.report` };
 }
 
 /** Where a video's scores lie, or its record, below the shared folder. */
 export function scoresPath({ out, records }: Plan, { path, record }: Pick<ArchiveVideo, "path" | "record">): string {
   if (!records || !record) return resultPaths({ out }, path).scores;
-  return `${out}/${recordPath(records.made, record.video, record.seed)}`;
+  return `${out ?? "."}/${recordPath(records.made, record.video, record.seed)}`;
 }
 
 /** What stands for the content's hash of a record. */
@@ -73,26 +73,36 @@ export async function openArchive({ archives }: Pick<Cluster, "archives">, plan:
   }
 }
 
+/** How a video is submitted that no folder is shared for. */
+export interface Upload {
+  /** Whether the results of a video that is done are in the store, or were fetched. */
+  hasResults(record: VideoRecord): boolean | Promise<boolean>;
+  /** Puts the video into the store, unless it is there. */
+  put(): Promise<void>;
+}
+
 /**
  * Queues a video, unless it is queued, being scored or done.
- * @param share the shared folder: results that somebody has deleted are made again
  * @param retry whether one that was put aside is tried again
+ * @param share the shared folder: results that somebody has deleted are made again
+ * @param upload in place of it
  * @returns what was known of it
  */
 export async function submitVideo(
   cluster: Pick<Cluster, "videos" | "jetstream">,
   archive: Archive,
   video: ArchiveVideo,
-  { share, retry }: { share: string; retry: boolean },
+  { share, upload, retry }: { share?: string; upload?: Upload; retry: boolean },
 ): Promise<VideoRecord["state"] | "new"> {
   const { hash, path } = video;
   const key = videoKey(archive.id, hash);
-  const isHere = (below: string) => existsSync(join(share, below));
+  const isHere = (below: string) => share === undefined || existsSync(join(share, below));
   for (;;) {
     const entry = await cluster.videos.get(key);
     const record = entry ? parsed(videoSchema, entry) : undefined;
     const isGone =
       // Results were deleted, or a video that waits has another name now.
+      (record?.state === "done" && upload && !(await upload.hasResults(record))) ||
       (record?.state === "done" && !isHere(scoresPath(archive, { ...video, path: record.path }))) ||
       (record?.state === "queued" && !archive.records && !isHere(record.path));
     // No worker is silent for so long: the server has lost its message.
@@ -112,7 +122,11 @@ export async function submitVideo(
     }
     // Whoever was stopped before this line has left a record without a message.
     const job: VideoJob = { archive: archive.id, ...video, path: isKnown ? record.path : path };
-    await cluster.jetstream.publish(subjectOf(archive.id), JSON.stringify(job), { msgID: `${key}.${revision}` });
+    // The record is there already: so nobody removes the video meanwhile, unless it just happens.
+    await upload?.put();
+    const subject = upload ? uploadSubject(archive.id) : subjectOf(archive.id);
+    await cluster.jetstream.publish(subject, JSON.stringify(job), { msgID: `${key}.${revision}` });
+    await upload?.put();
     return isKnown ? record.state : "new";
   }
 }

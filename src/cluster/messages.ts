@@ -66,8 +66,9 @@ export const archiveSchema = z.strictObject({
   created: z.iso.datetime(),
   model: modelSchema,
   how: howSchema,
-  /** The folder of results, and whether these are more than scores. */
-  out: sharedPath,
+  /** The folder of results. Absent if videos are uploaded: then results go to the store. */
+  out: sharedPath.optional(),
+  /** Whether results are more than scores. */
   events: z.boolean(),
   report: z.boolean(),
   /** Of `eval`: the token maps of each video are kept, in place of scores. */
@@ -75,7 +76,7 @@ export const archiveSchema = z.strictObject({
 });
 export type Archive = z.infer<typeof archiveSchema>;
 
-/** A video that waits for a worker. */
+/** A video that waits for a worker. The path of an uploaded one names its results. */
 export const videoJobSchema = z.strictObject({
   archive: archiveId,
   hash,
@@ -105,6 +106,11 @@ export const videoSchema = z.strictObject({
   total: count.optional(),
   /** How long scoring took. */
   seconds: z.number().nonnegative().optional(),
+  /** Of an uploaded video: a part of its results' names in the store, until they are fetched. */
+  results: z
+    .string()
+    .regex(/^[0-9a-f]{8}$/)
+    .optional(),
   /** Why it failed last, in one line. */
   error: text.optional(),
 });

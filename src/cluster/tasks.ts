@@ -9,7 +9,7 @@ import { oneLine } from "../node/files/messages.js";
 import { resultPaths, scoresPath } from "./archive.js";
 import type { Claim } from "./claim.js";
 import type { Cluster } from "./connection.js";
-import type { Archive, VideoRecord } from "./messages.js";
+import type { Archive } from "./messages.js";
 import { fetchModel } from "./models.js";
 import type { Scored, Scorer } from "./scorer.js";
 
@@ -45,7 +45,7 @@ export class Tasks {
    * Refuses to work where the shared folder is not: each video would fail.
    * @throws InputError that says so
    */
-  async check({ out }: Archive): Promise<void> {
+  async check({ out = "." }: Archive): Promise<void> {
     const { share } = this.options;
     try {
       await access(join(share, out));
@@ -56,7 +56,7 @@ export class Tasks {
 
   /** Removes what workers have left that were ended while they had the video. */
   async sweep({ archive, job }: Pick<Claim, "archive" | "job">): Promise<void> {
-    const folder = join(this.options.share, archive.out, UNFINISHED);
+    const folder = join(this.options.share, archive.out ?? ".", UNFINISHED);
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter((one) => one.startsWith(unfinishedName(archive, job)))) {
       await rm(join(folder, name), { recursive: true, force: true }).catch(() => {});
@@ -64,11 +64,11 @@ export class Tasks {
   }
 
   /** Scores a video, and gives its results their names. @returns what its last record holds */
-  async run(claim: Claim, { signal, insist }: TaskSignals): Promise<Scored & Partial<VideoRecord>> {
+  async run(claim: Claim, { signal, insist }: TaskSignals): Promise<Scored> {
     const { archive, job, path } = claim;
     const { share, scorer } = this.options;
     const folder = join(
-      ...[share, archive.out, UNFINISHED],
+      ...[share, archive.out ?? ".", UNFINISHED],
       `${unfinishedName(archive, job)}${randomBytes(4).toString("hex")}`,
     );
     await makeFolder(folder);
@@ -102,10 +102,17 @@ export class Tasks {
       await rm(folder, { recursive: true, force: true }).catch(() => {});
     }
   }
+
+  /** The video stays where it is. */
+  async over(): Promise<void> {}
 }
 
 /** The checkpoints of an archive on this machine. */
-async function modelsOf({ model, records }: Archive, { cluster, models }: TaskOptions, signal: AbortSignal) {
+export async function modelsOf(
+  { model, records }: Archive,
+  { cluster, models }: Pick<TaskOptions, "cluster" | "models">,
+  signal: AbortSignal,
+) {
   const checkpoint = await fetchModel(cluster.models, model, models, signal);
   const { student } = records ?? {};
   return { checkpoint, ...(student && { student: await fetchModel(cluster.models, student, models, signal) }) };

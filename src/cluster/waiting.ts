@@ -14,6 +14,8 @@ const LOOKS = 5;
 export interface Waiting {
   archive: string;
   hashes: ReadonlySet<string>;
+  /** The archive's queue. Default: that of the shared folder. */
+  queue?: string;
   signal: AbortSignal;
   /** Takes in what is known of the videos. */
   onLook(records: readonly VideoRecord[]): void;
@@ -28,9 +30,9 @@ export interface Waiting {
  */
 export async function waitForVideos(
   cluster: Pick<Cluster, "archives" | "videos" | "manager" | "nats" | "shown">,
-  { archive, hashes, signal, onLook, onWorkers = () => {} }: Waiting,
+  { archive, hashes, queue = QUEUE, signal, onLook, onWorkers = () => {} }: Waiting,
 ): Promise<VideoRecord[]> {
-  const workers = new Workers(cluster);
+  const workers = new Workers(cluster, queue);
   let areThere = true;
   for (;;) {
     try {
@@ -56,11 +58,14 @@ class Workers {
   private readonly seen = new Map<string, { since: string; at: number }>();
   private missed = 0;
 
-  constructor(private readonly cluster: Pick<Cluster, "manager">) {}
+  constructor(
+    private readonly cluster: Pick<Cluster, "manager">,
+    private readonly queue: string,
+  ) {}
 
   /** @returns false if no worker was there in the last looks */
   async look(all: readonly Progress[]): Promise<boolean> {
-    const { num_waiting, config } = await this.cluster.manager.consumers.info(QUEUE, WORKERS);
+    const { num_waiting, config } = await this.cluster.manager.consumers.info(this.queue, WORKERS);
     const lease = (config.ack_wait ?? 0) / 1e6;
     const now = performance.now();
     let isOne = num_waiting > 0;

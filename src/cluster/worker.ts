@@ -3,15 +3,25 @@
 // the video by then.
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Consumer, JsMsg } from "@nats-io/jetstream";
+import type { JsMsg } from "@nats-io/jetstream";
 import { InputError } from "../errors.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import { parsed, recordHash, videoKey } from "./archive.js";
 import { Claim, Lost } from "./claim.js";
-import { natsReason, QUEUE, WORKERS } from "./connection.js";
-import { archiveSchema, type VideoJob, type VideoRecord, videoJobSchema, videoSchema } from "./messages.js";
+import { natsReason, QUEUE, subjectOf, UPLOADS, uploadSubject, WORKERS } from "./connection.js";
+import {
+  type Archive,
+  archiveSchema,
+  type VideoJob,
+  type VideoRecord,
+  videoJobSchema,
+  videoSchema,
+} from "./messages.js";
+import { Queues } from "./queues.js";
 import { Unfit } from "./scorer.js";
 import { type TaskOptions, Tasks } from "./tasks.js";
+import { UploadTasks } from "./upload_tasks.js";
+import { findUploads } from "./uploads.js";
 
 /** A video that fails so often is put aside. */
 export const MOST_FAILURES = 3;
@@ -27,7 +37,9 @@ const TRY_AGAIN = 2;
 const PAUSE = 200;
 
 /** What a worker is made with. */
-export interface WorkerOptions extends TaskOptions {
+export interface WorkerOptions extends Omit<TaskOptions, "share"> {
+  /** The folder that machines share. Without it, only uploaded videos are scored. */
+  share?: string;
   /** Seconds; the same as the queue's. */
   lease: number;
   /** Names the worker. Default: the machine and the process. */
@@ -39,19 +51,23 @@ export interface WorkerOptions extends TaskOptions {
 /** Scores what is queued, until it is stopped. */
 export class Worker {
   readonly name: string;
-  private readonly tasks: Tasks;
+  private readonly tasks: Tasks | undefined;
+  /** Of videos that were uploaded, once there are any. */
+  private uploadTasks: UploadTasks | undefined;
   /** Archives of whose videos this machine would make something else. */
   private readonly unfit = new Set<string>();
 
   constructor(private readonly options: WorkerOptions) {
     this.name = options.name ?? `${hostname()}-${process.pid}`;
-    this.tasks = new Tasks(options);
+    const { share } = options;
+    this.tasks = share === undefined ? undefined : new Tasks({ ...options, share });
   }
 
   /** Works until the signal ends it; a video that is not done goes to another worker at once. */
   async run(signal: AbortSignal): Promise<void> {
     const { cluster, scorer, onNotice } = this.options;
-    const consumer = await cluster.jetstream.consumers.get(QUEUE, WORKERS);
+    const queues = new Queues(LOOK);
+    if (this.tasks) queues.add(await cluster.jetstream.consumers.get(QUEUE, WORKERS));
     /** Why there was no message, as it was said. */
     let said = "";
     /** How often in a row the server gave no sign of life: a busy machine may miss one. */
@@ -59,7 +75,11 @@ export class Worker {
     try {
       while (!signal.aborted) {
         try {
-          const message = await nextOf(consumer, signal);
+          await this.findUploads(queues);
+          const message = await queues.next(signal);
+          if (!message && !this.tasks && !this.uploadTasks) {
+            await sleep(1000 * LOOK, undefined, { signal }).catch(() => {});
+          }
           [said, missed] = ["", 0];
           if (message && signal.aborted) {
             message.nak();
@@ -79,6 +99,22 @@ export class Worker {
     }
   }
 
+  /** Takes uploaded videos as well, once somebody has uploaded one. */
+  private async findUploads(queues: Queues): Promise<void> {
+    if (this.uploadTasks) return;
+    const { cluster, lease } = this.options;
+    const store = await findUploads(cluster, lease);
+    if (!store) return;
+    queues.add(await cluster.jetstream.consumers.get(UPLOADS, WORKERS));
+    this.uploadTasks = new UploadTasks(this.options, store);
+  }
+
+  /** Who does the tasks of an archive; undefined if a message of it came by the wrong queue. */
+  private tasksOf({ id, out }: Archive, { subject }: JsMsg): Tasks | UploadTasks | undefined {
+    if (subject === uploadSubject(id)) return out === undefined ? this.uploadTasks : undefined;
+    return subject === subjectOf(id) && out !== undefined ? this.tasks : undefined;
+  }
+
   private async take(message: JsMsg, signal: AbortSignal): Promise<void> {
     const { onNotice } = this.options;
     const job = jobOf(message);
@@ -86,18 +122,19 @@ export class Worker {
       onNotice("warn", `a message of ${oneLine(message.subject)} is no video: it was thrown away`);
       return message.ack();
     }
-    const claim = await this.claim(job, message).catch((error: unknown) => {
+    const taken = await this.claim(job, message).catch((error: unknown) => {
       if (!(error instanceof Lost)) throw error;
       // Another worker was faster; if it fails, the message comes again.
       message.nak(1000 * TRY_AGAIN);
     });
-    if (!claim) return;
+    if (!taken) return;
+    const { claim, tasks } = taken;
     const path = oneLine(claim.path);
     const lost = new AbortController();
     const renewal = claim.renew(message, this.options.lease, lost);
     try {
       const insist = () => claim.insist(claim.record, lost.signal);
-      const scored = await this.tasks.run(claim, { signal: AbortSignal.any([signal, lost.signal]), insist });
+      const scored = await tasks.run(claim, { signal: AbortSignal.any([signal, lost.signal]), insist });
       await claim.finish({ state: "done", ...scored, total: scored.frames }, lost.signal);
       // Without this, the message comes again, and is found to be done.
       await message.ackAck().catch(() => {});
@@ -110,6 +147,7 @@ export class Worker {
       });
     } finally {
       clearInterval(renewal);
+      await tasks.over(claim).catch(() => {});
     }
   }
 
@@ -142,7 +180,10 @@ export class Worker {
   }
 
   /** Takes a video, unless it is done, or another worker's. */
-  private async claim(job: VideoJob, message: JsMsg): Promise<Claim | undefined> {
+  private async claim(
+    job: VideoJob,
+    message: JsMsg,
+  ): Promise<{ claim: Claim; tasks: Tasks | UploadTasks } | undefined> {
     const { archives, videos } = this.options.cluster;
     const key = videoKey(job.archive, job.hash);
     const known = await archives.get(job.archive);
@@ -152,7 +193,8 @@ export class Worker {
       message.ack();
       return undefined;
     }
-    if ((archive.records === undefined) !== (job.record === undefined)) {
+    const tasks = this.tasksOf(archive, message);
+    if (!tasks || (archive.records === undefined) !== (job.record === undefined)) {
       this.options.onNotice("warn", `${oneLine(job.path)} does not belong into its archive: it was thrown away`);
       message.ack();
       return undefined;
@@ -162,7 +204,7 @@ export class Worker {
       await sleep(PAUSE);
       return undefined;
     }
-    await this.tasks.check(archive).catch((error: unknown) => {
+    await tasks.check(archive).catch((error: unknown) => {
       message.nak(1000 * LOOK);
       throw error;
     });
@@ -172,6 +214,8 @@ export class Worker {
     const isElsewhere = before?.state === "running" && before.message !== message.seq;
     if (before?.state === "done" || before?.state === "failed" || isElsewhere) {
       message.ack();
+      // Its worker may have been ended before it did this.
+      if (before?.state !== "running") await tasks.over({ job }).catch(() => {});
       return undefined;
     }
     const attempts = before?.attempts ?? 0;
@@ -190,13 +234,14 @@ export class Worker {
       // It ended its workers, so that none could say so.
       const claim = claimed({ ...record, attempts });
       await this.putAside(claim, message, `its workers ended ${attempts} times`);
-      await this.tasks.sweep(claim);
+      await tasks.sweep(claim);
+      await tasks.over(claim).catch(() => {});
       return undefined;
     }
     const claim = claimed(record);
     await claim.update(record);
-    await this.tasks.sweep(claim);
-    return claim;
+    await tasks.sweep(claim);
+    return { claim, tasks };
   }
 
   private async failed(claim: Claim, message: JsMsg, why: string, lost: AbortSignal): Promise<void> {
@@ -212,20 +257,6 @@ export class Worker {
     await claim.finish({ state: "failed", error: shortened(why) }, lost);
     message.ack();
     this.options.onNotice("warn", `${oneLine(claim.path)}: put aside: ${why}`);
-  }
-}
-
-/** The next message, if there is one soon. The signal ends the wait. */
-async function nextOf(consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> {
-  const messages = await consumer.fetch({ max_messages: 1, expires: 1000 * LOOK });
-  const stop = () => void messages.close();
-  signal.addEventListener("abort", stop);
-  if (signal.aborted) stop();
-  try {
-    for await (const message of messages) return message;
-    return undefined;
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }
 

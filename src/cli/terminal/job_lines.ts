@@ -24,7 +24,7 @@ export function jobLines(all: readonly Progress[]): string[] {
       ...[archive.id, videos.size, counts.done, counts.running, counts.queued, counts.failed, frames].map(String),
       rate === undefined ? "-" : rate.toPrecision(3),
       leftText(progress, rate),
-      oneLine(archive.out),
+      oneLine(archive.out ?? "at the server"),
     ];
   });
   const running = all.flatMap((progress) => inState(progress, "running"));
