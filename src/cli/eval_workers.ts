@@ -5,6 +5,7 @@ import { isInside, type VideoRecord } from "../cluster/messages.js";
 import { counted } from "../counted.js";
 import type { Dataset, TestSplit } from "../data/dataset.js";
 import { InputError } from "../errors.js";
+import { makeFolder } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
 import type { RecordStore } from "../node/files/record_store.js";
 import { CheckFailed } from "./check_failed.js";
@@ -39,6 +40,8 @@ export async function sharedFolders(options: WorkersOptions): Promise<Shared | u
   if (options.work === undefined)
     throw new InputError("--nats needs --work, a folder below --share for the token maps");
   const share = await shareOf(options.share);
+  // Only of a folder that is there the real path is known.
+  await makeFolder(options.work);
   return { share, root: await sharedPath(share, options.root), work: await sharedPath(share, options.work) };
 }
 

@@ -1,6 +1,6 @@
 // What a worker does with an uploaded video: it comes from the store, and its results go there.
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { ObjectStore } from "@nats-io/obj";
@@ -14,15 +14,25 @@ import { type VideoRecord, videoSchema } from "./messages.js";
 import { modelsOf, type TaskOptions, type TaskSignals } from "./tasks.js";
 import { fetchFile, LARGEST_VIDEO, putFile, type ResultPart, removeFiles, resultName } from "./uploads.js";
 
+/** How the folder of a video on its way begins. */
+const FOLDER = "sdmae-video-";
+/** Milliseconds after which such a folder is of no worker any more. */
+const OLD = 7 * 86_400_000;
+
 /** Does the tasks whose videos were uploaded. */
 export class UploadTasks {
+  private swept: Promise<void> | undefined;
+
   constructor(
     private readonly options: Omit<TaskOptions, "share">,
     private readonly store: ObjectStore,
   ) {}
 
-  /** Any machine may have an uploaded video. */
-  async check(): Promise<void> {}
+  /** Any machine may have an uploaded video. Those of workers that crashed do not stay for ever. */
+  async check(): Promise<void> {
+    this.swept ??= removeOldVideos();
+    await this.swept;
+  }
 
   /** Removes results of workers that were ended while they had the video. */
   async sweep({ archive, job, record }: Claim): Promise<void> {
@@ -33,7 +43,7 @@ export class UploadTasks {
   async run(claim: Claim, { signal, insist }: TaskSignals) {
     const { archive, job, path } = claim;
     const { cluster, scorer } = this.options;
-    const folder = await mkdtemp(join(tmpdir(), "sdmae-video-"));
+    const folder = await mkdtemp(join(tmpdir(), FOLDER));
     const results = randomBytes(4).toString("hex");
     const put: string[] = [];
     try {
@@ -92,6 +102,15 @@ export class UploadTasks {
       if (state === "queued" || state === "running") return;
     }
     await this.store.delete(job.hash);
+  }
+}
+
+/** Removes videos that workers have left that were ended long ago. */
+async function removeOldVideos(): Promise<void> {
+  for (const name of await readdir(tmpdir()).catch(() => [])) {
+    const folder = join(tmpdir(), name);
+    const age = name.startsWith(FOLDER) ? Date.now() - ((await stat(folder).catch(() => undefined))?.mtimeMs ?? 0) : 0;
+    if (age > OLD) await rm(folder, { recursive: true, force: true }).catch(() => {});
   }
 }
 

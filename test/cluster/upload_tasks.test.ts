@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ObjectStore } from "@nats-io/obj";
 import { strFromU8, unzipSync } from "fflate";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Cluster } from "../../src/cluster/connection.js";
 import { findUploads, makeUploads, resultName } from "../../src/cluster/uploads.js";
 import {
@@ -22,6 +22,7 @@ import {
   uploadVideo,
   type WorkerSettings,
 } from "../support/archive.js";
+import { filesIn } from "../support/cli.js";
 import { scratchPerTest } from "../support/folders.js";
 import { hasNats, type NatsServer } from "../support/nats.js";
 
@@ -40,6 +41,8 @@ function written(name: string, content = name): string {
 }
 /** What the store holds, by name. */
 const stored = async (store: ObjectStore) => (await store.list()).map(({ name }) => name).sort();
+
+afterEach(() => vi.unstubAllEnvs());
 
 describe.skipIf(!hasNats())("with a real server", () => {
   beforeEach(async () => {
@@ -61,6 +64,17 @@ describe.skipIf(!hasNats())("with a real server", () => {
       await writeFile(join(job.report!, "parts", "a.txt"), "a part");
       return signedBy("one")(job, signal);
     };
+    // Of a worker that crashed long ago, and of one that works.
+    vi.stubEnv("TMPDIR", at("temporary"));
+    for (const [name, days] of [
+      ["sdmae-video-old", 8],
+      ["sdmae-video-new", 1],
+      ["other", 8],
+    ] as const) {
+      mkdirSync(at("temporary", name), { recursive: true });
+      const then = Date.now() / 1000 - 86_400 * days;
+      utimesSync(at("temporary", name), then, then);
+    }
     // It is there before anything was ever uploaded.
     expect(await findUploads(cluster)).toBeUndefined();
     await work("one", { score });
@@ -69,6 +83,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(async () => expect(await record({ hash })).toMatchObject({ state: "done", path: "2026/a.mp4" }));
     expect(inputs[1]).toBe("content");
     await until(() => expect(existsSync(inputs[0])).toBe(false));
+    await until(() => expect(filesIn(at("temporary"))).toEqual(["other", "sdmae-video-new"]));
     const { results = "" } = (await record({ hash })) ?? {};
     const store = (await findUploads(cluster))!;
     const names = (["events.csv", "report.zip", "scores.csv"] as const).map((part) =>
