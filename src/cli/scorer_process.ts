@@ -52,7 +52,7 @@ function run(device: DeviceOptions & { tune: boolean }): void {
       duty = message.duty;
       return;
     }
-    const { input, checkpoint, how, scores, events, report } = message;
+    const { input, checkpoint, model, how, scores, events, report } = message;
     let began: number | undefined;
     let told = 0;
     let [frames, worked] = [0, performance.now()];
@@ -70,6 +70,7 @@ function run(device: DeviceOptions & { tune: boolean }): void {
     const options = {
       ...{ ...how, ...device, checkpoint, out: scores, quiet: true },
       ...({ order: "auto", rawFormat: "bgr" } as const),
+      ...(model !== undefined && { checkpointName: model }),
       ...(events !== undefined && { events }),
       ...(report !== undefined && { report }),
     };

@@ -18,6 +18,8 @@ export interface ScoringJob {
   /** The record of a video of the data set `input` is written as `scores`. */
   record?: RecordJob;
   checkpoint: string;
+  /** The model's name, for reports: on this machine it is called by its hash. */
+  model?: string;
   how: Archive["how"];
   /** Files that are written; the report is a folder. */
   scores: string;

@@ -82,7 +82,7 @@ export class Tasks {
       const record = archive.records && { ...archive.records, ...job.record!, student };
       const scored = await scorer.score(
         {
-          ...{ input, checkpoint, how: archive.how, scores: "", ...outputs },
+          ...{ input, checkpoint, model: archive.model.name, how: archive.how, scores: "", ...outputs },
           ...(record && { record }),
         },
         signal,

@@ -60,7 +60,7 @@ export class UploadTasks {
       const report = join(folder, "report");
       const scored = await scorer.score(
         {
-          ...{ input, checkpoint, how: archive.how, scores: files.scores },
+          ...{ input, checkpoint, model: archive.model.name, how: archive.how, scores: files.scores },
           ...(archive.events && { events: files.events }),
           ...(archive.report && { report }),
         },

@@ -330,18 +330,31 @@ describe.skipIf(!hasNats())("with a server", () => {
     const input = await videoFile(at("share", "videos", "a.avi"), 6, "-c:v", "ffv1");
     const how = ["--size", "32x64", "--seed", "3"];
     const direct = ["score", input, "--checkpoint", model, ...how, "--adapter", testAdapter, "--quiet"];
-    const expected = await sdmae(...direct, "--out", at("expected.csv"));
+    const more = ["--events", "--report", "--threshold", "0.01"];
+    const outputs = ["--events", at("expected.events.csv"), "--report", at("expected.report"), "--threshold", "0.01"];
+    const expected = await sdmae(...direct, "--out", at("expected.csv"), ...outputs);
     expect(expected).toMatchObject({ code: 0 });
     await withBundle(`import "./src/cli/scorer_process.ts";`, async (file) => {
       const { Scorer } = await import("../../../src/cluster/scorer.js");
       const scorer = new Scorer(file, [JSON.stringify({ adapter: testAdapter, tune: false })]);
       atEnd(() => scorer.close());
       await work((job, signal) => scorer.score(job, signal, () => {}));
-      expect(await submit(...how, "--wait")).toMatchObject({ code: 0 });
+      expect(await submit(...how, ...more, "--wait")).toMatchObject({ code: 0 });
       await scorer.close();
     });
-    const written = readFileSync(at("share", "scores", "videos", "a.avi.csv"));
-    expect(written.equals(readFileSync(at("expected.csv")))).toBe(true);
+    for (const name of [".csv", ".events.csv"]) {
+      const written = readFileSync(at("share", "scores", "videos", `a.avi${name}`));
+      expect(written.equals(readFileSync(at(`expected${name}`))), name).toBe(true);
+    }
+    // Facts name files of the machine; the page's own program is bundled in another way here.
+    const shown = (folder: string) => {
+      const page = readFileSync(join(folder, "index.html"), "utf8");
+      const data = JSON.parse(/id="report">(.*?)<\/script>/s.exec(page)?.[1] ?? "") as Record<string, unknown>;
+      return JSON.stringify({ ...data, created: "", facts: [] });
+    };
+    const expectedPage = shown(at("expected.report"));
+    expect(expectedPage).toContain('"title":"a.avi, tiny.safetensors"');
+    expect(shown(at("share", "scores", "videos", "a.avi.report")) === expectedPage).toBe(true);
     const [record] = Object.values((await listed())[0].videos);
     expect(record).toMatchObject({ state: "done", path: "videos/a.avi", attempts: 1, frames: 6, total: 6 });
   });
