@@ -17,21 +17,19 @@ export class Queues {
   /** The next video, if there is one soon. The signal ends the wait. */
   next(signal: AbortSignal): Promise<JsMsg | undefined> {
     return new Promise((resolve, reject) => {
-      this.take = (message) => {
+      const take = (message: JsMsg) => {
         this.take = undefined;
         resolve(message);
       };
+      /** A later call may wait by now: its video is its own. */
+      const stop = () => {
+        if (this.take === take) this.take = undefined;
+      };
+      this.take = take;
       const all = [...this.questions].map(([consumer, before]) => before ?? this.ask(consumer, signal));
-      Promise.all(all).then(
-        () => {
-          this.take = undefined;
-          resolve(undefined);
-        },
-        (error: unknown) => {
-          this.take = undefined;
-          reject(error);
-        },
-      );
+      Promise.all(all)
+        .finally(stop)
+        .then(() => resolve(undefined), reject);
     });
   }
 

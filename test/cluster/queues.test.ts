@@ -62,6 +62,22 @@ test("a queue that was asked already is not asked twice, and its answer counts f
   expect([a.back, b.back]).toEqual([[], []]);
 });
 
+test("an old question that ends without a video does not end the wait for the next one", async () => {
+  const { a, b, queues } = two();
+  const first = queues.next(never);
+  await turn();
+  b.asked[0]([1]);
+  await first;
+  await turn();
+  const second = queues.next(never);
+  await turn();
+  a.asked[0]([]);
+  await turn();
+  b.asked[1]([2]);
+  expect((await second)?.subject).toBe("b 2");
+  expect(b.back).toEqual([]);
+});
+
 test("without a video there is none, and the signal ends the wait", async () => {
   const { a, b, queues } = two();
   const none = queues.next(never);
