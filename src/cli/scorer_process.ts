@@ -2,11 +2,12 @@
 // itself if the GPU fails: the worker starts it again.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { FromScorer, ToScorer } from "../cluster/scorer.js";
+import { type FromScorer, type ToScorer, Unfit } from "../cluster/scorer.js";
 import { GpuError } from "../errors.js";
 import { Detector } from "../node/detector.js";
 import { weightsHash } from "../node/files/weights_hash.js";
 import type { DeviceOptions } from "./options/device.js";
+import { record } from "./recording.js";
 import { type Detectors, score } from "./scoring.js";
 import { messageOf } from "./terminal/message.js";
 
@@ -51,7 +52,7 @@ function run(device: DeviceOptions & { tune: boolean }): void {
       duty = message.duty;
       return;
     }
-    const { input, checkpoint, how, scores, events, report } = message;
+    const { input, checkpoint, model, how, scores, events, report } = message;
     let began: number | undefined;
     let told = 0;
     let [frames, worked] = [0, performance.now()];
@@ -69,16 +70,21 @@ function run(device: DeviceOptions & { tune: boolean }): void {
     const options = {
       ...{ ...how, ...device, checkpoint, out: scores, quiet: true },
       ...({ order: "auto", rawFormat: "bgr" } as const),
+      ...(model !== undefined && { checkpointName: model }),
       ...(events !== undefined && { events }),
       ...(report !== undefined && { report }),
     };
     try {
-      await score(input, options, { isGiven: () => false, signal: stop.signal, detectors, onFrame });
+      const { signal } = stop;
+      if (message.record) {
+        await record({ ...message, record: message.record }, { device, signal, detectors, onFrame });
+      } else await score(input, options, { isGiven: () => false, signal, detectors, onFrame });
       tell({ type: "done", frames, seconds: (performance.now() - (began ?? performance.now())) / 1000 });
     } catch (error) {
       // After a failure of the GPU, the next video gets a process with a device of its own.
       const ends = error instanceof GpuError;
-      tell({ type: "failed", message: messageOf(error), ends }, () => ends && process.exit(1));
+      const unfit = error instanceof Unfit;
+      tell({ type: "failed", message: messageOf(error), ends, unfit }, () => ends && process.exit(1));
     }
   });
   process.on("disconnect", () => process.exit(0));

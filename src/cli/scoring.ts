@@ -32,6 +32,8 @@ import { Progress } from "./terminal/progress.js";
 /** The options of `score`. */
 export interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions, WatchOptions {
   checkpoint: string;
+  /** What a report calls the checkpoint. Default: its path. */
+  checkpointName?: string;
   student?: string;
   out?: string;
   adapter?: string;
@@ -113,7 +115,9 @@ export async function score(
       if (file) await file.write(text);
       else if (printed) await print(text);
     };
-    const context = { input: source.name, checkpoint: options.checkpoint, quiet: options.quiet ?? false, say, signal };
+    const { checkpoint: path, checkpointName } = options;
+    const named = { checkpoint: path, ...(checkpointName !== undefined && { checkpointName }) };
+    const context = { input: source.name, ...named, quiet: options.quiet ?? false, say, signal };
     outputs = await ScoreOutputs.open(options, context);
     detector = await detectors.open(checkpoint, {
       ...settings,

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { KV, KvEntry } from "@nats-io/kv";
 import type { z } from "zod";
-import { type Cluster, subjectOf } from "./connection.js";
+import { recordPath } from "../node/files/record_store.js";
+import { type Cluster, subjectOf, uploadSubject } from "./connection.js";
 import {
   type Archive,
   archiveSchema,
@@ -14,11 +15,11 @@ import {
   type videoStates,
 } from "./messages.js";
 
-/** A video of an archive: its content's hash, and its path below the shared folder. */
-export interface ArchiveVideo {
-  hash: string;
-  path: string;
-}
+/**
+ * A video of an archive: its content's hash, and its path below the shared folder. For a record,
+ * its name and the masks' seed in place of the content.
+ */
+export type ArchiveVideo = Omit<VideoJob, "archive">;
 
 /** Milliseconds without a sign of life, longer than any lease. */
 const FORGOTTEN = 2 * 3_600_000;
@@ -30,14 +31,27 @@ export type Plan = Omit<Archive, "id" | "created">;
 export const videoKey = (archive: string, hash: string): string => `${archive}.${hash}`;
 
 /** Where a video's results lie, below the shared folder. */
-export function resultPaths({ out }: Pick<Archive, "out">, path: string) {
+export function resultPaths({ out = "." }: Pick<Archive, "out">, path: string) {
   return { scores: `${out}/${path}.csv`, events: `${out}/${path}.events.csv`, report: `${out}/${path}.report` };
 }
 
+/** Where a video's scores lie, or its record, below the shared folder. */
+export function scoresPath({ out, records }: Plan, { path, record }: Pick<ArchiveVideo, "path" | "record">): string {
+  if (!records || !record) return resultPaths({ out }, path).scores;
+  return `${out ?? "."}/${recordPath(records.made, record.video, record.seed)}`;
+}
+
+/** What stands for the content's hash of a record. */
+export function recordHash({ video, seed }: NonNullable<VideoJob["record"]>): string {
+  return createHash("sha256")
+    .update(JSON.stringify([video, seed]))
+    .digest("hex");
+}
+
 /** An archive's id: the same plan continues the same archive. */
-export function archiveIdOf({ model, how, out, events, report }: Plan): string {
+export function archiveIdOf({ model, how, out, events, report, records }: Plan): string {
   const sorted = Object.entries(how).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([model.hash, sorted, out, events, report]);
+  const text = JSON.stringify([model.hash, sorted, out, events, report, ...(records ? [records] : [])]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
@@ -59,27 +73,38 @@ export async function openArchive({ archives }: Pick<Cluster, "archives">, plan:
   }
 }
 
+/** How a video is submitted that no folder is shared for. */
+export interface Upload {
+  /** Whether the results of a video that is done are in the store, or were fetched. */
+  hasResults(record: VideoRecord): boolean | Promise<boolean>;
+  /** Puts the video into the store, unless it is there. */
+  put(): Promise<void>;
+}
+
 /**
  * Queues a video, unless it is queued, being scored or done.
- * @param share the shared folder: results that somebody has deleted are made again
  * @param retry whether one that was put aside is tried again
+ * @param share the shared folder: results that somebody has deleted are made again
+ * @param upload in place of it
  * @returns what was known of it
  */
 export async function submitVideo(
   cluster: Pick<Cluster, "videos" | "jetstream">,
   archive: Archive,
-  { hash, path }: ArchiveVideo,
-  { share, retry }: { share: string; retry: boolean },
+  video: ArchiveVideo,
+  { share, upload, retry }: { share?: string; upload?: Upload; retry: boolean },
 ): Promise<VideoRecord["state"] | "new"> {
+  const { hash, path } = video;
   const key = videoKey(archive.id, hash);
-  const isHere = (below: string) => existsSync(join(share, below));
+  const isHere = (below: string) => share === undefined || existsSync(join(share, below));
   for (;;) {
     const entry = await cluster.videos.get(key);
     const record = entry ? parsed(videoSchema, entry) : undefined;
     const isGone =
       // Results were deleted, or a video that waits has another name now.
-      (record?.state === "done" && !isHere(resultPaths(archive, record.path).scores)) ||
-      (record?.state === "queued" && !isHere(record.path));
+      (record?.state === "done" && upload && !(await upload.hasResults(record))) ||
+      (record?.state === "done" && !isHere(scoresPath(archive, { ...video, path: record.path }))) ||
+      (record?.state === "queued" && !archive.records && !isHere(record.path));
     // No worker is silent for so long: the server has lost its message.
     const isForgotten = record?.state === "running" && Date.now() - (entry?.created.getTime() ?? 0) > FORGOTTEN;
     const isKnown = record && !isGone && !isForgotten && !(retry && record.state === "failed");
@@ -96,8 +121,12 @@ export async function submitVideo(
       }
     }
     // Whoever was stopped before this line has left a record without a message.
-    const job: VideoJob = { archive: archive.id, hash, path: isKnown ? record.path : path };
-    await cluster.jetstream.publish(subjectOf(archive.id), JSON.stringify(job), { msgID: `${key}.${revision}` });
+    const job: VideoJob = { archive: archive.id, ...video, path: isKnown ? record.path : path };
+    // The record is there already: so nobody removes the video meanwhile, unless it just happens.
+    await upload?.put();
+    const subject = upload ? uploadSubject(archive.id) : subjectOf(archive.id);
+    await cluster.jetstream.publish(subject, JSON.stringify(job), { msgID: `${key}.${revision}` });
+    await upload?.put();
     return isKnown ? record.state : "new";
   }
 }

@@ -58,8 +58,11 @@ export interface Cluster extends Stores {
 /** The stream of videos that wait for a worker, and the consumer that all workers share. */
 export const QUEUE = "sdmae_queue";
 export const WORKERS = "workers";
+/** The same for videos that were uploaded, which workers without a shared folder take too. */
+export const UPLOADS = "sdmae_uploads";
 /** The subject of an archive's videos. */
 export const subjectOf = (archive: string): string => `sdmae.archive.${archive}`;
+export const uploadSubject = (archive: string): string => `sdmae.upload.${archive}`;
 
 /** Seconds until a server that is not there is tried again. */
 const TRY_AGAIN = 1;
@@ -116,7 +119,7 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
       () => manager.streams.info(QUEUE),
       () => manager.streams.add({ name: QUEUE, subjects: [subjectOf(">")], retention: "workqueue" }),
     );
-    await openWorkers(manager, lease);
+    await openWorkers(manager, QUEUE, lease);
     const values = new Kvm(client);
     const objects = new Objm(client);
     const opened = nats;
@@ -147,19 +150,19 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
 }
 
 /** Makes the workers' consumer. Only workers change its lease: others do not know it. */
-async function openWorkers(manager: JetStreamManager, lease: number | undefined): Promise<void> {
+export async function openWorkers(manager: JetStreamManager, queue: string, lease: number | undefined): Promise<void> {
   const wait = 1e9 * (lease ?? LEASE);
-  const known = await manager.consumers.info(QUEUE, WORKERS).catch(() => undefined);
+  const known = await manager.consumers.info(queue, WORKERS).catch(() => undefined);
   if (!known) {
     const consumer = { durable_name: WORKERS, ack_policy: "explicit", ack_wait: wait } as const;
     await manager.consumers
-      .add(QUEUE, { ...consumer, max_ack_pending: -1, max_deliver: -1 })
+      .add(queue, { ...consumer, max_ack_pending: -1, max_deliver: -1 })
       .catch((error: unknown) => {
         // Another worker may have been faster, with another lease.
         if (!/already exists/i.test(String(error))) throw error;
       });
   } else if (lease !== undefined && known.config.ack_wait !== wait) {
-    await manager.consumers.update(QUEUE, WORKERS, { ack_wait: wait });
+    await manager.consumers.update(queue, WORKERS, { ack_wait: wait });
   }
 }
 

@@ -1,6 +1,7 @@
 // What machines tell each other of archives. It comes from outside, so it is checked.
 import { isAbsolute, normalize } from "node:path/posix";
 import { z } from "zod";
+import { testSplits } from "../data/dataset.js";
 import { frameScorings, tokenChoices } from "../detector/frame_score.js";
 
 /** SHA-256, in hexadecimal. */
@@ -39,6 +40,25 @@ export const howSchema = z.strictObject({
 /** A model in the store, by its SHA-256. */
 export const modelSchema = z.strictObject({ hash, extension: z.enum([".safetensors", ".pth"]), name: text });
 
+/** How records of a data set's videos are made: what `eval` computes of them. */
+export const recordsSchema = z.strictObject({
+  /** The data set's folder, below the shared folder. */
+  root: sharedPath,
+  layout: z.string().regex(/^[a-z0-9]{1,20}$/),
+  split: z.enum(testSplits),
+  /** The checkpoint of the student, which is merged into the model. */
+  student: modelSchema.optional(),
+  batch: count.min(1).max(1024).optional(),
+  /** What each record says of itself. A worker that would make another one leaves it to others. */
+  made: z.strictObject({
+    model: hash,
+    settings: z.string().max(4000),
+    adapter: text,
+    dataset: z.string().max(5000),
+    split: z.enum(testSplits).optional(),
+  }),
+});
+
 /** An archive: videos that are scored in one way. */
 export const archiveSchema = z.strictObject({
   id: archiveId,
@@ -46,15 +66,24 @@ export const archiveSchema = z.strictObject({
   created: z.iso.datetime(),
   model: modelSchema,
   how: howSchema,
-  /** The folder of results, and whether these are more than scores. */
-  out: sharedPath,
+  /** The folder of results. Absent if videos are uploaded: then results go to the store. */
+  out: sharedPath.optional(),
+  /** Whether results are more than scores. */
   events: z.boolean(),
   report: z.boolean(),
+  /** Of `eval`: the token maps of each video are kept, in place of scores. */
+  records: recordsSchema.optional(),
 });
 export type Archive = z.infer<typeof archiveSchema>;
 
-/** A video that waits for a worker. */
-export const videoJobSchema = z.strictObject({ archive: archiveId, hash, path: sharedPath });
+/** A video that waits for a worker. The path of an uploaded one names its results. */
+export const videoJobSchema = z.strictObject({
+  archive: archiveId,
+  hash,
+  path: sharedPath,
+  /** Of `eval`: the video's name in its data set, and the seed of its masks. */
+  record: z.strictObject({ video: text.min(1), seed: count.max(0xffffffff) }).optional(),
+});
 export type VideoJob = z.infer<typeof videoJobSchema>;
 
 /** What became of a video. `failed`: it was put aside. */
@@ -77,6 +106,11 @@ export const videoSchema = z.strictObject({
   total: count.optional(),
   /** How long scoring took. */
   seconds: z.number().nonnegative().optional(),
+  /** Of an uploaded video: a part of its results' names in the store, until they are fetched. */
+  results: z
+    .string()
+    .regex(/^[0-9a-f]{8}$/)
+    .optional(),
   /** Why it failed last, in one line. */
   error: text.optional(),
 });

@@ -1,13 +1,25 @@
 // The worker's side of the process that scores videos: the GPU is used there only, so that a crash
 // of a driver ends one attempt and not the worker.
 import { type ChildProcess, fork } from "node:child_process";
+import { InputError } from "../errors.js";
 import { reasonOf } from "../node/files/messages.js";
-import type { Archive } from "./messages.js";
+import type { Archive, VideoJob } from "./messages.js";
+
+/** A record of a data set's video: how it is made, and of which video. */
+export type RecordJob = Omit<NonNullable<Archive["records"]>, "student"> &
+  NonNullable<VideoJob["record"]> & {
+    /** A path of this machine. */
+    student?: string;
+  };
 
 /** A video to score, with paths of this machine. */
 export interface ScoringJob {
   input: string;
+  /** The record of a video of the data set `input` is written as `scores`. */
+  record?: RecordJob;
   checkpoint: string;
+  /** The model's name, for reports: on this machine it is called by its hash. */
+  model?: string;
   how: Archive["how"];
   /** Files that are written; the report is a folder. */
   scores: string;
@@ -29,8 +41,11 @@ export interface Scored {
 export type FromScorer =
   | { type: "progress"; frames: number; total?: number }
   | ({ type: "done" } & Scored)
-  /** `ends`: the process does not score another one. */
-  | { type: "failed"; message: string; ends?: boolean };
+  /** `ends`: the process does not score another one. `unfit`: see {@link Unfit}. */
+  | { type: "failed"; message: string; ends?: boolean; unfit?: boolean };
+
+/** This machine would come to other results than those that are wanted. */
+export class Unfit extends InputError {}
 
 /** Seconds that the process gets to stop by itself. */
 const PATIENCE = 5;
@@ -65,7 +80,7 @@ export class Scorer {
         else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
         else {
           if (message.ends) this.end();
-          finish(() => reject(new Error(message.message)));
+          finish(() => reject(new (message.unfit ? Unfit : Error)(message.message)));
         }
       };
       const onError = (error: Error) => {

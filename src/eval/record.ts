@@ -24,14 +24,14 @@ export interface VideoRecord {
 /**
  * Runs a video through a detector and keeps its token maps.
  * @param detector opened with `tokenMaps`
- * @param onFrame called after each frame
+ * @param onFrame called after each frame; the next one waits for it
  * @throws InputError if the source cannot be read, GpuError if the GPU fails, the signal's reason
  */
 export async function recordVideo(
   detector: Detector,
   source: FrameSource,
   signal?: AbortSignal,
-  onFrame: () => void = () => {},
+  onFrame: () => void | Promise<void> = () => {},
 ): Promise<VideoRecord> {
   const record: VideoRecord = { width: source.width, height: source.height, frames: [], tokens: [] };
   const times: number[] = [];
@@ -40,7 +40,7 @@ export async function recordVideo(
     record.frames.push(frame);
     record.tokens.push(tokens);
     if (time !== undefined) times.push(time);
-    onFrame();
+    await onFrame();
   }
   if (times.length > 0) record.times = times;
   return record;

@@ -42,6 +42,7 @@ describe("--help", () => {
           "--json",
           "--report",
           "--work",
+          ...["--nats", "--nats-creds", "--nats-ca", "--share"],
           "--seed",
           "--maskings",
           "--frame-score",

@@ -35,6 +35,32 @@ describe("a path below the shared folder", () => {
   });
 });
 
+describe("records of a data set", () => {
+  const made = { model: hash, settings: "{}", adapter: "SwiftShader", dataset: "folder /mnt/sets/own" };
+  const records = { root: "sets/own", layout: "folder", split: "test", made };
+  const refused = (change: object) => archiveSchema.safeParse({ ...archive, records: { ...records, ...change } });
+
+  test("are taken as they are", () => {
+    expect(archiveSchema.parse({ ...archive, records })).toEqual({ ...archive, records });
+    const known = { ...job, record: { video: "Scene1/../a", seed: 3 } };
+    expect(videoJobSchema.parse(known)).toEqual(known);
+  });
+
+  test.each([
+    ...[{ root: "../sets" }, { root: "/sets" }, { layout: "../x" }, { layout: "" }, { split: "train" }, { batch: 0 }],
+    ...[{ made: { ...made, model: "x" } }, { made: { ...made, path: "/etc" } }, { student: "/etc/passwd" }, { x: 1 }],
+  ])("with %j are refused", (change) => {
+    expect(refused(change).success).toBe(false);
+  });
+
+  test.each([{ video: "", seed: 0 }, { video: "01", seed: -1 }, { video: "01", seed: 2 ** 32 }, { video: "01" }])(
+    "the job %j is refused",
+    (record) => {
+      expect(videoJobSchema.safeParse({ ...job, record }).success).toBe(false);
+    },
+  );
+});
+
 describe("hashes and names", () => {
   const wrong = ["", hash.slice(1), `${hash}0`, hash.toUpperCase(), `${hash.slice(1)}g`, `${hash}\n`, `../${hash}`, 7];
   test.each(wrong)("the hash %j is refused", (value) => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fetchModel, hashOf, putModel } from "../../src/cluster/models.js";
 import { connected, endAll, natsFor, sha256 } from "../support/archive.js";
@@ -76,6 +76,28 @@ describe.skipIf(!hasNats())("a model in the store", () => {
       `the model scene.safetensors that came is not the one with the hash ${model.hash.slice(0, 8)}`,
     );
     expect(readdirSync(at("models"))).toEqual([]);
+  });
+
+  test("is read once, and again if its file seems to have changed", async () => {
+    const store = await openStore();
+    await putModel(store, written("scene.safetensors"));
+    const path = await fetchModel(store, model, at("models"));
+    utimesSync(path, 1000, 1000);
+    await fetchModel(store, model, at("models"));
+    await store.delete(model.hash);
+    writeFileSync(path, Buffer.alloc(bytes.length));
+    utimesSync(path, 1000, 1000);
+    expect(await fetchModel(store, model, at("models"))).toBe(path);
+    utimesSync(path, 1000, 1001);
+    expect(await refusal(fetchModel(store, model, at("models")))).toMatch(/is not in the store$/);
+  });
+
+  test("ends with the signal's reason while it is fetched", async () => {
+    const store = await openStore();
+    await putModel(store, written("scene.safetensors"));
+    const stopped = AbortSignal.abort(new Error("stopped"));
+    await expect(fetchModel(store, model, at("models"), stopped)).rejects.toThrow("stopped");
+    expect(existsSync(at("models")) ? readdirSync(at("models")) : []).toEqual([]);
   });
 
   test("is fetched again if the machine's copy is damaged", async () => {

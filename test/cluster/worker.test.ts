@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { progressOf, submitVideo } from "../../src/cluster/archive.js";
+import { progressOf, recordHash, submitVideo } from "../../src/cluster/archive.js";
 import type { Cluster } from "../../src/cluster/connection.js";
 import {
   atEnd,
@@ -269,6 +269,8 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const { archive, submit, record } = await makeArchive(cluster, share());
     const hash = sha256("x");
     const job = { archive: archive.id, hash, path: "x.mp4" };
+    const record_ = { video: "../../etc/passwd", seed: 0 };
+    const recordJob = { record: record_, hash: recordHash(record_) };
     const hostile: [string, RegExp][] = [
       ["{", /is no video: it was thrown away$/],
       ["", /is no video/],
@@ -277,6 +279,8 @@ describe.skipIf(!hasNats())("with a real server", () => {
       [JSON.stringify({ ...job, path: at("outside.mp4") }), /is no video/],
       [JSON.stringify({ ...job, checkpoint: "/etc/passwd" }), /is no video/],
       [JSON.stringify({ ...job, hash: "*" }), /is no video/],
+      [JSON.stringify({ ...job, record: { video: "01", seed: 0 } }), /is no video/],
+      [JSON.stringify({ ...job, ...recordJob }), /^x\.mp4 does not belong into its archive: it was thrown away$/],
       [JSON.stringify({ ...job, archive: "0".repeat(16) }), /^x\.mp4 is of no known archive: it was thrown away$/],
     ];
     writeFileSync(at("outside.mp4"), "x");

@@ -2,13 +2,14 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterEach, vi } from "vitest";
-import { openArchive, type Plan, submitVideo } from "../../src/cluster/archive.js";
+import { openArchive, type Plan, submitVideo, type Upload } from "../../src/cluster/archive.js";
 import { type Cluster, openCluster } from "../../src/cluster/connection.js";
-import type { VideoRecord } from "../../src/cluster/messages.js";
+import type { Archive, VideoRecord } from "../../src/cluster/messages.js";
 import { putModel } from "../../src/cluster/models.js";
 import type { Scored, Scorer, ScoringJob } from "../../src/cluster/scorer.js";
+import { makeUploads, putVideo } from "../../src/cluster/uploads.js";
 import { Worker } from "../../src/cluster/worker.js";
 import { type NatsServer, startNats } from "./nats.js";
 
@@ -73,6 +74,17 @@ export async function makeArchive(cluster: Cluster, share: string, plan: Partial
   };
 }
 
+/** Queues a video by sending it to the server. */
+export async function uploadVideo(cluster: Cluster, archive: Archive, file: string, path: string) {
+  const store = await makeUploads(cluster);
+  const hash = sha256(readFileSync(file));
+  const upload: Upload = {
+    hasResults: ({ results }) => results !== undefined,
+    put: () => putVideo(store, hash, file),
+  };
+  return { hash, state: await submitVideo(cluster, archive, { hash, path }, { upload, retry: false }) };
+}
+
 export type Archived = Awaited<ReturnType<typeof makeArchive>>;
 
 /** How a made-up scorer scores. */
@@ -88,8 +100,8 @@ export const signedBy =
 
 export interface WorkerSettings {
   url: string;
-  /** The shared folder, and where models are kept. */
-  share: string;
+  /** The shared folder, unless videos are uploaded; and where models are kept. */
+  share?: string;
   models: string;
   name: string;
   lease: number;
@@ -106,7 +118,7 @@ export async function startWorker({ url, score, change = (same) => same, lease, 
   const scored: string[] = [];
   const scorer: Pick<Scorer, "score" | "close"> = {
     score: (job, signal) => {
-      scored.push(job.input.slice(settings.share.length + 1));
+      scored.push(settings.share === undefined ? basename(job.input) : job.input.slice(settings.share.length + 1));
       return score(job, signal);
     },
     close: async () => {},

@@ -1,7 +1,6 @@
 import { rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
-import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { hasTrainedStudent } from "../../checkpoint/extras.js";
 import { knownTotal } from "../../counted.js";
 import { type Dataset, type DatasetVideo, measuredOn, type TestSplit } from "../../data/dataset.js";
@@ -19,32 +18,22 @@ import { AtomicFile, makeFolder } from "../../node/files/atomic.js";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { RecordStore } from "../../node/files/record_store.js";
 import { writeReport } from "../../report/evaluation/write.js";
-import { adapterOption, deviceOf, robustOption, tuneOption } from "../options/device.js";
-import {
-  frameScoreOf,
-  type MeasureOptions,
-  mapFor,
-  measured,
-  measureOptions,
-  scoringNotices,
-} from "../options/measure.js";
-import {
-  batchOption,
-  checkpointPaths,
-  headsOption,
-  type ModelOptions,
-  modelOptions,
-  scoreOptions,
-} from "../options/model.js";
+import { recordOnWorkers, sharedFolders } from "../eval_workers.js";
+import { adapterOption, robustOption, tuneOption } from "../options/device.js";
+import { type MeasureOptions, mapFor, measured, measureOptions, scoringNotices } from "../options/measure.js";
+import { batchOption, checkpointPaths, headsOption, type ModelOptions, modelOptions } from "../options/model.js";
+import { addNatsOptions, type NatsCommandOptions, natsLogins, shareOption } from "../options/nats.js";
 import { givenOn, type IsGiven, numberIn, wholeNumber } from "../options/parse.js";
 import { splitOption } from "../options/split.js";
 import { fpsOption, thresholdOption } from "../options/watch.js";
+import { evalDetector } from "../recording.js";
 import { benchmarkTitle, evaluationJson, facts, reportMetrics, summaryLines } from "../terminal/eval_summary.js";
 import { examples } from "../terminal/examples.js";
 import { interruptible } from "../terminal/interrupt.js";
 import { Progress } from "../terminal/progress.js";
 
-interface EvalOptions extends ModelOptions, MeasureOptions {
+interface EvalOptions extends ModelOptions, MeasureOptions, Partial<NatsCommandOptions> {
+  share?: string;
   dataset?: BenchmarkName;
   root: string;
   labels?: string;
@@ -122,8 +111,10 @@ export function evalCommand(): Command {
     tuneOption(),
   ];
   for (const option of options) command.addOption(option);
-  return command
+  return addNatsOptions(command, "score the videos on workers at this NATS server; needs --share and --work")
+    .addOption(shareOption(false))
     .option("-q, --quiet", "no progress")
+    .addHelpText("after", natsLogins)
     .addHelpText("after", examples("npx sdmae eval --root ped2/ --checkpoint models/ped2.safetensors --report report/"))
     .action((options: EvalOptions) => interruptible((signal) => evaluateCommand(options, givenOn(command), signal)));
 }
@@ -134,6 +125,7 @@ async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: A
   };
   // 1. The data set and the model.
   const { dataset: layout, labels } = options;
+  const shared = await sharedFolders(options);
   const whole = measuredOn(await openDataset(options.root, { layout, labels }), options.split);
   const remarks = new Set<string>();
   const dataset = withRemarks(onlyVideos(whole, options.videos), remarks);
@@ -152,13 +144,14 @@ async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: A
   let progress: Progress | undefined;
   try {
     // 3. Scores and metrics.
-    detector = await openDetector(options, checkpoint, benchmark, say);
+    detector = await Detector.open(checkpoint, evalDetector(options, dataset.layout, say));
     const settings = evaluationSettings(options, { ...benchmark, ...tested }, detector);
     for (const notice of scoringNotices(detector, options, isGiven, settings)) say(notice);
     for (const notice of idleMapOptions(dataset, report !== undefined, isGiven)) say(notice);
+    store = await RecordStore.open(options.work, dataset, detector);
+    if (shared) await recordOnWorkers(options, shared, { dataset, store, maskings, signal });
     progress = new Progress("frames", frameTotal(dataset, maskings), options.quiet ?? false, true);
     const onFrames = (count: number) => progress?.advance(count);
-    store = await RecordStore.open(options.work, dataset, detector);
     const result = await evaluate(dataset, detector, { settings, maskings, records: store, signal, onFrames });
     progress.stop();
     for (const line of remarks) say(line);
@@ -205,25 +198,6 @@ async function evaluateCommand(options: EvalOptions, isGiven: IsGiven, signal: A
     await store?.close();
     detector?.close();
   }
-}
-
-function openDetector(
-  options: EvalOptions,
-  checkpoint: Checkpoint,
-  benchmark: Benchmark,
-  onNotice: (line: string) => void,
-): Promise<Detector> {
-  return Detector.open(checkpoint, {
-    ...scoreOptions(options),
-    frameScore: frameScoreOf(options),
-    fallback: benchmark.preset,
-    seed: options.seed,
-    batch: options.batch,
-    ...deviceOf(options),
-    tune: options.tune,
-    tokenMaps: true,
-    onNotice,
-  });
 }
 
 /** How many frames are scored, if all videos say how many they have. */

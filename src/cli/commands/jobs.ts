@@ -1,12 +1,18 @@
 import { Command } from "commander";
 import { InputError } from "../../errors.js";
+import { makeFolder } from "../../node/files/atomic.js";
 import { oneLine } from "../../node/files/messages.js";
+import { fetchAll } from "../fetch_results.js";
 import { addNatsOptions, type NatsCommandOptions, natsLogins, natsOf } from "../options/nats.js";
 import { examples } from "../terminal/examples.js";
+import { interruptible } from "../terminal/interrupt.js";
 import { jobLines } from "../terminal/job_lines.js";
 
 interface JobsOptions extends NatsCommandOptions {
   json?: boolean;
+  fetch?: boolean;
+  out?: string;
+  keep?: boolean;
 }
 
 /** `jobs`: how far the archives are that `submit` has queued. */
@@ -19,12 +25,37 @@ export function jobsCommand(): Command {
     .argument("[archive]", "of this one only");
   return addNatsOptions(command)
     .option("--json", "print one archive per line, as JSON, with the state of each video")
+    .option("--fetch", "bring the results of an archive whose videos were uploaded to --out")
+    .option("-o, --out <dir>", "the folder of results, for --fetch")
+    .option("--keep", "with --fetch: leave results at the server too")
     .addHelpText("after", natsLogins)
     .addHelpText("after", examples("npx sdmae jobs --nats nats://10.0.0.5:4222"))
-    .action(list);
+    .action((wanted: string | undefined, options: JobsOptions) =>
+      interruptible((signal) => (options.fetch ? fetch(wanted, options, signal) : list(wanted, options))),
+    );
+}
+
+async function fetch(wanted: string | undefined, options: JobsOptions, signal: AbortSignal): Promise<void> {
+  const { out, keep = false } = options;
+  if (wanted === undefined || out === undefined) throw new InputError("--fetch needs an archive and --out");
+  const { withCluster } = await import("../../cluster/connection.js");
+  const { progressOf } = await import("../../cluster/archive.js");
+  const { findUploads } = await import("../../cluster/uploads.js");
+  await withCluster(natsOf(options), async (cluster) => {
+    const found = (await progressOf(cluster)).find(({ archive }) => archive.id === wanted);
+    if (!found) throw new InputError(`there is no archive ${oneLine(wanted)}`);
+    const store = await findUploads(cluster);
+    if (!store || found.archive.out !== undefined) {
+      throw new InputError(`the results of ${wanted} are in the shared folder: its videos were not uploaded`);
+    }
+    await makeFolder(out);
+    await fetchAll(cluster, store, found.archive, found.videos.keys(), { out, keep, signal });
+  });
 }
 
 async function list(wanted: string | undefined, options: JobsOptions): Promise<void> {
+  if (options.out !== undefined || options.keep)
+    throw new InputError("--out and --keep have no effect without --fetch");
   const { withCluster } = await import("../../cluster/connection.js");
   const { progressOf } = await import("../../cluster/archive.js");
   const all = await withCluster(natsOf(options), progressOf);

@@ -60,8 +60,8 @@ export function workerCommand(): Command {
 
 async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise<void> {
   const { lease, cameras } = options;
-  if (cameras === 0 && (options.share === undefined || !options.videos)) {
-    throw new InputError("there is nothing to do: no cameras (--cameras 0), and no videos (--share)");
+  if (cameras === 0 && !options.videos) {
+    throw new InputError("there is nothing to do: no cameras (--cameras 0), and no videos (--no-videos)");
   }
   const share = options.share === undefined ? undefined : await shareOf(options.share);
   // Without these commands no client is loaded.
@@ -74,15 +74,17 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   // If one part cannot go on, neither does the other.
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
-  const scorer = share !== undefined && options.videos ? await scorerOf(options) : undefined;
+  const scorer = options.videos ? await scorerOf(options) : undefined;
   const pace = new Pace();
   try {
-    say(`worker ${name} at ${cluster.shown}${scorer ? `, videos in ${share}` : ""}; Ctrl-C ends it`);
+    say(
+      `worker ${name} at ${cluster.shown}${scorer ? `, videos ${share === undefined ? "that are uploaded" : `in ${share}`}` : ""}; Ctrl-C ends it`,
+    );
     const onFrames = (counted: CameraFrames) => scorer?.pace(pace.update(counted));
     const session = { ...options, ...(share !== undefined && { share }), onFrames };
     const parts = [
       ...(cameras === 0 ? [] : [watchCluster(cluster, name, config, session, either)]),
-      ...(scorer ? [scoreVideos(cluster, scorer, { ...options, share: share!, name }, either)] : []),
+      ...(scorer ? [scoreVideos(cluster, scorer, { ...options, share, name }, either)] : []),
     ];
     const ends = await Promise.allSettled(parts.map((part) => part.finally(() => failed.abort())));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
@@ -100,13 +102,15 @@ async function scorerOf({ adapter, robust, tune }: WorkerCommandOptions): Promis
 async function scoreVideos(
   cluster: Cluster,
   scorer: Scorer,
-  { lease, models, share, name }: Pick<WorkerCommandOptions, "lease" | "models"> & { share: string; name: string },
+  { lease, models, share, name }: Pick<WorkerCommandOptions, "lease" | "models" | "share"> & { name: string },
   signal: AbortSignal,
 ): Promise<void> {
   const { Worker } = await import("../../cluster/worker.js");
   const onNotice = (level: "info" | "warn", line: string) =>
     say(`${new Date().toISOString()} ${level === "info" ? "" : `${level}: `}${line}`);
-  await new Worker({ cluster, share, models, lease, name, scorer, onNotice }).run(signal);
+  await new Worker({ cluster, ...(share !== undefined && { share }), models, lease, name, scorer, onNotice }).run(
+    signal,
+  );
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -14,13 +14,18 @@ export interface NatsCommandOptions {
   natsCa?: string;
 }
 
-/** `--nats` and what belongs to it. */
-export function addNatsOptions(command: Command): Command {
+/**
+ * `--nats` and what belongs to it.
+ * @param optional of commands that work without a server: what it is for. The environment alone
+ * does not turn it on.
+ */
+export function addNatsOptions(command: Command, optional?: string): Command {
+  const servers = "nats://HOST:4222 or tls://HOST:4222, several with commas";
   return command
     .addOption(
-      new Option("--nats <url>", "the NATS server: nats://HOST:4222 or tls://HOST:4222, several with commas")
-        .env("SDMAE_NATS")
-        .makeOptionMandatory(),
+      optional === undefined
+        ? new Option("--nats <url>", `the NATS server: ${servers}`).env("SDMAE_NATS").makeOptionMandatory()
+        : new Option("--nats <url>", optional),
     )
     .addOption(new Option("--nats-creds <file>", "log in with a credentials file (.creds)").env("SDMAE_NATS_CREDS"))
     .addOption(

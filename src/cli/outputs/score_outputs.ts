@@ -52,6 +52,8 @@ export interface OutputContext {
   /** The source's name. */
   input: string;
   checkpoint: string;
+  /** What the report calls it. Default: its file's name. */
+  checkpointName?: string;
   quiet: boolean;
   say: (line: string) => void;
   signal: AbortSignal;
@@ -322,7 +324,7 @@ export class ScoreOutputs {
     const share = ((100 * this.abnormalSeconds) / seconds).toFixed(1);
     const step = page?.framesPerPoint ?? 1;
     return {
-      title: `${basename(context.input)}, ${basename(context.checkpoint)}`,
+      title: `${basename(context.input)}, ${basename(context.checkpointName ?? context.checkpoint)}`,
       metrics: [
         ...(decision
           ? [

@@ -9,6 +9,11 @@ export function failureLine({ path, error, attempts }: VideoRecord): string {
   return `failed: ${oneLine(path)}: ${oneLine(error ?? "nobody knows why")} (${attempts} attempts)`;
 }
 
+/** Whether anybody works at a server, once that changes. */
+export function workersLine(server: string, areThere: boolean): string {
+  return areThere ? "a worker is there again" : `no worker takes videos at ${server}: waiting for one`;
+}
+
 /** Archives as a table, the videos that are scored now, and those that failed. */
 export function jobLines(all: readonly Progress[]): string[] {
   const head = ["archive", "videos", "done", "running", "waiting", "failed", "frames", "frames/s", "left", "results"];
@@ -19,7 +24,7 @@ export function jobLines(all: readonly Progress[]): string[] {
       ...[archive.id, videos.size, counts.done, counts.running, counts.queued, counts.failed, frames].map(String),
       rate === undefined ? "-" : rate.toPrecision(3),
       leftText(progress, rate),
-      oneLine(archive.out),
+      oneLine(archive.out ?? "at the server"),
     ];
   });
   const running = all.flatMap((progress) => inState(progress, "running"));

@@ -1,14 +1,56 @@
+// Records of scored videos in files, and what each says of how it was made.
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { Dataset } from "../../data/dataset.js";
+import type { Dataset, TestSplit } from "../../data/dataset.js";
 import { InputError } from "../../errors.js";
 import { decodeRecord, encodeRecord, type VideoRecord } from "../../eval/record.js";
 import type { Detector } from "../detector.js";
 import { mkdirs, writeFileAtomic } from "./atomic.js";
 import { reasonOf } from "./messages.js";
 import { weightsHash } from "./weights_hash.js";
+
+/** How records are made, as each says of itself. */
+export interface Made {
+  /** The weights' hash. */
+  model: string;
+  settings: string;
+  adapter: string;
+  /** Its layout and folder. */
+  dataset: string;
+  split?: TestSplit;
+}
+
+/** How a detector makes the records of a data set. */
+export function madeBy(detector: Detector, dataset: Dataset): Made {
+  // A record holds token maps: how frames are scored from them does not matter here.
+  const { frameScore: _, ...computed } = detector.settings;
+  return {
+    model: weightsHash(detector.checkpoint.weights),
+    settings: JSON.stringify(computed),
+    adapter: detector.gpu.adapter.description,
+    dataset: `${dataset.layout} ${resolve(dataset.root)}`,
+    ...(dataset.testSplit !== undefined && { split: dataset.testSplit }),
+  };
+}
+
+/** The sub-folder of records that are made in one way. */
+function folderOf({ model, settings, adapter, dataset, split }: Made): string {
+  const made = { model, settings, adapter, dataset, ...(split !== undefined && { split }) };
+  return createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 16);
+}
+
+const fileOf = (video: string, seed: number): string => `${encodeURIComponent(video)}.${seed}.safetensors`;
+
+/** Where a record lies in a folder of {@link RecordStore}. */
+export const recordPath = (made: Made, video: string, seed: number): string =>
+  `${folderOf(made)}/${fileOf(video, seed)}`;
+
+/** A record's file: its token maps, and how it was made. */
+export function recordBytes(record: VideoRecord, made: Made, video: string, seed: number): Uint8Array {
+  return encodeRecord(record, { ...made, video, seed: String(seed) });
+}
 
 /**
  * Keeps the records of scored videos in files. So only one video's record is in memory, and a
@@ -18,7 +60,7 @@ export class RecordStore {
   private constructor(
     private readonly folder: string,
     private readonly temporary: boolean,
-    private readonly made: Readonly<Record<string, string>>,
+    readonly made: Made,
   ) {}
 
   /**
@@ -27,19 +69,10 @@ export class RecordStore {
    * @throws InputError if it cannot be written
    */
   static async open(folder: string | undefined, dataset: Dataset, detector: Detector): Promise<RecordStore> {
-    // A record holds token maps: how frames are scored from them does not matter here.
-    const { frameScore: _, ...computed } = detector.settings;
-    const made = {
-      model: weightsHash(detector.checkpoint.weights),
-      settings: JSON.stringify(computed),
-      adapter: detector.gpu.adapter.description,
-      dataset: `${dataset.layout} ${resolve(dataset.root)}`,
-      ...(dataset.testSplit !== undefined && { split: dataset.testSplit }),
-    };
-    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 16);
+    const made = madeBy(detector, dataset);
     try {
       if (folder === undefined) return new RecordStore(await mkdtemp(join(tmpdir(), "sdmae-eval-")), true, made);
-      const own = join(folder, key);
+      const own = join(folder, folderOf(made));
       await mkdirs(own);
       return new RecordStore(own, false, made);
     } catch (error) {
@@ -60,9 +93,17 @@ export class RecordStore {
     return bytes && decodeRecord(bytes, path);
   }
 
+  /** Whether there is a record of a video with a masking's seed. */
+  has(video: string, seed: number): Promise<boolean> {
+    return access(this.path(video, seed)).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Keeps a record. @throws InputError if it cannot be written */
   async write(video: string, seed: number, record: VideoRecord): Promise<void> {
-    await writeFileAtomic(this.path(video, seed), encodeRecord(record, { ...this.made, video, seed: String(seed) }));
+    await writeFileAtomic(this.path(video, seed), recordBytes(record, this.made, video, seed));
   }
 
   /** Removes a temporary folder. */
@@ -71,6 +112,6 @@ export class RecordStore {
   }
 
   private path(video: string, seed: number): string {
-    return join(this.folder, `${encodeURIComponent(video)}.${seed}.safetensors`);
+    return join(this.folder, fileOf(video, seed));
   }
 }

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { saveCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import type { Cluster } from "../../../src/cluster/connection.js";
 import type { VideoRecord } from "../../../src/cluster/messages.js";
-import { atEnd, connected, endAll, natsFor, signedBy, startWorker, until } from "../../support/archive.js";
+import { atEnd, connected, endAll, natsFor, type Score, signedBy, startWorker, until } from "../../support/archive.js";
 import { withBundle } from "../../support/child.js";
 import { expectRefusal, sdmae, videoFile } from "../../support/cli.js";
 import { scratch, scratchPerTest } from "../../support/folders.js";
@@ -48,11 +48,13 @@ describe("without a server", () => {
     const nats = ["--nats", "nats://127.0.0.1:1"];
     expectRefusal(await sdmae("submit", ...plan(), ...nats), /missing required argument 'videos'/);
     expectRefusal(await submit(...plan()), /required option '--nats <url>' not specified/);
-    expectRefusal(await submit(...out(), "-c", model, ...nats), /required option '--share <dir>' not specified/);
+    expectRefusal(await submit(...out(), "-c", model, ...nats), "submit needs --share, the folder that all");
     expectRefusal(await submit(...share(), "-c", model, ...nats), /required option '-o, --out <dir>' not specified/);
     expectRefusal(await submit(...share(), ...out(), ...nats), /required option '-c, --checkpoint <file>' not/);
     expectRefusal(await sdmae("jobs"), /required option '--nats <url>' not specified/);
     expectRefusal(await sdmae("worker"), /required option '--nats <url>' not specified/);
+    const nothing = await sdmae("worker", ...nats, "--cameras", "0", "--no-videos");
+    expectRefusal(nothing, "there is nothing to do: no cameras (--cameras 0), and no videos");
   });
 
   test("what cannot be submitted is refused before a server is asked", async () => {
@@ -226,24 +228,134 @@ describe.skipIf(!hasNats())("with a server", () => {
     expect((await submit("--retry")).stdout).toMatch(/: 2 videos: 1 queued, 1 done before\n$/);
   });
 
+  describe("uploaded videos", () => {
+    const files = () => [at("here", "videos"), "--upload", "--out", at("here", "scores"), "--checkpoint", model];
+    const upload = (...options: string[]) => sdmae("submit", ...files(), ...options);
+    const found = (folder: string) => readdirSync(at(folder), { recursive: true }).map(String).sort();
+    const score: Score = async (job, signal) => {
+      if (job.events) writeFileSync(job.events, "events");
+      if (job.report) {
+        mkdirSync(job.report);
+        writeFileSync(join(job.report, "index.html"), "page");
+      }
+      return signedBy("one")(job, signal);
+    };
+    const workHere = (url = server.url) =>
+      startWorker({ ...{ url, models: at("models"), name: "one", lease: 3600, score } });
+    beforeEach(() => {
+      vi.stubEnv("SDMAE_SHARE", undefined);
+      mkdirSync(at("here", "videos", "b"), { recursive: true });
+      writeFileSync(at("here", "videos", "a.mp4"), "content of a");
+      writeFileSync(at("here", "videos", "b", "b.mp4"), "content of b");
+    });
+
+    test("come back as results of the same names, with --wait", async () => {
+      await workHere();
+      const ran = await upload("--wait", "--events", "--report", "--threshold", "1");
+      expect(ran).toMatchObject({ code: 0 });
+      expect(ran.stdout).toMatch(/: 2 videos: 2 queued\nresults of 2 videos in .*scores\n$/);
+      const names = ["a.mp4.csv", "a.mp4.events.csv", "a.mp4.report", "a.mp4.report/index.html"];
+      const all = [
+        ".sdmae-unfinished",
+        ...names,
+        "b",
+        ...names.map((name) => `b/${name.replaceAll("a.mp4", "b.mp4")}`),
+      ];
+      expect(found("here/scores")).toEqual(all);
+      expect(readFileSync(at("here", "scores", "b", "b.mp4.csv"), "utf8")).toBe("by one");
+      expect(found("share")).toEqual(["videos", "videos/a.mp4"]);
+      const again = await upload("--wait", "--events", "--report", "--threshold", "1");
+      expect(again.stdout).toMatch(/: 2 videos: 2 done before\nresults of 0 videos in /);
+      rmSync(at("here", "scores", "a.mp4.csv"));
+      const third = await upload("--wait", "--events", "--report", "--threshold", "1");
+      expect(third.stdout).toMatch(/: 2 videos: 1 queued, 1 done before\nresults of 1 video in /);
+      expect(found("here/scores")).toEqual(all);
+    });
+
+    test("wait at the server for `jobs --fetch`", async () => {
+      await upload();
+      const [{ id }] = await listed();
+      await workHere();
+      await until(async () => expect((await listed())[0].counts.done).toBe(2));
+      expect((await sdmae("jobs")).stdout).toMatch(/ at the server$/m);
+      const fetch = (...options: string[]) => sdmae("jobs", id, "--fetch", "--out", at("fetched"), ...options);
+      for (const options of [["--keep"], []]) {
+        expect((await fetch(...options)).stdout).toBe(`results of 2 videos in ${at("fetched")}\n`);
+        expect(found("fetched")).toEqual([".sdmae-unfinished", "a.mp4.csv", "b", "b/b.mp4.csv"]);
+      }
+      expect((await fetch()).stdout).toBe(`results of 0 videos in ${at("fetched")}\n`);
+    });
+
+    test("what does not fit is refused in a line", async () => {
+      writeFileSync(at("here", "a.mp4"), "another");
+      expectRefusal(await upload("--wait", "--keep", at("here", "a.mp4")), "would have the same results");
+      expectRefusal(await sdmae("submit", at("here", "videos"), ...out(), "-c", model), "needs --share");
+      expectRefusal(await sdmae("submit", at("here", "videos"), ...plan(), "--keep"), "--keep has no effect");
+      expectRefusal(await sdmae("jobs", "--fetch"), "--fetch needs an archive and --out");
+      expectRefusal(await sdmae("jobs", "--out", at("x")), "--out and --keep have no effect without --fetch");
+      await submit(...share());
+      const [{ id }] = await listed();
+      expectRefusal(await sdmae("jobs", id, "--fetch", "--out", at("x")), "its videos were not uploaded");
+    });
+
+    test("need no more rights than examples/cluster/nats.conf gives, and neither do others", async () => {
+      const conf = readFileSync("examples/cluster/nats.conf", "utf8");
+      writeFileSync(at("nats.conf"), conf.replace("/var/lib/nats", at("nats with users")));
+      vi.stubEnv("SUBMITTER_PASSWORD", "submitting");
+      vi.stubEnv("WORKER_PASSWORD", "working");
+      const { port } = await natsFor(undefined, "-c", at("nats.conf"));
+      vi.stubEnv("SDMAE_NATS", `nats://submitter:submitting@127.0.0.1:${port}`);
+      // Whoever submits makes what workers use.
+      expect((await submit(...share())).code).toBe(0);
+      expect((await upload()).code).toBe(0);
+      const url = `nats://worker:working@127.0.0.1:${port}`;
+      const worker = await startWorker({
+        ...{ url, share: at("share"), models: at("models"), name: "one", lease: 30, score },
+      });
+      const rest = ["--wait", "--report", "--threshold", "1"];
+      const ran = await upload(...rest);
+      expect(ran).toMatchObject({ code: 0 });
+      expect(found("here/scores")).toContain("b/b.mp4.report/index.html");
+      await until(async () => expect((await listed()).map(({ counts }) => counts.done).sort()).toEqual([1, 2, 2]));
+      expect(worker.lines).toHaveLength(5);
+      const [{ state }] = await connected(`nats://submitter:submitting@127.0.0.1:${port}`).then(({ manager }) =>
+        Promise.all([manager.streams.info("sdmae_uploads")]),
+      );
+      expect(state.messages).toBe(0);
+    });
+  });
+
   test("what the real scorer writes is what `score` writes, byte by byte", async () => {
     rmSync(at("share", "videos"), { recursive: true });
     mkdirSync(at("share", "videos"));
     const input = await videoFile(at("share", "videos", "a.avi"), 6, "-c:v", "ffv1");
     const how = ["--size", "32x64", "--seed", "3"];
     const direct = ["score", input, "--checkpoint", model, ...how, "--adapter", testAdapter, "--quiet"];
-    const expected = await sdmae(...direct, "--out", at("expected.csv"));
+    const more = ["--events", "--report", "--threshold", "0.01"];
+    const outputs = ["--events", at("expected.events.csv"), "--report", at("expected.report"), "--threshold", "0.01"];
+    const expected = await sdmae(...direct, "--out", at("expected.csv"), ...outputs);
     expect(expected).toMatchObject({ code: 0 });
     await withBundle(`import "./src/cli/scorer_process.ts";`, async (file) => {
       const { Scorer } = await import("../../../src/cluster/scorer.js");
       const scorer = new Scorer(file, [JSON.stringify({ adapter: testAdapter, tune: false })]);
       atEnd(() => scorer.close());
       await work((job, signal) => scorer.score(job, signal, () => {}));
-      expect(await submit(...how, "--wait")).toMatchObject({ code: 0 });
+      expect(await submit(...how, ...more, "--wait")).toMatchObject({ code: 0 });
       await scorer.close();
     });
-    const written = readFileSync(at("share", "scores", "videos", "a.avi.csv"));
-    expect(written.equals(readFileSync(at("expected.csv")))).toBe(true);
+    for (const name of [".csv", ".events.csv"]) {
+      const written = readFileSync(at("share", "scores", "videos", `a.avi${name}`));
+      expect(written.equals(readFileSync(at(`expected${name}`))), name).toBe(true);
+    }
+    // Facts name files of the machine; the page's own program is bundled in another way here.
+    const shown = (folder: string) => {
+      const page = readFileSync(join(folder, "index.html"), "utf8");
+      const data = JSON.parse(/id="report">(.*?)<\/script>/s.exec(page)?.[1] ?? "") as Record<string, unknown>;
+      return JSON.stringify({ ...data, created: "", facts: [] });
+    };
+    const expectedPage = shown(at("expected.report"));
+    expect(expectedPage).toContain('"title":"a.avi, tiny.safetensors"');
+    expect(shown(at("share", "scores", "videos", "a.avi.report")) === expectedPage).toBe(true);
     const [record] = Object.values((await listed())[0].videos);
     expect(record).toMatchObject({ state: "done", path: "videos/a.avi", attempts: 1, frames: 6, total: 6 });
   });
