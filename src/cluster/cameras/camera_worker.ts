@@ -218,7 +218,7 @@ export class CameraWorker {
     }, GATHER);
   }
 
-  /** A camera that this machine cannot watch goes to another one; some time later it tries again. */
+  /** A camera that this machine cannot watch goes to another one; later it tries again. */
   private refuse(id: string, text: string): void {
     if (this.said.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);
     this.said.set(id, text);
