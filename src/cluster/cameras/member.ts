@@ -44,10 +44,12 @@ export interface MemberOptions {
 }
 
 /** Signs of life, and looks, within a lease. */
-const SIGNS = 5;
+const SIGNS = 3;
 const LOOKS = 20;
 /** Milliseconds between looks, at most. */
 const LOOK = 500;
+/** Every worker hears of every claim: so many a second all of them together are to hear at most. */
+const HEARD = 20_000;
 /** The share of a lease after which a worker that is cut off stops: others wait for all of it. */
 const KEEP = 0.9;
 /** Shares of a lease: how long it looks before it takes anything, and between gifts. */
@@ -75,6 +77,9 @@ export class Member {
   private readonly unreturned = new Set<string>();
   /** Since when nobody has had a camera. */
   private readonly free = new Map<string, number>();
+  /** How many cameras it may take, and when that was counted. */
+  private credit = 1;
+  private credited = Number.NEGATIVE_INFINITY;
   private gave = Number.NEGATIVE_INFINITY;
   private settleUntil = 0;
   /** What was known when it last looked, and when it looks again though nothing has changed. */
@@ -310,10 +315,22 @@ export class Member {
     const given = assign(free, workers);
     const mine: string[] = [];
     for (const [id, session] of given) if (session === this.session && !this.giving.has(id)) mine.push(id);
+    const allowed = this.allowed(workers.length);
     const late = mine.length > 0 || this.taking.size > 0 ? undefined : this.overdue(free, workers);
     if (late !== undefined) mine.push(late);
-    if (mine.length > 0) void this.takeAll(mine);
+    const some = mine.slice(0, allowed);
+    this.credit -= some.length;
+    if (some.length > 0) void this.takeAll(some);
     return given.size > 0;
+  }
+
+  /** How many cameras it may take now, so that claims do not flood a large cluster. */
+  private allowed(workers: number): number {
+    const now = this.clock();
+    const rate = HEARD / workers ** 2;
+    this.credit = Math.min(Math.max(1, rate), this.credit + (rate * (now - this.credited)) / 1000);
+    this.credited = now;
+    return Math.floor(this.credit);
   }
 
   /** An overdue camera, as whoever should have taken it may hang. Each worker tries another one. */
