@@ -65,22 +65,20 @@ export async function workerConfig({
 }
 
 /**
- * The name of the worker of a data folder: what others know its events by. It is made once.
- * @param wanted default: the machine's
+ * The name of the worker of a data folder: what others know its events by. It is made once, and
+ * stays: clips would not be found by another name.
+ * @param wanted how it begins; default: the machine's name
  * @throws InputError if the folder cannot be written
  */
 export async function workerNameOf(data: string, wanted: string | undefined): Promise<string> {
   const path = join(data, "worker");
   const known = (await readFile(path, "utf8").catch(() => "")).trim();
-  const begin =
-    (wanted ?? hostname())
-      .replace(/[^A-Za-z0-9_-]+/g, "-")
-      .replace(/^[-_]+/, "")
-      .slice(0, 40) || "worker";
-  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(known) && (wanted === undefined || known.startsWith(`${begin}-`))) {
-    return known;
-  }
-  const name = `${begin}-${randomBytes(3).toString("hex")}`;
+  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(known)) return known;
+  const begin = (wanted ?? hostname())
+    .replace(/[^A-Za-z0-9_-]+/g, "-")
+    .replace(/^[-_]+/, "")
+    .slice(0, 40);
+  const name = `${begin || "worker"}-${randomBytes(3).toString("hex")}`;
   await makeFolder(data);
   await writeFileAtomic(path, `${name}\n`);
   return name;

@@ -36,6 +36,7 @@ export async function startLocalNats(folder: string): Promise<LocalNats> {
     detached: true,
   });
   child.on("error", () => {});
+  process.once("exit", () => child.kill("SIGKILL"));
   const since = performance.now();
   while (!(await greets(port))) {
     if (child.exitCode !== null || performance.now() - since > PATIENCE) {

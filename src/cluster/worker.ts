@@ -80,11 +80,14 @@ export class Worker {
           if (!message && !this.tasks && !this.uploadTasks) {
             await sleep(1000 * LOOK, undefined, { signal }).catch(() => {});
           }
-          [said, missed] = ["", 0];
+          missed = 0;
           if (message && signal.aborted) {
             message.nak();
             await cluster.nats.flush();
-          } else if (message) await this.take(message, signal);
+          } else if (message) {
+            await this.take(message, signal);
+            said = "";
+          }
         } catch (error) {
           if (/heartbeats missed/.test(String(error)) && !cluster.nats.isClosed() && ++missed < 3) continue;
           const why = natsReason(error);

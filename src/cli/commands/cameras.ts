@@ -58,10 +58,15 @@ async function putCameras(path: string, options: PutOptions): Promise<void> {
     const models = new Map<string, Awaited<ReturnType<typeof putModel>>>();
     for (const one of paths) models.set(one, await putModel(cluster.models, one));
     for (const { id, checkpoint: own = usual, ...camera } of cameras) {
-      await stores.cameras.put(id, JSON.stringify({ ...camera, model: models.get(own) }));
+      const before = await stores.cameras.get(id);
+      const text = JSON.stringify({ ...camera, model: models.get(own) });
+      const isKnown = before?.operation === "PUT";
+      const what = !isKnown ? "new" : before.string() === text ? "as before" : "changed";
+      // Whatever is put again begins again.
+      if (what !== "as before") await stores.cameras.put(id, text);
+      console.log(`${id}: ${what}`);
     }
   });
-  console.log(`${counted(cameras.length, "camera")}: ${cameras.map(({ id }) => id).join(", ")}`);
 }
 
 function listCommand(): Command {

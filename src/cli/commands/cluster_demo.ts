@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import type { Overview } from "../../cluster/cameras/overview.js";
-import { type Cluster, withCluster } from "../../cluster/connection.js";
+import type { Cluster } from "../../cluster/connection.js";
 import { makeFolder } from "../../node/files/atomic.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { trainingScene } from "../../train/presets.js";
@@ -96,6 +96,7 @@ async function clusterDemo(options: ClusterDemoOptions, signal: AbortSignal): Pr
       running.set(name, start(name, ["worker", "--nats", server.url, "--share", share, ...own, ...how, ...adapter]));
     }
     say(`page: http://127.0.0.1:${port}/`);
+    const { withCluster } = await import("../../cluster/connection.js");
     await withCluster({ url: server.url }, (cluster) => show(cluster, running, options, signal));
   } finally {
     await Promise.all([...running.values()].map((child) => end(child)));
@@ -152,6 +153,7 @@ function start(name: string, args: readonly string[]): ChildProcess {
   // Ctrl-C ends the demonstration, which ends its workers.
   const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"], detached: true });
   child.on("error", () => {});
+  process.once("exit", () => child.kill("SIGINT"));
   for (const stream of [child.stdout, child.stderr]) {
     let rest = "";
     stream.setEncoding("utf8").on("data", (text: string) => {

@@ -43,10 +43,10 @@ export function workerCommand(): Command {
       numberIn(1, 3600),
       30,
     )
-    .option("--name <name>", "of this worker (default: the machine)")
+    .option("--name <name>", "how this worker's name begins, when its data folder is new (default: the machine)")
     .option("--config <file>", "settings of the page, of sinks and of storage, as of `watch`, without cameras")
-    .option("--data <dir>", "folder of events and clips (default: sdmae-data)")
-    .option("--port <n>", "port of the page on this machine; 0: any free one", wholeNumber(0, 65_535))
+    .option("--data <dir>", "folder of events and clips, of this worker alone (default: sdmae-data)")
+    .option("--port <n>", "port of the page on this machine; 0: any free one (default: 8377)", wholeNumber(0, 65_535))
     .option("--cameras <n>", "most cameras; 0: none (default: as many as were measured)", wholeNumber(0, 10_000))
     .option("--no-videos", "score no videos of archives")
     .addOption(new Option("--loop", "play files that are cameras again and again").hideHelp())
@@ -69,6 +69,9 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   const { watchCluster, workerConfig, workerNameOf } = await import("../cluster_session.js");
   const config = await workerConfig(options);
   const name = await workerNameOf(config.data, options.name);
+  if (options.name !== undefined && !name.startsWith(`${options.name}-`)) {
+    say(`this data folder's worker is ${name}, and stays so: its events and clips are known by that name`);
+  }
   const onWait = (line: string) => say(`${line}; waiting for it`);
   const cluster = await openCluster(natsOf(options), { lease, signal, onWait });
   // If one part cannot go on, neither does the other.

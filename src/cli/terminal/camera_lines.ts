@@ -7,18 +7,17 @@ import { table } from "./table.js";
 export function cameraLines({ cameras, workers }: Overview): string[] {
   const free = cameras.filter(({ enabled, worker }) => enabled && worker === undefined);
   return [
-    ...table(["camera", "fps", "model", "worker", "since"], cameras.map(cameraRow), false),
+    ...table(["camera", "fps", "model", "worker", "since", "state"], cameras.map(cameraRow), true),
     "",
     ...table(["worker", "cameras", "frames/s", "of"], workers.map(workerRow), false),
     ...cameras.flatMap(({ id, problem }) => (problem === undefined ? [] : [`problem: ${id}: ${oneLine(problem)}`])),
-    ...(free.length === 0 ? [] : [`not watched: ${free.map(({ id }) => id).join(", ")}: ${whyFree(workers)}`]),
+    ...(free.length === 0 ? [] : [`not watched: ${free.map(({ id }) => id).join(", ")}: ${whyFree(free, workers)}`]),
   ];
 }
 
-const cameraRow = ({ id, fps, model, worker, since, enabled }: CameraOverview): string[] => [
-  ...[id, String(fps), model],
-  enabled ? (worker ?? "-") : "off",
-  since?.slice(0, 19) ?? "-",
+const cameraRow = ({ id, fps, model, worker, since, enabled, silent }: CameraOverview): string[] => [
+  ...[id, String(fps), oneLine(model), worker ?? "-", since?.slice(0, 19) ?? "-"],
+  enabled ? (worker === undefined ? "not watched" : (silent ?? "watched")) : "off",
 ];
 
 const workerRow = ({ name, cameras, fps, capacity, most }: WorkerOverview): string[] => [
@@ -26,5 +25,13 @@ const workerRow = ({ name, cameras, fps, capacity, most }: WorkerOverview): stri
   capacity === undefined ? "-" : capacity.toFixed(1),
 ];
 
-const whyFree = (workers: readonly WorkerOverview[]): string =>
-  workers.length === 0 ? "no worker is there" : "no worker has taken them yet, or none has room";
+/** Why nobody watches some cameras, as far as can be seen. */
+function whyFree(free: readonly CameraOverview[], workers: readonly WorkerOverview[]): string {
+  if (workers.length === 0) return "no worker is there";
+  const rooms = workers.map(({ capacity, fps }) => (capacity === undefined ? undefined : capacity - fps));
+  if (rooms.includes(undefined)) return "no worker has taken them yet: it may be full, or measure what it carries";
+  const most = Math.max(...rooms.map((room) => room ?? 0));
+  const least = Math.min(...free.map(({ fps }) => fps));
+  if (most >= least) return "no worker has taken them yet";
+  return `the worker with most room carries ${most.toFixed(1)} frames/s more, and they need ${least} and more (\`worker --cameras N\` sets another limit)`;
+}

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
+import type { CameraStatus } from "../../server/camera/camera.js";
 import type { CameraConfig, WatchConfig } from "../../server/config/config.js";
 import type { Environment } from "../../server/config/secrets.js";
 import type { Sink } from "../../server/records.js";
@@ -52,7 +53,9 @@ const GIVE_UP = 2;
 const GATHER = 50;
 
 /** What of a supervisor it uses. */
-type Watching = Pick<Supervisor, "config" | "change" | "run" | "delivered">;
+type Watching = Pick<Supervisor, "config" | "change" | "run" | "delivered"> & {
+  readonly cameras: readonly { config: { id: string }; status: CameraStatus }[];
+};
 
 /** Takes cameras of the cluster, and lets a supervisor watch them. */
 export class CameraWorker {
@@ -60,7 +63,6 @@ export class CameraWorker {
   readonly member: Member;
   readonly events: EventStream;
   private readonly learnt: Learnt;
-  private readonly started = performance.now();
   private capacity: number | undefined;
   /** Why cameras cannot be watched here, for some time; and what was said of them last. */
   private readonly problems = new Map<string, string>();
@@ -101,7 +103,7 @@ export class CameraWorker {
     this.member = new Member({
       ...{ stores, name, lease, onNotice, view: this.view },
       facts: () => this.facts,
-      watch: (held) => this.goOn(held),
+      watch: (held, why) => this.goOn(held, why),
       taken: async (camera) => {
         await this.events.taken(camera);
       },
@@ -127,8 +129,9 @@ export class CameraWorker {
     run.catch(() => failed.abort());
     const either = AbortSignal.any([signal, failed.signal]);
     try {
-      await this.measure(either);
+      const measured = this.measure(either);
       await this.member.run(either);
+      await measured;
     } finally {
       clearInterval(sharing);
       for (const timer of this.trying.values()) clearTimeout(timer);
@@ -141,11 +144,16 @@ export class CameraWorker {
   private get facts() {
     const { most } = this.options;
     const problems = Object.fromEntries(this.problems);
+    const silent: Record<string, "offline" | "ended"> = {};
+    for (const { config, status } of this.watching?.cameras ?? []) {
+      if (status === "offline" || status === "ended") silent[config.id] = status;
+    }
     return {
       ...(this.capacity !== undefined && { capacity: this.capacity }),
       ...(most !== undefined && { most }),
       isOpen: this.capacity !== undefined || most !== undefined,
       ...(this.problems.size > 0 && { problems }),
+      ...(Object.keys(silent).length > 0 && { silent }),
     };
   }
 
@@ -165,6 +173,7 @@ export class CameraWorker {
           if (!said) onNotice("info", "measures how many frames per second this machine scores");
           said = true;
           this.capacity = await measure(camera.checkpoint!, camera, signal);
+          this.member.tell();
           onNotice("info", `scores ${this.capacity.toFixed(1)} frames per second of cameras`);
           return;
         } catch (error) {
@@ -184,12 +193,12 @@ export class CameraWorker {
   }
 
   /** Lets the supervisor watch these cameras, and no others. */
-  private async goOn(held: ReadonlyMap<string, HeldCamera>): Promise<void> {
+  private async goOn(held: ReadonlyMap<string, HeldCamera>, why: string): Promise<void> {
     this.held = held;
     for (const id of this.known.keys()) if (!held.has(id)) this.known.delete(id);
     // A camera whose model takes long, or does not come, must not keep others from ending.
     for (const camera of held.values()) void this.know(camera);
-    await this.change();
+    await this.change(why);
   }
 
   /** Makes a camera what it is on this machine, and watches it if it is still this worker's. */
@@ -231,7 +240,7 @@ export class CameraWorker {
     this.member.refuse(id);
   }
 
-  private async change(): Promise<void> {
+  private async change(why = "its settings have changed"): Promise<void> {
     const cameras = [...this.known.values()].map(({ camera }) => camera);
     const ids = cameras.map(({ id }) => id);
     const own = [...this.known.values()].flatMap(({ secrets }) => secrets);
@@ -241,16 +250,18 @@ export class CameraWorker {
       sinks: this.base.sinks.map((sink) => ({ ...sink, cameras: sink.cameras.length > 0 ? sink.cameras : ids })),
     };
     this.onChange(config);
-    await this.watching!.change(config, "its settings have changed, or it goes to another worker");
+    await this.watching!.change(config, why);
   }
 
-  /** Events wait for their camera for some time after the start. */
+  /** Events wait for their camera for some time after the server was reached. */
   private isElsewhere(camera: string): boolean {
     const { view, member, options } = this;
     const owner = view.ownerOf(camera);
-    if (owner !== undefined && owner !== member.session) return true;
+    const worker = owner === undefined ? undefined : view.workers.get(owner)?.sign.worker;
+    // An earlier session of this worker, before it was cut off or started again, is no other.
+    if (worker !== undefined && worker !== options.name) return true;
     const isKnown = view.cameras.get(camera)?.value?.enabled === true;
-    const isOver = performance.now() - this.started > 1000 * GIVE_UP * options.lease;
+    const isOver = member.inTouch > GIVE_UP * options.lease;
     return isOver && (owner === undefined || !isKnown);
   }
 }

@@ -30,9 +30,12 @@ export interface MemberOptions {
   /** Seconds. */
   lease: number;
   /** What it can do, and cannot. */
-  facts(): Pick<Sign, "capacity" | "most" | "isOpen" | "problems">;
-  /** Goes on with these cameras alone; resolves once the others have ended. */
-  watch(held: ReadonlyMap<string, HeldCamera>): Promise<void>;
+  facts(): Pick<Sign, "capacity" | "most" | "isOpen" | "problems" | "silent">;
+  /**
+   * Goes on with these cameras alone; resolves once the others have ended.
+   * @param why these end, in a few words
+   */
+  watch(held: ReadonlyMap<string, HeldCamera>, why: string): Promise<void>;
   /** A camera was taken: older owners are to be refused from here on. */
   taken(camera: HeldCamera): Promise<void>;
   /** Resolves once all that was written of cameras has gone out, or after some seconds. */
@@ -67,6 +70,10 @@ export class Member {
   /** When the last sign was sent that arrived; undefined: none of this session has. */
   private signed: number | undefined;
   private asked = Number.NEGATIVE_INFINITY;
+  /** When the first sign of this session was sent. */
+  private since: number | undefined;
+  /** Whether it takes part. */
+  private isSigning = false;
   private begun = "";
   /** Cameras that are being taken. */
   private readonly taking = new Set<string>();
@@ -115,16 +122,29 @@ export class Member {
     const camera = this.held.get(id);
     if (!camera) return;
     this.give(camera, "it cannot be watched here");
-    this.apply();
+    this.apply("it cannot be watched here");
     // The others hear of it before the camera is free.
+    this.tell();
+  }
+
+  /** Tells the others at once what it can do, and looks what that changes. */
+  tell(): void {
+    this.lookAt = 0;
     this.asked = Number.NEGATIVE_INFINITY;
-    void this.sign();
+    if (this.isSigning) void this.sign();
+  }
+
+  /** Seconds for which it has been in touch with the server; 0 while it is not. */
+  get inTouch(): number {
+    return this.isCurrent && this.since !== undefined ? (this.clock() - this.since) / 1000 : 0;
   }
 
   /** Takes part until the signal ends it; then gives all back. */
   async run(signal: AbortSignal): Promise<void> {
     const { view, lease } = this.options;
     await Promise.race([view.ready, aborted(signal)]);
+    await this.buryEarlier();
+    this.isSigning = true;
     const signs = setInterval(() => void this.sign(), (1000 * lease) / SIGNS);
     await this.sign();
     this.settleUntil = this.clock() + 1000 * lease * SETTLE;
@@ -138,6 +158,13 @@ export class Member {
       await this.stop().finally(() => clearInterval(signs));
       if (this.isCurrent) await this.options.stores.workers.delete(this.session).catch(() => {});
     }
+  }
+
+  /** Sessions of this worker's earlier processes are over: nobody needs to wait for a lease. */
+  private async buryEarlier(): Promise<void> {
+    const { view, stores, name } = this.options;
+    const earlier = view.alive.filter(([, { worker }]) => worker === name).map(([session]) => session);
+    await Promise.all(earlier.map((session) => stores.workers.delete(session).catch(() => {})));
   }
 
   private newSession(): string {
@@ -157,7 +184,9 @@ export class Member {
     try {
       await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
       // The others count from about now, and not from when the answer arrives.
-      if (session === this.session) this.signed = Math.max(this.signed ?? asked, asked);
+      if (session !== this.session) return;
+      if (this.signed === undefined) this.since = asked;
+      this.signed = Math.max(this.signed ?? asked, asked);
     } catch {
       // It counts as silent from its last sign on.
     }
@@ -216,7 +245,7 @@ export class Member {
     // A sign that arrives late would keep its cameras from all workers.
     void this.options.stores.workers.delete(this.session).catch(() => {});
     this.session = this.newSession();
-    this.apply();
+    this.apply("its worker was cut off from the server");
     void this.sign();
   }
 
@@ -258,6 +287,7 @@ export class Member {
     }
     const camera = { id, revision, record, recordRevision };
     this.held.set(id, camera);
+    this.options.onNotice("info", `${id}: takes the camera`);
     this.options.taken(camera).catch(() => {});
     return true;
   }
@@ -377,7 +407,7 @@ export class Member {
     if (!camera) return;
     this.gave = now;
     this.give(camera, "another worker has more room");
-    this.apply();
+    this.apply("it goes to another worker");
   }
 
   /** Gives a camera back once it has ended. */
@@ -412,11 +442,11 @@ export class Member {
   }
 
   /** Goes on with the cameras that it has. One change follows the other. */
-  private apply(): void {
+  private apply(why = "its settings have changed"): void {
     this.last = this.last
       .then(() => {
         this.changing = this.clock();
-        return this.options.watch(new Map(this.held));
+        return this.options.watch(new Map(this.held), why);
       })
       .catch((error: unknown) => this.options.onNotice("error", natsReason(error)))
       .finally(() => {
@@ -436,7 +466,7 @@ export class Member {
     this.isStopped = true;
     for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
-    this.apply();
+    this.apply("its worker was stopped");
     await this.ended();
     if (!this.isCurrent) return;
     await this.options.settled();

@@ -48,8 +48,10 @@ export const signSchema = z.strictObject({
   most: count.optional(),
   /** Whether it takes cameras now. */
   isOpen: z.boolean(),
-  /** Cameras that it has and cannot watch, and why. */
+  /** Cameras that it cannot watch, and why. */
   problems: z.record(cameraId, text).optional(),
+  /** Its cameras that give no frames. */
+  silent: z.record(cameraId, z.enum(["offline", "ended"])).optional(),
 });
 export type Sign = z.infer<typeof signSchema>;
 

@@ -9,11 +9,15 @@ export interface CameraOverview {
   id: string;
   enabled: boolean;
   fps: number;
+  /** The name and the SHA-256 of its model's file. */
   model: string;
+  hash: string;
   /** Who watches it; absent if nobody does. */
   worker?: string;
   /** Since when, ISO 8601. */
   since?: string;
+  /** Whether it gives no frames. */
+  silent?: "offline" | "ended";
   /** Why a worker cannot watch it. */
   problem?: string;
 }
@@ -81,13 +85,15 @@ function overview(view: ClusterView): Overview {
     const session = view.ownerOf(id);
     const worker = session === undefined ? undefined : workers.get(session);
     const problem = problems.get(id);
+    const silent = session === undefined ? undefined : view.workers.get(session)?.sign.silent?.[id];
     if (worker) {
       worker.cameras++;
       worker.fps += fps;
     }
     cameras.push({
-      ...{ id, enabled, fps, model: model.hash.slice(0, 8) },
+      ...{ id, enabled, fps, model: model.name, hash: model.hash },
       ...(worker && { worker: worker.name, since: view.claims.get(id)?.value?.since }),
+      ...(silent !== undefined && { silent }),
       ...(problem !== undefined && { problem }),
     });
   }

@@ -21,7 +21,7 @@ import { type KnownEvent, RecentEvents } from "./recent_events.js";
 
 /** What {@link Others} is made with. */
 export interface OthersOptions {
-  cluster: Pick<Cluster, "nats" | "jetstream" | "manager">;
+  cluster: Pick<Cluster, "nats" | "jetstream" | "manager" | "shown">;
   view: ClusterView;
   /** This machine's name. */
   name: string;
@@ -45,6 +45,7 @@ export class Others implements Elsewhere {
   private readonly recent: RecentEvents;
   private subscription: Subscription | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private isAway = false;
   private looked = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: OthersOptions) {
@@ -52,6 +53,14 @@ export class Others implements Elsewhere {
       const event = this.listed({ event: change.event, machine });
       for (const listener of this.listeners) listener.onChange({ ...change, event });
     });
+    void this.followConnection();
+  }
+
+  private async followConnection(): Promise<void> {
+    for await (const { type } of this.options.cluster.nats.status()) {
+      if (type === "disconnect") this.isAway = true;
+      if (type === "reconnect") this.isAway = false;
+    }
   }
 
   async state(): Promise<Awaited<ReturnType<Elsewhere["state"]>>> {
@@ -86,7 +95,10 @@ export class Others implements Elsewhere {
       };
     });
     machines.sort((a, b) => (a.name < b.name ? -1 : 1));
-    return { cameras, machines, unwatched: unwatched.sort() };
+    const problem = this.isAway
+      ? `The server ${this.options.cluster.shown} does not answer: after a while nothing is watched.`
+      : null;
+    return { cameras, machines, unwatched: this.isAway ? [] : unwatched.sort(), problem };
   }
 
   async events(filter: EventFilter): Promise<ListedEvent[]> {

@@ -24,8 +24,11 @@ export interface WatchState {
   editProblem: string | null;
   versions: { sdmae: string; node: string; webgpu: string };
   cameras: CameraState[];
-  /** The machines that share the cameras, and cameras that nobody watches; null if it is alone. */
-  shared: { machines: MachineState[]; unwatched: string[] } | null;
+  /**
+   * The machines that share the cameras, cameras that nobody watches, and why others cannot be
+   * reached; null if it is alone.
+   */
+  shared: { machines: MachineState[]; unwatched: string[]; problem: string | null } | null;
 }
 
 /** A machine that shares cameras with others. */

@@ -121,12 +121,12 @@ function eventRoutes(app: Hono<WebEnvironment>, { watch, streams, state, json, e
 
 /** A state with the cameras of other machines. */
 async function withOthers(own: WatchState, elsewhere: Elsewhere): Promise<WatchState> {
-  const { cameras, machines, unwatched } = await elsewhere.state();
-  const machine = machines.find((one) => one.own)?.name ?? null;
+  const { cameras, ...shared } = await elsewhere.state();
+  const machine = shared.machines.find((one) => one.own)?.name ?? null;
   const others = cameras.filter(({ id }) => !own.cameras.some((camera) => camera.id === id));
   const all = [...own.cameras.map((camera) => ({ ...camera, machine })), ...others];
   all.sort((a, b) => (a.id < b.id ? -1 : 1));
-  return { ...own, cameras: all, shared: { machines, unwatched } };
+  return { ...own, cameras: all, shared };
 }
 
 /** Events, with a mark on those whose files are gone. */

@@ -1,7 +1,7 @@
 // What the page is told of cameras that other machines watch.
 import type { EventFilter } from "../event_query.js";
 import type { EventChange } from "../records.js";
-import type { CameraState, FrameMessage, ListedEvent, MachineState } from "./api.js";
+import type { CameraState, FrameMessage, ListedEvent, WatchState } from "./api.js";
 
 /** Where files of other machines are in addresses: MACHINE/clips/… follows. */
 export const machinesPath = "/files/machines/";
@@ -24,7 +24,7 @@ export interface ElsewhereListener {
 /** The cameras of other machines. */
 export interface Elsewhere {
   /** Cameras of others, machines that are alive, and cameras that nobody watches. */
-  state(): Promise<{ cameras: CameraState[]; machines: MachineState[]; unwatched: string[] }>;
+  state(): Promise<{ cameras: CameraState[] } & NonNullable<WatchState["shared"]>>;
   /** Events of all cameras, newest first. @throws InputError if a time is none */
   events(filter: EventFilter): Promise<ListedEvent[]>;
   /** The machine that watches a camera, if it is another one. */

@@ -85,10 +85,6 @@ describe("without a server", () => {
   });
 
   test("a worker needs something to do, and no cameras of its own", async () => {
-    expectRefusal(
-      await sdmae("worker", ...nobody, "--cameras", "0"),
-      "no cameras (--cameras 0), and no videos (--share)",
-    );
     const noVideos = ["--cameras", "0", "--no-videos", ...share()];
     expectRefusal(await sdmae("worker", ...nobody, ...noVideos), "there is nothing to do");
     const config = write("log: { level: warn }\ncameras: { a: { source: rtsp://c/s } }");
@@ -145,7 +141,7 @@ describe.skipIf(!hasNats())("with a server", () => {
   test("put adds cameras and changes them, with their model", async () => {
     vi.stubEnv("CAMERA_PASSWORD", "hunter-42");
     const ran = await put();
-    expect(ran).toEqual({ code: 0, stdout: "2 cameras: front, back\n", stderr: "" });
+    expect(ran).toEqual({ code: 0, stdout: "front: new\nback: new\n", stderr: "" });
     const front = await recordOf("front");
     expect(front).toMatchObject({
       settings: { source: `rtsp://admin:\${CAMERA_PASSWORD}@camera/stream`, fps: 5 },
@@ -153,7 +149,11 @@ describe.skipIf(!hasNats())("with a server", () => {
     });
     expect((await recordOf("back")).settings.source).toBe("back.mp4");
     expect(await cluster.models.info(front.model.hash)).toBeTruthy();
-    expect((await put(two.replace("fps: 5", "fps: 7"))).code).toBe(0);
+    // Only what has changed begins again.
+    const before = await stores.cameras.get("back");
+    const again = await put(two.replace("fps: 5", "fps: 7"));
+    expect(again).toMatchObject({ code: 0, stdout: "front: changed\nback: as before\n" });
+    expect((await stores.cameras.get("back"))?.revision).toBe(before?.revision);
     expect((await recordOf("front")).fps).toBe(7);
   });
 
@@ -180,8 +180,9 @@ describe.skipIf(!hasNats())("with a server", () => {
       ["off", false, undefined],
     ]);
     const { stdout } = await sdmae("cameras", "list");
-    expect(stdout).toMatch(new RegExp(`^${mine} +${fps} +[0-9a-f]{8} +one +20`, "m"));
-    expect(stdout).toMatch(/^off +10 +[0-9a-f]{8} +off +-$/m);
+    expect(stdout).toMatch(new RegExp(`^${mine} +${fps} +\\S+\\.safetensors +one +20\\S+ +watched$`, "m"));
+    expect(stdout).toMatch(/^off +10 +\S+\.safetensors +- +- +off$/m);
+    expect(stdout).toMatch(/^(front|back) .* not watched$/m);
     expect(stdout).not.toContain("rtsp");
     // One that was killed is not shown for long.
     await one.cluster.nats.close();

@@ -85,7 +85,7 @@ describe.skipIf(!hasNats())("pages of machines that share cameras", () => {
         { name: "one", own: true, cameras: 1, fps: 10, capacity: 25, problems: [] },
         { name: "two", own: false, ...two, capacity: 25, problems: [] },
       ],
-      unwatched: ["attic"],
+      ...{ unwatched: ["attic"], problem: null },
     });
     expect(state.cameras[0].model).toEqual({ hash: "0123abcd", learnt: false });
   });
@@ -219,6 +219,16 @@ describe.skipIf(!hasNats())("pages of machines that share cameras", () => {
     expect(await ask({ method: "GET", path: "/api/cameras/back/levels", headers: { host: "evil.example" } })).toBe(200);
     expect(await ask({ method: "PUT", path: "/api/cameras/back/levels", headers: {} })).toBe(404);
     expect(await ask("nothing")).toBe(404);
+  });
+
+  test("a server that is away is a problem that the page shows", async () => {
+    const one = await machine("one", "front");
+    const problem = async () => (await one.json<WatchState>("/api/state")).shared?.problem;
+    expect(await problem()).toBeNull();
+    await server.end();
+    await until(async () => expect(await problem()).toMatch(/^The server nats:\S+ does not answer/));
+    await server.start();
+    await until(async () => expect(await problem()).toBeNull());
   });
 
   test("hostile messages do no harm, and a machine that is gone is named", async () => {

@@ -72,6 +72,7 @@ export function problemLines({ ready, cameras, queues, storage, problem, editPro
   return [
     ...(problem === null ? [] : [`Events cannot be written: ${problem}`]),
     ...(editProblem === null ? [] : [`The edited configuration is not used: ${editProblem}`]),
+    ...(shared && shared.problem !== null ? [shared.problem] : []),
     ...(shared && shared.unwatched.length > 0 ? [unwatchedText(shared.unwatched)] : []),
     ...(shared?.machines ?? []).flatMap(({ name, problems }) => problems.map((line) => `${name}: ${line}`)),
     ...(ready ? [] : ["Nothing is scored: the engine starts, or starts again."]),
