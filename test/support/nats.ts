@@ -1,14 +1,12 @@
 // A real NATS server for tests: nats-server, from SDMAE_NATS_SERVER or the PATH;
 // test/support/nats.sh unpacks Debian's.
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort, greets, natsProgram } from "../../src/node/local_nats.js";
 
-const programs = process.env.SDMAE_NATS_SERVER
-  ? [process.env.SDMAE_NATS_SERVER]
-  : ["nats-server", "/usr/sbin/nats-server"];
-const program = programs.find((one) => spawnSync(one, ["--version"]).status === 0);
+const program = natsProgram();
 
 /** Whether the server can be started here; else a line says why not. */
 export function hasNats(): boolean {
@@ -61,29 +59,6 @@ export async function startNats(folder: string | undefined, ...options: string[]
   };
   await server.start();
   return server;
-}
-
-/** Whether a server speaks first at a port, as NATS does. */
-async function greets(port: number): Promise<boolean> {
-  const socket = connect(port, "127.0.0.1");
-  try {
-    await once(socket, "data");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
-}
-
-/** A port that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** The network between a client and a server. */

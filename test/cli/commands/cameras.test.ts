@@ -6,6 +6,7 @@ import { cameraSchema } from "../../../src/cluster/cameras/messages.js";
 import type { Overview } from "../../../src/cluster/cameras/overview.js";
 import { type CameraStores, openCameraStores } from "../../../src/cluster/cameras/stores.js";
 import type { Cluster } from "../../../src/cluster/connection.js";
+import { freePort } from "../../../src/node/local_nats.js";
 import { reportPageForEsbuild } from "../../../tools/report-page.js";
 import { shadersForEsbuild } from "../../../tools/wgsl.js";
 import { connected, endAll, natsFor, until } from "../../support/archive.js";
@@ -13,7 +14,7 @@ import { startMember } from "../../support/cameras.js";
 import { expectRefusal, sdmae } from "../../support/cli.js";
 import { scratch, scratchPerTest } from "../../support/folders.js";
 import { randomCheckpoint, tinyConfig } from "../../support/model.js";
-import { freePort, hasNats, type NatsServer } from "../../support/nats.js";
+import { hasNats, type NatsServer } from "../../support/nats.js";
 import { repository } from "../../support/package.js";
 
 const shared = scratch();

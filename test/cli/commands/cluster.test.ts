@@ -4,13 +4,14 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { saveCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import type { Cluster } from "../../../src/cluster/connection.js";
 import type { VideoRecord } from "../../../src/cluster/messages.js";
+import { freePort } from "../../../src/node/local_nats.js";
 import { atEnd, connected, endAll, natsFor, type Score, signedBy, startWorker, until } from "../../support/archive.js";
 import { withBundle } from "../../support/child.js";
 import { expectRefusal, sdmae, videoFile } from "../../support/cli.js";
 import { scratch, scratchPerTest } from "../../support/folders.js";
 import { testAdapter } from "../../support/gpu.js";
 import { randomCheckpoint, tinyConfig } from "../../support/model.js";
-import { freePort, hasNats, type NatsServer } from "../../support/nats.js";
+import { hasNats, type NatsServer } from "../../support/nats.js";
 
 const shared = scratch();
 const at = scratchPerTest();

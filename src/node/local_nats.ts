@@ -1,4 +1,4 @@
-// A NATS server of this machine alone, for demonstrations.
+// A NATS server of this machine alone, for demonstrations, benchmarks and tests.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
@@ -8,29 +8,37 @@ import { InputError } from "../errors.js";
 /** A server that runs. */
 export interface LocalNats {
   url: string;
-  close(): Promise<void>;
+  child: ChildProcess;
+  /** Ends it. Default: SIGTERM. */
+  close(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /** Milliseconds that it may take to start. */
 const PATIENCE = 10_000;
 
-/**
- * Starts the nats-server of the environment variable SDMAE_NATS_SERVER, else that of the PATH.
- * @param folder for its data
- * @throws InputError if there is none, or it does not start
- */
-export async function startLocalNats(folder: string): Promise<LocalNats> {
+/** The program: of the environment variable SDMAE_NATS_SERVER, else of the PATH. */
+export function natsProgram(): string | undefined {
   const { SDMAE_NATS_SERVER: given } = process.env;
   // Debian keeps it where only root looks.
   const programs = given ? [given] : ["nats-server", "/usr/sbin/nats-server"];
-  const program = programs.find((one) => spawnSync(one, ["--version"]).status === 0);
+  return programs.find((one) => spawnSync(one, ["--version"]).status === 0);
+}
+
+/**
+ * Starts a server with JetStream. It ends with this process.
+ * @param folder for its data
+ * @param more of its options
+ * @throws InputError if there is none, or it does not start
+ */
+export async function startLocalNats(folder: string, ...more: string[]): Promise<LocalNats> {
+  const program = natsProgram();
   if (program === undefined) {
     throw new InputError(
       "there is no nats-server in the PATH: install it (Debian and Ubuntu: apt install nats-server; others: https://nats.io/download)",
     );
   }
   const port = await freePort();
-  const child = spawn(program, ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", folder], {
+  const child = spawn(program, ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", folder, ...more], {
     stdio: "ignore",
     // Ctrl-C is for those who use it; it ends after them.
     detached: true,
@@ -45,13 +53,13 @@ export async function startLocalNats(folder: string): Promise<LocalNats> {
     }
     await sleep(50);
   }
-  return { url: `nats://127.0.0.1:${port}`, close: () => end(child) };
+  return { url: `nats://127.0.0.1:${port}`, child, close: (signal = "SIGTERM") => end(child, signal) };
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
-  child.kill("SIGTERM");
+  child.kill(signal);
   await ended;
 }
 
@@ -66,7 +74,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Whether a server speaks first at a port, as NATS does. */
-async function greets(port: number): Promise<boolean> {
+export async function greets(port: number): Promise<boolean> {
   const socket = connect(port, "127.0.0.1");
   try {
     await once(socket, "data");
