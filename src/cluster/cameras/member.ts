@@ -37,7 +37,7 @@ export interface MemberOptions {
    */
   watch(held: ReadonlyMap<string, HeldCamera>, why: string): Promise<void>;
   /** A camera was taken: older owners are to be refused from here on. */
-  taken(camera: HeldCamera): Promise<void>;
+  taken(camera: Pick<HeldCamera, "id" | "revision">): Promise<void>;
   /** Resolves once all that was written of cameras has gone out, or after some seconds. */
   settled(): Promise<void>;
   /** Takes in a line of the log. */
@@ -222,6 +222,7 @@ export class Member {
         ...(most !== undefined && { most }),
       };
     });
+    this.endLeft(alive.map(([session]) => session));
     const free = this.freeCameras(new Set(alive.map(([session]) => session)));
     if (!this.takeAssigned(free, workers)) this.giveSurplus(workers);
   }
@@ -326,6 +327,36 @@ export class Member {
       for (const camera of cameras) if (!this.held.has(camera.id) && !this.taking.has(camera.id)) free.push(camera);
     }
     return free;
+  }
+
+  /**
+   * Ends the events of cameras that were removed when their worker had crashed. For each camera one
+   * worker does it.
+   */
+  private endLeft(alive: readonly string[]): void {
+    const { left, claims } = this.options.view;
+    for (const id of left) {
+      if (alive.includes(claims.get(id)?.value?.session ?? "") || this.taking.has(id)) continue;
+      const order = (session: string) => drawn(`${session} ${id}`);
+      const [chosen] = [...alive].sort((a, b) => order(a) - order(b));
+      if (chosen === this.session) void this.endEvents(id);
+    }
+  }
+
+  private async endEvents(id: string): Promise<void> {
+    const { stores, view, name } = this.options;
+    this.taking.add(id);
+    try {
+      const claim: Claim = { session: this.session, worker: name, since: new Date().toISOString() };
+      const previousSeq = view.claims.get(id)?.revision ?? 0;
+      const revision = await stores.claims.put(id, JSON.stringify(claim), { previousSeq });
+      await this.options.taken({ id, revision }).catch(() => {});
+      await this.giveBack(id, revision);
+    } catch {
+      // Another one was faster, or the server is away.
+    } finally {
+      this.taking.delete(id);
+    }
   }
 
   /** Whether cameras neither begin nor end, as with a full disk. */

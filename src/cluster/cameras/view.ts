@@ -54,6 +54,8 @@ export class ClusterView {
   readonly cameras = new Map<string, Revised<CameraRecord>>();
   readonly claims = new Map<string, Revised<Claim>>();
   readonly workers = new Map<string, SeenWorker>();
+  /** Cameras that are not to be watched any more, and whose claims still name a session. */
+  readonly left = new Set<string>();
   /** Counts changes of all this; that a worker fell silent is none. */
   changes = 0;
   /**
@@ -122,8 +124,10 @@ export class ClusterView {
     left?.delete(id);
     if (left?.size === 0) this.carried.delete(before);
     const camera = this.cameras.get(id)?.value;
-    if (!camera?.enabled) return;
     const session = this.claims.get(id)?.value?.session;
+    if (!camera?.enabled && session !== undefined) this.left.add(id);
+    else this.left.delete(id);
+    if (!camera?.enabled) return;
     const carried = this.carried.get(session) ?? new Carried();
     carried.add({ id, fps: camera.fps });
     this.carried.set(session, carried);

@@ -76,6 +76,20 @@ describe.skipIf(!hasNats())("with a real server", () => {
     expect(all(large, small, limited)).toEqual(cameras);
   });
 
+  test("events of a camera that is removed when its member has crashed are ended by another", async () => {
+    const one = await join("one");
+    await putCameras(stores, ["a"]);
+    await until(() => expect(one.ids()).toEqual(["a"]));
+    const two = await join("two");
+    await until(() => expect(two.view.alive).toHaveLength(2));
+    await one.cluster.nats.close();
+    await stores.cameras.delete("a");
+    await until(() => expect(two.view.claims.get("a")?.value).toMatchObject({ worker: "two" }));
+    await until(() => expect(two.view.claims.get("a")?.value?.session).toBeUndefined());
+    expect(two.taken).toHaveLength(1);
+    expect([two.ids(), [...two.view.left]]).toEqual([[], []]);
+  });
+
   test("a camera that a member cannot watch goes to another, and not back while that is so", async () => {
     const problems: Record<string, string> = {};
     const one = await join("one", { lease: LONG, problems });
