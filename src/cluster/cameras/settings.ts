@@ -96,10 +96,10 @@ function asWritten(read: ConfigValues, value: unknown, path: Path = []): unknown
 
 /** A path below the shared folder, with "/". */
 function belowShare(share: string | undefined, path: string, refuse: (line: string) => void): string {
-  if (!existsSync(path)) refuse(`there is no ${oneLine(path)}`);
   const real = existsSync(path) ? realpathSync(path) : path;
   const below = share === undefined ? "" : relative(share, real).split(sep).join("/");
   if (below === "" || !isInside(below)) refuse("a file or folder must be below --share, which all machines have");
+  else if (!existsSync(path)) refuse(`there is no ${oneLine(path)}`);
   return below;
 }
 

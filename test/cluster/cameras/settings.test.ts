@@ -95,6 +95,9 @@ cameras:
         "FILE: cameras.a.source: a file or folder must be below --share, which all machines have",
       ]);
     }
+    expect(problems("cameras: { a: { source: share/none.mp4 } }", share())).toEqual([
+      `FILE: cameras.a.source: there is no ${at("share", "none.mp4")}`,
+    ]);
     expect(() => camerasOf("cameras: { a: { source: share/a.mp4 } }", at("sdmae.yaml"), undefined)).toThrow("--share");
   });
 
