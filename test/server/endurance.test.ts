@@ -17,7 +17,7 @@ test(`memory, handles and files do not grow over ${frames} frames of two cameras
         fps,
         file: 200,
         pages: 1,
-        quota: 300_000,
+        quota: 50_000,
         samples: 24,
         program: file,
       },
