@@ -117,6 +117,8 @@ test("a folder without any file is followed, too", async () => {
   mkdirSync(folder());
   const { next, end } = followed();
   const first = next();
+  // What is there when it begins does not count.
+  await new Promise((resolve) => setTimeout(resolve, 200));
   writeFileSync(folder("2026-11-30.jsonl"), lineOf(changeOf("a")));
   expect(await first).toBe("a new");
   end.abort();
