@@ -11,9 +11,8 @@ import type { CameraFrames } from "../cluster/pace.js";
 import { Others } from "../cluster/page/others.js";
 import { PageServer } from "../cluster/page/page_server.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
-import { packageFile } from "../node/files/package_files.js";
 import { readConfig, usualConfig, type WatchConfig } from "../server/config/config.js";
-import { scrubber } from "../server/config/secrets.js";
+import { KnownSecrets } from "../server/config/secrets.js";
 import { readModel, sizeOf } from "../server/models.js";
 import type { Sink } from "../server/records.js";
 import { openSinks, updateSinks } from "../server/sinks/open.js";
@@ -22,8 +21,9 @@ import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
 import { WatchFeed } from "../server/web/watched.js";
 import { parseSchedule } from "../watch/schedule.js";
+import { checkpointOf } from "./config_paths.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
-import { changeLine, noticeFor, sinkListener, type Watching } from "./watch_session.js";
+import { noticeFor, sinkListener, type Watching, watchListener } from "./watch_session.js";
 
 /** What a worker's cameras are watched with. */
 export interface ClusterSession extends DeviceOptions, Pick<Watching, "engine" | "quiet"> {
@@ -93,25 +93,15 @@ export async function watchCluster(
   signal: AbortSignal,
 ): Promise<void> {
   const { lease, models, share, loop = false, engine, cameras: most } = options;
-  let secrets = config.secrets;
-  let scrubKnown = scrubber(secrets);
-  const scrub = (text: string) => scrubKnown(text);
+  const secrets = new KnownSecrets(config.secrets);
+  const { scrub } = secrets;
   const notice = noticeFor(scrub, config, options);
   const detector = deviceOf(options);
   const feed = new WatchFeed();
-  const bundled = config.checkpoint ?? packageFile("models", "scene.safetensors");
   const supervisor = await Supervisor.open(
     config,
-    { checkpoint: [bundled], detector, play: { loop }, stays: true, ...(engine && { engine }) },
-    {
-      onChange: (change) => {
-        console.log(changeLine(change, scrub));
-        feed.onChange(change);
-      },
-      onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
-      onDelivery: (sink, result) => feed.onDelivery(sink, result),
-      onNotice: notice,
-    },
+    { checkpoint: [checkpointOf(config, undefined)], detector, play: { loop }, stays: true, ...(engine && { engine }) },
+    watchListener(feed, notice, scrub),
   );
   const counting = setInterval(() => options.onFrames?.(framesOf(supervisor)), COUNT);
   let page: Served | undefined;
@@ -119,7 +109,7 @@ export async function watchCluster(
   let others: Others | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets };
+    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all };
     for (const [sink, opened] of openSinks(config, listener)) sinks.set(sink, opened);
     const worker = new CameraWorker(
       {
@@ -134,8 +124,7 @@ export async function watchCluster(
       },
       config,
       (next) => {
-        secrets = [...new Set([...secrets, ...next.secrets])];
-        scrubKnown = scrubber(secrets);
+        secrets.add(next.secrets);
         updateSinks(sinks, next);
       },
     );

@@ -1,7 +1,7 @@
 // Watches the cameras of one configuration: the supervisor, who hears of events, the page, and what
 // the terminal shows.
 import type { WatchConfig, WebConfig } from "../server/config/config.js";
-import { scrubber } from "../server/config/secrets.js";
+import { KnownSecrets } from "../server/config/secrets.js";
 import { logLevels } from "../server/config/types.js";
 import type { EngineOptions } from "../server/engine/engine.js";
 import { Ending, type EventChange, type Sink } from "../server/records.js";
@@ -60,10 +60,8 @@ export async function watchWith(
   { paused = new Set(), file, onRunning }: WatchSession = {},
 ): Promise<void> {
   const { loop = false, engine } = options;
-  // Those of cameras that are gone may still be in the log.
-  let secrets = config.secrets;
-  let scrubKnown = scrubber(secrets);
-  const scrub = (text: string) => scrubKnown(text);
+  const secrets = new KnownSecrets(config.secrets);
+  const { scrub } = secrets;
   const say = (line: string) => process.stderr.write(`${scrub(line)}\n`);
   const feed = new WatchFeed();
   const notice = noticeFor(scrub, config, options);
@@ -71,21 +69,13 @@ export async function watchWith(
   const supervisor = await Supervisor.open(
     config,
     { checkpoint: [checkpoint], detector: deviceOf(options), play: { loop }, ...(engine && { engine }) },
-    {
-      onChange: (change) => {
-        console.log(changeLine(change, scrub));
-        feed.onChange(change);
-      },
-      onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
-      onDelivery: (sink, result) => feed.onDelivery(sink, result),
-      onNotice: notice,
-    },
+    watchListener(feed, notice, scrub),
   );
   for (const { config: camera, decisions } of supervisor.cameras) decisions.isPaused = paused.has(camera.id);
   let page: Served | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets };
+    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all };
     for (const [name, sink] of openSinks(config, listener)) sinks.set(name, sink);
     const editProblem = () => file?.problem;
     if (config.web) page = await servePage(supervisor, feed, config.web, { scrub, editProblem });
@@ -103,8 +93,7 @@ export async function watchWith(
     signal.addEventListener("abort", onAbort, { once: true });
     onRunning?.({
       change: async (next) => {
-        secrets = [...new Set([...secrets, ...next.secrets])];
-        scrubKnown = scrubber(secrets);
+        secrets.add(next.secrets);
         const count = await supervisor.change(next);
         updateSinks(sinks, next);
         notice("info", "configuration", `goes on with the edited cameras: ${changeText(count)}`);
@@ -124,6 +113,19 @@ export async function watchWith(
 /** What an edit did to cameras. */
 const changeText = ({ added, removed, changed, same }: CameraChanges): string =>
   `${added} added, ${removed} removed, ${changed} changed, ${same} as before`;
+
+/** Prints the changes of events, and tells the page what happens. */
+export function watchListener(feed: WatchFeed, onNotice: Notice, scrub: (text: string) => string): SupervisorListener {
+  return {
+    onChange: (change) => {
+      console.log(changeLine(change, scrub));
+      feed.onChange(change);
+    },
+    onOutcome: (camera, outcome) => feed.onOutcome(camera, outcome),
+    onDelivery: (sink, result) => feed.onDelivery(sink, result),
+    onNotice,
+  };
+}
 
 /** What sinks tell a supervisor. */
 export function sinkListener(supervisor: Supervisor, notice: Notice): Omit<SinkListener, "secrets"> {
@@ -148,7 +150,7 @@ function servePage(
 }
 
 /** A change of an event in a line. Secrets are looked for in texts, not in times and ids. */
-export function changeLine({ change, time, event }: EventChange, scrub: (text: string) => string): string {
+function changeLine({ change, time, event }: EventChange, scrub: (text: string) => string): string {
   const { camera, kind, id, peak, zones, text, reason, clip, silent } = event;
   const level =
     peak && event.threshold !== undefined

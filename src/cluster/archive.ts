@@ -48,6 +48,16 @@ export function recordHash({ video, seed }: NonNullable<VideoJob["record"]>): st
     .digest("hex");
 }
 
+/**
+ * The folder of results that are not whole, in that of the results. It stays: if it were removed
+ * while it is empty, another worker could just be about to make a folder in it.
+ */
+export const UNFINISHED = ".sdmae-unfinished";
+
+/** How the folder of a video's unfinished results begins. */
+export const unfinishedName = ({ id }: Pick<Archive, "id">, { hash }: Pick<ArchiveVideo, "hash">): string =>
+  `${id}-${hash}-`;
+
 /** An archive's id: the same plan continues the same archive. */
 export function archiveIdOf({ model, how, out, events, report, records }: Plan): string {
   const sorted = Object.entries(how).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -8,7 +8,7 @@ import { unzipSync } from "fflate";
 import { InputError } from "../errors.js";
 import { makeFolder, writeFileAtomic } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
-import { parsed, resultPaths, videoKey } from "./archive.js";
+import { parsed, resultPaths, UNFINISHED, unfinishedName, videoKey } from "./archive.js";
 import type { Cluster } from "./connection.js";
 import { type Archive, isInside, type VideoRecord, videoSchema } from "./messages.js";
 import { fetchFile, type ResultPart, resultName } from "./uploads.js";
@@ -46,7 +46,7 @@ export async function fetchResults(
   const wanted: [ResultPart, string][] = [["scores.csv", paths.scores]];
   if (archive.events) wanted.push(["events.csv", paths.events]);
   if (archive.report) wanted.push(["report.zip", paths.report]);
-  const folder = join(out, ".sdmae-unfinished", `${archive.id}-${hash}-${randomBytes(4).toString("hex")}`);
+  const folder = join(out, UNFINISHED, `${unfinishedName(archive, { hash })}${randomBytes(4).toString("hex")}`);
   await makeFolder(folder);
   try {
     const renames: [string, string][] = [];

@@ -3,12 +3,12 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
-import { Readable } from "node:stream";
 import type { ObjectStore } from "@nats-io/obj";
 import { InputError } from "../errors.js";
 import { AtomicFile, makeFolder } from "../node/files/atomic.js";
 import { oneLine, reasonOf } from "../node/files/messages.js";
 import type { Archive } from "./messages.js";
+import { isStored, putFile } from "./objects.js";
 
 /** Bytes of a model; larger ones are refused. */
 const LARGEST = 4e9;
@@ -35,13 +35,7 @@ export async function putModel(store: ObjectStore, path: string): Promise<Archiv
     throw new InputError(`${oneLine(path)} is no checkpoint: its name ends in .safetensors or .pth`);
   }
   const hash = await hashOf(path);
-  const known = await store.info(hash);
-  const digest = Buffer.from(hash, "hex").toString("base64url");
-  // What was damaged or deleted is put again.
-  if (!known || known.deleted || known.digest.replace(/=+$/, "") !== `SHA-256=${digest}`) {
-    const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-    await store.put({ name: hash }, stream, { timeout: 60_000 });
-  }
+  if (!(await isStored(store, hash))) await putFile(store, hash, path);
   return { hash, extension, name: basename(path) };
 }
 

@@ -6,18 +6,12 @@ import { dirname, join } from "node:path";
 import { InputError } from "../errors.js";
 import { makeFolder } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
-import { resultPaths, scoresPath } from "./archive.js";
+import { resultPaths, scoresPath, UNFINISHED, unfinishedName } from "./archive.js";
 import type { Claim } from "./claim.js";
 import type { Cluster } from "./connection.js";
 import type { Archive } from "./messages.js";
 import { fetchModel } from "./models.js";
 import type { Scored, Scorer } from "./scorer.js";
-
-/**
- * The folder of results that are not whole, in that of the results. It stays: if it were removed
- * while it is empty, another worker could just be about to make a folder in it.
- */
-const UNFINISHED = ".sdmae-unfinished";
 
 /** What tasks need of their worker. */
 export interface TaskOptions {
@@ -117,6 +111,3 @@ export async function modelsOf(
   const { student } = records ?? {};
   return { checkpoint, ...(student && { student: await fetchModel(cluster.models, student, models, signal) }) };
 }
-
-/** How the folder of a video's unfinished results begins. */
-const unfinishedName = (archive: Archive, { hash }: Pick<Claim["job"], "hash">): string => `${archive.id}-${hash}-`;

@@ -11,8 +11,9 @@ import { oneLine } from "../node/files/messages.js";
 import { parsed } from "./archive.js";
 import type { Claim } from "./claim.js";
 import { type VideoRecord, videoSchema } from "./messages.js";
+import { putFile } from "./objects.js";
 import { modelsOf, type TaskOptions, type TaskSignals } from "./tasks.js";
-import { fetchFile, LARGEST_VIDEO, putFile, type ResultPart, removeFiles, resultName } from "./uploads.js";
+import { fetchFile, LARGEST_VIDEO, type ResultPart, removeFiles, resultName } from "./uploads.js";
 
 /** How the folder of a video on its way begins. */
 const FOLDER = "sdmae-video-";

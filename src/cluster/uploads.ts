@@ -1,15 +1,14 @@
 // Videos that no folder is shared for: they travel through an object store, as do their results.
 // They have a queue of their own, because workers without a shared folder take nothing else.
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { rm, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Readable } from "node:stream";
 import type { ObjectInfo, ObjectStore } from "@nats-io/obj";
 import { InputError } from "../errors.js";
 import { AtomicFile } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
 import { type Cluster, openWorkers, orMake, UPLOADS } from "./connection.js";
+import { isStored, putFile } from "./objects.js";
 
 /** The store of videos, by their SHA-256, and of results, see {@link resultName}. */
 const FILES = "sdmae_files";
@@ -18,8 +17,6 @@ export const LARGEST_VIDEO = 50e9;
 /** Chunks of an object that are asked for at once, and milliseconds until they must be there. */
 const CHUNKS = 64;
 const PATIENCE = 30_000;
-/** Milliseconds for each chunk on its way to the store. */
-const TIMEOUT = 60_000;
 
 /** The results of a video, as they are called in the store. */
 export const resultParts = ["scores.csv", "events.csv", "report.zip"] as const;
@@ -65,18 +62,10 @@ export async function findUploads(
 
 /** Puts a file into the store, unless it is there. @param name its SHA-256 */
 export async function putVideo(store: ObjectStore, name: string, path: string): Promise<void> {
-  const known = await store.info(name);
-  const digest = Buffer.from(name, "hex").toString("base64url");
-  if (known && !known.deleted && known.digest.replace(/=+$/, "") === `SHA-256=${digest}`) return;
+  if (await isStored(store, name)) return;
   const { size } = await stat(path);
   if (size > LARGEST_VIDEO) throw new InputError(`${oneLine(path)} is larger than ${LARGEST_VIDEO} bytes`);
   await putFile(store, name, path);
-}
-
-/** Puts a file into the store. */
-export async function putFile(store: ObjectStore, name: string, path: string): Promise<void> {
-  const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-  await store.put({ name }, stream, { timeout: TIMEOUT });
 }
 
 /** What is fetched, and where to. */

@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import { oneLine } from "../../node/files/messages.js";
-import { packageFile } from "../../node/files/package_files.js";
 import { addNatsOptions, type NatsCommandOptions, natsLogins, natsOf, shareOf, shareOption } from "../options/nats.js";
 import { cameraLines } from "../terminal/camera_lines.js";
 import { examples } from "../terminal/examples.js";
@@ -45,7 +44,8 @@ async function putCameras(path: string, options: PutOptions): Promise<void> {
   const { camerasOf } = await import("../../cluster/cameras/settings.js");
   const share = options.share === undefined ? undefined : await shareOf(options.share);
   const { cameras, checkpoint, warnings } = camerasOf(await readConfigFile(path), path, share);
-  const usual = options.checkpoint ?? checkpoint ?? packageFile("models", "scene.safetensors");
+  const { checkpointOf } = await import("../config_paths.js");
+  const usual = checkpointOf({ ...(checkpoint !== undefined && { checkpoint }) }, options.checkpoint);
   const { readCheckpoint } = await import("../../node/files/checkpoint_file.js");
   const paths = new Set(cameras.map((camera) => camera.checkpoint ?? usual));
   for (const one of paths) await readCheckpoint([one]);

@@ -70,8 +70,7 @@ async function clusterDemo(options: ClusterDemoOptions, signal: AbortSignal): Pr
   const share = join(data, "share");
   await makeFolder(share, `--data ${options.data}`);
   // Begins anew each time; what was drawn is kept.
-  for (const name of ["nats", "scores"])
-    await rm(join(name === "nats" ? data : share, name), { recursive: true, force: true });
+  for (const old of [join(data, "nats"), join(share, "scores")]) await rm(old, { recursive: true, force: true });
   const server = await startLocalNats(join(data, "nats"));
   const running = new Map<string, ChildProcess>();
   try {

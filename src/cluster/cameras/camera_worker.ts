@@ -82,7 +82,7 @@ export class CameraWorker {
 
   /**
    * @param base what does not come from the cluster
-   * @param onSecrets takes in what must not be shown from now on
+   * @param onChange takes in the configuration that holds from now on
    */
   constructor(
     private readonly options: CameraWorkerOptions,

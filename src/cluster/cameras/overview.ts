@@ -64,7 +64,8 @@ async function serverTime({ manager }: Cluster, { workers }: CameraStores): Prom
   return Date.parse(created);
 }
 
-function overview(view: ClusterView): Overview {
+/** What is known now. */
+export function overview(view: ClusterView): Overview {
   const workers = new Map<string, WorkerOverview>();
   for (const [session, { worker: name, capacity, most }] of view.alive) {
     workers.set(session, {

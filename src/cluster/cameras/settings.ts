@@ -15,7 +15,7 @@ import { isInside } from "../messages.js";
 import type { CameraRecord } from "./messages.js";
 
 /** How the names of variables begin that a camera's settings may hold. */
-export const VARIABLES = "CAMERA_";
+const VARIABLES = "CAMERA_";
 
 /** A variable, and not the plain text that two dollar signs begin. */
 const VARIABLE = /(?<!\$)\$\{([A-Za-z_]\w*)\}/g;

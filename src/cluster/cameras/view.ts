@@ -38,8 +38,6 @@ export interface SeenWorker {
 
 /** What a {@link ClusterView} is made with. */
 export interface ViewOptions {
-  /** Takes in that something has changed. */
-  onChange?(): void;
   /** Milliseconds; never steps back. */
   clock?(): number;
   /** The server's clock, in milliseconds since 1970. Without it, the last sign is taken for new. */
@@ -186,7 +184,6 @@ export class ClusterView {
           for await (const entry of entries) {
             take(entry);
             if (entry.delta === 0) onReady();
-            this.options.onChange?.();
           }
         } finally {
           this.following.delete(one);

@@ -5,6 +5,7 @@ import type { EventFilter } from "../../server/event_query.js";
 import type { CameraEvent } from "../../server/records.js";
 import type { CameraState, ListedEvent, MachineState } from "../../server/web/api.js";
 import type { Elsewhere, ElsewhereListener, ForwardedRequest } from "../../server/web/elsewhere.js";
+import { overview } from "../cameras/overview.js";
 import type { ClusterView } from "../cameras/view.js";
 import { type Cluster, natsReason } from "../connection.js";
 import {
@@ -75,30 +76,23 @@ export class Others implements Elsewhere {
       if (now - time > FRESH) this.states.delete(machine);
       else cameras.push(...seen.cameras.map((camera) => ({ ...camera, machine })));
     }
-    const unwatched: string[] = [];
-    const loads = new Map<string, { cameras: number; fps: number }>();
-    for (const [id, { value }] of view.cameras) {
-      if (!value?.enabled) continue;
-      const owner = view.ownerOf(id);
-      if (owner === undefined) unwatched.push(id);
-      else {
-        const load = loads.get(owner) ?? { cameras: 0, fps: 0 };
-        loads.set(owner, { cameras: load.cameras + 1, fps: load.fps + value.fps });
-      }
+    const { cameras: known, workers } = overview(view);
+    const refused = new Map<string, string[]>();
+    for (const [, { worker, problems = {} }] of view.alive) {
+      refused.set(
+        worker,
+        Object.entries(problems).map(([id, text]) => `${id} cannot be watched: ${text}`),
+      );
     }
-    const machines = view.alive.map(([session, { worker, capacity, most, problems = {} }]): MachineState => {
-      const lines = Object.entries(problems).map(([id, text]) => `${id} cannot be watched: ${text}`);
-      return {
-        ...{ name: worker, own: worker === name, ...(loads.get(session) ?? { cameras: 0, fps: 0 }) },
-        capacity: capacity === undefined || most !== undefined ? null : capacity,
-        problems: [...lines, ...(this.states.get(worker)?.seen.problems ?? [])],
-      };
+    const machines = workers.map(({ name: machine, capacity = null, cameras: count, fps }): MachineState => {
+      const problems = [...(refused.get(machine) ?? []), ...(this.states.get(machine)?.seen.problems ?? [])];
+      return { name: machine, own: machine === name, cameras: count, fps, capacity, problems };
     });
-    machines.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const unwatched = known.filter(({ enabled, worker }) => enabled && worker === undefined).map(({ id }) => id);
     const problem = this.isAway
       ? `The server ${this.options.cluster.shown} does not answer: after a while nothing is watched.`
       : null;
-    return { cameras, machines, unwatched: this.isAway ? [] : unwatched.sort(), problem };
+    return { cameras, machines, unwatched: this.isAway ? [] : unwatched, problem };
   }
 
   async events(filter: EventFilter): Promise<ListedEvent[]> {

@@ -75,6 +75,29 @@ export function scrubber(secrets: readonly string[]): (text: string) => string {
   return (text) => withoutLogins(without(text, patterns));
 }
 
+/** The secrets of a process: those of cameras that are gone may still be in the log. */
+export class KnownSecrets {
+  private texts: readonly string[] = [];
+  private scrubKnown = withoutLogins;
+
+  /** @param secrets see {@link scrubber} */
+  constructor(secrets: readonly string[]) {
+    this.add(secrets);
+  }
+
+  get all(): readonly string[] {
+    return this.texts;
+  }
+
+  add(secrets: readonly string[]): void {
+    this.texts = [...new Set([...this.texts, ...secrets])];
+    this.scrubKnown = scrubber(this.texts);
+  }
+
+  /** Takes secrets and logins out of a text. */
+  readonly scrub = (text: string): string => this.scrubKnown(text);
+}
+
 /** How a secret may stand in bytes that were decoded. */
 function writings(secret: string): string[] {
   const inJson = JSON.stringify(secret).slice(1, -1);
