@@ -111,10 +111,11 @@ export async function watchCluster(
   try {
     const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all };
     for (const [sink, opened] of openSinks(config, listener)) sinks.set(sink, opened);
+    const stores = await openCameraStores(cluster);
     const worker = new CameraWorker(
       {
         ...{ cluster, name, lease, models, environment: process.env },
-        ...{ stores: await openCameraStores(cluster), onNotice: (level, line) => notice(level, "cluster", line) },
+        ...{ stores, onNotice: (level, line) => notice(level, "cluster", line) },
         ...(share !== undefined && { share }),
         ...(most !== undefined && { most }),
         measure: async (checkpoint, camera, until) => {
@@ -132,7 +133,7 @@ export async function watchCluster(
     const { nats } = cluster;
     pages = new PageServer({ nats, name, feed, app: webApp(supervisor, feed, { scrub }) });
     if (config.web) {
-      others = new Others({ cluster, view: worker.view, name });
+      others = new Others({ cluster, stores, name });
       page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub, elsewhere: others }), config.web);
     }
     process.stderr.write(`cameras: events and clips in ${config.data}${page ? `; page: ${page.url}` : ""}\n`);

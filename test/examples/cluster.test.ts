@@ -3,7 +3,6 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { EventStream } from "../../src/cluster/cameras/event_stream.js";
 import { Member } from "../../src/cluster/cameras/member.js";
 import { openCameraStores } from "../../src/cluster/cameras/stores.js";
-import { ClusterView } from "../../src/cluster/cameras/view.js";
 import { type Cluster, openCluster } from "../../src/cluster/connection.js";
 import { fetchModel, putModel } from "../../src/cluster/models.js";
 import { Others } from "../../src/cluster/page/others.js";
@@ -48,7 +47,6 @@ describe.skipIf(!hasNats())("the users of examples/cluster/nats.conf", () => {
     const cluster = await connected("worker", "works", 3);
     const own = await openCameraStores(cluster);
     expect(await fetchModel(cluster.models, model, at("models"))).toContain(model.hash);
-    const view = new ClusterView(cluster, own);
     const refused: string[] = [];
     const events = new EventStream({
       ...{ cluster, worker: "w", isElsewhere: () => false },
@@ -56,7 +54,7 @@ describe.skipIf(!hasNats())("the users of examples/cluster/nats.conf", () => {
       onRefused: ({ event }) => refused.push(event.id),
     });
     const member: Member = new Member({
-      ...{ stores: own, view, name: "w", lease: 3, onNotice: () => {} },
+      ...{ cluster, stores: own, name: "w", lease: 3, onNotice: () => {} },
       ...{ watch: async () => {}, settled: async () => {} },
       facts: () => ({ isOpen: true, most: 5, capacity: 100 }),
       taken: async (camera) => void (await events.taken(camera)),
@@ -70,11 +68,10 @@ describe.skipIf(!hasNats())("the users of examples/cluster/nats.conf", () => {
     const watch = new FakeWatch(at("data"), "front");
     const other = await connected("worker", "works", 3);
     const pages = new PageServer({ nats: cluster.nats, name: "w", feed: watch.feed, app: webApp(watch, watch.feed) });
-    const others = new Others({ cluster: other, view, name: "v" });
+    const others = new Others({ cluster: other, stores: own, name: "v" });
     onTestFinished(() => {
       pages.close();
       others.close();
-      view.close();
     });
     await until(async () => expect((await others.state()).cameras.map(({ id }) => id)).toEqual(["front"]));
     expect((await others.events({})).map(({ id }) => id)).toEqual([fakeEvent(1).id]);

@@ -75,6 +75,7 @@ export interface MemberSettings {
   lease: number;
   /** Most cameras. */
   most?: number;
+  /** Frames per second; NaN: it was not measured. */
   capacity?: number;
   change?(stores: CameraStores): CameraStores;
   watch?(held: ReadonlyMap<string, HeldCamera>): Promise<void>;
@@ -89,15 +90,15 @@ export async function startMember(settings: MemberSettings) {
   const stopping = new AbortController();
   const cluster = await openCluster({ url }, { lease, signal: stopping.signal, onWait: () => {} });
   const stores = await openCameraStores(cluster);
-  const view = new ClusterView(cluster, stores);
+  let view: ClusterView | undefined;
   const lines: string[] = [];
   /** What it was to watch, one after the other. */
   const watched: string[][] = [];
   const taken: string[] = [];
   const member = new Member({
-    ...{ stores: change(stores), view, name, lease },
+    ...{ cluster, stores: change(stores), name, lease },
     facts: () => ({
-      ...{ capacity, isOpen: true, ...(most !== undefined && { most }) },
+      ...{ isOpen: true, ...(!Number.isNaN(capacity) && { capacity }), ...(most !== undefined && { most }) },
       ...(settings.problems && { problems: settings.problems }),
     }),
     watch: async (held) => {
@@ -109,7 +110,7 @@ export async function startMember(settings: MemberSettings) {
     onNotice: (_, line) => lines.push(line),
   });
   const run = member.run(stopping.signal).finally(async () => {
-    view.close();
+    view?.close();
     await cluster.close();
   });
   const stop = async () => {
@@ -118,5 +119,12 @@ export async function startMember(settings: MemberSettings) {
   };
   atEnd(stop);
   const ids = () => [...member.cameras.keys()].sort();
-  return { member, cluster, stores, view, lines, watched, taken, ids, stop };
+  return {
+    ...{ member, cluster, stores, lines, watched, taken, ids, stop },
+    /** What the cluster is like; followed from the first look on. */
+    get view(): ClusterView {
+      view ??= new ClusterView(cluster, stores);
+      return view;
+    },
+  };
 }

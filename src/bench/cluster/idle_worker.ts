@@ -2,7 +2,6 @@
 import { EventStream } from "../../cluster/cameras/event_stream.js";
 import { Member } from "../../cluster/cameras/member.js";
 import { openCameraStores } from "../../cluster/cameras/stores.js";
-import { ClusterView } from "../../cluster/cameras/view.js";
 import { type Cluster, openCluster } from "../../cluster/connection.js";
 import type { EventChange } from "../../server/records.js";
 import type { WorkersJob } from "./messages.js";
@@ -13,13 +12,12 @@ export class IdleWorker {
 
   private constructor(
     private readonly cluster: Cluster,
-    private readonly view: ClusterView,
     private readonly member: Member,
     private readonly events: EventStream,
   ) {}
 
   /**
-   * Connects a worker, which has read all stores then.
+   * Connects a worker.
    * @param onWatch takes in all that it watches from now on
    */
   static async open(
@@ -29,7 +27,6 @@ export class IdleWorker {
   ): Promise<IdleWorker> {
     const cluster = await openCluster({ url }, { lease, signal: new AbortController().signal, onWait: () => {} });
     const stores = await openCameraStores(cluster);
-    const view = new ClusterView(cluster, stores);
     const events: EventStream = new EventStream({
       ...{ cluster, worker: name },
       leaseOf: (camera) => member.leaseOf(camera),
@@ -37,7 +34,7 @@ export class IdleWorker {
       onRefused: () => {},
     });
     const member = new Member({
-      ...{ stores, view, name, lease },
+      ...{ cluster, stores, name, lease },
       facts: () => ({ capacity, isOpen: true }),
       watch: async (held) => onWatch([...held.keys()]),
       taken: async (camera) => void (await events.taken(camera)),
@@ -46,8 +43,7 @@ export class IdleWorker {
         if (level !== "info") process.stderr.write(`${name}: ${line}\n`);
       },
     });
-    await view.ready;
-    return new IdleWorker(cluster, view, member, events);
+    return new IdleWorker(cluster, member, events);
   }
 
   /** Cameras that it has. */
@@ -82,7 +78,6 @@ export class IdleWorker {
   /** Ends its connection without a word. */
   async crash(): Promise<void> {
     await this.cluster.close();
-    this.view.close();
     this.stopping.abort();
   }
 }

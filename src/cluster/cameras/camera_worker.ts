@@ -7,15 +7,15 @@ import type { CameraConfig, WatchConfig } from "../../server/config/config.js";
 import type { Environment } from "../../server/config/secrets.js";
 import type { Sink } from "../../server/records.js";
 import type { Supervisor } from "../../server/supervisor.js";
+import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
 import { fetchModel } from "../models.js";
 import { EventStream } from "./event_stream.js";
 import { Learnt } from "./learnt.js";
 import { type HeldCamera, Member } from "./member.js";
-import type { CameraRecord } from "./messages.js";
+import { type CameraRecord, cameraSchema, claimSchema } from "./messages.js";
 import { cameraOf } from "./settings.js";
 import type { CameraStores } from "./stores.js";
-import { ClusterView } from "./view.js";
 
 /** What {@link CameraWorker} is made with. */
 export interface CameraWorkerOptions {
@@ -59,7 +59,6 @@ type Watching = Pick<Supervisor, "config" | "change" | "run" | "delivered"> & {
 
 /** Takes cameras of the cluster, and lets a supervisor watch them. */
 export class CameraWorker {
-  readonly view: ClusterView;
   readonly member: Member;
   readonly events: EventStream;
   private readonly learnt: Learnt;
@@ -90,7 +89,6 @@ export class CameraWorker {
     private readonly onChange: (config: WatchConfig) => void = () => {},
   ) {
     const { cluster, stores, name, lease, onNotice } = options;
-    this.view = new ClusterView(cluster, stores);
     this.learnt = new Learnt(stores.learnt, base.data, (line) => onNotice("warn", line));
     this.events = new EventStream({
       ...{ cluster, worker: name },
@@ -101,7 +99,7 @@ export class CameraWorker {
       },
     });
     this.member = new Member({
-      ...{ stores, name, lease, onNotice, view: this.view },
+      ...{ cluster, stores, name, lease, onNotice },
       facts: () => this.facts,
       watch: (held, why) => this.goOn(held, why),
       taken: async (camera) => {
@@ -137,7 +135,7 @@ export class CameraWorker {
       for (const timer of this.trying.values()) clearTimeout(timer);
       clearTimeout(this.changing);
       ended.abort();
-      await run.finally(() => this.view.close());
+      await run;
     }
   }
 
@@ -157,30 +155,29 @@ export class CameraWorker {
     };
   }
 
-  /** Measures with the first camera that there is. */
+  /** Measures with the camera that the leader names. */
   private async measure(signal: AbortSignal): Promise<void> {
-    const { most, onNotice, measure } = this.options;
+    const { most, onNotice, measure, stores } = this.options;
     if (most !== undefined) {
       this.capacity = Number.MAX_SAFE_INTEGER;
       return;
     }
-    await this.view.ready;
     for (let said = false; !signal.aborted; await sleep(500, undefined, { signal }).catch(() => {})) {
-      for (const [id, { value }] of this.view.cameras) {
-        if (!value?.enabled) continue;
-        try {
-          const { camera } = await this.prepare(id, value);
-          if (!said) onNotice("info", "measures how many frames per second this machine scores");
-          said = true;
-          this.capacity = await measure(camera.checkpoint!, camera, signal);
-          this.member.tell();
-          onNotice("info", `scores ${this.capacity.toFixed(1)} frames per second of cameras`);
-          return;
-        } catch (error) {
-          if (signal.aborted) return;
-          onNotice("warn", `${id}: ${reasonOf(error)}`);
-          await sleep(1000 * TRY_AGAIN, undefined, { signal }).catch(() => {});
-        }
+      const id = this.member.toMeasure;
+      if (id === undefined || this.problems.has(id)) continue;
+      try {
+        const entry = await stores.cameras.get(id);
+        const record = entry && parsed(cameraSchema, entry);
+        if (!record) continue;
+        const { camera } = await this.prepare(id, record);
+        if (!said) onNotice("info", "measures how many frames per second this machine scores");
+        said = true;
+        this.capacity = await measure(camera.checkpoint!, camera, signal);
+        this.member.tell();
+        onNotice("info", `scores ${this.capacity.toFixed(1)} frames per second of cameras`);
+        return;
+      } catch (error) {
+        if (!signal.aborted) this.refuse(id, oneLine(reasonOf(error)).slice(0, 500));
       }
     }
   }
@@ -238,6 +235,7 @@ export class CameraWorker {
       setTimeout(() => this.problems.delete(id), 1000 * TRY_AGAIN),
     );
     this.member.refuse(id);
+    this.member.tell();
   }
 
   private async change(why = "its settings have changed"): Promise<void> {
@@ -254,14 +252,12 @@ export class CameraWorker {
   }
 
   /** Events wait for their camera for some time after the server was reached. */
-  private isElsewhere(camera: string): boolean {
-    const { view, member, options } = this;
-    const owner = view.ownerOf(camera);
-    const worker = owner === undefined ? undefined : view.workers.get(owner)?.sign.worker;
+  private async isElsewhere(camera: string): Promise<boolean> {
+    const { member, options } = this;
+    const entry = await options.stores.claims.get(camera);
+    const claim = entry && parsed(claimSchema, entry);
     // An earlier session of this worker, before it was cut off or started again, is no other.
-    if (worker !== undefined && worker !== options.name) return true;
-    const isKnown = view.cameras.get(camera)?.value?.enabled === true;
-    const isOver = member.inTouch > GIVE_UP * options.lease;
-    return isOver && (owner === undefined || !isKnown);
+    if (claim?.session !== undefined && claim.worker !== options.name) return true;
+    return member.inTouch > GIVE_UP * options.lease;
   }
 }

@@ -15,7 +15,7 @@ export interface EventStreamOptions {
   /** The revision of a camera's lease, while it is this worker's. */
   leaseOf(camera: string): number | undefined;
   /** Whether this worker cannot expect to get a camera (again). */
-  isElsewhere(camera: string): boolean;
+  isElsewhere(camera: string): boolean | Promise<boolean>;
   /** An event of a camera that others have: it is kept on this machine only. */
   onRefused(change: EventChange): void;
 }
@@ -75,7 +75,7 @@ export class EventStream implements Sink {
     const { leaseOf, isElsewhere, worker } = this.options;
     const revision = leaseOf(camera);
     if (revision === undefined) {
-      if (!isElsewhere(camera)) throw new InputError(`waits until ${camera} has a worker`);
+      if (!(await isElsewhere(camera))) throw new InputError(`waits until ${camera} has a worker`);
       return change.change === "feedback" ? this.passOn(camera, change) : this.refuse(change);
     }
     const part = await this.partOf(camera, revision);

@@ -1,14 +1,14 @@
-// A worker's part in the cluster: it gives signs of life, takes cameras that nobody has, and gives
-// them back. A camera is this worker's as long as its claim names the session and the session's
+// A worker's part in the cluster: it gives signs of life, takes the cameras of its plan, and gives
+// others back. A camera is this worker's as long as its claim names the session and the session's
 // last sign is younger than a lease.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { oneLine } from "../../node/files/messages.js";
-import { natsReason } from "../connection.js";
-import type { CameraRecord, Claim, Sign } from "./messages.js";
-import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
+import { parsed } from "../archive.js";
+import { type Cluster, natsReason } from "../connection.js";
+import { Following } from "./following.js";
+import { Leadership } from "./leadership.js";
+import { type CameraRecord, type Claim, cameraSchema, type Plan, planSchema, type Sign } from "./messages.js";
 import type { CameraStores } from "./stores.js";
-import type { ClusterView } from "./view.js";
 
 /** A camera that a worker has. */
 export interface HeldCamera {
@@ -22,9 +22,8 @@ export interface HeldCamera {
 
 /** What {@link Member} is made with. */
 export interface MemberOptions {
-  stores: Pick<CameraStores, "claims" | "workers">;
-  /** Follows the same stores. */
-  view: ClusterView;
+  cluster: Pick<Cluster, "nats">;
+  stores: Pick<CameraStores, "cameras" | "claims" | "workers" | "plans">;
   /** The worker's name. */
   name: string;
   /** Seconds. */
@@ -51,15 +50,14 @@ const SIGNS = 3;
 const LOOKS = 20;
 /** Milliseconds between looks, at most. */
 const LOOK = 500;
-/** Every worker hears of every claim: so many a second all of them together are to hear at most. */
-const HEARD = 20_000;
 /** The share of a lease after which a worker that is cut off stops: others wait for all of it. */
 const KEEP = 0.9;
-/** Shares of a lease: how long it looks before it takes anything, and between gifts. */
-const SETTLE = 1 / 10;
-const PAUSE = 1 / 3;
-/** Shares of a lease after which a camera that its worker does not take is anybody's. */
+/** The share of a lease in which cameras must have begun and ended: else it takes no more. */
 const OVERDUE = 1 / 2;
+
+type Planned = Plan["cameras"][number];
+/** A camera's settings as the store has them. */
+type Settings = Pick<HeldCamera, "record" | "recordRevision">;
 
 /** Takes cameras, and keeps them. */
 export class Member {
@@ -82,16 +80,14 @@ export class Member {
   private readonly given = new Map<string, number>();
   /** Cameras whose giving back is to be tried again. */
   private readonly unreturned = new Set<string>();
-  /** Since when nobody has had a camera. */
-  private readonly free = new Map<string, number>();
-  /** How many cameras it may take, and when that was counted. */
-  private credit = 1;
-  private credited = Number.NEGATIVE_INFINITY;
-  private gave = Number.NEGATIVE_INFINITY;
-  private settleUntil = 0;
-  /** What was known when it last looked, and when it looks again though nothing has changed. */
-  private looked = "";
-  private lookAt = 0;
+  /** Claims of others that its own came too late for, by cameras: the next plan knows them. */
+  private readonly refused = new Map<string, number>();
+  /** Cameras whose settings are being read again. */
+  private readonly reading = new Set<string>();
+  /** What it is to watch; undefined: nobody has said yet. */
+  private plan: Plan | undefined;
+  private following: Following | undefined;
+  private readonly leadership: Leadership;
   private last: Promise<void> = Promise.resolve();
   /** Since when cameras have been beginning and ending; undefined: all have. */
   private changing: number | undefined;
@@ -100,6 +96,20 @@ export class Member {
   constructor(private readonly options: MemberOptions) {
     this.clock = options.clock ?? (() => performance.now());
     this.session = this.newSession();
+    const { cluster, stores, name, lease } = options;
+    const session = () => (this.isCurrent && !this.isStopped ? this.session : undefined);
+    const isSettled = () => this.inTouch > lease;
+    this.leadership = new Leadership({ cluster, stores, name, lease, session, isSettled, clock: this.clock });
+  }
+
+  /** A camera with which to measure what it carries. */
+  get toMeasure(): string | undefined {
+    return this.plan?.measure;
+  }
+
+  /** Whether it says who watches what. */
+  get isLeading(): boolean {
+    return this.leadership.isLeading;
   }
 
   /** Cameras that it has. */
@@ -120,16 +130,16 @@ export class Member {
   /** Gives a camera back that cannot be watched here: others may be able to. */
   refuse(id: string): void {
     const camera = this.held.get(id);
-    if (!camera) return;
-    this.give(camera, "it cannot be watched here");
-    this.apply("it cannot be watched here");
-    // The others hear of it before the camera is free.
+    if (camera) {
+      this.give(camera, "it cannot be watched here");
+      this.apply("it cannot be watched here");
+    }
+    // The leader hears of it before the camera is free.
     this.tell();
   }
 
-  /** Tells the others at once what it can do, and looks what that changes. */
+  /** Tells the leader at once what it can do. */
   tell(): void {
-    this.lookAt = 0;
     this.asked = Number.NEGATIVE_INFINITY;
     if (this.isSigning) void this.sign();
   }
@@ -141,13 +151,11 @@ export class Member {
 
   /** Takes part until the signal ends it; then gives all back. */
   async run(signal: AbortSignal): Promise<void> {
-    const { view, lease } = this.options;
-    await Promise.race([view.ready, aborted(signal)]);
-    await this.buryEarlier();
+    const { lease, stores } = this.options;
     this.isSigning = true;
     const signs = setInterval(() => void this.sign(), (1000 * lease) / SIGNS);
     await this.sign();
-    this.settleUntil = this.clock() + 1000 * lease * SETTLE;
+    this.followPlan();
     const every = Math.min(LOOK, (1000 * lease) / LOOKS);
     try {
       while (!signal.aborted) {
@@ -156,15 +164,23 @@ export class Member {
       }
     } finally {
       await this.stop().finally(() => clearInterval(signs));
-      if (this.isCurrent) await this.options.stores.workers.delete(this.session).catch(() => {});
+      if (this.isCurrent) await stores.workers.delete(this.session).catch(() => {});
     }
   }
 
-  /** Sessions of this worker's earlier processes are over: nobody needs to wait for a lease. */
-  private async buryEarlier(): Promise<void> {
-    const { view, stores, name } = this.options;
-    const earlier = view.alive.filter(([, { worker }]) => worker === name).map(([session]) => session);
-    await Promise.all(earlier.map((session) => stores.workers.delete(session).catch(() => {})));
+  /** Takes in what the session is to watch. */
+  private followPlan(): void {
+    const { cluster, stores } = this.options;
+    const { session } = this;
+    this.following?.close();
+    this.following = new Following(cluster);
+    this.following.entry(stores.plans, session, (entry) => {
+      const plan = parsed(planSchema, entry);
+      // One of an earlier leader may come late.
+      if (!plan || session !== this.session || plan.term < (this.plan?.term ?? 0)) return;
+      this.plan = plan;
+      this.look();
+    });
   }
 
   private newSession(): string {
@@ -192,44 +208,43 @@ export class Member {
     }
   }
 
-  /** Compares what is with what should be, if something has changed. */
+  /** Compares what is with what should be. */
   private look(): void {
     if (this.signed !== undefined && !this.isCurrent) this.lose();
-    if (!this.isCurrent || this.isStopped) return;
-    const { view } = this.options;
-    const { alive } = view;
-    const sizes = [this.held, this.taking, this.giving].map(({ size }) => size);
-    const known = [view.changes, alive.length, this.session, ...sizes].join();
-    if (known === this.looked && this.clock() < this.lookAt) return;
-    this.looked = known;
-    this.lookAt = this.giving.size > 0 ? 0 : Number.POSITIVE_INFINITY;
-    let isChanged = this.dropLost();
-    isChanged = this.follow() || isChanged;
-    if (isChanged) this.apply();
-    if (this.clock() < this.settleUntil) {
-      this.lookAgain(this.settleUntil);
-      return;
+    this.leadership.look();
+    for (const id of this.unreturned) {
+      const revision = this.giving.get(id);
+      this.unreturned.delete(id);
+      if (revision !== undefined) void this.giveBack(id, revision);
     }
-    const own = this.ownCameras();
-    const workers = alive.map(([session, sign]): SpreadWorker => {
-      const { capacity, most, isOpen } = sign;
-      const isOwn = session === this.session;
-      return {
-        ...{ session, isOpen },
-        carried: isOwn ? own : (view.carried.get(session) ?? new Carried()),
-        refuses: Object.keys((isOwn ? this.options.facts() : sign).problems ?? {}),
-        ...(capacity !== undefined && { capacity }),
-        ...(most !== undefined && { most }),
-      };
-    });
-    this.endLeft(alive.map(([session]) => session));
-    const free = this.freeCameras(new Set(alive.map(([session]) => session)));
-    if (!this.takeAssigned(free, workers)) this.giveSurplus(workers);
+    const { plan } = this;
+    if (!this.isCurrent || this.isStopped || !plan) return;
+    const planned = new Map(plan.cameras.map((camera) => [camera.id, camera]));
+    let isChanged = false;
+    for (const camera of this.held.values()) {
+      const item = planned.get(camera.id);
+      // A plan that is older than the camera's claim says nothing of it.
+      if (!item && plan.known < camera.revision) continue;
+      const isLost = item !== undefined && !item.own && item.claim > camera.revision;
+      if (item && !isLost) {
+        if (item.record > camera.recordRevision) void this.readAgain(camera.id);
+        continue;
+      }
+      isChanged = true;
+      if (isLost) {
+        this.options.onNotice("warn", `${camera.id}: another worker has had this camera`);
+        this.held.delete(camera.id);
+      } else this.give(camera, "the plan has changed");
+    }
+    if (isChanged) this.apply();
+    const missing = plan.cameras.filter((item) => this.isMissing(item) && (item.own || !this.isStuck));
+    if (missing.length > 0) void this.takeAll(missing);
+    for (const item of plan.end) if (this.isMissing(item)) void this.endEvents(item);
   }
 
-  /** Makes it look at a time at the latest. */
-  private lookAgain(time: number): void {
-    this.lookAt = Math.min(this.lookAt, time);
+  private isMissing({ id, claim }: Plan["end"][number]): boolean {
+    if (this.held.has(id) || this.taking.has(id) || this.giving.has(id)) return false;
+    return this.refused.get(id) !== claim && this.given.get(id) !== claim;
   }
 
   /** It was cut off for too long: others may have its cameras. */
@@ -242,114 +257,84 @@ export class Member {
     this.held = new Map();
     this.giving.clear();
     this.unreturned.clear();
+    this.refused.clear();
+    this.plan = undefined;
     this.signed = undefined;
     // A sign that arrives late would keep its cameras from all workers.
     void this.options.stores.workers.delete(this.session).catch(() => {});
     this.session = this.newSession();
     this.apply("its worker was cut off from the server");
+    this.followPlan();
     void this.sign();
   }
 
-  /** Lets go of cameras whose claims name others. @returns whether there are any */
-  private dropLost(): boolean {
-    const { view, onNotice } = this.options;
-    let isChanged = false;
-    for (const { id, revision } of this.held.values()) {
-      const claim = view.claims.get(id);
-      if (!claim || claim.revision <= revision || claim.value?.session === this.session) continue;
-      onNotice("warn", `${id}: ${oneLine(claim.value?.worker ?? "nobody")} has this camera now`);
-      this.held.delete(id);
-      isChanged = true;
-    }
-    for (const [id, revision] of this.giving) {
-      if ((view.claims.get(id)?.revision ?? 0) <= revision) continue;
-      // It was given back, although the answer may have been lost.
-      this.giving.delete(id);
-      this.unreturned.delete(id);
-    }
-    // An answer that was lost: the claim is this worker's all the same.
-    const mine = [...(view.carried.get(this.session) ?? [])].map(({ id }) => id);
-    for (const id of new Set([...mine, ...this.giving.keys()])) {
-      const { value, revision = 0 } = view.claims.get(id) ?? {};
-      if (value?.session !== this.session || this.held.has(id) || this.taking.has(id)) continue;
-      if (this.unreturned.delete(id)) void this.giveBack(id, revision);
-      else if (!this.giving.has(id) && this.given.get(id) !== revision) {
-        isChanged = this.hold(id, revision) || isChanged;
-      }
-    }
-    return isChanged;
-  }
-
-  private hold(id: string, revision: number): boolean {
-    const { value: record, revision: recordRevision } = this.options.view.cameras.get(id) ?? { revision: 0 };
-    if (!record?.enabled) {
-      void this.giveBack(id, revision);
-      return false;
-    }
-    const camera = { id, revision, record, recordRevision };
+  private hold(id: string, revision: number, settings: Settings): void {
+    const camera = { id, revision, ...settings };
     this.held.set(id, camera);
     this.options.onNotice("info", `${id}: takes the camera`);
     this.options.taken(camera).catch(() => {});
-    return true;
   }
 
-  /** Takes over changes of settings. @returns whether there are any */
-  private follow(): boolean {
-    const { view } = this.options;
-    let isChanged = false;
-    for (const camera of this.held.values()) {
-      const found = view.cameras.get(camera.id);
-      if (found?.revision === camera.recordRevision) continue;
-      isChanged = true;
-      if (found?.value?.enabled) {
-        this.held.set(camera.id, { ...camera, record: found.value, recordRevision: found.revision });
-      } else this.give(camera, "it is not to be watched any more");
-    }
-    return isChanged;
+  /** A camera's settings; undefined: it is not to be watched. @throws if the server fails */
+  private async settingsOf(id: string): Promise<Settings | undefined> {
+    const entry = await this.options.stores.cameras.get(id);
+    const record = entry && parsed(cameraSchema, entry);
+    return record?.enabled ? { record, recordRevision: entry!.revision } : undefined;
   }
 
-  /** Cameras that it has, or is taking. */
-  private ownCameras(): Carried {
-    const own = new Carried();
-    for (const id of [...this.held.keys(), ...this.taking]) {
-      const camera = this.options.view.cameras.get(id)?.value;
-      if (camera?.enabled) own.add({ id, fps: camera.fps });
-    }
-    return own;
-  }
-
-  /** Cameras that are to be watched, and whose claims name nobody who is alive. */
-  private freeCameras(alive: ReadonlySet<string | undefined>): SpreadCamera[] {
-    const { carried } = this.options.view;
-    const free: SpreadCamera[] = [];
-    for (const [session, cameras] of carried) {
-      if (alive.has(session)) continue;
-      for (const camera of cameras) if (!this.held.has(camera.id) && !this.taking.has(camera.id)) free.push(camera);
-    }
-    return free;
-  }
-
-  /**
-   * Ends the events of cameras that were removed when their worker had crashed. For each camera one
-   * worker does it.
-   */
-  private endLeft(alive: readonly string[]): void {
-    const { left, claims } = this.options.view;
-    for (const id of left) {
-      if (alive.includes(claims.get(id)?.value?.session ?? "") || this.taking.has(id)) continue;
-      const order = (session: string) => drawn(`${session} ${id}`);
-      const [chosen] = [...alive].sort((a, b) => order(a) - order(b));
-      if (chosen === this.session) void this.endEvents(id);
+  /** Takes over changed settings. */
+  private async readAgain(id: string): Promise<void> {
+    if (this.reading.has(id)) return;
+    this.reading.add(id);
+    try {
+      const settings = await this.settingsOf(id);
+      const camera = this.held.get(id);
+      // One that is not to be watched any more leaves the plan.
+      if (!camera || !settings || camera.recordRevision === settings.recordRevision) return;
+      this.held.set(id, { ...camera, ...settings });
+      this.apply();
+    } catch {
+      // It looks again.
+    } finally {
+      this.reading.delete(id);
     }
   }
 
-  private async endEvents(id: string): Promise<void> {
-    const { stores, view, name } = this.options;
+  /** Takes cameras of the plan, and watches them. */
+  private async takeAll(items: readonly Planned[]): Promise<void> {
+    const taken = await Promise.all(items.map((item) => this.take(item)));
+    if (taken.some(Boolean)) this.apply();
+  }
+
+  private async take({ id, claim, own }: Planned): Promise<boolean> {
+    const { session } = this;
+    const isOver = () => session !== this.session || this.isStopped;
     this.taking.add(id);
     try {
-      const claim: Claim = { session: this.session, worker: name, since: new Date().toISOString() };
-      const previousSeq = view.claims.get(id)?.revision ?? 0;
-      const revision = await stores.claims.put(id, JSON.stringify(claim), { previousSeq });
+      const settings = await this.settingsOf(id);
+      if (isOver()) return false;
+      if (!settings) {
+        if (own) void this.giveBack(id, claim);
+        return false;
+      }
+      // If it is its own already, the answer to the claim was lost.
+      const revision = own ? claim : await this.claim(id, claim);
+      if (isOver()) return false;
+      this.hold(id, revision, settings);
+      return true;
+    } catch {
+      // Another one was faster, or the server is away.
+      return false;
+    } finally {
+      this.taking.delete(id);
+    }
+  }
+
+  /** Ends the events of a camera that was removed when its worker had crashed. */
+  private async endEvents({ id, claim }: Plan["end"][number]): Promise<void> {
+    this.taking.add(id);
+    try {
+      const revision = await this.claim(id, claim);
       await this.options.taken({ id, revision }).catch(() => {});
       await this.giveBack(id, revision);
     } catch {
@@ -359,86 +344,21 @@ export class Member {
     }
   }
 
+  /** Claims a camera, if its claim is the one that the leader knew. @throws if it fails */
+  private async claim(id: string, previousSeq: number): Promise<number> {
+    const { stores, name } = this.options;
+    const claim: Claim = { session: this.session, worker: name, since: new Date().toISOString() };
+    try {
+      return await stores.claims.put(id, JSON.stringify(claim), { previousSeq });
+    } catch (error) {
+      if (isOvertaken(error)) this.refused.set(id, previousSeq);
+      throw error;
+    }
+  }
+
   /** Whether cameras neither begin nor end, as with a full disk. */
   private get isStuck(): boolean {
     return this.changing !== undefined && this.clock() - this.changing > 1000 * OVERDUE * this.options.lease;
-  }
-
-  /** @returns whether there are cameras that somebody is to take */
-  private takeAssigned(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): boolean {
-    const now = this.clock();
-    const ids = new Set(free.map(({ id }) => id));
-    for (const id of this.free.keys()) if (!ids.has(id)) this.free.delete(id);
-    if (free.length === 0) return false;
-    for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
-    this.lookAgain(now + (1000 * this.options.lease) / LOOKS);
-    if (this.isStuck) return true;
-    const given = assign(free, workers);
-    const mine: string[] = [];
-    for (const [id, session] of given) if (session === this.session && !this.giving.has(id)) mine.push(id);
-    const allowed = this.allowed(workers.length);
-    const late = mine.length > 0 || this.taking.size > 0 ? undefined : this.overdue(free, workers);
-    if (late !== undefined) mine.push(late);
-    const some = mine.slice(0, allowed);
-    this.credit -= some.length;
-    if (some.length > 0) void this.takeAll(some);
-    return given.size > 0;
-  }
-
-  /** How many cameras it may take now, so that claims do not flood a large cluster. */
-  private allowed(workers: number): number {
-    const now = this.clock();
-    const rate = HEARD / workers ** 2;
-    this.credit = Math.min(Math.max(1, rate), this.credit + (rate * (now - this.credited)) / 1000);
-    this.credited = now;
-    return Math.floor(this.credit);
-  }
-
-  /** An overdue camera, as whoever should have taken it may hang. Each worker tries another one. */
-  private overdue(free: readonly SpreadCamera[], workers: readonly SpreadWorker[]): string | undefined {
-    const since = this.clock() - 1000 * OVERDUE * this.options.lease;
-    const late = free.filter(({ id }) => this.free.get(id)! < since && !this.giving.has(id));
-    const alone = workers.filter(({ session }) => session === this.session);
-    const order = (id: string) => drawn(`${this.session} ${id}`);
-    return [...assign(late, alone).keys()].sort((a, b) => order(a) - order(b))[0];
-  }
-
-  private async takeAll(ids: readonly string[]): Promise<void> {
-    const taken = await Promise.all(ids.map((id) => this.take(id)));
-    if (taken.some(Boolean)) this.apply();
-  }
-
-  private async take(id: string): Promise<boolean> {
-    const { stores, name, view } = this.options;
-    const { session } = this;
-    this.taking.add(id);
-    const claim: Claim = { session, worker: name, since: new Date().toISOString() };
-    try {
-      const previousSeq = view.claims.get(id)?.revision ?? 0;
-      const revision = await stores.claims.put(id, JSON.stringify(claim), { previousSeq });
-      return session === this.session && !this.isStopped && this.hold(id, revision);
-    } catch {
-      // Another one was faster, or the server is away.
-      return false;
-    } finally {
-      this.taking.delete(id);
-    }
-  }
-
-  private giveSurplus(workers: readonly SpreadWorker[]): void {
-    const now = this.clock();
-    if (this.giving.size > 0 || this.taking.size > 0) return;
-    const next = this.gave + 1000 * PAUSE * this.options.lease;
-    if (now < next) {
-      this.lookAgain(next);
-      return;
-    }
-    const id = surplus(this.session, workers);
-    const camera = id === undefined ? undefined : this.held.get(id);
-    if (!camera) return;
-    this.gave = now;
-    this.give(camera, "another worker has more room");
-    this.apply("it goes to another worker");
   }
 
   /** Gives a camera back once it has ended. */
@@ -463,7 +383,7 @@ export class Member {
     try {
       await stores.claims.put(id, JSON.stringify(claim), { previousSeq: revision });
     } catch (error) {
-      if (!/wrong last sequence/i.test(String(error))) {
+      if (!isOvertaken(error)) {
         this.unreturned.add(id);
         return;
       }
@@ -495,6 +415,10 @@ export class Member {
 
   private async stop(): Promise<void> {
     this.isStopped = true;
+    // Nobody is to wait for this worker: not for what it would take, and not for what it would say.
+    this.tell();
+    await this.leadership.close();
+    this.following?.close();
     for (const { id, revision } of this.held.values()) this.giving.set(id, revision);
     this.held = new Map();
     this.apply("its worker was stopped");
@@ -505,8 +429,4 @@ export class Member {
   }
 }
 
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+const isOvertaken = (error: unknown): boolean => /wrong last sequence/i.test(String(error));

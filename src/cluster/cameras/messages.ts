@@ -55,6 +55,35 @@ export const signSchema = z.strictObject({
 });
 export type Sign = z.infer<typeof signSchema>;
 
+/** Who says which worker is to watch which camera. */
+export const leaderSchema = z.strictObject({
+  session: workerName,
+  worker: workerName,
+  /** Seconds without another message after which others stand for it. */
+  lease: z.number().positive().max(3600),
+});
+export type LeaderRecord = z.infer<typeof leaderSchema>;
+
+/** Most cameras in a plan. */
+export const MOST_PLANNED = 10_000;
+/** A camera, and the revision of its claim as the leader knew it. */
+const plannedSchema = z.strictObject({ id: cameraId, claim: count });
+
+/** What a worker's session is to watch. */
+export const planSchema = z.strictObject({
+  /** The revision with which its leader began: a later leader's is higher. */
+  term: count,
+  /** The last claim that the leader knew of. */
+  known: count,
+  /** `record`: the revision of the camera's settings; `own`: its claim names the session. */
+  cameras: z.array(plannedSchema.extend({ record: count, own: z.boolean() })).max(MOST_PLANNED),
+  /** Cameras that are not to be watched any more, whose events it is to end. */
+  end: z.array(plannedSchema).max(MOST_PLANNED),
+  /** A camera with which to measure what it carries. */
+  measure: cameraId.optional(),
+});
+export type Plan = z.infer<typeof planSchema>;
+
 const box = z.strictObject({ x: share, y: share, width: share, height: share });
 
 /** An event, see `CameraEvent`. */

@@ -1,8 +1,8 @@
 // Cameras and workers as they are now, for people.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../connection.js";
+import { openView } from "./on_demand.js";
 import { type CameraStores, openCameraStores } from "./stores.js";
-import { ClusterView } from "./view.js";
+import type { ClusterView } from "./view.js";
 
 /** What is known of a camera. */
 export interface CameraOverview {
@@ -40,16 +40,11 @@ export interface Overview {
   workers: WorkerOverview[];
 }
 
-/** Milliseconds to wait for signs of life: a server that was started again knows none. */
-const LISTEN = 300;
-
 /** Looks once. */
 export async function overviewOf(cluster: Cluster): Promise<Overview> {
   const stores = await openCameraStores(cluster);
-  const view = new ClusterView(cluster, stores, { now: () => serverTime(cluster, stores) });
+  const view = await openView(cluster, stores, () => serverTime(cluster, stores));
   try {
-    await view.ready;
-    await sleep(LISTEN);
     return overview(view);
   } finally {
     view.close();
@@ -57,7 +52,10 @@ export async function overviewOf(cluster: Cluster): Promise<Overview> {
 }
 
 /** The server's clock, in milliseconds since 1970: it says when it made a consumer. */
-async function serverTime({ manager }: Cluster, { workers }: CameraStores): Promise<number> {
+async function serverTime(
+  { manager }: Pick<Cluster, "manager">,
+  { workers }: Pick<CameraStores, "workers">,
+): Promise<number> {
   const stream = (await workers.status()).streamInfo.config.name;
   const { name, created } = await manager.consumers.add(stream, { ack_policy: "none" });
   await manager.consumers.delete(stream, name);

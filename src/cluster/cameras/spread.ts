@@ -1,5 +1,4 @@
-// Which worker is to take which camera. All workers know the same and come to the same result, so
-// that they need nobody who decides.
+// Which worker is to take which camera.
 
 /** A camera that is to be watched. */
 export interface SpreadCamera {
@@ -196,28 +195,30 @@ const compare = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
 /** The order of workers that are used as much. */
 const beside = (a: Load, b: Load): number => a.order - b.order || byText(a.session, b.session);
 
+/** A camera that its worker is to give away. */
+export interface Surplus {
+  session: string;
+  id: string;
+}
+
 /**
- * The camera that a worker should give away, if there is none that somebody is to take. It is given
- * by the most used worker that has one with which another would be used no more than this one is
- * without it. So the most used are used less after each step, and it ends. One camera moves at a
- * time, and none that some worker cannot watch.
+ * The camera that should move, if there is none that somebody is to take. It is given by the most
+ * used worker that has one with which another would be used no more than this one is without it. So
+ * the most used are used less after each step, and it ends. One camera moves at a time, and none
+ * that some worker cannot watch.
  */
-export function surplus(me: string, workers: readonly SpreadWorker[]): string | undefined {
+export function surplus(workers: readonly SpreadWorker[]): Surplus | undefined {
   const loads = workers.map(loadOf);
   const refused = refusals(workers);
   const queues = new Map<number, Queue>();
   for (const load of [...loads].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
     const smallest = load.carried.smallest(refused);
-    if (smallest) {
-      const frames = framesOf(smallest.fps);
-      const queue = queues.get(frames) ?? new Queue(loads, frames);
-      queues.set(frames, queue);
-      const { least } = queue;
-      if (least !== undefined && least <= used(load, -frames, -1)) {
-        return load.session === me ? smallest.id : undefined;
-      }
-    }
-    if (load.session === me) return undefined;
+    if (!smallest) continue;
+    const frames = framesOf(smallest.fps);
+    const queue = queues.get(frames) ?? new Queue(loads, frames);
+    queues.set(frames, queue);
+    const { least } = queue;
+    if (least !== undefined && least <= used(load, -frames, -1)) return { session: load.session, id: smallest.id };
   }
   return undefined;
 }

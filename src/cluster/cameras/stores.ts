@@ -10,9 +10,14 @@ export interface CameraStores {
   claims: KV;
   /** Signs of life, by the workers' sessions. */
   workers: KV;
+  /** What each worker is to watch, by their sessions; and who leads, see {@link LEADER}. */
+  plans: KV;
   /** What was learnt of each camera, by its id. */
   learnt: KV;
 }
+
+/** Names the leader among the plans; sessions have other names. */
+export const LEADER = "leader";
 
 /** The stream of events, and the subjects of a camera's. */
 export const EVENTS = "sdmae_events";
@@ -40,6 +45,7 @@ export async function openCameraStores(cluster: Cluster): Promise<CameraStores> 
     claims: await cluster.store("sdmae_claims"),
     // In a file: a server that is started again does not make a store in memory again.
     workers: await cluster.store("sdmae_workers", { ttl: 1000 * DAY }),
+    plans: await cluster.store("sdmae_plans", { ttl: 1000 * DAY }),
     learnt: await cluster.store("sdmae_learnt"),
   };
 }

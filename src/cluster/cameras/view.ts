@@ -1,10 +1,10 @@
-// What a worker knows of the cluster: cameras, who has them, and who is alive. It follows the
-// stores, so that looking costs nothing.
-import { setTimeout as sleep } from "node:timers/promises";
-import type { KV, KvEntry } from "@nats-io/kv";
+// All that is known of the cluster: cameras, who has them, and who is alive. It follows the stores,
+// so that looking costs nothing. Only the leader needs it, and pages while somebody looks.
+import type { KvEntry } from "@nats-io/kv";
 import type { z } from "zod";
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
+import { Following } from "./following.js";
 import {
   type CameraRecord,
   type Claim,
@@ -44,9 +44,6 @@ export interface ViewOptions {
   now?(): Promise<number>;
 }
 
-/** Milliseconds until a store that cannot be followed is tried again. */
-const TRY_AGAIN = 500;
-
 /** A copy of the stores that follows them. */
 export class ClusterView {
   readonly cameras = new Map<string, Revised<CameraRecord>>();
@@ -54,6 +51,10 @@ export class ClusterView {
   readonly workers = new Map<string, SeenWorker>();
   /** Cameras that are not to be watched any more, and whose claims still name a session. */
   readonly left = new Set<string>();
+  /** The revision of the last claim. */
+  lastClaim = 0;
+  /** Sessions of workers that have a later one. */
+  readonly superseded = new Set<string>();
   /** Counts changes of all this; that a worker fell silent is none. */
   changes = 0;
   /**
@@ -65,15 +66,15 @@ export class ClusterView {
   /** Resolves once all was read. */
   readonly ready: Promise<void>;
   private readonly clock: () => number;
-  private readonly following = new Set<{ stop(): void }>();
-  private isClosed = false;
+  private readonly following: Following;
 
   constructor(
-    private readonly cluster: Pick<Cluster, "nats">,
+    cluster: Pick<Cluster, "nats">,
     stores: Pick<CameraStores, "cameras" | "claims" | "workers">,
     private readonly options: ViewOptions = {},
   ) {
     this.clock = options.clock ?? (() => performance.now());
+    this.following = new Following(cluster);
     const keep = <Schema extends z.ZodType>(into: Map<string, Revised<z.infer<Schema>>>, schema: Schema) => {
       return (entry: KvEntry) => {
         if (!cameraId.safeParse(entry.key).success) return;
@@ -83,12 +84,15 @@ export class ClusterView {
         this.place(entry.key);
       };
     };
+    const keepClaim = keep(this.claims, claimSchema);
     this.ready = Promise.all([
-      this.follow(stores.cameras, keep(this.cameras, cameraSchema)),
-      this.follow(stores.claims, keep(this.claims, claimSchema)),
-      this.follow(stores.workers, (entry) => this.hear(entry)),
+      this.following.all(stores.cameras, keep(this.cameras, cameraSchema)),
+      this.following.all(stores.claims, (entry) => {
+        this.lastClaim = Math.max(this.lastClaim, entry.revision);
+        keepClaim(entry);
+      }),
+      this.following.all(stores.workers, (entry) => this.hear(entry)),
     ]).then(() => this.seeAges());
-    void this.readAgain();
   }
 
   /** Whether a worker's session has given a sign within its lease. */
@@ -111,8 +115,7 @@ export class ClusterView {
   }
 
   close(): void {
-    this.isClosed = true;
-    for (const one of this.following) one.stop();
+    this.following.close();
   }
 
   /** Puts a camera where it belongs in {@link carried}. */
@@ -134,6 +137,7 @@ export class ClusterView {
 
   private hear(entry: KvEntry): void {
     const { key } = entry;
+    if (this.superseded.has(key)) return;
     const [text, taken] = [entry.string(), entry.created.getTime()];
     const known = this.workers.get(key);
     // Most signs repeat the last one. With many workers there are many.
@@ -146,8 +150,18 @@ export class ClusterView {
     const sign = workerName.safeParse(key).success ? parsed(signSchema, entry) : undefined;
     if (sign && known?.taken === taken) return;
     this.changes++;
+    if (sign && !known) this.supersede(sign.worker);
     if (!sign) this.workers.delete(key);
     else this.workers.set(key, { sign, text, seen: this.clock(), taken });
+  }
+
+  /** A worker that has begun again has nothing of before: nobody needs to wait for a lease. */
+  private supersede(name: string): void {
+    for (const [session, { sign }] of this.workers) {
+      if (sign.worker !== name) continue;
+      this.workers.delete(session);
+      this.superseded.add(session);
+    }
   }
 
   /** Signs that were read at the start may be old. */
@@ -155,44 +169,5 @@ export class ClusterView {
     const now = (await this.options.now?.()) ?? 0;
     const latest = Math.max(now, ...[...this.workers.values()].map(({ taken }) => taken));
     for (const worker of this.workers.values()) worker.seen -= latest - worker.taken;
-  }
-
-  /** A server that was away may have forgotten who followed it. */
-  private async readAgain(): Promise<void> {
-    for await (const { type } of this.cluster.nats.status()) {
-      if (type === "reconnect") for (const one of this.following) one.stop();
-    }
-  }
-
-  /** Follows a store until the end. @returns resolves once all was read that is there now */
-  private follow(store: KV, take: (entry: KvEntry) => void): Promise<void> {
-    return new Promise((resolve) => {
-      void this.followForEver(store, take, resolve);
-    });
-  }
-
-  private async followForEver(store: KV, take: (entry: KvEntry) => void, onReady: () => void): Promise<void> {
-    while (!this.isClosed) {
-      try {
-        const { messages } = (await store.status()).streamInfo.state;
-        const entries = await store.watch();
-        const one = { stop: () => entries.stop() };
-        this.following.add(one);
-        if (this.isClosed) one.stop();
-        if (messages === 0) onReady();
-        try {
-          for await (const entry of entries) {
-            take(entry);
-            if (entry.delta === 0) onReady();
-          }
-        } finally {
-          this.following.delete(one);
-          one.stop();
-        }
-      } catch {
-        // The server is away: the connection comes again by itself.
-      }
-      if (!this.isClosed) await sleep(TRY_AGAIN, undefined, { ref: false });
-    }
   }
 }

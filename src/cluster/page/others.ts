@@ -5,7 +5,9 @@ import type { EventFilter } from "../../server/event_query.js";
 import type { CameraEvent } from "../../server/records.js";
 import type { CameraState, ListedEvent, MachineState } from "../../server/web/api.js";
 import type { Elsewhere, ElsewhereListener, ForwardedRequest } from "../../server/web/elsewhere.js";
+import { ViewOnDemand } from "../cameras/on_demand.js";
 import { overview } from "../cameras/overview.js";
+import type { CameraStores } from "../cameras/stores.js";
 import type { ClusterView } from "../cameras/view.js";
 import { type Cluster, natsReason } from "../connection.js";
 import {
@@ -23,7 +25,7 @@ import { type KnownEvent, RecentEvents } from "./recent_events.js";
 /** What {@link Others} is made with. */
 export interface OthersOptions {
   cluster: Pick<Cluster, "nats" | "jetstream" | "manager" | "shown">;
-  view: ClusterView;
+  stores: Pick<CameraStores, "cameras" | "claims" | "workers">;
   /** This machine's name. */
   name: string;
 }
@@ -43,18 +45,38 @@ const PATIENCE = 10_000;
 export class Others implements Elsewhere {
   private readonly listeners = new Set<ElsewhereListener>();
   private readonly states = new Map<string, { seen: Extract<Seen, { type: "state" }>; time: number }>();
-  private readonly recent: RecentEvents;
+  private readonly view: ViewOnDemand;
+  private recent: RecentEvents;
   private subscription: Subscription | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isAway = false;
+  /** Cameras of the cluster, when that was last looked at. */
+  private known = 0;
   private looked = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: OthersOptions) {
-    this.recent = new RecentEvents(options.cluster, (change, machine) => {
+    this.recent = this.newRecent();
+    this.view = new ViewOnDemand(options.cluster, options.stores, () => this.rest());
+    void this.followConnection();
+  }
+
+  private newRecent(): RecentEvents {
+    return new RecentEvents(this.options.cluster, (change, machine) => {
       const event = this.listed({ event: change.event, machine });
       for (const listener of this.listeners) listener.onChange({ ...change, event });
     });
-    void this.followConnection();
+  }
+
+  /** What is known of the cluster; while the server is away, what was known. */
+  private async seen(): Promise<ClusterView | undefined> {
+    return this.isAway ? this.view.current : this.view.get();
+  }
+
+  /** Follows nothing while nobody looks. */
+  private rest(): void {
+    if (this.listeners.size > 0) return;
+    this.recent.close();
+    this.recent = this.newRecent();
   }
 
   private async followConnection(): Promise<void> {
@@ -69,16 +91,18 @@ export class Others implements Elsewhere {
       this.look();
       await sleep(FIRST);
     }
-    const { view, name } = this.options;
+    const { name } = this.options;
+    const view = await this.seen();
+    this.known = view?.cameras.size ?? 0;
     const now = performance.now();
     const cameras: CameraState[] = [];
     for (const [machine, { seen, time }] of this.states) {
       if (now - time > FRESH) this.states.delete(machine);
       else cameras.push(...seen.cameras.map((camera) => ({ ...camera, machine })));
     }
-    const { cameras: known, workers } = overview(view);
+    const { cameras: known, workers } = view ? overview(view) : { cameras: [], workers: [] };
     const refused = new Map<string, string[]>();
-    for (const [, { worker, problems = {} }] of view.alive) {
+    for (const [, { worker, problems = {} }] of view?.alive ?? []) {
       refused.set(
         worker,
         Object.entries(problems).map(([id, text]) => `${id} cannot be watched: ${text}`),
@@ -99,11 +123,11 @@ export class Others implements Elsewhere {
     return (await this.recent.select(filter)).map((known) => this.listed(known));
   }
 
-  machineOf(camera: string): string | undefined {
-    const { view, name } = this.options;
-    const session = view.ownerOf(camera);
-    const worker = session === undefined ? undefined : view.workers.get(session)?.sign.worker;
-    return worker === name ? undefined : worker;
+  async machineOf(camera: string): Promise<string | undefined> {
+    const view = await this.seen();
+    const session = view?.ownerOf(camera);
+    const worker = session === undefined ? undefined : view?.workers.get(session)?.sign.worker;
+    return worker === this.options.name ? undefined : worker;
   }
 
   async machineOfEvent(id: string): Promise<string | undefined> {
@@ -135,14 +159,15 @@ export class Others implements Elsewhere {
     clearInterval(this.timer);
     this.subscription?.unsubscribe();
     this.recent.close();
+    this.view.close();
   }
 
   private look(): void {
-    const { cluster, view, name } = this.options;
+    const { cluster, name } = this.options;
     if (cluster.nats.isClosed()) return;
     this.looked = performance.now();
     this.subscription ??= cluster.nats.subscribe(seenSubject(name), { callback: (_, { data }) => this.hear(data) });
-    const frames = this.listeners.size === 0 ? 0 : Math.min(FRAMES, ALL_FRAMES / Math.max(1, view.cameras.size));
+    const frames = this.listeners.size === 0 ? 0 : Math.min(FRAMES, ALL_FRAMES / Math.max(1, this.known));
     cluster.nats.publish(LOOK, JSON.stringify({ page: name, frames } satisfies Look));
   }
 

@@ -144,10 +144,10 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json, elsewher
   const cameraOf = (c: Context): SeenCamera | undefined =>
     watch.cameras.find(({ config }) => config.id === c.req.param("id"));
   /** The machine of the camera that a request is about, if it is another one. */
-  const machineOf = (c: Context) => (cameraOf(c) ? undefined : elsewhere?.machineOf(c.req.param("id") ?? ""));
+  const machineOf = async (c: Context) => (cameraOf(c) ? undefined : elsewhere?.machineOf(c.req.param("id") ?? ""));
   const route = (name: string, answer: (c: Context<WebEnvironment>, camera: SeenCamera) => Response) =>
-    app.get(`/api/cameras/:id/${name}`, (c) => {
-      const machine = machineOf(c);
+    app.get(`/api/cameras/:id/${name}`, async (c) => {
+      const machine = await machineOf(c);
       if (machine !== undefined) return forwarded(c, elsewhere!, machine);
       const camera = cameraOf(c);
       return camera ? answer(c, camera) : c.json({ error: "there is no such camera" }, 404);
@@ -157,8 +157,8 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json, elsewher
     return c.body(new Uint8Array(picture), 200, { "Content-Type": "image/jpeg" });
   });
   let live = 0;
-  app.get("/api/cameras/:id/live.mjpeg", (c) => {
-    const machine = machineOf(c);
+  app.get("/api/cameras/:id/live.mjpeg", async (c) => {
+    const machine = await machineOf(c);
     if (machine === undefined && !cameraOf(c)) return c.json({ error: "there is no such camera" }, 404);
     return streamed(c, livePicturesType, () => {
       if (live >= MOST_LIVE) return undefined;
@@ -181,7 +181,7 @@ function cameraRoutes(app: Hono<WebEnvironment>, { watch, levels, json, elsewher
   });
   app.post("/api/cameras/:id/calibrate", async (c) => {
     const { id } = c.req.param();
-    const machine = machineOf(c);
+    const machine = await machineOf(c);
     if (machine !== undefined) return forwarded(c, elsewhere!, machine);
     if (!cameraOf(c)) return c.json({ error: "there is no such camera" }, 404);
     await watch.recalibrate(id);

@@ -28,7 +28,7 @@ export interface Elsewhere {
   /** Events of all cameras, newest first. @throws InputError if a time is none */
   events(filter: EventFilter): Promise<ListedEvent[]>;
   /** The machine that watches a camera, if it is another one. */
-  machineOf(camera: string): string | undefined;
+  machineOf(camera: string): Promise<string | undefined>;
   /** The machine that an event is of, if it is another one. */
   machineOfEvent(id: string): Promise<string | undefined>;
   /** @throws Error if the machine does not answer */

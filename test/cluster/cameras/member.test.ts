@@ -156,13 +156,6 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const seen: unknown[] = [];
     await putCameras(stores, ["a", "b"]);
     await until(() => expect(one.ids()).toEqual(["a", "b"]));
-    // It hears of claims long after the answer to its own.
-    const { claims } = one.view;
-    const set = claims.set.bind(claims);
-    claims.set = (...entry) => {
-      setTimeout(set, 300, ...entry);
-      return claims;
-    };
     const two = await join("two");
     await until(() => expect(counts(one, two)).toEqual([1, 1]));
     await new Promise((resolve) => setTimeout(resolve, 400));

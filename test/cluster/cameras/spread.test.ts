@@ -19,8 +19,12 @@ const carrying = (found: readonly Camera[], all: readonly Worker[]) =>
   all.map((one) => ({ ...one, carried: new Carried(found.filter(({ owner }) => owner === one.session)) }));
 const freeOf = (found: readonly Camera[]) => found.filter(({ owner }) => owner === undefined);
 const assign = (found: readonly Camera[], all: readonly Worker[]) => spread.assign(freeOf(found), carrying(found, all));
-const surplus = (me: string, found: readonly Camera[], all: readonly Worker[]) =>
-  spread.surplus(me, carrying(found, all));
+const surplusOf = (found: readonly Camera[], all: readonly Worker[]) => spread.surplus(carrying(found, all));
+/** The camera that a worker is to give away. */
+const surplus = (me: string, found: readonly Camera[], all: readonly Worker[]) => {
+  const move = surplusOf(found, all);
+  return move?.session === me ? move.id : undefined;
+};
 
 /** Numbers from 0 to 1, the same in each run. */
 function dice(seed: number): () => number {
@@ -61,13 +65,9 @@ function settle(begun: readonly Camera[], all: readonly Worker[], most = 500) {
   let now = taken(begun, all);
   const moves: string[] = [];
   for (;;) {
-    const giving = all.flatMap(({ session }) => {
-      const id = surplus(session, now, all);
-      return id === undefined ? [] : [{ session, id }];
-    });
-    expect(giving.length).toBeLessThanOrEqual(1);
-    if (giving.length === 0) return { cameras: now, moves };
-    const [{ session, id }] = giving;
+    const move = surplusOf(now, all);
+    if (!move) return { cameras: now, moves };
+    const { session, id } = move;
     expect(now.find((one) => one.id === id)?.owner).toBe(session);
     now = taken(
       now.map(({ owner, ...camera }) => (camera.id === id || owner === undefined ? camera : { ...camera, owner })),

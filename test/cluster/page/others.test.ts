@@ -29,7 +29,7 @@ async function machine(name: string, ...ids: string[]) {
   watch.isReady = true;
   watch.facts.set("engine", facts);
   const view = new ClusterView(own, stores);
-  const others = new Others({ cluster: own, view, name });
+  const others = new Others({ cluster: own, stores, name });
   const pages = new PageServer({ nats: own.nats, name, feed: watch.feed, app: webApp(watch, watch.feed) });
   onTestFinished(() => {
     others.close();
@@ -124,7 +124,7 @@ describe.skipIf(!hasNats())("pages of machines that share cameras", () => {
   test("pictures, levels and clips come from the machine that has them, clips in parts", async () => {
     const [one, two] = [await machine("one", "front"), await machine("two", "back")];
     two.watch.cameras[0].picture = await street(0.5);
-    await until(() => expect(one.others.machineOf("back")).toBe("two"));
+    await until(async () => expect(await one.others.machineOf("back")).toBe("two"));
     const picture = await one.get("/api/cameras/back/picture.jpg");
     expect(picture.headers.get("content-type")).toBe("image/jpeg");
     expect(new Uint8Array(await picture.arrayBuffer())).toEqual(two.watch.cameras[0].picture);
@@ -189,7 +189,7 @@ describe.skipIf(!hasNats())("pages of machines that share cameras", () => {
 
   test("a camera of another machine is calibrated there; without the Origin of the page, nothing is", async () => {
     const [one, two] = [await machine("one", "front"), await machine("two", "back")];
-    await until(() => expect(one.others.machineOf("back")).toBe("two"));
+    await until(async () => expect(await one.others.machineOf("back")).toBe("two"));
     expect((await one.get("/api/cameras/back/calibrate", { method: "POST" })).status).toBe(200);
     const other = { method: "POST", headers: { origin: "http://evil.example", authorization: "" } };
     expect((await one.get("/api/cameras/back/calibrate", other)).status).toBe(403);

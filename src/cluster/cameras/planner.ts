@@ -1,0 +1,236 @@
+// Says which worker watches which camera, and writes that down for each. Only the leader does it.
+import type { Cluster } from "../connection.js";
+import { MOST_PLANNED, type Plan, type Sign } from "./messages.js";
+import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
+import type { CameraStores } from "./stores.js";
+import { ClusterView } from "./view.js";
+
+/** What a {@link Planner} is made with. */
+export interface PlannerOptions {
+  cluster: Pick<Cluster, "nats">;
+  stores: Pick<CameraStores, "cameras" | "claims" | "workers" | "plans">;
+  /** The revision with which its leader began. */
+  term: number;
+  /** Seconds. */
+  lease: number;
+  /** Whether workers have had the time to give signs of life. */
+  isSettled: boolean;
+  /** Whether others still follow this leader. */
+  isLeading(): boolean;
+  /** Milliseconds; never steps back. */
+  clock(): number;
+}
+
+/** Shares of a lease: how long it looks before it plans anything, and between moves. */
+const SETTLE = 1 / 10;
+const PAUSE = 1 / 3;
+/** Shares of a lease after which a camera that its worker does not take is for another one. */
+const OVERDUE = 1 / 2;
+/** Leases after which a camera is its worker's again that it was to give away. */
+const GIVE_UP = 3;
+
+/** A camera that a session is to take. */
+interface Pending {
+  session: string;
+  since: number;
+}
+
+/** A camera that its session is to give away, and the claim that it has. */
+interface Moving extends Pending {
+  id: string;
+  claim: number;
+}
+
+type Alive = ReadonlyMap<string, Sign>;
+const byId = (a: { id: string }, b: { id: string }): number => (a.id < b.id ? -1 : 1);
+
+/** Plans until it is closed. */
+export class Planner {
+  private readonly view: ClusterView;
+  private readonly pending = new Map<string, Pending>();
+  /** Sessions that were to take a camera and did not, by cameras. */
+  private readonly failed = new Map<string, Set<string>>();
+  private moving: Moving | undefined;
+  private moved = Number.NEGATIVE_INFINITY;
+  /** When it begins; undefined: it has not read all yet. */
+  private beginAt: number | undefined;
+  /** What was written for sessions, and those for which it is being written. */
+  private readonly written = new Map<string, string>();
+  private readonly writing = new Set<string>();
+  /** Sessions whose signs of life were deleted. */
+  private readonly buried = new Set<string>();
+  /** What was known when it last looked, and when it looks again though nothing has changed. */
+  private looked = "";
+  private lookAt = 0;
+
+  constructor(private readonly options: PlannerOptions) {
+    const { cluster, stores, clock, lease, isSettled } = options;
+    this.view = new ClusterView(cluster, stores, { clock });
+    void this.view.ready.then(() => {
+      this.beginAt = clock() + (isSettled ? 0 : 1000 * lease * SETTLE);
+    });
+  }
+
+  close(): void {
+    this.view.close();
+  }
+
+  /** Compares what is with what should be, if something has changed. */
+  look(): void {
+    const { view } = this;
+    const now = this.options.clock();
+    if (this.beginAt === undefined || now < this.beginAt || !this.options.isLeading()) return;
+    const alive: Alive = new Map(view.alive);
+    const known = [view.changes, alive.size].join();
+    if (known === this.looked && now < this.lookAt) return;
+    this.looked = known;
+    this.lookAt = Number.POSITIVE_INFINITY;
+    this.forget(alive, now);
+    this.give(alive, now);
+    this.move(alive, now);
+    if (this.pending.size > 0 || this.moving) this.lookAgain(now + 1000 * OVERDUE * this.options.lease);
+    this.write(alive);
+  }
+
+  /** Makes it look at a time at the latest. */
+  private lookAgain(time: number): void {
+    this.lookAt = Math.min(this.lookAt, time);
+  }
+
+  /** Drops what has come to be, and what does not come to be. */
+  private forget(alive: Alive, now: number): void {
+    const { view, options } = this;
+    for (const [id, { session, since }] of this.pending) {
+      const isWanted = view.cameras.get(id)?.value?.enabled === true;
+      if (!isWanted || view.ownerOf(id) !== undefined) {
+        this.pending.delete(id);
+        this.failed.delete(id);
+        continue;
+      }
+      const sign = alive.get(session);
+      const isLate = now - since > 1000 * OVERDUE * options.lease;
+      if (isLate) this.failed.set(id, (this.failed.get(id) ?? new Set()).add(session));
+      if (isLate || !sign?.isOpen || sign.problems?.[id] !== undefined) this.pending.delete(id);
+    }
+    const { moving } = this;
+    if (!moving) return;
+    const isOver = view.claims.get(moving.id)?.revision !== moving.claim || !alive.has(moving.session);
+    if (isOver || now - moving.since > 1000 * GIVE_UP * options.lease) this.moving = undefined;
+  }
+
+  /** Gives cameras that nobody has to workers. */
+  private give(alive: Alive, now: number): void {
+    const free: SpreadCamera[] = [];
+    for (const [session, cameras] of this.view.carried) {
+      if (session !== undefined && alive.has(session)) continue;
+      for (const camera of cameras) if (!this.pending.has(camera.id)) free.push(camera);
+    }
+    if (free.length === 0) return;
+    const given = assign(free, this.workers(alive));
+    for (const [id, session] of given) this.pending.set(id, { session, since: now });
+    // Where all have failed, all may try again.
+    for (const { id } of free) if (!given.has(id) && this.failed.delete(id)) this.lookAgain(now);
+  }
+
+  /** Moves a camera, if there is none that somebody is to take. */
+  private move(alive: Alive, now: number): void {
+    if (this.pending.size > 0 || this.moving) return;
+    const next = this.moved + 1000 * PAUSE * this.options.lease;
+    if (now < next) {
+      this.lookAgain(next);
+      return;
+    }
+    const found = surplus(this.workers(alive));
+    if (!found) return;
+    this.moved = now;
+    this.moving = { ...found, since: now, claim: this.view.claims.get(found.id)?.revision ?? 0 };
+  }
+
+  private workers(alive: Alive): SpreadWorker[] {
+    const more = new Map<string, Carried>();
+    for (const [id, { session }] of this.pending) {
+      const camera = this.view.cameras.get(id)?.value;
+      if (!camera) continue;
+      const carried = more.get(session) ?? new Carried(this.view.carried.get(session));
+      carried.add({ id, fps: camera.fps });
+      more.set(session, carried);
+    }
+    const refuses = new Map<string, string[]>();
+    for (const [id, sessions] of this.failed) {
+      for (const session of sessions) refuses.set(session, [...(refuses.get(session) ?? []), id]);
+    }
+    return [...alive].map(([session, { capacity, most, isOpen, problems = {} }]) => ({
+      ...{ session, isOpen },
+      carried: more.get(session) ?? this.view.carried.get(session) ?? new Carried(),
+      refuses: [...Object.keys(problems), ...(refuses.get(session) ?? [])],
+      ...(capacity !== undefined && { capacity }),
+      ...(most !== undefined && { most }),
+    }));
+  }
+
+  /** Writes the plans that have changed. */
+  private write(alive: Alive): void {
+    const pending = new Map<string, string[]>();
+    for (const [id, { session }] of this.pending) pending.set(session, [...(pending.get(session) ?? []), id]);
+    const left = this.left(alive);
+    for (const [session, sign] of alive) {
+      const own = [...(this.view.carried.get(session) ?? [])].map(({ id }) => this.planned(id, true));
+      const next = (pending.get(session) ?? []).map((id) => this.planned(id, false));
+      const cameras = [...own.filter(({ id }) => id !== this.moving?.id), ...next].sort(byId).slice(0, MOST_PLANNED);
+      const measure = this.toMeasure(sign);
+      this.put(session, { cameras, end: left.get(session) ?? [], ...(measure !== undefined && { measure }) });
+    }
+    const { stores } = this.options;
+    for (const session of this.written.keys()) {
+      if (alive.has(session)) continue;
+      this.written.delete(session);
+      void stores.plans.delete(session).catch(() => {});
+    }
+    for (const session of this.view.superseded) {
+      if (this.buried.has(session)) continue;
+      this.buried.add(session);
+      void stores.workers.delete(session).catch(() => this.buried.delete(session));
+    }
+  }
+
+  private planned(id: string, own: boolean): Plan["cameras"][number] {
+    const { cameras, claims } = this.view;
+    return { id, claim: claims.get(id)?.revision ?? 0, record: cameras.get(id)?.revision ?? 0, own };
+  }
+
+  /** Cameras that were removed when their worker had crashed, by the sessions that end their events. */
+  private left(alive: Alive): Map<string, Plan["end"]> {
+    const left = new Map<string, Plan["end"]>();
+    for (const id of this.view.left) {
+      const { value, revision = 0 } = this.view.claims.get(id) ?? {};
+      if (value?.session !== undefined && alive.has(value.session)) continue;
+      const order = (session: string) => drawn(`${session} ${id}`);
+      const [chosen] = [...alive.keys()].sort((a, b) => order(a) - order(b));
+      if (chosen !== undefined) left.set(chosen, [...(left.get(chosen) ?? []), { id, claim: revision }]);
+    }
+    return left;
+  }
+
+  /** The first camera with which a worker can measure what it carries, if it does not know that. */
+  private toMeasure({ capacity, most, problems = {} }: Sign): string | undefined {
+    if (capacity !== undefined || most !== undefined) return undefined;
+    for (const [id, { value }] of this.view.cameras) if (value?.enabled && problems[id] === undefined) return id;
+    return undefined;
+  }
+
+  private put(session: string, plan: Omit<Plan, "term" | "known">): void {
+    const { term, lease, stores } = this.options;
+    const text = JSON.stringify(plan);
+    if (this.written.get(session) === text || this.writing.has(session)) return;
+    this.writing.add(session);
+    this.written.set(session, text);
+    const whole: Plan = { term, known: this.view.lastClaim, ...plan };
+    stores.plans
+      .put(session, JSON.stringify(whole), { timeout: Math.max(200, 500 * lease) })
+      .catch(() => this.written.delete(session))
+      .finally(() => {
+        this.writing.delete(session);
+        this.lookAt = 0;
+      });
+  }
+}
