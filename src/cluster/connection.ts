@@ -100,6 +100,7 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
   const { Objm } = await import("@nats-io/obj");
   const { user = login?.user, password = login?.password, token, creds, ca } = options;
   const isSecure = servers.some((server) => server.startsWith("tls://")) || ca !== undefined;
+  const known = creds === undefined ? undefined : await readCredentials(creds);
   let nats: NatsConnection | undefined;
   try {
     nats = await connect({
@@ -109,7 +110,7 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
       ...(lease !== undefined && { reconnectTimeWait: Math.min(2000, 100 * lease) }),
       ...(user !== undefined && { user, pass: password }),
       ...(token !== undefined && { token }),
-      ...(creds !== undefined && { authenticator: credsAuthenticator(await readFile(creds)) }),
+      ...(known && { authenticator: credsAuthenticator(known) }),
       ...(isSecure && { tls: ca === undefined ? {} : { caFile: ca } }),
     });
     const manager = await jetstreamManager(nats);
@@ -147,6 +148,16 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
       ![NO_LOGIN, NO_RIGHT, NOT_TRUSTED, NO_JETSTREAM].includes(why) && code !== "ENOENT" && code !== "EACCES";
     throw new (isAway ? Away : InputError)(`${shown}: ${why}`);
   }
+}
+
+/** @throws InputError if the file cannot be read, or holds none */
+async function readCredentials(path: string): Promise<Buffer> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new InputError(`${path}: ${reasonOf(error)}`);
+  });
+  const parts = ["BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"];
+  if (!parts.every((part) => bytes.includes(part))) throw new InputError(`${path} holds no credentials of NATS`);
+  return bytes;
 }
 
 /** Makes the workers' consumer. Only workers change its lease: others do not know it. */

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import * as jwt from "@nats-io/jwt";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type NatsOptions, openCluster } from "../../src/cluster/connection.js";
 import { endAll, natsFor } from "../support/archive.js";
@@ -21,6 +22,50 @@ function makeCertificates(): void {
   const by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
   openssl("x509", "-req", "-in", "own.csr", ...by, "-days", "2", "-extfile", "names", "-out", "own.pem");
 }
+
+/** Writes the configuration of a server with accounts. @returns makes a user's credentials */
+async function makeAccounts() {
+  const operator = jwt.createOperator();
+  const [account, system] = [jwt.createAccount(), jwt.createAccount()];
+  const limits = { subs: -1, data: -1, payload: -1, conn: -1, leaf: -1, imports: -1, exports: -1, wildcards: true };
+  const storage = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  const allowed = await jwt.encodeAccount("site", account, { limits: { ...limits, ...storage } }, { signer: operator });
+  const lines = [
+    `operator: ${await jwt.encodeOperator("us", operator)}`,
+    `system_account: ${system.getPublicKey()}`,
+    "resolver: MEMORY",
+    "resolver_preload: {",
+    `${account.getPublicKey()}: ${allowed}`,
+    `${system.getPublicKey()}: ${await jwt.encodeAccount("system", system, {}, { signer: operator })}`,
+    "}",
+  ];
+  writeFileSync(at("nats.conf"), lines.join("\n"));
+  return async (issuer = account) => {
+    const user = jwt.createUser();
+    return jwt.fmtCreds(await jwt.encodeUser("worker", user, issuer, {}, {}), user);
+  };
+}
+
+describe.skipIf(!hasNats())("a server with accounts", () => {
+  test("takes a credentials file of one of its own, and no other", async () => {
+    const credsOf = await makeAccounts();
+    const { url } = await natsFor(at("nats"), "-c", at("nats.conf"));
+    writeFileSync(at("own.creds"), await credsOf());
+    writeFileSync(at("foreign.creds"), await credsOf(jwt.createAccount()));
+    writeFileSync(at("empty.creds"), "");
+    const open = (name?: string) => {
+      const opened = openCluster({ url, ...(name !== undefined && { creds: at(name) }) });
+      return opened.then(
+        (cluster) => cluster.close().then(() => "open"),
+        (error: Error) => error.message.replace(url, "URL"),
+      );
+    };
+    expect(await open("own.creds")).toBe("open");
+    for (const name of ["foreign.creds", undefined]) expect(await open(name)).toBe("URL: it refuses the login");
+    expect(await open("none.creds")).toBe(`${at("none.creds")}: no such file or folder`);
+    expect(await open("empty.creds")).toBe(`${at("empty.creds")} holds no credentials of NATS`);
+  });
+});
 
 describe.skipIf(!hasNats() || !hasOpenssl)("a server with TLS and a token", () => {
   let port: number;

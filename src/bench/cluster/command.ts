@@ -113,7 +113,10 @@ class Run {
     await this.spread();
     await this.rest();
     await this.events();
-    await this.crash();
+    const { spread } = this.watchers;
+    await this.crash("a worker crashed", spread[Math.floor(spread.length / 2)].worker);
+    const leader = (await this.all((child) => child.leader())).find((worker) => worker !== undefined);
+    if (leader !== undefined) await this.crash("the leader crashed", leader);
     await this.kill();
     const { begins, overlaps } = this.watchers;
     this.add("cameras that two workers watched at a time", `${overlaps} of ${begins} times that one began`);
@@ -146,7 +149,7 @@ class Run {
     });
   }
 
-  /** Workers connect and read. */
+  /** Workers connect. */
   private async start(): Promise<void> {
     const { cameras, workers, lease } = this.options;
     const before = await this.held();
@@ -154,10 +157,10 @@ class Run {
     const began = performance.now();
     const capacity = FPS * Math.ceil((ROOM * cameras) / workers);
     await this.all((child) => child.start({ url: this.server.url, lease, capacity }));
-    this.add("all workers connected and have read all, s", seconds(performance.now() - began));
+    this.add("all workers connected, s", seconds(performance.now() - began));
     const [after, now] = [await this.held(), await this.server.figures()];
     const each = (after.rss - before.rss) / workers;
-    this.add("memory of a worker (of one camera that it knows)", `${megabytes(each)} (${kilobytes(each / cameras)})`);
+    this.add("memory of a worker", megabytes(each));
     this.add("memory of the server before, with all workers", `${megabytes(rss)}, ${megabytes(now.rss)}`);
   }
 
@@ -230,19 +233,21 @@ class Run {
   }
 
   /** The connection of a worker ends. */
-  private async crash(): Promise<void> {
-    const { spread } = this.watchers;
-    const { worker } = spread[Math.floor(spread.length / 2)];
+  private async crash(what: string, worker: string): Promise<void> {
     const child = this.children.find(({ names }) => names.includes(worker))!;
     const at = await child.crash(worker);
-    await this.takenOver("a worker crashed", [worker], at);
+    await this.takenOver(what, [worker], at);
   }
 
   /** A process of workers ends. */
   private async kill(): Promise<void> {
     const child = this.children.pop()!;
     const at = await child.kill();
-    await this.takenOver("a process crashed", child.names, at);
+    await this.takenOver(
+      "a process crashed",
+      child.names.filter((name) => !this.lost.has(name)),
+      at,
+    );
   }
 
   private async takenOver(what: string, workers: readonly string[], at: number): Promise<void> {
@@ -293,5 +298,4 @@ const sum = <Key extends string>(list: readonly Record<Key, number>[], key: Key)
   list.reduce((all, one) => all + one[key], 0);
 const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(2)} kB`;
 const cpu = (before: { cpu: number }, after: { cpu: number }): string => (after.cpu - before.cpu).toFixed(1);

@@ -51,6 +51,11 @@ export class IdleWorker {
     return [...this.member.cameras.keys()];
   }
 
+  /** Whether it says who watches what. */
+  get isLeading(): boolean {
+    return this.member.isLeading;
+  }
+
   /** Takes cameras, until it crashes. */
   begin(): void {
     void this.member.run(this.stopping.signal).catch(() => {});

@@ -18,6 +18,8 @@ export type ToWorkers =
   | { type: "begin" }
   /** A worker's connection ends, without a word. */
   | { type: "crash"; worker: string }
+  /** Asks which of the workers leads. */
+  | { type: "lead" }
   /** Events begin and end: so many per second for some seconds, or one of each camera at once. */
   | { type: "events"; perSecond?: number; seconds?: number }
   | { type: "hold" };
@@ -28,6 +30,7 @@ export type FromWorkers =
   /** All that a worker watches from now on. */
   | { type: "watches"; worker: string; at: number; cameras: string[] }
   | { type: "crashed"; at: number }
+  | { type: "leads"; worker?: string }
   /** Messages that have arrived at the server, and those that did not. */
   | { type: "sent"; messages: number; failed: number }
   /** Bytes after garbage collection, and seconds of the processor so far. */

@@ -14,7 +14,10 @@ export function runClusterProcess(): void {
     if (message.type === "start") await start(message, workers);
     else if (message.type === "begin") for (const worker of workers.values()) worker.begin();
     else if (message.type === "crash") await crash(message.worker, workers);
-    else if (message.type === "events") await sendEvents(message, [...workers.values()]);
+    else if (message.type === "lead") {
+      const worker = [...workers].find(([, { isLeading }]) => isLeading)?.[0];
+      tell({ type: "leads", ...(worker !== undefined && { worker }) });
+    } else if (message.type === "events") await sendEvents(message, [...workers.values()]);
     else hold();
   };
   process.on("message", (message: ToWorkers) => {

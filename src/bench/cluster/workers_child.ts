@@ -45,6 +45,11 @@ export class WorkersChild {
     return (await this.ask({ type: "crash", worker }, "crashed")).at;
   }
 
+  /** The worker that says who watches what, if it is one of these. */
+  async leader(): Promise<string | undefined> {
+    return (await this.ask({ type: "lead" }, "leads")).worker;
+  }
+
   /** Lets events begin and end, and waits until all are sent. */
   events(rate: { perSecond?: number; seconds?: number } = {}) {
     return this.ask({ type: "events", ...rate }, "sent");

@@ -1,5 +1,5 @@
 // One of the workers leads: it says who watches what, so that the others need not hear of each
-// other. It is leader as long as its entry is younger than a lease. Whoever misses it stands for it;
+// other. It leads as long as its entry is younger than a lease. Whoever misses it stands for it;
 // the store takes one of them.
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";

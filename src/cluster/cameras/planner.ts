@@ -198,7 +198,7 @@ export class Planner {
     return { id, claim: claims.get(id)?.revision ?? 0, record: cameras.get(id)?.revision ?? 0, own };
   }
 
-  /** Cameras that were removed when their worker had crashed, by the sessions that end their events. */
+  /** Cameras that were removed after their worker had crashed, by who ends their events. */
   private left(alive: Alive): Map<string, Plan["end"]> {
     const left = new Map<string, Plan["end"]>();
     for (const id of this.view.left) {
