@@ -10,7 +10,6 @@ import { recordVideo } from "../eval/record.js";
 import { openDataset } from "../node/datasets/index.js";
 import type { NodeDetectorOptions } from "../node/detector.js";
 import { writeFileAtomic } from "../node/files/atomic.js";
-import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { oneLine } from "../node/files/messages.js";
 import { type Made, madeBy, recordBytes } from "../node/files/record_store.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
@@ -63,7 +62,7 @@ export async function record(
   const dataset = measuredOn(await openDataset(input, { layout }), split);
   const video = dataset.test.find((one) => one.name === name);
   if (!video) throw new InputError(`the data set ${oneLine(input)} has no ${split} video ${oneLine(name)} here`);
-  const checkpoint: Checkpoint = await readCheckpoint(
+  const checkpoint: Checkpoint = await detectors.read(
     checkpointPaths({ checkpoint: path, ...(student !== undefined && { student }) }),
     how.heads,
   );

@@ -1,10 +1,13 @@
 // The process of a worker that scores videos, one after another. It ends with the worker, and by
 // itself if the GPU fails: the worker starts it again.
 
+import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type FromScorer, type ToScorer, Unfit } from "../cluster/scorer.js";
 import { GpuError } from "../errors.js";
 import { Detector } from "../node/detector.js";
+import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { weightsHash } from "../node/files/weights_hash.js";
 import type { DeviceOptions } from "./options/device.js";
 import { record } from "./recording.js";
@@ -17,13 +20,24 @@ const REPORT = 1000;
 const STRETCH = 50;
 const LONGEST_REST = 5000;
 
-/** Keeps the last detector: most videos are scored in the way of the one before. */
+/** Keeps the last model and detector: most videos are scored in the way of the one before. */
 class LastDetector implements Detectors {
+  private model: { key: string; checkpoint: Checkpoint } | undefined;
   private last: { key: string; detector: Detector } | undefined;
+  private readonly hashes = new WeakMap<Checkpoint, string>();
+
+  async read(...[paths, heads]: Parameters<Detectors["read"]>): Promise<Checkpoint> {
+    const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+    const key = JSON.stringify([paths, heads, found.map((one) => [one?.ino, one?.size, one?.mtimeMs])]);
+    if (this.model?.key !== key) this.model = { key, checkpoint: await readCheckpoint(paths, heads) };
+    return this.model.checkpoint;
+  }
 
   async open(...[checkpoint, options]: Parameters<Detectors["open"]>): Promise<Detector> {
     const { onNotice: _, ...how } = options;
-    const key = JSON.stringify([weightsHash(checkpoint.weights), how]);
+    const hash = this.hashes.get(checkpoint) ?? weightsHash(checkpoint.weights);
+    this.hashes.set(checkpoint, hash);
+    const key = JSON.stringify([hash, how]);
     if (this.last?.key === key) return this.last.detector;
     this.last?.detector.close();
     this.last = undefined;

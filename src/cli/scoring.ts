@@ -51,8 +51,10 @@ export interface ScoreCommandOptions extends ModelOptions, FrameScoreOptions, Wa
   quiet?: boolean;
 }
 
-/** Where detectors come from: whoever scores many videos keeps them. */
+/** Where models and detectors come from: whoever scores many videos keeps them. */
 export interface Detectors {
+  /** Reads a checkpoint, see {@link readCheckpoint}. */
+  read(paths: readonly string[], heads: number | undefined): Promise<Checkpoint>;
   open(checkpoint: Checkpoint, options: NodeDetectorOptions): Promise<Detector>;
   /** A video was scored, or could not be. */
   close(detector: Detector): void;
@@ -69,6 +71,7 @@ export interface Scoring {
 }
 
 const ownDetectors: Detectors = {
+  read: readCheckpoint,
   open: (checkpoint, options) => Detector.open(checkpoint, options),
   close: (detector) => detector.close(),
 };
@@ -90,7 +93,7 @@ export async function score(
   const say = (line: string) => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
-  const checkpoint = await readCheckpoint(checkpointPaths(options), options.heads);
+  const checkpoint = await detectors.read(checkpointPaths(options), options.heads);
   await refuseIdle(input, isGiven);
   const source = await openInput(withLogin(input), {
     ...{ order: options.order, step: options.step },

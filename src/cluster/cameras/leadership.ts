@@ -1,6 +1,7 @@
 // One of the workers leads: it says who watches what, so that the others need not hear of each
 // other. It leads as long as its entry is younger than a lease. Whoever misses it stands for it;
 // the store takes one of them.
+import { oneLine } from "../../node/files/messages.js";
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
 import { Following } from "./following.js";
@@ -18,6 +19,7 @@ export interface LeadershipOptions {
   lease: number;
   /** The worker's session; undefined while it is cut off. */
   session(): string | undefined;
+  onNotice(level: "warn", line: string): void;
   /** Whether the others have had the time to give signs of life. */
   isSettled(): boolean;
   /** Milliseconds; never steps back. */
@@ -54,6 +56,8 @@ export class Leadership {
   private readonly following: Following;
   private heard: Heard | undefined;
   private term: Term | undefined;
+  /** A lease of another worker that was warned of. */
+  private otherLease: number | undefined;
   private isStanding = false;
   private isClosed = false;
 
@@ -112,10 +116,20 @@ export class Leadership {
 
   private hear(revision: number, record: LeaderRecord | undefined): void {
     this.heard = { revision, record, time: this.options.clock() };
+    this.compareLease(record);
     if (!this.term) return;
     // The answer to a message of its own may be lost.
     if (record?.session === this.term.session) this.term.revision = Math.max(this.term.revision, revision);
     else if (revision > this.term.revision) this.drop();
+  }
+
+  /** Workers with other leases wait for each other too long, or not long enough. */
+  private compareLease(record: LeaderRecord | undefined): void {
+    const { lease, onNotice } = this.options;
+    if (record === undefined || record.lease === lease || record.lease === this.otherLease) return;
+    this.otherLease = record.lease;
+    const line = `${oneLine(record.worker)} has a lease of ${record.lease} s, this worker one of ${lease} s`;
+    onNotice("warn", `${line}: give all workers the same --lease`);
   }
 
   private get timeout(): number {

@@ -96,10 +96,12 @@ export class Member {
   constructor(private readonly options: MemberOptions) {
     this.clock = options.clock ?? (() => performance.now());
     this.session = this.newSession();
-    const { cluster, stores, name, lease } = options;
+    const { cluster, stores, name, lease, onNotice } = options;
     const session = () => (this.isCurrent && !this.isStopped ? this.session : undefined);
     const isSettled = () => this.inTouch > lease;
-    this.leadership = new Leadership({ cluster, stores, name, lease, session, isSettled, clock: this.clock });
+    this.leadership = new Leadership({
+      ...{ cluster, stores, name, lease, session, isSettled, onNotice, clock: this.clock },
+    });
   }
 
   /** A camera with which to measure what it carries. */

@@ -61,6 +61,15 @@ describe.skipIf(!hasNats())("with a real server", () => {
     expect(leaders(others)).toHaveLength(1);
   });
 
+  test("a worker whose lease is another than the leader's says so, once", async () => {
+    await led("one");
+    const two = await join("two", { lease: 4 });
+    const line = `one has a lease of ${LEASE} s, this worker one of 4 s: give all workers the same --lease`;
+    await until(() => expect(two.lines).toContain(line));
+    await sleep(1500);
+    expect(two.lines.filter((one) => one === line)).toHaveLength(1);
+  });
+
   test("a leader that is stopped lets another one lead at once", async () => {
     const { leader, others } = await led("one", "two");
     await leader.stop();
