@@ -7,7 +7,7 @@ import { join, relative, sep } from "node:path";
 import { InputError, InputErrors } from "../../errors.js";
 import { oneLine } from "../../node/files/messages.js";
 import { isAddress } from "../../node/media/address.js";
-import { type CameraConfig, parseConfig, type WatchConfig } from "../../server/config/config.js";
+import { type CameraConfig, parseConfig, placesIn, type WatchConfig } from "../../server/config/config.js";
 import type { Environment } from "../../server/config/secrets.js";
 import { type ConfigValues, type Path, readConfigText } from "../../server/config/text.js";
 import { parseSchedule } from "../../watch/schedule.js";
@@ -52,23 +52,22 @@ export function camerasOf(
   const read = readConfigText(text, environment);
   const raw = asWritten(read, read.value) as { cameras: Record<string, Settings>; defaults?: Settings };
   const { checkpoint: _, ...defaults } = raw.defaults ?? {};
+  const placeOf = placesIn(read, path);
   const lines: string[] = [];
   const warnings: string[] = [];
   const cameras = config.cameras.map((camera): PutCamera => {
     const { id, fps, enabled, checkpoint } = camera;
     const { checkpoint: __, ...settings } = raw.cameras[id];
     const written = JSON.stringify([settings, defaults]);
-    const at = `${oneLine(path)}: cameras.${id}`;
+    const refuse = (line: string, ...keys: string[]) => lines.push(`${placeOf(["cameras", id, ...keys])}${line}`);
     for (const [, name] of written.matchAll(VARIABLE)) {
-      if (!name.startsWith(VARIABLES))
-        lines.push(`${at}: a variable of a worker begins with ${VARIABLES}, not ${name}`);
+      if (!name.startsWith(VARIABLES)) refuse(`a variable of a worker begins with ${VARIABLES}, not ${name}`);
     }
     for (const key of ["source", "record"] as const) {
       const source = camera[key];
       if (source === undefined || isAddress(source)) continue;
-      if (source.startsWith("device:"))
-        lines.push(`${at}.${key}: a device belongs to one machine: use \`watch\` there`);
-      else settings[key] = belowShare(share, source, (line) => lines.push(`${at}.${key}: ${line}`));
+      if (source.startsWith("device:")) refuse("a device belongs to one machine: use `watch` there", key);
+      else settings[key] = belowShare(share, source, (line) => refuse(line, key));
     }
     const values = new Set(Object.values(environment));
     if (config.secrets.some((secret) => !values.has(secret) && written.includes(secret))) {

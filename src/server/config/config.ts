@@ -108,7 +108,11 @@ export async function readConfig(path: string, options: ConfigOptions = {}): Pro
  * @throws InputError as {@link readConfig}
  */
 export async function configPlaces(path: string): Promise<(keys: Path) => string> {
-  const read = readConfigText(await readConfigFile(path), process.env);
+  return placesIn(readConfigText(await readConfigFile(path), process.env), path);
+}
+
+/** The same of a text that was read. @param path of its file */
+export function placesIn(read: Pick<ConfigText, "placeOf">, path: string): (keys: Path) => string {
   return (keys) => {
     const { line, column } = read.placeOf({ path: keys, message: "" });
     return `${oneLine(path)}:${line}:${column}: ${shownPath(keys)}: `;

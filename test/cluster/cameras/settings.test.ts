@@ -64,7 +64,7 @@ cameras:
   test("variables that are not meant for cameras are refused", () => {
     vi.stubEnv("HOME_PASSWORD", "value-that-is-secret");
     const found = problems(`cameras: { front: { source: "rtsp://a:\${HOME_PASSWORD}@camera/stream" } }`);
-    expect(found).toEqual(["FILE: cameras.front: a variable of a worker begins with CAMERA_, not HOME_PASSWORD"]);
+    expect(found).toEqual(["FILE:1:19: cameras.front: a variable of a worker begins with CAMERA_, not HOME_PASSWORD"]);
   });
 
   test("a password that is written out is warned of, and not repeated", () => {
@@ -92,18 +92,18 @@ cameras:
     ];
     for (const source of outside) {
       expect(problems(`cameras: { a: { source: ${source} } }`, share()), source).toEqual([
-        "FILE: cameras.a.source: a file or folder must be below --share, which all machines have",
+        "FILE:1:25: cameras.a.source: a file or folder must be below --share, which all machines have",
       ]);
     }
     expect(problems("cameras: { a: { source: share/none.mp4 } }", share())).toEqual([
-      `FILE: cameras.a.source: there is no ${at("share", "none.mp4")}`,
+      `FILE:1:25: cameras.a.source: there is no ${at("share", "none.mp4")}`,
     ]);
     expect(() => camerasOf("cameras: { a: { source: share/a.mp4 } }", at("sdmae.yaml"), undefined)).toThrow("--share");
   });
 
   test("devices and files with secrets are of one machine", () => {
     expect(problems("cameras: { a: { source: device:/dev/video0 } }")).toEqual([
-      "FILE: cameras.a.source: a device belongs to one machine: use `watch` there",
+      "FILE:1:25: cameras.a.source: a device belongs to one machine: use `watch` there",
     ]);
     writeFileSync(at("secret"), "hunter-42");
     const sink = `sinks: [{ type: webhook, url: "http://x/y", secret: { file: ${at("secret")} } }]`;
