@@ -238,7 +238,7 @@ export class Member {
         this.held.delete(camera.id);
       } else this.give(camera, "the plan has changed");
     }
-    if (isChanged) this.apply();
+    if (isChanged) this.apply("its camera is not for this worker any longer");
     const missing = plan.cameras.filter((item) => this.isMissing(item) && (item.own || !this.isStuck));
     if (missing.length > 0) void this.takeAll(missing);
     for (const item of plan.end) if (this.isMissing(item)) void this.endEvents(item);
