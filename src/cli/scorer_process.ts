@@ -4,12 +4,13 @@
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import { type FromScorer, type ToScorer, Unfit } from "../cluster/scorer.js";
+import { type FromScorer, NoDevice, type ToScorer, Unfit } from "../cluster/scorer.js";
 import { GpuError } from "../errors.js";
+import { openNodeGpu } from "../node/adapters/gpu.js";
 import { Detector } from "../node/detector.js";
 import { readCheckpoint } from "../node/files/checkpoint_file.js";
 import { weightsHash } from "../node/files/weights_hash.js";
-import type { DeviceOptions } from "./options/device.js";
+import { type DeviceOptions, deviceOf } from "./options/device.js";
 import { record } from "./recording.js";
 import { type Detectors, score } from "./scoring.js";
 import { messageOf } from "./terminal/message.js";
@@ -60,10 +61,30 @@ function run(device: DeviceOptions & { tune: boolean }): void {
   };
   /** The share of the time in which it scores. */
   let duty = 1;
+  let isChecked = false;
+  /** @throws NoDevice if the GPU cannot be used */
+  const check = async () => {
+    if (isChecked) return;
+    const gpu = await openNodeGpu(deviceOf(device)).catch((error: unknown) => {
+      throw new NoDevice(messageOf(error));
+    });
+    gpu.close();
+    isChecked = true;
+  };
+  const fail = (error: unknown) => {
+    // After a failure of the GPU, the next video gets a process with a device of its own.
+    const ends = error instanceof GpuError || error instanceof NoDevice;
+    const kind = error instanceof Unfit ? "unfit" : error instanceof NoDevice ? "no device" : undefined;
+    tell({ type: "failed", message: messageOf(error), ends, ...(kind && { kind }) }, () => ends && process.exit(1));
+  };
   process.on("message", async (message: ToScorer) => {
     if (message.type === "stop") return process.exit(0);
     if (message.type === "pace") {
       duty = message.duty;
+      return;
+    }
+    if (message.type === "check") {
+      await check().then(() => tell({ type: "done", frames: 0, seconds: 0 }), fail);
       return;
     }
     const { input, checkpoint, model, how, scores, events, report } = message;
@@ -89,16 +110,14 @@ function run(device: DeviceOptions & { tune: boolean }): void {
       ...(report !== undefined && { report }),
     };
     try {
+      await check();
       const { signal } = stop;
       if (message.record) {
         await record({ ...message, record: message.record }, { device, signal, detectors, onFrame });
       } else await score(input, options, { isGiven: () => false, signal, detectors, onFrame });
       tell({ type: "done", frames, seconds: (performance.now() - (began ?? performance.now())) / 1000 });
     } catch (error) {
-      // After a failure of the GPU, the next video gets a process with a device of its own.
-      const ends = error instanceof GpuError;
-      const unfit = error instanceof Unfit;
-      tell({ type: "failed", message: messageOf(error), ends, unfit }, () => ends && process.exit(1));
+      fail(error);
     }
   });
   process.on("disconnect", () => process.exit(0));

@@ -59,9 +59,17 @@ export const unfinishedName = ({ id }: Pick<Archive, "id">, { hash }: Pick<Archi
   `${id}-${hash}-`;
 
 /** An archive's id: the same plan continues the same archive. */
-export function archiveIdOf({ model, how, out, events, report, records }: Plan): string {
+export function archiveIdOf({ model, how, out, to, events, report, records }: Plan): string {
   const sorted = Object.entries(how).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([model.hash, sorted, out, events, report, ...(records ? [records] : [])]);
+  const text = JSON.stringify([
+    model.hash,
+    sorted,
+    out,
+    events,
+    report,
+    ...(records ? [records] : []),
+    ...(to ? [to] : []),
+  ]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
@@ -172,6 +180,16 @@ export async function progressOf({ archives, videos }: Pick<Cluster, "archives" 
     return { ...progress, frames, seconds };
   });
   return found.sort((a, b) => (a.archive.created < b.archive.created ? -1 : 1));
+}
+
+/** An archive's videos with their names: the hashes by the paths. */
+export async function pathsOf({ videos }: Pick<Cluster, "videos">, { id }: Archive): Promise<Map<string, string>> {
+  const paths = new Map<string, string>();
+  for (const [key, { path }] of await everything(videos, videoSchema)) {
+    const [archive, hash] = key.split(".");
+    if (archive === id) paths.set(path, hash);
+  }
+  return paths;
 }
 
 /** All values of a store that can be read, by their keys. */

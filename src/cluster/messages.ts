@@ -68,6 +68,8 @@ export const archiveSchema = z.strictObject({
   how: howSchema,
   /** The folder of results. Absent if videos are uploaded: then results go to the store. */
   out: sharedPath.optional(),
+  /** Names the machine and folder to which results of uploaded videos come back. */
+  to: hash.optional(),
   /** Whether results are more than scores. */
   events: z.boolean(),
   report: z.boolean(),

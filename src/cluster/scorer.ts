@@ -28,7 +28,11 @@ export interface ScoringJob {
 }
 
 /** To the process. */
-export type ToScorer = ({ type: "score" } & ScoringJob) | { type: "pace"; duty: number } | { type: "stop" };
+export type ToScorer =
+  | { type: "check" }
+  | ({ type: "score" } & ScoringJob)
+  | { type: "pace"; duty: number }
+  | { type: "stop" };
 
 /** What a video took. */
 export interface Scored {
@@ -41,11 +45,16 @@ export interface Scored {
 export type FromScorer =
   | { type: "progress"; frames: number; total?: number }
   | ({ type: "done" } & Scored)
-  /** `ends`: the process does not score another one. `unfit`: see {@link Unfit}. */
-  | { type: "failed"; message: string; ends?: boolean; unfit?: boolean };
+  /** `ends`: the process scores no other one. `kind`: see {@link Unfit}, {@link NoDevice}. */
+  | { type: "failed"; message: string; ends?: boolean; kind?: "unfit" | "no device" };
 
 /** This machine would come to other results than those that are wanted. */
 export class Unfit extends InputError {}
+
+/** This machine has no GPU that can be used now: that is no fault of a video. */
+export class NoDevice extends InputError {}
+
+const errors = { unfit: Unfit, "no device": NoDevice };
 
 /** Seconds that the process gets to stop by itself. */
 const PATIENCE = 5;
@@ -63,11 +72,24 @@ export class Scorer {
     private readonly parameters: readonly string[] = [],
   ) {}
 
+  /** Tries the GPU. @throws NoDevice if it cannot be used; Error if the process cannot */
+  async check(signal: AbortSignal): Promise<void> {
+    await this.ask({ type: "check" }, signal, () => {});
+  }
+
   /**
    * Scores a video.
    * @throws Error that says in one line why it failed; the signal's reason
    */
   score(job: ScoringJob, signal: AbortSignal, onProgress: (frames: number, total?: number) => void): Promise<Scored> {
+    return this.ask({ type: "score", ...job }, signal, onProgress);
+  }
+
+  private ask(
+    question: ToScorer,
+    signal: AbortSignal,
+    onProgress: (frames: number, total?: number) => void,
+  ): Promise<Scored> {
     if (signal.aborted) return Promise.reject(signal.reason);
     const child = this.process();
     return new Promise((resolve, reject) => {
@@ -80,7 +102,8 @@ export class Scorer {
         else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
         else {
           if (message.ends) this.end();
-          finish(() => reject(new (message.unfit ? Unfit : Error)(message.message)));
+          const Kind = message.kind === undefined ? Error : errors[message.kind];
+          finish(() => reject(new Kind(message.message)));
         }
       };
       const onError = (error: Error) => {
@@ -100,7 +123,7 @@ export class Scorer {
       };
       signal.addEventListener("abort", onAbort, { once: true });
       child.on("message", onMessage).on("exit", onExit).on("error", onError);
-      child.send({ type: "score", ...job } satisfies ToScorer, () => {});
+      child.send(question, () => {});
     });
   }
 

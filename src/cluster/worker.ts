@@ -18,7 +18,7 @@ import {
   videoSchema,
 } from "./messages.js";
 import { Queues } from "./queues.js";
-import { Unfit } from "./scorer.js";
+import { NoDevice, Unfit } from "./scorer.js";
 import { type TaskOptions, Tasks } from "./tasks.js";
 import { UploadTasks } from "./upload_tasks.js";
 import { findUploads } from "./uploads.js";
@@ -33,6 +33,8 @@ export const MOST_ATTEMPTS = 10;
 /** Seconds between looks for a video, and until a video is tried again. */
 const LOOK = 2;
 const TRY_AGAIN = 2;
+/** Seconds without a video after the GPU could not be used. */
+const REST = 60;
 /** Milliseconds between videos that are left to others: they are not to wait for them. */
 const PAUSE = 200;
 
@@ -56,6 +58,8 @@ export class Worker {
   private uploadTasks: UploadTasks | undefined;
   /** Archives of whose videos this machine would make something else. */
   private readonly unfit = new Set<string>();
+  /** Until when it takes no video, in milliseconds of this machine's steady clock. */
+  private restUntil = 0;
 
   constructor(private readonly options: WorkerOptions) {
     this.name = options.name ?? `${hostname()}-${process.pid}`;
@@ -75,6 +79,11 @@ export class Worker {
     try {
       while (!signal.aborted) {
         try {
+          const rest = this.restUntil - performance.now();
+          if (rest > 0) {
+            await sleep(rest, undefined, { signal }).catch(() => {});
+            continue;
+          }
           await this.findUploads(queues);
           const message = await queues.next(signal);
           if (!message && !this.tasks && !this.uploadTasks) {
@@ -163,8 +172,13 @@ export class Worker {
     lost: AbortSignal,
   ): Promise<void> {
     if (lost.aborted || error instanceof Lost) throw error;
-    if (!signal.aborted && !(error instanceof Unfit)) return this.failed(claim, message, reasonOf(error), lost);
+    const isOfMachine = error instanceof Unfit || error instanceof NoDevice;
+    if (!signal.aborted && !isOfMachine) return this.failed(claim, message, reasonOf(error), lost);
     // It was no failure of the video.
+    if (error instanceof NoDevice) {
+      this.restUntil = performance.now() + 1000 * REST;
+      this.options.onNotice("warn", `takes no videos for ${REST} s: ${error.message}`);
+    }
     if (error instanceof Unfit) return this.leaveToOthers(claim, message, error.message, lost);
     await claim.finish({ state: "queued", attempts: claim.record.attempts - 1 });
     message.nak();

@@ -96,7 +96,7 @@ describe.skipIf(!hasNats())("eval with workers", () => {
     const ran = await onWorkers();
     expect(ran.code).toBe(1);
     expect(ran.stderr).toContain("sets/own/02: frame 3 is damaged\n");
-    expect(ran.stderr).toContain("failed: sets/own/02: frame 3 is damaged (3 attempts)\n");
+    expect(ran.stderr).toContain("failed: sets/own/02: frame 3 is damaged (3 attempts, the last by one)\n");
     expect(ran.stderr).toContain("1 record could not be made\n");
   });
 

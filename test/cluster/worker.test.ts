@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { progressOf, recordHash, submitVideo } from "../../src/cluster/archive.js";
 import type { Cluster } from "../../src/cluster/connection.js";
+import { NoDevice } from "../../src/cluster/scorer.js";
 import {
   atEnd,
   connected,
@@ -325,6 +326,22 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await work("two");
     await until(async () => expect(await record(video)).toMatchObject({ state: "done", worker: "two", attempts: 1 }));
     expect(read("a.mp4")).toBe("by two");
+  });
+
+  test("a machine whose GPU cannot be used fails no video, and takes none for a while", async () => {
+    const { submit, record } = await makeArchive(cluster, share());
+    const videos = ["a.mp4", "b.mp4"].map((name) => makeVideo(share(), name));
+    for (const video of videos) await submit(video);
+    const broken: Score = async () => {
+      throw new NoDevice("the driver is gone");
+    };
+    const { lines, scored } = await work("one", { score: broken });
+    await until(() => expect(lines).toContain("takes no videos for 60 s: the driver is gone"));
+    await work("two");
+    for (const video of videos) {
+      await until(async () => expect(await record(video)).toMatchObject({ state: "done", worker: "two", attempts: 1 }));
+    }
+    expect(scored).toHaveLength(1);
   });
 
   test("a worker without the shared folder says so, and fails no video", async () => {

@@ -1,5 +1,7 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
+import { hostname } from "node:os";
 import { basename, join, resolve, sep } from "node:path";
 import type { ObjectStore } from "@nats-io/obj";
 import { Command, Option } from "commander";
@@ -7,6 +9,7 @@ import type { Upload } from "../../cluster/archive.js";
 import type { Cluster } from "../../cluster/connection.js";
 import { type Archive, isInside, type VideoRecord } from "../../cluster/messages.js";
 import { counted } from "../../counted.js";
+import { scoreSettings } from "../../detector/settings.js";
 import { InputError } from "../../errors.js";
 import { VIDEO_EXTENSIONS } from "../../node/datasets/clip.js";
 import { makeFolder } from "../../node/files/atomic.js";
@@ -14,8 +17,8 @@ import { readCheckpoint } from "../../node/files/checkpoint_file.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import { CheckFailed } from "../check_failed.js";
 import { fetchAll } from "../fetch_results.js";
-import { type FrameScoreOptions, frameScoreOptions } from "../options/measure.js";
-import { headsOption, type ModelOptions, modelOptions, seedOption } from "../options/model.js";
+import { type FrameScoreOptions, frameScoreOf, frameScoreOptions } from "../options/measure.js";
+import { headsOption, type ModelOptions, modelOptions, scoreOptions, seedOption } from "../options/model.js";
 import {
   addNatsOptions,
   type NatsCommandOptions,
@@ -102,13 +105,18 @@ async function submit(inputs: readonly string[], options: SubmitOptions, signal:
   }
   // 1. What it is about: the files, the model, the folder of results.
   const share = options.share === undefined ? undefined : await shareOf(options.share);
-  await readCheckpoint([checkpoint], options.heads);
+  // What contradicts the model would fail on each worker.
+  scoreSettings(await readCheckpoint([checkpoint], options.heads), {
+    ...scoreOptions(options),
+    frameScore: frameScoreOf(options),
+  });
   await makeFolder(options.out);
   const out = options.upload ? undefined : await sharedPath(share!, options.out);
   const videos = options.upload
     ? namedVideos(await videosOf(inputs))
     : await sharedVideos(share!, await videosOf(inputs));
-  const plan = { how: howOf(options), ...(out !== undefined && { out }), events, report };
+  const place = options.upload ? { to: folderHash(await realpath(options.out)) } : { out };
+  const plan = { how: howOf(options), ...place, events, report };
   const { withCluster } = await import("../../cluster/connection.js");
   await withCluster(natsOf(options), async (cluster) => {
     const { openArchive } = await import("../../cluster/archive.js");
@@ -117,9 +125,12 @@ async function submit(inputs: readonly string[], options: SubmitOptions, signal:
     const archive = await openArchive(cluster, { ...plan, model });
     // 2. Each video, by its content.
     const store = options.upload ? await openUploads(cluster) : undefined;
-    const place = store ? { store, folder: options.out } : { share: share! };
-    const hashes = await submitAll(cluster, archive, videos, { place, retry, signal });
-    if (!options.wait) return;
+    const from = store ? { store, folder: options.out } : { share: share! };
+    const hashes = await submitAll(cluster, archive, videos, { place: from, retry, signal });
+    if (!options.wait) {
+      if (store) console.log(`results: sdmae jobs ${archive.id} --fetch --out ${options.out}`);
+      return;
+    }
     const failed = await waitFor(cluster, archive, hashes, signal);
     if (store) {
       const fetching = { out: options.out, keep: options.keep ?? false, signal };
@@ -153,14 +164,21 @@ async function submitAll(
   videos: readonly { file: string; path: string }[],
   { place, retry, signal }: { place: Place; retry: boolean; signal: AbortSignal },
 ): Promise<Set<string>> {
-  const { submitVideo } = await import("../../cluster/archive.js");
+  const { pathsOf, submitVideo } = await import("../../cluster/archive.js");
   const { hashOf } = await import("../../cluster/models.js");
   const progress = new Progress("videos read", videos.length, false);
   const counts = new Map<string, number>();
   const seen = new Map<string, string>();
+  const known = "store" in place ? await pathsOf(cluster, archive) : new Map<string, string>();
   try {
     for (const { file, path } of videos) {
       const hash = await hashOf(file, signal);
+      const other = known.get(path);
+      if (other !== undefined && other !== hash) {
+        throw new InputError(
+          `${oneLine(file)} would have the results of another ${oneLine(path)}, which was submitted before: give another --out`,
+        );
+      }
       const twin = seen.get(hash);
       if (twin !== undefined) process.stderr.write(`${oneLine(path)} is the same video as ${oneLine(twin)}\n`);
       else {
@@ -232,6 +250,12 @@ async function waitFor(
     progress.stop();
   }
 }
+
+/** Names a folder of this machine. */
+const folderHash = (path: string): string =>
+  createHash("sha256")
+    .update(JSON.stringify([hostname(), path]))
+    .digest("hex");
 
 function howOf(options: SubmitOptions): Archive["how"] {
   const { preset, size, maskRatio, masking, norm, score, maskedOnly, dtype, heads, seed, threshold } = options;

@@ -73,6 +73,7 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
     say(`this data folder's worker is ${name}, and stays so: its events and clips are known by that name`);
   }
   const onWait = (line: string) => say(`${line}; waiting for it`);
+  await checkDevice(options, signal);
   const cluster = await openCluster(natsOf(options), { lease, signal, onWait });
   // If one part cannot go on, neither does the other.
   const failed = new AbortController();
@@ -100,6 +101,12 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
 async function scorerOf({ adapter, robust, tune }: WorkerCommandOptions): Promise<Scorer> {
   const { Scorer } = await import("../../cluster/scorer.js");
   return new Scorer(packageFile("dist", "scorer.js"), [JSON.stringify({ adapter, robust, tune })]);
+}
+
+/** @throws NoDevice if this machine's GPU cannot be used: nothing could be done then */
+async function checkDevice(options: WorkerCommandOptions, signal: AbortSignal): Promise<void> {
+  const scorer = await scorerOf(options);
+  await scorer.check(signal).finally(() => scorer.close());
 }
 
 async function scoreVideos(

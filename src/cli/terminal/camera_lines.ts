@@ -1,6 +1,7 @@
 // Lines about the cameras that workers share.
 import type { CameraOverview, Overview, WorkerOverview } from "../../cluster/cameras/overview.js";
 import { oneLine } from "../../node/files/messages.js";
+import { readable } from "./event_lines.js";
 import { table } from "./table.js";
 
 /** Cameras as a table, then workers, then what is wrong. */
@@ -16,7 +17,7 @@ export function cameraLines({ cameras, workers }: Overview): string[] {
 }
 
 const cameraRow = ({ id, fps, model, worker, since, enabled, silent }: CameraOverview): string[] => [
-  ...[id, String(fps), oneLine(model), worker ?? "-", since?.slice(0, 19) ?? "-"],
+  ...[id, String(fps), oneLine(model), worker ?? "-", since === undefined ? "-" : readable(since, false)],
   enabled ? (worker === undefined ? "not watched" : (silent ?? "watched")) : "off",
 ];
 
@@ -28,10 +29,12 @@ const workerRow = ({ name, cameras, fps, capacity, most }: WorkerOverview): stri
 /** Why nobody watches some cameras, as far as can be seen. */
 function whyFree(free: readonly CameraOverview[], workers: readonly WorkerOverview[]): string {
   if (workers.length === 0) return "no worker is there";
+  if (workers.every(({ cameras, most }) => most !== undefined && cameras >= most))
+    return "all workers have as many as they may";
   const rooms = workers.map(({ capacity, fps }) => (capacity === undefined ? undefined : capacity - fps));
-  if (rooms.includes(undefined)) return "no worker has taken them yet: it may be full, or measure what it carries";
+  if (rooms.includes(undefined)) return "no worker has room, can watch it, or knows yet what it carries";
   const most = Math.max(...rooms.map((room) => room ?? 0));
   const least = Math.min(...free.map(({ fps }) => fps));
-  if (most >= least) return "no worker has taken them yet";
-  return `the worker with most room carries ${most.toFixed(1)} frames/s more, and they need ${least} and more (\`worker --cameras N\` sets another limit)`;
+  if (most >= least) return "no worker has begun yet, or none can watch it";
+  return `the worker with most room carries ${most.toFixed(1)} frames/s more, and ${least} and more are needed (\`worker --cameras N\` sets another limit)`;
 }

@@ -5,8 +5,9 @@ import { oneLine } from "../../node/files/messages.js";
 import { table } from "./table.js";
 
 /** A video that was put aside, and why. */
-export function failureLine({ path, error, attempts }: VideoRecord): string {
-  return `failed: ${oneLine(path)}: ${oneLine(error ?? "nobody knows why")} (${attempts} attempts)`;
+export function failureLine({ path, error, attempts, worker }: VideoRecord): string {
+  const last = worker === undefined ? "" : `, the last by ${worker}`;
+  return `failed: ${oneLine(path)}: ${oneLine(error ?? "nobody knows why")} (${attempts} attempts${last})`;
 }
 
 /** Whether anybody works at a server, once that changes. */

@@ -75,7 +75,7 @@ export class EventStream implements Sink {
     const { leaseOf, isElsewhere, worker } = this.options;
     const revision = leaseOf(camera);
     if (revision === undefined) {
-      if (!(await isElsewhere(camera))) throw new InputError(`waits until ${camera} has a worker`);
+      if (!(await isElsewhere(camera))) throw new InputError(`the camera ${camera} has no worker: its events wait`);
       return change.change === "feedback" ? this.passOn(camera, change) : this.refuse(change);
     }
     const part = await this.partOf(camera, revision);

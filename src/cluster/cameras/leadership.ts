@@ -19,7 +19,7 @@ export interface LeadershipOptions {
   lease: number;
   /** The worker's session; undefined while it is cut off. */
   session(): string | undefined;
-  onNotice(level: "warn", line: string): void;
+  onNotice(level: "info" | "warn", line: string): void;
   /** Whether the others have had the time to give signs of life. */
   isSettled(): boolean;
   /** Milliseconds; never steps back. */
@@ -142,7 +142,7 @@ export class Leadership {
   }
 
   private async stand(): Promise<void> {
-    const { stores, clock, lease, cluster, session, isSettled } = this.options;
+    const { stores, clock, lease, cluster, session, isSettled, onNotice } = this.options;
     const own = session();
     if (own === undefined) return;
     try {
@@ -156,7 +156,7 @@ export class Leadership {
       if (this.isClosed || own !== session()) return;
       const isLeading = () => this.isLeading;
       const term = { term: revision, isSettled: isSettled() };
-      const planner = new Planner({ cluster, stores, clock, lease, isLeading, ...term });
+      const planner = new Planner({ cluster, stores, clock, lease, isLeading, onNotice, ...term });
       this.term = { session: own, planner, revision, renewed: asked, asked };
     } catch {
       // Another one was faster, or the server is away.

@@ -1,4 +1,6 @@
 // Says which worker watches which camera, and writes that down for each. Only the leader does it.
+import { counted } from "../../counted.js";
+import { oneLine } from "../../node/files/messages.js";
 import type { Cluster } from "../connection.js";
 import { MOST_PLANNED, type Plan, type Sign } from "./messages.js";
 import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
@@ -19,6 +21,8 @@ export interface PlannerOptions {
   isLeading(): boolean;
   /** Milliseconds; never steps back. */
   clock(): number;
+  /** Takes in a line of the log. */
+  onNotice(level: "info" | "warn", line: string): void;
 }
 
 /** Shares of a lease: how long it looks before it plans anything, and between moves. */
@@ -28,6 +32,9 @@ const PAUSE = 1 / 3;
 const OVERDUE = 1 / 2;
 /** Leases after which a camera is its worker's again that it was to give away. */
 const GIVE_UP = 3;
+
+/** Most cameras that a line names. */
+const NAMED = 10;
 
 /** A camera that a session is to take. */
 interface Pending {
@@ -42,6 +49,9 @@ interface Moving extends Pending {
 }
 
 type Alive = ReadonlyMap<string, Sign>;
+/** Names of cameras for the log; of many, the first ones. */
+const listed = (ids: readonly string[]): string =>
+  ids.length <= NAMED ? ids.join(", ") : `${ids.slice(0, NAMED).join(", ")} and ${ids.length - NAMED} more`;
 const byId = (a: { id: string }, b: { id: string }): number => (a.id < b.id ? -1 : 1);
 
 /** Plans until it is closed. */
@@ -50,6 +60,11 @@ export class Planner {
   private readonly pending = new Map<string, Pending>();
   /** Sessions that were to take a camera and did not, by cameras. */
   private readonly failed = new Map<string, Set<string>>();
+  /** Since when nobody has had a camera, and those of which that was said. */
+  private readonly free = new Map<string, number>();
+  private readonly warned = new Set<string>();
+  /** Workers that were alive, by their sessions. */
+  private readonly seen = new Map<string, string>();
   private moving: Moving | undefined;
   private moved = Number.NEGATIVE_INFINITY;
   /** When it begins; undefined: it has not read all yet. */
@@ -87,6 +102,8 @@ export class Planner {
     this.lookAt = Number.POSITIVE_INFINITY;
     this.forget(alive, now);
     this.give(alive, now);
+    this.tellLost(alive);
+    this.tellFree(alive, now);
     this.move(alive, now);
     if (this.pending.size > 0 || this.moving) this.lookAgain(now + 1000 * OVERDUE * this.options.lease);
     this.write(alive);
@@ -130,6 +147,42 @@ export class Planner {
     for (const [id, session] of given) this.pending.set(id, { session, since: now });
     // Where all have failed, all may try again.
     for (const { id } of free) if (!given.has(id) && this.failed.delete(id)) this.lookAgain(now);
+  }
+
+  /** Says which workers fell silent. */
+  private tellLost(alive: Alive): void {
+    for (const [session, worker] of this.seen) {
+      if (alive.has(session)) continue;
+      this.seen.delete(session);
+      // One that has ended, or begun again, leaves no sign of life.
+      if (!this.view.workers.has(session)) continue;
+      const { size = 0 } = this.view.carried.get(session) ?? {};
+      const line = `${oneLine(worker)} gives no sign of life: ${counted(size, "camera")} for other workers`;
+      this.options.onNotice("warn", line);
+    }
+    for (const [session, { worker }] of alive) this.seen.set(session, worker);
+  }
+
+  /** Says which cameras nobody has had for a lease, and when that is over. */
+  private tellFree(alive: Alive, now: number): void {
+    const { lease, onNotice } = this.options;
+    const { carried } = this.view;
+    const free = [...carried].flatMap(([session, cameras]) =>
+      session !== undefined && alive.has(session) ? [] : [...cameras].map(({ id }) => id),
+    );
+    const ids = new Set(free);
+    for (const id of this.free.keys()) if (!ids.has(id)) this.free.delete(id);
+    for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
+    const late = free.filter((id) => now - this.free.get(id)! >= 1000 * lease);
+    const added = late.filter((id) => !this.warned.has(id));
+    if (added.length > 0) {
+      onNotice("warn", `nobody watches ${listed(added)}: no worker has room, or can watch them`);
+    }
+    const over = [...this.warned].filter((id) => !ids.has(id));
+    if (over.length > 0) onNotice("info", `${listed(over)}: watched again, or not wanted any longer`);
+    for (const id of added) this.warned.add(id);
+    for (const id of over) this.warned.delete(id);
+    if (late.length < free.length) this.lookAgain(now + 1000 * lease);
   }
 
   /** Moves a camera, if there is none that somebody is to take. */

@@ -55,6 +55,10 @@ export function camerasOf(
   const placeOf = placesIn(read, path);
   const lines: string[] = [];
   const warnings: string[] = [];
+  const others = read.keysAt([]).filter((key) => !["cameras", "defaults", "checkpoint"].includes(key));
+  if (others.length > 0) {
+    warnings.push(`${others.join(", ")}: left out, since these are settings of a worker (sdmae worker --config)`);
+  }
   const cameras = config.cameras.map((camera): PutCamera => {
     const { id, fps, enabled, checkpoint } = camera;
     const { checkpoint: __, ...settings } = raw.cameras[id];

@@ -28,6 +28,8 @@ export interface OthersOptions {
   stores: Pick<CameraStores, "cameras" | "claims" | "workers">;
   /** This machine's name. */
   name: string;
+  /** Whether its worker is in touch with the server. Default: it is. */
+  isInTouch?(): boolean;
 }
 
 /** Milliseconds between looks, and for which a state is shown. */
@@ -86,6 +88,10 @@ export class Others implements Elsewhere {
     }
   }
 
+  get isInTouch(): boolean {
+    return this.options.isInTouch?.() ?? true;
+  }
+
   async state(): Promise<Awaited<ReturnType<Elsewhere["state"]>>> {
     if (performance.now() - this.looked > 2 * LOOK_EVERY) {
       this.look();
@@ -114,7 +120,7 @@ export class Others implements Elsewhere {
     });
     const unwatched = known.filter(({ enabled, worker }) => enabled && worker === undefined).map(({ id }) => id);
     const problem = this.isAway
-      ? `The server ${this.options.cluster.shown} does not answer: after a while nothing is watched.`
+      ? `The server ${this.options.cluster.shown} does not answer: ${this.isInTouch ? "after a while nothing is watched" : "nothing is watched"}.`
       : null;
     return { cameras, machines, unwatched: this.isAway ? [] : unwatched, problem };
   }

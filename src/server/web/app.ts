@@ -77,7 +77,10 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   app.use(guard(options));
   app.get("/livez", (c) => c.text("ok\n"));
   if (token !== undefined) new Login(token).protect(app);
-  app.get("/readyz", (c) => (watch.isReady ? c.text("ok\n") : c.text("the engine does not score yet\n", 503)));
+  app.get("/readyz", (c) => {
+    if (elsewhere?.isInTouch === false) return c.text("cut off from the server: nothing is watched\n", 503);
+    return watch.isReady ? c.text("ok\n") : c.text("the engine does not score yet\n", 503);
+  });
   app.get("/metrics", async (c) => c.body(await metrics.metrics(), 200, { "Content-Type": metrics.contentType }));
   pageRoutes(app);
   const parts = { watch, levels, streams, state, json, elsewhere };

@@ -27,6 +27,8 @@ export interface Elsewhere {
   state(): Promise<{ cameras: CameraState[] } & NonNullable<WatchState["shared"]>>;
   /** Events of all cameras, newest first. @throws InputError if a time is none */
   events(filter: EventFilter): Promise<ListedEvent[]>;
+  /** Whether this machine may watch: it may not while the server is away for long. */
+  readonly isInTouch: boolean;
   /** The machine that watches a camera, if it is another one. */
   machineOf(camera: string): Promise<string | undefined>;
   /** The machine that an event is of, if it is another one. */

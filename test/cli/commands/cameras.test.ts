@@ -181,7 +181,7 @@ describe.skipIf(!hasNats())("with a server", () => {
       ["off", false, undefined],
     ]);
     const { stdout } = await sdmae("cameras", "list");
-    expect(stdout).toMatch(new RegExp(`^${mine} +${fps} +\\S+\\.safetensors +one +20\\S+ +watched$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^${mine} +${fps} +\\S+\\.safetensors +one +\\w{3} 20\\S+ \\S+ +watched$`, "m"));
     expect(stdout).toMatch(/^off +10 +\S+\.safetensors +- +- +off$/m);
     expect(stdout).toMatch(/^(front|back) .* not watched$/m);
     expect(stdout).not.toContain("rtsp");

@@ -56,6 +56,8 @@ describe("without a server", () => {
     expectRefusal(await sdmae("worker"), /required option '--nats <url>' not specified/);
     const nothing = await sdmae("worker", ...nats, "--cameras", "0", "--no-videos");
     expectRefusal(nothing, "there is nothing to do: no cameras (--cameras 0), and no videos");
+    const foreign = await sdmae("worker", ...nats, ...share(), "--adapter", "none-such");
+    expectRefusal(foreign, 'no adapter named "none-such"');
   });
 
   test("what cannot be submitted is refused before a server is asked", async () => {
@@ -72,6 +74,7 @@ describe("without a server", () => {
     expectRefusal(await submit(...plan(), ...nats, "--out", at("elsewhere")), "elsewhere is not below the shared");
     expectRefusal(await submit(...plan(), ...nats, "--share", at("none")), /--share .*none: no such file or folder/);
     expectRefusal(await submit(...plan(), ...nats, "-c", at("none.pth")), "none.pth");
+    expectRefusal(await submit(...plan(), ...nats, "--size", "3x3"), "size 3x3 does not divide into patches");
     expectRefusal(await submit(...plan(), ...nats, "--events"), "--events and --report need --threshold");
     expectRefusal(await submit(...plan(), ...nats, "--threshold", "1"), "--threshold has no effect without");
   });
@@ -223,7 +226,7 @@ describe.skipIf(!hasNats())("with a server", () => {
     });
     const ran = await submit("--wait");
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toContain("failed: videos/b.mp4: the video is damaged (3 attempts)\n");
+    expect(ran.stderr).toContain("failed: videos/b.mp4: the video is damaged (3 attempts, the last by one)\n");
     expect(ran.stderr).toMatch(/^.*1 video failed$/m);
     expect((await submit()).stdout).toMatch(/: 2 videos: 1 done before, 1 put aside \(--retry tries them again\)\n$/);
     expect((await submit("--retry")).stdout).toMatch(/: 2 videos: 1 queued, 1 done before\n$/);
@@ -285,6 +288,24 @@ describe.skipIf(!hasNats())("with a server", () => {
         expect(found("fetched")).toEqual([".sdmae-unfinished", "a.mp4.csv", "b", "b/b.mp4.csv"]);
       }
       expect((await fetch()).stdout).toBe(`results of 0 videos in ${at("fetched")}\n`);
+    });
+
+    test("that only have the same names as others keep results of their own", async () => {
+      mkdirSync(at("other"));
+      writeFileSync(at("other", "a.mp4"), "another video");
+      const other = (...to: string[]) =>
+        sdmae("submit", at("other"), "--upload", "--out", at(...to), "--checkpoint", model);
+      const ran = await upload();
+      const [{ id }] = await listed();
+      expect(ran.stdout).toContain(`results: sdmae jobs ${id} --fetch --out ${at("here", "scores")}\n`);
+      expectRefusal(await other("here", "scores"), "would have the results of another a.mp4, which was submitted");
+      expect((await other("there")).code).toBe(0);
+      await workHere();
+      await until(async () => expect((await listed()).map(({ counts }) => counts.done)).toEqual([2, 1]));
+      for (const [i, { id: one }] of (await listed()).entries()) {
+        const fetched = await sdmae("jobs", one, "--fetch", "--out", at(`fetched ${i}`));
+        expect(fetched.stdout).toBe(`results of ${["2 videos", "1 video"][i]} in ${at(`fetched ${i}`)}\n`);
+      }
     });
 
     test("what does not fit is refused in a line", async () => {

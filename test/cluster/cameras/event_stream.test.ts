@@ -229,8 +229,8 @@ describe.skipIf(!hasNats())("with a real server", () => {
     const one = worker("one", 3);
     await one.stream.send(begins);
     one.leases.clear();
-    await expect(one.stream.send(ends)).rejects.toThrow("waits until front has a worker");
-    expect(one.stream.problem).toBe("waits until front has a worker");
+    await expect(one.stream.send(ends)).rejects.toThrow("the camera front has no worker: its events wait");
+    expect(one.stream.problem).toBe("the camera front has no worker: its events wait");
     one.state.isElsewhere = true;
     await one.stream.send(ends);
     expect(one.stream.problem).toBeUndefined();

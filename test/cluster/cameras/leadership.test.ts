@@ -154,6 +154,25 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(() => expect(one.ids()).toEqual(["b"]));
   });
 
+  test("a worker that falls silent is named, and so are cameras that nobody watches for a lease", async () => {
+    const problems: Record<string, string> = {};
+    const leader = await join("one", { problems });
+    await until(() => expect(leader.member.isLeading).toBe(true));
+    const two = await join("two");
+    await putCameras(stores, ["a", "b"]);
+    await until(() => expect([leader.ids().length, two.ids().length]).toEqual([1, 1]));
+    await two.cluster.nats.close();
+    const lost = "two gives no sign of life: 1 camera for other workers";
+    await until(() => expect(leader.lines).toContain(lost));
+    problems.c = "there is no such file";
+    leader.member.tell();
+    await putCameras(stores, ["c"]);
+    await until(() => expect(leader.lines).toContain("nobody watches c: no worker has room, or can watch them"));
+    delete problems.c;
+    await until(() => expect(leader.ids()).toEqual(["a", "b", "c"]));
+    await until(() => expect(leader.lines).toContain("c: watched again, or not wanted any longer"));
+  });
+
   test("a worker that does not know what it carries is told with which camera to measure", async () => {
     const problems: Record<string, string> = {};
     const one = await join("one", { capacity: Number.NaN, problems });
