@@ -8,12 +8,10 @@ import { type AsyncZippable, zip } from "fflate";
 import { InputError } from "../errors.js";
 import { writeFileAtomic } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
-import { parsed } from "./archive.js";
 import type { Claim } from "./claim.js";
-import { type VideoRecord, videoSchema } from "./messages.js";
 import { putFile } from "./objects.js";
 import { modelsOf, type TaskOptions, type TaskSignals } from "./tasks.js";
-import { fetchFile, LARGEST_VIDEO, type ResultPart, removeFiles, resultName } from "./uploads.js";
+import { fetchFile, LARGEST_VIDEO, type ResultPart, removeFiles, removeVideo, resultName } from "./uploads.js";
 
 /** How the folder of a video on its way begins. */
 const FOLDER = "sdmae-video-";
@@ -96,13 +94,7 @@ export class UploadTasks {
    * Removes a video that is done or put aside from the store, unless another archive waits for it.
    */
   async over({ job }: Pick<Claim, "job">): Promise<void> {
-    const { videos } = this.options.cluster;
-    for await (const key of await videos.keys(`*.${job.hash}`)) {
-      const entry = await videos.get(key);
-      const state: VideoRecord["state"] | undefined = entry ? parsed(videoSchema, entry)?.state : undefined;
-      if (state === "queued" || state === "running") return;
-    }
-    await this.store.delete(job.hash);
+    await removeVideo(this.options.cluster, this.store, job.hash);
   }
 }
 

@@ -7,7 +7,9 @@ import type { ObjectInfo, ObjectStore } from "@nats-io/obj";
 import { InputError } from "../errors.js";
 import { AtomicFile } from "../node/files/atomic.js";
 import { oneLine } from "../node/files/messages.js";
+import { parsed } from "./archive.js";
 import { type Cluster, openWorkers, orMake, UPLOADS } from "./connection.js";
+import { videoSchema } from "./messages.js";
 import { isStored, putFile } from "./objects.js";
 
 /** The store of videos, by their SHA-256, and of results, see {@link resultName}. */
@@ -129,6 +131,20 @@ function checkedInfo({ options, size, nuid }: ObjectInfo, shown: string): { size
     throw new InputError(`${shown} is damaged in the store`);
   }
   return { size, nuid };
+}
+
+/** Removes a video from the store, unless an archive waits for it. @param hash its SHA-256 */
+export async function removeVideo(
+  { videos }: Pick<Cluster, "videos">,
+  store: ObjectStore,
+  hash: string,
+): Promise<void> {
+  for await (const key of await videos.keys(`*.${hash}`)) {
+    const entry = await videos.get(key);
+    const state = entry ? parsed(videoSchema, entry)?.state : undefined;
+    if (state === "queued" || state === "running") return;
+  }
+  await store.delete(hash);
 }
 
 /** Removes objects whose names begin in this way. */

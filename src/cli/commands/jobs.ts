@@ -1,4 +1,7 @@
 import { Command } from "commander";
+import type { Progress } from "../../cluster/archive.js";
+import type { Cluster } from "../../cluster/connection.js";
+import { counted } from "../../counted.js";
 import { InputError } from "../../errors.js";
 import { makeFolder } from "../../node/files/atomic.js";
 import { oneLine } from "../../node/files/messages.js";
@@ -13,6 +16,7 @@ interface JobsOptions extends NatsCommandOptions {
   fetch?: boolean;
   out?: string;
   keep?: boolean;
+  cancel?: boolean;
 }
 
 /** `jobs`: how far the archives are that `submit` has queued. */
@@ -28,22 +32,43 @@ export function jobsCommand(): Command {
     .option("--fetch", "bring the results of an archive whose videos were uploaded to --out")
     .option("-o, --out <dir>", "the folder of results, for --fetch")
     .option("--keep", "with --fetch: leave results at the server too")
+    .option("--cancel", "forget an archive: its videos are not scored any longer; results in folders stay")
     .addHelpText("after", natsLogins)
     .addHelpText("after", examples("npx sdmae jobs --nats nats://10.0.0.5:4222"))
     .action((wanted: string | undefined, options: JobsOptions) =>
-      interruptible((signal) => (options.fetch ? fetch(wanted, options, signal) : list(wanted, options))),
+      interruptible((signal) => {
+        if (options.cancel) return cancel(wanted, options);
+        return options.fetch ? fetch(wanted, options, signal) : list(wanted, options);
+      }),
     );
+}
+
+async function cancel(wanted: string | undefined, options: JobsOptions): Promise<void> {
+  if (wanted === undefined) throw new InputError("--cancel needs an archive");
+  if (options.fetch) throw new InputError("--cancel and --fetch exclude each other");
+  const { withCluster } = await import("../../cluster/connection.js");
+  const { cancelArchive } = await import("../../cluster/cancel.js");
+  await withCluster(natsOf(options), async (cluster) => {
+    const open = await cancelArchive(cluster, await archiveOf(cluster, wanted));
+    console.log(`archive ${wanted}: cancelled; ${counted(open, "video")} will not be scored`);
+  });
+}
+
+/** @throws InputError if there is no such archive */
+async function archiveOf(cluster: Cluster, wanted: string): Promise<Progress> {
+  const { progressOf } = await import("../../cluster/archive.js");
+  const found = (await progressOf(cluster)).find(({ archive }) => archive.id === wanted);
+  if (!found) throw new InputError(`there is no archive ${oneLine(wanted)}`);
+  return found;
 }
 
 async function fetch(wanted: string | undefined, options: JobsOptions, signal: AbortSignal): Promise<void> {
   const { out, keep = false } = options;
   if (wanted === undefined || out === undefined) throw new InputError("--fetch needs an archive and --out");
   const { withCluster } = await import("../../cluster/connection.js");
-  const { progressOf } = await import("../../cluster/archive.js");
   const { findUploads } = await import("../../cluster/uploads.js");
   await withCluster(natsOf(options), async (cluster) => {
-    const found = (await progressOf(cluster)).find(({ archive }) => archive.id === wanted);
-    if (!found) throw new InputError(`there is no archive ${oneLine(wanted)}`);
+    const found = await archiveOf(cluster, wanted);
     const store = await findUploads(cluster);
     if (!store || found.archive.out !== undefined) {
       throw new InputError(`the results of ${wanted} are in the shared folder: its videos were not uploaded`);

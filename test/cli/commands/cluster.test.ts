@@ -232,6 +232,19 @@ describe.skipIf(!hasNats())("with a server", () => {
     expect((await submit("--retry")).stdout).toMatch(/: 2 videos: 1 queued, 1 done before\n$/);
   });
 
+  test("an archive is cancelled: nobody scores it, and it can be submitted again", async () => {
+    await submit();
+    const [{ id }] = await listed();
+    expectRefusal(await sdmae("jobs", "--cancel"), "--cancel needs an archive");
+    expectRefusal(await sdmae("jobs", "none", "--cancel"), "there is no archive none");
+    const ran = await sdmae("jobs", id, "--cancel");
+    expect(ran.stdout).toMatch(new RegExp(`^archive ${id}: cancelled; \\d+ videos? will not be scored\n$`));
+    expect((await sdmae("jobs")).stderr).toBe("nothing was submitted yet\n");
+    const { manager } = await connected(server.url);
+    expect((await manager.streams.info("sdmae_queue")).state.messages).toBe(0);
+    expect((await submit()).stdout).toContain("queued");
+  });
+
   describe("uploaded videos", () => {
     const files = () => [at("here", "videos"), "--upload", "--out", at("here", "scores"), "--checkpoint", model];
     const upload = (...options: string[]) => sdmae("submit", ...files(), ...options);
@@ -306,6 +319,18 @@ describe.skipIf(!hasNats())("with a server", () => {
         const fetched = await sdmae("jobs", one, "--fetch", "--out", at(`fetched ${i}`));
         expect(fetched.stdout).toBe(`results of ${["2 videos", "1 video"][i]} in ${at(`fetched ${i}`)}\n`);
       }
+    });
+
+    test("leave the server when their archive is cancelled", async () => {
+      await upload();
+      const [{ id }] = await listed();
+      const { manager } = await connected(server.url);
+      const stored = async () => (await manager.streams.info("OBJ_sdmae_files")).state.bytes;
+      const before = await stored();
+      expect((await sdmae("jobs", id, "--cancel")).stdout).toContain("; 2 videos will not be scored\n");
+      expect((await manager.streams.info("sdmae_uploads")).state.messages).toBe(0);
+      expect(await stored()).toBeLessThan(before);
+      expect((await sdmae("jobs")).stderr).toBe("nothing was submitted yet\n");
     });
 
     test("what does not fit is refused in a line", async () => {
