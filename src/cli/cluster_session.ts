@@ -133,7 +133,13 @@ export async function watchCluster(
     const { nats } = cluster;
     pages = new PageServer({ nats, name, feed, app: webApp(supervisor, feed, { scrub }) });
     if (config.web) {
-      others = new Others({ cluster, stores, name, isInTouch: () => worker.member.isCurrent });
+      others = new Others({
+        cluster,
+        stores,
+        name,
+        isInTouch: () => worker.member.isCurrent,
+        figures: () => worker.member.figures,
+      });
       page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub, elsewhere: others }), config.web);
     }
     process.stderr.write(`cameras: events and clips in ${config.data}${page ? `; page: ${page.url}` : ""}\n`);

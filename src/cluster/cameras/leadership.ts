@@ -74,6 +74,11 @@ export class Leadership {
     return this.term?.session === this.options.session() && this.isKnown;
   }
 
+  /** What the leader knows; undefined if this worker does not lead. */
+  get figures(): Planner["figures"] | undefined {
+    return this.isLeading ? this.term?.planner.figures : undefined;
+  }
+
   /** Whether the others have heard from it as leader, and wait. */
   private get isKnown(): boolean {
     const { clock, lease } = this.options;

@@ -114,6 +114,11 @@ export class Member {
     return this.leadership.isLeading;
   }
 
+  /** What it knows of the cluster as its leader; undefined if it does not lead. */
+  get figures(): Leadership["figures"] {
+    return this.leadership.figures;
+  }
+
   /** Cameras that it has. */
   get cameras(): ReadonlyMap<string, HeldCamera> {
     return this.held;

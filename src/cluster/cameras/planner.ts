@@ -86,6 +86,11 @@ export class Planner {
     });
   }
 
+  /** How many workers are alive, and how many cameras have none. */
+  get figures(): { workers: number; unwatched: number } {
+    return { workers: this.seen.size, unwatched: this.free.size };
+  }
+
   close(): void {
     this.view.close();
   }

@@ -30,6 +30,8 @@ export interface OthersOptions {
   name: string;
   /** Whether its worker is in touch with the server. Default: it is. */
   isInTouch?(): boolean;
+  /** See {@link Elsewhere.figures}. Default: it does not lead. */
+  figures?(): Elsewhere["figures"];
 }
 
 /** Milliseconds between looks, and for which a state is shown. */
@@ -90,6 +92,10 @@ export class Others implements Elsewhere {
 
   get isInTouch(): boolean {
     return this.options.isInTouch?.() ?? true;
+  }
+
+  get figures(): Elsewhere["figures"] {
+    return this.options.figures?.();
   }
 
   async state(): Promise<Awaited<ReturnType<Elsewhere["state"]>>> {

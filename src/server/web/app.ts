@@ -65,7 +65,7 @@ export function webApp(watch: SeenWatch, feed: WatchFeed, options: WebOptions = 
   };
   const streams = new Streams(feed, { scrub, state, ...(elsewhere && { elsewhere }) });
   const json = (c: Context, value: unknown) => c.json(scrubbed(value, scrub) as object);
-  const metrics = watchMetrics(watch, feed);
+  const metrics = watchMetrics(watch, feed, elsewhere);
 
   const app = new Hono<WebEnvironment>();
   app.onError((error, c) => {

@@ -29,6 +29,11 @@ export interface Elsewhere {
   events(filter: EventFilter): Promise<ListedEvent[]>;
   /** Whether this machine may watch: it may not while the server is away for long. */
   readonly isInTouch: boolean;
+  /**
+   * How many machines there are, and how many cameras nobody watches; undefined: another machine
+   * counts that.
+   */
+  readonly figures: { workers: number; unwatched: number } | undefined;
   /** The machine that watches a camera, if it is another one. */
   machineOf(camera: string): Promise<string | undefined>;
   /** The machine that an event is of, if it is another one. */

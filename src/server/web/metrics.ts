@@ -1,5 +1,6 @@
 // Figures for Prometheus.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Elsewhere } from "./elsewhere.js";
 import { ownVersions } from "./state.js";
 import type { SeenCamera, SeenWatch, WatchFeed } from "./watched.js";
 
@@ -10,8 +11,13 @@ const LATENCIES = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10];
  * A registry of all figures of a watch process. What it counts by itself begins now; the rest is
  * read when somebody asks.
  */
-export function watchMetrics(watch: SeenWatch, feed: WatchFeed): Registry {
+export function watchMetrics(
+  watch: SeenWatch,
+  feed: WatchFeed,
+  elsewhere?: Pick<Elsewhere, "isInTouch" | "figures">,
+): Registry {
   const registry = new Registry();
+  if (elsewhere) clusterMetrics(elsewhere, registry);
   cameraMetrics(watch, registry);
   countedMetrics(feed, registry);
   new Gauge({
@@ -43,6 +49,30 @@ export function watchMetrics(watch: SeenWatch, feed: WatchFeed): Registry {
 /** What all metrics have. */
 function about<Label extends string = never>(name: string, help: string, registry: Registry, labels: Label[] = []) {
   return { name: `sdmae_${name}`, help, registers: [registry], labelNames: labels };
+}
+
+/** What a worker knows of the others. */
+function clusterMetrics(elsewhere: Pick<Elsewhere, "isInTouch" | "figures">, registry: Registry): void {
+  const gauge = (name: string, help: string, read: () => number | undefined) =>
+    new Gauge({
+      ...about(name, help, registry),
+      collect() {
+        const value = read();
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    });
+  gauge("cluster_up", "1 if this worker is in touch with the server.", () => Number(elsewhere.isInTouch));
+  gauge(
+    "cluster_workers",
+    "Workers that are alive; the worker that plans counts them.",
+    () => elsewhere.figures?.workers,
+  );
+  gauge(
+    "cluster_unwatched_cameras",
+    "Cameras that nobody watches; the worker that plans counts them.",
+    () => elsewhere.figures?.unwatched,
+  );
 }
 
 /** What is read off cameras. */

@@ -104,6 +104,33 @@ describe.skipIf(!hasNats())("pages of machines that share cameras", () => {
     });
   });
 
+  test("a worker that is cut off says so to those who ask, and the one that plans counts", async () => {
+    const watch = new FakeWatch(at("one"), "front");
+    watch.isReady = true;
+    const known = { isInTouch: true, figures: undefined as Others["figures"] };
+    const others = new Others({
+      ...{ cluster, stores, name: "one", isInTouch: () => known.isInTouch, figures: () => known.figures },
+    });
+    onTestFinished(() => others.close());
+    const app = webApp(watch, watch.feed, { elsewhere: others });
+    const get = async (path: string) => {
+      const answer = await app.fetch(new Request(`http://localhost${path}`, { headers: { host: "localhost" } }));
+      return `${answer.status} ${await answer.text()}`;
+    };
+    const counted = async () => (await get("/metrics")).split("\n").filter((line) => /^sdmae_cluster/.test(line));
+    expect(await get("/readyz")).toBe("200 ok\n");
+    expect(await counted()).toEqual(["sdmae_cluster_up 1"]);
+    Object.assign(known, { isInTouch: false, figures: { workers: 3, unwatched: 2 } });
+    expect(await get("/readyz")).toBe("503 cut off from the server: nothing is watched\n");
+    expect(await counted()).toEqual([
+      "sdmae_cluster_up 0",
+      "sdmae_cluster_workers 3",
+      "sdmae_cluster_unwatched_cameras 2",
+    ]);
+    known.figures = undefined;
+    expect(await counted()).toEqual(["sdmae_cluster_up 0"]);
+  });
+
   test("frames of other machines come only while a page is open, and not more than it asks for", async () => {
     const [one, two] = [await machine("one", "front"), await machine("two", "back")];
     const seen: FrameMessage[] = [];
