@@ -45,10 +45,10 @@ export class UploadTasks {
     const folder = await mkdtemp(join(tmpdir(), FOLDER));
     const results = randomBytes(4).toString("hex");
     const put: string[] = [];
+    const input = join(folder, "video", basename(path));
     try {
       // A name of its own, so that it cannot be one of the results.
       await mkdir(join(folder, "video"));
-      const input = join(folder, "video", basename(path));
       const shown = `the video ${oneLine(path)}`;
       const fetching = { name: job.hash, shown, to: input, largest: LARGEST_VIDEO, signal };
       if ((await fetchFile(cluster, this.store, fetching)) !== job.hash) {
@@ -84,6 +84,8 @@ export class UploadTasks {
       return { ...scored, results };
     } catch (error) {
       for (const name of put) await this.store.delete(name).catch(() => {});
+      // Whoever submitted it does not know where it lay here.
+      if (error instanceof Error) error.message = error.message.replaceAll(input, oneLine(path));
       throw error;
     } finally {
       await rm(folder, { recursive: true, force: true }).catch(() => {});

@@ -157,6 +157,18 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(async () => expect(await stored(store)).toEqual([]));
   });
 
+  test("why a video failed is said without the place where it lay on the worker", async () => {
+    const { archive, record } = await makeArchive(cluster, at("share"), uploadPlan);
+    await makeUploads(cluster);
+    const { hash } = await uploadVideo(cluster, archive, written("a.mp4"), "b/a.mp4");
+    const score: Score = async ({ input }) => {
+      throw new Error(`${input} is no video`);
+    };
+    await work("one", { score });
+    await until(async () => expect(await record({ hash })).toMatchObject({ state: "failed" }));
+    expect(await record({ hash })).toMatchObject({ error: "b/a.mp4 is no video" });
+  });
+
   test("results that could not be announced, or that a worker left behind, are removed", async () => {
     const { archive, record } = await makeArchive(cluster, at("share"), uploadPlan);
     const { hash } = await uploadVideo(cluster, archive, written("a.mp4"), "a.mp4");

@@ -3,6 +3,7 @@
 // last sign is younger than a lease.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { counted } from "../../counted.js";
 import { parsed } from "../archive.js";
 import { type Cluster, natsReason } from "../connection.js";
 import { Following } from "./following.js";
@@ -258,7 +259,7 @@ export class Member {
   private lose(): void {
     const count = this.held.size;
     if (count > 0) {
-      const line = `cut off from the server for ${this.options.lease} s: stops ${count} camera${count === 1 ? "" : "s"}, for other workers may have them`;
+      const line = `cut off from the server for most of a lease (${this.options.lease} s): stops ${counted(count, "camera")}, for other workers may have them`;
       this.options.onNotice("warn", line);
     }
     this.held = new Map();
