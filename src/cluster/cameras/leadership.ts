@@ -5,6 +5,7 @@ import { oneLine } from "../../node/files/messages.js";
 import { parsed } from "../archive.js";
 import type { Cluster } from "../connection.js";
 import { Following } from "./following.js";
+import { answerTime, KEEP, MESSAGES } from "./lease.js";
 import { type LeaderRecord, leaderSchema } from "./messages.js";
 import { Planner } from "./planner.js";
 import { type CameraStores, LEADER } from "./stores.js";
@@ -25,11 +26,6 @@ export interface LeadershipOptions {
   /** Milliseconds; never steps back. */
   clock(): number;
 }
-
-/** Messages of a leader within a lease. */
-const MESSAGES = 3;
-/** The share of a lease after which a leader that is cut off stops: others wait for all of it. */
-const KEEP = 0.9;
 
 /** The leader's entry as it was heard. */
 interface Heard {
@@ -137,10 +133,6 @@ export class Leadership {
     onNotice("warn", `${line}: give all workers the same --lease`);
   }
 
-  private get timeout(): number {
-    return Math.max(200, 500 * this.options.lease);
-  }
-
   private text(session: string): string {
     const { name, lease } = this.options;
     return JSON.stringify({ session, worker: name, lease } satisfies LeaderRecord);
@@ -156,7 +148,7 @@ export class Leadership {
       const asked = clock();
       if (this.isClosed || this.hasLeader) return;
       const revision = await stores.plans.put(LEADER, this.text(own), {
-        ...{ previousSeq: entry?.revision ?? 0, timeout: this.timeout },
+        ...{ previousSeq: entry?.revision ?? 0, timeout: answerTime(lease) },
       });
       if (this.isClosed || own !== session()) return;
       const isLeading = () => this.isLeading;
@@ -169,12 +161,13 @@ export class Leadership {
   }
 
   private async renew(term: Term): Promise<void> {
-    const { stores, clock } = this.options;
+    const { stores, clock, lease } = this.options;
     const asked = clock();
     term.asked = asked;
     try {
       const previousSeq = term.revision;
-      const revision = await stores.plans.put(LEADER, this.text(term.session), { previousSeq, timeout: this.timeout });
+      const timeout = answerTime(lease);
+      const revision = await stores.plans.put(LEADER, this.text(term.session), { previousSeq, timeout });
       term.revision = Math.max(term.revision, revision);
       term.renewed = Math.max(term.renewed, asked);
     } catch {

@@ -8,6 +8,7 @@ import { parsed } from "../archive.js";
 import { type Cluster, natsReason } from "../connection.js";
 import { Following } from "./following.js";
 import { Leadership } from "./leadership.js";
+import { answerTime, KEEP, MESSAGES } from "./lease.js";
 import { type CameraRecord, type Claim, cameraSchema, type Plan, planSchema, type Sign } from "./messages.js";
 import type { CameraStores } from "./stores.js";
 
@@ -46,13 +47,10 @@ export interface MemberOptions {
   clock?(): number;
 }
 
-/** Signs of life, and looks, within a lease. */
-const SIGNS = 3;
+/** Looks within a lease. */
 const LOOKS = 20;
 /** Milliseconds between looks, at most. */
 const LOOK = 500;
-/** The share of a lease after which a worker that is cut off stops: others wait for all of it. */
-const KEEP = 0.9;
 /** The share of a lease in which cameras must have begun and ended: else it takes no more. */
 const OVERDUE = 1 / 2;
 
@@ -161,7 +159,7 @@ export class Member {
   async run(signal: AbortSignal): Promise<void> {
     const { lease, stores } = this.options;
     this.isSigning = true;
-    const signs = setInterval(() => void this.sign(), (1000 * lease) / SIGNS);
+    const signs = setInterval(() => void this.sign(), (1000 * lease) / MESSAGES);
     await this.sign();
     this.followPlan();
     const every = Math.min(LOOK, (1000 * lease) / LOOKS);
@@ -200,13 +198,13 @@ export class Member {
     const { stores, name, lease, facts } = this.options;
     const asked = this.clock();
     // One that hangs must not keep the next one from being sent.
-    if (asked - this.asked < (1000 * lease) / SIGNS / 2) return;
+    if (asked - this.asked < (1000 * lease) / MESSAGES / 2) return;
     this.asked = asked;
     const { session } = this;
     const sign: Sign = { worker: name, lease, since: this.begun, ...facts() };
     if (this.isStopped || this.isStuck) sign.isOpen = false;
     try {
-      await stores.workers.put(session, JSON.stringify(sign), { timeout: Math.max(200, 500 * lease) });
+      await stores.workers.put(session, JSON.stringify(sign), { timeout: answerTime(lease) });
       // The others count from about now, and not from when the answer arrives.
       if (session !== this.session) return;
       if (this.signed === undefined) this.since = asked;

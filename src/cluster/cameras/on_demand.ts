@@ -70,7 +70,11 @@ export class ViewOnDemand {
     this.opened = undefined;
     this.current = undefined;
     void opened?.then(
-      (view) => view.close(),
+      (view) => {
+        view.close();
+        // It may have been opened meanwhile.
+        if (this.current === view) this.current = undefined;
+      },
       () => {},
     );
     if (!this.isClosed) this.onIdle();

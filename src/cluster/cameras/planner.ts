@@ -2,6 +2,7 @@
 import { counted } from "../../counted.js";
 import { oneLine } from "../../node/files/messages.js";
 import type { Cluster } from "../connection.js";
+import { answerTime } from "./lease.js";
 import { MOST_PLANNED, type Plan, type Sign } from "./messages.js";
 import { assign, Carried, drawn, type SpreadCamera, type SpreadWorker, surplus } from "./spread.js";
 import type { CameraStores } from "./stores.js";
@@ -106,9 +107,10 @@ export class Planner {
     this.looked = known;
     this.lookAt = Number.POSITIVE_INFINITY;
     this.forget(alive, now);
-    this.give(alive, now);
+    const free = this.freeCameras(alive);
+    this.give(free, alive, now);
     this.tellLost(alive);
-    this.tellFree(alive, now);
+    this.tellFree(free, now);
     this.move(alive, now);
     if (this.pending.size > 0 || this.moving) this.lookAgain(now + 1000 * OVERDUE * this.options.lease);
     this.write(alive);
@@ -140,13 +142,16 @@ export class Planner {
     if (isOver || now - moving.since > 1000 * GIVE_UP * options.lease) this.moving = undefined;
   }
 
+  /** Cameras that are to be watched, and whose claims name nobody who is alive. */
+  private freeCameras(alive: Alive): SpreadCamera[] {
+    return [...this.view.carried].flatMap(([session, cameras]) =>
+      session !== undefined && alive.has(session) ? [] : [...cameras],
+    );
+  }
+
   /** Gives cameras that nobody has to workers. */
-  private give(alive: Alive, now: number): void {
-    const free: SpreadCamera[] = [];
-    for (const [session, cameras] of this.view.carried) {
-      if (session !== undefined && alive.has(session)) continue;
-      for (const camera of cameras) if (!this.pending.has(camera.id)) free.push(camera);
-    }
+  private give(all: readonly SpreadCamera[], alive: Alive, now: number): void {
+    const free = all.filter(({ id }) => !this.pending.has(id));
     if (free.length === 0) return;
     const given = assign(free, this.workers(alive));
     for (const [id, session] of given) this.pending.set(id, { session, since: now });
@@ -169,16 +174,12 @@ export class Planner {
   }
 
   /** Says which cameras nobody has had for a lease, and when that is over. */
-  private tellFree(alive: Alive, now: number): void {
+  private tellFree(free: readonly SpreadCamera[], now: number): void {
     const { lease, onNotice } = this.options;
-    const { carried } = this.view;
-    const free = [...carried].flatMap(([session, cameras]) =>
-      session !== undefined && alive.has(session) ? [] : [...cameras].map(({ id }) => id),
-    );
-    const ids = new Set(free);
+    const ids = new Set(free.map(({ id }) => id));
     for (const id of this.free.keys()) if (!ids.has(id)) this.free.delete(id);
     for (const id of ids) if (!this.free.has(id)) this.free.set(id, now);
-    const late = free.filter((id) => now - this.free.get(id)! >= 1000 * lease);
+    const late = [...ids].filter((id) => now - this.free.get(id)! >= 1000 * lease);
     const added = late.filter((id) => !this.warned.has(id));
     if (added.length > 0) {
       onNotice("warn", `nobody watches ${listed(added)}: no worker has room, or can watch them`);
@@ -187,7 +188,7 @@ export class Planner {
     if (over.length > 0) onNotice("info", `${listed(over)}: watched again, or not wanted any longer`);
     for (const id of added) this.warned.add(id);
     for (const id of over) this.warned.delete(id);
-    if (late.length < free.length) this.lookAgain(now + 1000 * lease);
+    if (late.length < ids.size) this.lookAgain(now + 1000 * lease);
   }
 
   /** Moves a camera, if there is none that somebody is to take. */
@@ -284,7 +285,7 @@ export class Planner {
     this.written.set(session, text);
     const whole: Plan = { term, known: this.view.lastClaim, ...plan };
     stores.plans
-      .put(session, JSON.stringify(whole), { timeout: Math.max(200, 500 * lease) })
+      .put(session, JSON.stringify(whole), { timeout: answerTime(lease) })
       .catch(() => this.written.delete(session))
       .finally(() => {
         this.writing.delete(session);
