@@ -145,7 +145,7 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
     // The network may fail in many ways, but these stay as they are.
     const { code } = error as { code?: unknown };
     const isAway =
-      ![NO_LOGIN, NO_RIGHT, NOT_TRUSTED, NO_JETSTREAM].includes(why) && code !== "ENOENT" && code !== "EACCES";
+      ![NO_LOGIN, NO_RIGHT, NOT_TRUSTED, NO_TLS, NO_JETSTREAM].includes(why) && code !== "ENOENT" && code !== "EACCES";
     throw new (isAway ? Away : InputError)(`${shown}: ${why}`);
   }
 }
@@ -225,6 +225,7 @@ function serversOf(url: string): {
 const NO_LOGIN = "it refuses the login";
 const NO_RIGHT = "this login may not do that";
 const NOT_TRUSTED = "nobody known vouches for its certificate (--nats-ca FILE names who does)";
+const NO_TLS = "the server runs without TLS";
 const NO_JETSTREAM = "the server runs without JetStream (start it with -js)";
 
 /** Why the client failed, in a few words. */
@@ -238,5 +239,6 @@ export function natsReason(error: unknown): string {
   if (/permissions violation/i.test(String(error))) return NO_RIGHT;
   if (/unable to verify|self.signed|unable to get (local )?issuer/i.test(String(error))) return NOT_TRUSTED;
   if (name === "TimeoutError" || /heartbeats missed/.test(String(error))) return "it does not answer in time";
+  if (/does not support 'tls'|'?tls'? is not available/i.test(String(error))) return NO_TLS;
   return oneLine(reasonOf(error));
 }

@@ -67,6 +67,13 @@ describe.skipIf(!hasNats())("a server with accounts", () => {
   });
 });
 
+test.skipIf(!hasNats())("a worker does not wait for a server without TLS to learn it", async () => {
+  const { url } = await natsFor(at("nats"));
+  const secure = url.replace("nats:", "tls:");
+  const worker = { lease: 3, signal: new AbortController().signal, onWait: () => {} };
+  await expect(openCluster({ url: secure }, worker)).rejects.toThrow(`${secure}: the server runs without TLS`);
+});
+
 describe.skipIf(!hasNats() || !hasOpenssl)("a server with TLS and a token", () => {
   let port: number;
   beforeEach(async () => {

@@ -46,12 +46,17 @@ export function jobsCommand(): Command {
 async function cancel(wanted: string | undefined, options: JobsOptions): Promise<void> {
   if (wanted === undefined) throw new InputError("--cancel needs an archive");
   if (options.fetch) throw new InputError("--cancel and --fetch exclude each other");
+  refuseIdle(options);
   const { withCluster } = await import("../../cluster/connection.js");
   const { cancelArchive } = await import("../../cluster/cancel.js");
   await withCluster(natsOf(options), async (cluster) => {
     const open = await cancelArchive(cluster, await archiveOf(cluster, wanted));
     console.log(`archive ${wanted}: cancelled; ${counted(open, "video")} will not be scored`);
   });
+}
+
+function refuseIdle({ out, keep = false }: JobsOptions): void {
+  if (out !== undefined || keep) throw new InputError("--out and --keep have no effect without --fetch");
 }
 
 /** @throws InputError if there is no such archive */
@@ -79,8 +84,7 @@ async function fetch(wanted: string | undefined, options: JobsOptions, signal: A
 }
 
 async function list(wanted: string | undefined, options: JobsOptions): Promise<void> {
-  if (options.out !== undefined || options.keep)
-    throw new InputError("--out and --keep have no effect without --fetch");
+  refuseIdle(options);
   const { withCluster } = await import("../../cluster/connection.js");
   const { progressOf } = await import("../../cluster/archive.js");
   const all = await withCluster(natsOf(options), progressOf);

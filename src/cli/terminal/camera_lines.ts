@@ -6,7 +6,7 @@ import { table } from "./table.js";
 
 /** Cameras as a table, then workers, then what is wrong. */
 export function cameraLines({ cameras, workers }: Overview): string[] {
-  const free = cameras.filter(({ enabled, worker }) => enabled && worker === undefined);
+  const free = cameras.filter(({ state }) => state === "not watched");
   return [
     ...table(["camera", "fps", "model", "worker", "since", "state"], cameras.map(cameraRow), true),
     "",
@@ -16,9 +16,9 @@ export function cameraLines({ cameras, workers }: Overview): string[] {
   ];
 }
 
-const cameraRow = ({ id, fps, model, worker, since, enabled, silent }: CameraOverview): string[] => [
+const cameraRow = ({ id, fps, model, worker, since, state }: CameraOverview): string[] => [
   ...[id, String(fps), oneLine(model), worker ?? "-", since === undefined ? "-" : readable(since, false)],
-  enabled ? (worker === undefined ? "not watched" : (silent ?? "watched")) : "off",
+  state,
 ];
 
 const workerRow = ({ name, cameras, fps, capacity, most }: WorkerOverview): string[] => [

@@ -25,12 +25,26 @@ export function jobLines(all: readonly Progress[]): string[] {
       ...[archive.id, videos.size, counts.done, counts.running, counts.queued, counts.failed, frames].map(String),
       rate === undefined ? "-" : rate.toPrecision(3),
       leftText(progress, rate),
-      oneLine(archive.out ?? "at the server"),
+      resultsText(progress),
     ];
   });
   const running = all.flatMap((progress) => inState(progress, "running"));
-  const failed = all.flatMap((progress) => inState(progress, "failed"));
-  return [...table(head, rows, true), ...running.map(runningLine), ...failed.map(failureLine)];
+  /** Which archive a failure is of, unless there is one only. */
+  const of = ({ archive }: Progress) => (all.length === 1 ? "" : `archive ${archive.id}: `);
+  const failed = all.flatMap((progress) =>
+    inState(progress, "failed").map((record) => `${of(progress)}${failureLine(record)}`),
+  );
+  return [...table(head, rows, true), ...running.map(runningLine), ...failed];
+}
+
+/** Where the results are: those of uploaded videos are at the server until they are fetched. */
+function resultsText(progress: Progress): string {
+  const { out } = progress.archive;
+  if (out !== undefined) return oneLine(out);
+  const done = inState(progress, "done");
+  const there = done.filter(({ results }) => results !== undefined).length;
+  if (there === 0 && done.length > 0) return "fetched";
+  return there === done.length ? "at the server" : `${there} at the server`;
 }
 
 const inState = ({ videos }: Progress, wanted: VideoRecord["state"]): VideoRecord[] =>

@@ -7,7 +7,6 @@ import type { ClusterView } from "./view.js";
 /** What is known of a camera. */
 export interface CameraOverview {
   id: string;
-  enabled: boolean;
   fps: number;
   /** The name and the SHA-256 of its model's file. */
   model: string;
@@ -16,8 +15,8 @@ export interface CameraOverview {
   worker?: string;
   /** Since when, ISO 8601. */
   since?: string;
-  /** Whether it gives no frames. */
-  silent?: "offline" | "ended";
+  /** Offline and ended ones have a worker, but give no frames. */
+  state: "watched" | "offline" | "ended" | "not watched" | "off";
   /** Why a worker cannot watch it. */
   problem?: string;
 }
@@ -85,14 +84,14 @@ export function overview(view: ClusterView): Overview {
     const worker = session === undefined ? undefined : workers.get(session);
     const problem = problems.get(id);
     const silent = session === undefined ? undefined : view.workers.get(session)?.sign.silent?.[id];
+    const watched = worker ? (silent ?? "watched") : "not watched";
     if (worker) {
       worker.cameras++;
       worker.fps += fps;
     }
     cameras.push({
-      ...{ id, enabled, fps, model: model.name, hash: model.hash },
+      ...{ id, state: enabled ? watched : "off", fps, model: model.name, hash: model.hash },
       ...(worker && { worker: worker.name, since: view.claims.get(id)?.value?.since }),
-      ...(silent !== undefined && { silent }),
       ...(problem !== undefined && { problem }),
     });
   }

@@ -124,7 +124,7 @@ export class Others implements Elsewhere {
       const problems = [...(refused.get(machine) ?? []), ...(this.states.get(machine)?.seen.problems ?? [])];
       return { name: machine, own: machine === name, cameras: count, fps, capacity, problems };
     });
-    const unwatched = known.filter(({ enabled, worker }) => enabled && worker === undefined).map(({ id }) => id);
+    const unwatched = known.filter((one) => one.state === "not watched").map(({ id }) => id);
     const problem = this.isAway
       ? `The server ${this.options.cluster.shown} does not answer: ${this.isInTouch ? "after a while nothing is watched" : "nothing is watched"}.`
       : null;

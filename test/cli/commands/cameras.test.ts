@@ -175,10 +175,12 @@ describe.skipIf(!hasNats())("with a server", () => {
     const { cameras, workers } = await listed();
     const fps = { front: 5, back: 10, off: 10 }[mine];
     expect(workers).toEqual([{ name: "one", cameras: 1, fps, most: 1 }]);
-    expect(cameras.map(({ id, enabled, worker }) => [id, enabled, worker])).toEqual([
-      ["back", true, mine === "back" ? "one" : undefined],
-      ["front", true, mine === "front" ? "one" : undefined],
-      ["off", false, undefined],
+    const watched = ["watched", "one"];
+    const free = ["not watched", undefined];
+    expect(cameras.map(({ id, state, worker }) => [id, state, worker])).toEqual([
+      ["back", ...(mine === "back" ? watched : free)],
+      ["front", ...(mine === "front" ? watched : free)],
+      ["off", "off", undefined],
     ]);
     const { stdout } = await sdmae("cameras", "list");
     expect(stdout).toMatch(new RegExp(`^${mine} +${fps} +\\S+\\.safetensors +one +\\w{3} 20\\S+ \\S+ +watched$`, "m"));

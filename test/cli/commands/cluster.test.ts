@@ -237,6 +237,7 @@ describe.skipIf(!hasNats())("with a server", () => {
     const [{ id }] = await listed();
     expectRefusal(await sdmae("jobs", "--cancel"), "--cancel needs an archive");
     expectRefusal(await sdmae("jobs", "none", "--cancel"), "there is no archive none");
+    expectRefusal(await sdmae("jobs", id, "--cancel", "--keep"), "--out and --keep have no effect without --fetch");
     const ran = await sdmae("jobs", id, "--cancel");
     expect(ran.stdout).toMatch(new RegExp(`^archive ${id}: cancelled; \\d+ videos? will not be scored\n$`));
     expect((await sdmae("jobs")).stderr).toBe("nothing was submitted yet\n");
@@ -301,6 +302,7 @@ describe.skipIf(!hasNats())("with a server", () => {
         expect(found("fetched")).toEqual([".sdmae-unfinished", "a.mp4.csv", "b", "b/b.mp4.csv"]);
       }
       expect((await fetch()).stdout).toBe(`results of 0 videos in ${at("fetched")}\n`);
+      expect((await sdmae("jobs")).stdout).toMatch(/ fetched$/m);
     });
 
     test("that only have the same names as others keep results of their own", async () => {
