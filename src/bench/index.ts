@@ -1,5 +1,6 @@
 // The benchmarks; bench/*.js run them.
 import { run } from "../cli/run.js";
+import { archiveBenchCommand } from "./cluster/archive.js";
 import { clusterCommand } from "./cluster/command.js";
 import { compareCommand } from "./compare.js";
 import { fpsCommand } from "./fps.js";
@@ -27,7 +28,18 @@ export { runWatchProcess } from "./watch/process.js";
  * @returns the exit code, see {@link run}
  */
 export function runBenchmark(
-  name: "fps" | "train" | "compare" | "streams" | "kernels" | "bounds" | "alarms" | "endurance" | "watch" | "cluster",
+  name:
+    | "fps"
+    | "train"
+    | "compare"
+    | "streams"
+    | "kernels"
+    | "bounds"
+    | "alarms"
+    | "endurance"
+    | "watch"
+    | "cluster"
+    | "archive",
   args: readonly string[],
   peers: readonly string[] = [],
   runPeer?: RunPeer,
@@ -43,6 +55,7 @@ export function runBenchmark(
     endurance: enduranceCommand,
     watch: watchBenchCommand,
     cluster: clusterCommand,
+    archive: archiveBenchCommand,
     compare: () => compareCommand(peers, runPeer, peerMissing),
   };
   return run(benchmarks[name]().name(`node bench/${name}.js`), args);

@@ -5,7 +5,7 @@ import { type Progress, progressOf } from "./archive.js";
 import { type Cluster, natsReason, QUEUE, WORKERS } from "./connection.js";
 import type { VideoRecord } from "./messages.js";
 
-/** Milliseconds between looks. */
+/** Milliseconds between looks, unless others are wanted. */
 const LOOK = 1000;
 /** Looks in a row that find no worker: between two requests a worker is not seen. */
 const LOOKS = 5;
@@ -16,6 +16,8 @@ export interface Waiting {
   hashes: ReadonlySet<string>;
   /** The archive's queue. Default: that of the shared folder. */
   queue?: string;
+  /** Milliseconds between looks. Default: a second. */
+  every?: number;
   signal: AbortSignal;
   /** Takes in what is known of the videos. */
   onLook(records: readonly VideoRecord[]): void;
@@ -30,7 +32,7 @@ export interface Waiting {
  */
 export async function waitForVideos(
   cluster: Pick<Cluster, "archives" | "videos" | "manager" | "nats" | "shown">,
-  { archive, hashes, queue = QUEUE, signal, onLook, onWorkers = () => {} }: Waiting,
+  { archive, hashes, queue = QUEUE, every = LOOK, signal, onLook, onWorkers = () => {} }: Waiting,
 ): Promise<VideoRecord[]> {
   const workers = new Workers(cluster, queue);
   let areThere = true;
@@ -48,7 +50,7 @@ export async function waitForVideos(
     } catch (error) {
       if (cluster.nats.isClosed()) throw new InputError(`${cluster.shown}: ${natsReason(error)}`);
     }
-    await sleep(LOOK, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await sleep(every, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 

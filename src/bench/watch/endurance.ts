@@ -140,7 +140,8 @@ async function run(job: EnduranceJob, folder: string, signal: AbortSignal, onFra
     const { frames, dropped } = samples.at(-1)!;
     const sum = (read: (page: PageClient) => number) => pages.reduce((all, page) => all + read(page), 0);
     return {
-      ...{ frames, dropped, seconds, samples, notices },
+      // What is said when it is stopped in the middle of an event is no part of the run.
+      ...{ frames, dropped, seconds, samples, notices: [...notices] },
       changes: sum(({ counts }) => counts.changes) / Math.max(1, pages.length),
       pictureBytes: sum(({ counts }) => counts.pictureBytes),
       growth: growthIn(samples),
