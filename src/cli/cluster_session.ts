@@ -109,7 +109,7 @@ export async function watchCluster(
   let others: Others | undefined;
   const sinks = new Map<string, Sink>();
   try {
-    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all };
+    const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all, worker: name };
     for (const [sink, opened] of openSinks(config, listener)) sinks.set(sink, opened);
     const stores = await openCameraStores(cluster);
     const worker = new CameraWorker(

@@ -227,7 +227,7 @@ export class Supervisor {
     this.engines.start();
     const disk = setInterval(() => void this.disk.look(), 1000 * this.disk.interval);
     const states = setInterval(() => {
-      this.reportStates(sinks);
+      for (const camera of this.cameras) this.reportState(camera);
       void this.breathe();
     }, 1000 * REPORT_STATE);
     const learning = setInterval(() => void this.memory.rememberAll(this.cameras, MORE), 1000 * REMEMBER);
@@ -246,7 +246,7 @@ export class Supervisor {
       clearInterval(states);
       clearInterval(learning);
       clearInterval(models);
-      this.reportStates(sinks);
+      for (const camera of this.cameras) this.reportState(camera);
       await this.memory.rememberAll(this.cameras);
       await this.engines.close();
       await rescue.done;
@@ -390,6 +390,10 @@ export class Supervisor {
     await this.log.append(change);
     for (const outbox of this.outboxes.values()) outbox.notify();
     this.listener.onChange?.(change);
+    // An alert may be over before the next report.
+    const { camera, kind } = change.event;
+    const seen = kind === "anomaly" && this.cameras.find(({ config }) => config.id === camera);
+    if (seen) this.reportState(seen);
     await this.feedback.kept(change);
   }
 
@@ -449,17 +453,14 @@ export class Supervisor {
   }
 
   /** Tells those sinks that show the state of cameras. */
-  private reportStates(sinks: ReadonlyMap<string, Sink>): void {
-    for (const sink of sinks.values()) {
-      for (const { config, status, outcome, picture, decisions } of this.cameras) {
-        const { level } = outcome ?? {};
-        sink.report?.(config.id, {
-          ...{ online: status === "online" || status === "waiting", anomaly: decisions.isAlarmed, picture },
-          ...(level !== undefined && Number.isFinite(level) && { level }),
-          enabled: !decisions.isPaused,
-        });
-      }
-    }
+  private reportState({ config, status, outcome, picture, decisions }: Camera): void {
+    const { level } = outcome ?? {};
+    const report = {
+      ...{ online: status === "online" || status === "waiting", anomaly: decisions.isAlarmed, picture },
+      ...(level !== undefined && Number.isFinite(level) && { level }),
+      enabled: !decisions.isPaused,
+    };
+    for (const sink of this.sinks.values()) sink.report?.(config.id, report);
   }
 }
 

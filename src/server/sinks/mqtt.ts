@@ -27,6 +27,8 @@ export interface MqttOptions {
   cameras: readonly MqttCamera[];
   /** What topics begin with. Default: sdmae. */
   prefix?: string;
+  /** Names one of several machines that share the cameras, and the topics. */
+  worker?: string;
   /** What Home Assistant's discovery topics begin with; false: none. Default: homeassistant. */
   discovery?: string | false;
   /** Shown in Home Assistant. */
@@ -51,19 +53,23 @@ const GOODBYE = 2;
 /**
  * A sink with a connection of its own, made again for ever. Topics, each below the prefix:
  *
- * - `available`: online or offline, also if the process dies (retained)
+ * - `available`, of a worker `available-WORKER`: online or offline, also if the process dies
+ *   (retained)
  * - `events`: each change as JSON, acknowledged by the broker
  * - `CAMERA/anomaly`: ON or OFF; `CAMERA/status`: online or offline; `CAMERA/snapshot`: a JPEG;
  *   `CAMERA/enabled/state`: ON or OFF (all retained)
  * - `CAMERA/score`: a number
  * - `CAMERA/enabled/set`: takes ON or OFF
  *
- * What was set last is published again after each connection, so a broker may lose it.
+ * What was set last is published again after each connection, so a broker may lose it. A worker that
+ * gives a camera away leaves the camera's topics to whoever takes it.
  */
 export class MqttSink implements Sink {
   readonly name: string;
   private readonly shown: string;
   private readonly prefix: string;
+  /** The topic that says whether this process is there. */
+  private readonly available: string;
   private readonly client: MqttClient;
   /** Retained messages by topic: what the broker should hold. */
   private readonly states = new Map<string, string | Buffer>();
@@ -85,12 +91,13 @@ export class MqttSink implements Sink {
   constructor(private readonly options: MqttOptions) {
     this.name = options.name;
     this.prefix = options.prefix ?? "sdmae";
+    this.available = `${this.prefix}/available${options.worker === undefined ? "" : `-${options.worker}`}`;
     const address = parseAddress(options.url);
     this.shown = address.shown;
     if (!/^(mqtts?|wss?):$/.test(address.url.protocol)) {
       throw new InputError(`${this.shown}: addresses of brokers begin with mqtt, mqtts, ws or wss`);
     }
-    for (const topic of [this.prefix, options.discovery || "homeassistant"]) checkTopic(topic);
+    for (const topic of [this.prefix, this.available, options.discovery || "homeassistant"]) checkTopic(topic);
     this.setCameras(options.cameras);
     this.client = mqtt.connect(address.url.href, this.clientOptions(address.login));
     this.listen();
@@ -146,8 +153,8 @@ export class MqttSink implements Sink {
   }
 
   /**
-   * The broker hears of these cameras from now on; it forgets those that are gone, and so does Home
-   * Assistant.
+   * The broker hears of these cameras from now on. It forgets those that are gone, and so does Home
+   * Assistant, unless another worker may have them.
    * @throws InputError if a camera's id cannot be used
    */
   setCameras(cameras: readonly MqttCamera[]): void {
@@ -158,7 +165,9 @@ export class MqttSink implements Sink {
       this.alarmed.delete(id);
       const topics = [...this.states.keys()].filter((topic) => topic.startsWith(this.topic(id, "")));
       // An empty message takes a retained one away.
-      for (const topic of [...topics, ...this.discoveryTopic(id)]) this.retain(topic, "");
+      if (this.options.worker === undefined) {
+        for (const topic of [...topics, ...this.discoveryTopic(id)]) this.retain(topic, "");
+      } else for (const topic of topics) this.states.delete(topic);
     }
     for (const { id } of cameras) for (const topic of this.discoveryTopic(id)) this.states.delete(topic);
     if (this.connected) this.announce();
@@ -184,8 +193,7 @@ export class MqttSink implements Sink {
     this.closed = true;
     this.fail(new Error(`${this.shown}: the connection is closed`));
     const goodbye = async (): Promise<void> => {
-      if (this.connected)
-        await this.client.publishAsync(`${this.prefix}/available`, "offline", { qos: 1, retain: true });
+      if (this.connected) await this.client.publishAsync(this.available, "offline", { qos: 1, retain: true });
       await this.client.endAsync();
     };
     let timer: NodeJS.Timeout | undefined;
@@ -215,7 +223,7 @@ export class MqttSink implements Sink {
       ...(certificates !== undefined && { ca: typeof certificates === "string" ? certificates : [...certificates] }),
       ...(clientId !== undefined && { clientId }),
       ...(clientId === undefined && { clientId: `sdmae_${Math.random().toString(16).slice(2, 10)}` }),
-      will: { topic: `${this.prefix}/available`, payload: Buffer.from("offline"), qos: 1, retain: true },
+      will: { topic: this.available, payload: Buffer.from("offline"), qos: 1, retain: true },
       reconnectPeriod: 1000 * reconnect,
       // A wrong password may be put right at the broker.
       reconnectOnConnackError: true,
@@ -264,13 +272,14 @@ export class MqttSink implements Sink {
     });
     this.announce();
     for (const [topic, payload] of this.states) this.publish(topic, payload, { retain: true });
-    this.publish(`${this.prefix}/available`, "online", { retain: true });
+    this.publish(this.available, "online", { retain: true });
   }
 
   /** Tells Home Assistant of the cameras. */
   private announce(): void {
     for (const camera of this.cameras) {
-      const text = JSON.stringify(discoveryOf(camera, this.prefix, this.options.version));
+      const { prefix, available } = this;
+      const text = JSON.stringify(discoveryOf(camera, { prefix, available }, this.options.version));
       for (const topic of this.discoveryTopic(camera.id)) this.publish(topic, text, { retain: true });
     }
   }
@@ -365,13 +374,17 @@ const objectId = (camera: string): string =>
 
 /**
  * The message by which Home Assistant learns of a camera as a device with four entities.
- * @param prefix what topics begin with
+ * @param topics what topics begin with, and which one says whether this process is there
  * @param version of this program
  */
-export function discoveryOf({ id, name = id }: MqttCamera, prefix: string, version?: string): Record<string, unknown> {
+export function discoveryOf(
+  { id, name = id }: MqttCamera,
+  { prefix, available }: { prefix: string; available: string },
+  version?: string,
+): Record<string, unknown> {
   const own = objectId(id);
   const topic = (rest: string): string => `${prefix}/${id}/${rest}`;
-  const server = { topic: `${prefix}/available` };
+  const server = { topic: available };
   // What comes from the stream is worth nothing without it; the switch works all the same.
   const stream = { availability: [server, { topic: topic("status") }], availability_mode: "all" };
   const on = { payload_on: "ON", payload_off: "OFF" };

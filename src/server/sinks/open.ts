@@ -6,7 +6,7 @@ import { folderSink } from "./folder.js";
 import { type MqttCamera, MqttSink, mqttSink } from "./mqtt.js";
 import { webhookSink } from "./webhook.js";
 
-/** What sinks tell, by their names, and what they ask for. */
+/** What sinks tell, by their names, and what they need to know. */
 export interface SinkListener {
   /** What must not be shown or passed on, now. */
   secrets(): readonly string[];
@@ -15,6 +15,8 @@ export interface SinkListener {
   onLost?(sink: string, reason: string): void;
   /** A connection is there, for the first time or again. */
   onConnected?(sink: string): void;
+  /** One of several machines that share the cameras. */
+  worker?: string;
   /** Somebody switched a camera on or off. */
   onEnabled?(camera: string, enabled: boolean): void;
 }
@@ -40,7 +42,7 @@ export function openSinks(config: WatchConfig, listener: SinkListener): Map<stri
 }
 
 function openSink(sink: SinkConfig, config: WatchConfig, listener: SinkListener): Sink {
-  const { onEnabled, secrets } = listener;
+  const { onEnabled, secrets, worker } = listener;
   const { name } = sink;
   const warn = (line: string) => listener.onWarning(name, line);
   if (sink.type === "webhook") {
@@ -63,6 +65,7 @@ function openSink(sink: SinkConfig, config: WatchConfig, listener: SinkListener)
     },
     ...(user !== undefined && { username: user }),
     ...(password !== undefined && { password }),
+    ...(worker !== undefined && { worker }),
     ...(onEnabled && { onEnabled }),
   });
 }

@@ -311,11 +311,13 @@ describe("commands", () => {
   });
 });
 
+const topics = { prefix: "sdmae", available: "sdmae/available" };
+
 describe("Home Assistant", () => {
   const topic = "homeassistant/device/sdmae_front/config";
 
   test("each camera is a device with four entities", () => {
-    const front = discoveryOf({ id: "front", name: "Front door" }, "sdmae", "0.1.0");
+    const front = discoveryOf({ id: "front", name: "Front door" }, topics, "0.1.0");
     expect(front).toMatchObject({
       dev: { ids: ["sdmae_front"], name: "Front door", sw: "0.1.0" },
       o: { name: "sdmae", sw: "0.1.0" },
@@ -351,7 +353,7 @@ describe("Home Assistant", () => {
   });
 
   test("names that its ids cannot hold stay apart", () => {
-    const ids = ["tür", "tör", "t r"].map((id) => (discoveryOf({ id }, "sdmae").dev as { ids: string[] }).ids[0]);
+    const ids = ["tür", "tör", "t r"].map((id) => (discoveryOf({ id }, topics).dev as { ids: string[] }).ids[0]);
     expect(ids).toEqual(["sdmae_t_fcr", "sdmae_t_f6r", "sdmae_t_20r"]);
   });
 
@@ -361,7 +363,7 @@ describe("Home Assistant", () => {
     const { client, last, texts } = await listen(port);
     await until(() => expect(last(topic)).toBeDefined());
     expect(JSON.parse(last(topic)?.text ?? "")).toEqual(
-      discoveryOf({ id: "front", name: "Front door" }, "sdmae", "0.1.0"),
+      discoveryOf({ id: "front", name: "Front door" }, topics, "0.1.0"),
     );
     await until(() => expect(last("homeassistant/device/sdmae_yard/config")).toBeDefined());
     const later = await listen(port);
@@ -403,6 +405,39 @@ test("addresses, prefixes and cameras that cannot be used are refused", () => {
   );
   expect(refused({ prefix: "home/#" })).toBe('"home/#" cannot be the beginning of MQTT topics');
   expect(refused({ cameras: [{ id: "a/b" }] })).toBe('the camera "a/b" cannot be a part of MQTT topics');
+});
+
+test("a worker says for itself whether it is there, and leaves a camera to the one that takes it", async () => {
+  const { port, cut } = await startBroker();
+  const sinks = ["one", "two"].map((worker) => startSink(port, { worker, cameras: [] }).sink);
+  const [one, two] = sinks;
+  const connected = (is: boolean) => until(() => expect(sinks.map((sink) => sink.isConnected)).toEqual([is, is]));
+  const config = "homeassistant/device/sdmae_front/config";
+  /** What the broker holds of the camera: which worker it depends on, and its state. */
+  const kept = async (expected: string[]) => {
+    const { last } = await listen(port);
+    await until(() => {
+      const { availability } = JSON.parse(last(config)?.text ?? "{}") as { availability?: { topic: string }[] };
+      expect([availability?.[0].topic, last("sdmae/front/status")?.text]).toEqual(expected);
+    });
+  };
+  await connected(true);
+  one.setCameras([{ id: "front" }]);
+  one.setStatus("front", true);
+  await kept(["sdmae/available-one", "online"]);
+  two.setCameras([{ id: "front" }]);
+  two.setStatus("front", false);
+  one.setCameras([]);
+  await kept(["sdmae/available-two", "offline"]);
+  // With a new connection, what was given away neither goes nor comes back.
+  cut();
+  await connected(false);
+  await connected(true);
+  await one.close();
+  await kept(["sdmae/available-two", "offline"]);
+  const { last } = await listen(port);
+  await until(() => expect(last("sdmae/available-one")?.text).toBe("offline"));
+  await until(() => expect(last("sdmae/available-two")?.text).toBe("online"));
 });
 
 test("cameras come and go: the broker forgets those that are gone, also if it was away then", async () => {
