@@ -10,7 +10,7 @@ const file = (name: string) => join(repository, "examples", "service", name);
 const read = (name: string) => readFileSync(file(name), "utf8");
 
 test("the example's configuration is good", () => {
-  const secrets = { FRONT_PASSWORD: "front-secret", MQTT_PASSWORD: "mqtt-secret" };
+  const secrets = { CAMERA_PASSWORD: "front-secret", MQTT_PASSWORD: "mqtt-secret" };
   const config = parseConfig(read("sdmae.yaml"), "sdmae.yaml", secrets, undefined, {
     checkSchedule: (text) => void parseSchedule(text),
   });
@@ -27,11 +27,13 @@ test("editors find the schema, which is that of this version", () => {
 });
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
-test.skipIf(!hasSystemd)("systemd has nothing to say against the unit", () => {
-  expect(execFileSync("systemd-analyze", ["verify", file("sdmae.service")], { encoding: "utf8", stdio: "pipe" })).toBe(
-    "",
-  );
-});
+test.skipIf(!hasSystemd).each(["service/sdmae.service", "cluster/sdmae-worker.service"])(
+  "systemd has nothing to say against the unit %s",
+  (unit) => {
+    const path = join(repository, "examples", unit);
+    expect(execFileSync("systemd-analyze", ["verify", path], { encoding: "utf8", stdio: "pipe" })).toBe("");
+  },
+);
 
 test("what the container runs is there", () => {
   const text = read("Containerfile");

@@ -55,7 +55,12 @@ export function workerCommand(): Command {
     .addOption(tuneOption())
     .addHelpText("after", natsLogins)
     .addHelpText("after", examples("npx sdmae worker --nats nats://10.0.0.5:4222 --share /mnt/videos"))
-    .action((options: WorkerCommandOptions) => interruptible((signal) => work(options, signal)));
+    .action(async (options: WorkerCommandOptions) => {
+      // It only ends when it is stopped: that is its success.
+      await interruptible((signal) => work(options, signal)).catch((error: unknown) => {
+        if (!(error instanceof Interrupted)) throw error;
+      });
+    });
 }
 
 async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise<void> {
@@ -95,7 +100,6 @@ async function work(options: WorkerCommandOptions, signal: AbortSignal): Promise
   } finally {
     await cluster.close();
   }
-  if (signal.aborted) throw new Interrupted("interrupted");
 }
 
 async function scorerOf({ adapter, robust, tune }: WorkerCommandOptions): Promise<Scorer> {

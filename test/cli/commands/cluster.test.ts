@@ -92,6 +92,14 @@ describe("without a server", () => {
   });
 });
 
+test("a worker that is stopped ends well, also while it waits for a server", async () => {
+  const nats = ["--nats", `nats://127.0.0.1:${await freePort()}`, "--data", at("data")];
+  const running = sdmae("worker", ...nats, "--cameras", "0", ...share());
+  await until(() => expect(process.listenerCount("SIGTERM")).toBe(1));
+  process.emit("SIGTERM");
+  expect(await running).toMatchObject({ code: 0, stdout: "" });
+});
+
 describe.skipIf(!hasNats())("a server that cannot be used", () => {
   const all = async (url: string) => [
     await sdmae("jobs", "--nats", url),
