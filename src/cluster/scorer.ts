@@ -59,6 +59,15 @@ const errors = { unfit: Unfit, "no device": NoDevice };
 /** Seconds that the process gets to stop by itself. */
 const PATIENCE = 5;
 
+/** Seconds without progress after which the process is taken to hang. */
+export interface Watchdog {
+  /** Until the first progress: compiling and tuning may take minutes. */
+  first: number;
+  /** From one progress to the next, and to the end: the report is written then. */
+  next: number;
+}
+const WATCHDOG: Watchdog = { first: 1200, next: 600 };
+
 /** A process that scores one video after another, and keeps its model in between. */
 export class Scorer {
   private child: ChildProcess | undefined;
@@ -70,6 +79,7 @@ export class Scorer {
   constructor(
     private readonly program: string,
     private readonly parameters: readonly string[] = [],
+    private readonly watchdog = WATCHDOG,
   ) {}
 
   /** Tries the GPU. @throws NoDevice if it cannot be used; Error if the process cannot */
@@ -93,13 +103,25 @@ export class Scorer {
     if (signal.aborted) return Promise.reject(signal.reason);
     const child = this.process();
     return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const expect = (seconds: number) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          this.end();
+          // A process that hangs does not hear that it is to stop.
+          child.kill("SIGKILL");
+          finish(() => reject(new Error(`the process that scored it made no progress for ${seconds} seconds`)));
+        }, 1000 * seconds);
+      };
       const onAbort = () => {
         this.end();
         finish(() => reject(signal.reason));
       };
       const onMessage = (message: FromScorer) => {
-        if (message.type === "progress") onProgress(message.frames, message.total);
-        else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
+        if (message.type === "progress") {
+          expect(this.watchdog.next);
+          onProgress(message.frames, message.total);
+        } else if (message.type === "done") finish(() => resolve({ frames: message.frames, seconds: message.seconds }));
         else {
           if (message.ends) this.end();
           const Kind = message.kind === undefined ? Error : errors[message.kind];
@@ -117,12 +139,14 @@ export class Scorer {
         finish(() => reject(new Error(`the process that scored it ${how}${said === "" ? "" : `: ${said}`}`)));
       };
       const finish = (settle: () => void) => {
+        clearTimeout(timer);
         signal.removeEventListener("abort", onAbort);
         child.off("message", onMessage).off("exit", onExit).off("error", onError);
         settle();
       };
       signal.addEventListener("abort", onAbort, { once: true });
       child.on("message", onMessage).on("exit", onExit).on("error", onError);
+      expect(this.watchdog.first);
       child.send(question, () => {});
     });
   }

@@ -7,10 +7,15 @@ import { oneLine, reasonOf } from "../node/files/messages.js";
 import { normalFolder } from "./camera/normal_video.js";
 import type { CameraEvent, EventChange } from "./records.js";
 
+/** Events whose latest state is remembered: those that may change while the log is read. */
+const REMEMBERED = 1000;
+
 /** Takes feedback, and remembers it for changes that come later. */
 export class Feedback {
   /** Ids of events that were said to be normal, and whose clips are still to come. */
   private readonly awaited = new Set<string>();
+  /** The latest states of events, by their ids. The event that changed last is the last one. */
+  private readonly states = new Map<string, CameraEvent>();
 
   /**
    * @param data the data folder
@@ -21,6 +26,11 @@ export class Feedback {
     private readonly warn: (camera: string, line: string) => void,
   ) {}
 
+  /** An event as its last change left it; undefined if that was long ago. @param id its id */
+  latest(id: string): CameraEvent | undefined {
+    return this.states.get(id);
+  }
+
   /**
    * Somebody says whether an event was normal. Its clip is kept as normal video of the camera, or
    * is no longer; one that the quota has deleted cannot be kept.
@@ -28,18 +38,36 @@ export class Feedback {
    * @throws InputError if the clip cannot be copied
    */
   async say({ feedback: _, ...event }: CameraEvent, isNormal: boolean): Promise<EventChange> {
-    if (isNormal) await this.keepClip(event);
-    else await rm(this.copyOf(event), { force: true });
+    // Before the first wait: the clip may come meanwhile.
     if (isNormal && event.clip === undefined) this.awaited.add(event.id);
     else this.awaited.delete(event.id);
+    if (isNormal) await this.keepClip(event);
+    else await rm(this.copyOf(event), { force: true });
     const time = new Date().toISOString();
     return { change: "feedback", time, event: { ...event, ...(isNormal && { feedback: "normal" }) } };
   }
 
-  /** A change of an event, with what was said of the event before. */
+  /**
+   * A change of an event, with what was said of the event before. Feedback gets the latest state of
+   * its event: it may have changed since it was read. Changes are to be logged in the order of calls.
+   */
   carry(change: EventChange): EventChange {
-    if (change.change === "feedback" || !this.awaited.has(change.event.id)) return change;
-    return { ...change, event: { ...change.event, feedback: "normal" } };
+    const carried = this.carried(change);
+    const { event } = carried;
+    this.states.delete(event.id);
+    this.states.set(event.id, event);
+    const [oldest] = this.states.keys();
+    if (this.states.size > REMEMBERED) this.states.delete(oldest);
+    return carried;
+  }
+
+  private carried(change: EventChange): EventChange {
+    const { id, feedback } = change.event;
+    if (change.change === "feedback") {
+      const { feedback: _, ...event } = this.latest(id) ?? change.event;
+      return { ...change, event: { ...event, ...(feedback && { feedback }) } };
+    }
+    return this.awaited.has(id) ? { ...change, event: { ...change.event, feedback: "normal" } } : change;
   }
 
   /** Keeps the clip of a carried change, once that is on disk. */

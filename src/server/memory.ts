@@ -97,6 +97,7 @@ export class Memory {
     await this.inTurn(async () => {
       await removeKnown(folderOf(this.options.data, config));
       decisions.forget();
+      this.copied.delete(config.id);
     });
   }
 

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { Scorer, type ScoringJob } from "../../src/cluster/scorer.js";
 import { scratch } from "../support/folders.js";
 
@@ -22,6 +22,18 @@ writeFileSync(
       setTimeout(() => process.exit(1), 500);
     } else if (input === "crash") process.kill(process.pid, "SIGKILL");
     else if (input === "exit") process.exit(3);
+    else if (input === "slow") {
+      let frames = 0;
+      const timer = setInterval(() => {
+        if (++frames < 12) return process.send({ type: "progress", frames });
+        clearInterval(timer);
+        process.send({ type: "done", frames: process.pid, seconds: 1 });
+      }, 250);
+    } else if (input === "hangs later" || input === "hangs") {
+      if (input === "hangs later") process.send({ type: "progress", frames: 1 });
+      // It hears nothing, and does not stop.
+      setTimeout(() => { for (;;); }, 50);
+    }
   });
   process.on("disconnect", () => process.exit(0));
   `,
@@ -67,4 +79,24 @@ test("the signal ends the process, and its reason is the error", async () => {
   await scored;
   expect(await pid()).not.toBe(first);
   await expect(score("good", stop.signal)).rejects.toThrow("stopped");
+});
+
+test.each([
+  ["hangs", { first: 1, next: 60 }],
+  ["hangs later", { first: 60, next: 1 }],
+])("a process that %s is killed and fails its video, and the next gets another", async (how, watchdog) => {
+  const watched = new Scorer(program, [], watchdog);
+  const { frames: first } = await watched.score(job("good"), never, () => {});
+  await expect(watched.score(job(how), never, () => {})).rejects.toThrow(
+    /^the process that scored it made no progress for 1 seconds$/,
+  );
+  await vi.waitFor(() => expect(() => process.kill(first, 0)).toThrow("ESRCH"), 3000);
+  expect((await watched.score(job("good"), never, () => {})).frames).not.toBe(first);
+  await watched.close();
+});
+
+test("a process that makes progress may take as long as it needs", async () => {
+  const watched = new Scorer(program, [], { first: 60, next: 2 });
+  expect(await watched.score(job("slow"), never, () => {})).toMatchObject({ seconds: 1 });
+  await watched.close();
 });

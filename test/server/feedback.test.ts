@@ -66,3 +66,28 @@ test("an event whose clip was deleted is marked all the same", async () => {
   await feedback.kept(feedback.carry(changeOf("a", undefined, "clip", { clip })));
   expect(warnings).toEqual([expect.stringMatching(/^front: .*a\.mp4: cannot be read/)]);
 });
+
+test("what is said of an event does not undo what came while it was looked up", async () => {
+  const { feedback } = setUp();
+  const begun = feedback.carry(changeOf("a"));
+  expect(feedback.latest("a")).toEqual(begun.event);
+  const marked = feedback.say(begun.event, true);
+  // The event ends and its clip comes before the feedback is logged.
+  writeFileSync(data(clip), "video");
+  const end = { end: "2026-11-30T14:16:00.000Z" };
+  for (const change of [changeOf("a", undefined, "end", end), changeOf("a", undefined, "clip", { ...end, clip })]) {
+    await feedback.kept(feedback.carry(change));
+  }
+  const logged = feedback.carry(await marked);
+  expect(logged).toMatchObject({ change: "feedback", event: { ...end, clip, feedback: "normal" } });
+  expect(readFileSync(copy(), "utf8")).toBe("video");
+  const back = feedback.carry(await feedback.say(feedback.latest("a")!, false));
+  expect(back.event).toEqual({ ...begun.event, ...end, clip });
+  expect(existsSync(copy())).toBe(false);
+});
+
+test("the latest states of some events are remembered, not of all", () => {
+  const { feedback } = setUp();
+  for (let i = 0; i < 1001; i++) feedback.carry(changeOf(`e${i}`));
+  expect([feedback.latest("e0"), feedback.latest("e1")?.id]).toEqual([undefined, "e1"]);
+});

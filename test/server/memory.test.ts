@@ -99,6 +99,10 @@ test("a camera that forgets has nothing kept, and a calibration takes what was k
   await memory.forget(camera);
   expect(camera.decisions.seconds).toBe(0);
   expect(existsSync(at("data", "cameras", "cam", "calibration.json"))).toBe(false);
+  // Whatever it learns next is worth a copy.
+  camera.learn(2);
+  await memory.rememberAll([camera], 0.02);
+  expect(await kept("one")).toBe(2);
 });
 
 test("a file that cannot be read or written is one warning, unless the disk is full", async () => {

@@ -1,5 +1,6 @@
 // The events of all cameras, as far back as a page shows them.
 import { setTimeout as sleep } from "node:timers/promises";
+import type { QueuedIterator, Status } from "@nats-io/transport-node";
 import { type EventFilter, selectEvents } from "../../server/event_query.js";
 import type { CameraEvent, EventChange } from "../../server/records.js";
 import { messageOf } from "../cameras/event_stream.js";
@@ -25,6 +26,7 @@ export class RecentEvents {
   /** Of the last message that was read. */
   private sequence: number | undefined;
   private stop: () => void = () => {};
+  private status: QueuedIterator<Status> | undefined;
   private isClosed = false;
 
   /** @param onChange hears of each change that comes from now on */
@@ -60,10 +62,15 @@ export class RecentEvents {
   close(): void {
     this.isClosed = true;
     this.stop();
+    // The connection holds on to its listeners.
+    this.status?.stop();
+    this.known.clear();
   }
 
   private async readAgain(): Promise<void> {
-    for await (const { type } of this.cluster.nats.status()) if (type === "reconnect") this.stop();
+    // Its type does not say that it can be stopped.
+    this.status = this.cluster.nats.status() as QueuedIterator<Status>;
+    for await (const { type } of this.status) if (type === "reconnect") this.stop();
   }
 
   private async follow(onReady: () => void): Promise<void> {
@@ -80,6 +87,7 @@ export class RecentEvents {
         if (from > last) onReady();
         const messages = await consumer.consume();
         this.stop = () => void messages.close();
+        if (this.isClosed) this.stop();
         for await (const { seq, data } of messages) {
           this.sequence = seq;
           this.take(data, seq > last || seen !== undefined);

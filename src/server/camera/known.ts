@@ -68,6 +68,8 @@ export function scoredBy({ model, settings }: { model: string; settings: ScoreSe
 export const folderOf = (data: string, { id }: Pick<CameraConfig, "id">): string => join(data, "cameras", id);
 
 const pathOf = (folder: string) => join(folder, "calibration.json");
+/** Says for other machines when what was learnt was forgotten; until something is learnt again. */
+const markOf = (folder: string) => join(folder, "forgotten.json");
 /** What is known of the scores of a model that is not in use. */
 const asideOf = (folder: string, model: string) => join(folder, "model", `calibration-${model.slice(0, 16)}.json`);
 
@@ -138,50 +140,73 @@ function parsed(text: string): unknown {
 
 /** Keeps what was learnt. @throws InputError if the file cannot be written */
 export async function writeKnown(folder: string, by: ScoredBy, { modes, references }: Kept): Promise<void> {
-  await makeFolder(folder);
-  await writeFileOf(pathOf(folder), by, { modes, references });
+  await writeMade(folder, by, { modes, references });
 }
 
-async function writeFileOf(path: string, by: ScoredBy, { modes, references }: Kept): Promise<void> {
+async function writeMade(folder: string, by: ScoredBy, kept: Kept, made?: string): Promise<void> {
+  await makeFolder(folder);
+  await writeFileOf(pathOf(folder), by, kept, made);
+  if (hasModes(kept)) await remove(markOf(folder));
+}
+
+const hasModes = ({ modes }: { modes: object }): boolean => Object.keys(modes).length > 0;
+
+async function writeFileOf(
+  path: string,
+  { model, settings }: ScoredBy,
+  { modes, references }: Kept,
+  made = new Date().toISOString(),
+): Promise<void> {
   const pictures = Object.entries(references).map(([mode, { data, width, height }]) => {
     return [mode, { width, height, luma: Buffer.from(data).toString("base64") }];
   });
   const content = {
-    ...{ format: "sdmae-camera-calibration-1", made: new Date().toISOString(), ...by, modes },
+    ...{ format: "sdmae-camera-calibration-1", made, model, settings, modes },
     references: Object.fromEntries(pictures),
   };
   await writeFileAtomic(path, `${JSON.stringify(content, null, 1)}\n`);
 }
 
-/** What was learnt, for another machine: thresholds, no picture. Undefined if there is nothing. */
-export async function knownText(folder: string): Promise<string | undefined> {
+/** What counts for other machines: what was learnt, or that it was forgotten; no usual view. */
+async function sharedOf(folder: string): Promise<z.output<typeof file> | undefined> {
   const found = await readFileOf(pathOf(folder)).catch(() => undefined);
-  if (!found || Object.keys(found.modes).length === 0) return undefined;
-  return JSON.stringify({ ...found, references: {} });
+  if (found && hasModes(found)) return found;
+  return readFileOf(markOf(folder)).catch(() => undefined);
 }
 
 /**
- * Takes over what another machine has learnt, if it is of more video, or of another model.
+ * What was learnt, or that it was forgotten, for another machine: thresholds, no picture. Undefined
+ * if there is nothing.
+ */
+export async function knownText(folder: string): Promise<string | undefined> {
+  const found = await sharedOf(folder);
+  return found && JSON.stringify({ ...found, references: {} });
+}
+
+/**
+ * Takes over what another machine has learnt, or that it was forgotten there, if that is newer.
  * @throws InputError if it is damaged, or the file cannot be written
  */
 export async function takeKnown(folder: string, text: string): Promise<void> {
   const { data: found, error } = file.safeParse(parsed(text));
   if (error) throw new InputError("what was learnt elsewhere is damaged; it is learnt again");
-  const present = await readFileOf(pathOf(folder)).catch(() => undefined);
-  const isSame = present?.model === found.model && present.settings === found.settings;
-  if (isSame && secondsOf(present) >= secondsOf(found)) return;
-  if (present && !isSame && present.made >= found.made) return;
+  const present = await sharedOf(folder);
+  if (present && present.made >= found.made) return;
   // Pictures stay on their machine.
-  const references = present?.references ?? {};
-  await writeKnown(folder, found, { modes: found.modes as Known, references });
+  const references = (await readFileOf(pathOf(folder)).catch(() => undefined))?.references ?? {};
+  await writeMade(folder, found, { modes: found.modes as Known, references }, found.made);
+  if (!hasModes(found)) await writeFileOf(markOf(folder), found, { modes: {}, references: {} }, found.made);
 }
 
-const secondsOf = ({ modes }: Pick<z.output<typeof file>, "modes">): number =>
-  (modes.day?.seen.seconds ?? 0) + (modes.infrared?.seen.seconds ?? 0);
-
-/** Removes what was kept. @throws InputError if that is not possible */
+/** Removes what was kept, and marks that for other machines. @throws InputError if that is not possible */
 export async function removeKnown(folder: string): Promise<void> {
-  await rm(pathOf(folder), { force: true }).catch((error: unknown) => {
-    throw cannotWrite(pathOf(folder), error);
+  const present = await readFileOf(pathOf(folder)).catch(() => undefined);
+  if (present) await writeFileOf(markOf(folder), present, { modes: {}, references: {} });
+  await remove(pathOf(folder));
+}
+
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw cannotWrite(path, error);
   });
 }

@@ -1,6 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { changeKnown, layAside, readKnown, removeKnown, writeKnown } from "../../../src/server/camera/known.js";
+import {
+  changeKnown,
+  knownText,
+  layAside,
+  readKnown,
+  removeKnown,
+  takeKnown,
+  writeKnown,
+} from "../../../src/server/camera/known.js";
 import { scratchPerTest } from "../../support/folders.js";
 import { refusal } from "../../support/refusal.js";
 
@@ -70,4 +78,52 @@ test("what is known of another model is laid aside, and comes back with it; the 
   writeFileSync(at("calibration.json"), JSON.stringify({ format: "sdmae-camera-calibration-1", model: "../x" }));
   await changeKnown(at(), by);
   expect(await readKnown(at(), by)).toEqual({ modes: { day }, references });
+});
+
+/** What was learnt of so many seconds. */
+const learnt = (seconds: number) => ({ day: { ...day, seen: { ...day.seen, seconds } } });
+/** Times are told apart by the millisecond. */
+const later = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+test("of the same model the newer counts, of however little video, and a copy is as old as its original", async () => {
+  await writeKnown(at("one"), by, { modes: learnt(600), references });
+  await later();
+  await writeKnown(at("two"), by, { modes: learnt(5), references: {} });
+  const text = (await knownText(at("two")))!;
+  await takeKnown(at("one"), text);
+  expect(await readKnown(at("one"), by)).toEqual({ modes: learnt(5), references });
+  expect(await knownText(at("one"))).toBe(text);
+  await later();
+  await writeKnown(at("one"), by, { modes: learnt(7), references });
+  await takeKnown(at("one"), text);
+  expect((await readKnown(at("one"), by)).modes).toEqual(learnt(7));
+});
+
+test("what was forgotten does not come back from another machine, and is forgotten there too", async () => {
+  await writeKnown(at("one"), by, { modes: learnt(600), references });
+  const old = (await knownText(at("one")))!;
+  await takeKnown(at("two"), old);
+  await later();
+  await removeKnown(at("one"));
+  await takeKnown(at("one"), old);
+  expect(await readKnown(at("one"), by)).toEqual({ modes: {}, references: {} });
+  // The usual view is often learnt before there are levels.
+  await writeKnown(at("one"), by, { modes: {}, references });
+  await takeKnown(at("one"), old);
+  expect((await readKnown(at("one"), by)).modes).toEqual({});
+  const forgotten = (await knownText(at("one")))!;
+  await takeKnown(at("two"), forgotten);
+  expect((await readKnown(at("two"), by)).modes).toEqual({});
+  await takeKnown(at("two"), old);
+  expect((await readKnown(at("two"), by)).modes).toEqual({});
+  // What is learnt again counts from then on.
+  await later();
+  await writeKnown(at("one"), by, { modes: learnt(3), references });
+  await takeKnown(at("two"), (await knownText(at("one")))!);
+  expect((await readKnown(at("two"), by)).modes).toEqual(learnt(3));
+});
+
+test("a usual view alone is not for other machines", async () => {
+  await writeKnown(at(), by, { modes: {}, references });
+  expect(await knownText(at())).toBeUndefined();
 });
