@@ -108,6 +108,8 @@ async function attempt(options: NatsOptions, lease?: number): Promise<Cluster> {
       maxReconnectAttempts: lease === undefined ? 10 : -1,
       // A server that is back soon must find its workers before their leases are over.
       ...(lease !== undefined && { reconnectTimeWait: Math.min(2000, 100 * lease) }),
+      // A login may be refused while the server's accounts are being changed.
+      ignoreAuthErrorAbort: lease !== undefined,
       ...(user !== undefined && { user, pass: password }),
       ...(token !== undefined && { token }),
       ...(known && { authenticator: credsAuthenticator(known) }),

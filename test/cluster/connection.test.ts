@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import * as jwt from "@nats-io/jwt";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type NatsOptions, openCluster } from "../../src/cluster/connection.js";
-import { endAll, natsFor } from "../support/archive.js";
+import { atEnd, endAll, natsFor, until } from "../support/archive.js";
 import { scratchPerTest } from "../support/folders.js";
 import { hasNats } from "../support/nats.js";
 
@@ -72,6 +72,39 @@ test.skipIf(!hasNats())("a worker does not wait for a server without TLS to lear
   const secure = url.replace("nats:", "tls:");
   const worker = { lease: 3, signal: new AbortController().signal, onWait: () => {} };
   await expect(openCluster({ url: secure }, worker)).rejects.toThrow(`${secure}: the server runs without TLS`);
+});
+
+describe.skipIf(!hasNats())("a worker's login that is refused", () => {
+  const worker = { lease: 2, signal: new AbortController().signal, onWait: () => {} };
+  const allow = (token: string) => writeFileSync(at("nats.conf"), `authorization { token: ${token} }\n`);
+
+  test("ends a worker that begins", async () => {
+    allow("sesame");
+    const { url } = await natsFor(at("nats"), "-c", at("nats.conf"));
+    await expect(openCluster({ url, token: "wrong" }, worker)).rejects.toThrow(`${url}: it refuses the login`);
+  });
+
+  test("does not end one that was connected: it tries again until the server takes it", async () => {
+    allow("sesame");
+    const server = await natsFor(at("nats"), "-c", at("nats.conf"));
+    const { nats, close } = await openCluster({ url: server.url, token: "sesame" }, worker);
+    atEnd(close);
+    let refused = 0;
+    void (async () => {
+      for await (const { type, ...status } of nats.status()) {
+        if (type === "error" && /authorization/i.test(String(Object.values(status)))) refused++;
+      }
+    })();
+    await server.end();
+    allow("another");
+    await server.start();
+    await until(() => expect(nats.isClosed() || refused > 2).toBe(true));
+    await server.end();
+    allow("sesame");
+    await server.start();
+    await until(() => nats.flush());
+    expect(nats.isClosed()).toBe(false);
+  });
 });
 
 describe.skipIf(!hasNats() || !hasOpenssl)("a server with TLS and a token", () => {

@@ -46,9 +46,9 @@ async function putCameras(path: string, options: PutOptions): Promise<void> {
   const { cameras, checkpoint, warnings } = camerasOf(await readConfigFile(path), path, share);
   const { checkpointOf } = await import("../config_paths.js");
   const usual = checkpointOf({ ...(checkpoint !== undefined && { checkpoint }) }, options.checkpoint);
-  const { readCheckpoint } = await import("../../node/files/checkpoint_file.js");
+  const { readModel } = await import("../../server/models.js");
   const paths = new Set(cameras.map((camera) => camera.checkpoint ?? usual));
-  for (const one of paths) await readCheckpoint([one]);
+  for (const one of paths) await readModel([one], {});
   for (const line of warnings) process.stderr.write(`warning: ${line}\n`);
   const { withCluster } = await import("../../cluster/connection.js");
   const { openCameraStores } = await import("../../cluster/cameras/stores.js");

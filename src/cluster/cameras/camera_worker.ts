@@ -1,10 +1,11 @@
 // Watches the cameras that this machine has of the cluster.
 import { setTimeout as sleep } from "node:timers/promises";
-import { readCheckpoint } from "../../node/files/checkpoint_file.js";
+import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../../node/files/messages.js";
 import type { CameraStatus } from "../../server/camera/camera.js";
 import type { CameraConfig, WatchConfig } from "../../server/config/config.js";
 import type { Environment } from "../../server/config/secrets.js";
+import { readModel } from "../../server/models.js";
 import type { Sink } from "../../server/records.js";
 import type { Supervisor } from "../../server/supervisor.js";
 import { parsed } from "../archive.js";
@@ -76,12 +77,15 @@ export class CameraWorker {
   >();
   /** Cameras that are being prepared, and the revisions of their records. */
   private readonly preparing = new Map<string, number>();
+  /** Cameras that were watched, until what was learnt of them last is shared. */
+  private readonly unshared = new Set<string>();
   private changing: NodeJS.Timeout | undefined;
   private watching: Watching | undefined;
 
   /**
    * @param base what does not come from the cluster
    * @param onChange takes in the configuration that holds from now on
+   * @throws InputError if a sink has the name of the stream of events
    */
   constructor(
     private readonly options: CameraWorkerOptions,
@@ -98,6 +102,10 @@ export class CameraWorker {
         onNotice("warn", `${event.camera}: ${change} of ${event.id} is only kept here: the camera has another worker`);
       },
     });
+    const { name: stream } = this.events;
+    if (base.sinks.some((sink) => sink.name === stream)) {
+      throw new InputError(`sinks.${stream}: the name ${stream} is taken: a worker sends all events there`);
+    }
     this.member = new Member({
       ...{ cluster, stores, name, lease, onNotice },
       facts: () => this.facts,
@@ -105,8 +113,8 @@ export class CameraWorker {
       taken: async (camera) => {
         await this.events.taken(camera);
       },
-      settled: async () => {
-        await this.learnt.share(this.known.keys());
+      settled: async (ids) => {
+        await this.learnt.share(ids.filter((id) => this.unshared.delete(id)));
         await this.watching?.delivered(this.events.name, PATIENCE);
       },
     });
@@ -131,6 +139,8 @@ export class CameraWorker {
       await this.member.run(either);
       await measured;
     } finally {
+      // Measuring ends, too, if the member has failed.
+      failed.abort();
       clearInterval(sharing);
       for (const timer of this.trying.values()) clearTimeout(timer);
       clearTimeout(this.changing);
@@ -185,14 +195,16 @@ export class CameraWorker {
   private async prepare(id: string, record: CameraRecord) {
     const { cluster, models, share, environment } = this.options;
     const checkpoint = await fetchModel(cluster.models, record.model, models);
-    await readCheckpoint([checkpoint]);
+    // As the supervisor will: a model that it refuses would stop the changes of all cameras.
+    await readModel([checkpoint], {});
     return cameraOf(id, record, checkpoint, { share, environment });
   }
 
   /** Lets the supervisor watch these cameras, and no others. */
   private async goOn(held: ReadonlyMap<string, HeldCamera>, why: string): Promise<void> {
     this.held = held;
-    for (const id of this.known.keys()) if (!held.has(id)) this.known.delete(id);
+    for (const id of this.known.keys()) if (!held.has(id)) this.forget(id);
+    for (const id of held.keys()) this.unshared.delete(id);
     // A camera whose model takes long, or does not come, must not keep others from ending.
     for (const camera of held.values()) void this.know(camera);
     await this.change(why);
@@ -212,7 +224,7 @@ export class CameraWorker {
       this.said.delete(id);
     } catch (error) {
       if (!isWanted()) return;
-      this.known.delete(id);
+      this.forget(id);
       this.refuse(id, oneLine(reasonOf(error)).slice(0, 500));
     } finally {
       if (this.preparing.get(id) === recordRevision) this.preparing.delete(id);
@@ -222,6 +234,11 @@ export class CameraWorker {
       this.changing = undefined;
       this.change().catch((error: unknown) => this.options.onNotice("error", reasonOf(error)));
     }, GATHER);
+  }
+
+  /** The next change ends a camera. */
+  private forget(id: string): void {
+    if (this.known.delete(id)) this.unshared.add(id);
   }
 
   /** A camera that this machine cannot watch goes to another one; later it tries again. */

@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { counted } from "../../counted.js";
+import { InputError } from "../../errors.js";
 import { parsed } from "../archive.js";
 import { type Cluster, natsReason } from "../connection.js";
 import { Following } from "./following.js";
@@ -24,7 +25,7 @@ export interface HeldCamera {
 
 /** What {@link Member} is made with. */
 export interface MemberOptions {
-  cluster: Pick<Cluster, "nats">;
+  cluster: Pick<Cluster, "nats" | "shown">;
   stores: Pick<CameraStores, "cameras" | "claims" | "workers" | "plans">;
   /** The worker's name. */
   name: string;
@@ -33,14 +34,15 @@ export interface MemberOptions {
   /** What it can do, and cannot. */
   facts(): Pick<Sign, "capacity" | "most" | "isOpen" | "problems" | "silent">;
   /**
-   * Goes on with these cameras alone; resolves once the others have ended.
+   * Goes on with these cameras alone; resolves once the others have ended. If it fails, it is
+   * called again, and no camera is given back until then.
    * @param why these end, in a few words
    */
   watch(held: ReadonlyMap<string, HeldCamera>, why: string): Promise<void>;
   /** A camera was taken: older owners are to be refused from here on. */
   taken(camera: Pick<HeldCamera, "id" | "revision">): Promise<void>;
   /** Resolves once all that was written of cameras has gone out, or after some seconds. */
-  settled(): Promise<void>;
+  settled(ids: readonly string[]): Promise<void>;
   /** Takes in a line of the log. */
   onNotice(level: "info" | "warn" | "error", line: string): void;
   /** Milliseconds; never steps back. */
@@ -81,13 +83,20 @@ export class Member {
   private readonly unreturned = new Set<string>();
   /** Claims of others that its own came too late for, by cameras: the next plan knows them. */
   private readonly refused = new Map<string, number>();
+  /** Cameras that have not ended: the change that should end them has failed. */
+  private readonly unended = new Set<string>();
+  /** The reason that a failed change was made with; undefined: the last change has not failed. */
+  private failed: string | undefined;
+  /** The line of the log about it, so that it is said once. */
+  private said = "";
   /** Cameras whose settings are being read again. */
   private readonly reading = new Set<string>();
   /** What it is to watch; undefined: nobody has said yet. */
   private plan: Plan | undefined;
   private following: Following | undefined;
   private readonly leadership: Leadership;
-  private last: Promise<void> = Promise.resolve();
+  /** Whether the last change was made. */
+  private last = Promise.resolve(true);
   /** Since when cameras have been beginning and ending; undefined: all have. */
   private changing: number | undefined;
   private isStopped = false;
@@ -155,9 +164,12 @@ export class Member {
     return this.isCurrent && this.since !== undefined ? (this.clock() - this.since) / 1000 : 0;
   }
 
-  /** Takes part until the signal ends it; then gives all back. */
+  /**
+   * Takes part until the signal ends it; then gives all back.
+   * @throws InputError if the client does not connect again
+   */
   async run(signal: AbortSignal): Promise<void> {
-    const { lease, stores } = this.options;
+    const { cluster, lease, stores } = this.options;
     this.isSigning = true;
     const signs = setInterval(() => void this.sign(), (1000 * lease) / MESSAGES);
     await this.sign();
@@ -165,6 +177,10 @@ export class Member {
     const every = Math.min(LOOK, (1000 * lease) / LOOKS);
     try {
       while (!signal.aborted) {
+        if (cluster.nats.isClosed()) {
+          const why = await cluster.nats.closed();
+          throw new InputError(`${cluster.shown}: ${why ? natsReason(why) : "the connection was closed"}`);
+        }
         this.look();
         await sleep(every, undefined, { signal }).catch(() => {});
       }
@@ -223,6 +239,11 @@ export class Member {
       this.unreturned.delete(id);
       if (revision !== undefined) void this.giveBack(id, revision);
     }
+    if (this.failed !== undefined) this.apply(this.failed);
+    for (const id of this.unended) {
+      this.unended.delete(id);
+      void this.returnEnded(id);
+    }
     const { plan } = this;
     if (!this.isCurrent || this.isStopped || !plan) return;
     const planned = new Map(plan.cameras.map((camera) => [camera.id, camera]));
@@ -263,6 +284,7 @@ export class Member {
     this.held = new Map();
     this.giving.clear();
     this.unreturned.clear();
+    this.unended.clear();
     this.refused.clear();
     this.plan = undefined;
     this.signed = undefined;
@@ -372,14 +394,22 @@ export class Member {
     this.options.onNotice("info", `${id}: gives the camera back: ${why}`);
     this.held.delete(id);
     this.giving.set(id, revision);
-    const { session } = this;
     // Behind the change that ends it.
-    queueMicrotask(() => {
-      void this.ended().then(async () => {
-        await this.options.settled();
-        if (session === this.session) await this.giveBack(id, revision);
-      });
-    });
+    queueMicrotask(() => void this.returnEnded(id));
+  }
+
+  private async returnEnded(id: string): Promise<void> {
+    const { session } = this;
+    const revision = this.giving.get(id);
+    if (revision === undefined) return;
+    const isEnded = await this.ended();
+    if (session !== this.session) return;
+    if (!isEnded) {
+      this.unended.add(id);
+      return;
+    }
+    await this.options.settled([id]);
+    if (session === this.session) await this.giveBack(id, revision);
   }
 
   private async giveBack(id: string, revision: number): Promise<void> {
@@ -400,23 +430,36 @@ export class Member {
 
   /** Goes on with the cameras that it has. One change follows the other. */
   private apply(why = "its settings have changed"): void {
-    this.last = this.last
-      .then(() => {
-        this.changing = this.clock();
-        return this.options.watch(new Map(this.held), why);
-      })
-      .catch((error: unknown) => this.options.onNotice("error", natsReason(error)))
-      .finally(() => {
+    this.failed = undefined;
+    this.last = this.last.then(async () => {
+      // A failed change counts until one is made.
+      this.changing ??= this.clock();
+      try {
+        await this.options.watch(new Map(this.held), why);
         this.changing = undefined;
-      });
+        this.failed = undefined;
+        this.said = "";
+        return true;
+      } catch (error) {
+        const line = natsReason(error);
+        if (line !== this.said) this.options.onNotice("error", line);
+        this.said = line;
+        this.failed = why;
+        return false;
+      }
+    });
   }
 
-  /** Resolves once cameras have ended, or after a lease: others need not wait for a full disk. */
-  private async ended(): Promise<void> {
+  /**
+   * Resolves once cameras have ended, or after a lease: others need not wait for a full disk.
+   * @returns false if the change has failed: they are still watched
+   */
+  private async ended(): Promise<boolean> {
     const timer = new AbortController();
-    const over = sleep(1000 * this.options.lease, undefined, { signal: timer.signal }).catch(() => {});
-    await Promise.race([this.last, over]);
+    const over = sleep(1000 * this.options.lease, true, { signal: timer.signal }).catch(() => true);
+    const isEnded = await Promise.race([this.last, over]);
     timer.abort();
+    return isEnded;
   }
 
   private async stop(): Promise<void> {
@@ -430,7 +473,7 @@ export class Member {
     this.apply("its worker was stopped");
     await this.ended();
     if (!this.isCurrent) return;
-    await this.options.settled();
+    await this.options.settled([...this.giving.keys()]);
     await Promise.all([...this.giving].map(([id, revision]) => this.giveBack(id, revision)));
   }
 }

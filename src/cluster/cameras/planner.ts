@@ -1,6 +1,7 @@
 // Says which worker watches which camera, and writes that down for each. Only the leader does it.
 import { counted } from "../../counted.js";
 import { oneLine } from "../../node/files/messages.js";
+import { isAddress } from "../../node/media/address.js";
 import type { Cluster } from "../connection.js";
 import { answerTime } from "./lease.js";
 import { MOST_PLANNED, type Plan, type Sign } from "./messages.js";
@@ -199,10 +200,16 @@ export class Planner {
       this.lookAgain(next);
       return;
     }
-    const found = surplus(this.workers(alive));
+    const found = surplus(this.workers(alive), { has: (id) => this.isFile(id) });
     if (!found) return;
     this.moved = now;
     this.moving = { ...found, since: now, claim: this.view.claims.get(found.id)?.revision ?? 0 };
+  }
+
+  /** Whether a camera is a file or a folder: another worker would begin it again. */
+  private isFile(id: string): boolean {
+    const source = this.view.cameras.get(id)?.value?.settings.source;
+    return typeof source === "string" && !isAddress(source);
   }
 
   private workers(alive: Alive): SpreadWorker[] {

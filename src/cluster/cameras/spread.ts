@@ -206,13 +206,18 @@ export interface Surplus {
  * used worker that has one with which another would be used no more than this one is without it. So
  * the most used are used less after each step, and it ends. One camera moves at a time, and none
  * that some worker cannot watch.
+ * @param stays ids of cameras that do not move
  */
-export function surplus(workers: readonly SpreadWorker[]): Surplus | undefined {
+export function surplus(
+  workers: readonly SpreadWorker[],
+  stays: { has(id: string): boolean } = nobody,
+): Surplus | undefined {
   const loads = workers.map(loadOf);
   const refused = refusals(workers);
+  const held = { has: (id: string) => refused.has(id) || stays.has(id) };
   const queues = new Map<number, Queue>();
   for (const load of [...loads].sort((a, b) => compare(used(b), used(a)) || beside(a, b))) {
-    const smallest = load.carried.smallest(refused);
+    const smallest = load.carried.smallest(held);
     if (!smallest) continue;
     const frames = framesOf(smallest.fps);
     const queue = queues.get(frames) ?? new Queue(loads, frames);

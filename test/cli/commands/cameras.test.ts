@@ -75,6 +75,14 @@ describe("without a server", () => {
     expectRefusal(await put(two, ...share(), "--checkpoint", at("none.pth")), "none.pth");
   });
 
+  test("a model that no worker could run is refused", async () => {
+    const odd = { ...randomCheckpoint(tinyConfig, 5), settings: { inputSize: [33, 50] as [number, number] } };
+    writeFileSync(at("odd.safetensors"), saveCheckpoint(odd));
+    const good = write("cameras: { a: { source: rtsp://c/s } }");
+    const ran = await sdmae("cameras", "put", good, ...nobody, "--checkpoint", at("odd.safetensors"));
+    expectRefusal(ran, "size 33x50 does not divide into patches of 8 pixels");
+  });
+
   test("a server that is not there is an error of one line", async () => {
     const nats = ["--nats", `nats://user:secret@127.0.0.1:${await freePort()}`];
     const good = write("cameras: { a: { source: rtsp://c/s } }");

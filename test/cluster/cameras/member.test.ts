@@ -111,6 +111,36 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(() => expect(one.ids()).toEqual(["a"]));
   });
 
+  test("a camera is not given back while the change that ends it fails: it is tried again", async () => {
+    let isFailing = false;
+    const problems: Record<string, string> = {};
+    const watch = async () => {
+      if (isFailing) throw new Error("the model cannot be used");
+    };
+    const one: Joined = await join("one", { lease: SHORT, problems, watch });
+    await putCameras(stores, ["a"]);
+    await until(() => expect(one.ids()).toEqual(["a"]));
+    isFailing = true;
+    problems.a = "there is no such file";
+    one.member.refuse("a");
+    const session = async () => (await stores.claims.get("a"))?.json<{ session?: string }>().session;
+    await new Promise((resolve) => setTimeout(resolve, 1500 * SHORT));
+    expect(await session()).toBe(one.member.session);
+    expect(one.member.leaseOf("a")).toBeDefined();
+    expect(one.lines.filter((line) => line === "the model cannot be used")).toHaveLength(1);
+    isFailing = false;
+    await until(async () => expect(await session()).toBeUndefined());
+    expect(one.watched.at(-1)).toEqual([]);
+  });
+
+  test("a member ends with an error once its client does not connect again", async () => {
+    const one = await join("one");
+    await putCameras(stores, ["a"]);
+    await until(() => expect(one.ids()).toEqual(["a"]));
+    await one.cluster.nats.close();
+    await until(() => expect(one.lines).toContain(`${server.url}: the connection was closed`));
+  });
+
   test("a member that is stopped hands over once its cameras have ended and their events are out", async () => {
     const order: string[] = [];
     let release = () => {};

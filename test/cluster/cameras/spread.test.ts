@@ -312,6 +312,12 @@ describe("a camera that some workers cannot watch", () => {
     expect([...assign(cameras(3), nobody).keys()]).toEqual(["camera-2"]);
   });
 
+  test("does not move for balance, if it must stay", () => {
+    const found = carrying(cameras(4, { owner: "b" }), [worker("b"), worker("c")]);
+    expect(spread.surplus(found, new Set(["camera-0", "camera-1"]))?.id).toBe("camera-2");
+    expect(spread.surplus(found, { has: () => true })).toBeUndefined();
+  });
+
   test("does not move for balance: it might come back again and again", () => {
     const found = cameras(2, { owner: "b" });
     expect(surplus("b", found, [worker("b"), worker("c")])).toBe("camera-0");
