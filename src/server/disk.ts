@@ -1,15 +1,14 @@
 // The disk that holds the data folder: whether clips have room, and what goes if they have none.
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
-import type { CameraConfig, WatchConfig } from "./config/config.js";
+import type { WatchConfig } from "./config/config.js";
 import { freeBytes, keepWithin } from "./storage.js";
 
 /** What {@link Disk} is made with. */
 export interface DiskOptions {
   config: Pick<WatchConfig, "data" | "keep" | "reserve">;
-  /** Those that are watched now. */
-  cameras(): readonly Pick<CameraConfig, "id">[];
   /** By how much looks are more frequent: files that are played fast bring more clips. */
   pace?: number;
   /** Takes in a line about what has changed. */
@@ -58,13 +57,15 @@ export class Disk {
 
   /** Counts the clips, and deletes what is beyond the quota. */
   private async lookAtClips(): Promise<void> {
-    const { config, cameras, onNotice } = this.options;
+    const { config, onNotice } = this.options;
     this.lookedAtClips = performance.now();
     const { data, keep, reserve } = config;
     const { bytes, deleted } = await keepWithin(join(data, "clips"), { ...keep, reserve });
     this.clipBytes = bytes;
     const oldest = Date.now() - 86_400_000 * keep.days;
-    for (const { id } of cameras()) await removeKept(normalFolder(data, id), oldest);
+    // Also of cameras that are not watched any longer.
+    const ids = await readdir(join(data, "cameras")).catch(() => []);
+    for (const id of ids) await removeKept(normalFolder(data, id), oldest);
     if (deleted > 0) onNotice("info", `the clips of ${deleted} old events were deleted`);
   }
 }

@@ -49,7 +49,8 @@ export class Feedback {
 
   /**
    * A change of an event, with what was said of the event before. Feedback gets the latest state of
-   * its event: it may have changed since it was read. Changes are to be logged in the order of calls.
+   * its event: it may have changed since it was read. Changes are to be logged in the order of the
+   * calls.
    */
   carry(change: EventChange): EventChange {
     const carried = this.carried(change);

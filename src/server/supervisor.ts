@@ -1,7 +1,7 @@
 // The watch process: cameras, the engine, the event log, and who hears of events. WebGPU is in the
 // engine's process only, so that a crash of a driver stops no alert.
 import { once } from "node:events";
-import { stat, utimes, writeFile } from "node:fs/promises";
+import { rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -99,8 +99,7 @@ export class Supervisor {
     this.feedback = new Feedback(config.data, (camera, line) => listener.onNotice?.("warn", camera, line));
     const onNotice: SupervisorListener["onNotice"] = (...news) => listener.onNotice?.(...news);
     this.disk = new Disk({
-      ...{ config, cameras: () => this.cameras.map((camera) => camera.config) },
-      pace: options.play?.fast ? 10 : 1,
+      ...{ config, pace: options.play?.fast ? 10 : 1 },
       onNotice: (level, line) => onNotice(level, "storage", line),
       onRoom: () => {
         for (const camera of this.cameras) camera.roomChanged();
@@ -274,7 +273,9 @@ export class Supervisor {
    * @throws InputError if there is no such event, or its clip cannot be copied
    */
   async markNormal(id: string, isNormal = true): Promise<void> {
-    const event = (await this.log.events()).find((one) => one.id === id);
+    const found = this.feedback.latest(id) ?? (await this.log.events()).find((one) => one.id === id);
+    // It may have changed while the log was read.
+    const event = this.feedback.latest(id) ?? found;
     if (!event) throw new InputError(`there is no event ${oneLine(id)}`);
     await this.keep(await this.feedback.say(event, isNormal));
   }
@@ -317,6 +318,8 @@ export class Supervisor {
     }
     const leaving = this.cameras.filter((camera) => !staying.includes(camera));
     await Promise.all(leaving.map((camera) => this.end(camera, why)));
+    // Together with the new list: whoever looks at a camera of the list asks for its model.
+    for (const { config: gone } of leaving) this.engines.remove(gone.id);
     this.settings = config;
     const begun = coming.map((camera) => this.watch(camera, models.get(camera)!));
     const byId = new Map([...staying, ...begun].map((camera) => [camera.config.id, camera]));
@@ -339,11 +342,13 @@ export class Supervisor {
     return { added: begun.length - changed, removed: leaving.length - changed, changed, same: staying.length };
   }
 
-  /** Ends a camera, its events and their clips. What it has learnt is kept. */
+  /** Ends a camera, its events and their clips. What was learnt is kept, the recording is not. */
   private async end(camera: Camera, why: string): Promise<void> {
     await this.runs.end(camera, why);
     await this.memory.remember(camera);
-    this.engines.remove(camera.config.id);
+    const recording = join(this.config.data, "segments", camera.config.id);
+    // What cannot be removed now is removed at the next start.
+    await rm(recording, { recursive: true, force: true }).catch(() => {});
   }
 
   private watch(config: CameraConfig, model: Model): Camera {

@@ -14,7 +14,7 @@ function diskOf(reserve = 0, pace?: number) {
   const config = { data: at(), keep: { days: 30, bytes: 1000 }, reserve };
   const heard: string[] = [];
   const disk: Disk = new Disk({
-    ...{ config, cameras: () => [{ id: "cam" }], pace },
+    ...{ config, pace },
     onNotice: (level, line) => heard.push(`${level}: ${line}`),
     onRoom: () => heard.push(`room: ${disk.hasRoom}`),
   });
@@ -53,15 +53,22 @@ test("clips beyond the quota go, and pieces of normal video that are too old", a
   const young = file("clips/cam/2026-01-02/b.mp4", 700, 2);
   const name = (days: number) => `cameras/cam/normal/${keptName(Date.now() - days * day)}`;
   const pieces = [file(name(40), 1), file(name(1), 1)];
+  const marked = file("cameras/cam/normal/marked.mp4", 1, 40);
   const { disk, heard } = diskOf();
   await disk.look();
-  expect([old, young, ...pieces].map(existsSync)).toEqual([false, true, false, true]);
+  expect([old, young, ...pieces, marked].map(existsSync)).toEqual([false, true, false, true, true]);
   expect(disk.clipBytes).toBe(700);
   expect(heard).toEqual(["info: the clips of 1 old events were deleted"]);
   // Clips may be many: they are not looked at each time.
   file("clips/cam/2026-01-02/c.mp4", 600, 1);
   await disk.look();
   expect(disk.clipBytes).toBe(700);
+});
+
+test("pieces of cameras that are not watched any longer go as well", async () => {
+  const pieces = [40, 1].map((days) => file(`cameras/gone/normal/${keptName(Date.now() - days * day)}`, 1));
+  await diskOf().disk.look();
+  expect(pieces.map(existsSync)).toEqual([false, true]);
 });
 
 test("looks are more frequent if files are played fast", () => {

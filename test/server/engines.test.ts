@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { saveCheckpoint } from "../../src/checkpoint/checkpoint.js";
@@ -210,4 +210,46 @@ test("cameras come and go while others are watched, in the engine that runs", as
   const open = new Set(changes.map(({ event }) => event.id));
   for (const { change, event } of changes) if (change === "end") open.delete(event.id);
   expect([...open]).toEqual([]);
+}, 300_000);
+
+test("cameras that leave together can be looked at until the last one has ended", async () => {
+  const changes: EventChange[] = [];
+  const supervisor = await fakeWatch(at, {}, { onChange: (change) => changes.push(change) });
+  // An event of each camera goes on all the time.
+  writeFileSync(at("engine.mjs"), engine);
+  const { config, log } = supervisor;
+  const [first] = config.cameras;
+  const stop = new AbortController();
+  const running = supervisor.run(new Map(), stop.signal);
+  await supervisor.change({ ...config, cameras: [first, { ...first, id: "quick" }, { ...first, id: "slow" }] });
+  const has = (id: string, kind: EventChange["change"]) =>
+    changes.some(({ change, event }) => change === kind && event.camera === id);
+  await until(() => has("quick", "new") && has("slow", "new"));
+  // Of what is recorded by then a clip can be made.
+  await until(() => readdirSync(at("data", "segments", "quick")).filter((name) => name.endsWith(".mkv")).length > 3);
+
+  let goOn = () => {};
+  const held = new Promise<void>((resolve) => (goOn = resolve));
+  const append = log.append.bind(log);
+  log.append = async (change) => {
+    if (change.event.camera === "slow") await held;
+    return append(change);
+  };
+  const segments = (id: string) => existsSync(at("data", "segments", id));
+  const left = supervisor.change({ ...config, cameras: [first] });
+  // The recording goes last.
+  await until(() => !segments("quick"));
+  expect(has("quick", "clip")).toBe(true);
+  expect(supervisor.cameras.map(({ config: { id } }) => supervisor.modelOf(id).isLearnt)).toEqual([
+    false,
+    false,
+    false,
+  ]);
+  goOn();
+  expect(await left).toEqual({ added: 0, removed: 2, changed: 0, same: 1 });
+  expect(supervisor.cameras).toHaveLength(1);
+  expect(["cam", "quick", "slow"].map(segments)).toEqual([true, false, false]);
+  stop.abort();
+  await running;
+  await supervisor.close();
 }, 300_000);

@@ -52,8 +52,8 @@ export class PageServer {
   constructor(private readonly options: PageServerOptions) {
     const { nats, name, feed } = options;
     this.subscriptions = [
-      nats.subscribe(LOOK, { callback: (_, message) => void this.look(message) }),
-      nats.subscribe(pageSubject(name), { callback: (_, message) => void this.answer(message) }),
+      nats.subscribe(LOOK, { callback: (_, message) => void this.look(message).catch(unanswered) }),
+      nats.subscribe(pageSubject(name), { callback: (_, message) => void this.answer(message).catch(unanswered) }),
     ];
     this.endListening = feed.listen({
       onOutcome: ({ config: { id } }, outcome) => {
@@ -79,6 +79,7 @@ export class PageServer {
     if (!look || look.page === this.options.name) return;
     this.see(look);
     const answer = await this.ask("GET", "/api/state", {});
+    if (!answer.ok) return;
     const { cameras, problem, queues } = (await answer.json()) as WatchState;
     const problems = [
       ...(problem === null ? [] : [problem]),
@@ -123,6 +124,9 @@ export class PageServer {
     return this.options.app.fetch(new Request(`http://localhost${path}`, { method, headers: { ...headers, ...own } }));
   }
 }
+
+/** Whoever asked asks again, or gives up. A connection that is closed says so elsewhere. */
+const unanswered = (): void => {};
 
 /** A request for as much of a file as a message holds. */
 function inParts(headers: Record<string, string>): Record<string, string> {

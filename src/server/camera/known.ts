@@ -198,7 +198,10 @@ export async function takeKnown(folder: string, text: string): Promise<void> {
   if (!hasModes(found)) await writeFileOf(markOf(folder), found, { modes: {}, references: {} }, found.made);
 }
 
-/** Removes what was kept, and marks that for other machines. @throws InputError if that is not possible */
+/**
+ * Removes what was kept, and marks that for other machines.
+ * @throws InputError if that is not possible
+ */
 export async function removeKnown(folder: string): Promise<void> {
   const present = await readFileOf(pathOf(folder)).catch(() => undefined);
   if (present) await writeFileOf(markOf(folder), present, { modes: {}, references: {} });

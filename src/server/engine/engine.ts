@@ -1,5 +1,6 @@
 // The supervisor's side of the engine: starts its process, feeds it, starts it again if it fails.
 import { type ChildProcess, fork } from "node:child_process";
+import { reasonOf } from "../../node/files/messages.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { Backoff } from "../backoff.js";
 import type { EngineFacts, EngineFrame, EngineScore, EngineSetup, FromEngine, ToEngine } from "./messages.js";
@@ -78,7 +79,8 @@ export class Engine {
     clearTimeout(this.watchdog);
     clearTimeout(this.restart);
     const { child } = this;
-    if (!child) return;
+    // One that could not be started does not exit.
+    if (child?.pid === undefined) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     this.tell({ type: "stop" });
     const timer = setTimeout(() => child.kill("SIGKILL"), 1000 * PATIENCE);
@@ -88,7 +90,14 @@ export class Engine {
 
   private start(): void {
     const program = this.options.program ?? packageFile("dist", "engine.js");
-    const child = fork(program, { serialization: "advanced", stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    let child: ChildProcess;
+    try {
+      child = fork(program, { serialization: "advanced", stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    } catch (error) {
+      // Not at once: whoever makes an engine does not have it yet.
+      setImmediate(() => this.notStarted(error));
+      return;
+    }
     this.child = child;
     this.waiting.fill(0);
     this.failure = undefined;
@@ -99,15 +108,20 @@ export class Engine {
     });
     child.on("message", (message: FromEngine) => this.take(message));
     child.on("error", (error) => {
-      this.failure ??= error.message;
+      if (child.pid === undefined) this.notStarted(error);
+      else this.failure ??= error.message;
     });
-    child.once("exit", (code, signal) => this.ended(code, signal, said));
+    child.once("exit", (code, signal) => {
+      const how = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
+      const lastLine = said.trim().split("\n").at(-1) ?? "";
+      this.ended(this.failure ?? (lastLine ? `${how}: ${lastLine}` : how));
+    });
     this.tell({ type: "setup", ...this.setup });
   }
 
   private tell(message: ToEngine): void {
-    // A process that is ending is noticed by its exit.
-    this.child?.send(message, () => {});
+    // A process that is ending is noticed by its exit. One that was never there may have no `send`.
+    if (this.child?.connected) this.child.send(message, () => {});
   }
 
   private take(message: FromEngine): void {
@@ -137,14 +151,16 @@ export class Engine {
     }, 1000 * seconds);
   }
 
-  private ended(code: number | null, signal: NodeJS.Signals | null, said: string): void {
+  private notStarted(error: unknown): void {
+    this.ended(`its process cannot be started: ${reasonOf(error)}`);
+  }
+
+  /** There is no process now. */
+  private ended(why: string): void {
     this.child = undefined;
     clearTimeout(this.watchdog);
     this.watchdog = undefined;
     if (this.isClosed) return;
-    const how = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
-    const lastLine = said.trim().split("\n").at(-1) ?? "";
-    const why = this.failure ?? (lastLine ? `${how}: ${lastLine}` : how);
     this.listener.onLost(why, this.isWrong);
     if (this.isWrong) return;
     this.restart = setTimeout(() => this.start(), 1000 * this.backoff.next());

@@ -61,8 +61,8 @@ const GOODBYE = 2;
  * - `CAMERA/score`: a number
  * - `CAMERA/enabled/set`: takes ON or OFF
  *
- * What was set last is published again after each connection, so a broker may lose it. A worker that
- * gives a camera away leaves the camera's topics to whoever takes it.
+ * What was set last is published again after each connection, so a broker may lose it. A worker
+ * that gives a camera away leaves the camera's topics to whoever takes it.
  */
 export class MqttSink implements Sink {
   readonly name: string;

@@ -94,8 +94,9 @@ export class Streams {
   }
 
   private async state(clients: Iterable<Client> = this.clients): Promise<void> {
-    const state = await this.options.state();
-    this.send("state", state, false, clients);
+    // Who asks for the state itself is told what is wrong; here the next one may be there.
+    const state = await this.options.state().catch(() => undefined);
+    if (state) this.send("state", state, false, clients);
   }
 
   /** @param isNeeded whether a client that misses it is of no use */

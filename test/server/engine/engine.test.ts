@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, onTestFinished, test } from "vitest";
 import { saveCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { freshCheckpoint } from "../../../src/checkpoint/fresh.js";
 import { fromIterable } from "../../../src/data/frame.js";
@@ -148,5 +148,37 @@ test("a wrong checkpoint is final, a process that gives no score is ended, a ful
     expect(sent.filter(Boolean)).toHaveLength(8);
     await heard.until(() => heard.lost.length > 0);
     expect(heard.lost).toEqual([{ why: "it gave no score for 0.3 s", final: false }]);
+  });
+});
+
+test("an engine whose process cannot be started is tried again, and can be closed meanwhile", async () => {
+  const node = process.execPath;
+  onTestFinished(() => {
+    process.execPath = node;
+  });
+  const why = (reason: string) => ({ why: `its process cannot be started: ${reason}`, final: false });
+  // The first is an event of the process that is not there, the second is thrown.
+  const faults = [
+    { path: at("nowhere"), lost: why("no such file or folder") },
+    { path: `${node}/node`, lost: why("not a folder") },
+  ];
+  await withBundle('import "./src/server/engine/main.js";', async (program) => {
+    for (const { path, lost } of faults) {
+      const heard = new Heard();
+      process.execPath = path;
+      const engine = start(program, heard);
+      await heard.until(() => heard.lost.length > 0);
+      expect([engine.pid, heard.lost]).toEqual([undefined, [lost]]);
+      process.execPath = node;
+      await heard.until(() => heard.ready !== undefined);
+      process.execPath = path;
+      process.kill(engine.pid!, "SIGKILL");
+      await heard.until(() => heard.lost.at(-1)?.why === lost.why && heard.lost.length > 2);
+      await engine.close();
+
+      // One that is closed before anybody knows.
+      await start(program, heard).close();
+      process.execPath = node;
+    }
   });
 });
