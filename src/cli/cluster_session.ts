@@ -98,10 +98,16 @@ export async function watchCluster(
   const notice = noticeFor(scrub, config, options);
   const detector = deviceOf(options);
   const feed = new WatchFeed();
+  let worker: CameraWorker | undefined;
   const supervisor = await Supervisor.open(
     config,
     { checkpoint: [checkpointOf(config, undefined)], detector, play: { loop }, stays: true, ...(engine && { engine }) },
-    watchListener(feed, notice, scrub),
+    {
+      ...watchListener(feed, notice, scrub),
+      onUnscored: (ids, { message }) => {
+        for (const id of ids) worker?.cannotScore(id, message);
+      },
+    },
   );
   const counting = setInterval(() => options.onFrames?.(framesOf(supervisor)), COUNT);
   let page: Served | undefined;
@@ -112,7 +118,7 @@ export async function watchCluster(
     const listener = { ...sinkListener(supervisor, notice), secrets: () => secrets.all, worker: name };
     for (const [sink, opened] of openSinks(config, listener)) sinks.set(sink, opened);
     const stores = await openCameraStores(cluster);
-    const worker = new CameraWorker(
+    const watching = new CameraWorker(
       {
         ...{ cluster, name, lease, models, environment: process.env },
         ...{ stores, onNotice: (level, line) => notice(level, "cluster", line) },
@@ -129,6 +135,7 @@ export async function watchCluster(
         updateSinks(sinks, next);
       },
     );
+    worker = watching;
     // Pages of other machines ask through the server, which says who may.
     const { nats } = cluster;
     pages = new PageServer({ nats, name, feed, app: webApp(supervisor, feed, { scrub }) });
@@ -137,13 +144,13 @@ export async function watchCluster(
         cluster,
         stores,
         name,
-        isInTouch: () => worker.member.isCurrent,
-        figures: () => worker.member.figures,
+        isInTouch: () => watching.member.isCurrent,
+        figures: () => watching.member.figures,
       });
       page = await serveWeb(webApp(supervisor, feed, { ...config.web, scrub, elsewhere: others }), config.web);
     }
     process.stderr.write(`cameras: events and clips in ${config.data}${page ? `; page: ${page.url}` : ""}\n`);
-    await worker.run(supervisor, sinks, signal);
+    await watching.run(supervisor, sinks, signal);
   } finally {
     clearInterval(counting);
     await page?.close();

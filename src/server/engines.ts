@@ -18,8 +18,8 @@ export interface EnginesOptions {
   engine: EngineOptions | undefined;
   /** Takes in a line about something that ended nothing. `from`: a camera, or "engine". */
   onNotice(level: "info" | "warn" | "error", from: string, line: string): void;
-  /** An engine cannot run: nothing is scored any more. */
-  onFailed(error: Error): void;
+  /** An engine cannot run, and is not started again. @param ids of the cameras that it scored */
+  onFailed(error: Error, ids: readonly string[]): void;
 }
 
 /** The model of a camera. */
@@ -252,7 +252,11 @@ export class Engines {
     }
     for (const one of users) one.camera.blind();
     onNotice("error", "engine", final ? why : `${why}; it starts again`);
-    if (final) onFailed(new Error(why));
+    if (!final) return;
+    // Cameras that come later get another one.
+    this.running.delete(at);
+    const ids = users.map(({ camera }) => camera.config.id);
+    onFailed(new Error(why), ids);
   }
 }
 

@@ -53,6 +53,11 @@ export interface SupervisorListener {
   onNotice?(level: "info" | "warn" | "error", from: string, line: string): void;
   /** An attempt to deliver a change. */
   onDelivery?(sink: string, result: DeliveryResult): void;
+  /**
+   * No engine can score these cameras, and none is started again. Only if it `stays`: otherwise the
+   * supervisor ends.
+   */
+  onUnscored?(ids: readonly string[], error: Error): void;
 }
 
 /** Seconds between reports of the state of cameras. */
@@ -114,9 +119,12 @@ export class Supervisor {
     this.engines = new Engines({
       ...{ models, memory: this.memory, detector: options.detector ?? {}, engine: options.engine },
       ...{ everyFrame: options.play?.fast ?? false, onNotice },
-      onFailed: (error) => {
+      onFailed: (error, ids) => {
         // Other cameras may have other models.
-        if (options.stays) return;
+        if (options.stays) {
+          listener.onUnscored?.(ids, error);
+          return;
+        }
         this.failure = error;
         this.stop.abort();
       },

@@ -253,3 +253,35 @@ test("cameras that leave together can be looked at until the last one has ended"
   await running;
   await supervisor.close();
 }, 300_000);
+
+test("cameras that no engine can score are named, the others go on, and a later one gets an engine of its own", async () => {
+  await writeWatched(at);
+  writeFileSync(at("engine.mjs"), engine);
+  const unusable = { ...randomCheckpoint(tinyConfig, 6), settings: { dataset: "unusable" } };
+  writeFileSync(at("own.safetensors"), saveCheckpoint(unusable));
+  const read = configOf([at("cam.mp4")]);
+  const [camera] = read.cameras;
+  const own = { ...camera, id: "own", checkpoint: at("own.safetensors") };
+  const settings = (cameras: CameraConfig[]) => ({ ...read, cameras, data: at("data") });
+  const unscored: string[] = [];
+  const supervisor = await Supervisor.open(
+    settings([camera, own]),
+    {
+      ...{ checkpoint: [at("tiny.safetensors")], play: { loop: true }, stays: true },
+      ...{ detector: { size: { height: 32, width: 48 } }, engine: { program: at("engine.mjs") } },
+    },
+    { onUnscored: (ids, { message }) => unscored.push(`${ids.join(", ")}: ${message}`) },
+  );
+  const stop = new AbortController();
+  const running = supervisor.run(new Map(), stop.signal);
+  await until(() => unscored.length === 1 && supervisor.enginePids.length === 1);
+  // While one camera of that model is there, another one is tried with a new engine.
+  await supervisor.change(settings([camera, own, { ...own, id: "later" }]));
+  await until(() => unscored.length === 2);
+  expect(unscored).toEqual(["own: it is unusable", "later: it is unusable"]);
+  await supervisor.change(settings([camera]));
+  expect(supervisor.enginePids).toHaveLength(1);
+  stop.abort();
+  await running;
+  await supervisor.close();
+});

@@ -241,6 +241,13 @@ export class CameraWorker {
     if (this.known.delete(id)) this.unshared.add(id);
   }
 
+  /** A camera of this machine gets no scores, and goes to another one. @param why in a line */
+  cannotScore(id: string, why: string): void {
+    if (!this.known.has(id)) return;
+    this.forget(id);
+    this.refuse(id, oneLine(why).slice(0, 500));
+  }
+
   /** A camera that this machine cannot watch goes to another one; later it tries again. */
   private refuse(id: string, text: string): void {
     if (this.said.get(id) !== text) this.options.onNotice("error", `${id}: cannot be watched: ${text}`);

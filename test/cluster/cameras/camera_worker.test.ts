@@ -71,7 +71,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
       stopping.abort();
       await run;
     });
-    return { lines, ids: () => config.cameras.map(({ id }) => id).sort() };
+    return { worker, lines, ids: () => config.cameras.map(({ id }) => id).sort() };
   }
   const isFree = async (id: string) => {
     const claim = await stores.claims.get(id);
@@ -85,6 +85,25 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await until(() => expect(ids()).toEqual(["good"]));
     await until(async () => expect(await isFree("bad")).toBe(true));
     expect(lines.join("\n")).toMatch(/bad: cannot be watched: size 33x50 does not divide into patches/);
+  });
+
+  test("a camera that gets no scores is given back, and the others are watched", async () => {
+    const model = await modelOf("tiny.safetensors");
+    await putCameras(stores, ["a", "b"], { model });
+    const { worker, lines, ids } = started();
+    await until(() => expect(ids()).toEqual(["a", "b"]));
+    worker.cannotScore("a", "no adapter was found");
+    worker.cannotScore("none", "no adapter was found");
+    await until(async () => expect(await isFree("a")).toBe(true));
+    expect(ids()).toEqual(["b"]);
+    expect(lines).toContain("a: cannot be watched: no adapter was found");
+    // Others, and people, hear why.
+    const signs = await stores.workers.history();
+    const problems: unknown[] = [];
+    for await (const entry of signs) {
+      if (entry.operation === "PUT") problems.push(entry.json<{ problems?: unknown }>().problems);
+    }
+    expect(problems).toContainEqual({ a: "no adapter was found" });
   });
 
   test("what was learnt last goes along with a camera that is given back", async () => {
