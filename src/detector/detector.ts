@@ -194,6 +194,7 @@ export class Detector {
       // 5. Stop reading, and wait until nothing uses the slots.
       stop.abort();
       feeds.close();
+      this.pipeline?.flushUploads();
       await Promise.allSettled([...pending.map(({ scores }) => scores), ...pumps]);
       this.busy = false;
     }

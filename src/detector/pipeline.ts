@@ -55,6 +55,11 @@ export class Pipeline {
     return this.program.upload(this.graph.ring.raw, wholeWords(data), slot * this.slotBytes);
   }
 
+  /** No step follows: uploads that wait for one go on. */
+  flushUploads(): void {
+    this.program.flushUploads();
+  }
+
   /** Resolves when a step can be submitted without waiting. */
   ready(): Promise<void> {
     return this.program.ready();

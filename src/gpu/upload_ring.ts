@@ -103,9 +103,11 @@ export class UploadRing {
     for (const resolve of this.waiting.splice(0)) resolve();
   }
 
-  /** Frees the buffers. */
+  /** Frees the buffers. Whoever waits for one gets an error. */
   close(): void {
+    this.isLost = true;
     for (const buffer of this.buffers) this.gpu.destroyBuffer(buffer);
     this.buffers.length = 0;
+    this.release(undefined);
   }
 }

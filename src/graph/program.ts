@@ -117,6 +117,15 @@ export class Program {
     await this.uploads.write(this.bufferOf(tensor), 4 * (tensor.offset ?? 0) + offsetBytes, data);
   }
 
+  /** Submits what was uploaded without a step: else uploads that no step follows hold the ring. */
+  flushUploads(): void {
+    if (!this.uploads) return;
+    const encoder = this.gpu.device.createCommandEncoder({ label: "uploads" });
+    const uploaded = this.uploads.encode(encoder);
+    this.gpu.device.queue.submit([encoder.finish()]);
+    uploaded();
+  }
+
   /** Resolves once another step may start: fewer are in flight than {@link compile} allowed. */
   async ready(): Promise<void> {
     while (this.staging.length === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));

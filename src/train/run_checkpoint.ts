@@ -135,15 +135,16 @@ export class TrainingRun {
   }
 
   /**
-   * Scores the kept model by so many maskings, with this figure.
+   * Scores the kept model by so many maskings. Its figure stays that of one masking: if the run
+   * goes on, later epochs are compared with it.
    * @returns which model that is
    */
-  setMaskings(maskings: number, figure: number): { epoch: number; stage: 1 | 2 } {
+  setMaskings(maskings: number): { epoch: number; stage: 1 | 2 } {
     const { progress, way } = this;
     const key = way === progress.bestStudent?.way ? "bestStudent" : "best";
     const kept = progress[key];
     if (!kept || !way) throw new Error("no way to score was chosen");
-    progress[key] = { ...kept, figure, way: { ...way, maskings } };
+    progress[key] = { ...kept, way: { ...way, maskings } };
     return { epoch: kept.epoch, stage: key === "best" ? 1 : 2 };
   }
 

@@ -418,7 +418,7 @@ class Trainer {
     );
     const several = rateScoring(parts, { ...way, maskings: severalMaskings }, this.rating);
     if (several.figure < one.figure + leastGain) return;
-    this.reporter.validation(run.setMaskings(severalMaskings, several.figure), several, true);
+    this.reporter.validation(run.setMaskings(severalMaskings), several, true);
     await options.onCheckpoint?.("model", run.asTraining(run.modelCheckpoint()));
   }
 

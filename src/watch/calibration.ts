@@ -167,7 +167,9 @@ export function thresholdFor(normal: NormalLevels, alarmsPerDay: number, limit?:
   const extrapolation = 1 / expected;
   if (expected >= 1) {
     const allowed = Math.min(Math.floor(expected), peaks.length - 1);
-    return { threshold: (peaks[allowed - 1] + peaks[allowed]) / 2, alarmsPerDay, extrapolation };
+    const [least, next] = peaks.subarray(allowed - 1, allowed + 1);
+    // Of equal peaks all would raise alarms: of still video, all that there are.
+    return { threshold: least > next ? (least + next) / 2 : justAbove(least), alarmsPerDay, extrapolation };
   }
   return { threshold: tailThreshold(peaks, share, limit), alarmsPerDay, extrapolation };
 }
@@ -187,9 +189,10 @@ function tailThreshold(peaks: Float64Array, share: number, limit: number | undef
   const meanExcess = stretched.subarray(0, count).reduce((sum, value) => sum + value - from, 0) / count;
   const threshold = shrink(from + meanExcess * Math.log(count / peaks.length / share));
   // The same video must raise no alarm.
-  const [highest] = peaks;
-  return Math.max(threshold, highest + Math.max(Math.abs(highest), 1e-6) * 1e-6);
+  return Math.max(threshold, justAbove(peaks[0]));
 }
+
+const justAbove = (value: number): number => value + Math.max(Math.abs(value), 1e-6) * 1e-6;
 
 /** A bar of a histogram: how many values are from `from` (inclusive) to `to` (exclusive). */
 export interface HistogramBar {

@@ -217,6 +217,29 @@ describe("the detector", () => {
       for (const { score, index } of scored) expect(score / alone[index].score).toBeCloseTo(1, 4);
     });
 
+    it("ends a stream whose frames wait for room, and begins another one", async () => {
+      const [frame] = waves(1, size);
+      const live = fromIterable(
+        (async function* () {
+          for (;;) {
+            await new Promise((resolve) => setImmediate(resolve));
+            yield frame;
+          }
+        })(),
+        size,
+      );
+      const detector = await Detector.open(tiny, { gpu: taken(gpu()), batch: 2, ...options });
+      open.push(detector);
+      for await (const _ of detector.streams([live], { latest: true })) {
+        // No step follows meanwhile, and so many frames come that all room for uploads is taken.
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        break;
+      }
+      const indices: number[] = [];
+      for await (const { index } of detector.stream(fromIterable(waves(4, size), size))) indices.push(index);
+      expect(indices).toEqual([0, 1, 2, 3]);
+    });
+
     it("creates no GPU objects once it is running, and closes all sources when it is left", async () => {
       const released = [false, false];
       const endless = (i: number) =>

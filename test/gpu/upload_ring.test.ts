@@ -62,6 +62,18 @@ describe("the upload ring", () => {
     own.close();
   });
 
+  it("lets nobody wait for a buffer once it is closed", async () => {
+    const target = gpu().createBuffer("target", 64, GPUBufferUsage.COPY_DST);
+    const ring = new UploadRing(gpu(), 16, 1);
+    const waiting = (async () => {
+      for (;;) await ring.write(target, 0, new Uint8Array(16));
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    ring.close();
+    await expect(waiting).rejects.toThrow(GpuError);
+    gpu().destroyBuffer(target);
+  });
+
   it("refuses an upload that is larger than was said", async () => {
     const ring = new UploadRing(gpu(), 16, 1);
     const target = gpu().createBuffer("target", 64, GPUBufferUsage.COPY_DST);

@@ -50,6 +50,14 @@ describe("a threshold for a rate", () => {
     expect(thresholdFor(normal(blocks), 24)).toEqual({ threshold: 118.5, alarmsPerDay: 24, extrapolation: 0.5 });
   });
 
+  it("lies above equal peaks, of which all would raise alarms: still video has none above 0", () => {
+    // Two hours, in eight minutes of which something moved; 240 alarms a day are 20 in two hours.
+    const blocks = Array.from({ length: 120 }, (_, minute) => new Array<number>(12).fill(minute < 8 ? 1 : 0)).flat();
+    const { threshold } = thresholdFor(normal(blocks), 240);
+    expect(threshold).toBeGreaterThan(0);
+    expect(threshold).toBeLessThan(0.001);
+  });
+
   it("continues the tail if it is not", () => {
     // 100 s: 20 blocks. The highest five (9, 8, 7, 6, 5) exceed 4 by 3 on average.
     const blocks = [...new Array<number>(15).fill(4), 5, 6, 7, 8, 9];

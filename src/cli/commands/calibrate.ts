@@ -211,7 +211,7 @@ async function calibrate(
       const page = join(report, "index.html");
       const title = `Threshold of ${basename(options.checkpoint)}`;
       const limit = scoreLimit(detector.settings);
-      const shown = { title, created: stored.made, normal, found, limit, facts: facts(detector, videos) };
+      const shown = { title, created: stored.made, normal, found, limit, facts: facts(detector, stored.videos) };
       await writeFileAtomic(page, calibrationPage(shown));
       say(`report: ${page}`);
     }
@@ -233,7 +233,7 @@ async function calibrate(
 function facts(detector: Detector, videos: readonly string[]): Fact[] {
   const { frameScore, score, norm } = detector.settings;
   return [
-    ["normal video", videos.map((video) => basename(video)).join(", ")],
+    ["normal video", videos.join(", ")],
     ...modelFacts(detector),
     ["frame score", frameScoreText({ ...frameScore, rule: score }, norm)],
     ["events", alarmRuleText(usualAlarmRule)],

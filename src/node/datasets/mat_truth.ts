@@ -158,6 +158,7 @@ function rowsOf(columns: Uint8Array, width: number, height: number): Uint8Array 
 /** Masks as an array of height × width × frames: one frame after the other, in columns. */
 async function readVolume(path: string, { dims }: MatArray, content: MatContent): Promise<MaskStack> {
   const [height, width, frames] = dims;
+  if (frames > MOST_LABELS) throw new InputError(`${oneLine(path)} holds ${frames} masks: too many for a video`);
   const masks = new MaskStack(path, width, height);
   const pixels = width * height;
   const columns = new Uint8Array(pixels);

@@ -41,7 +41,15 @@ function folderOf({ model, settings, adapter, dataset, split }: Made): string {
   return createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 16);
 }
 
-const fileOf = (video: string, seed: number): string => `${encodeURIComponent(video)}.${seed}.safetensors`;
+/** Characters of a video's name in a file's name, which has room for 255 with all that follows. */
+const LONGEST_NAME = 180;
+
+function fileOf(video: string, seed: number): string {
+  const name = encodeURIComponent(video);
+  const hash = () => createHash("sha256").update(video).digest("hex").slice(0, 16);
+  const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 17)}-${hash()}` : name;
+  return `${short}.${seed}.safetensors`;
+}
 
 /** Where a record lies in a folder of {@link RecordStore}. */
 export const recordPath = (made: Made, video: string, seed: number): string =>

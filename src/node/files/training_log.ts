@@ -1,5 +1,5 @@
 // The log of a training run, log.jsonl: its entries, and reading and writing them.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
@@ -237,7 +237,12 @@ export class TrainingLog {
     const line = Buffer.from(`${JSON.stringify(entry)}\n`);
     try {
       // One write, so that lines stay whole for others that read or write the file.
-      if (writeSync(this.file, line) < line.length) throw new Error("the disk is full");
+      const { size } = fstatSync(this.file);
+      if (writeSync(this.file, line) < line.length) {
+        // There may be room for the next line: it must not follow a part of this one.
+        ftruncateSync(this.file, size);
+        throw new Error("the disk is full");
+      }
     } catch (error) {
       throw cannotWrite(this.path, error);
     }

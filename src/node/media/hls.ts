@@ -87,11 +87,13 @@ export class HlsStream {
       }
       await sleep(Math.max(0, loaded + target * (isOld ? 500 : 1000) - Date.now()), undefined, { signal: this.signal });
       loaded = Date.now();
+      const first = segments[0]?.sequence ?? next;
       await this.reload();
       segments = this.playlist.segments;
-      // 3. A stream that was started again counts from the beginning.
+      // 3. A stream that was started again counts from the beginning. A cache may be late, and give
+      // an older playlist.
       const end = segments.at(-1)?.sequence ?? next - 1;
-      if (end < next - 1) next = firstOf(segments.slice(-LIVE_SEGMENTS));
+      if (end < Math.min(first, next - 1)) next = firstOf(segments.slice(-LIVE_SEGMENTS));
     }
   }
 

@@ -250,7 +250,7 @@ class Conversation {
 
   /** A request of ffmpeg's, as the camera gets it. */
   request(message: Buffer): Buffer {
-    this.last = message.toString("latin1").replaceAll(this.local, this.target);
+    this.last = message.toString("latin1").replaceAll(this.local, () => this.target);
     this.wasRepeated = false;
     this.ports = undefined;
     return this.authorized();
@@ -270,7 +270,7 @@ class Conversation {
     const [, method = "", uri = ""] = /^(\S+) (\S+)/.exec(this.last) ?? [];
     const header =
       login && this.challenge !== undefined ? authorization(login, this.challenge, method, uri) : undefined;
-    const text = header === undefined ? this.last : this.last.replace("\r\n", `\r\nAuthorization: ${header}\r\n`);
+    const text = header === undefined ? this.last : this.last.replace("\r\n", () => `\r\nAuthorization: ${header}\r\n`);
     return Buffer.from(text, "latin1");
   }
 

@@ -286,6 +286,11 @@ describe("a .mat file is refused", () => {
       "has masks of 60000×60000 pixels: too large",
     ],
     [
+      "of very many masks",
+      mat(packed(array(9, [1, 1, 2 ** 22 + 1], "a", values(2 ** 22 + 1)))),
+      "holds 4194305 masks: too many for a video",
+    ],
+    [
       "of masks in masks",
       mat(
         array(1, [1, 4], "volLabel", Buffer.concat(Array(4).fill(array(1, [1, 1], "", element(14, Buffer.alloc(0)))))),

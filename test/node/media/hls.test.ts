@@ -160,6 +160,14 @@ describe("a live stream", () => {
     expect(source.warnings).toEqual([]);
   });
 
+  test("a playlist that a cache gives late repeats nothing", async () => {
+    const stream = live([0, 4], [1, 5], [0, 4], [2, 6]);
+    const source = await openInput(`${site}/live`);
+    stream.restart();
+    await expectFrames(source, PER_SEGMENT);
+    expect(source.warnings).toEqual([]);
+  });
+
   test("segments that are gone before they were read are counted", async () => {
     const stream = live([0, 3], [4, 6]);
     const source = await openInput(`${site}/live`);

@@ -26,6 +26,13 @@ describe("by RTSP", () => {
     expect(asked.some((request) => request.includes(`SETUP rtsp://localhost:${port}/live/`))).toBe(true);
   });
 
+  test("a camera is asked for what its address says, also with signs that replacements know", async () => {
+    const { port, requests: asked } = await camera();
+    const address = `rtsp://localhost:${port}/live?pw=a$&channel=$$1`;
+    await expectFrames(await openInput(address), "a.ts", LIVE);
+    expect(asked.find((request) => request.startsWith("DESCRIBE"))?.split(" ")[1]).toBe(address);
+  });
+
   test("a camera that refuses TCP sends by UDP", async () => {
     const { port, requests: asked } = await camera({ udp: true });
     await expectFrames(await openInput(`rtsp://localhost:${port}/live`), "a.ts", LIVE);
