@@ -157,9 +157,13 @@ export class Site {
           resolve(answer);
         },
       );
-      sent.on("timeout", () => {
-        // Bytes that wait to be read: then it is our side that is slow.
-        if (!received?.readableLength) sent.destroy(new Error(`the server says nothing for ${SILENCE / 1000} s`));
+      // The request itself would hear of silence once only.
+      sent.on("socket", (socket) => {
+        socket.on("timeout", () => {
+          // Bytes that wait to be read: then it is our side that is slow.
+          if (received?.readableLength) socket.setTimeout(SILENCE);
+          else sent.destroy(new Error(`the server says nothing for ${SILENCE / 1000} s`));
+        });
       });
       sent.on("error", (error) =>
         reject(
