@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
@@ -38,8 +39,10 @@ import {
   type DataSource,
   foundWords,
   latestName,
+  logName,
   type Measured,
   measuredBefore,
+  pageNames,
   type Rating,
   ratingWords,
 } from "../outputs/train_run.js";
@@ -397,8 +400,18 @@ function finalWords(
   return words.join("; ");
 }
 
-/** @throws InputError if a new run would overwrite another one */
+/** @throws InputError if a new run would overwrite another one, or files of something else */
 async function refuseRun(out: string): Promise<void> {
+  const shown = oneLine(out);
   if (await exists(join(out, latestName)))
-    throw new InputError(`${oneLine(out)} holds a run already: continue it with --resume, or choose another folder`);
+    throw new InputError(`${shown} holds a run already: continue it with --resume, or choose another folder`);
+  const log = await readFile(join(out, logName), "utf8").catch(() => undefined);
+  // A log without an epoch is of a start that was killed.
+  if (log !== undefined && /^\{"type":"epoch"/m.test(log))
+    throw new InputError(`${shown} holds the log of a run whose checkpoint is gone: choose another folder`);
+  if (log !== undefined) return;
+  for (const name of pageNames) {
+    if (await exists(join(out, name)))
+      throw new InputError(`${shown} holds ${name} of something else: choose another folder`);
+  }
 }

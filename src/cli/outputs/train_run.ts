@@ -22,6 +22,9 @@ import { percent } from "../terminal/table.js";
 /** Names of a run's files. */
 export const latestName = "checkpoint-latest.safetensors";
 export const settingsName = "settings.json";
+export const logName = "log.jsonl";
+/** What a run writes beside its checkpoints and its log. */
+export const pageNames = [settingsName, "index.html", "curves.js"] as const;
 /** Seconds between updates of the page. */
 const pageEvery = 2;
 
@@ -242,7 +245,7 @@ export class Run {
    * Removes the files of a run without a step; its folder too, if the run made it and it is empty.
    */
   async remove(madeFolder: boolean): Promise<void> {
-    const names = [settingsName, "log.jsonl", "index.html", "curves.js", ...this.checkpoints];
+    const names = [logName, ...pageNames, ...this.checkpoints];
     await Promise.allSettled(names.map((name) => rm(join(this.folder, name), { force: true })));
     if (madeFolder) await rmdir(this.folder).catch(() => undefined);
   }

@@ -138,6 +138,16 @@ it("trains, tests, and writes checkpoints, a log, a page and a model that can be
   expectRefusal(again, "holds a run already: continue it with --resume");
 });
 
+it("replaces no page of something else, and no log of a run whose checkpoint is gone", async () => {
+  const train = (folder: string) => sdmae("train", ...data(), "--out", folder, ...network, ...run);
+  for (const folder of ["page", "gone"]) mkdirSync(at(folder));
+  writeFileSync(at("page", "index.html"), "a report");
+  expectRefusal(await train(at("page")), "page holds index.html of something else: choose another folder");
+  expect(readFileSync(at("page", "index.html"), "utf8")).toBe("a report");
+  writeFileSync(at("gone", "log.jsonl"), '{"type":"run"}\n{"type":"epoch","epoch":1}\n');
+  expectRefusal(await train(at("gone")), "gone holds the log of a run whose checkpoint is gone");
+});
+
 it("ends with the same bits if SIGKILL stopped the run and --resume continued it", async () => {
   const folder = at("killed");
   const args = ["train", ...data(), "--out", folder, ...network, ...run, "--quiet"];
