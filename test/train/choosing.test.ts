@@ -104,7 +104,7 @@ it("keeps the model of the epoch with the best figure, and says how it is scored
     ...[0, 1].map((i) => figures.slice(0, i).every((before) => figures[i] > before)),
     true,
   ]);
-  // The figures are those of one masking, also if three were better: later epochs compare with them.
+  // Figures are those of one masking, also if three were better: later epochs compare with them.
   expect(best).toMatchObject({ epoch: chosen, figure: figures[chosen - 1] });
   expect(bestStudent).toMatchObject({ epoch: 3, figure: figures[2] });
   // The teacher of the model is that of the chosen epoch, the student that of the last one.
