@@ -190,8 +190,7 @@ function ffmpegArgs(input: LiveInput, feed: Feed, options: CaptureOptions, prefi
   const encodes = segments !== undefined && !copies;
   const filters = [
     `[0:V:0]${[...boxes, `split=${encodes ? 3 : 2}`].join(",")}[f][p]${encodes ? "[s]" : ""}`,
-    // Raw frames come at this rate; the filter would hold each back until the next one.
-    `[f]${input.isRaw ? "" : `fps=${fps},`}scale=${width}:${height}:flags=area[frames]`,
+    `[f]fps=${fps},scale=${width}:${height}:flags=area[frames]`,
     `[p]fps=${PICTURES},scale=w='min(${WIDEST_PICTURE},iw)':h=-2[pictures]`,
   ];
   const encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", String(SEGMENT * 25)];

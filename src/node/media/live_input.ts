@@ -15,7 +15,7 @@ export interface LiveInput extends DecodedInput {
   before: readonly string[];
   /** Whether it ends by itself, as a file does. */
   ends: boolean;
-  /** Whether it is raw frames at the wanted rate, which are encoded for a recording. */
+  /** Whether it is raw frames, which are encoded for a recording. */
   isRaw?: boolean;
 }
 
