@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { InputError } from "../errors.js";
+import { endProcess } from "./end_process.js";
 
 /** A server that runs. */
 export interface LocalNats {
@@ -53,14 +54,7 @@ export async function startLocalNats(folder: string, ...more: string[]): Promise
     }
     await sleep(50);
   }
-  return { url: `nats://127.0.0.1:${port}`, child, close: (signal = "SIGTERM") => end(child, signal) };
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill(signal);
-  await ended;
+  return { url: `nats://127.0.0.1:${port}`, child, close: (signal = "SIGTERM") => endProcess(child, signal) };
 }
 
 /** A port that nothing listens on. */

@@ -1,6 +1,5 @@
 // bench/archive.js: what scoring videos through a NATS server costs, against scoring them alone.
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +18,7 @@ import { type Cluster, withCluster } from "../../cluster/connection.js";
 import { hashOf, putModel } from "../../cluster/models.js";
 import { Scorer } from "../../cluster/scorer.js";
 import { waitForVideos } from "../../cluster/waiting.js";
+import { endProcess } from "../../node/end_process.js";
 import { makeFolder, writeFileAtomic } from "../../node/files/atomic.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { versions } from "../../node/files/versions.js";
@@ -189,7 +189,7 @@ async function throughServer(
     await submit(`${workers}-scores`, videos.length);
     return (performance.now() - since) / 1000;
   } finally {
-    for (const child of children) await end(child);
+    for (const child of children) await endProcess(child, "SIGINT");
   }
 }
 
@@ -215,11 +215,4 @@ async function startWorker(args: readonly string[], signal: AbortSignal): Promis
     child.kill("SIGKILL");
     throw error;
   }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGINT");
-  await ended;
 }

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import type { Overview } from "../../cluster/cameras/overview.js";
 import type { Cluster } from "../../cluster/connection.js";
+import { endProcess } from "../../node/end_process.js";
 import { makeFolder } from "../../node/files/atomic.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { freePort, startLocalNats } from "../../node/local_nats.js";
@@ -98,7 +99,7 @@ async function clusterDemo(options: ClusterDemoOptions, signal: AbortSignal): Pr
     const { withCluster } = await import("../../cluster/connection.js");
     await withCluster({ url: server.url }, (cluster) => show(cluster, running, options, signal));
   } finally {
-    await Promise.all([...running.values()].map((child) => end(child)));
+    await Promise.all([...running.values()].map((child) => endProcess(child, "SIGINT")));
     await server.close();
   }
   signal.throwIfAborted();
@@ -162,13 +163,6 @@ function start(name: string, args: readonly string[]): ChildProcess {
     });
   }
   return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGINT");
-  await ended;
 }
 
 /** Says how it goes, and kills a worker. */
