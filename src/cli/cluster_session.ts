@@ -15,7 +15,7 @@ import { readConfig, usualConfig, type WatchConfig } from "../server/config/conf
 import { KnownSecrets } from "../server/config/secrets.js";
 import { readModel, sizeOf } from "../server/models.js";
 import type { Sink } from "../server/records.js";
-import { openSinks, updateSinks } from "../server/sinks/open.js";
+import { forgetCamera, openSinks, updateSinks } from "../server/sinks/open.js";
 import { Supervisor } from "../server/supervisor.js";
 import { webApp } from "../server/web/app.js";
 import { type Served, serveWeb } from "../server/web/serve.js";
@@ -124,6 +124,7 @@ export async function watchCluster(
         ...{ stores, onNotice: (level, line) => notice(level, "cluster", line) },
         ...(share !== undefined && { share }),
         ...(most !== undefined && { most }),
+        onRemoved: (id) => forgetCamera(sinks, id),
         measure: async (checkpoint, camera, until) => {
           const size = sizeOf(camera, await readModel([checkpoint], detector));
           return measureCapacity({ checkpoint: [checkpoint], ...size, detector }, until, engine);

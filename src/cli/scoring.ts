@@ -97,7 +97,7 @@ export async function score(
   await refuseIdle(input, isGiven);
   const source = await openInput(withLogin(input), {
     ...{ order: options.order, step: options.step },
-    raw: rawOptions(options),
+    ...{ raw: rawOptions(options), signal },
   });
   let file: AtomicFile | undefined;
   let outputs: ScoreOutputs | undefined;

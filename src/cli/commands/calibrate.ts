@@ -177,7 +177,7 @@ async function calibrate(
   let detector: Detector | undefined;
   let progress: Progress | undefined;
   try {
-    for (const video of videos) sources.push(await openInput(withLogin(video)));
+    for (const video of videos) sources.push(await openInput(withLogin(video), { signal }));
     const lengths = sources.map((source) => lengthOf(source, options.fps));
     if (lengths.every((length) => length !== undefined)) checkLengths(lengths);
     file = await AtomicFile.create(out);

@@ -292,7 +292,7 @@ export class ScoreOutputs {
 
   private async fromNormal(normal: string): Promise<Decision> {
     const { detector, kind, context } = this;
-    const source = await openInput(withLogin(normal));
+    const source = await openInput(withLogin(normal), { signal: context.signal });
     const collector = new NormalCollector(usualAlarmRule);
     const sample = new ValueSample();
     const total = source.frameCount ?? source.estimatedFrameCount;

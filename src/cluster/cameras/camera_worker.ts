@@ -39,6 +39,8 @@ export interface CameraWorkerOptions {
    */
   measure(checkpoint: string, camera: CameraConfig, signal: AbortSignal): Promise<number>;
   onNotice(level: "info" | "warn" | "error", line: string): void;
+  /** A camera that was this worker's last was removed from the cluster. */
+  onRemoved?(id: string): void;
 }
 
 /** Seconds between looks at what was learnt. */
@@ -116,6 +118,7 @@ export class CameraWorker {
       settled: async (ids) => {
         await this.learnt.share(ids.filter((id) => this.unshared.delete(id)));
         await this.watching?.delivered(this.events.name, PATIENCE);
+        await Promise.all(ids.map((id) => this.checkRemoved(id)));
       },
     });
   }
@@ -208,6 +211,14 @@ export class CameraWorker {
     // A camera whose model takes long, or does not come, must not keep others from ending.
     for (const camera of held.values()) void this.know(camera);
     await this.change(why);
+  }
+
+  /** Whoever shows cameras is to forget one that no worker will have again. */
+  private async checkRemoved(id: string): Promise<void> {
+    const { stores, onRemoved } = this.options;
+    // Without an answer it may be there.
+    const entry = await stores.cameras.get(id).catch(() => undefined);
+    if (entry === null || (entry && entry.operation !== "PUT")) onRemoved?.(id);
   }
 
   /** Makes a camera what it is on this machine, and watches it if it is still this worker's. */

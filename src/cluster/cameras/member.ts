@@ -364,6 +364,7 @@ export class Member {
     try {
       const revision = await this.claim(id, claim);
       await this.options.taken({ id, revision }).catch(() => {});
+      await this.options.settled([id]);
       await this.giveBack(id, revision);
     } catch {
       // Another one was faster, or the server is away.

@@ -61,20 +61,13 @@ const COMPLETE = 0.9;
 /**
  * Opens an input as a source of frames; see openVideo for what they are.
  * @param program ffmpeg's path
- * @throws InputError if it has no video or no frame that can be decoded
+ * @param opening ends the opening
+ * @throws InputError if it has no video or no frame that can be decoded; the signal's reason
  */
-export async function openDecoded(program: string, input: DecodedInput): Promise<FrameSource> {
+export async function openDecoded(program: string, input: DecodedInput, opening?: AbortSignal): Promise<FrameSource> {
   const shown = oneLine(input.name);
   // 1. The first frame. What can be read only once goes on from there, anything else starts again.
-  const first = input.once
-    ? await Decoding.start(program, input, passthrough(await versionOf(program)))
-    : await Decoding.start(program, input, "first frame");
-  let facts: Facts;
-  try {
-    facts = await first.facts();
-  } finally {
-    if (!input.once) await first.stop();
-  }
+  const { first, facts } = await openFirst(program, input, opening);
   const { width, height, fps, promised, missing } = facts;
   let held: Decoding | undefined = input.once ? first : undefined;
   let warnings: string[] = [...(input.warnings ?? [])];
@@ -142,6 +135,34 @@ export async function openDecoded(program: string, input: DecodedInput): Promise
     }),
     frames,
   };
+}
+
+/** Reads the first frame. @returns the run of ffmpeg too, which goes on if there can be no other */
+async function openFirst(
+  program: string,
+  input: DecodedInput,
+  signal: AbortSignal | undefined,
+): Promise<{ first: Decoding; facts: Facts }> {
+  let first: Decoding | undefined;
+  const stop = (): void => void first?.stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    signal?.throwIfAborted();
+    const how = input.once ? passthrough(await versionOf(program)) : "first frame";
+    first = await Decoding.start(program, input, how, signal);
+    signal?.throwIfAborted();
+    const facts = await first.facts();
+    signal?.throwIfAborted();
+    if (!input.once) await first.stop();
+    return { first, facts };
+  } catch (error) {
+    await first?.stop();
+    // After an abort, ffmpeg or the connection may end with another error.
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
 }
 
 /** What is known of a video once its first frame is. */

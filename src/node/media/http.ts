@@ -17,10 +17,11 @@ const HEAD = 65_536;
 /**
  * Opens a video or an HLS playlist by HTTP or HTTPS, as openVideo opens a file. Redirects are
  * followed on the same host only, never from HTTPS to HTTP. Other playlists are refused.
+ * @param opening ends the opening
  * @throws InputError if the host or the answer is of no use, or as openVideo does
  */
-export async function openHttp(program: string, address: Address): Promise<FrameSource> {
-  return openDecoded(program, await httpInput(address));
+export async function openHttp(program: string, address: Address, opening?: AbortSignal): Promise<FrameSource> {
+  return openDecoded(program, await httpInput(address), opening);
 }
 
 /** A video by HTTP as an input of ffmpeg. @throws InputError if its host is not known */

@@ -24,16 +24,17 @@ export interface InputOptions extends VideoOptions, Pick<FrameFolderOptions, "or
  * Opens a video that a user names: a folder of frames, a video file, "-" for the standard input, or
  * an address (http, https, rtsp, rtsps).
  * @throws InputError if it is none of these, or cannot be read; see openFrameFolder, openVideo,
- * openRaw, openHttp and openRtsp
+ * openRaw, openHttp and openRtsp; the signal's reason
  */
 export async function openInput(input: string, options: InputOptions = {}): Promise<FrameSource> {
-  const { raw, stdin = 0 } = options;
+  const { raw, stdin = 0, signal } = options;
   if (raw) return openRaw(input === "-" ? { fd: stdin, name: STDIN_NAME } : input, raw);
   if (input === "-" || isAddress(input)) {
     const program = options.ffmpeg ?? (await findFfmpeg());
-    if (input === "-") return openPipe(program, stdin, STDIN_NAME);
+    if (input === "-") return openPipe(program, stdin, STDIN_NAME, signal);
     const address = parseAddress(input);
-    return /^http/.test(address.url.protocol) ? openHttp(program, address) : openRtsp(program, address);
+    const openAddress = /^http/.test(address.url.protocol) ? openHttp : openRtsp;
+    return openAddress(program, address, signal);
   }
   let isFolder: boolean;
   let isImage: boolean;

@@ -9,37 +9,35 @@ import { type FrameSource, fromIterable, type PixelFormat, pixelBytes } from "..
 import { InputError } from "../../errors.js";
 import { oneLine, reasonOf } from "../files/messages.js";
 import { refuseBytesForVideo } from "../files/stand_in.js";
-import { NotAVideoError, openDecoded, PIPE_INPUT, Pieces } from "./decode.js";
+import { type Feed, NotAVideoError, openDecoded, PIPE_INPUT, Pieces } from "./decode.js";
 import { isIndexLast } from "./movie_index.js";
 
 /**
  * Opens a file descriptor as openVideo opens a file. It can be read only once, without jumps, and
  * is closed then. Node reads it and passes it on to ffmpeg: so its first bytes can tell why it
  * cannot be read.
+ * @param opening ends the opening
  * @throws InputError as openVideo does; for a movie whose index comes last, it says what helps
  */
-export async function openPipe(program: string, fd: number, name: string): Promise<FrameSource> {
+export async function openPipe(program: string, fd: number, name: string, opening?: AbortSignal): Promise<FrameSource> {
   const head: Buffer[] = [];
   try {
-    return await openDecoded(program, {
-      name,
-      once: true,
-      open: async () => {
-        const stream = readDescriptor(fd);
-        let length = 0;
-        stream.on("data", (chunk: Buffer) => {
-          if (length < maxTextBytes) head.push(chunk);
-          length += chunk.length;
-        });
-        stream.pause();
-        return {
-          ...PIPE_INPUT,
-          // That ffmpeg has read enough is no error.
-          write: (stdin) => pipeline(stream, stdin).catch(() => {}),
-          close: async () => void stream.destroy(),
-        };
-      },
-    });
+    const open = async (): Promise<Feed> => {
+      const stream = readDescriptor(fd);
+      let length = 0;
+      stream.on("data", (chunk: Buffer) => {
+        if (length < maxTextBytes) head.push(chunk);
+        length += chunk.length;
+      });
+      stream.pause();
+      return {
+        ...PIPE_INPUT,
+        // That ffmpeg has read enough is no error.
+        write: (stdin) => pipeline(stream, stdin).catch(() => {}),
+        close: async () => void stream.destroy(),
+      };
+    };
+    return await openDecoded(program, { name, once: true, open }, opening);
   } catch (error) {
     if (!(error instanceof NotAVideoError)) throw error;
     throw explained(error, Buffer.concat(head).subarray(0, maxTextBytes), name);

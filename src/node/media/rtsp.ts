@@ -17,10 +17,11 @@ const LONGEST_MESSAGE = 256 * 1024;
 /**
  * Opens a camera by RTSP or RTSPS, as openVideo opens a file. The video comes in the connection
  * (TCP); if the camera refuses that, by UDP.
+ * @param opening ends the opening
  * @throws InputError if it cannot be reached, or as openVideo does
  */
-export async function openRtsp(program: string, address: Address): Promise<FrameSource> {
-  return openDecoded(program, await rtspInput(address));
+export async function openRtsp(program: string, address: Address, opening?: AbortSignal): Promise<FrameSource> {
+  return openDecoded(program, await rtspInput(address), opening);
 }
 
 /** A camera as an input of ffmpeg. @throws InputError if its host is not known */

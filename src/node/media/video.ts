@@ -13,6 +13,8 @@ import { joinedWarning } from "./joined.js";
 export interface VideoOptions {
   /** The path of ffmpeg; default: of {@link findFfmpeg}. */
   ffmpeg?: string;
+  /** Ends the opening, with its reason: a camera or a pipe may say nothing for long. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -34,7 +36,8 @@ export interface VideoOptions {
 export async function openVideo(path: string, options: VideoOptions = {}): Promise<FrameSource> {
   const input = await videoInput(path);
   const program = options.ffmpeg ?? (await findFfmpeg());
-  return openDecoded(program, input).catch(async (error: unknown) => {
+  return openDecoded(program, input, options.signal).catch(async (error: unknown) => {
+    options.signal?.throwIfAborted();
     await refuseForVideo(path);
     throw error;
   });

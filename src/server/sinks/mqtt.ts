@@ -47,6 +47,10 @@ export interface MqttOptions {
   keepalive?: number;
 }
 
+/** Topics of a camera that the broker holds. */
+const RETAINED = ["anomaly", "status", "snapshot", "enabled/state"] as const;
+type Retained = (typeof RETAINED)[number];
+
 /** Seconds to say goodbye to the broker. */
 const GOODBYE = 2;
 
@@ -78,6 +82,8 @@ export class MqttSink implements Sink {
   private cameras: readonly MqttCamera[] = [];
   /** Cameras whose alert goes on. */
   private readonly alarmed = new Set<string>();
+  /** Cameras that the broker is still to forget. */
+  private readonly forgotten = new Set<string>();
   private connected = false;
   /** Why there is no connection. */
   private reason = "not connected yet";
@@ -161,9 +167,10 @@ export class MqttSink implements Sink {
     for (const { id } of cameras) checkCamera(id);
     const gone = this.cameras.filter(({ id }) => !cameras.some((camera) => camera.id === id));
     this.cameras = cameras;
+    for (const { id } of cameras) this.forgotten.delete(id);
     for (const { id } of gone) {
       this.alarmed.delete(id);
-      const topics = [...this.states.keys()].filter((topic) => topic.startsWith(this.topic(id, "")));
+      const topics = this.retainedTopics(id).filter((topic) => this.states.has(topic));
       // An empty message takes a retained one away.
       if (this.options.worker === undefined) {
         for (const topic of [...topics, ...this.discoveryTopic(id)]) this.retain(topic, "");
@@ -171,6 +178,16 @@ export class MqttSink implements Sink {
     }
     for (const { id } of cameras) for (const topic of this.discoveryTopic(id)) this.states.delete(topic);
     if (this.connected) this.announce();
+  }
+
+  /**
+   * The broker and Home Assistant forget a camera that no worker will have again; once the broker is
+   * there, unless the camera comes back before.
+   */
+  forget(camera: string): void {
+    if (this.knows(camera)) return;
+    this.forgotten.add(camera);
+    this.tellForgotten();
   }
 
   /** Publishes a picture. @param jpeg the bytes of the file; they are kept until the next one */
@@ -273,6 +290,17 @@ export class MqttSink implements Sink {
     this.announce();
     for (const [topic, payload] of this.states) this.publish(topic, payload, { retain: true });
     this.publish(this.available, "online", { retain: true });
+    this.tellForgotten();
+  }
+
+  private tellForgotten(): void {
+    if (!this.connected) return;
+    for (const camera of this.forgotten) {
+      for (const topic of [...this.retainedTopics(camera), ...this.discoveryTopic(camera)]) {
+        this.publish(topic, "", { retain: true });
+      }
+    }
+    this.forgotten.clear();
   }
 
   /** Tells Home Assistant of the cameras. */
@@ -309,11 +337,15 @@ export class MqttSink implements Sink {
     return `${this.prefix}/${camera}/${rest}`;
   }
 
+  private retainedTopics(camera: string): string[] {
+    return RETAINED.map((rest) => this.topic(camera, rest));
+  }
+
   private knows(camera: string): boolean {
     return this.cameras.some(({ id }) => id === camera);
   }
 
-  private setState(camera: string, rest: string, payload: string | Buffer): void {
+  private setState(camera: string, rest: Retained, payload: string | Buffer): void {
     if (!this.knows(camera)) return;
     const topic = this.topic(camera, rest);
     // The broker holds what was published before.

@@ -33,6 +33,11 @@ export function updateSinks(sinks: ReadonlyMap<string, Sink>, config: WatchConfi
   }
 }
 
+/** Tells sinks of a camera that no worker will have again. */
+export function forgetCamera(sinks: ReadonlyMap<string, Sink>, id: string): void {
+  for (const sink of sinks.values()) if (sink instanceof MqttSink) sink.forget(id);
+}
+
 /**
  * Opens all sinks. A sink that is not there now is no error: what is for it waits.
  * @throws InputError if a setting cannot be used

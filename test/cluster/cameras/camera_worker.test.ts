@@ -36,12 +36,13 @@ describe.skipIf(!hasNats())("with a real server", () => {
   }
 
   const base = (): WatchConfig => ({ ...usualConfig(), data: at("data") });
-  function workerWith(config: WatchConfig, lines: string[] = []) {
+  function workerWith(config: WatchConfig, lines: string[] = [], removed: string[] = []) {
     return new CameraWorker(
       {
         ...{ cluster, stores, name: "one", lease: LEASE, models: at("models"), environment: {}, most: 9 },
         measure: () => Promise.reject(new Error("nothing is measured")),
         onNotice: (_, line) => lines.push(line),
+        onRemoved: (id) => removed.push(id),
       },
       config,
     );
@@ -50,7 +51,8 @@ describe.skipIf(!hasNats())("with a real server", () => {
   /** Runs a worker whose supervisor watches nothing. @param ends hears of cameras that end */
   function started(ends: (id: string) => Promise<void> = async () => {}) {
     const lines: string[] = [];
-    const worker = workerWith(base(), lines);
+    const removed: string[] = [];
+    const worker = workerWith(base(), lines, removed);
     let config = base();
     const stopping = new AbortController();
     const run = worker.run(
@@ -71,7 +73,7 @@ describe.skipIf(!hasNats())("with a real server", () => {
       stopping.abort();
       await run;
     });
-    return { worker, lines, ids: () => config.cameras.map(({ id }) => id).sort() };
+    return { worker, lines, removed, ids: () => config.cameras.map(({ id }) => id).sort() };
   }
   const isFree = async (id: string) => {
     const claim = await stores.claims.get(id);
@@ -117,6 +119,18 @@ describe.skipIf(!hasNats())("with a real server", () => {
     await stores.cameras.delete("a");
     await until(async () => expect(await isFree("a")).toBe(true));
     expect((await stores.learnt.get("a"))?.json()).toMatchObject({ modes: { day: { seen } } });
+  });
+
+  test("of cameras that it gives back, it names those that were removed", async () => {
+    const model = await modelOf("tiny.safetensors");
+    await putCameras(stores, ["a", "b", "c"], { model });
+    const { worker, removed, ids } = started();
+    await until(() => expect(ids()).toEqual(["a", "b", "c"]));
+    worker.cannotScore("a", "no adapter was found");
+    await until(async () => expect(await isFree("a")).toBe(true));
+    await stores.cameras.delete("b");
+    await until(async () => expect(await isFree("b")).toBe(true));
+    expect([ids(), removed]).toEqual([["c"], ["b"]]);
   });
 
   test("no sink has the name of the stream of events", () => {

@@ -440,6 +440,39 @@ test("a worker says for itself whether it is there, and leaves a camera to the o
   await until(() => expect(last("sdmae/available-two")?.text).toBe("online"));
 });
 
+test("of a camera that no worker will have again, the broker holds nothing", async () => {
+  const { port, cut } = await startBroker();
+  const { sink } = startSink(port, { worker: "one", cameras: [{ id: "front" }, { id: "yard" }, { id: "gate" }] });
+  const connected = (is: boolean) => until(() => expect(sink.isConnected).toBe(is));
+  const topics = (camera: string) => [
+    ...["anomaly", "status", "snapshot", "enabled/state"].map((rest) => `sdmae/${camera}/${rest}`),
+    `homeassistant/device/sdmae_${camera}/config`,
+  ];
+  /** The cameras of which the broker holds something, and how many topics. */
+  const held = async () => {
+    const { last, texts } = await listen(port);
+    await until(() => expect(last("sdmae/available-one")?.text).toBe("online"));
+    return ["front", "yard", "gate"].map((camera) => topics(camera).filter((topic) => texts(topic).length > 0).length);
+  };
+  const state = { online: true, anomaly: true, enabled: true, picture: Buffer.from("a picture") };
+  await connected(true);
+  for (const camera of ["front", "yard", "gate"]) sink.report(camera, state);
+  await until(async () => expect(await held()).toEqual([5, 5, 5]));
+  sink.setCameras([{ id: "yard" }]);
+  sink.forget("front");
+  // One that it has is not forgotten.
+  sink.forget("yard");
+  await until(async () => expect(await held()).toEqual([0, 5, 5]));
+  cut();
+  await connected(false);
+  sink.setCameras([]);
+  sink.forget("gate");
+  sink.forget("yard");
+  sink.setCameras([{ id: "yard" }]);
+  await connected(true);
+  await until(async () => expect(await held()).toEqual([0, 5, 0]));
+});
+
 test("cameras come and go: the broker forgets those that are gone, also if it was away then", async () => {
   const { port, cut } = await startBroker();
   const { sink } = startSink(port);
