@@ -68,6 +68,9 @@ const MORE = 0.02;
 /** Seconds between looks for models that were learnt. */
 const LOOK_AT_MODELS = 10;
 
+/** Starts of an engine that gives no score, if cameras may go to another machine. */
+const ATTEMPTS = 5;
+
 /** How many cameras an edit of the configuration concerned. */
 export interface CameraChanges {
   added: number;
@@ -117,7 +120,9 @@ export class Supervisor {
       warn: (camera, line) => onNotice("warn", camera, line),
     });
     this.engines = new Engines({
-      ...{ models, memory: this.memory, detector: options.detector ?? {}, engine: options.engine },
+      ...{ models, memory: this.memory, detector: options.detector ?? {} },
+      // Elsewhere cameras may be scored.
+      engine: { ...(options.stays && { attempts: ATTEMPTS }), ...options.engine },
       ...{ everyFrame: options.play?.fast ?? false, onNotice },
       onFailed: (error, ids) => {
         // Other cameras may have other models.

@@ -11,7 +11,8 @@ export interface EngineListener {
   onScore(score: EngineScore): void;
   onNotice(line: string): void;
   /**
-   * The process has ended, and starts again unless `final`: then the setup is wrong.
+   * The process has ended, and starts again unless `final`: then the setup is wrong, or it has
+   * failed too often.
    * @param why in a few words
    */
   onLost(why: string, final: boolean): void;
@@ -25,6 +26,8 @@ export interface EngineOptions {
   silence?: number;
   /** Seconds until the first score, which waits for kernels to be compiled. */
   firstScore?: number;
+  /** It gives up when so many processes in a row have ended without a score; default: never. */
+  attempts?: number;
 }
 
 /** Frames of a camera that may be on their way, and of a file whose sender waits for scores. */
@@ -42,6 +45,8 @@ export class Engine {
   private isWrong = false;
   private isClosed = false;
   private hasScored = false;
+  /** Processes in a row that have ended without a score. */
+  private fruitless = 0;
   private watchdog: NodeJS.Timeout | undefined;
   private restart: NodeJS.Timeout | undefined;
 
@@ -161,8 +166,10 @@ export class Engine {
     clearTimeout(this.watchdog);
     this.watchdog = undefined;
     if (this.isClosed) return;
-    this.listener.onLost(why, this.isWrong);
-    if (this.isWrong) return;
+    this.fruitless = this.hasScored ? 0 : this.fruitless + 1;
+    const isFinal = this.isWrong || this.fruitless >= (this.options.attempts ?? Number.POSITIVE_INFINITY);
+    this.listener.onLost(why, isFinal);
+    if (isFinal) return;
     this.restart = setTimeout(() => this.start(), 1000 * this.backoff.next());
   }
 }

@@ -151,6 +151,25 @@ test("a wrong checkpoint is final, a process that gives no score is ended, a ful
   });
 });
 
+test("an engine gives up after so many processes in a row that gave no score", async () => {
+  // The second process scores.
+  const program = `
+    import { appendFileSync, existsSync, readFileSync } from "node:fs";
+    const path = ${JSON.stringify(at("starts"))};
+    const starts = existsSync(path) ? readFileSync(path).length : 0;
+    appendFileSync(path, ".");
+    if (starts === 1) process.send({ type: "score", camera: 0, number: 0 }, () => process.exit(3));
+    else process.exit(3);
+  `;
+  writeFileSync(at("dies.mjs"), program);
+  const heard = new Heard();
+  const engine = start(at("dies.mjs"), heard, { attempts: 2 });
+  await heard.until(() => heard.lost.some(({ final }) => final));
+  expect(heard.scores).toHaveLength(1);
+  expect(heard.lost.map(({ final }) => final)).toEqual([false, false, false, true]);
+  expect(engine.pid).toBeUndefined();
+});
+
 test("an engine whose process cannot be started is tried again, and can be closed meanwhile", async () => {
   const node = process.execPath;
   onTestFinished(() => {
