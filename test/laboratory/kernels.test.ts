@@ -8,19 +8,26 @@ import { withBundle } from "../support/child.js";
 import { laboratory, laboratoryMissing } from "../support/laboratory.js";
 import { tinyConfig } from "../support/model.js";
 
+/** A process that compiles kernels for a GPU. */
+interface Job {
+  gpu: string;
+  request?: Pick<KernelRequest, "chosenOnly" | "part">;
+  /** Whether the driver prints nothing. */
+  isSilent?: boolean;
+}
+
+/** GPUs whose drivers print what they made of every kernel. */
+const printing = ["rx7900xtx", "rx9070xt", "rx6800", "m1", "adreno740"];
+const gpus = ["rtx3090", ...printing];
 /**
- * The GPUs whose drivers compile every kernel. NVIDIA's takes two seconds per kernel, because it
- * prints each of its steps: two processes share the kernels, and compile only one of the candidates
- * that are not taken for each kind of call.
+ * NVIDIA's prints each of its steps, which takes ten times as long as compiling: it does so for the
+ * kernels that are used, in two processes, and not for the other candidates.
  */
-const gpus: Readonly<Record<string, { processes: number; fewer: boolean }>> = {
-  rtx3090: { processes: 2, fewer: true },
-  rx7900xtx: { processes: 1, fewer: false },
-  rx9070xt: { processes: 1, fewer: false },
-  rx6800: { processes: 1, fewer: false },
-  m1: { processes: 1, fewer: false },
-  adreno740: { processes: 1, fewer: false },
-};
+const jobs: readonly Job[] = [
+  ...[0, 1].map((index) => ({ gpu: "rtx3090", request: { chosenOnly: true, part: { index, of: 2 } } })),
+  { gpu: "rtx3090", isSilent: true },
+  ...printing.map((gpu) => ({ gpu })),
+];
 
 /** All candidates of the model that scores frames, and the kernels that training uses. */
 const models = (["f32", "f16"] as const).flatMap((dtype): KernelModel[] => {
@@ -39,15 +46,16 @@ const program = `
 `;
 
 /** By GPU: the compiled kernels, or why its process ended. */
-const compiled = new Map<string, CompiledKernel[] | Error>();
+const compiled = new Map<string, (CompiledKernel & Pick<Job, "isSilent">)[] | Error>();
 
-async function compileOn(gpu: string, request: Omit<KernelRequest, "models">, file: string): Promise<void> {
-  const kernels: CompiledKernel[] = [];
+async function work({ gpu, request, isSilent }: Job, file: string): Promise<void> {
+  const kernels: (CompiledKernel & Pick<Job, "isSilent">)[] = [];
   let total = Number.NaN;
+  const switches = isSilent ? { MESA_SHADER_CACHE_DISABLE: "true" } : statisticsSwitches;
   try {
-    for await (const message of worker(gpu, { models, ...request }, statisticsSwitches, file)) {
+    for await (const message of worker(gpu, { models, ...request }, switches, file)) {
       if ("total" in message) total = message.total;
-      else if ("kernel" in message) kernels.push(message.kernel);
+      else if ("kernel" in message) kernels.push({ ...message.kernel, ...(isSilent && { isSilent }) });
     }
     if (kernels.length !== total) throw new Error(`${kernels.length} of ${total} kernels were compiled`);
     const others = compiled.get(gpu) ?? [];
@@ -64,25 +72,24 @@ describe.skipIf(missing !== undefined)(
   () => {
     beforeAll(async () => {
       process.env.GPU_LAB = laboratory;
-      const jobs = Object.entries(gpus).flatMap(([gpu, { processes: of, fewer }]) =>
-        Array.from({ length: of }, (_, index) => ({ gpu, request: { fewer, part: { index, of } } })),
-      );
+      const waiting = [...jobs];
       await withBundle(program, async (file) => {
         const workOff = async () => {
-          for (let job = jobs.shift(); job; job = jobs.shift()) await compileOn(job.gpu, job.request, file);
+          for (let job = waiting.shift(); job; job = waiting.shift()) await work(job, file);
         };
         await Promise.all([workOff(), workOff()]);
       });
     }, 3_600_000);
 
-    it.each(Object.keys(gpus))("the driver of %s compiles every kernel and variant without spills", (gpu) => {
+    it.each(gpus)("the driver of %s compiles every kernel and variant without spills", (gpu) => {
       const kernels = compiled.get(gpu);
       if (!Array.isArray(kernels)) throw kernels;
       expect(kernels.length).toBeGreaterThan(300);
       const nameOf = ({ label, shape, variant = "" }: CompiledKernel) => [label, shape, variant].join(", ");
       const faults = kernels.flatMap((kernel) => {
-        const { error, stats } = kernel;
+        const { error, stats, isSilent } = kernel;
         if (error !== undefined) return `${nameOf(kernel)}: ${error}`;
+        if (isSilent) return [];
         if (!stats) return `${nameOf(kernel)}: the driver printed nothing about it`;
         return stats.spills > 0 ? `${nameOf(kernel)}: ${stats.spills} spills` : [];
       });

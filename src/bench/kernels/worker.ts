@@ -22,8 +22,8 @@ export interface KernelRequest {
   robust?: boolean;
   /** Part of the list, for several processes: every `of`-th kernel, from this index on. */
   part?: { index: number; of: number };
-  /** Whether most candidates that are not used are left out, see {@link fewerCandidates}. */
-  fewer?: boolean;
+  /** Whether candidates that are not used are left out. */
+  chosenOnly?: boolean;
   /** A folder for each kernel's WGSL and the driver's output. */
   listings?: string;
 }
@@ -63,7 +63,8 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
     if (kind) gpu.forcedKind = kind;
     const graphs = models.map((model) => modelNodes(gpu, model));
     const listed = listKernels(gpu, graphs).filter(isWanted(filter));
-    const kernels = (request.fewer ? fewerCandidates(listed) : listed).filter((_, i) => i % part.of === part.index);
+    const wanted = listed.filter(({ isChosen }) => isChosen || !request.chosenOnly);
+    const kernels = wanted.filter((_, i) => i % part.of === part.index);
     const types = new Set(graphs.map(({ dtype }) => dtype));
     say({ adapter: gpu.adapter, dtype: [...types].join(", "), robust, kind: gpu.forcedKind, total: kernels.length });
     for (const [i, { wgsl, entryPoint, ...kernel }] of kernels.entries()) {
@@ -92,23 +93,6 @@ export async function compileKernels(request: KernelRequest): Promise<void> {
   } finally {
     gpu.close();
   }
-}
-
-/**
- * Leaves out most candidates that are not used. Of those with the same name whose calls differ only
- * in large sizes, it keeps the longest text: the one that does most besides its product.
- */
-export function fewerCandidates(kernels: readonly ListedKernel[]): ListedKernel[] {
-  const groups = new Map<string, ListedKernel>();
-  for (const kernel of kernels) {
-    // Large sizes are those of tensors, such as a matmul's rows. A head's width is small and
-    // matters.
-    const group = [kernel.label, kernel.variant, kernel.shape.replace(/\d{3,}/g, "large")].join("\n");
-    const longest = groups.get(group);
-    if (!kernel.isChosen && !(longest && longest.wgsl.length >= kernel.wgsl.length)) groups.set(group, kernel);
-  }
-  const kept = new Set(groups.values());
-  return kernels.filter((kernel) => kernel.isChosen || kept.has(kernel));
 }
 
 /** Whether a kernel has the text in its label, node, shape or variant. */

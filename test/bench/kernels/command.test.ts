@@ -14,7 +14,6 @@ import {
 import { residentWarps, withFigures } from "../../../src/bench/kernels/figures.js";
 import { type KernelModel, listKernels, modelNodes } from "../../../src/bench/kernels/list.js";
 import type { KernelStats, LoopStats } from "../../../src/bench/kernels/stats.js";
-import { fewerCandidates } from "../../../src/bench/kernels/worker.js";
 import type { Target } from "../../../src/gpu/gpu.js";
 import { withBundle } from "../../support/child.js";
 import { captured, expectRefusal } from "../../support/cli.js";
@@ -117,20 +116,6 @@ describe("the kernels of a model", () => {
     expect(labels("alone")).toContain("adamw");
     expect(labels("alone")).not.toContain("frame scores");
     expect(labels(false)).not.toContain("adamw");
-  });
-
-  it("are reduced to one candidate per name for calls that differ only in large sizes; used ones stay", () => {
-    const one = {
-      ...{ label: "linear", node: "a", place: 0, variant: "tiled 8", isChosen: false, count: 1, entryPoint: "linear" },
-      ...{ workgroups: 1, flops: 0, bytes: 0 },
-      ...{ shape: "linear f32 1x640x256x64", wgsl: "const M: u32 = 640u;\n" },
-    };
-    const longer = { ...one, shape: "linear f32 1x1280x128x64", wgsl: "const M: u32 = 640u;\ny = gelu(y);\n" };
-    const narrower = { ...one, shape: "linear f32 1x640x256x32" };
-    const other = { ...one, variant: "tiled 16" };
-    expect(fewerCandidates([one, longer, narrower, other])).toEqual([longer, narrower, other]);
-    const taken = { ...one, isChosen: true };
-    expect(fewerCandidates([taken, longer, { ...one }])).toEqual([taken, longer]);
   });
 });
 
