@@ -145,7 +145,9 @@ async function configured(sources: readonly string[], options: WatchCommandOptio
   const read = file === undefined ? configOf(sources) : await readWatchConfig(file);
   const cameras = read.cameras.map((camera) => {
     const isGiven = camera.threshold.day !== undefined || camera.threshold.infrared !== undefined;
-    return threshold === undefined || isGiven ? camera : { ...camera, threshold: { day: threshold } };
+    return threshold === undefined || isGiven
+      ? camera
+      : { ...camera, threshold: { day: threshold, infrared: threshold } };
   });
   const web = port === undefined ? read.web : { ...(read.web ?? { host: "127.0.0.1" }), port };
   return { ...read, cameras, ...(data !== undefined && { data }), ...(web && { web }) };

@@ -81,6 +81,11 @@ export class EventFinder {
     return this.open;
   }
 
+  /** Whether the last frame may turn out to belong to an event. */
+  get isRising(): boolean {
+    return this.candidate !== undefined;
+  }
+
   /** Takes the next frame. @returns what became of an event, if anything did */
   push(frame: WatchedFrame): WatchEventChange | undefined {
     const { level, sustained } = this.levels.push(frame);

@@ -49,7 +49,11 @@ async function watchDemo({ data, port, ...device }: WatchDemoOptions, signal: Ab
   await makeFolder(data, `--data ${data}`);
   const videos = await draw(data, signal);
   const config = configOf(videos);
-  const watched = config.cameras.map((camera) => ({ ...camera, threshold: { day: threshold }, fps }));
+  const watched = config.cameras.map((camera) => ({
+    ...camera,
+    threshold: { day: threshold, infrared: threshold },
+    fps,
+  }));
   const web = { host: "127.0.0.1", port };
   await watchWith({ ...config, cameras: watched, data, web }, { ...device, loop: true }, signal);
 }

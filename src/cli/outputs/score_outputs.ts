@@ -181,7 +181,7 @@ export class ScoreOutputs {
     if (change?.kind === "end") await this.endEvent(change.event);
     if (!this.top || level > this.top.level) this.top = { level, frame: result.frame };
     // 3. What people look at.
-    await this.page?.take(frame, map, score, level, change?.kind === "end" ? undefined : current);
+    await this.page?.take(frame, map, score, level, current, this.finder?.isRising);
     if (this.painter && this.writer) {
       const overlay = { map, range: this.range, boxes: regions, level, isAbnormal: current !== undefined };
       await this.writer.write(this.painter.paint({ ...frame, time: this.hasClock ? time : undefined }, overlay));

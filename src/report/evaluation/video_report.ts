@@ -52,6 +52,11 @@ export class VideoReport {
   private strip: Taken[] = [];
   private every = 1;
   private highest: Shown[] = [];
+  /** The frame of the highest level, where the page opens. */
+  private top?: Shown;
+  /** The index of the first of the frames that belong to an event, or may come to. */
+  private rising?: number;
+  /** The one of them with the highest level. */
   private peak?: Shown;
   private events: { event: WatchEvent; seconds: number; taken: Taken }[] = [];
   private spans: { first: number; last: number; event: WatchEvent }[] = [];
@@ -68,8 +73,16 @@ export class VideoReport {
    * @param raw its score
    * @param level as the threshold is compared with
    * @param event the event that it belongs to, if any
+   * @param isRising whether it may turn out to belong to one
    */
-  async take(frame: Frame, map: ScoreMap, raw: number, level: number, event?: WatchEvent): Promise<void> {
+  async take(
+    frame: Frame,
+    map: ScoreMap,
+    raw: number,
+    level: number,
+    event?: WatchEvent,
+    isRising = false,
+  ): Promise<void> {
     const { index } = frame;
     this.addPoint(frame, raw, level);
     if (index % this.every === 0) {
@@ -80,17 +93,22 @@ export class VideoReport {
       }
     }
     const shown = { frame, map, score: level };
+    if (Number.isFinite(level) && !(this.top && this.top.score >= level)) this.top = shown;
+    this.rising = event || isRising ? (this.rising ?? index) : undefined;
+    if (this.rising === undefined) this.peak = undefined;
+    else if (!this.peak || level > this.peak.score) this.peak = shown;
     if (event) {
-      // The event began some frames ago, before it was known to be one.
-      this.open ??= { first: index - (event.raised.frame - event.start.frame), last: index };
+      this.open ??= { first: this.rising ?? index, last: index };
       // During the hold it may be over already.
       if (event.end.frame === frame.number) this.open.last = index;
-      if (!this.peak || level > this.peak.score) this.peak = shown;
     }
     if (!this.hasThreshold) this.offerHighest(shown);
   }
 
-  /** Keeps an event that ended. @param seconds how long it was, its last frame included */
+  /**
+   * Keeps an event that ended, before the next frame is taken.
+   * @param seconds how long it was, its last frame included
+   */
   async endEvent(event: WatchEvent, seconds: number): Promise<void> {
     if (this.open) {
       this.spans.push({ ...this.open, event });
@@ -99,6 +117,7 @@ export class VideoReport {
     }
     this.open = undefined;
     const { peak } = this;
+    this.rising = undefined;
     this.peak = undefined;
     if (!peak) return;
     const least = this.events.at(-1);
@@ -115,6 +134,7 @@ export class VideoReport {
     });
     const stride = Math.max(1, Math.ceil(this.strip.length / mostPictures));
     const strip = await Promise.all(this.strip.filter((_, i) => i % stride === 0).map(picture));
+    if (this.top) strip.push(await picture(await taken(this.top)));
     const moments: ReportMoment[] = [];
     for (const { event, seconds, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
       const note = `event ${event.id}, ${seconds.toFixed(1)} s long`;
@@ -125,6 +145,9 @@ export class VideoReport {
       const at = { kind: "highest", video: this.name, frame: shown.frame.number, score: shown.score };
       moments.push({ ...at, ...(await picture(await taken(shown))) });
     }
+    // Whoever goes to a moment sees it.
+    strip.push(...moments.map(({ index, image, map }) => ({ index, image, map })));
+    strip.sort((a, b) => a.index - b.index);
     const spans = this.spans.sort((a, b) => a.first - b.first);
     const page = reportPage({
       ...texts,

@@ -8,6 +8,7 @@ import type { VideoRecord } from "../../eval/record.js";
 import { writeFileAtomic } from "../../node/files/atomic.js";
 import type { ReportCurve, ReportMetric, ReportMoment, ReportVideo } from "./data.js";
 import { findMoments } from "./moments.js";
+import { highestOf } from "./page/model.js";
 import { reportPage } from "./page_file.js";
 import { type PictureWish, takePictures } from "./pictures.js";
 
@@ -49,7 +50,10 @@ export async function writeReport(path: string, source: ReportSource): Promise<v
     const from = dataset.test.find(({ name }) => name === video.name) as DatasetVideo;
     const records = await source.records(from);
     const mapAt = (index: number) => mapOf(records, index, settings);
-    const strip = evenly(video.frames.length, perStrip).map((index): PictureWish => ({ index, width: stripWidth }));
+    // The page opens at the highest score.
+    const indices = new Set(evenly(video.frames.length, perStrip));
+    if (indices.size > 0) indices.add(highestOf(Array.from(video.scores)));
+    const strip = [...indices].sort((a, b) => a - b).map((index): PictureWish => ({ index, width: stripWidth }));
     const about = source.about?.(video.name);
     const own = found.filter((moment) => moment.video === video.name);
     const wishes = [...strip, ...own.map(({ index }): PictureWish => ({ index, width: momentWidth }))];

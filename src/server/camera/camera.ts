@@ -18,6 +18,7 @@ import type { Known } from "./known.js";
 import type { NormalState } from "./learner.js";
 import { NormalKeeper } from "./normal_keeper.js";
 import { normalFolder } from "./normal_video.js";
+import { RecentPictures } from "./pictures.js";
 import { Recording } from "./recording.js";
 import { ScoredShare, slownessText } from "./scored_share.js";
 import { CameraSource, type CameraSourceOptions, type Reading } from "./source.js";
@@ -113,6 +114,9 @@ export class Camera {
   private restart: () => void = () => {};
   private recording: Recording | undefined;
   private normal: NormalKeeper | undefined;
+  private readonly pictures = new RecentPictures();
+  /** The picture of the frame whose score is taken in now. */
+  private scoredPicture: Uint8Array | undefined;
   private number = 0;
   /** Whether the engine took the last frame. */
   private isSent = true;
@@ -142,7 +146,9 @@ export class Camera {
     this.hardware = new HardwareDecoding(config.hardwareDecoding, warn);
     this.decisions = new Decisions(config, {
       newId: host.newId,
-      emit: (change, event, time) => this.events.take(change, event, this.recording?.at(time), this.picture),
+      emit: (change, event, time) => {
+        this.events.take(change, event, this.recording?.at(time), this.scoredPicture ?? this.picture);
+      },
       learnt: (mode, state) => host.learnt(mode, state),
       ...(play.learnFirst !== undefined && { learnFirst: play.learnFirst }),
     });
@@ -238,6 +244,7 @@ export class Camera {
     this.unscored.blind();
     this.share.restart();
     this.decisions.blind();
+    this.outcome = undefined;
     // The next engine does not have the frames before.
     this.number += GAP;
     this.decisions.gap(this.number);
@@ -248,10 +255,13 @@ export class Camera {
     this.unscored.score(score.number);
     this.counted.scored++;
     this.share.scored();
+    const time = this.decisions.timeOf(score.number);
+    this.scoredPicture = time && this.pictures.near(time.steady);
     const outcome = this.decisions.score(score);
+    if (outcome) this.events.seen(outcome, this.scoredPicture ?? this.picture);
+    this.scoredPicture = undefined;
     if (!outcome) return;
     this.outcome = outcome;
-    this.events.seen(outcome, this.picture);
     this.host.show?.(outcome);
   }
 
@@ -299,6 +309,7 @@ export class Camera {
       },
       onPicture: (jpeg: Uint8Array) => {
         this.picture = jpeg;
+        this.pictures.add(jpeg, clock.steady());
       },
       onSegment: (segment: Segment) => recording?.recorder.add(segment),
     };
@@ -327,7 +338,9 @@ export class Camera {
   private async endPart(signal: AbortSignal): Promise<void> {
     // The last scores are on their way.
     await pause(0.5, signal);
-    if (!signal.aborted) this.decisions.connected(this.number + GAP, "the recording has ended");
+    if (signal.aborted) return;
+    this.decisions.connected(this.number + GAP, "the recording has ended");
+    this.outcome = undefined;
   }
 
   /** Takes a frame of a folder, or of a file that is played fast, once the engine has room. */

@@ -1,9 +1,10 @@
 // From a camera's frames and scores to its events. It reads no video and writes no file.
+import { isDeepStrictEqual } from "node:util";
 import { type FrameScoreSettings, frameScore, mapOf, tokenMap } from "../../detector/frame_score.js";
 import type { ScoreSettings } from "../../detector/settings.js";
 import type { TokenMaps } from "../../detector/token_maps.js";
 import { type AlarmRule, tolerance, usualAlarmRule } from "../../watch/alarm_rule.js";
-import { EventFinder, type WatchEvent } from "../../watch/events.js";
+import { EventFinder, type Thresholds, type WatchEvent } from "../../watch/events.js";
 import { type LumaPicture, lumaPicture } from "../../watch/luma.js";
 import { MapAverage } from "../../watch/map_average.js";
 import { type CameraMode, DayOrInfrared, SceneChange } from "../../watch/scene_change.js";
@@ -95,6 +96,10 @@ export class Decisions {
   private scene = new SceneChange();
   private average = new MapAverage();
   private finder: EventFinder | undefined;
+  /** What the finder was made with. */
+  private found: Thresholds | undefined;
+  /** Zones that were abnormal in frames that belong to an event, or may come to. */
+  private zones: string[] = [];
   private settings: ScoreSettings | undefined;
   private masks: Masks | undefined;
   private firstNumber = Number.POSITIVE_INFINITY;
@@ -121,10 +126,9 @@ export class Decisions {
     return this.given ?? this.learnt?.threshold;
   }
 
-  /** The configuration's threshold of this mode. That of the other mode serves too. */
+  /** The configuration's threshold of this mode. */
   private get given(): number | undefined {
-    const { day, infrared } = this.camera.threshold;
-    return this.mode === "day" ? (day ?? infrared) : (infrared ?? day);
+    return this.camera.threshold[this.mode];
   }
 
   /** What was learnt of normal video in this mode. */
@@ -207,6 +211,8 @@ export class Decisions {
   connected(number: number, reason = "the stream began again"): void {
     this.interrupt(reason);
     this.gap(number);
+    // Nobody sees its end.
+    if (this.lastTime) this.end("scene_change", this.lastTime, reason);
     this.scene = new SceneChange();
   }
 
@@ -241,6 +247,11 @@ export class Decisions {
     if (!this.scene.isChanging) this.lookAtView(picture, time);
   }
 
+  /** When a frame was that waits for its score. */
+  timeOf(number: number): FrameTime | undefined {
+    return this.times.get(number);
+  }
+
   /** Takes in a frame's score. */
   score({ number, tokens }: { number: number; tokens: TokenMaps }): Outcome | undefined {
     const time = this.times.get(number);
@@ -261,12 +272,15 @@ export class Decisions {
     const { threshold } = this;
     if (threshold === undefined) return outcome;
     const normal = this.learnt?.normal;
-    this.finder ??= new EventFinder({ threshold, ...(normal !== undefined && { normal }) }, this.rule);
+    const finder = this.finderFor({ threshold, ...(normal !== undefined && { normal }) }, time);
     const level = this.mapLevel(smooth.data);
     const score = this.coversArea(smooth.data, level) ? value : Math.min(value, normal ?? 0);
-    const change = this.finder.push({ frame: number, time: time.steady, score });
-    if (change) this.follow(change.kind, change.event, { time, tokens, how, smooth, level, threshold });
-    outcome.level = this.finder.level;
+    const change = finder.push({ frame: number, time: time.steady, score });
+    if (!finder.isRising && !finder.current) this.zones = [];
+    else this.zones = union(this.zones, this.masks.zonesAt(tokens, how, threshold), this.camera);
+    if (change?.kind === "end") this.end("anomaly", time);
+    else if (finder.current) this.follow(finder.current, { number, time, smooth, level, threshold });
+    outcome.level = finder.level;
     outcome.threshold = threshold;
     const event = this.open.get("anomaly")?.id;
     if (event !== undefined) outcome.event = event;
@@ -322,9 +336,20 @@ export class Decisions {
     const state = learner.push(time.steady, score, map);
     if (!state) return;
     this.normal[mode] = state;
-    // An event that goes on keeps its threshold.
-    if (!this.open.has("anomaly")) this.finder = undefined;
     options.learnt?.(mode, state);
+  }
+
+  /** An event that goes on keeps its thresholds, and ends if people are to be alerted of it. */
+  private finderFor(thresholds: Thresholds, time: FrameTime): EventFinder {
+    const open = this.open.get("anomaly");
+    if (open?.silent && !this.isSilent("anomaly", time)) {
+      this.end("anomaly", time, "alerts are on again: what goes on is a new event");
+      this.finder = undefined;
+    }
+    if (!this.open.has("anomaly") && !isDeepStrictEqual(this.found, thresholds)) this.finder = undefined;
+    if (!this.finder) this.found = thresholds;
+    this.finder ??= new EventFinder(thresholds, this.rule);
+    return this.finder;
   }
 
   /** From here on a value of the map belongs to a region. */
@@ -337,35 +362,34 @@ export class Decisions {
     return map.filter((value) => value >= level).length >= this.camera.area * map.length;
   }
 
-  private follow(kind: "new" | "update" | "end", found: WatchEvent, at: Moment): void {
-    const { time } = at;
-    if (kind === "end") {
-      this.end("anomaly", time);
-      return;
-    }
-    // The level may have been highest a little before an event is sure; this frame shows it too.
-    const peak = kind === "new" || found.peak.frame === found.end.frame ? this.peakOf(found, at) : undefined;
-    if (kind === "new") {
-      this.begin("anomaly", earlier(time, time.steady - found.start.time), { threshold: at.threshold, ...peak });
+  /** Takes in a frame of the event that goes on. */
+  private follow(found: WatchEvent, at: Moment): void {
+    const { time, number, threshold } = at;
+    const { zones } = this;
+    const event = this.open.get("anomaly");
+    if (!event) {
+      // The level may have been highest a little before an event is sure; this frame shows it too.
+      const start = earlier(time, time.steady - found.start.time);
+      this.begin("anomaly", start, { threshold, zones, peak: this.peakOf(found, at) });
       this.lastUpdate = time.steady;
       return;
     }
-    const event = this.open.get("anomaly");
-    if (!event || !peak) return;
-    Object.assign(event, peak, { zones: union(event.zones, peak.zones, this.camera) });
-    if (time.steady - this.lastUpdate < UPDATE_EVERY) return;
+    const isHighest = found.peak.frame === number;
+    const isSeenElsewhere = zones.some((name) => !event.zones.includes(name));
+    if (!isHighest && !isSeenElsewhere) return;
+    Object.assign(event, { zones, ...(isHighest && { peak: this.peakOf(found, at) }) });
+    if (!isSeenElsewhere && time.steady - this.lastUpdate < UPDATE_EVERY) return;
     this.lastUpdate = time.steady;
     this.options.emit("update", { ...event }, time);
   }
 
   /** What an event's highest moment so far says. */
-  private peakOf(found: WatchEvent, { time, tokens, how, smooth, level, threshold }: Moment) {
+  private peakOf(found: WatchEvent, { time, smooth, level }: Moment): CameraEvent["peak"] {
     const box = regionOf(smooth, level);
     const began = this.open.get("anomaly")?.start;
     // The machine's clock may have been set back.
     const wall = began === undefined ? time.wall : Math.max(time.wall, Date.parse(began));
-    const peak = { time: iso(wall), level: found.peak.level, ...(box && { box }) };
-    return { peak, zones: this.masks!.zonesAt(tokens, how, threshold) };
+    return { time: iso(wall), level: found.peak.level, ...(box && { box }) };
   }
 
   private begin(kind: EventKind, time: FrameTime, more: Partial<CameraEvent> = {}): void {
@@ -395,6 +419,7 @@ export class Decisions {
   private interrupt(reason: string): void {
     if (this.lastTime) this.end("anomaly", this.lastTime, reason);
     this.finder = undefined;
+    this.zones = [];
     this.average = new MapAverage();
     for (const learner of this.learners.values()) learner.interrupt();
   }
@@ -411,9 +436,8 @@ export class Decisions {
 
 /** A frame in which an event was seen. */
 interface Moment {
+  number: number;
   time: FrameTime;
-  tokens: TokenMaps;
-  how: FrameScoreSettings;
   smooth: Outcome["map"];
   level: number;
   threshold: number;

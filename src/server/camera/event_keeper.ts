@@ -8,7 +8,7 @@ import { clipBase } from "../storage.js";
 import type { Outcome } from "./decisions.js";
 import type { MachineClock } from "./frame_time.js";
 import type { RecordedMoment } from "./normal_keeper.js";
-import type { Recorder } from "./recorder.js";
+import { LONGEST_CLIP, type Recorder } from "./recorder.js";
 
 /** What {@link EventKeeper} needs of its camera. */
 export interface EventKeeperHost {
@@ -62,12 +62,21 @@ export class EventKeeper {
       this.begins.set(event.id, at);
       this.recorder?.hold(event.id, at.connection, at.time);
     }
-    const picture = this.peak?.event === event.id ? this.peak.picture : change === "end" ? undefined : present;
+    const picture = this.pictureOf(change, event, present);
     this.keeping = this.keeping.then(async () => {
       const shown = event.kind === "offline" ? event : await this.withSnapshot(change, event, picture);
       await this.keep(change, shown);
       if (change === "end") this.makeClip(shown, at);
     });
+  }
+
+  /** The picture of an event's highest moment, or of its begin if it has no level. */
+  private pictureOf(change: ChangeKind, { id, peak }: CameraEvent, present: Uint8Array | undefined) {
+    const known = this.peak?.event === id ? this.peak : undefined;
+    if (change === "end" || !peak) return known?.picture ?? (change === "end" ? undefined : present);
+    if (known && known.level >= peak.level) return known.picture;
+    this.peak = { event: id, level: peak.level, picture: present };
+    return present;
   }
 
   /** Waits until all changes are kept, and all clips are made. */
@@ -113,7 +122,8 @@ export class EventKeeper {
     const { before, after } = host.clip;
     const clip = `${clipBase(event)}.mp4`;
     // A recording that began again has lost the rest.
-    const to = end?.connection === begin.connection ? end.time + after : Number.POSITIVE_INFINITY;
+    const until = end?.connection === begin.connection ? end.time + after : Number.POSITIVE_INFINITY;
+    const to = Math.min(until, begin.time + LONGEST_CLIP);
     const stretch = { connection: begin.connection, from: begin.time - before, to };
     const making = (async () => {
       try {

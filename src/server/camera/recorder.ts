@@ -32,6 +32,8 @@ export const SEGMENT_NAME = /^(.+)-(\d+)\.mkv$/;
  * segment of the clip, for the next process if this one is killed.
  */
 export const MARKER = ".event";
+/** Seconds of an event that a clip shows: one that does not end must not fill the disk. */
+export const LONGEST_CLIP = 600;
 /** Seconds of segments that are kept besides what clips need. */
 const MARGIN = 20;
 
@@ -104,12 +106,12 @@ export class Recorder {
   }
 
   /**
-   * Keeps the recording from a moment on, until {@link clip} or {@link release} is called for this
-   * event.
+   * Keeps the recording from a moment on, for {@link LONGEST_CLIP} at most, until {@link clip} or
+   * {@link release} is called for this event.
    * @param isRescued whether the next process makes the clip if this one is killed
    */
   hold(event: string, connection: number, time: number, isRescued = true): void {
-    const stretch = { connection, from: time - this.before, to: Number.POSITIVE_INFINITY };
+    const stretch = { connection, from: time - this.before, to: time + LONGEST_CLIP };
     this.held.set(event, stretch);
     if (!isRescued) return;
     const [first] = this.touched(stretch);

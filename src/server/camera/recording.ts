@@ -28,7 +28,7 @@ export class Recording {
   /** The connection to the scored stream, and whether it is recorded. */
   private connection = 0;
   private isRecorded = false;
-  /** The connection to another stream, and when its first frame came. */
+  /** The connection to another stream, and when its recording began. */
   private other: { connection: number; first: number } | undefined;
   private stopOther: () => void = () => {};
 
@@ -124,7 +124,12 @@ export class Recording {
         this.other = { connection, first: host.clock.steady() };
         onWorking();
       },
-      onSegment: (segment: Segment) => recorder.add(segment),
+      onSegment: (segment: Segment) => {
+        // ffmpeg holds the first frame back until there is a second key frame.
+        const zero = host.clock.steady() - segment.end;
+        if (this.other) this.other.first = Math.min(this.other.first, zero);
+        recorder.add(segment);
+      },
     };
     const size = { fps: 1, width: 16, height: 16, keyFramesOnly: true };
     const options = { source, ...size, privacy: config.privacy, segments: recorder.folder };

@@ -62,6 +62,8 @@ export class UsualView {
    */
   push(picture: LumaPicture, mode: CameraMode, time: number): "moved" | "back" | undefined {
     const own = this.moved.get(mode);
+    // A cover has no colour, and may come in one mode and go in the other: each looks for its end.
+    if (own) own.isMoved = this.isMoved;
     // A covered camera has no colour either. Until infrared has a reference, that of the day serves
     // for pictures without any edge; lamps and shadows make edges of their own.
     const [other] = this.moved.values();

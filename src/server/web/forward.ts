@@ -48,7 +48,7 @@ export function picturesOf(
   const pictures = { picture: undefined as Uint8Array | undefined, close: () => gone.abort() };
   const follow = async () => {
     while (!gone.signal.aborted) {
-      const machine = await elsewhere.machineOf(camera);
+      const machine = await elsewhere.machineOf(camera).catch(() => undefined);
       const path = `/api/cameras/${camera}/picture.jpg`;
       const answer =
         machine === undefined

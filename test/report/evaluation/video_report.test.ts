@@ -31,9 +31,10 @@ describe("the report of a long video", () => {
     for (let i = 0; i < 45_000; i++) {
       const isIn = i >= 30_003 && i <= 30_010;
       const current = isIn ? { ...event, end: moment(i) } : undefined;
-      await report.take(frame(i), map, i === 12_345 ? 9 : 1, i === 30_005 ? 7 : 2, current);
+      const isRising = i === 30_001 || i === 30_002;
+      if (i === 30_011) await report.endEvent(event, 1);
+      await report.take(frame(i), map, i === 12_345 ? 9 : 1, i === 30_005 ? 7 : 2, current, isRising);
     }
-    await report.endEvent(event, 1);
     const { videos, moments } = await written(report);
     const [{ frames, times, raw, scores, strip, events }] = videos;
     expect(report.framesPerPoint).toBe(4);
@@ -44,10 +45,40 @@ describe("the report of a long video", () => {
     expect(scores.flatMap((value, i) => (value === 7 ? [i] : []))).toEqual([Math.floor(30_005 / 4)]);
     expect(events).toEqual([{ first: Math.floor(30_001 / 4), last: Math.floor(30_010 / 4) }]);
     expect(strip.length).toBeGreaterThan(20);
-    expect(strip.length).toBeLessThanOrEqual(40);
+    // One more is that of the highest level, and one that of the event.
+    expect(strip.length).toBeLessThanOrEqual(42);
     expect(moments).toMatchObject([
       { kind: "event", frame: 30_005, index: Math.floor(30_005 / 4), score: 7, note: "event 1, 1.0 s long" },
     ]);
+  });
+
+  it("opens at a picture of the highest level, and shows an event's highest frame before it was known", async () => {
+    const report = new VideoReport("brief", true);
+    const moment = (index: number) => ({ frame: 10 * index, time: index / 10 });
+    const event = {
+      id: 1,
+      start: moment(501),
+      raised: moment(505),
+      end: moment(507),
+      peak: { ...moment(503), level: 8 },
+    };
+    const levels: Record<number, number> = { 502: 6, 503: 8, 504: 7, 505: 6, 701: 9 };
+    for (let i = 0; i < 1000; i++) {
+      const current = i >= 505 && i <= 507 ? { ...event, end: moment(i) } : undefined;
+      // A level that does not last is no event.
+      const isRising = (i >= 501 && i < 505) || i === 701;
+      await report.take({ ...frame(i), number: 10 * i }, map, 1, levels[i] ?? 1, current, isRising);
+      if (i === 507) await report.endEvent(event, 0.7);
+    }
+    const { videos, moments } = await written(report);
+    const [{ strip, events }] = videos;
+    const indices = strip.map(({ index }) => index);
+    expect(indices).toContain(701);
+    expect(indices).toContain(503);
+    expect(indices).toEqual(indices.toSorted((a, b) => a - b));
+    expect(moments).toMatchObject([{ kind: "event", frame: 5030, index: 503 }]);
+    // Numbers may have steps.
+    expect(events).toEqual([{ first: 501, last: 507 }]);
   });
 
   it("shows the highest scores, apart from each other, if there is no threshold", async () => {

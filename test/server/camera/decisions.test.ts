@@ -144,6 +144,33 @@ test("what is ignored raises nothing, and zones that are abnormal are named", ()
   expect(scene.changes.at(-1)?.event.zones).toEqual(["door", "gate"]);
 });
 
+test("a zone is named whenever it is abnormal, not at the highest moment only", () => {
+  const half = (name: string, left: number) => {
+    const polygon = [
+      [left, 0],
+      [left + 0.5, 0],
+      [left + 0.5, 1],
+      [left, 1],
+    ] as const;
+    return { name, polygon };
+  };
+  const zones = [half("street", 0), half("door", 0.5)];
+  const scene = new Scene({ zones });
+  scene.play(3);
+  // Five abnormal frames: when the alarm is raised, they are over.
+  scene.play(0.5, () => ({ 0: 1 }));
+  scene.play(0.2);
+  expect(scene.changes.map(({ change, event }) => [change, event.zones])).toEqual([["new", ["street"]]]);
+  scene.play(5);
+  expect(scene.told()).toEqual(["new anomaly e1", "end anomaly e1"]);
+  scene.play(1, () => ({ 0: 0.95 }));
+  scene.play(0.2, () => ({ 0: 0.9, 5: 0.9 }));
+  expect(scene.changes.slice(2).map(({ change, event }) => [change, event.zones])).toEqual([
+    ["new", ["street"]],
+    ["update", ["street", "door"]],
+  ]);
+});
+
 test("a small region raises nothing if an area is asked for", () => {
   const scene = new Scene({ area: 0.1 });
   scene.decisions.ready(settings, {
@@ -168,6 +195,18 @@ test("a change of the whole picture is an event of its own, and holds anomalies 
   expect(scene.told()).toEqual(["new scene_change e1", "end scene_change e1"]);
   scene.play(3, abnormal(8), dark);
   expect(scene.told().at(-1)).toBe("new anomaly e2");
+});
+
+test("a change of the whole picture ends with its connection", () => {
+  const scene = new Scene();
+  scene.play(5);
+  const dark = (t: number) => picture(t, (value) => value / 3);
+  scene.play(1, undefined, dark);
+  expect(scene.told()).toEqual(["new scene_change e1"]);
+  scene.number += 1000;
+  scene.decisions.connected(scene.number);
+  expect(scene.told()).toEqual(["new scene_change e1", "end scene_change e1"]);
+  expect(scene.decisions.isQuiet).toBe(true);
 });
 
 test("a camera that is covered is reported once its usual view is known", () => {
@@ -229,6 +268,48 @@ test("shadow mode, a schedule that is off, and the cooldown make silent events",
   const begun = scene.changes.filter(({ change }) => change === "new").map(({ event }) => event.silent ?? false);
   // Seven seconds apart: the second falls into the cooldown of the first, the third does not.
   expect(begun).toEqual([false, true, false]);
+});
+
+test("an anomaly that goes on when alerts are on again is a new event, which alerts", () => {
+  const told = ({ changes }: Scene) =>
+    changes.map(({ change, event }) => `${change} ${event.id} ${event.silent ?? false}`);
+  const cooled = new Scene({ cooldown: 10 });
+  cooled.play(3, abnormal(3));
+  cooled.play(5);
+  cooled.play(20, abnormal(3));
+  expect(told(cooled)).toEqual(["new e1 false", "end e1 false", "new e2 true", "end e2 true", "new e3 false"]);
+  expect(cooled.changes[3].event.reason).toMatch(/^alerts are on again/);
+  const paused = new Scene();
+  paused.decisions.isPaused = true;
+  paused.play(5, abnormal(3));
+  paused.decisions.isPaused = false;
+  paused.play(2, abnormal(3));
+  expect(told(paused)).toEqual(["new e1 true", "end e1 true", "new e2 false"]);
+  const shadow = new Scene({ shadow: true });
+  shadow.play(20, abnormal(3));
+  expect(told(shadow)).toEqual(["new e1 true"]);
+});
+
+test("a threshold that was learnt during an event is used after it", () => {
+  const scene = new Scene({ threshold: {}, alarmsPerDay: 200 }, { learnFirst: 60 });
+  scene.play(61, () => ({ 3: 0.6 }));
+  const first = scene.decisions.threshold!;
+  const event = (level: number) => {
+    scene.play(5, () => ({ 3: level }));
+    scene.play(5);
+  };
+  event(2 * first);
+  expect(scene.told()).toEqual(["new anomaly e1", "end anomaly e1"]);
+  // It is found again while an event goes on, and has fallen.
+  scene.play(1, () => ({ 3: 3 * first }));
+  const { learnt } = scene;
+  const before = learnt.length;
+  for (let i = 0; i < 1000 && learnt.length === before; i++) scene.play(1, () => ({ 3: 3 * first }));
+  expect(learnt.length).toBe(before + 1);
+  scene.play(5);
+  const { threshold } = scene.decisions;
+  scene.play(3, () => ({ 3: 10 * threshold! }));
+  expect(scene.changes.at(-1)?.event.threshold).toBe(threshold);
 });
 
 test("without a threshold it learns one, and then finds what is above", () => {
@@ -301,6 +382,18 @@ test("day and infrared have thresholds of their own", () => {
   scene.play(8, () => ({}), gray);
   scene.play(3, abnormal(3), gray);
   expect(scene.told().filter((line) => line.includes("anomaly"))).toEqual([expect.stringMatching(/^new anomaly/)]);
+});
+
+test("a threshold of the day is none in infrared, where one is learnt", () => {
+  const gray = (t: number) => picture(t).map((_, i, all) => all[i - (i % 3)]);
+  const scene = new Scene({ threshold: { day: 0.5 } }, { learnFirst: 60 });
+  scene.play(8, undefined, gray);
+  expect(scene.decisions.mode).toBe("infrared");
+  expect(scene.decisions.threshold).toBeUndefined();
+  scene.play(65, undefined, gray);
+  expect(scene.learnt.map(([mode]) => mode)).toEqual(["infrared"]);
+  scene.play(8);
+  expect(scene.decisions.threshold).toBe(0.5);
 });
 
 test("a camera with other settings alerts no sooner than the one before would have", () => {

@@ -52,6 +52,26 @@ test("an event has the picture of its highest level, and a clip with some second
   ]);
 });
 
+test("an update shows its own moment if that is the highest", async () => {
+  const { keeper } = keeperOf();
+  const shown = () => readFileSync(at("data", `${base}.jpg`), "utf8");
+  const peaked = (level: number): CameraEvent => ({ ...event, peak: { time: event.start, level } });
+  const written: string[] = [];
+  for (const [change, level, text] of [
+    ["new", 0.6, "begin"],
+    ["update", 0.9, "higher"],
+    // Another zone was seen.
+    ["update", 0.9, "elsewhere"],
+    ["end", 0.9, "after"],
+  ] as const) {
+    keeper.take(change, peaked(level), undefined, picture(text));
+    keeper.seen(outcome(0.5), picture("lower"));
+    await keeper.close();
+    written.push(shown());
+  }
+  expect(written).toEqual(["begin", "higher", "higher", "higher"]);
+});
+
 test("an event that ends without a peak keeps the picture of its begin", async () => {
   const { keeper } = keeperOf();
   keeper.take("new", event, undefined, picture("begin"));
@@ -65,7 +85,16 @@ test("the clip of an event ends with its connection", async () => {
   keeper.take("new", event, { connection: 2, time: 100 }, undefined);
   keeper.take("end", event, { connection: 3, time: 4 }, undefined);
   await keeper.close();
-  expect(calls).toContain("clip e1 2 95 Infinity");
+  // Ten minutes at most.
+  expect(calls).toContain("clip e1 2 95 700");
+});
+
+test("a clip shows ten minutes of an event at most", async () => {
+  const { keeper, calls } = keeperOf();
+  keeper.take("new", event, { connection: 2, time: 100 }, undefined);
+  keeper.take("end", event, { connection: 2, time: 100_000 }, undefined);
+  await keeper.close();
+  expect(calls).toContain("clip e1 2 95 700");
 });
 
 test("without a recording, and for a camera that is offline, there is no clip", async () => {

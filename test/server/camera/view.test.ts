@@ -20,7 +20,7 @@ function show(
   picture: (t: number) => LumaPicture,
   from: number,
   seconds: number,
-  mode = "day" as const,
+  mode: "day" | "infrared" = "day",
 ) {
   return Array.from({ length: seconds }, (_, t) => to.push(picture(t), mode, from + t)).filter(Boolean);
 }
@@ -84,4 +84,15 @@ test("what was learnt since is not replaced by what was kept, and a wall is no v
   show(plain, () => wall, 0, 1200);
   plain.settle();
   expect([plain.references, plain.hasLearnt]).toEqual([{}, false]);
+});
+
+test("a cover that makes the picture black comes and goes in two modes", () => {
+  const usual = new UsualView();
+  usual.begin({ day: view(1), infrared: view(2) });
+  const black: LumaPicture = { ...viewSize, data: new Uint8Array(width * height) };
+  for (const from of [0, 1000]) {
+    show(usual, () => view(1), from, 20);
+    expect(show(usual, () => black, from + 20, 30, "infrared")).toEqual(["moved"]);
+    expect(show(usual, () => view(1), from + 50, 30)).toEqual(["back"]);
+  }
 });

@@ -94,7 +94,7 @@ class AreaEditor {
   private writing(): HTMLElement[] {
     const how =
       "Click to set corners, and the first one again to finish. Drag a corner to move it. Undo takes the last step back. With keys: arrows move the cross, Enter sets a corner, Backspace takes a step back.";
-    const paste = `Nothing is changed here: the areas belong into the configuration. Paste what stands below "${this.camera.id}:" into that camera's part of it, in place of its zones, ignore and privacy, and start sdmae watch again.`;
+    const paste = `Nothing is changed here: the areas belong into the configuration. Paste what stands below "${this.camera.id}:" into that camera's part of it, in place of its zones, ignore and privacy. sdmae watch takes the file over within seconds.`;
     const copy = h("button", { type: "button", class: "main" }, "Copy");
     copy.addEventListener("click", () => void this.copy());
     return [
