@@ -118,16 +118,18 @@ export class Recording {
   private async connectOther(source: string, onWorking: () => void, signal: AbortSignal): Promise<string> {
     const { recorder, config, host } = this;
     const { connection, prefix } = recorder.connect();
+    /** It began at this time, or before. */
+    const began = (time: number) => {
+      if (!this.other) onWorking();
+      this.other = { connection, first: Math.min(this.other?.first ?? time, time) };
+    };
     const listener = {
       onFrame: () => {
-        if (this.other) return;
-        this.other = { connection, first: host.clock.steady() };
-        onWorking();
+        if (!this.other) began(host.clock.steady());
       },
       onSegment: (segment: Segment) => {
-        // ffmpeg holds the first frame back until there is a second key frame.
-        const zero = host.clock.steady() - segment.end;
-        if (this.other) this.other.first = Math.min(this.other.first, zero);
+        // ffmpeg holds the first frame back until there are more key frames.
+        began(host.clock.steady() - segment.end);
         recorder.add(segment);
       },
     };

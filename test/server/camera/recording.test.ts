@@ -1,5 +1,8 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { findFfmpeg } from "../../../src/node/media/ffmpeg.js";
+import { machineClock } from "../../../src/server/camera/frame_time.js";
 import { Recording } from "../../../src/server/camera/recording.js";
 import { configOf } from "../../../src/server/config/config.js";
 import type { CameraConfig } from "../../../src/server/config/types.js";
@@ -9,14 +12,14 @@ const at = scratchPerTest();
 const moment = { steady: 50, wall: 0, stream: 12 };
 
 /** The recording of a camera, the disk's room, and what is warned of. */
-async function recordingOf(config: Partial<CameraConfig> = {}) {
+async function recordingOf(config: Partial<CameraConfig> = {}, clock = { steady: () => 40, wall: () => 0 }) {
   const disk = { hasRoom: true };
   const warnings: string[] = [];
   const [read] = configOf(["rtsp://localhost/live"]).cameras;
   const recording = await Recording.open(
     { ...read, id: "cam", clip: { before: 1, after: 1 }, ...config },
     {
-      ...{ data: at("data"), clock: { steady: () => 40, wall: () => 0 } },
+      ...{ data: at("data"), clock },
       canRecord: () => disk.hasRoom,
       warn: (line) => warnings.push(line),
     },
@@ -63,6 +66,41 @@ test("another stream that cannot be read is tried again, and its fault is said o
   await recording.recordOther(stop.signal);
   expect(tries).toBe(3);
   expect(warnings).toEqual([expect.stringMatching(/^the stream for clips: .*none\.mp4/)]);
+});
+
+test("the clock of another stream begins with its first packet, however far apart its key frames are", async () => {
+  const path = at("gop.mp4");
+  const input = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10", "-t", "12"];
+  execFileSync(await findFfmpeg(), [
+    "-v",
+    "error",
+    ...input,
+    "-c:v",
+    "libx264",
+    "-g",
+    "30",
+    "-sc_threshold",
+    "0",
+    path,
+  ]);
+  const { recording } = await recordingOf({ record: path }, machineClock);
+  const stop = new AbortController();
+  const began = machineClock.steady();
+  const run = recording.recordOther(stop.signal);
+  const add = recording.recorder.add.bind(recording.recorder);
+  const ends: number[] = [];
+  recording.recorder.add = (segment) => {
+    add(segment);
+    ends.push(segment.end);
+  };
+  await vi.waitFor(() => expect(ends.length).toBe(2), { timeout: 60_000, interval: 20 });
+  const now = machineClock.steady();
+  // What has come by now ends here; ffmpeg reads a little ahead.
+  const { time } = recording.at({ steady: now, wall: 0, stream: 0 })!;
+  expect(time).toBeGreaterThan(ends[1] - 0.1);
+  expect(time).toBeLessThan(now - began + 1);
+  stop.abort();
+  await run;
 });
 
 test("there is none without clips, nor in a folder that cannot be made, which is a warning", async () => {
