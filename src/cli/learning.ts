@@ -35,7 +35,7 @@ import { smallTraining, trainingPresets } from "../train/presets.js";
 import type { BestModel } from "../train/progress.js";
 import { checkpointOf } from "./config_paths.js";
 import { type DeviceOptions, deviceOf } from "./options/device.js";
-import { latestName, type Measured, measuredBefore, ratingWords } from "./outputs/train_run.js";
+import { latestName, type Measured, measuredBefore, modelName, ratingWords } from "./outputs/train_run.js";
 import { Progress } from "./terminal/progress.js";
 import { exists, openRun, type Plan, runTraining } from "./training.js";
 import { readWatchConfig } from "./watching.js";
@@ -283,7 +283,10 @@ class Learning {
     }
     const dataset: Dataset = {
       ...{ layout: "folder", root: this.videos.training, test: [], notes: [] },
-      train: clips.map((clip) => ({ name: clip.name, path: clip.path, open: async () => clipFrames(clip, how) })),
+      train: clips.map((clip) => {
+        const { name, path } = clip;
+        return { name, path, isAlwaysLearnt: !isKept(name), open: async () => clipFrames(clip, how) };
+      }),
     };
     const source = { dataset: "folder", root: this.videos.training } as const;
     const plan: Plan = { source, dataset, config, resume, init: resume ? undefined : present.weights };
@@ -338,7 +341,7 @@ class Learning {
     ratings: { before: number; after: number },
   ): Promise<void> {
     const { camera, models } = this.pupil;
-    const path = join(this.out, "model.safetensors");
+    const path = join(this.out, modelName);
     const checkpoint = await readCheckpoint([path]);
     const model = weightsHash(checkpoint.weights);
     const threshold = await this.threshold(checkpoint, clips, how);

@@ -61,6 +61,8 @@ export interface RunOptions {
   mustRate?: boolean;
   /** How a run that was stopped is continued, for messages. */
   again: string;
+  /** Locks the folder. @returns what ends the lock */
+  lock?(): Promise<() => Promise<void>>;
   /** What the run has led to, for its page. */
   words(result: TrainResult, measured: Measured): string;
   /** See {@link TrainOptions}. */
@@ -84,8 +86,10 @@ export async function runTraining(
     if (!run?.comparesMaskings) say("stopping after the current step, to save it; Ctrl-C again stops at once");
   });
   let made = false;
+  let unlock: (() => Promise<void>) | undefined;
   try {
     made = !resume && (await makeFolder(out, options.name));
+    unlock = await options.lock?.();
     say(summary(config));
     const opened = await Run.open(out, config, source, gpu.adapter.description, resume?.progress.step, quiet);
     run = opened;
@@ -128,6 +132,7 @@ export async function runTraining(
     throw error;
   } finally {
     await run?.close();
+    await unlock?.();
     if (run?.isEmpty && !resume) await run.remove(made);
     if (!run && made) await rmdir(out).catch(() => undefined);
     gpu.close();

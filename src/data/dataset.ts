@@ -37,6 +37,8 @@ export interface DatasetVideo {
   readonly path: string;
   /** The number of frames, if it is known without decoding. */
   readonly frameCount?: number;
+  /** Whether training learns from it, and never keeps it apart. */
+  readonly isAlwaysLearnt?: boolean;
   /**
    * Opens the video's frames.
    * @throws InputError that names a file that cannot be read

@@ -1,4 +1,4 @@
-// The lock of an event log: a file with the process that writes.
+// The lock of a folder, such as that of an event log: a file with the process that writes.
 import { readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../errors.js";

@@ -257,7 +257,10 @@ export function checkCanResume(began: TrainingConfig, wanted: TrainingConfig, so
   // The steps of a constant learning rate do not depend on how many follow.
   const mayExtend = began.schedule === "constant" && wanted.epochs > began.epochs;
   const { epochs } = mayExtend ? wanted : began;
-  const differing = differences({ ...began, epochs }, wanted, "");
+  // A run of the teacher alone stays one.
+  const isOfTeacher = mayExtend && began.teacherEpochs === began.epochs && wanted.teacherEpochs === epochs;
+  const teacherEpochs = isOfTeacher ? epochs : began.teacherEpochs;
+  const differing = differences({ ...began, epochs, teacherEpochs }, wanted, "");
   if (differing.length > 0) {
     const message = (init: string) =>
       `${source}: a run is resumed with the settings that it began with; ${differing.join("; ")} (${init} starts a new run from its weights)`;

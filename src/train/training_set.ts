@@ -35,6 +35,8 @@ export interface TrainingClip extends StoredVideo {
   name: string;
   /** Where its frames were; for messages. */
   path: string;
+  /** Whether it is never kept apart. */
+  isAlwaysLearnt?: boolean;
   /** The same video with anomalies, and their masks, frame by frame. */
   abnormal?: { frames: StoredVideo; masks: StoredVideo };
 }
@@ -62,6 +64,10 @@ export function loadCounter(onLoad: OnLoad, what: Parameters<OnLoad>[0], total: 
   let done = 0;
   return () => onLoad(what, ++done, total);
 }
+
+/** Bytes of a video's frames, as far as their number is known. */
+const bytesOf = ({ width, height, frameCount, estimatedFrameCount = 0 }: FrameSource): number =>
+  (frameCount ?? estimatedFrameCount) * width * height * 3;
 
 /** How drawn objects are made. */
 export interface DrawnSettings {
@@ -134,6 +140,7 @@ export class TrainingSet {
       signal?.throwIfAborted();
       sources.push(await video.open());
     }
+    await archive.expect?.(sources.reduce((sum, source) => sum + bytesOf(source), 0));
     const clips: TrainingClip[] = [];
     const viewed: ViewedVideo[] = [];
     for (const [i, video] of train.entries()) {
@@ -148,7 +155,8 @@ export class TrainingSet {
             decoded();
           },
         });
-      const clip: TrainingClip = { name, path, ...(await store(sources[i], (frame) => usual.add(frame))) };
+      const stored = await store(sources[i], (frame) => usual.add(frame));
+      const clip: TrainingClip = { name, path, ...stored, ...(video.isAlwaysLearnt && { isAlwaysLearnt: true }) };
       viewed.push({ name: path.split(/[\\/]/).at(-1) ?? name, picture: usual.finish() });
       if (anomalies === "files" && video.abnormal) {
         const frames = await store(await video.abnormal.frames());
@@ -227,19 +235,26 @@ export class TrainingSet {
 
   /**
    * Moves clips from those to learn from to those that are kept apart: evenly spread, at most
-   * {@link mostKept}. Fewer than four clips are cut in time instead.
+   * {@link mostKept}. Fewer than four clips are cut in time instead. Some are always learnt.
    */
   private keepApart(share: number): void {
     const { all } = this;
     const [clips, ends]: [TrainingClip[], TrainingClip[]] = [[], []];
     [this.clips, this.kept] = [clips, ends];
-    if (all.length >= 4) {
-      const count = Math.min(mostKept, Math.max(1, Math.round(share * all.length)));
-      const kept = new Set(Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * all.length) / count)));
-      for (const [i, clip] of all.entries()) (kept.has(i) ? ends : clips).push(clip);
+    const free = all.filter(({ isAlwaysLearnt }) => !isAlwaysLearnt);
+    if (free.length >= 4) {
+      const count = Math.min(mostKept, free.length - 1, Math.max(1, Math.round(share * all.length)));
+      const kept = new Set(
+        Array.from({ length: count }, (_, i) => free[Math.floor(((i + 0.5) * free.length) / count)]),
+      );
+      for (const clip of all) (kept.has(clip) ? ends : clips).push(clip);
       return;
     }
     for (const clip of all) {
+      if (clip.isAlwaysLearnt) {
+        clips.push(clip);
+        continue;
+      }
       const { first, numbers, abnormal, ...rest } = clip;
       const count = Math.round(share * numbers.length);
       if (count < leastKeptFrames) {

@@ -58,7 +58,9 @@ export async function scoreValidation(
   set: ValidationSet,
   maskings: number,
 ): Promise<ValidationScores[]> {
-  const detector = await openDetector({ gpu, checkpoint, config }, "sum");
+  // Token maps are kept, which do not depend on the rule.
+  const rule = checkpoint.config.studentDepth > 0 ? "sum" : "teacher";
+  const detector = await openDetector({ gpu, checkpoint, config }, rule);
   try {
     const parts: ValidationScores[] = [];
     for (const { source, windows } of set.sources()) {

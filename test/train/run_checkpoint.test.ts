@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/errors.js";
 import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
 import { Schedule } from "../../src/train/progress.js";
-import { parseTraining, TrainingRun } from "../../src/train/run_checkpoint.js";
+import { checkCanResume, parseTraining, TrainingRun } from "../../src/train/run_checkpoint.js";
 import { type ScoringWay, scoringsOf } from "../../src/train/selection.js";
 import { tinyConfig } from "../support/model.js";
 import { Random } from "../support/numbers.js";
@@ -136,5 +136,27 @@ describe("the best model of a run", () => {
     refused(undefined, "file: does not say which epoch was best");
     refused({ epoch: 1, figure: 0.7, way: { ...byMean, topK: 3 } }, "file: says to score in a way");
     refused({ epoch: 1, figure: 0.7, way: null }, "file: says to score in a way");
+  });
+});
+
+describe("a run that is made longer", () => {
+  const began: TrainingConfig = { ...config, schedule: "constant" };
+  const refusal = (from: TrainingConfig, wanted: Partial<TrainingConfig>) => {
+    try {
+      checkCanResume(from, { ...from, ...wanted }, "run");
+      return undefined;
+    } catch (error) {
+      return (error as Error).message.replace(/^.*began with; /, "").replace(/ \(.*/, "");
+    }
+  };
+
+  it("has more epochs of the student, or of the teacher if there is no student's stage", () => {
+    expect(refusal(began, { epochs: 9 })).toBeUndefined();
+    const alone = { ...began, teacherEpochs: 6 };
+    expect(refusal(alone, { epochs: 9, teacherEpochs: 9 })).toBeUndefined();
+    expect(refusal(began, { epochs: 9, teacherEpochs: 9 })).toBe("teacherEpochs was 4, not 9");
+    expect(refusal(alone, { epochs: 9, teacherEpochs: 8 })).toBe("teacherEpochs was 6, not 8");
+    expect(refusal(began, { epochs: 5 })).toBe("epochs was 6, not 5");
+    expect(refusal({ ...alone, schedule: "cosine" }, { epochs: 9, teacherEpochs: 9 })).toMatch(/^epochs was 6, not 9/);
   });
 });

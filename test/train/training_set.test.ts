@@ -121,6 +121,17 @@ describe("clips that are kept apart", () => {
     expect(await kept(10, 0)).toEqual([]);
   });
 
+  it("are none of those that are always learnt", async () => {
+    const marked = (numbers: number[], count: number) =>
+      clips(count).map((clip, i) => ({ ...clip, isAlwaysLearnt: numbers.includes(i) }));
+    const kept = async (videos: DatasetVideo[]) => namesOf((await loadSet(videos, { keptShare: 0.2 })).kept);
+    expect(await kept(marked([0, 1, 2, 3, 4], 15))).toEqual(["6", "10", "13"]);
+    expect(await kept(marked([2], 5))).toEqual(["3"]);
+    // The ends of the others.
+    const long = [{ ...plain("a", 300), isAlwaysLearnt: true }, plain("b", 300), plain("c", 300), plain("d", 300)];
+    expect(await kept(long)).toEqual(["b, end", "c, end", "d, end"]);
+  });
+
   it("are the ends of clips if there are fewer than four, unless those are short", async () => {
     // A fifth of 300 frames is 60; of 297 it is 59, which is too few.
     const abnormal = { frames: plain("a", 300, 2).open, masks: plain("m", 300, 2).open };

@@ -17,6 +17,7 @@ import { oneLine } from "../../node/files/messages.js";
 import { packageFile } from "../../node/files/package_files.js";
 import { support } from "../../report/calibration/texts.js";
 import { epochName } from "../../report/training/best.js";
+import { LogInUseError, takeLock } from "../../server/log_lock.js";
 import { checkTrainingConfig, type TrainingConfig } from "../../train/config.js";
 import { smallTraining, type TrainingPresetName, trainingPresets } from "../../train/presets.js";
 import { checkCanResume } from "../../train/run_checkpoint.js";
@@ -42,6 +43,7 @@ import {
   logName,
   type Measured,
   measuredBefore,
+  modelName,
   pageNames,
   type Rating,
   ratingWords,
@@ -139,7 +141,7 @@ function refuseFiles({ root, labels }: TrainCommandOptions): void {
 function resumedSource(source: DataSource, options: TrainCommandOptions): DataSource {
   if (source.scene) refuseFiles(options);
   const { dataset, root, labels } = options;
-  if (dataset !== undefined && dataset !== (source.scene ? "scene" : source.dataset))
+  if (dataset !== undefined && (dataset === "scene") !== (source.scene !== undefined))
     throw new InputError("--dataset has no effect with --resume: the run keeps its layout");
   return { ...source, ...(root !== undefined && { root }), ...(labels !== undefined && { labels }) };
 }
@@ -209,11 +211,16 @@ async function planRun(
   const dataset = { ...opened, test: await withReadLabels(opened.test, signal) };
   if (dataset.train.length === 0) throw new InputError(`${oneLine(dataset.root)} has no training videos`);
   const usual = preset ?? trainingPresets[dataset.layout as TrainingPresetName];
-  const begun = options.small ? await small(usual, dataset) : usual;
+  if (resume && options.dataset !== undefined && !source.scene && options.dataset !== dataset.layout)
+    throw new InputError("--dataset has no effect with --resume: the run keeps its layout");
   const hasFiles = dataset.train.some((video) => video.abnormal);
+  const begun = {
+    ...(options.small ? await small(usual, dataset) : usual),
+    ...(hasFiles && { anomalies: "files" as const }),
+  };
   // A resumed run has its own settings. Those of --small must be the same, as all options must.
   const resumed = resume && (options.small ? { ...begun, microBatch: resume.config.microBatch } : resume.config);
-  const base = resumed ?? { ...begun, ...(hasFiles && { anomalies: "files" as const }) };
+  const base = resumed ?? begun;
   const config = configured(options, base, say);
   refuseIdle(options, isGiven, source, config, resume !== undefined);
   checkTrainingConfig(config);
@@ -238,7 +245,7 @@ async function trainRun(
     say(`${oneLine(out)} is finished already`);
     const { best, bestStudent } = resume.progress;
     const kept = { ...(best && { best }), ...(bestStudent && { bestStudent }) };
-    const stored = await readCalibration(calibrationPath(join(out, "model.safetensors")));
+    const stored = await readCalibration(calibrationPath(join(out, modelName)));
     printResult(out, config, kept, await measuredBefore(out), stored ? [thresholdLine(stored)] : []);
     return;
   }
@@ -249,15 +256,24 @@ async function trainRun(
     {
       ...{ out, name: `--out ${oneLine(out)}`, device: deviceOf(options), quiet, say, saveEvery: options.saveEvery },
       ...{ memory: options.memory, frameMemory: options.frameMemory, again: "continue with --resume" },
+      lock: () => lockRun(out),
       words: (found, figures) => finalWords(found, config, figures),
       onKept: async (clips, within) => {
-        threshold = await calibrateKept(clips, join(out, "model.safetensors"), within, signal);
+        threshold = await calibrateKept(clips, join(out, modelName), within, signal);
         for (const line of threshold) within.run.note(line);
       },
     },
     signal,
   );
   printResult(out, config, result, measured, threshold);
+}
+
+/** @throws InputError if another process trains in this folder */
+async function lockRun(out: string): Promise<() => Promise<void>> {
+  return takeLock(out).catch((error: unknown) => {
+    if (!(error instanceof LogInUseError)) throw error;
+    throw new InputError(`${oneLine(out)}: another process (${error.pid}) trains there`);
+  });
 }
 
 const thresholdAdvice = "`sdmae calibrate` makes one from more normal video";
@@ -358,7 +374,7 @@ function printResult(
   console.log(finalWords(result, config, measured));
   const rated = keptRating(result, measured.ratings);
   if (rated) console.log(foundWords(rated));
-  console.log(`model: ${join(out, "model.safetensors")}`);
+  console.log(`model: ${join(out, modelName)}`);
   for (const line of threshold) console.log(line);
 }
 
@@ -406,11 +422,14 @@ async function refuseRun(out: string): Promise<void> {
   if (await exists(join(out, latestName)))
     throw new InputError(`${shown} holds a run already: continue it with --resume, or choose another folder`);
   const log = await readFile(join(out, logName), "utf8").catch(() => undefined);
+  if (log !== undefined && log !== "" && !log.startsWith('{"type":"'))
+    throw new InputError(`${shown} holds ${logName} of something else: choose another folder`);
   // A log without an epoch is of a start that was killed.
   if (log !== undefined && /^\{"type":"epoch"/m.test(log))
     throw new InputError(`${shown} holds the log of a run whose checkpoint is gone: choose another folder`);
   if (log !== undefined) return;
-  for (const name of pageNames) {
+  const checkpoints = ["best", "best-student"].map((kind) => `checkpoint-${kind}.safetensors`);
+  for (const name of [...pageNames, ...checkpoints, modelName, calibrationPath(modelName)]) {
     if (await exists(join(out, name)))
       throw new InputError(`${shown} holds ${name} of something else: choose another folder`);
   }

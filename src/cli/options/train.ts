@@ -385,6 +385,11 @@ function teacherShare(epochs: number | undefined, base: TrainingConfig): number 
   return Math.min(Math.max(1, share), Math.max(1, epochs - 1));
 }
 
+/** The same if a run is made longer: a run of the teacher alone stays one. */
+function longerTeacher(epochs: number | undefined, base: TrainingConfig): number | undefined {
+  return base.teacherEpochs === base.epochs ? epochs : undefined;
+}
+
 /**
  * A configuration, with the given options in place of its values.
  * @param say receives a line if the configuration's mask ratio leaves no grid at the size that was
@@ -417,7 +422,8 @@ export function configured(
       epochSamples: options.epochSamples,
       epochs: options.epochs,
       teacherEpochs:
-        options.teacherEpochs ?? (options.resume && !options.small ? undefined : teacherShare(options.epochs, base)),
+        options.teacherEpochs ??
+        (options.resume && !options.small ? longerTeacher : teacherShare)(options.epochs, base),
       teacher: options.teacher,
       schedule: options.schedule,
       warmup: options.warmup,

@@ -20,6 +20,7 @@ import { Progress } from "../terminal/progress.js";
 import { percent } from "../terminal/table.js";
 
 /** Names of a run's files. */
+export const modelName = "model.safetensors";
 export const latestName = "checkpoint-latest.safetensors";
 export const settingsName = "settings.json";
 export const logName = "log.jsonl";
@@ -270,7 +271,7 @@ export class Run {
 
   private async keep(kind: CheckpointKind, checkpoint: TrainingCheckpoint): Promise<void> {
     const isModel = kind === "model";
-    const name = isModel ? "model.safetensors" : `checkpoint-${kind}.safetensors`;
+    const name = isModel ? modelName : `checkpoint-${kind}.safetensors`;
     this.checkpoints.add(name);
     const bytes = isModel ? saveCheckpoint(checkpoint.checkpoint) : saveTrainingCheckpoint(checkpoint);
     await writeFileAtomic(join(this.folder, name), bytes);

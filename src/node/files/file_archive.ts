@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { InputError } from "../../errors.js";
 import type { FrameArchive } from "../../train/frame_archive.js";
 import { reasonOf } from "./messages.js";
@@ -29,6 +29,19 @@ export class FileArchive implements FrameArchive {
     } catch (error) {
       throw new InputError(`${folder}: decoded frames cannot be stored there (${reasonOf(error)})`);
     }
+  }
+
+  async expect(bytes: number): Promise<void> {
+    const folder = dirname(this.path);
+    const free = await statfs(folder).then(
+      ({ bavail, bsize }) => bavail * bsize,
+      () => Number.POSITIVE_INFINITY,
+    );
+    if (bytes < free) return;
+    const gigabytes = (count: number) => `${(count / 1e9).toFixed(1)} GB`;
+    throw new InputError(
+      `${folder}: decoded frames need ${gigabytes(bytes)} for a while, and ${gigabytes(free)} are free; smaller videos need less: ffmpeg -i VIDEO -vf fps=10,scale=640:-2 SMALLER.mp4`,
+    );
   }
 
   async add(frame: Uint8Array): Promise<void> {

@@ -144,6 +144,16 @@ it("replaces no page of something else, and no log of a run whose checkpoint is 
   writeFileSync(at("page", "index.html"), "a report");
   expectRefusal(await train(at("page")), "page holds index.html of something else: choose another folder");
   expect(readFileSync(at("page", "index.html"), "utf8")).toBe("a report");
+  for (const [folder, name, why] of [
+    ["model", "model.safetensors", "holds model.safetensors of something else"],
+    ["log", "log.jsonl", "holds log.jsonl of something else"],
+  ] as const) {
+    mkdirSync(at(folder));
+    writeFileSync(at(folder, name), "not of a run");
+    expectRefusal(await train(at(folder)), why);
+    expect(filesIn(at(folder))).toEqual([name]);
+    expect(readFileSync(at(folder, name), "utf8")).toBe("not of a run");
+  }
   writeFileSync(at("gone", "log.jsonl"), '{"type":"run"}\n{"type":"epoch","epoch":1}\n');
   expectRefusal(await train(at("gone")), "gone holds the log of a run whose checkpoint is gone");
 });
