@@ -96,30 +96,46 @@ export function largestMicroBatch(
   throw new GpuError(message("memory.activations"), message("--memory"));
 }
 
-/** How many frames a micro-batch needs, how many fit on the GPU, and the bytes of one. */
+/**
+ * How many frames a micro-batch needs, how many fit on the GPU, the bytes of one, and of the
+ * largest buffer.
+ */
 function slotsFor(
-  { limits: { maxStorageBufferBindingSize, maxBufferSize } }: Target,
+  { limits: { maxStorageBufferBindingSize, maxBufferSize } }: Pick<Target, "limits">,
   { sizes, frameCount }: Pick<TrainingSet, "sizes" | "frameCount">,
   config: TrainingConfig,
   { frames }: MemoryBudget,
-): Record<"needed" | "fitting" | "bytes", number> {
+): Record<"needed" | "fitting" | "bytes" | "largest", number> {
   const bytes = 4 * Math.max(...sizes.map(rawSlotWords));
-  const fitting = Math.floor(Math.min(frames, maxStorageBufferBindingSize, maxBufferSize) / bytes);
+  const largest = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const fitting = Math.floor(Math.min(frames, largest) / bytes);
   // A sample also needs the frames at t − 1 and t + 1.
   const most = config.microBatch * (framesPerSample(mostPastes(config)) + 2);
-  return { needed: Math.min(most, frameCount), fitting, bytes };
+  return { needed: Math.min(most, frameCount), fitting, bytes, largest };
 }
 
 /**
  * How many frames the GPU keeps: all of them, or as many as fit.
  * @throws InputError if not even those of a micro-batch fit
  */
-export function slotCount(target: Target, set: TrainingSet, config: TrainingConfig, budget: MemoryBudget): number {
-  const { needed, fitting, bytes } = slotsFor(target, set, config, budget);
+export function slotCount(
+  target: Pick<Target, "limits">,
+  set: Pick<TrainingSet, "sizes" | "frameCount">,
+  config: TrainingConfig,
+  budget: MemoryBudget,
+): number {
+  const { needed, fitting, bytes, largest } = slotsFor(target, set, config, budget);
   if (fitting < needed) {
-    const message = (microBatch: string, frameMemory: string) =>
-      `a micro-batch of ${config.microBatch} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: ` +
-      `use a smaller micro-batch (${microBatch}) or more memory for frames (${frameMemory})`;
+    const { microBatch: samples } = config;
+    const message = (microBatch: string, frameMemory: string) => {
+      const ways = [
+        ...(samples > 1 ? [`a smaller micro-batch (${microBatch})`] : []),
+        largest < needed * bytes
+          ? `smaller videos (the adapter takes ${mib(largest)} MiB in one buffer)`
+          : `more memory for frames (${frameMemory})`,
+      ];
+      return `a micro-batch of ${samples} needs up to ${needed} frames of ${mib(bytes)} MiB, but only ${fitting} fit: use ${ways.join(" or ")}`;
+    };
     throw new InputError(message("microBatch", "memory.frames"), message("--micro-batch", "--frame-memory"));
   }
   return Math.min(set.frameCount, fitting);
