@@ -2,6 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { TrainingCheckpoint } from "../checkpoint/training_checkpoint.js";
 import { knownTotal } from "../counted.js";
+import { validationKinds } from "../data/anomalies/validation_anomaly.js";
 import type { Dataset, DatasetVideo } from "../data/dataset.js";
 import { InputError } from "../errors.js";
 import { type Gpu, openNavigatorGpu } from "../gpu/gpu.js";
@@ -148,16 +149,18 @@ export async function train(
  */
 async function makeValidation(
   set: TrainingSet,
-  { seed, epochSamples }: TrainingConfig,
+  { seed, epochSamples, validation: { share } }: TrainingConfig,
   { signal, onNotice, onLoad }: TrainOptions,
 ): Promise<ValidationSet | undefined> {
   try {
-    return await ValidationSet.make(set, {
+    const found = await ValidationSet.make(set, {
       seed,
       ...(epochSamples && { samples: epochSamples }),
       ...(signal && { signal }),
       ...(onLoad && { onLoad }),
     });
+    for (const notice of validationNotices(set, found, share)) onNotice?.(notice);
+    return found;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     const [kept, isUseful] = [set.kept.length > 0, givesThreshold(set)];
@@ -169,6 +172,24 @@ async function makeValidation(
     );
     return undefined;
   }
+}
+
+/** What is unusual about the clips that were kept apart. @param share that was asked for */
+function validationNotices({ kept, sampleCount }: TrainingSet, { counts }: ValidationSet, share: number): string[] {
+  const missing = validationKinds.filter((kind) => !counts.has(kind));
+  const frames = kept.reduce((sum, { numbers }) => sum + numbers.length, 0);
+  const found = frames / (frames + sampleCount);
+  const percent = (value: number) => `${Math.round(100 * value)} %`;
+  return [
+    ...(missing.length > 0
+      ? [`nothing is known of these pseudo-anomalies, which could not be made here: ${missing.join(", ")}`]
+      : []),
+    ...(found > 2 * share || found < share / 2
+      ? [
+          `warning: ${percent(found)} of the frames are kept apart, not ${percent(share)}: the clips differ in length; clips of about the same length serve better`,
+        ]
+      : []),
+  ];
 }
 
 /** Whether the clips that are kept apart are long enough for a threshold, and have a clock. */
