@@ -125,7 +125,9 @@ export class TrainingRun {
 
   /** The best teacher with the best student; the current ones if there was no test. */
   modelCheckpoint(): Checkpoint {
-    return this.bestStudent ? this.withStudent(this.bestStudent) : this.checkpointOf(this.best ?? this.state);
+    const { best, bestStudent } = this.progress;
+    if (this.bestStudent) return this.withStudent(this.bestStudent, bestStudent?.epoch);
+    return this.best ? this.checkpointOf(this.best, best?.epoch) : this.checkpointOf(this.state);
   }
 
   /** How the kept model is scored: by the teacher alone, unless the student's figure is higher. */
@@ -162,16 +164,19 @@ export class TrainingRun {
   }
 
   /** The best teacher with another state's student. */
-  private withStudent(state: ModelState): Checkpoint {
-    const model = this.checkpointOf(this.best ?? this.state);
+  private withStudent(state: ModelState, epoch?: number): Checkpoint {
+    const model = this.checkpointOf(this.best ?? this.state, epoch);
     const { weights } = this.checkpointOf(state);
     return { ...model, weights: mergeStudent(model.weights, weights).tensors };
   }
 
-  private checkpointOf({ trained, running }: ModelState): Checkpoint {
+  /** @param epoch finished epochs; default: as of now */
+  private checkpointOf({ trained, running }: ModelState, epoch?: number): Checkpoint {
     const { config, schedule, datasetName } = this.options;
-    const { step } = this.progress;
+    const step = epoch === undefined ? this.progress.step : epoch * schedule.stepsPerEpoch;
     const microBatches = config.batch / config.microBatch;
+    // Weights that the run began with were trained before; what of their student fits is not known.
+    const batches = epoch === 0 ? 1 : step * microBatches;
     const settings: TrainingSettings = {
       maskRatio: config.maskRatio,
       maskingMethod: config.masking === "gradient" ? "grad_masking_v1" : "random_masking",
@@ -187,7 +192,7 @@ export class TrainingRun {
     return {
       config: config.model,
       weights: this.layout.unflatten(trained, running),
-      extras: originalExtras(config.model, step * microBatches, schedule.studentSteps(step) * microBatches),
+      extras: originalExtras(config.model, batches, schedule.studentSteps(step) * microBatches),
       settings,
       source: "training",
       overlaid: 0,

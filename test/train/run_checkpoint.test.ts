@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { hasTrainedStudent } from "../../src/checkpoint/extras.js";
 import { InputError } from "../../src/errors.js";
 import { paperTraining, type TrainingConfig } from "../../src/train/config.js";
 import { Schedule } from "../../src/train/progress.js";
@@ -69,6 +70,30 @@ describe("the best model of a run", () => {
     expect(run.progress.bestStudent).toEqual({ epoch: 5, figure: 0.6, way: byStudent });
     // The best teacher with the best student.
     expect([biasOf(run, "decoder_pred"), biasOf(run, "decoder_student_pred")]).toEqual([2, 5]);
+  });
+
+  it("counts batches and epochs up to where it was kept, not to the end of the run", async () => {
+    const counts = (run: TrainingRun) => {
+      const { extras, settings } = run.modelCheckpoint();
+      const of = (block: string) => Number(extras.get(`${block}.attn.conv_proj_q.bn.num_batches_tracked`)?.data[0]);
+      return [of("blocks.0"), of("decoder_student_block"), settings.epoch];
+    };
+    const end = (run: TrainingRun, stage: 1 | 2, figure: number) => {
+      run.progress.step++;
+      endEpoch(run, stage, figure);
+    };
+    const run = await freshRun();
+    for (const figure of [0.5, 0.7, 0.6, 0.4]) end(run, 1, figure);
+    expect(counts(run)).toEqual([2, 0, 1]);
+    for (const figure of [0.9, 0.2]) end(run, 2, figure);
+    expect(counts(run)).toEqual([5, 1, 4]);
+    // What it began with is kept: a model whose student is not known to fit.
+    const begun = await freshRun();
+    begun.keepIfBest(0, 1, 0.9);
+    end(begun, 1, 0.5);
+    expect(counts(begun)).toEqual([1, 0, undefined]);
+    const { config: network, extras } = begun.modelCheckpoint();
+    expect(hasTrainedStudent(network, extras)).toBe(false);
   });
 
   it("is the current one if no figure is known", async () => {
