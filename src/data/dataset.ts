@@ -37,7 +37,7 @@ export interface DatasetVideo {
   readonly path: string;
   /** The number of frames, if it is known without decoding. */
   readonly frameCount?: number;
-  /** Whether training learns from it, and never keeps it apart. */
+  /** Whether training learns from it, and keeps others apart, if there are enough. */
   readonly isAlwaysLearnt?: boolean;
   /**
    * Opens the video's frames.

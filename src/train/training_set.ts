@@ -235,13 +235,15 @@ export class TrainingSet {
 
   /**
    * Moves clips from those to learn from to those that are kept apart: evenly spread, at most
-   * {@link mostKept}. Fewer than four clips are cut in time instead. Some are always learnt.
+   * {@link mostKept}. Fewer than four clips are cut in time instead. Those that are to be learnt
+   * always are kept apart only if there are fewer than four others.
    */
   private keepApart(share: number): void {
     const { all } = this;
     const [clips, ends]: [TrainingClip[], TrainingClip[]] = [[], []];
     [this.clips, this.kept] = [clips, ends];
-    const free = all.filter(({ isAlwaysLearnt }) => !isAlwaysLearnt);
+    const others = all.filter(({ isAlwaysLearnt }) => !isAlwaysLearnt);
+    const free = others.length >= 4 ? others : all;
     if (free.length >= 4) {
       const count = Math.min(mostKept, free.length - 1, Math.max(1, Math.round(share * all.length)));
       const kept = new Set(
@@ -251,10 +253,6 @@ export class TrainingSet {
       return;
     }
     for (const clip of all) {
-      if (clip.isAlwaysLearnt) {
-        clips.push(clip);
-        continue;
-      }
       const { first, numbers, abnormal, ...rest } = clip;
       const count = Math.round(share * numbers.length);
       if (count < leastKeptFrames) {

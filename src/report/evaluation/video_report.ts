@@ -134,7 +134,10 @@ export class VideoReport {
     });
     const stride = Math.max(1, Math.ceil(this.strip.length / mostPictures));
     const strip = await Promise.all(this.strip.filter((_, i) => i % stride === 0).map(picture));
-    if (this.top) strip.push(await picture(await taken(this.top)));
+    const add = (one: ReportPicture) => {
+      if (!strip.some(({ index }) => index === one.index)) strip.push(one);
+    };
+    if (this.top) add(await picture(await taken(this.top)));
     const moments: ReportMoment[] = [];
     for (const { event, seconds, taken } of this.events.toSorted((a, b) => a.event.id - b.event.id)) {
       const note = `event ${event.id}, ${seconds.toFixed(1)} s long`;
@@ -146,7 +149,7 @@ export class VideoReport {
       moments.push({ ...at, ...(await picture(await taken(shown))) });
     }
     // Whoever goes to a moment sees it.
-    strip.push(...moments.map(({ index, image, map }) => ({ index, image, map })));
+    for (const { index, image, map } of moments) add({ index, image, map });
     strip.sort((a, b) => a.index - b.index);
     const spans = this.spans.sort((a, b) => a.first - b.first);
     const page = reportPage({

@@ -287,7 +287,9 @@ it("chooses by pseudo-anomalies in videos that are kept apart, and says how it f
   expect(again).toMatchObject({ code: 0, stderr: "" });
   expect(again.stdout).toBe(ran.stdout.replace(/^no threshold: .*\n/m, ""));
   expect(files()).toEqual(before);
-  expectRefusal(await sdmae(...resumed, "--dataset", "ped2"), "--dataset has no effect with --resume");
+  const moved = [...resumed, "--root", at("walked")];
+  expectRefusal(await sdmae(...moved, "--dataset", "ped2"), "--dataset has no effect with --resume");
+  expect(await sdmae(...moved, "--dataset", "folder")).toMatchObject({ code: 0 });
 });
 
 it("starts from the bundled model with --small, unless told otherwise", async () => {
