@@ -362,7 +362,7 @@ class Learning {
     const { pupil, options, say, quiet } = this;
     const { camera, folder } = pupil;
     const signal = this.signal;
-    if (camera.threshold.day !== undefined || camera.threshold.infrared !== undefined) {
+    if (camera.threshold.day !== undefined && camera.threshold.infrared !== undefined) {
       return "the configuration's threshold was made for the model before: look at the page's curve, or remove it";
     }
     const all = clips.rest.length > 0 ? clips.rest : clips.training;

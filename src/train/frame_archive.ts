@@ -5,8 +5,8 @@
 export interface FrameArchive {
   /** Adds a frame [height, width, 3] of 8-bit B, G, R; one at a time. */
   add(frame: Uint8Array): Promise<void>;
-  /** Frames of so many bytes are to come. @throws InputError if there is no room for them */
-  expect?(bytes: number): Promise<void>;
+  /** Frames of so many bytes are to come. @returns why there is no room for them, if so */
+  expect?(bytes: number): Promise<string | undefined>;
   /** The bytes of a frame that was added. */
   read(frame: number): Promise<Uint8Array>;
   close(): Promise<void>;

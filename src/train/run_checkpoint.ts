@@ -80,7 +80,10 @@ export class TrainingRun {
     }
     // A run that gets more epochs is not finished any more.
     const isOver = progress.epoch >= this.options.config.epochs;
-    this.progress = isOver ? progress : { ...progress, maskingsChosen: false, finished: false };
+    // After the last epoch of a run of the teacher alone, the steps of a next stage were counted.
+    const isTeacher = this.options.schedule.stageOf(progress.epoch) === 1;
+    const stageStep = isTeacher ? progress.step : progress.stageStep;
+    this.progress = isOver ? progress : { ...progress, stageStep, maskingsChosen: false, finished: false };
     this.state.scaler.set(scaler);
     Object.assign(this.state, this.layout.flatten(checkpoint.weights));
     for (const { name, offset } of this.layout.tensors()) {

@@ -175,16 +175,23 @@ async function makeValidation(
 }
 
 /** What is unusual about the clips that were kept apart. @param share that was asked for */
-function validationNotices({ kept, sampleCount }: TrainingSet, { counts }: ValidationSet, share: number): string[] {
+function validationNotices(
+  { clips, kept, sampleCount }: TrainingSet,
+  { counts }: ValidationSet,
+  share: number,
+): string[] {
   const missing = validationKinds.filter((kind) => !counts.has(kind));
   const frames = kept.reduce((sum, { numbers }) => sum + numbers.length, 0);
   const found = frames / (frames + sampleCount);
+  // Of very many clips fewer are kept apart, of few clips more.
+  const chosen = kept.length / (kept.length + clips.length);
+  const isFar = (from: number) => found > 2 * from || found < from / 2;
   const percent = (value: number) => `${Math.round(100 * value)} %`;
   return [
     ...(missing.length > 0
       ? [`nothing is known of these pseudo-anomalies, which could not be made here: ${missing.join(", ")}`]
       : []),
-    ...(found > 2 * share || found < share / 2
+    ...(isFar(share) && isFar(chosen)
       ? [
           `warning: ${percent(found)} of the frames are kept apart, not ${percent(share)}: the clips differ in length; clips of about the same length serve better`,
         ]

@@ -140,7 +140,13 @@ export class TrainingSet {
       signal?.throwIfAborted();
       sources.push(await video.open());
     }
-    await archive.expect?.(sources.reduce((sum, source) => sum + bytesOf(source), 0));
+    // Frames with anomalies, and their masks, come as well.
+    const times = (i: number) => (anomalies === "files" && train[i].abnormal ? 3 : 1);
+    const problem = await archive.expect?.(sources.reduce((sum, source, i) => sum + times(i) * bytesOf(source), 0));
+    // What a video's header says may be wrong.
+    const isSure = sources.every(({ frameCount }) => frameCount !== undefined);
+    if (problem !== undefined && isSure) throw new InputError(problem);
+    if (problem !== undefined) onNotice(`warning: ${problem}`);
     const clips: TrainingClip[] = [];
     const viewed: ViewedVideo[] = [];
     for (const [i, video] of train.entries()) {
@@ -245,7 +251,8 @@ export class TrainingSet {
     const others = all.filter(({ isAlwaysLearnt }) => !isAlwaysLearnt);
     const free = others.length >= 4 ? others : all;
     if (free.length >= 4) {
-      const count = Math.min(mostKept, free.length - 1, Math.max(1, Math.round(share * all.length)));
+      const half = Math.floor(free.length / 2);
+      const count = Math.min(mostKept, half, Math.max(1, Math.round(share * all.length)));
       const kept = new Set(
         Array.from({ length: count }, (_, i) => free[Math.floor(((i + 0.5) * free.length) / count)]),
       );

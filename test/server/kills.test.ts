@@ -23,7 +23,7 @@ const program = (engine: string) => `
   import { Supervisor } from "./src/server/supervisor.js";
   const config = configOf([${JSON.stringify(at("cam.mp4"))}]);
   const cameras = config.cameras.map((camera) =>
-    ({ ...camera, threshold: { day: 0.5 }, cooldown: 0, clip: { before: 1, after: 1 } }));
+    ({ ...camera, threshold: { day: 0.5, infrared: 0.5 }, cooldown: 0, clip: { before: 1, after: 1 } }));
   const supervisor = await Supervisor.open({ ...config, cameras, data: ${JSON.stringify(at("data"))} },
     { checkpoint: [${JSON.stringify(at("tiny.safetensors"))}], play: { loop: true }, engine: { program: ${JSON.stringify(engine)} } },
     { onChange: (change) => console.log(JSON.stringify({ ...change, engine: supervisor.enginePids[0] })) });

@@ -46,7 +46,7 @@ function options(program: string, play: SupervisorOptions["play"] = {}): Supervi
 
 function config(source: string, change: Partial<WatchConfig["cameras"][number]> = {}): WatchConfig {
   const read = configOf([source]);
-  const cameras = read.cameras.map((camera) => ({ ...camera, threshold: { day: 1e-6 }, ...change }));
+  const cameras = read.cameras.map((camera) => ({ ...camera, threshold: { day: 1e-6, infrared: 1e-6 }, ...change }));
   const sinks = [
     {
       ...{ type: "folder", name: "drop", path: at("drop"), cameras: ["cam"] },

@@ -44,7 +44,7 @@ export async function fakeWatch(
 ): Promise<Supervisor> {
   await writeWatched(at);
   const read = configOf([at("cam.mp4")]);
-  const cameras = read.cameras.map((camera) => ({ ...camera, threshold: { day: 0.5 }, cooldown: 0 }));
+  const cameras = read.cameras.map((camera) => ({ ...camera, threshold: { day: 0.5, infrared: 0.5 }, cooldown: 0 }));
   return Supervisor.open(
     { ...read, cameras, data: at("data"), ...change },
     { checkpoint: [at("tiny.safetensors")], play: { loop: true }, engine: { program: at("engine.mjs") } },

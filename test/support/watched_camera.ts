@@ -60,7 +60,14 @@ export function watchCamera(
     camera.score({ camera: 0, number, score: value, tokens });
   };
   const camera = new Camera(
-    { ...read, id: "cam", threshold: { day: 0.5 }, cooldown: 0, clip: { before: 1, after: 1 }, ...config },
+    {
+      ...read,
+      id: "cam",
+      threshold: { day: 0.5, infrared: 0.5 },
+      cooldown: 0,
+      clip: { before: 1, after: 1 },
+      ...config,
+    },
     {
       ...{ data, size, newId: newEventId, learnt: () => {}, canRecord: () => true },
       send: (frame) => {

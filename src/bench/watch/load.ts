@@ -252,7 +252,13 @@ function watchConfig(
   const read = configOf([videos[0]]);
   const [camera] = read.cameras;
   const cameras = Array.from({ length: count }, (_, i) => ({
-    ...{ ...camera, id: `camera${i}`, source: videos[i % videos.length], fps, threshold: { day: threshold } },
+    ...{
+      ...camera,
+      id: `camera${i}`,
+      source: videos[i % videos.length],
+      fps,
+      threshold: { day: threshold, infrared: threshold },
+    },
     ...{ cooldown: 0 },
   }));
   return { ...read, cameras, data, web: { host: "127.0.0.1", port: 0 } };

@@ -31,17 +31,15 @@ export class FileArchive implements FrameArchive {
     }
   }
 
-  async expect(bytes: number): Promise<void> {
+  async expect(bytes: number): Promise<string | undefined> {
     const folder = dirname(this.path);
     const free = await statfs(folder).then(
       ({ bavail, bsize }) => bavail * bsize,
       () => Number.POSITIVE_INFINITY,
     );
-    if (bytes < free) return;
+    if (bytes < free) return undefined;
     const gigabytes = (count: number) => `${(count / 1e9).toFixed(1)} GB`;
-    throw new InputError(
-      `${folder}: decoded frames need ${gigabytes(bytes)} for a while, and ${gigabytes(free)} are free; smaller videos need less: ffmpeg -i VIDEO -vf fps=10,scale=640:-2 SMALLER.mp4`,
-    );
+    return `${folder}: decoded frames need ${gigabytes(bytes)} for a while, and ${gigabytes(free)} are free; smaller videos need less: ffmpeg -i VIDEO -vf fps=10,scale=640:-2 SMALLER.mp4`;
   }
 
   async add(frame: Uint8Array): Promise<void> {

@@ -252,11 +252,11 @@ export class Camera {
 
   /** Takes in a frame's score. */
   score(score: EngineScore): void {
+    const arrival = this.unscored.arrivalOf(score.number);
     this.unscored.score(score.number);
     this.counted.scored++;
     this.share.scored();
-    const time = this.decisions.timeOf(score.number);
-    this.scoredPicture = time && this.pictures.near(time.steady);
+    this.scoredPicture = arrival === undefined ? undefined : this.pictures.near(arrival);
     const outcome = this.decisions.score(score);
     if (outcome) this.events.seen(outcome, this.scoredPicture ?? this.picture);
     this.scoredPicture = undefined;
@@ -276,6 +276,7 @@ export class Camera {
       const why = reasonOf(error);
       this.status = "offline";
       this.problem = why;
+      this.outcome = undefined;
       if (!signal.aborted) this.decisions.lost(why, this.clock.steady() - this.seen, this.now);
       return why;
     }

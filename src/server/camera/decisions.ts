@@ -247,11 +247,6 @@ export class Decisions {
     if (!this.scene.isChanging) this.lookAtView(picture, time);
   }
 
-  /** When a frame was that waits for its score. */
-  timeOf(number: number): FrameTime | undefined {
-    return this.times.get(number);
-  }
-
   /** Takes in a frame's score. */
   score({ number, tokens }: { number: number; tokens: TokenMaps }): Outcome | undefined {
     const time = this.times.get(number);
@@ -345,6 +340,7 @@ export class Decisions {
     if (open?.silent && !this.isSilent("anomaly", time)) {
       this.end("anomaly", time, "alerts are on again: what goes on is a new event");
       this.finder = undefined;
+      this.zones = [];
     }
     if (!this.open.has("anomaly") && !isDeepStrictEqual(this.found, thresholds)) this.finder = undefined;
     if (!this.finder) this.found = thresholds;
@@ -370,7 +366,7 @@ export class Decisions {
     if (!event) {
       // The level may have been highest a little before an event is sure; this frame shows it too.
       const start = earlier(time, time.steady - found.start.time);
-      this.begin("anomaly", start, { threshold, zones, peak: this.peakOf(found, at) });
+      this.begin("anomaly", start, { threshold, zones, peak: this.peakOf(found, at) }, time);
       this.lastUpdate = time.steady;
       return;
     }
@@ -392,13 +388,14 @@ export class Decisions {
     return { time: iso(wall), level: found.peak.level, ...(box && { box }) };
   }
 
-  private begin(kind: EventKind, time: FrameTime, more: Partial<CameraEvent> = {}): void {
+  /** @param now it alerts if alerts are on now */
+  private begin(kind: EventKind, time: FrameTime, more: Partial<CameraEvent> = {}, now = time): void {
     if (this.open.has(kind)) return;
     const date = new Date(time.wall);
     const event: CameraEvent = {
       ...{ id: this.options.newId(this.camera.id, date), camera: this.camera.id, kind, start: date.toISOString() },
       ...{ zones: [], ...more },
-      ...(this.isSilent(kind, time) && { silent: true }),
+      ...(this.isSilent(kind, now) && { silent: true }),
     };
     if (kind === "anomaly" && !event.silent) this.lastAlert = time.steady;
     this.open.set(kind, event);

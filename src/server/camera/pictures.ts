@@ -2,6 +2,8 @@
 
 /** Seconds for which pictures are kept: a score comes within them, or its frame was dropped. */
 const KEPT = 3;
+/** Pictures that are kept at most: those of a file that is read fast come fast. */
+const MOST = 32;
 
 /** The last pictures of a camera. */
 export class RecentPictures {
@@ -11,6 +13,7 @@ export class RecentPictures {
   add(jpeg: Uint8Array, time: number): void {
     this.kept = this.kept.filter((one) => Math.abs(time - one.time) < KEPT);
     this.kept.push({ jpeg, time });
+    this.kept = this.kept.slice(-MOST);
   }
 
   /** The picture that came nearest to a time; undefined if there is none. */

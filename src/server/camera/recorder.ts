@@ -106,12 +106,14 @@ export class Recorder {
   }
 
   /**
-   * Keeps the recording from a moment on, for {@link LONGEST_CLIP} at most, until {@link clip} or
-   * {@link release} is called for this event.
-   * @param isRescued whether the next process makes the clip if this one is killed
+   * Keeps the recording from a moment on, until {@link clip} or {@link release} is called for this
+   * event.
+   * @param isRescued whether the next process makes the clip if this one is killed; then it is kept
+   *   for {@link LONGEST_CLIP} at most
    */
   hold(event: string, connection: number, time: number, isRescued = true): void {
-    const stretch = { connection, from: time - this.before, to: time + LONGEST_CLIP };
+    const to = isRescued ? time + LONGEST_CLIP : Number.POSITIVE_INFINITY;
+    const stretch = { connection, from: time - this.before, to };
     this.held.set(event, stretch);
     if (!isRescued) return;
     const [first] = this.touched(stretch);

@@ -92,7 +92,7 @@ async function rescue(camera: string, folder: string, { data, events, keep, warn
   }
 }
 
-/** Segments of a connection from one on, in their order. */
+/** Segments of a connection from one on, in their order, up to the first one that is gone. */
 function following(names: readonly string[], first: string): string[] {
   const [, connection, number] = SEGMENT_NAME.exec(first) ?? [];
   return names
@@ -103,6 +103,7 @@ function following(names: readonly string[], first: string): string[] {
         : [];
     })
     .sort((a, b) => a.index - b.index)
+    .filter(({ index }, i, all) => index === all[0].index + i)
     .map(({ name }) => name);
 }
 

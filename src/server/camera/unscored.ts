@@ -52,6 +52,11 @@ export class UnscoredFrames {
     this.arrivals.set(number, arrival);
   }
 
+  /** When a frame came that waits for its score. */
+  arrivalOf(number: number): number | undefined {
+    return this.arrivals.get(number);
+  }
+
   /** The engine did not take a frame. */
   refused(number: number): void {
     if (this.arrivals.delete(number)) this.dropped++;

@@ -167,6 +167,7 @@ export class Engine {
     this.watchdog = undefined;
     if (this.isClosed) return;
     this.fruitless = this.hasScored ? 0 : this.fruitless + 1;
+    this.hasScored = false;
     const isFinal = this.isWrong || this.fruitless >= (this.options.attempts ?? Number.POSITIVE_INFINITY);
     this.listener.onLost(why, isFinal);
     if (isFinal) return;

@@ -169,16 +169,12 @@ export class MqttSink implements Sink {
     this.cameras = cameras;
     for (const { id } of cameras) this.forgotten.delete(id);
     for (const { id } of gone) {
-      const isAlarmed = this.alarmed.delete(id);
+      this.alarmed.delete(id);
       const topics = this.retainedTopics(id).filter((topic) => this.states.has(topic));
       // An empty message takes a retained one away.
       if (this.options.worker === undefined) {
         for (const topic of [...topics, ...this.discoveryTopic(id)]) this.retain(topic, "");
-      } else {
-        for (const topic of topics) this.states.delete(topic);
-        // Its events have ended, and it may take long until another worker has it.
-        if (isAlarmed) this.publish(this.topic(id, "anomaly"), "OFF", { retain: true });
-      }
+      } else for (const topic of topics) this.states.delete(topic);
     }
     for (const { id } of cameras) for (const topic of this.discoveryTopic(id)) this.states.delete(topic);
     if (this.connected) this.announce();

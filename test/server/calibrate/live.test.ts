@@ -23,7 +23,7 @@ async function calibrate(program: string, seconds: number, stopAt = Number.POSIT
   const read = configOf([at("cam.mp4")]);
   const config = { ...read, data: at("data"), web: undefined };
   // What the configuration says of thresholds and clips is for `watch`.
-  const camera = { ...read.cameras[0], threshold: { day: 1e-6 }, clip: { before: 1, after: 1 } };
+  const camera = { ...read.cameras[0], threshold: { day: 1e-6, infrared: 1e-6 }, clip: { before: 1, after: 1 } };
   const stop = new AbortController();
   let seen = 0;
   const listener = {

@@ -93,11 +93,11 @@ test("the clock of another stream begins with its first packet, however far apar
     add(segment);
     ends.push(segment.end);
   };
-  await vi.waitFor(() => expect(ends.length).toBe(2), { timeout: 60_000, interval: 20 });
+  await vi.waitFor(() => expect(ends.length).toBeGreaterThanOrEqual(2), { timeout: 60_000, interval: 20 });
   const now = machineClock.steady();
   // What has come by now ends here; ffmpeg reads a little ahead.
   const { time } = recording.at({ steady: now, wall: 0, stream: 0 })!;
-  expect(time).toBeGreaterThan(ends[1] - 0.1);
+  expect(time).toBeGreaterThan(ends.at(-1)! - 0.1);
   expect(time).toBeLessThan(now - began + 1);
   stop.abort();
   await run;
