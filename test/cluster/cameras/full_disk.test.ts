@@ -21,11 +21,14 @@ test.skipIf(!hasNats() || problem)(
     mkdirSync(at("disk"));
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", at("disk")]);
     atEnd(() => execFileSync("umount", ["-l", at("disk")]));
-    const { cluster, said, start, goOn } = await startWatched(at, ids, LEASE);
+    const { cluster, said, start, put, areThere, goOn } = await startWatched(at, ids, LEASE, true);
     const saidOften = (text: string) => said.join("").split(text).length - 1;
     await withBundle(workerProgram(at, cluster.shown, LEASE), async (file) => {
       const full = start(file, at("disk", "full"));
       const other = start(file, at("other"));
+      // Else the first one would have all cameras, and keep them.
+      await areThere(2);
+      await put();
       await goOn(1, "full");
       await goOn(1, "other");
       writeUntilFull(at("disk", "filler"));
