@@ -11,11 +11,8 @@ import { inWords, putCameras, type Streamed, streamed } from "./cameras.js";
 import { fakeEngine, writeWatched } from "./fake_engine.js";
 import type { PathIn } from "./folders.js";
 
-/**
- * A server with cameras, and what workers need.
- * @param isLater whether cameras are put by `put`: they are files, which stay where they are
- */
-export async function startWatched(at: PathIn, ids: readonly string[], lease: number, isLater = false) {
+/** A server with cameras, and what workers need. */
+export async function startWatched(at: PathIn, ids: readonly string[], lease: number) {
   await writeWatched(at);
   // An event every two seconds.
   writeFileSync(at("engine.mjs"), fakeEngine.replace("m.number % 50 < 20", "m.number % 20 < 8"));
@@ -28,21 +25,10 @@ export async function startWatched(at: PathIn, ids: readonly string[], lease: nu
   const stores = await openCameraStores(cluster);
   const model = await putModel(cluster.models, at("tiny.safetensors"));
   const usual = { threshold: 0.5, cooldown: "0 s", clip: { before: "0.5 s", after: "0.5 s" }, normal: false };
-  const put = async () => {
-    for (const id of ids) await putCameras(stores, [id], { settings: { ...usual, source: `${id}.mp4` }, model });
-  };
-  if (!isLater) await put();
+  for (const id of ids) await putCameras(stores, [id], { settings: { ...usual, source: `${id}.mp4` }, model });
   const said: string[] = [];
   return {
-    ...{ server, cluster, stores, said, put },
-    /** Waits until so many workers give signs of life. */
-    async areThere(count: number): Promise<void> {
-      await until(async () => {
-        let found = 0;
-        for await (const _ of await stores.workers.keys()) found++;
-        expect(found).toBe(count);
-      });
-    },
+    ...{ server, cluster, stores, said },
     /** Starts a worker. @param file of its program @param data its folder */
     start(file: string, data: string): ChildProcess {
       const child = spawn(process.execPath, [file, data], { stdio: ["ignore", "ignore", "pipe"] });
