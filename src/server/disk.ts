@@ -1,10 +1,11 @@
 // The disk that holds the data folder: whether clips have room, and what goes if they have none.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { freeBytes } from "../node/files/free_bytes.js";
 import { removeKept } from "./camera/normal_keeper.js";
 import { normalFolder } from "./camera/normal_video.js";
 import type { WatchConfig } from "./config/config.js";
-import { freeBytes, keepWithin } from "./storage.js";
+import { keepWithin } from "./storage.js";
 
 /** What {@link Disk} is made with. */
 export interface DiskOptions {

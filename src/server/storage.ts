@@ -1,6 +1,7 @@
 // Keeps clips within their quota: the oldest ones go first. Event lines are never deleted.
-import { readdir, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { readdir, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { freeBytes } from "../node/files/free_bytes.js";
 import type { CameraEvent } from "./records.js";
 
 /** How much may be kept. */
@@ -56,16 +57,6 @@ export async function removeUnfinished(folder: string): Promise<void> {
   const names = await readdir(folder, { recursive: true }).catch(() => []);
   const unfinished = names.filter((name) => /\.tmp(\.list)?$/.test(name));
   await Promise.all(unfinished.map((name) => rm(join(folder, name), { force: true }).catch(() => {})));
-}
-
-/** Bytes that are free where a folder is; infinite if it is not known. */
-export async function freeBytes(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }
 
 /** The files of each event. */

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
+import { freeBytes } from "../../src/node/files/free_bytes.js";
 import { keptName } from "../../src/server/camera/normal_video.js";
 import { Disk } from "../../src/server/disk.js";
-import { freeBytes } from "../../src/server/storage.js";
 import { scratchPerTest } from "../support/folders.js";
 
 const at = scratchPerTest();

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
-import { freeBytes, keepWithin, removeUnfinished } from "../../src/server/storage.js";
+import { freeBytes } from "../../src/node/files/free_bytes.js";
+import { keepWithin, removeUnfinished } from "../../src/server/storage.js";
 import { scratchPerTest } from "../support/folders.js";
 
 const at = scratchPerTest();

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rm, statfs } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InputError } from "../../errors.js";
 import type { FrameArchive } from "../../train/frame_archive.js";
+import { freeBytes } from "./free_bytes.js";
 import { reasonOf } from "./messages.js";
 
 /**
@@ -33,10 +34,7 @@ export class FileArchive implements FrameArchive {
 
   async expect(bytes: number): Promise<string | undefined> {
     const folder = dirname(this.path);
-    const free = await statfs(folder).then(
-      ({ bavail, bsize }) => bavail * bsize,
-      () => Number.POSITIVE_INFINITY,
-    );
+    const free = await freeBytes(folder);
     if (bytes < free) return undefined;
     const gigabytes = (count: number) => `${(count / 1e9).toFixed(1)} GB`;
     return `${folder}: decoded frames need ${gigabytes(bytes)} for a while, and ${gigabytes(free)} are free; smaller videos need less: ffmpeg -i VIDEO -vf fps=10,scale=640:-2 SMALLER.mp4`;

@@ -73,7 +73,8 @@ export class EventKeeper {
   /** The picture of an event's highest moment, or of its begin if it has no level. */
   private pictureOf(change: ChangeKind, { id, peak }: CameraEvent, present: Uint8Array | undefined) {
     const known = this.peak?.event === id ? this.peak : undefined;
-    if (change === "end" || !peak) return known?.picture ?? (change === "end" ? undefined : present);
+    if (change === "end") return known?.picture;
+    if (!peak) return known?.picture ?? present;
     if (known && known.level >= peak.level) return known.picture;
     this.peak = { event: id, level: peak.level, picture: present };
     return present;

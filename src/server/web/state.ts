@@ -1,8 +1,9 @@
 // The state of the watch process as JSON.
+
+import { freeBytes } from "../../node/files/free_bytes.js";
 import { versions } from "../../node/files/versions.js";
 import type { Outcome } from "../camera/decisions.js";
 import type { NormalState } from "../camera/learner.js";
-import { freeBytes } from "../storage.js";
 import type { CameraState, FrameMessage, WatchState } from "./api.js";
 import type { Levels } from "./levels.js";
 import type { SeenCamera, SeenWatch } from "./watched.js";
